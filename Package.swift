@@ -1,0 +1,191 @@
+// swift-tools-version: 6.2
+
+// Targets stand in the order data flows: C libraries, pure values, edges, use cases, programs.
+// A target depends only on targets above it (docs/ARCHITECTURE.md; scripts/check enforces it).
+
+import PackageDescription
+
+/// Every Swift target is built with these: the language as it will be, and no warning survives.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+    .strictMemorySafety(),
+]
+
+/// Targets whose inner loops run over every byte or float are optimised in debug builds too, so that
+/// tests work on inputs of a real size; the compiler takes the last optimisation flag it is given.
+let hot: [SwiftSetting] = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
+/// Tests keep the language settings; memory safety annotations would only be noise there.
+let testing: [SwiftSetting] = Array(strict.dropLast())
+
+let package = Package(
+    name: "preloop",
+    products: [
+        .executable(name: "preloop", targets: ["preloop"]),
+        .executable(name: "preloop-sync", targets: ["preloop-sync"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        // MARK: C
+        .systemLibrary(name: "CBLAS", pkgConfig: "blas", providers: [.apt(["libblas-dev"])]),
+        .target(
+            name: "CCurl",
+            linkerSettings: [.linkedLibrary("curl")]
+        ),
+        .target(
+            name: "CKernels",
+            cSettings: [.unsafeFlags(["-O3"])]
+        ),
+
+        // MARK: Domain
+        .target(
+            name: "Domain",
+            swiftSettings: hot,
+            linkerSettings: [.linkedLibrary("m")]
+        ),
+        .testTarget(name: "DomainTests", dependencies: ["Domain"], swiftSettings: testing),
+
+        // MARK: LinearAlgebra
+        .target(name: "LinearAlgebra", dependencies: ["CBLAS", "CKernels"], swiftSettings: hot),
+        .testTarget(
+            name: "LinearAlgebraTests",
+            dependencies: ["LinearAlgebra"],
+            swiftSettings: testing
+        ),
+
+        // MARK: HTTPClient
+        .target(name: "HTTPClient", dependencies: ["CCurl"], swiftSettings: strict),
+        .testTarget(
+            name: "HTTPClientTests",
+            dependencies: ["HTTPClient", "TestSupport"],
+            swiftSettings: testing
+        ),
+
+        // MARK: VectorIndex
+        .target(name: "VectorIndex", dependencies: ["LinearAlgebra"], swiftSettings: hot),
+        .testTarget(
+            name: "VectorIndexTests",
+            dependencies: ["VectorIndex", "TestSupport"],
+            swiftSettings: testing
+        ),
+
+        // MARK: Embeddings
+        .target(
+            name: "Embeddings",
+            dependencies: [
+                "Domain", "HTTPClient", "LinearAlgebra",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: hot
+        ),
+        .testTarget(
+            name: "EmbeddingsTests",
+            dependencies: ["Embeddings", "TestSupport"],
+            swiftSettings: testing
+        ),
+
+        // MARK: Trackers
+        .target(name: "Trackers", dependencies: ["Domain", "HTTPClient"], swiftSettings: strict),
+        .testTarget(
+            name: "TrackersTests",
+            dependencies: ["TestSupport", "Trackers"],
+            swiftSettings: testing
+        ),
+
+        // MARK: Store
+        .target(
+            name: "Store",
+            dependencies: [
+                "Domain",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "StoreTests",
+            dependencies: ["Store", "TestSupport"],
+            swiftSettings: testing
+        ),
+
+        // MARK: Sync
+        .target(name: "Sync", dependencies: ["Domain", "Store", "Trackers"], swiftSettings: strict),
+        .testTarget(
+            name: "SyncTests",
+            dependencies: ["Sync", "TestSupport"],
+            swiftSettings: testing
+        ),
+
+        // MARK: Search
+        .target(
+            name: "Search",
+            dependencies: ["Domain", "Embeddings", "Store", "VectorIndex"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "SearchTests",
+            dependencies: ["Search", "TestSupport"],
+            swiftSettings: testing
+        ),
+
+        // MARK: Programs
+        .target(
+            name: "Bootstrap",
+            dependencies: [
+                "Domain", "Embeddings", "HTTPClient", "Search", "Store", "Sync", "Trackers",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "preloop",
+            dependencies: [
+                "Bootstrap", "Domain", "Embeddings", "Search", "Store", "Sync", "Trackers",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "preloop-sync",
+            dependencies: [
+                "Bootstrap", "Domain", "Search", "Store", "Sync",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "CommandTests",
+            dependencies: ["Bootstrap", "TestSupport", "preloop", "preloop-sync"],
+            swiftSettings: testing
+        ),
+
+        // MARK: Test support and benchmarks
+        .target(
+            name: "TestSupport",
+            dependencies: ["Domain"],
+            path: "Tests/Support/TestSupport",
+            swiftSettings: testing
+        ),
+        .executableTarget(
+            name: "tracker-simulator",
+            dependencies: ["Domain"],
+            path: "Tests/Support/TrackerSimulator",
+            swiftSettings: testing
+        ),
+        .executableTarget(
+            name: "preloop-bench",
+            dependencies: ["Domain", "Embeddings", "Search", "Store", "VectorIndex"],
+            path: "benchmarks/preloop-bench",
+            swiftSettings: strict
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)

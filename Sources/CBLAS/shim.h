@@ -1,0 +1,3 @@
+#pragma once
+// The CBLAS interface as every implementation offers it (reference BLAS, OpenBLAS, BLIS, MKL).
+#include <cblas.h>

@@ -1,0 +1,19 @@
+/// Replaces NUL, which PostgreSQL refuses in text and jsonb, by U+FFFD; all else is kept.
+///
+/// Unpaired surrogates cannot occur in a Swift string: ``JSONValue`` replaces them while parsing.
+package func sanitized(_ text: String) -> String {
+    guard text.utf8.contains(0) else { return text }
+    var scalars = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+        scalars.append(scalar.value == 0 ? "\u{FFFD}" : scalar)
+    }
+    return String(scalars)
+}
+
+/// Whether two texts have the same bytes.
+///
+/// `==` on strings is canonical equivalence, which calls composed and decomposed letters equal and
+/// would miss such an edit.
+package func haveEqualBytes(_ left: String, _ right: String) -> Bool {
+    left.utf8.elementsEqual(right.utf8)
+}

@@ -1,0 +1,43 @@
+/// A store engine: SQLite or PostgreSQL. All SQL in `Tables/` is written against this protocol.
+///
+/// Writes are serialised per account by the feed lock; a reader sees one consistent state.
+package protocol Database: Sendable {
+    /// Which text to use for the few statements that differ.
+    var dialect: SQLDialect { get }
+
+    /// Runs `body` in a read-only transaction on one snapshot.
+    func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value
+
+    /// Runs `body` in a write transaction; a throw rolls everything back.
+    ///
+    /// Engines may run `body` again after a serialisation failure: it must not have effects outside.
+    func write<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value
+
+    /// Ends all connections; later calls throw.
+    func close() async throws
+}
+
+/// One connection inside a transaction; valid only inside the closure it was given to.
+package protocol SQLConnection {
+    var dialect: SQLDialect { get }
+
+    /// Runs a statement and returns all its rows.
+    func rows(_ statement: SQL) throws(StoreError) -> [SQLRow]
+
+    /// Runs a statement and returns the number of rows it changed.
+    @discardableResult
+    func execute(_ statement: SQL) throws(StoreError) -> Int
+
+    /// Runs statements in order, as one pipeline where the engine has it.
+    func execute(batch statements: [SQL]) throws(StoreError)
+}
+
+/// The two SQL dialects.
+package enum SQLDialect: Sendable {
+    case sqlite
+    case postgres
+}
