@@ -117,7 +117,11 @@ let package = Package(
         ),
 
         // MARK: Sync
-        .target(name: "Sync", dependencies: ["Domain", "Store", "Trackers"], swiftSettings: strict),
+        .target(
+            name: "Sync",
+            dependencies: ["Domain", "Store", "Trackers"],
+            swiftSettings: strict
+        ),
         .testTarget(
             name: "SyncTests",
             dependencies: ["Sync", "TestSupport"],

@@ -24,17 +24,25 @@ extension Identifier: CustomStringConvertible {
 
 /// Names for the phantom parameters of ``Identifier``; they have no values.
 package enum Entity {
+    /// Tags ``AccountID``.
     package enum Account {}
+    /// Tags ``TrackerID``.
     package enum Tracker {}
+    /// Tags ``OrganizationID``.
     package enum Organization {}
+    /// Tags ``ProjectID``.
     package enum Project {}
+    /// Tags ``IssueID``.
     package enum Issue {}
+    /// Tags ``CommentID``.
     package enum Comment {}
+    /// Tags ``PassageID``.
     package enum Passage {}
+    /// Tags ``EmbeddingModelID``.
     package enum EmbeddingModel {}
 }
 
-/// An account: the unit of tenancy. Every stored row belongs to exactly one.
+/// An account, the unit of tenancy: every stored row belongs to exactly one.
 package typealias AccountID = Identifier<Entity.Account>
 /// A configured issue tracker of an account.
 package typealias TrackerID = Identifier<Entity.Tracker>

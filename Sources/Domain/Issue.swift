@@ -27,7 +27,8 @@ package struct Issue: Sendable, Equatable {
     /// Markdown; empty when the tracker has none.
     package var body: String
     package var state: IssueState
-    /// The tracker's own word for the state, e.g. `In Progress`; nil when it has none beyond open and closed.
+    /// The tracker's own word for the state, such as `In Progress`; nil when it has none but open
+    /// and closed.
     package var status: String?
     /// In the tracker's order, without repeats.
     package var labels: [String]
@@ -48,11 +49,25 @@ package struct Issue: Sendable, Equatable {
     package var source: String?
 
     package init(
-        externalID: String, kind: IssueKind = .issue, number: Int, key: String, title: String,
-        body: String = "", state: IssueState = .open, status: String? = nil,
-        labels: [String] = [], author: String? = nil, assignees: [String] = [],
-        priority: String? = nil, type: String? = nil, createdAt: Timestamp, updatedAt: Timestamp,
-        url: String = "", commentCount: Int? = nil, links: [IssueLink] = [], source: String? = nil
+        externalID: String,
+        kind: IssueKind = .issue,
+        number: Int,
+        key: String,
+        title: String,
+        body: String = "",
+        state: IssueState = .open,
+        status: String? = nil,
+        labels: [String] = [],
+        author: String? = nil,
+        assignees: [String] = [],
+        priority: String? = nil,
+        type: String? = nil,
+        createdAt: Timestamp,
+        updatedAt: Timestamp,
+        url: String = "",
+        commentCount: Int? = nil,
+        links: [IssueLink] = [],
+        source: String? = nil
     ) {
         self.externalID = externalID
         self.kind = kind
@@ -78,8 +93,8 @@ package struct Issue: Sendable, Equatable {
 
 /// A directed relation to another issue, which may not have been seen yet.
 package struct IssueLink: Sendable, Hashable {
-    /// Lower-case phrase read from the issue that carries it: `blocks`, `is blocked by`, `duplicates`,
-    /// `is duplicated by`, `relates to`, `closes`, or the tracker's own phrase.
+    /// Lower-case phrase read from the issue that carries it: `blocks`, `is blocked by`,
+    /// `duplicates`, `is duplicated by`, `relates to`, `closes`, or the tracker's own phrase.
     package var relation: String
     /// The other issue's key, in the form of ``Issue/key``.
     package var targetKey: String
@@ -106,8 +121,12 @@ package struct Comment: Sendable, Equatable {
     package var source: String?
 
     package init(
-        externalID: String, author: String? = nil, body: String, createdAt: Timestamp,
-        updatedAt: Timestamp, source: String? = nil
+        externalID: String,
+        author: String? = nil,
+        body: String,
+        createdAt: Timestamp,
+        updatedAt: Timestamp,
+        source: String? = nil
     ) {
         self.externalID = externalID
         self.author = author

@@ -1,7 +1,8 @@
 /// A recursive-descent JSON reader over bytes (RFC 8259), strict in grammar, lenient in Unicode.
 ///
-/// Unpaired surrogate escapes and invalid UTF-8 become U+FFFD, because the text of an issue is data we
-/// must keep, not a protocol we may reject. Depth is limited, so hostile input cannot exhaust the stack.
+/// Unpaired surrogate escapes and invalid UTF-8 become U+FFFD, because the text of an issue is data
+/// we must keep, not a protocol we may reject. Depth is limited, so hostile input cannot exhaust
+/// the stack.
 package struct JSONParser {
     /// Deeper than any tracker's answer, shallower than the stack: ADF nests about 40 levels.
     package static let maximumDepth = 256
@@ -38,12 +39,14 @@ package struct JSONParser {
     /// quarantined, by itself.
     ///
     /// - Parameters:
-    ///   - bytes: One document, or a prefix of one: the array must be complete, what follows is not read.
+    ///   - bytes: One document, or a prefix of one: the array must be complete, what follows is
+    ///     not read.
     ///   - path: Object keys from the root to the array; empty when the root is the array.
     /// - Returns: Ranges into `bytes` in document order, without surrounding white space.
     /// - Throws: ``JSONError`` when there is no complete array there.
     package static func elementRanges(
-        in bytes: [UInt8], at path: [String] = []
+        in bytes: [UInt8],
+        at path: [String] = []
     ) throws(JSONError) -> [Range<Int>] {
         var parser = JSONParser(bytes)
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { parser.position = 3 }
@@ -272,8 +275,8 @@ package struct JSONParser {
         }
     }
 
-    /// Passes over one value by brackets and quotes alone, without checking its grammar, so that one
-    /// bad element does not hide its neighbours.
+    /// Passes over one value by brackets and quotes alone, without checking its grammar, so that
+    /// one bad element does not hide its neighbours.
     private mutating func skipValue() throws(JSONError) -> Range<Int> {
         skipSpace()
         let start = position

@@ -1,7 +1,7 @@
 /// A position in an account's change feed.
 ///
-/// INVARIANT: a reader that has seen revision r never later finds a row with a smaller one. The store
-/// draws revisions inside the writing transaction while it holds the account's feed lock.
+/// INVARIANT: a reader that has seen revision r never later finds a row with a smaller one. The
+/// store draws revisions inside the writing transaction while it holds the account's feed lock.
 package struct Revision: Hashable, Sendable, Comparable, CustomStringConvertible {
     /// The number stored with the row; the first change of an account has revision 1.
     package let rawValue: Int64

@@ -1,7 +1,7 @@
 /// An instant in milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// Trackers write instants in at least four forms; ``init(parsing:)`` reads them all and keeps
-/// milliseconds, which Foundation's ISO 8601 formatters do not do without being told the exact form.
+/// milliseconds, which Foundation's ISO 8601 formatters do only when told the exact form.
 package struct Timestamp: Hashable, Sendable, Comparable {
     /// Milliseconds since the epoch; negative before it.
     package let milliseconds: Int64
@@ -25,8 +25,8 @@ package struct Timestamp: Hashable, Sendable, Comparable {
 }
 
 extension Timestamp {
-    /// Reads `2025-03-03T03:03:03Z`, fractions, offsets `+01:00` and `+0100`, a space for `T`, a bare
-    /// date, and GitLab's webhook form `2025-03-03 03:03:03 UTC`.
+    /// Reads `2025-03-03T03:03:03Z`, fractions, offsets `+01:00` and `+0100`, a space for `T`, a
+    /// bare date, and GitLab's webhook form `2025-03-03 03:03:03 UTC`.
     ///
     /// - Returns: nil when the text has none of these forms or names an impossible instant.
     package init?(parsing text: String) {

@@ -9,6 +9,7 @@ package enum TrackerKind: String, Sendable, CaseIterable {
 package enum TrackerDeployment: String, Sendable, CaseIterable {
     /// github.com, gitlab.com, Jira Cloud (REST v3, ADF bodies).
     case cloud
-    /// GitHub Enterprise Server, self-managed GitLab, Jira Server and Data Center (REST v2, wiki markup).
+    /// GitHub Enterprise Server, self-managed GitLab, Jira Server and Data Center (REST v2, wiki
+    /// markup).
     case server
 }

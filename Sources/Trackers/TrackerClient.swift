@@ -1,15 +1,15 @@
 package import Domain
 
-/// One configured tracker, read page by page; the implementations are GitHub, GitLab and the two Jiras.
+/// One configured tracker, read page by page: GitHub, GitLab or one of the two Jiras.
 ///
 /// Every call may be repeated without harm. A client retries what is transient by itself, obeys the
-/// service's rate budget, and throws ``TrackerError`` only when it has given up. Cancelling the calling
-/// task ends the call promptly, waits included.
+/// service's rate budget, and throws ``TrackerError`` only when it has given up. Cancelling the
+/// calling task ends the call promptly, waits included.
 package protocol TrackerClient: Sendable {
     /// Whether comments are read for a whole project or issue by issue.
     var commentListing: CommentListing { get }
 
-    /// Asks the service who the token belongs to; answers positively before any absence may be believed.
+    /// Asks the service who the token belongs to; no absence is believed before it answers.
     func verify() async throws(TrackerError) -> TrackerIdentity
 
     /// Every owner, group or site the token can see.
@@ -21,22 +21,31 @@ package protocol TrackerClient: Sendable {
     /// One page of a walk over a project's issues and pull requests.
     ///
     /// - Parameters:
+    ///   - project: Whose issues.
     ///   - walk: Which issues, in which order.
-    ///   - page: Nil for the first page, else the ``IssuePage/next`` of the page before; it stays valid
-    ///     across processes, so a killed scan goes on where it stopped.
+    ///   - page: Nil for the first page, else the ``IssuePage/next`` of the page before; it stays
+    ///     valid across processes, so a killed scan goes on where it stopped.
     ///   - validator: ``IssuePage/validator`` of an earlier first page of the same walk.
+    /// - Returns: The page, in the walk's order.
+    /// - Throws: ``TrackerError`` after the client's own retries.
     func issues(
-        of project: RemoteProject, walk: IssueWalk, page: PageToken?, validator: String?
+        of project: RemoteProject,
+        walk: IssueWalk,
+        page: PageToken?,
+        validator: String?
     ) async throws(TrackerError) -> IssuePage
 
     /// One page of comments of a project or of one issue, according to ``commentListing``.
     func comments(
-        of project: RemoteProject, walk: CommentWalk, page: PageToken?
+        of project: RemoteProject,
+        walk: CommentWalk,
+        page: PageToken?
     ) async throws(TrackerError) -> CommentPage
 
     /// What became of one issue; asked before a tombstone is written.
     func presence(
-        of issue: IssueReference, in project: RemoteProject
+        of issue: IssueReference,
+        in project: RemoteProject
     ) async throws(TrackerError) -> IssuePresence
 }
 
@@ -61,8 +70,10 @@ package struct PageToken: Sendable, Hashable {
 package enum IssueWalk: Sendable, Equatable {
     /// All, in creation or id order, so that an issue that changes meanwhile is not skipped.
     case everything
-    /// Those updated at or after the instant, oldest change first. The client re-anchors on the times it
-    /// sees instead of counting pages, so that an issue that moves meanwhile hides no other.
+    /// Those updated at or after the instant, oldest change first.
+    ///
+    /// The client re-anchors on the times it sees instead of counting pages, so that an issue that
+    /// moves meanwhile hides no other.
     case changed(since: Timestamp)
     /// All, as cheaply as the service allows; pages may hold sightings instead of issues.
     case census
@@ -81,7 +92,9 @@ package struct IssuePage: Sendable {
     package var isNotModified: Bool
 
     package init(
-        items: [PageItem], next: PageToken? = nil, validator: String? = nil,
+        items: [PageItem],
+        next: PageToken? = nil,
+        validator: String? = nil,
         isNotModified: Bool = false
     ) {
         self.items = items
@@ -155,7 +168,9 @@ package struct CommentPage: Sendable {
     package var next: PageToken?
 
     package init(
-        comments: [FetchedComment], malformed: [MalformedItem] = [], next: PageToken? = nil
+        comments: [FetchedComment],
+        malformed: [MalformedItem] = [],
+        next: PageToken? = nil
     ) {
         self.comments = comments
         self.malformed = malformed

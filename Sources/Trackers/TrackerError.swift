@@ -35,7 +35,8 @@ extension TrackerError {
         case .forbidden(_, let scope?): "give the token the scope `\(scope)`"
         case .forbidden(_, nil): "check what the token may read"
         case .notFound: "check the name, and that the token can see the project"
-        case .invalidResponse: "check that the URL is the service's API and not a proxy's login page"
+        case .invalidResponse:
+            "check that the URL is the service's API and not a proxy's login page"
         case .rateLimited, .unavailable, .pageTokenExpired, .cancelled: nil
         }
     }
