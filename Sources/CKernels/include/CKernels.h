@@ -1,1 +1,3 @@
 #pragma once
+#include "ckernels_distance.h"
+#include "ckernels_nn.h"
