@@ -107,6 +107,11 @@ extension Migration {
                 url TEXT NOT NULL,
                 -- As the tracker last told; NULL when it does not tell. Compared with the comments stored.
                 comment_count BIGINT,
+                -- Its comments must be read (again); survives a kill between an issue and its comments.
+                comments_due BOOLEAN NOT NULL DEFAULT FALSE,
+                -- comment_count when they were last read one by one: the service may count comments it
+                -- does not show, and asking again would not help.
+                comments_read_count BIGINT,
                 -- SHA-256 over the bytes of all content columns; an equal hash rewrites nothing.
                 content_hash BYTEA NOT NULL,
                 -- A tombstone: the row and its revision stay.
@@ -119,6 +124,12 @@ extension Migration {
             "CREATE UNIQUE INDEX issues_by_revision ON issues (account_id, revision)",
             "CREATE INDEX issues_by_number ON issues (account_id, project_id, number)",
             "CREATE INDEX issues_by_key ON issues (account_id, key)",
+            // Finds an issue that was moved from another project of its tracker.
+            "CREATE INDEX issues_by_external_id ON issues (account_id, external_id)",
+            """
+            CREATE INDEX issues_with_comments_due ON issues (account_id, project_id, id)
+            WHERE comments_due
+            """,
             """
             CREATE TABLE comments (
                 account_id BIGINT NOT NULL,
@@ -165,6 +176,19 @@ extension Migration {
                 last_seen_at TIMESTAMPTZ NOT NULL,
                 PRIMARY KEY (account_id, id),
                 UNIQUE (account_id, project_id, external_id)
+            )
+            """,
+            """
+            -- What a running census has seen, kept here so that a killed census goes on and a large
+            -- project needs no memory. Empty between censuses.
+            CREATE TABLE census_marks (
+                account_id BIGINT NOT NULL,
+                project_id BIGINT NOT NULL,
+                kind TEXT NOT NULL CHECK (kind IN ('issue', 'pull_request')),
+                external_id TEXT NOT NULL,
+                -- seen: in the list; gone: missing there, and the service confirmed that it is gone.
+                verdict TEXT NOT NULL CHECK (verdict IN ('seen', 'gone')),
+                PRIMARY KEY (account_id, project_id, kind, external_id)
             )
             """,
             """
