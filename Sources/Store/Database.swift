@@ -17,6 +17,10 @@ package protocol Database: Sendable {
         _ body: @escaping @Sendable (any SQLConnection) throws -> Value
     ) async throws -> Value
 
+    /// A number that differs from the one returned before when someone else has committed since; ours
+    /// may or may not count. Cheap enough to ask several times a second.
+    func changeToken() async throws -> Int64
+
     /// Ends all connections; later calls throw.
     func close() async throws
 }

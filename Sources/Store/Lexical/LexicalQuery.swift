@@ -1,0 +1,97 @@
+/// What to look for in the lexical index: terms from a text that nobody vouches for.
+///
+/// The text is taken apart by ``TextAnalyzer``; only letters and digits survive, and every phrase is
+/// quoted, so no operator of FTS5 can come from outside.
+package struct LexicalQuery: Sendable {
+    /// A term, or two neighbouring ideographs, with the number of times the text has it.
+    package struct Phrase: Sendable, Hashable {
+        package var terms: [String]
+        package var count: Int
+    }
+
+    /// How much of a query text is used.
+    package struct Limits: Sendable {
+        /// Terms read from the text; a page of a log adds nothing after its first thousand words.
+        package var terms = 1024
+        /// Phrases asked; the time of a query is proportional to it. With 48 the ranking of whole
+        /// reports differs from that with all their terms only in the tail.
+        package var phrases = 48
+        /// A term said often counts more, but not without bound.
+        package var repeats = 2
+
+        package init() {}
+    }
+
+    package private(set) var phrases: [Phrase]
+    let limits: Limits
+
+    /// Takes a text apart.
+    package init(text: String, limits: Limits = Limits()) {
+        self.limits = limits
+        let terms = TextAnalyzer.terms(of: text, limit: limits.terms)
+        var places: [[String]: Int] = [:]
+        phrases = []
+        for phrase in Self.phrases(of: terms) {
+            if let place = places[phrase] {
+                phrases[place].count += 1
+            } else {
+                places[phrase] = phrases.count
+                phrases.append(Phrase(terms: phrase, count: 1))
+            }
+        }
+    }
+
+    /// Nothing to look for: the text has no word.
+    package var isEmpty: Bool { phrases.isEmpty }
+
+    /// Words alone, neighbouring ideographs in pairs, a lone ideograph alone.
+    private static func phrases(of terms: [TextAnalyzer.Term]) -> [[String]] {
+        var phrases: [[String]] = []
+        for (index, term) in terms.enumerated() {
+            let hasNext = index + 1 < terms.count && terms[index + 1].isAdjacent
+            if !term.isIdeograph {
+                phrases.append([term.text])
+            } else if hasNext {
+                phrases.append([term.text, terms[index + 1].text])
+            } else if !term.isAdjacent {
+                phrases.append([term.text])
+            }
+        }
+        return phrases
+    }
+
+    /// Keeps the phrases that tell most: frequent in the query, rare in the index.
+    ///
+    /// - Parameters:
+    ///   - documentCount: Documents in the index.
+    ///   - frequency: In how many of them a term stands.
+    mutating func select<Failure: Error>(
+        documentCount: Int, frequency: (String) throws(Failure) -> Int
+    ) throws(Failure) {
+        var weighted: [(phrase: Phrase, weight: Double)] = []
+        for phrase in phrases {
+            var rarest = Int.max
+            for term in phrase.terms { rarest = min(rarest, try frequency(term)) }
+            guard rarest > 0 else { continue }
+            let ratio = Double(documentCount) / Double(rarest)
+            let repeats = Double(min(phrase.count, limits.repeats))
+            weighted.append((phrase, repeats * (ratio - 1) / (ratio + 1)))
+        }
+        // The sort is stable by construction: equal weights keep the order of the text.
+        let order = weighted.indices.sorted {
+            (-weighted[$0].weight, $0) < (-weighted[$1].weight, $1)
+        }
+        phrases = order.prefix(limits.phrases).map { weighted[$0].phrase }
+    }
+
+    /// The expression for MATCH: quoted phrases joined by OR, repeated as often as they count.
+    var matchExpression: String {
+        var parts: [String] = []
+        for phrase in phrases {
+            let quoted = "\"\(phrase.terms.joined(separator: " "))\""
+            parts.append(
+                contentsOf: repeatElement(quoted, count: min(phrase.count, limits.repeats)))
+        }
+        return parts.joined(separator: " OR ")
+    }
+}

@@ -1,0 +1,155 @@
+import Domain
+import GRDB
+import Glibc
+
+/// The embedded engine: one SQLite file in WAL mode, many readers beside one writer.
+///
+/// - `synchronous = FULL`: with NORMAL a power cut may take back the last commits. The tables would stay
+///   sound, but snapshot and lexical index remember a revision of the feed, and the revisions taken
+///   back would be given to other rows, which those followers would then never see. One fsync a page of
+///   a hundred issues is not worth that.
+/// - Write transactions begin IMMEDIATE: the write lock is the feed lock, taken before the first read, so
+///   a transaction cannot fail half-way because another one was quicker.
+/// - File mode 0600, made before SQLite opens it; the write-ahead log inherits it.
+package struct SQLiteDatabase: Database {
+    package let dialect = SQLDialect.sqlite
+    /// Where the file is.
+    package let path: String
+
+    private let pool: DatabasePool
+    private let changes: ChangeConnection
+
+    /// How an installation's database is opened.
+    package struct Configuration: Sendable {
+        /// How long a writer waits for another process: longer than the largest transaction, which is
+        /// the removal of a tracker, shorter than an operator's patience.
+        package var busyTimeout: Duration = .seconds(20)
+        /// Connections for concurrent reads; the programs read from few places at a time.
+        package var maximumReaders = 4
+
+        /// The defaults.
+        package init() {}
+    }
+
+    /// Opens the file, creating it with mode 0600 when there is none. No table is made or looked at;
+    /// see ``Migrator``.
+    ///
+    /// - Throws: ``StoreError/corrupt(detail:)`` when the file is not a database,
+    ///   ``StoreError/readOnly`` or ``StoreError/unavailable(detail:)`` when it cannot be opened.
+    package init(path: String, configuration: Configuration = Configuration()) throws(StoreError) {
+        try Self.create(path)
+        var settings = GRDB.Configuration()
+        settings.busyMode = .timeout(configuration.busyTimeout / .seconds(1))
+        settings.maximumReaderCount = configuration.maximumReaders
+        settings.label = "store"
+        do {
+            let pool = try DatabasePool(path: path, configuration: settings)
+            // The pool sets NORMAL while it opens, so this comes after.
+            try pool.writeWithoutTransaction { database in
+                try database.execute(sql: "PRAGMA synchronous = FULL")
+            }
+            self.pool = pool
+        } catch {
+            throw StoreError(error)
+        }
+        self.path = path
+        changes = ChangeConnection(path: path)
+    }
+
+    package func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await pool.read { database in
+                try body(SQLiteConnection(database: database))
+            }
+        } catch let error as DatabaseError {
+            throw StoreError(error)
+        }
+    }
+
+    package func write<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await pool.write { database in
+                try body(SQLiteConnection(database: database))
+            }
+        } catch let error as DatabaseError {
+            throw StoreError(error)
+        }
+    }
+
+    package func changeToken() async throws -> Int64 {
+        try await changes.dataVersion()
+    }
+
+    package func close() async throws {
+        do {
+            try await changes.close()
+            try pool.close()
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    /// Makes an empty file only its owner can read; an existing one is left as it is.
+    private static func create(_ path: String) throws(StoreError) {
+        let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            let code = errno
+            switch code {
+            case EROFS, EACCES, EPERM: throw .readOnly
+            case ENOSPC, EDQUOT: throw .diskFull
+            default:
+                throw unsafe .unavailable(
+                    detail: "cannot open `\(path)`: \(String(cString: strerror(code)))")
+            }
+        }
+        _ = Glibc.close(descriptor)
+    }
+}
+
+/// One connection that only asks whether others have committed.
+///
+/// `PRAGMA data_version` compares against what the asking connection saw last, so it means something
+/// only on a connection of its own that never writes.
+private actor ChangeConnection {
+    private let path: String
+    private var queue: DatabaseQueue?
+    private var isClosed = false
+
+    init(path: String) {
+        self.path = path
+    }
+
+    func dataVersion() async throws(StoreError) -> Int64 {
+        do {
+            let queue = try open()
+            return try await queue.read { database in
+                try Int64.fetchOne(database, sql: "PRAGMA data_version") ?? 0
+            }
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    private func open() throws -> DatabaseQueue {
+        guard !isClosed else { throw StoreError.unavailable(detail: "the store is closed") }
+        if let queue { return queue }
+        var settings = GRDB.Configuration()
+        settings.readonly = true
+        settings.label = "store.changes"
+        let opened = try DatabaseQueue(path: path, configuration: settings)
+        queue = opened
+        return opened
+    }
+
+    func close() throws {
+        isClosed = true
+        try queue?.close()
+        queue = nil
+    }
+}

@@ -1,0 +1,54 @@
+package import Domain
+
+/// One account's view of a database: what the use cases hold.
+package struct Store: Sendable {
+    /// The engine.
+    package let database: any Database
+    /// Whose rows every statement binds.
+    package let account: AccountID
+    /// The time that rows are stamped with.
+    package let clock: WallClock
+
+    /// Migrates the database, makes the account when it is new, and gives its store.
+    ///
+    /// - Throws: ``StoreError/newerSchema(found:supported:)`` and what the engine refuses.
+    package static func open(
+        _ database: any Database, account: AccountID = AccountTable.defaultID,
+        clock: WallClock = .system
+    ) async throws -> Store {
+        try await Migrator().migrate(database)
+        let exists = try await database.read { connection in
+            try AccountTable.exists(account, on: connection)
+        }
+        if !exists {
+            try await database.write { connection in
+                try AccountTable.create(
+                    account, name: account == AccountTable.defaultID ? "default" : "\(account)",
+                    createdAt: clock.now(), on: connection)
+            }
+        }
+        return Store(database: database, account: account, clock: clock)
+    }
+
+    private init(database: any Database, account: AccountID, clock: WallClock) {
+        self.database = database
+        self.account = account
+        self.clock = clock
+    }
+
+    /// Reads on one snapshot; the closure gets the connection and the account to bind.
+    package func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection, AccountID) throws -> Value
+    ) async throws -> Value {
+        let account = account
+        return try await database.read { connection in try body(connection, account) }
+    }
+
+    /// Writes in one transaction; the closure gets the connection and the account to bind.
+    package func write<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection, AccountID) throws -> Value
+    ) async throws -> Value {
+        let account = account
+        return try await database.write { connection in try body(connection, account) }
+    }
+}

@@ -1,0 +1,80 @@
+package import Domain
+
+/// The accounts, each with the two counters of its feed.
+///
+/// The counters are advanced by an UPDATE of the account's row. That row is the feed lock: it stays
+/// locked until the transaction ends, so revisions become visible in the order in which they are drawn.
+package enum AccountTable {
+    /// The account of an installation that has only one.
+    package static let defaultID = AccountID(1)
+
+    /// Makes an account unless it exists.
+    package static func create(
+        _ account: AccountID, name: String, createdAt: Timestamp, on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            INSERT INTO accounts (id, name, created_at)
+            VALUES (\(account), \(name), \(createdAt))
+            ON CONFLICT (id) DO NOTHING
+            """)
+    }
+
+    /// Whether the account exists.
+    package static func exists(
+        _ account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> Bool {
+        try !connection.rows("SELECT id FROM accounts WHERE id = \(account)").isEmpty
+    }
+
+    /// Takes the feed lock and draws revisions, one for each row that is written or deleted.
+    ///
+    /// - Parameter count: How many; zero takes no lock.
+    /// - Returns: Revisions in ascending order, greater than all that any reader has seen.
+    package static func nextRevisions(
+        _ count: Int, account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [Revision] {
+        guard count > 0 else { return [] }
+        let rows = try connection.rows(
+            """
+            UPDATE accounts SET revision = revision + \(count)
+            WHERE id = \(account)
+            RETURNING revision AS last
+            """)
+        return try drawn(count, from: rows).map(Revision.init)
+    }
+
+    /// Takes the feed lock and draws identifiers, never used before in the account by any table.
+    ///
+    /// - Parameter count: How many; zero takes no lock.
+    /// - Returns: Identifiers in ascending order.
+    package static func nextIDs<Entity>(
+        _ count: Int, account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [Identifier<Entity>] {
+        guard count > 0 else { return [] }
+        let rows = try connection.rows(
+            """
+            UPDATE accounts SET last_id = last_id + \(count)
+            WHERE id = \(account)
+            RETURNING last_id AS last
+            """)
+        return try drawn(count, from: rows).map { Identifier<Entity>($0) }
+    }
+
+    /// The newest revision drawn; every follower that has come so far is up to date.
+    package static func currentRevision(
+        account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> Revision {
+        let rows = try connection.rows("SELECT revision FROM accounts WHERE id = \(account)")
+        guard let row = rows.first else { throw .unexpectedValue(column: "accounts.id") }
+        return Revision(try row.integer("revision"))
+    }
+
+    private static func drawn(
+        _ count: Int, from rows: [SQLRow]
+    ) throws(StoreError) -> ClosedRange<Int64> {
+        guard let row = rows.first else { throw .unexpectedValue(column: "accounts.id") }
+        let last = try row.integer("last")
+        return (last - Int64(count) + 1)...last
+    }
+}

@@ -1,0 +1,45 @@
+/// Which migrations have been applied; the one table without an account.
+package enum SchemaTable {
+    /// Whether any migration has ever been applied.
+    static func exists(on connection: any SQLConnection) throws(StoreError) -> Bool {
+        let statement: SQL =
+            switch connection.dialect {
+            case .sqlite:
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'"
+            case .postgres:
+                """
+                SELECT table_name AS name FROM information_schema.tables
+                WHERE table_schema = current_schema() AND table_name = 'schema_migrations'
+                """
+            }
+        return try !connection.rows(statement).isEmpty
+    }
+
+    static func create(on connection: any SQLConnection) throws(StoreError) {
+        try connection.execute(
+            """
+            CREATE TABLE IF NOT EXISTS schema_migrations (
+                number BIGINT NOT NULL PRIMARY KEY,
+                name TEXT NOT NULL
+            )
+            """)
+    }
+
+    /// The number of the newest applied migration, 0 when none is.
+    package static func current(on connection: any SQLConnection) throws(StoreError) -> Int {
+        let rows = try connection.rows(
+            "SELECT COALESCE(MAX(number), 0) AS number FROM schema_migrations")
+        guard let row = rows.first else { return 0 }
+        return Int(try row.integer("number"))
+    }
+
+    static func record(
+        _ migration: Migration, on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            INSERT INTO schema_migrations (number, name)
+            VALUES (\(migration.number), \(migration.name))
+            """)
+    }
+}
