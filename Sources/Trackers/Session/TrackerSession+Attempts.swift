@@ -1,0 +1,132 @@
+package import Domain
+import Glibc
+import HTTPClient
+
+extension TrackerSession {
+    /// A token that is renewed and refused again and again is not a token.
+    private static let maximumRenewals = 2
+
+    /// Repeats a request until its answer is whole, or gives up.
+    ///
+    /// - Parameter reading: Makes the result of an acceptable answer; what it throws counts as a
+    ///   failed try, because a cut-off document is a failed exchange.
+    func perform<Result>(
+        _ request: TrackerRequest,
+        reading: (HTTPResponse, QueryString) throws(JSONError) -> Result
+    ) async throws(TrackerError) -> Result {
+        var plan = RetryPlan(request, configuration: configuration)
+        var renewals = 0
+        while true {
+            let shown = try await credential.current()
+            let action: RetryPlan.Action
+            switch await exchange(request, query: plan.query, credential: shown) {
+            case .failure(let error):
+                action = plan.next(after: .exchange(error), jitter: jitter())
+            case .success(let response):
+                switch Verdict(response, accepting: request.acceptedStatuses, now: now()) {
+                case .deliver:
+                    do {
+                        return try reading(response, plan.query)
+                    } catch {
+                        let isMarkup = Self.isMarkup(response.body)
+                        let failure = RetryPlan.Failure.body(error, isMarkup: isMarkup)
+                        action = plan.next(after: failure, jitter: jitter())
+                    }
+                case .retry(let reason):
+                    action = plan.next(after: .status(reason: reason), jitter: jitter())
+                case .wait(let pause):
+                    action = plan.next(afterLimit: pause, now: now(), jitter: jitter())
+                case .renewCredential(let detail):
+                    renewals += 1
+                    guard renewals <= Self.maximumRenewals,
+                        try await credential.renew(refused: shown)
+                    else { throw .unauthenticated(detail: detail) }
+                    continue
+                case .fail(let error): throw error
+                }
+            }
+            try await act(action)
+        }
+    }
+
+    private func act(_ action: RetryPlan.Action) async throws(TrackerError) {
+        switch action {
+        case .giveUp(let error): throw error
+        case .pause(let duration):
+            do {
+                try await clock.sleep(for: duration)
+            } catch {
+                throw .cancelled
+            }
+        }
+    }
+
+    private func exchange(
+        _ request: TrackerRequest,
+        query: QueryString,
+        credential: TrackerCredential
+    ) async -> Swift.Result<HTTPResponse, HTTPError> {
+        guard !Task.isCancelled else { return .failure(.cancelled) }
+        var limits = configuration.limits
+        if !request.followsRedirects { limits.maximumRedirects = 0 }
+        let address = configuration.baseURL + request.path
+        let message = HTTPRequest(
+            method: request.method,
+            url: query.items.isEmpty ? address : "\(address)?\(query.encoded)",
+            headers: configuration.headers + request.headers
+                + [configuration.authorization.field(for: credential)],
+            body: request.body,
+            limits: limits
+        )
+        do {
+            return .success(try await transport.send(message))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Whether a body that should be JSON begins like HTML or XML.
+    private static func isMarkup(_ body: [UInt8]) -> Bool {
+        body.first { $0 > 0x20 } == UInt8(ascii: "<")
+    }
+}
+
+extension TrackerAuthorization {
+    /// The header line that shows `credential`.
+    func field(for credential: TrackerCredential) -> HTTPField {
+        switch self {
+        case .bearer: HTTPField("Authorization", "Bearer \(credential.rawValue)")
+        case .privateToken: HTTPField("PRIVATE-TOKEN", credential.rawValue)
+        case .basic(let userName):
+            HTTPField(
+                "Authorization",
+                "Basic \(base64(Array("\(userName):\(credential.rawValue)".utf8)))"
+            )
+        }
+    }
+}
+
+/// Standard Base64 with padding (RFC 4648, section 4); Foundation is not worth its start-up time here.
+func base64(_ bytes: [UInt8]) -> String {
+    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    var result: [UInt8] = []
+    for start in stride(from: 0, to: bytes.count, by: 3) {
+        let group = bytes[start..<min(start + 3, bytes.count)]
+        var bits = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        bits <<= UInt32(8 * (3 - group.count))
+        for place in 0..<4 {
+            let isPadding = place > group.count
+            let digit = alphabet[Int(bits >> UInt32(18 - 6 * place) & 63)]
+            result.append(isPadding ? UInt8(ascii: "=") : digit)
+        }
+    }
+    return String(decoding: result, as: UTF8.self)
+}
+
+/// The wall clock; the default of every `now` parameter.
+package func wallClock() -> Timestamp {
+    var time = timespec()
+    // Cannot fail for CLOCK_REALTIME and a valid pointer.
+    _ = unsafe clock_gettime(CLOCK_REALTIME, &time)
+    return Timestamp(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+}

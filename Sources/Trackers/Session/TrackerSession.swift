@@ -1,0 +1,112 @@
+package import Domain
+package import HTTPClient
+import Synchronization
+
+/// The one way from an adapter to its service: credential, base URL, rate limits, and retries.
+///
+/// Everything sent is a read and is repeated freely: after resets, short reads, 5xx, HTML or cut-off
+/// JSON with growing, jittered pauses; after 429 and the two kinds of rate-limit 403 for as long as
+/// the service says. A list that keeps breaking the service is asked for in smaller pages. What comes
+/// back is complete: a document that ends too early is retried, never handed on.
+package struct TrackerSession: Sendable {
+    /// Gives the current credential; asked again when the service answers 401, so that a token that
+    /// was renewed in the meantime (or is made for an hour at a time) is taken up.
+    package typealias CredentialSource =
+        @Sendable () async throws(TrackerError) -> TrackerCredential
+
+    package var configuration: Configuration
+    let transport: any HTTPTransport
+    let clock: any Clock<Duration>
+    let now: @Sendable () -> Timestamp
+    let jitter: @Sendable () -> Double
+    let credential: CredentialCache
+
+    /// What differs between services, and the limits of patience.
+    package struct Configuration: Sendable {
+        /// Scheme, host, and path prefix of the API, without a final slash.
+        package var baseURL: String
+        package var authorization: TrackerAuthorization
+        /// Sent with every request, e.g. `Accept`.
+        package var headers: [HTTPField]
+        /// Tries of one request whose exchange failed; the fake services fail one address at most
+        /// twice in a row, real ones recover within seconds or not for minutes.
+        package var maximumAttempts = 6
+        /// The first pause after a failure; each further one is twice as long.
+        package var firstPause: Duration = .milliseconds(250)
+        package var longestPause: Duration = .seconds(20)
+        /// The longest time one request may wait for rate limits; beyond it the call ends with
+        /// ``TrackerError/rateLimited(until:)`` and the scan resumes from its cursor another time.
+        package var patience: Duration = .seconds(900)
+        /// Pages are not halved below this.
+        package var smallestPageSize = 10
+        package var limits = HTTPLimits()
+
+        package init(
+            baseURL: String,
+            authorization: TrackerAuthorization,
+            headers: [HTTPField] = []
+        ) {
+            self.baseURL = baseURL
+            self.authorization = authorization
+            self.headers = headers
+        }
+    }
+
+    /// - Parameters:
+    ///   - clock: Measures pauses.
+    ///   - now: The wall clock, to which services' reset instants refer.
+    ///   - jitter: A number from 0 to 1, drawn for each pause after a failure.
+    package init(
+        configuration: Configuration,
+        transport: any HTTPTransport,
+        credential: @escaping CredentialSource,
+        clock: any Clock<Duration> = ContinuousClock(),
+        now: @escaping @Sendable () -> Timestamp = wallClock,
+        jitter: @escaping @Sendable () -> Double = { Double.random(in: 0...1) }
+    ) {
+        self.configuration = configuration
+        self.transport = transport
+        self.credential = CredentialCache(source: credential)
+        self.clock = clock
+        self.now = now
+        self.jitter = jitter
+    }
+
+    /// Sends a request whose answer needs no JSON: the status and headers say it all.
+    package func send(_ request: TrackerRequest) async throws(TrackerError) -> HTTPResponse {
+        try await perform(request) { (response, _) throws(JSONError) in response }
+    }
+
+    /// Reads one JSON document. Of an accepted refusal the document is `null` unless it is JSON.
+    package func document(
+        _ request: TrackerRequest
+    ) async throws(TrackerError) -> (value: JSONValue, response: HTTPResponse) {
+        try await perform(request) { (response, _) throws(JSONError) in
+            guard (200..<300).contains(response.status) else {
+                // Refusals are often HTML; the caller who accepts them goes by the status.
+                return ((try? JSONParser.parse(response.body)) ?? .null, response)
+            }
+            return (try JSONParser.parse(response.body), response)
+        }
+    }
+
+    /// Reads a document with a list, cut into elements but not parsed.
+    ///
+    /// - Parameter path: Object keys to the array; empty when the array is the document.
+    package func list(
+        _ request: TrackerRequest,
+        at path: [String] = []
+    ) async throws(TrackerError) -> TrackerList {
+        try await perform(request) { (response, query) throws(JSONError) in
+            guard (200..<300).contains(response.status) else {
+                return TrackerList(
+                    response: response,
+                    elements: [],
+                    envelope: .null,
+                    query: query
+                )
+            }
+            return try TrackerList(response: response, at: path, query: query)
+        }
+    }
+}

@@ -1,0 +1,52 @@
+package import Domain
+package import HTTPClient
+
+/// Makes the client for a configured tracker.
+package enum TrackerClients {
+    /// What an operator configured, and the parts of the outside world a client needs.
+    package struct Parameters: Sendable {
+        package var kind: TrackerKind
+        package var deployment: TrackerDeployment
+        /// As configured; nil for the vendor's own cloud.
+        package var url: String?
+        /// The user name or e-mail where the service wants one beside the token (Jira).
+        package var userName: String?
+        package var credential: TrackerSession.CredentialSource
+        package var transport: any HTTPTransport
+        package var clock: any Clock<Duration> = ContinuousClock()
+        package var now: @Sendable () -> Timestamp = wallClock
+        /// Changes a session's configuration, e.g. its patience; called with the client's own.
+        package var adjust: @Sendable (inout TrackerSession.Configuration) -> Void = { _ in }
+
+        package init(
+            kind: TrackerKind,
+            deployment: TrackerDeployment,
+            url: String?,
+            userName: String? = nil,
+            credential: @escaping TrackerSession.CredentialSource,
+            transport: any HTTPTransport
+        ) {
+            self.kind = kind
+            self.deployment = deployment
+            self.url = url
+            self.userName = userName
+            self.credential = credential
+            self.transport = transport
+        }
+
+        /// A session for `configuration` after ``adjust``.
+        package func session(
+            _ configuration: TrackerSession.Configuration
+        ) -> TrackerSession {
+            var configuration = configuration
+            adjust(&configuration)
+            return TrackerSession(
+                configuration: configuration,
+                transport: transport,
+                credential: credential,
+                clock: clock,
+                now: now
+            )
+        }
+    }
+}
