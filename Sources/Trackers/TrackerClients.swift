@@ -15,7 +15,7 @@ package enum TrackerClients {
         package var transport: any HTTPTransport
         package var clock: any Clock<Duration> = ContinuousClock()
         package var now: @Sendable () -> Timestamp = wallClock
-        /// Changes a session's configuration, e.g. its patience; called with the client's own.
+        /// Changes a session's configuration, such as its patience; called with the client's own.
         package var adjust: @Sendable (inout TrackerSession.Configuration) -> Void = { _ in }
 
         package init(

@@ -1,6 +1,8 @@
 package import Domain
 
-/// Why a tracker did not give what was asked, after retries. Never holds tokens or bodies.
+/// Why a tracker did not give what was asked, after retries.
+///
+/// Never holds tokens or bodies.
 package enum TrackerError: Error, Equatable, Sendable {
     /// The service does not accept the token (401, or Jira's anonymous 200).
     case unauthenticated(detail: String)

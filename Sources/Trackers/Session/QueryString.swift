@@ -16,8 +16,9 @@ package struct QueryString: Sendable, Hashable {
         items = pairs.map { Item(name: $0.key, value: $0.value) }
     }
 
-    /// Reads an encoded query without its `?`; `+` is a space. Never fails: a broken escape stays as
-    /// it is.
+    /// Reads an encoded query without its question mark; a plus sign is a space.
+    ///
+    /// Never fails: a broken escape stays as it is.
     package init(parsing encoded: some StringProtocol) {
         for part in encoded.utf8.split(separator: UInt8(ascii: "&")) {
             let mark = part.firstIndex(of: UInt8(ascii: "=")) ?? part.endIndex

@@ -39,7 +39,7 @@ package struct TrackerRequest: Sendable {
 
 /// The query parameters by which a list is paged.
 package struct PageParameters: Sendable, Equatable {
-    /// The parameter with the number of rows, e.g. `per_page`, `maxResults`.
+    /// The parameter with the number of rows: `per_page`, `maxResults`.
     package var size: String
     /// The parameter that counts pages of that size from 1, when there is one; an offset in rows
     /// (`startAt`) or a cursor does not depend on the size and is not named here.

@@ -8,8 +8,8 @@ extension TrackerSession {
 
     /// Repeats a request until its answer is whole, or gives up.
     ///
-    /// - Parameter reading: Makes the result of an acceptable answer; what it throws counts as a
-    ///   failed try, because a cut-off document is a failed exchange.
+    /// `reading` makes the result of an acceptable answer; what it throws counts as a failed try,
+    /// because a cut-off document is a failed exchange.
     func perform<Result>(
         _ request: TrackerRequest,
         reading: (HTTPResponse, QueryString) throws(JSONError) -> Result

@@ -26,7 +26,7 @@ package struct TrackerSession: Sendable {
         /// Scheme, host, and path prefix of the API, without a final slash.
         package var baseURL: String
         package var authorization: TrackerAuthorization
-        /// Sent with every request, e.g. `Accept`.
+        /// Sent with every request, such as `Accept`.
         package var headers: [HTTPField]
         /// Tries of one request whose exchange failed; the fake services fail one address at most
         /// twice in a row, real ones recover within seconds or not for minutes.
@@ -52,10 +52,10 @@ package struct TrackerSession: Sendable {
         }
     }
 
-    /// - Parameters:
-    ///   - clock: Measures pauses.
-    ///   - now: The wall clock, to which services' reset instants refer.
-    ///   - jitter: A number from 0 to 1, drawn for each pause after a failure.
+    /// Makes a session; no request is sent yet.
+    ///
+    /// `clock` measures pauses, `now` is the wall clock to which services' reset instants refer, and
+    /// `jitter` draws a number from 0 to 1 for each pause after a failure.
     package init(
         configuration: Configuration,
         transport: any HTTPTransport,
@@ -77,7 +77,9 @@ package struct TrackerSession: Sendable {
         try await perform(request) { (response, _) throws(JSONError) in response }
     }
 
-    /// Reads one JSON document. Of an accepted refusal the document is `null` unless it is JSON.
+    /// Reads one JSON document.
+    ///
+    /// Of an accepted refusal the document is `null` unless it is JSON.
     package func document(
         _ request: TrackerRequest
     ) async throws(TrackerError) -> (value: JSONValue, response: HTTPResponse) {
@@ -92,7 +94,7 @@ package struct TrackerSession: Sendable {
 
     /// Reads a document with a list, cut into elements but not parsed.
     ///
-    /// - Parameter path: Object keys to the array; empty when the array is the document.
+    /// `path` holds the object keys that lead to the array; empty when the array is the document.
     package func list(
         _ request: TrackerRequest,
         at path: [String] = []

@@ -17,9 +17,8 @@ enum Verdict: Equatable {
 extension Verdict {
     /// Judges an answer by status and headers, and by the body where a 403 means several things.
     ///
-    /// - Parameters:
-    ///   - accepted: Statuses besides 2xx the caller wants.
-    ///   - now: For `Retry-After` in its date form and for reset instants that are already past.
+    /// `accepted` are statuses besides 2xx the caller wants; `now` is for instants in headers when the
+    /// service does not tell its own time.
     init(_ response: HTTPResponse, accepting accepted: Set<Int>, now: Timestamp) {
         let status = response.status
         if accepted.contains(status) {
