@@ -13,7 +13,8 @@ package struct Store: Sendable {
     ///
     /// - Throws: ``StoreError/newerSchema(found:supported:)`` and what the engine refuses.
     package static func open(
-        _ database: any Database, account: AccountID = AccountTable.defaultID,
+        _ database: any Database,
+        account: AccountID = AccountTable.defaultID,
         clock: WallClock = .system
     ) async throws -> Store {
         try await Migrator().migrate(database)
@@ -23,8 +24,11 @@ package struct Store: Sendable {
         if !exists {
             try await database.write { connection in
                 try AccountTable.create(
-                    account, name: account == AccountTable.defaultID ? "default" : "\(account)",
-                    createdAt: clock.now(), on: connection)
+                    account,
+                    name: account == AccountTable.defaultID ? "default" : "\(account)",
+                    createdAt: clock.now(),
+                    on: connection
+                )
             }
         }
         return Store(database: database, account: account, clock: clock)

@@ -15,7 +15,8 @@ struct EngineTests {
                     \([0, 255, 10] as [UInt8]) AS bytes, \(true) AS flag, \(Int64?.none) AS absent,
                     \(Timestamp(milliseconds: -5)) AS instant,
                     \(["a": [1, nil, "x"]] as JSONValue) AS document
-                """)
+                """
+            )
         }.first
         let values = try #require(row)
         #expect(try values.integer("low") == .min)

@@ -6,7 +6,8 @@ package struct Migrator: Sendable {
     package init(migrations: [Migration] = Migration.all) {
         precondition(
             migrations.map(\.number) == Array(1...max(1, migrations.count)),
-            "migrations are numbered from 1 without gaps")
+            "migrations are numbered from 1 without gaps"
+        )
         self.migrations = migrations
     }
 
@@ -42,7 +43,8 @@ package struct Migrator: Sendable {
     }
 
     private func apply(
-        _ migration: Migration, on connection: any SQLConnection
+        _ migration: Migration,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         for statement in migration.statements {
             try connection.execute(SQL(stringLiteral: statement))

@@ -103,7 +103,8 @@ package struct SQLiteDatabase: Database {
             case ENOSPC, EDQUOT: throw .diskFull
             default:
                 throw unsafe .unavailable(
-                    detail: "cannot open `\(path)`: \(String(cString: strerror(code)))")
+                    detail: "cannot open `\(path)`: \(String(cString: strerror(code)))"
+                )
             }
         }
         _ = Glibc.close(descriptor)

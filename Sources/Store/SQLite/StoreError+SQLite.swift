@@ -27,7 +27,9 @@ extension StoreError {
 
     /// SQLite's message, without what it may quote from a bound full-text query.
     private static func detail(of error: DatabaseError) -> String {
-        guard let message = error.message else { return "SQLite error \(error.resultCode.rawValue)" }
+        guard let message = error.message else {
+            return "SQLite error \(error.resultCode.rawValue)"
+        }
         for prefix in ["fts5: syntax error", "no such column", "unknown special query"]
         where message.utf8.starts(with: prefix.utf8) {
             return prefix

@@ -10,19 +10,24 @@ package enum AccountTable {
 
     /// Makes an account unless it exists.
     package static func create(
-        _ account: AccountID, name: String, createdAt: Timestamp, on connection: any SQLConnection
+        _ account: AccountID,
+        name: String,
+        createdAt: Timestamp,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
             """
             INSERT INTO accounts (id, name, created_at)
             VALUES (\(account), \(name), \(createdAt))
             ON CONFLICT (id) DO NOTHING
-            """)
+            """
+        )
     }
 
     /// Whether the account exists.
     package static func exists(
-        _ account: AccountID, on connection: any SQLConnection
+        _ account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Bool {
         try !connection.rows("SELECT id FROM accounts WHERE id = \(account)").isEmpty
     }
@@ -32,7 +37,9 @@ package enum AccountTable {
     /// - Parameter count: How many; zero takes no lock.
     /// - Returns: Revisions in ascending order, greater than all that any reader has seen.
     package static func nextRevisions(
-        _ count: Int, account: AccountID, on connection: any SQLConnection
+        _ count: Int,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Revision] {
         guard count > 0 else { return [] }
         let rows = try connection.rows(
@@ -40,7 +47,8 @@ package enum AccountTable {
             UPDATE accounts SET revision = revision + \(count)
             WHERE id = \(account)
             RETURNING revision AS last
-            """)
+            """
+        )
         return try drawn(count, from: rows).map(Revision.init)
     }
 
@@ -49,7 +57,9 @@ package enum AccountTable {
     /// - Parameter count: How many; zero takes no lock.
     /// - Returns: Identifiers in ascending order.
     package static func nextIDs<Entity>(
-        _ count: Int, account: AccountID, on connection: any SQLConnection
+        _ count: Int,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Identifier<Entity>] {
         guard count > 0 else { return [] }
         let rows = try connection.rows(
@@ -57,13 +67,15 @@ package enum AccountTable {
             UPDATE accounts SET last_id = last_id + \(count)
             WHERE id = \(account)
             RETURNING last_id AS last
-            """)
+            """
+        )
         return try drawn(count, from: rows).map { Identifier<Entity>($0) }
     }
 
     /// The newest revision drawn; every follower that has come so far is up to date.
     package static func currentRevision(
-        account: AccountID, on connection: any SQLConnection
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Revision {
         let rows = try connection.rows("SELECT revision FROM accounts WHERE id = \(account)")
         guard let row = rows.first else { throw .unexpectedValue(column: "accounts.id") }
@@ -71,7 +83,8 @@ package enum AccountTable {
     }
 
     private static func drawn(
-        _ count: Int, from rows: [SQLRow]
+        _ count: Int,
+        from rows: [SQLRow]
     ) throws(StoreError) -> ClosedRange<Int64> {
         guard let row = rows.first else { throw .unexpectedValue(column: "accounts.id") }
         let last = try row.integer("last")

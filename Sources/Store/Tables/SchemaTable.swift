@@ -22,24 +22,28 @@ package enum SchemaTable {
                 number BIGINT NOT NULL PRIMARY KEY,
                 name TEXT NOT NULL
             )
-            """)
+            """
+        )
     }
 
     /// The number of the newest applied migration, 0 when none is.
     package static func current(on connection: any SQLConnection) throws(StoreError) -> Int {
         let rows = try connection.rows(
-            "SELECT COALESCE(MAX(number), 0) AS number FROM schema_migrations")
+            "SELECT COALESCE(MAX(number), 0) AS number FROM schema_migrations"
+        )
         guard let row = rows.first else { return 0 }
         return Int(try row.integer("number"))
     }
 
     static func record(
-        _ migration: Migration, on connection: any SQLConnection
+        _ migration: Migration,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
             """
             INSERT INTO schema_migrations (number, name)
             VALUES (\(migration.number), \(migration.name))
-            """)
+            """
+        )
     }
 }

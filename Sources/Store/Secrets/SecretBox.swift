@@ -1,0 +1,97 @@
+import Crypto
+package import Domain
+import Foundation
+
+/// A secret as it is stored: format 1, nonce, ciphertext, tag.
+package struct SealedSecret: Sendable, Hashable {
+    /// The bytes of the column.
+    package var bytes: [UInt8]
+
+    /// Wraps the bytes of the column.
+    package init(bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+}
+
+/// Whose secret it is. The row's identity is authenticated with the ciphertext, so that a sealed secret
+/// copied into another row does not open there.
+package enum SecretOwner: Sendable, Hashable {
+    case tracker(TrackerID, account: AccountID)
+
+    fileprivate var associatedData: [UInt8] {
+        switch self {
+        case .tracker(let tracker, let account):
+            Array("preloop/1/accounts/\(account)/trackers/\(tracker)/credential".utf8)
+        }
+    }
+
+    fileprivate var name: String {
+        switch self {
+        case .tracker(let tracker, _): "the credential of tracker \(tracker)"
+        }
+    }
+}
+
+/// Seals and opens the secrets of an installation with AES-256-GCM.
+package struct SecretBox: Sendable {
+    /// Leaves room for another cipher without another column.
+    private static let format: UInt8 = 1
+    /// Tokens are below 4 KiB; what is longer is a file given by mistake.
+    package static let maximumSecretBytes = 65_536
+
+    private let key: SymmetricKey
+
+    /// Derives the key by HKDF-SHA256, so that `SECRET_KEY` may be any long random text.
+    ///
+    /// - Throws: ``StoreError/unavailable(detail:)`` when there is too little of it.
+    package init(keyMaterial: Secret) throws(StoreError) {
+        // 16 random bytes are the least that is worth AES; shorter ones are words.
+        let bytes = Array(keyMaterial.reveal().utf8)
+        guard bytes.count >= 16 else {
+            throw .unavailable(detail: "the secret key has less than 16 characters")
+        }
+        key = HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: SymmetricKey(data: bytes),
+            salt: Array("preloop".utf8),
+            info: Array("preloop secrets, format 1".utf8),
+            outputByteCount: 32
+        )
+    }
+
+    /// Seals a secret for one row.
+    package func seal(
+        _ secret: Secret,
+        for owner: SecretOwner
+    ) throws(StoreError) -> SealedSecret {
+        let text = Array(secret.reveal().utf8)
+        guard text.count <= Self.maximumSecretBytes else {
+            throw .unavailable(detail: "a secret of \(text.count) bytes is not a token")
+        }
+        do {
+            let box = try AES.GCM.seal(text, using: key, authenticating: owner.associatedData)
+            guard let combined = box.combined else {
+                throw StoreError.unavailable(detail: "cannot seal \(owner.name)")
+            }
+            return SealedSecret(bytes: [Self.format] + combined)
+        } catch {
+            throw .unavailable(detail: "cannot seal \(owner.name)")
+        }
+    }
+
+    /// Opens what was sealed for the same row with the same key.
+    ///
+    /// - Throws: ``StoreError/undecryptable(name:)`` for anything else.
+    package func open(
+        _ sealed: SealedSecret,
+        for owner: SecretOwner
+    ) throws(StoreError) -> Secret {
+        guard sealed.bytes.first == Self.format else { throw .undecryptable(name: owner.name) }
+        do {
+            let box = try AES.GCM.SealedBox(combined: sealed.bytes.dropFirst())
+            let text = try AES.GCM.open(box, using: key, authenticating: owner.associatedData)
+            return Secret(String(decoding: text, as: UTF8.self))
+        } catch {
+            throw .undecryptable(name: owner.name)
+        }
+    }
+}
