@@ -9,7 +9,10 @@ package struct HTTPRequest: Sendable {
     package var limits: HTTPLimits
 
     package init(
-        method: String = "GET", url: String, headers: [HTTPField] = [], body: [UInt8]? = nil,
+        method: String = "GET",
+        url: String,
+        headers: [HTTPField] = [],
+        body: [UInt8]? = nil,
         limits: HTTPLimits = HTTPLimits()
     ) {
         self.method = method
