@@ -1,3 +1,5 @@
+import Glibc
+
 /// What to look for in the lexical index: terms from a text that nobody vouches for.
 ///
 /// The text is taken apart by ``TextAnalyzer``; only letters and digits survive, and every phrase is
@@ -75,7 +77,7 @@ package struct LexicalQuery: Sendable {
             guard rarest > 0 else { continue }
             let ratio = Double(documentCount) / Double(rarest)
             let repeats = Double(min(phrase.count, limits.repeats))
-            weighted.append((phrase, repeats * (ratio - 1) / (ratio + 1)))
+            weighted.append((phrase, repeats * log(1 + ratio)))
         }
         // The sort is stable by construction: equal weights keep the order of the text.
         let order = weighted.indices.sorted {

@@ -1,0 +1,229 @@
+package import Domain
+import GRDB
+import Glibc
+
+/// The full-text index of one account: an SQLite file with an FTS5 table, one document an issue.
+///
+/// It is a cache of the store, on both engines: it follows the change feed with a cursor that is written
+/// in the same transaction as the documents. A file that is missing, damaged, of another store or ahead
+/// of its store is made anew; that costs time, never correctness.
+package actor LexicalIndex {
+    /// Changes whenever documents are built differently.
+    private static let formatVersion = 1
+
+    /// Where the file is.
+    package let path: String
+    private let identity: String
+    private var pool: DatabasePool
+
+    /// Opens the index of a store, or makes an empty one.
+    ///
+    /// - Parameters:
+    ///   - path: The file; its directory exists.
+    ///   - store: Whose issues it holds.
+    /// - Throws: ``StoreError`` when neither the file nor a new one can be opened.
+    package init(path: String, of store: Store) async throws {
+        let identity = try await store.read { connection, account in
+            let store = try StoreIdentity.text(account: account, on: connection)
+            return "\(Self.formatVersion):\(store)"
+        }
+        self.path = path
+        self.identity = identity
+        do {
+            pool = try Self.open(path, identity: identity)
+        } catch StoreError.corrupt {
+            try Self.removeFiles(path)
+            pool = try Self.open(path, identity: identity)
+        }
+    }
+
+    /// Closes the file.
+    package func close() throws {
+        do { try pool.close() } catch { throw StoreError(error) }
+    }
+
+    /// Empties the index; the next update builds it from the first revision.
+    package func reset() throws {
+        // A damaged file may refuse to close; it is removed all the same.
+        try? pool.close()
+        try Self.removeFiles(path)
+        pool = try Self.open(path, identity: identity)
+    }
+
+    // MARK: - Asking
+
+    /// Scores every document that has a term of the query.
+    ///
+    /// - Returns: No match when the file turns out to be damaged: it is emptied, the next update fills it.
+    package func scores(
+        of query: LexicalQuery, weights: LexicalWeights
+    ) async throws -> LexicalScores {
+        guard !query.isEmpty else { return LexicalScores() }
+        do {
+            return try await pool.read { database in
+                try Self.scan(database, query: query, weights: weights)
+            }
+        } catch {
+            guard case .corrupt = StoreError(error) else { throw StoreError(error) }
+            try reset()
+            return LexicalScores()
+        }
+    }
+
+    /// How many documents the index has and up to which revision it follows the feed.
+    package func state() async throws -> (documents: Int, revision: Revision) {
+        try await guarded { database in
+            (try Self.documentCount(database), try Self.cursor(database))
+        }
+    }
+
+    /// The documents whose stored text is not what `texts` says, or which are missing.
+    package func differing(
+        from documents: [LexicalDocument]
+    ) async throws -> [IssueID] {
+        try await guarded { database in
+            let statement = try database.cachedStatement(
+                sql: "SELECT title, body, comments FROM documents WHERE rowid = ?")
+            return try documents.filter { document in
+                let row = try Row.fetchOne(statement, arguments: [document.issue.rawValue])
+                guard let row else { return true }
+                return row[0] != document.title || row[1] != document.body
+                    || row[2] != document.comments
+            }.map(\.issue)
+        }
+    }
+
+    private func guarded<Value: Sendable>(
+        _ body: @escaping @Sendable (GRDB.Database) throws -> Value
+    ) async throws -> Value {
+        do { return try await pool.read(body) } catch { throw StoreError(error) }
+    }
+
+    private static func scan(
+        _ database: GRDB.Database, query: LexicalQuery, weights: LexicalWeights
+    ) throws -> LexicalScores {
+        var query = query
+        let frequency = try database.cachedStatement(
+            sql: "SELECT doc FROM vocabulary WHERE term = ?")
+        try query.select(documentCount: documentCount(database)) { term in
+            try Int.fetchOne(frequency, arguments: [term]) ?? 0
+        }
+        var scores = LexicalScores()
+        guard !query.isEmpty else { return scores }
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT rowid, bm25(documents, ?, ?, ?) FROM documents
+                WHERE documents MATCH ? ORDER BY rowid
+                """)
+        let arguments: StatementArguments = [
+            weights.title, weights.body, weights.comments, query.matchExpression,
+        ]
+        let rows = try Row.fetchCursor(statement, arguments: arguments)
+        while let row = try rows.next() {
+            // FTS5 gives better matches smaller values.
+            scores.append(document: row[0], score: -(row[1] as Double))
+        }
+        return scores
+    }
+
+    // MARK: - Writing
+
+    /// Replaces documents and moves the cursor, unless another process moved it meanwhile.
+    ///
+    /// - Returns: False when the cursor was not where the caller read it; nothing is written then.
+    func apply(
+        _ documents: [LexicalDocument], removing removed: [IssueID], from expected: Revision,
+        to revision: Revision
+    ) async throws -> Bool {
+        do {
+            return try await pool.write { database in
+                guard try Self.cursor(database) == expected else { return false }
+                let delete = try database.cachedStatement(
+                    sql: "DELETE FROM documents WHERE rowid = ?")
+                let insert = try database.cachedStatement(
+                    sql: "INSERT INTO documents (rowid, title, body, comments) VALUES (?, ?, ?, ?)")
+                for issue in removed + documents.map(\.issue) {
+                    try delete.execute(arguments: [issue.rawValue])
+                }
+                for document in documents {
+                    try insert.execute(arguments: [
+                        document.issue.rawValue, document.title, document.body, document.comments,
+                    ])
+                }
+                try database.execute(
+                    sql: "UPDATE follower SET revision = ?", arguments: [revision.rawValue])
+                return true
+            }
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    // MARK: - File
+
+    private static func open(_ path: String, identity: String) throws -> DatabasePool {
+        var settings = GRDB.Configuration()
+        // Longer than one batch of documents takes to write.
+        settings.busyMode = .timeout(5)
+        settings.maximumReaderCount = 4
+        settings.label = "lexical"
+        do {
+            try createFile(path)
+            let pool = try DatabasePool(path: path, configuration: settings)
+            try pool.write { database in
+                let found =
+                    try database.tableExists("follower")
+                    ? String.fetchOne(database, sql: "SELECT identity FROM follower") : nil
+                guard found != identity else { return }
+                try makeTables(database, identity: identity)
+            }
+            return pool
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    private static func makeTables(_ database: GRDB.Database, identity: String) throws {
+        // The terms are made by TextAnalyzer; unicode61 only splits them at the spaces again and takes
+        // off the accents, so that `café` and `cafe` meet.
+        try database.execute(
+            sql: """
+                DROP TABLE IF EXISTS vocabulary;
+                DROP TABLE IF EXISTS documents;
+                DROP TABLE IF EXISTS follower;
+                CREATE VIRTUAL TABLE documents USING fts5(
+                    title, body, comments, tokenize = 'unicode61 remove_diacritics 2'
+                );
+                CREATE VIRTUAL TABLE vocabulary USING fts5vocab(documents, row);
+                CREATE TABLE follower (identity TEXT NOT NULL, revision INTEGER NOT NULL);
+                """)
+        try database.execute(
+            sql: "INSERT INTO follower (identity, revision) VALUES (?, 0)", arguments: [identity])
+    }
+
+    private static func cursor(_ database: GRDB.Database) throws -> Revision {
+        Revision(try Int64.fetchOne(database, sql: "SELECT revision FROM follower") ?? 0)
+    }
+
+    private static func documentCount(_ database: GRDB.Database) throws -> Int {
+        // FTS5's own table of lengths is a small B-tree; counting the virtual table reads every text.
+        try Int.fetchOne(database, sql: "SELECT count(*) FROM documents_docsize") ?? 0
+    }
+
+    /// Makes an empty file only its owner can read.
+    private static func createFile(_ path: String) throws(StoreError) {
+        let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw .unavailable(detail: "cannot open `\(path)` (errno \(errno))")
+        }
+        _ = Glibc.close(descriptor)
+    }
+
+    private static func removeFiles(_ path: String) throws(StoreError) {
+        for suffix in ["", "-wal", "-shm"] {
+            guard unsafe unlink(path + suffix) == 0 || errno == ENOENT else {
+                throw .unavailable(detail: "cannot remove `\(path + suffix)` (errno \(errno))")
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+package import Domain
+
+/// Pairs of issues that may be the same report, and what people decided about them.
+package enum DuplicateTable {
+    /// What a person said about a pair.
+    package enum Verdict: String, Sendable, CaseIterable {
+        case duplicate
+        case related
+        case notDuplicate = "not_duplicate"
+    }
+
+    /// Two issues in the order the tables keep.
+    package struct Pair: Sendable, Hashable, Comparable {
+        /// The older row.
+        package let first: IssueID
+        package let second: IssueID
+
+        /// Orders the two; nil when they are the same issue.
+        package init?(_ one: IssueID, _ other: IssueID) {
+            guard one != other else { return nil }
+            first = min(one, other)
+            second = max(one, other)
+        }
+
+        /// Orders pairs by their first, then their second issue.
+        package static func < (left: Pair, right: Pair) -> Bool {
+            (left.first, left.second) < (right.first, right.second)
+        }
+    }
+
+    /// A pair with its probability and the measurements behind it.
+    package struct Scored: Sendable, Equatable {
+        package var pair: Pair
+        package var score: Double
+        package var features: JSONValue
+
+        package init(pair: Pair, score: Double, features: JSONValue) {
+            self.pair = pair
+            self.score = score
+            self.features = features
+        }
+    }
+
+    /// Which pairs are listed.
+    package struct Listing: Sendable {
+        package var minimumScore = 0.5
+        /// At least one of the two is in one of these; empty for all.
+        package var projects: [ProjectID] = []
+        /// `open`: at least one of the two is open; `closed`: both are closed; nil: all.
+        package var state: IssueState?
+        package var limit = 50
+        package var offset = 0
+
+        package init() {}
+    }
+
+    // MARK: - Pairs
+
+    /// Replaces all pairs an issue is part of.
+    package static func replace(
+        of issue: IssueID, with pairs: [Scored], at now: Timestamp, account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        // Two statements: an OR over both columns would use neither index in every engine.
+        var statements: [SQL] = [
+            """
+            DELETE FROM duplicate_pairs
+            WHERE account_id = \(account) AND first_issue_id = \(issue)
+            """,
+            """
+            DELETE FROM duplicate_pairs
+            WHERE account_id = \(account) AND second_issue_id = \(issue)
+            """,
+        ]
+        for scored in pairs {
+            statements.append(
+                """
+                INSERT INTO duplicate_pairs (
+                    account_id, first_issue_id, second_issue_id, score, features, updated_at
+                ) VALUES (
+                    \(account), \(scored.pair.first), \(scored.pair.second), \(scored.score),
+                    \(scored.features), \(now)
+                )
+                ON CONFLICT (account_id, first_issue_id, second_issue_id) DO UPDATE
+                SET score = excluded.score, features = excluded.features,
+                    updated_at = excluded.updated_at
+                """)
+        }
+        try connection.execute(batch: statements)
+    }
+
+    /// The issues that form a pair with this one, by age.
+    package static func partners(
+        of issue: IssueID, account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [IssueID] {
+        try connection.rows(
+            """
+            SELECT second_issue_id AS id FROM duplicate_pairs
+            WHERE account_id = \(account) AND first_issue_id = \(issue)
+            UNION ALL
+            SELECT first_issue_id AS id FROM duplicate_pairs
+            WHERE account_id = \(account) AND second_issue_id = \(issue)
+            ORDER BY id
+            """
+        ).map { row throws(StoreError) -> IssueID in try row.identifier("id") }
+    }
+
+    /// Undecided pairs of live issues, best first; equal scores by age.
+    package static func undecided(
+        _ listing: Listing, account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [Scored] {
+        var conditions: [SQL] = [
+            "d.account_id = \(account)", "d.score >= \(listing.minimumScore)",
+            "v.verdict IS NULL", "a.deleted_at IS NULL", "b.deleted_at IS NULL",
+        ]
+        if !listing.projects.isEmpty {
+            let projects = PassageTable.list(listing.projects)
+            conditions.append("(a.project_id IN (\(projects)) OR b.project_id IN (\(projects)))")
+        }
+        switch listing.state {
+        case .open: conditions.append("(a.state = 'open' OR b.state = 'open')")
+        case .closed: conditions.append("a.state = 'closed' AND b.state = 'closed'")
+        case nil: break
+        }
+        return try connection.rows(
+            """
+            SELECT d.first_issue_id, d.second_issue_id, d.score, d.features
+            FROM duplicate_pairs AS d
+            JOIN issues AS a ON a.account_id = d.account_id AND a.id = d.first_issue_id
+            JOIN issues AS b ON b.account_id = d.account_id AND b.id = d.second_issue_id
+            LEFT JOIN duplicate_verdicts AS v ON v.account_id = d.account_id
+                AND v.first_issue_id = d.first_issue_id AND v.second_issue_id = d.second_issue_id
+            WHERE \(conditions, separator: " AND ")
+            ORDER BY d.score DESC, d.first_issue_id, d.second_issue_id
+            LIMIT \(listing.limit) OFFSET \(listing.offset)
+            """
+        ).map(scored)
+    }
+
+    /// Every stored pair, decided or not, by age; for verification.
+    package static func all(
+        account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [Scored] {
+        try connection.rows(
+            """
+            SELECT first_issue_id, second_issue_id, score, features FROM duplicate_pairs
+            WHERE account_id = \(account)
+            ORDER BY first_issue_id, second_issue_id
+            """
+        ).map(scored)
+    }
+
+    private static func scored(_ row: SQLRow) throws(StoreError) -> Scored {
+        guard
+            let pair = Pair(
+                try row.identifier("first_issue_id"), try row.identifier("second_issue_id"))
+        else { throw .unexpectedValue(column: "duplicate_pairs.second_issue_id") }
+        return Scored(
+            pair: pair, score: try row.double("score"), features: try row.json("features"))
+    }
+
+    // MARK: - Verdicts
+
+    /// Remembers what was decided; a later decision replaces an earlier one.
+    package static func decide(
+        _ pair: Pair, verdict: Verdict, by person: String?, at now: Timestamp, account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            INSERT INTO duplicate_verdicts (
+                account_id, first_issue_id, second_issue_id, verdict, decided_by, decided_at
+            ) VALUES (
+                \(account), \(pair.first), \(pair.second), \(verdict.rawValue), \(person), \(now)
+            )
+            ON CONFLICT (account_id, first_issue_id, second_issue_id) DO UPDATE
+            SET verdict = excluded.verdict, decided_by = excluded.decided_by,
+                decided_at = excluded.decided_at
+            """)
+    }
+
+    /// What was decided about a pair; nil when nobody has.
+    package static func verdict(
+        on pair: Pair, account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> Verdict? {
+        let rows = try connection.rows(
+            """
+            SELECT verdict FROM duplicate_verdicts
+            WHERE account_id = \(account) AND first_issue_id = \(pair.first)
+                AND second_issue_id = \(pair.second)
+            """)
+        return try rows.first.flatMap { row throws(StoreError) -> Verdict? in
+            Verdict(rawValue: try row.text("verdict"))
+        }
+    }
+}
