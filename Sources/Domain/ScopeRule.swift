@@ -23,9 +23,7 @@ package struct ScopeRule: Sendable, Hashable {
 
     /// Whether the pattern matches the project itself or something it lies in.
     ///
-    /// - Parameters:
-    ///   - organization: The organisation's path.
-    ///   - project: The project's path, with or without the organisation's in front.
+    /// The project's path may or may not have the organisation's in front.
     package func matches(organization: String, project: String) -> Bool {
         matches(pathOrParent: project) || matches(pathOrParent: organization + "/" + project)
     }
@@ -56,8 +54,10 @@ package struct Scope: Sendable, Hashable {
         self.rules = rules
     }
 
-    /// Whether a project is read: some include rule matches, or there is none, and no exclude rule
-    /// matches. An exclusion wins however it stands to the inclusions.
+    /// Whether a project is read.
+    ///
+    /// It is when some include rule matches, or there is none, and no exclude rule matches: an exclusion
+    /// wins wherever it stands.
     package func includes(organization: String, project: String) -> Bool {
         let matching = rules.filter { $0.matches(organization: organization, project: project) }
         guard !matching.contains(where: { $0.action == .exclude }) else { return false }

@@ -11,7 +11,7 @@ package struct LeaseHolder: Sendable, Hashable {
     package var host: String
     /// Changes with every start of the machine.
     package var bootID: String
-    /// The process namespace, e.g. `pid:[4026531836]`.
+    /// The process namespace as `/proc/self/ns/pid` names it.
     package var namespace: String
     /// The process identifier within its namespace.
     package var processID: Int32

@@ -14,8 +14,9 @@ package struct Migrator: Sendable {
     /// The schema's number after ``migrate(_:)``.
     package var supported: Int { migrations.count }
 
-    /// Applies the missing steps, each with its record in one transaction: a kill leaves a whole step
-    /// or none. Two processes that start together take turns by the write lock.
+    /// Applies the missing steps, each with its record in one transaction.
+    ///
+    /// A kill leaves a whole step or none. Two processes that start together take turns by the write lock.
     ///
     /// - Throws: ``StoreError/newerSchema(found:supported:)`` when a newer Preloop was here.
     package func migrate(_ database: any Database) async throws {

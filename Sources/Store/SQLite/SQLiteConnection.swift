@@ -6,8 +6,9 @@ import GRDB
 struct SQLiteConnection: SQLConnection {
     /// SQLite's own limit since 3.32 (SQLITE_MAX_VARIABLE_NUMBER).
     static let maximumBinds = 32_766
-    /// The connection keeps prepared statements for ever. A statement with more binds than the widest
-    /// table has columns is an IN list or a bulk insert of changing length, and is prepared anew.
+    /// Statements with more binds are prepared anew, because the connection keeps prepared ones for ever.
+    ///
+    /// More binds than the widest table has columns mean an IN list or bulk insert of changing length.
     static let maximumCachedBinds = 64
     /// Below SQLite's limit of 10^9 bytes, where the binding would trap instead of throwing.
     static let maximumValueBytes = 500_000_000

@@ -10,6 +10,7 @@ import Glibc
 ///   a hundred issues is not worth that.
 /// - Write transactions begin IMMEDIATE: the write lock is the feed lock, taken before the first read, so
 ///   a transaction cannot fail half-way because another one was quicker.
+/// - The log is cut back to 64 MiB after the one transaction in a year that is larger.
 /// - File mode 0600, made before SQLite opens it; the write-ahead log inherits it.
 package struct SQLiteDatabase: Database {
     package let dialect = SQLDialect.sqlite
@@ -31,8 +32,9 @@ package struct SQLiteDatabase: Database {
         package init() {}
     }
 
-    /// Opens the file, creating it with mode 0600 when there is none. No table is made or looked at;
-    /// see ``Migrator``.
+    /// Opens the file, creating it with mode 0600 when there is none.
+    ///
+    /// No table is made or looked at; see ``Migrator``.
     ///
     /// - Throws: ``StoreError/corrupt(detail:)`` when the file is not a database,
     ///   ``StoreError/readOnly`` or ``StoreError/unavailable(detail:)`` when it cannot be opened.
@@ -47,6 +49,7 @@ package struct SQLiteDatabase: Database {
             // The pool sets NORMAL while it opens, so this comes after.
             try pool.writeWithoutTransaction { database in
                 try database.execute(sql: "PRAGMA synchronous = FULL")
+                try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
             }
             self.pool = pool
         } catch {
@@ -84,16 +87,25 @@ package struct SQLiteDatabase: Database {
         try await changes.dataVersion()
     }
 
+    /// Copies the write-ahead log into the file, as far as readers allow, and ends all connections.
+    ///
+    /// The log itself stays: opening a database without one takes the write lock, and a search would
+    /// wait for a running scan.
     package func close() async throws {
         do {
             try await changes.close()
+            try await pool.writeWithoutTransaction { database in
+                _ = try database.checkpoint(.passive)
+            }
             try pool.close()
         } catch {
             throw StoreError(error)
         }
     }
 
-    /// Makes an empty file only its owner can read; an existing one is left as it is.
+    /// Makes an empty file only its owner can read; of an existing one the first bytes are checked.
+    ///
+    /// SQLite takes a file shorter than its header for an empty database and writes over it.
     private static func create(_ path: String) throws(StoreError) {
         let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
@@ -107,7 +119,12 @@ package struct SQLiteDatabase: Database {
                 )
             }
         }
-        _ = Glibc.close(descriptor)
+        defer { _ = Glibc.close(descriptor) }
+        var header = [UInt8](repeating: 0, count: 16)
+        let count = unsafe pread(descriptor, &header, header.count, 0)
+        guard count == 0 || header == Array("SQLite format 3\0".utf8) else {
+            throw .corrupt(detail: "file is not a database")
+        }
     }
 }
 

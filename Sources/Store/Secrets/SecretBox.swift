@@ -13,7 +13,9 @@ package struct SealedSecret: Sendable, Hashable {
     }
 }
 
-/// Whose secret it is. The row's identity is authenticated with the ciphertext, so that a sealed secret
+/// Whose secret it is.
+///
+/// The row's identity is authenticated with the ciphertext, so that a sealed secret
 /// copied into another row does not open there.
 package enum SecretOwner: Sendable, Hashable {
     case tracker(TrackerID, account: AccountID)

@@ -33,7 +33,9 @@ package struct SecretKeyFile: Sendable {
         return Secret(String(decoding: digits, as: UTF8.self))
     }
 
-    /// Makes a key unless there is one. Of two processes that try at once one wins, and both read its
+    /// Makes a key unless there is one.
+    ///
+    /// Of two processes that try at once one wins, and both read its
     /// key: the file appears by `link`, whole or not at all, and never replaces another.
     package func create() throws(StoreError) {
         guard !exists else { return }

@@ -34,8 +34,8 @@ package enum AccountTable {
 
     /// Takes the feed lock and draws revisions, one for each row that is written or deleted.
     ///
-    /// - Parameter count: How many; zero takes no lock.
-    /// - Returns: Revisions in ascending order, greater than all that any reader has seen.
+    /// They come in ascending order, greater than all that any reader has seen. A `count` of zero takes
+    /// no lock.
     package static func nextRevisions(
         _ count: Int,
         account: AccountID,
@@ -54,8 +54,7 @@ package enum AccountTable {
 
     /// Takes the feed lock and draws identifiers, never used before in the account by any table.
     ///
-    /// - Parameter count: How many; zero takes no lock.
-    /// - Returns: Identifiers in ascending order.
+    /// They come in ascending order. A `count` of zero takes no lock.
     package static func nextIDs<Entity>(
         _ count: Int,
         account: AccountID,

@@ -2,7 +2,7 @@ package import Domain
 
 /// Proof that a process holds a lease.
 package struct Lease: Sendable, Equatable {
-    /// What it is a lease of, e.g. `scan`.
+    /// What it is a lease of, such as `scan`.
     package var name: String
     /// Who holds it.
     package var holder: LeaseHolder
@@ -20,9 +20,8 @@ package struct Lease: Sendable, Equatable {
 package enum LeaseTable {
     /// Takes a lease that is free, expired, already ours, or held by a process that is known to be dead.
     ///
-    /// - Parameters:
-    ///   - isDead: Whether a holder is known to be dead; ``LeaseHolder/isKnownDead`` outside tests.
-    /// - Throws: ``StoreError/leaseHeld(name:holder:)`` when someone else has it.
+    /// Throws ``StoreError/leaseHeld(name:holder:)`` when someone else has it. `isDead` says whether a
+    /// holder is known to be dead; outside tests it is left at its default.
     package static func acquire(
         _ name: String,
         holder: LeaseHolder,

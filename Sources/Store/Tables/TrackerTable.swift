@@ -25,7 +25,9 @@ package enum TrackerTable {
         )
     }
 
-    /// The account's trackers, by name. An operator adds them one by one; 1,000 is beyond any.
+    /// The account's trackers, by name.
+    ///
+    /// An operator adds them one by one; 1,000 is beyond any.
     package static func list(
         account: AccountID,
         on connection: any SQLConnection
