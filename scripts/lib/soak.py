@@ -1,0 +1,435 @@
+#!/usr/bin/env python3
+"""Drives preloop-sync against the reference tracker service and compares what it stored with the truth.
+
+Each part prints one line a check and the figures it measured; the exit status is 1 when a check failed.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DATA = pathlib.Path(os.environ.get("PRELOOP_TEST_DATA", ROOT / "../shared")).resolve()
+SERVICES = ("github", "gitlab", "jira-cloud", "jira-server")
+FAULT_SUFFIX = "\nNUL:\u0000: lone surrogate:\ud83d: end"
+
+failures = []
+
+
+def check(name, holds, detail=""):
+    print(f"{'ok  ' if holds else 'FAIL'} {name} {detail}".rstrip(), flush=True)
+    if not holds:
+        failures.append(name)
+    return holds
+
+
+def sanitized(text):
+    return re.sub("[\x00\ud800-\udfff]", "\ufffd", text or "")
+
+
+def digest(text):
+    return hashlib.sha256((text or "").encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Service:
+    """The reference tracker service in a process of its own."""
+
+    def __init__(self, corpora, *arguments):
+        with contextlib.closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.corpora = [DATA / "trackers/corpora" / f"corpus-{name}.jsonl" for name in corpora]
+        command = [sys.executable, DATA / "trackers/fake_trackers.py", "--port", str(self.port),
+                   "--no-hooks", *map(str, arguments), "--corpus", *self.corpora]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                self.control("/_stats")
+                return
+            time.sleep(0.05)
+        raise SystemExit("the tracker service did not start")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def control(self, path, body=None):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def mutate(self, tracker, project, number=None, **what):
+        return self.control("/_mutate", {"tracker": tracker, "project": project,
+                                         **({"number": number} if number else {}), **what})
+
+    def projects(self):
+        """(service, project) pairs the corpora make."""
+        found = set()
+        for path in self.corpora:
+            for line in path.open(encoding="utf-8"):
+                item = json.loads(line)
+                kinds = [item["tracker"]] if "tracker" in item else ["github", "gitlab", "jira"]
+                for kind in kinds:
+                    if kind == "jira" and item.get("is_pull_request"):
+                        continue
+                    names = ("jira-cloud", "jira-server") if kind == "jira" else (kind,)
+                    found |= {(name, item["project"]) for name in names}
+        return sorted(found)
+
+    def bodies(self):
+        """Every body and comment of the corpora by its digest, so that a digest can be read back."""
+        known = {digest(""): ""}
+        for path in self.corpora:
+            for line in path.open(encoding="utf-8"):
+                item = json.loads(line)
+                texts = [item.get("body")] + [c.get("body") for c in item.get("comments") or []]
+                for text in texts:
+                    for each in (text or "", (text or "") + FAULT_SUFFIX):
+                        known[digest(each)] = each
+        return known
+
+
+class Installation:
+    """One PRELOOP_HOME with the four services connected."""
+
+    def __init__(self, programs, port, services=SERVICES, environment=None):
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="preloop-soak-"))
+        self.programs = pathlib.Path(programs).resolve()
+        self.environment = {**os.environ, "PRELOOP_HOME": str(self.home), "SOAK_TOKEN": "test-token",
+                            **(environment or {})}
+        self.port = port
+        self.connect(port, services)
+
+    def connect(self, port, services=SERVICES):
+        self.run("preloop", "init")
+        for name in services:
+            base = f"http://127.0.0.1:{port}/{name}"
+            kind = name.split("-")[0]
+            extra = []
+            if kind == "jira":
+                deployment = name.split("-")[1]
+                extra = ["--deployment", deployment]
+                if deployment == "cloud":
+                    extra += ["--user", "soak@example.com"]
+            self.run("preloop", "trackers", "add", kind, "--name", name, "--url", base, *extra,
+                     "--token-env", "SOAK_TOKEN")
+
+    def remove(self):
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def run(self, program, *arguments, codes=(0,), **options):
+        done = subprocess.run([self.programs / program, *arguments], env=self.environment,
+                              capture_output=True, **options)
+        if done.returncode not in codes:
+            raise SystemExit(f"{program} {' '.join(arguments)} ended with {done.returncode}:\n"
+                             + done.stderr.decode(errors="replace")[-3000:])
+        return done
+
+    def scan(self, *arguments, codes=(0,)):
+        done = self.run("preloop-sync", "scan", "all", "--json", *arguments, codes=codes)
+        return json.loads(done.stdout.decode().strip().splitlines()[-1]), done.returncode
+
+    def scan_until_clean(self, *arguments, tries=2):
+        """Scans once, and again while some project could not be finished."""
+        for attempt in range(tries):
+            report, code = self.scan(*arguments, codes=(0, 7))
+            if code == 0:
+                return report, attempt + 1
+        return report, tries + 1
+
+    def export(self, *arguments):
+        """The export with the service's port, which differs from run to run, made one."""
+        exported = self.run("preloop", "export", "issues", "--jsonl", *arguments).stdout
+        return exported.replace(f"127.0.0.1:{self.port}".encode(), b"127.0.0.1:PORT")
+
+
+def words(text):
+    return re.findall(r"\w+", text or "")
+
+
+def resembles(converted, original):
+    """Whether a converted body has the words of the original: markup goes, words stay."""
+    theirs = words(original)
+    if not theirs:
+        return True
+    mine = set(words(converted))
+    return sum(word in mine for word in theirs) >= 0.9 * len(theirs)
+
+
+def compare(service, exported, name):
+    """Compares an export with the service's own truth, issue for issue, comment for comment."""
+    known = service.bodies()
+    rows = {}
+    for line in exported.decode().splitlines():
+        row = json.loads(line)
+        rows.setdefault((row["tracker"], str(row["number"]), row["kind"], row["project"]), row)
+    wrong, issues, comments, expected_total = [], 0, 0, 0
+    by_project = {}
+    for (tracker, number, _, project), row in rows.items():
+        by_project.setdefault((tracker, project), []).append(row)
+    for tracker, project in service.projects():
+        truth = service.control(f"/_truth?tracker={tracker}&project={project}")
+        expected_total += len(truth["items"])
+        candidates = [rows for (t, p), rows in by_project.items()
+                      if t == tracker and (p == project or p == project_key(truth, rows))]
+        mine = {str(row["external_id"]): row for rows in candidates for row in rows}
+        for number, item in truth["items"].items():
+            row = mine.pop(str(item["id"]), None)
+            where = f"{tracker} {project}#{number}"
+            if row is None:
+                wrong.append(f"{where} is missing")
+                continue
+            issues += 1
+            comments += len(row["comments"])
+            wrong += [f"{where}: {fault}" for fault in differences(row, item, known, tracker)]
+        wrong += [f"{tracker} {project}: extra {row['key']}" for row in mine.values()]
+    check(f"{name}: export equals the truth", not wrong,
+          f"{issues} of {expected_total} issues, {comments} comments"
+          + "".join(f"\n       {each}" for each in wrong[:10]))
+    return not wrong
+
+
+def project_key(truth, rows):
+    """Jira exports keys, the truth names paths: match by the items' identities."""
+    ids = {str(item["id"]) for item in truth["items"].values()}
+    return rows[0]["project"] if rows and str(rows[0]["external_id"]) in ids else None
+
+
+def differences(row, item, known, tracker):
+    jira = tracker.startswith("jira")
+    if row["title"] != sanitized(item["title"]) and row["title"].strip() != sanitized(item["title"]).strip():
+        yield f"title {row['title'][:60]!r}"
+    if row["state"] != item["state"]:
+        yield f"state {row['state']}"
+    if set(row["labels"]) != set(filter(None, item["labels"])):
+        yield f"labels {row['labels']}"
+    if (row["kind"] == "pull_request") != item["is_pull_request"]:
+        yield f"kind {row['kind']}"
+    original = known.get(item["body_sha256"])
+    if original is None:
+        yield "a body nobody wrote"
+    elif jira:
+        if not resembles(row["body"], sanitized(original)):
+            yield "body lost words in conversion"
+    elif row["body"] != sanitized(original):
+        yield "body"
+    mine = {str(c["external_id"]): c for c in row["comments"]}
+    if set(mine) != set(item["comments"]):
+        yield f"comments {len(mine)} instead of {len(item['comments'])}"
+        return
+    for ident, sha in item["comments"].items():
+        text = known.get(sha)
+        if not jira and text is not None and mine[ident]["body"] != sanitized(text):
+            yield f"comment {ident}"
+
+
+# ------------------------------------------------------------------------------------------- parts
+
+ALL = ("bips", "bitcoin", "edge", "f2etw", "jira")
+SMALL = ("edge", "f2etw")
+
+
+def part_truth(options):
+    with Service(ALL) as service:
+        home = Installation(options.programs, service.port)
+        started = time.time()
+        report, _ = home.scan()
+        print(f"     first scan {time.time() - started:.0f} s: {json.dumps(report.get('totals', report))[:400]}")
+        compare(service, home.export(), "first scan")
+        projects = len(service.projects())
+        service.control("/_stats/reset", {})
+        report, _ = home.scan()
+        stats = service.control("/_stats")
+        check("second scan: at most three requests a project",
+              stats["requests"] <= 3 * projects + 4 * len(SERVICES),
+              f"{stats['requests']} requests for {projects} projects, {stats['not_modified']} not modified; "
+              + json.dumps(stats["routes"]))
+        totals = report["totals"]
+        check("second scan: nothing rewritten, nothing embedded",
+              totals["changed"] == 0 and totals["created"] == 0 and totals["embedded"] == 0,
+              json.dumps(totals))
+        home.remove()
+
+
+def part_changes(options):
+    with Service(("edge", "f2etw", "jira")) as service:
+        home = Installation(options.programs, service.port, environment=options.tiny)
+        home.scan()
+        edits = [("github", "f2etw/jobs", n) for n in (1, 2, 3, 5, 8)]
+        edits += [("gitlab", "edge/ties", n) for n in range(1, 6)]
+        edits += [("jira", "HADOOP", n) for n in range(10, 15)]
+        for tracker, project, number in edits:
+            service.mutate(tracker, project, number, set={"title": f"Changed title {number}"})
+        for number in range(3):
+            service.mutate("github", "edge/ties",
+                           create={"title": f"New {number}", "body": "made just now"})
+        for number in (20, 21, 22, 23):
+            service.mutate("github", "f2etw/jobs", number, delete=True)
+        service.mutate("github", "f2etw/jobs", 30, transfer="f2etw/f2e-notes")
+        service.mutate("gitlab", "edge/ties", 40, delete=True)
+        service.mutate("jira", "HADOOP", 50, delete=True)
+        report, _ = home.scan()
+        print("     after 25 changes:", json.dumps(report["totals"]))
+        report, _ = home.scan("--full")
+        print("     full scan:", json.dumps(report["totals"]))
+        fresh = Installation(options.programs, service.port, environment=options.tiny)
+        fresh.scan()
+        check("25 changes: export equals a fresh installation's", comparable(home) == comparable(fresh))
+        home.remove()
+        fresh.remove()
+
+
+def comparable(home):
+    """An export without what a fresh installation cannot know."""
+    return b"\n".join(sorted(home.export().splitlines()))
+
+
+def part_faults(options):
+    with Service(SMALL) as service:
+        calm = Installation(options.programs, service.port, environment=options.tiny)
+        calm.scan()
+        expected = expected_bodies(calm.export())
+        calm.remove()
+    for seed in range(options.seeds):
+        with Service(SMALL, "--faults", seed, "--fault-rate", "0.1") as service:
+            home = Installation(options.programs, service.port, environment=options.tiny)
+            report, scans = home.scan_until_clean()
+            got = expected_bodies(home.export())
+            stats = service.control("/_stats")
+            check(f"faults seed {seed}", got == expected and scans <= 2,
+                  f"{scans} scans, {sum(stats['faults'].values())} faults {dict(stats['faults'])}"
+                  + first_difference(expected, got))
+            compare(service, home.export(), f"faults seed {seed}")
+            home.remove()
+
+
+def expected_bodies(exported):
+    """The export without the noise a fault run puts into one body a project, and into times."""
+    rows = {}
+    for line in exported.decode().splitlines():
+        row = json.loads(line)
+        row.pop("updated_at")
+        row["body"] = row["body"].split("\nNUL:")[0].split("NUL:")[0].strip()
+        rows[(row["tracker"], row["project"], row["kind"], row["number"])] = json.dumps(
+            row, sort_keys=True)
+    return rows
+
+
+def first_difference(expected, got):
+    for key in sorted(set(expected) | set(got)):
+        if expected.get(key) != got.get(key):
+            return f"\n       {key}:\n       {str(expected.get(key))[:300]}\n       {str(got.get(key))[:300]}"
+    return ""
+
+
+def part_switches(options):
+    switches = [
+        ("list lag", ("--github-list-lag", 3000)), ("index lag", ("--jira-index-lag", 3000)),
+        ("page cap", ("--github-page-cap", 100)),
+        ("time zone west", ("--jira-timezone", "America/New_York")),
+        ("time zone east", ("--jira-timezone", "Asia/Kolkata")),
+        ("rate limit of 50", ("--rate-limit", 50, "--rate-window", 5)),
+        ("free edition of GitLab", ("--gitlab-ce",)),
+    ]
+    exports = {}
+    for name, arguments in [("plain", ())] + switches:
+        with Service(SMALL, *arguments) as service:
+            home = Installation(options.programs, service.port, environment=options.tiny)
+            home.scan_until_clean()
+            for number in (1, 2, 3):
+                service.mutate("github", "f2etw/jobs", number,
+                               set={"title": f"Edited {number}", "updated_at": "2026-01-01T00:00:00Z"})
+                service.mutate("jira", "edge/ties", number,
+                               set={"title": f"Edited {number}", "updated_at": "2026-01-01T00:00:00Z"})
+            home.scan_until_clean()
+            time.sleep(3.5 if "lag" in name else 0)
+            _, scans = home.scan_until_clean()
+            exports[name] = home.export()
+            if name != "plain":
+                check(f"switch {name}", exports[name] == exports["plain"], f"{scans} scans")
+            home.remove()
+
+
+def part_kills(options):
+    rng = random.Random(options.seed)
+    with Service(SMALL) as service:
+        calm = Installation(options.programs, service.port, environment=options.tiny)
+        started = time.time()
+        calm.scan()
+        length = time.time() - started
+        expected = calm.export()
+        calm.remove()
+        doubled = bad = 0
+        for kill in range(options.kills):
+            home = Installation(options.programs, service.port, environment=options.tiny)
+            process = subprocess.Popen(
+                [home.programs / "preloop-sync", "scan", "all", "--quiet"], env=home.environment,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(rng.uniform(0, length))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            home.scan()
+            bad += home.export() != expected
+            verify = home.run("preloop", "index", "verify", codes=(0, 1))
+            if verify.returncode != 0:
+                doubled += 1
+                print(verify.stdout.decode()[-500:], verify.stderr.decode()[-500:])
+            home.remove()
+        check(f"{options.kills} kills: export equal after the next scan", bad == 0, f"{bad} differ")
+        check(f"{options.kills} kills: no vector missing, invariants hold", doubled == 0,
+              f"{doubled} differ; a scan takes {length:.1f} s")
+
+
+def part_memory(options):
+    with Service(ALL) as service:
+        home = Installation(options.programs, service.port)
+        done = subprocess.run(["/usr/bin/time", "-v", home.programs / "preloop-sync", "scan", "all", "--quiet"],
+                              env=home.environment, capture_output=True, text=True)
+        peak = int(re.search(r"Maximum resident set size \(kbytes\): (\d+)", done.stderr).group(1)) / 1024
+        wall = re.search(r"Elapsed .*: ([\d:.]+)", done.stderr).group(1)
+        check("memory of a full scan below 350 MB", peak < 350, f"{peak:.0f} MB, {wall} elapsed")
+        home.remove()
+
+
+PARTS = {"truth": part_truth, "changes": part_changes, "faults": part_faults,
+         "switches": part_switches, "kills": part_kills, "memory": part_memory}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--programs", required=True)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tiny-model", help="a small model directory for the parts that repeat scans")
+    parser.add_argument("parts", nargs="*", default=[])
+    options = parser.parse_args()
+    options.tiny = {"PRELOOP_EMBEDDING_MODEL": options.tiny_model} if options.tiny_model else {}
+    for name in options.parts or PARTS:
+        print(f"== {name}", flush=True)
+        PARTS[name](options)
+    print(f"{len(failures)} failed" if failures else "all checks passed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
