@@ -12,7 +12,8 @@ indirect enum MarkdownBlock: Sendable, Equatable {
     /// Whether nothing of it would be seen.
     var isEmpty: Bool {
         switch self {
-        case .paragraph(let inlines), .heading(_, let inlines): !inlines.contains(where: \.isVisible)
+        case .paragraph(let inlines), .heading(_, let inlines):
+            !inlines.contains(where: \.isVisible)
         case .code(_, let text): text.isEmpty
         case .quote(let blocks): blocks.allSatisfy(\.isEmpty)
         case .list(let items): items.isEmpty
@@ -51,7 +52,9 @@ enum MarkdownInline: Sendable, Equatable {
     /// Whether more than white space would be seen.
     var isVisible: Bool {
         switch self {
-        case .text(let text, _, _): !text.utf8.allSatisfy(isMarkdownSpace)
+        case .text(let text, _, _):
+            // Jira's editor leaves paragraphs that hold a no-break space.
+            text.unicodeScalars.contains { !$0.properties.isWhitespace }
         case .image: true
         case .lineBreak: false
         }
@@ -115,7 +118,9 @@ extension MarkdownBlock {
         case .paragraph(let inlines), .heading(_, let inlines): return inlines
         case .code(_, let text):
             let lines = text.utf8.split(separator: 0x0A).map { String(Substring($0)) }
-            return Array(lines.map { [.text($0, .code, link: nil)] }.joined(separator: [.lineBreak]))
+            return Array(
+                lines.map { [.text($0, .code, link: nil)] }.joined(separator: [.lineBreak])
+            )
         case .quote(let blocks): return blocks.flattened
         case .list(let items):
             let lines = items.map { [.plain($0.marker.text)] + $0.blocks.flattened }

@@ -56,7 +56,10 @@ struct MarkdownEscaper {
     ///   - following: The byte that comes after it on the same line, nil at the line's end.
     ///   - isLinked: Whether it stands between the brackets of a link.
     mutating func escape(
-        _ line: ArraySlice<UInt8>, following: UInt8?, isLinked: Bool, into output: inout [UInt8]
+        _ line: ArraySlice<UInt8>,
+        following: UInt8?,
+        isLinked: Bool,
+        into output: inout [UInt8]
     ) {
         guard !line.isEmpty else { return }
         // Four spaces and more make code only where no paragraph is open.
@@ -70,7 +73,11 @@ struct MarkdownEscaper {
                 index == line.startIndex && isLineStart && startsBlock(line)
                 || needsEscape(byte, line, index, previous, next)
                 || isBracketToEscape(
-                    byte, next: next, isLinked: isLinked, startsLine: startsWithBracket)
+                    byte,
+                    next: next,
+                    isLinked: isLinked,
+                    startsLine: startsWithBracket
+                )
             if isEscaped { output.append(UInt8(ascii: "\\")) }
             output.append(byte)
             previous = byte
@@ -94,7 +101,11 @@ struct MarkdownEscaper {
     }
 
     private func needsEscape(
-        _ byte: UInt8, _ line: ArraySlice<UInt8>, _ index: Int, _ previous: UInt8?, _ next: UInt8?
+        _ byte: UInt8,
+        _ line: ArraySlice<UInt8>,
+        _ index: Int,
+        _ previous: UInt8?,
+        _ next: UInt8?
     ) -> Bool {
         let isAlone =
             (previous.map(isMarkdownSpace) ?? true) && (next.map(isMarkdownSpace) ?? true)
@@ -103,7 +114,8 @@ struct MarkdownEscaper {
         case UInt8(ascii: "`"): return hasTicks
         case UInt8(ascii: "*"): return hasStars && !isAlone
         case UInt8(ascii: "_"):
-            let isInside = (previous.map(isMarkdownWord) ?? false) && next.map(isMarkdownWord) ?? false
+            let isInside =
+                (previous.map(isMarkdownWord) ?? false) && next.map(isMarkdownWord) ?? false
             return hasUnderscores && !isAlone && !isInside
         case UInt8(ascii: "~"): return previous == byte || next == byte
         case UInt8(ascii: "<"):
@@ -115,7 +127,10 @@ struct MarkdownEscaper {
     }
 
     private func isBracketToEscape(
-        _ byte: UInt8, next: UInt8?, isLinked: Bool, startsLine: Bool
+        _ byte: UInt8,
+        next: UInt8?,
+        isLinked: Bool,
+        startsLine: Bool
     ) -> Bool {
         switch byte {
         case UInt8(ascii: "["): return isLinked
@@ -130,7 +145,9 @@ struct MarkdownEscaper {
         var length = 0
         for byte in rest.prefix(33) {
             if byte == UInt8(ascii: ";") { return length > 0 }
-            guard byte < 0x80, isMarkdownWord(byte) || byte == UInt8(ascii: "#") else { return false }
+            guard byte < 0x80, isMarkdownWord(byte) || byte == UInt8(ascii: "#") else {
+                return false
+            }
             length += 1
         }
         return false

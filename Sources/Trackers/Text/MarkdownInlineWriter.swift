@@ -85,7 +85,10 @@ struct MarkdownInlineWriter {
     }
 
     private mutating func write(
-        _ text: String, _ style: MarkdownStyle, link: String?, next: MarkdownInline?
+        _ text: String,
+        _ style: MarkdownStyle,
+        link: String?,
+        next: MarkdownInline?
     ) {
         let bytes = Array(text.utf8)
         guard let start = bytes.firstIndex(where: { !isMarkdownSpace($0) }),
@@ -130,20 +133,29 @@ struct MarkdownInlineWriter {
 
     /// Writes text whose line feeds depend on the form.
     private mutating func writeLines(
-        _ bytes: ArraySlice<UInt8>, isLinked: Bool, next: MarkdownInline?
+        _ bytes: ArraySlice<UInt8>,
+        isLinked: Bool,
+        next: MarkdownInline?
     ) {
         var following: UInt8? = nil
         if case .text(let text, _, _) = next { following = text.utf8.first }
         if case .image = next { following = UInt8(ascii: "!") }
         let lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
         for (index, line) in lines.enumerated() {
-            if index > 0 {
-                pending.append(0x0A)
-                flushPending()
-            }
+            if index > 0 { pending.append(0x0A) }
+            guard let start = line.firstIndex(where: { !isMarkdownSpace($0) }),
+                let last = line.lastIndex(where: { !isMarkdownSpace($0) })
+            else { continue }
+            pending += line[..<start]
+            flushPending()
             let isLast = index == lines.count - 1
             escaper.escape(
-                line, following: isLast ? following : nil, isLinked: isLinked, into: &output)
+                line[start...last],
+                following: isLast ? following : nil,
+                isLinked: isLinked,
+                into: &output
+            )
+            pending += line[(last + 1)...]
         }
     }
 
@@ -185,8 +197,10 @@ struct MarkdownInlineWriter {
         case .heading: output.append(0x20)
         case .cell: output += Array("<br>".utf8)
         case .paragraph:
-            // Two line feeds would end the paragraph and, inside a mark, the mark.
+            // An empty line ends the paragraph, which must not happen inside a mark.
             let indent = pending.count - 1 - (pending.lastIndex(of: 0x0A) ?? 0)
+            let breaks = pending.count { $0 == 0x0A }
+            if breaks > 1, open.isEmpty { output.append(0x0A) }
             output.append(0x0A)
             output += pending.suffix(indent)
             escaper.startLine(indent: indent)

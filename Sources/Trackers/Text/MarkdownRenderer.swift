@@ -46,7 +46,8 @@ struct MarkdownRenderer {
             append([0x20])
             append(MarkdownInlineWriter.write(inlines, form: .heading))
         case .code(let language, let text): writeCode(text, language: language)
-        case .quote(let blocks): nested(under: Array("> ".utf8)) { $0.write(blocks, isTight: false) }
+        case .quote(let blocks):
+            nested(under: Array("> ".utf8)) { $0.write(blocks, isTight: false) }
         case .list(let items): write(items)
         case .table(let rows): write(rows)
         case .rule: append(Array("---".utf8))
@@ -68,7 +69,9 @@ struct MarkdownRenderer {
 
     /// Runs `body` with a longer prefix, unless the document is too deep already.
     private mutating func nested(
-        under addition: [UInt8], isWritten: Bool = false, body: (inout MarkdownRenderer) -> Void
+        under addition: [UInt8],
+        isWritten: Bool = false,
+        body: (inout MarkdownRenderer) -> Void
     ) {
         guard depth < Self.maximumDepth else { return body(&self) }
         depth += 1
