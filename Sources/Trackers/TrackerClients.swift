@@ -13,6 +13,10 @@ package enum TrackerClients {
         package var userName: String?
         package var credential: TrackerSession.CredentialSource
         package var transport: any HTTPTransport
+        /// Shared by every client of the same token; nil for one of the client's own.
+        package var budget: RateBudget?
+        /// Whether somebody waits for the answers.
+        package var priority: RequestPriority = .background
         package var clock: any Clock<Duration> = ContinuousClock()
         package var now: @Sendable () -> Timestamp = wallClock
         /// Changes a session's configuration, such as its patience; called with the client's own.
@@ -40,13 +44,16 @@ package enum TrackerClients {
         ) -> TrackerSession {
             var configuration = configuration
             adjust(&configuration)
-            return TrackerSession(
+            var session = TrackerSession(
                 configuration: configuration,
                 transport: transport,
                 credential: credential,
+                budget: budget,
                 clock: clock,
                 now: now
             )
+            session.priority = priority
+            return session
         }
     }
 }

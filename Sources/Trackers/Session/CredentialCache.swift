@@ -1,16 +1,17 @@
+import Domain
 import Synchronization
 
 /// Keeps the credential between requests and renews it when the service refuses it.
 final class CredentialCache: Sendable {
     private let source: TrackerSession.CredentialSource
-    private let cached = Mutex<TrackerCredential?>(nil)
+    private let cached = Mutex<Secret?>(nil)
 
     init(source: @escaping TrackerSession.CredentialSource) {
         self.source = source
     }
 
     /// The credential to show.
-    func current() async throws(TrackerError) -> TrackerCredential {
+    func current() async throws(TrackerError) -> Secret {
         if let credential = cached.withLock({ $0 }) { return credential }
         let credential = try await source()
         cached.withLock { $0 = credential }
@@ -21,7 +22,7 @@ final class CredentialCache: Sendable {
     ///
     /// Several requests may be refused at once: the one that comes second finds the new credential
     /// already here.
-    func renew(refused: TrackerCredential) async throws(TrackerError) -> Bool {
+    func renew(refused: Secret) async throws(TrackerError) -> Bool {
         if let credential = cached.withLock({ $0 }), credential != refused { return true }
         let credential = try await source()
         cached.withLock { $0 = credential }

@@ -44,7 +44,7 @@ struct RetryPlan {
             guard case .responseTooLarge = error, shrinkPage() else { return .giveUp(final) }
         }
         failures += 1
-        guard failures < configuration.maximumAttempts else {
+        guard failures < configuration.retry.maximumAttempts else {
             return .giveUp(Self.error(for: failure, attempts: failures))
         }
         if Self.isBreakdown(failure) {
@@ -52,19 +52,19 @@ struct RetryPlan {
             // Once may be chance; twice is a page the service cannot make in time.
             if breakdowns.isMultiple(of: 2) { _ = shrinkPage() }
         }
-        let doubled = configuration.firstPause * (1 << min(failures - 1, 16))
-        let pause = min(doubled, configuration.longestPause)
-        // Half fixed, half drawn, so that workers that failed together do not return together.
-        return .pause(pause / 2 + pause / 2 * jitter)
+        return .pause(configuration.retry.pause(afterFailures: failures, draw: jitter))
     }
 
     /// Answers a rate limit.
     mutating func next(afterLimit named: Duration?, now: Timestamp, jitter: Double) -> Action {
-        let shortest = configuration.firstPause
-        let pause = max(named ?? Self.unnamedWait, shortest) + shortest * jitter
+        // The draw comes on top: all workers were told the same instant. A pause of zero is taken for
+        // the shortest the service can name.
+        let pause =
+            max(named ?? Self.unnamedWait, .milliseconds(250))
+            + configuration.retry.pause(afterFailures: 1, draw: jitter)
         waits += 1
         waited += pause
-        guard waited <= configuration.patience, waits <= Self.maximumWaits else {
+        guard waited <= configuration.retry.patience, waits <= Self.maximumWaits else {
             return .giveUp(.rateLimited(until: now.advanced(by: pause)))
         }
         return .pause(pause)

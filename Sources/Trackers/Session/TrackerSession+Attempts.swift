@@ -18,11 +18,13 @@ extension TrackerSession {
         var renewals = 0
         while true {
             let shown = try await credential.current()
+            try await acquire()
             let action: RetryPlan.Action
             switch await exchange(request, query: plan.query, credential: shown) {
             case .failure(let error):
                 action = plan.next(after: .exchange(error), jitter: jitter())
             case .success(let response):
+                await account(response)
                 switch Verdict(response, accepting: request.acceptedStatuses, now: now()) {
                 case .deliver:
                     do {
@@ -35,6 +37,7 @@ extension TrackerSession {
                 case .retry(let reason):
                     action = plan.next(after: .status(reason: reason), jitter: jitter())
                 case .wait(let pause):
+                    if let pause { await budget.pause(for: pause) }
                     action = plan.next(afterLimit: pause, now: now(), jitter: jitter())
                 case .renewCredential(let detail):
                     renewals += 1
@@ -47,6 +50,27 @@ extension TrackerSession {
             }
             try await act(action)
         }
+    }
+
+    /// Waits for a place in the rate budget all workers share.
+    private func acquire() async throws(TrackerError) {
+        do {
+            try await budget.acquire(priority)
+        } catch {
+            switch error {
+            case .rateLimited(let wait): throw .rateLimited(until: now().advanced(by: wait))
+            case .exchange: throw .cancelled
+            }
+        }
+    }
+
+    private func account(_ response: HTTPResponse) async {
+        let signal = RateSignal(response.headers, now: now())
+        await budget.update(
+            limit: signal.limit,
+            remaining: signal.remaining,
+            reset: signal.reset
+        )
     }
 
     private func act(_ action: RetryPlan.Action) async throws(TrackerError) {
@@ -64,7 +88,7 @@ extension TrackerSession {
     private func exchange(
         _ request: TrackerRequest,
         query: QueryString,
-        credential: TrackerCredential
+        credential: Secret
     ) async -> Swift.Result<HTTPResponse, HTTPError> {
         guard !Task.isCancelled else { return .failure(.cancelled) }
         var limits = configuration.limits
@@ -93,14 +117,14 @@ extension TrackerSession {
 
 extension TrackerAuthorization {
     /// The header line that shows `credential`.
-    func field(for credential: TrackerCredential) -> HTTPField {
+    func field(for credential: Secret) -> HTTPField {
         switch self {
-        case .bearer: HTTPField("Authorization", "Bearer \(credential.rawValue)")
-        case .privateToken: HTTPField("PRIVATE-TOKEN", credential.rawValue)
+        case .bearer: HTTPField("Authorization", "Bearer \(credential.reveal())")
+        case .privateToken: HTTPField("PRIVATE-TOKEN", credential.reveal())
         case .basic(let userName):
             HTTPField(
                 "Authorization",
-                "Basic \(base64(Array("\(userName):\(credential.rawValue)".utf8)))"
+                "Basic \(base64(Array("\(userName):\(credential.reveal())".utf8)))"
             )
         }
     }

@@ -12,14 +12,17 @@ package struct TrackerSession: Sendable {
     /// Gives the current credential; asked again when the service answers 401, so that a token that
     /// was renewed in the meantime (or is made for an hour at a time) is taken up.
     package typealias CredentialSource =
-        @Sendable () async throws(TrackerError) -> TrackerCredential
+        @Sendable () async throws(TrackerError) -> Secret
 
     package var configuration: Configuration
+    /// Whether somebody waits for the answers: scans leave the end of the budget to those who do.
+    package var priority: RequestPriority = .background
     let transport: any HTTPTransport
     let clock: any Clock<Duration>
     let now: @Sendable () -> Timestamp
     let jitter: @Sendable () -> Double
     let credential: CredentialCache
+    let budget: RateBudget
 
     /// What differs between services, and the limits of patience.
     package struct Configuration: Sendable {
@@ -28,15 +31,12 @@ package struct TrackerSession: Sendable {
         package var authorization: TrackerAuthorization
         /// Sent with every request, such as `Accept`.
         package var headers: [HTTPField]
-        /// Tries of one request whose exchange failed; the fake services fail one address at most
-        /// twice in a row, real ones recover within seconds or not for minutes.
-        package var maximumAttempts = 6
-        /// The first pause after a failure; each further one is twice as long.
-        package var firstPause: Duration = .milliseconds(250)
-        package var longestPause: Duration = .seconds(20)
-        /// The longest time one request may wait for rate limits; beyond it the call ends with
+        /// Tries and pauses after failures.
+        ///
+        /// Waiting for rate limits does not count as a try; when it
+        /// would take longer than the policy's patience the call ends with
         /// ``TrackerError/rateLimited(until:)`` and the scan resumes from its cursor another time.
-        package var patience: Duration = .seconds(900)
+        package var retry = RetryPolicy()
         /// Pages are not halved below this.
         package var smallestPageSize = 10
         package var limits = HTTPLimits()
@@ -54,12 +54,13 @@ package struct TrackerSession: Sendable {
 
     /// Makes a session; no request is sent yet.
     ///
-    /// `clock` measures pauses, `now` is the wall clock to which services' reset instants refer, and
+    /// `budget` is shared by all that use one token, nil for one of its own; `clock` measures pauses, `now` is the wall clock to which services' reset instants refer, and
     /// `jitter` draws a number from 0 to 1 for each pause after a failure.
     package init(
         configuration: Configuration,
         transport: any HTTPTransport,
         credential: @escaping CredentialSource,
+        budget: RateBudget? = nil,
         clock: any Clock<Duration> = ContinuousClock(),
         now: @escaping @Sendable () -> Timestamp = wallClock,
         jitter: @escaping @Sendable () -> Double = { Double.random(in: 0...1) }
@@ -70,6 +71,16 @@ package struct TrackerSession: Sendable {
         self.clock = clock
         self.now = now
         self.jitter = jitter
+        self.budget = budget ?? Self.budget(configuration, clock)
+    }
+
+    private static func budget(
+        _ configuration: Configuration,
+        _ clock: some Clock<Duration>
+    ) -> RateBudget {
+        var limits = RateBudget.Configuration()
+        limits.maximumWait = configuration.retry.patience
+        return RateBudget(configuration: limits, clock: clock)
     }
 
     /// Sends a request whose answer needs no JSON: the status and headers say it all.

@@ -89,8 +89,10 @@ struct RateSignal: Equatable {
     private static let longestPauseSeconds: Int64 = 24 * 3600
 
     init(_ headers: HTTPHeaders, now localNow: Timestamp) {
-        let now = headers["Date"].flatMap { Self.httpDate($0) } ?? localNow
-        retryAfter = headers["Retry-After"].flatMap { Self.pause($0, now: now) }
+        let now =
+            headers["Date"].flatMap { secondsSinceEpoch(httpDate: $0) }
+            .map { Timestamp(milliseconds: $0 * 1000) } ?? localNow
+        retryAfter = headers.retryAfter(now: now.milliseconds / 1000)
         limit = Self.number(headers, ["X-RateLimit-Limit", "RateLimit-Limit"])
         remaining = Self.number(headers, ["X-RateLimit-Remaining", "RateLimit-Remaining"])
         let reset = headers["X-RateLimit-Reset"] ?? headers["RateLimit-Reset"]
@@ -99,17 +101,6 @@ struct RateSignal: Equatable {
 
     private static func number(_ headers: HTTPHeaders, _ names: [String]) -> Int? {
         names.lazy.compactMap { headers[$0].flatMap { Int($0) } }.first
-    }
-
-    /// Seconds, or an HTTP date such as `Mon, 23 Nov 2026 16:00:00 GMT`.
-    private static func pause(_ text: String, now: Timestamp) -> Duration? {
-        if let seconds = Int64(text) {
-            return (0...longestPauseSeconds).contains(seconds) ? .seconds(seconds) : nil
-        }
-        guard let date = httpDate(text) else { return nil }
-        let milliseconds = date.milliseconds - now.milliseconds
-        guard milliseconds <= longestPauseSeconds * 1000 else { return nil }
-        return .milliseconds(max(0, milliseconds))
     }
 
     /// Reads seconds since the epoch (GitHub, GitLab), ISO 8601 (Jira Cloud), or seconds from now.
@@ -124,17 +115,5 @@ struct RateSignal: Equatable {
         let milliseconds = end.milliseconds - now.milliseconds
         guard milliseconds <= longestPauseSeconds * 1000 else { return nil }
         return .milliseconds(max(0, milliseconds))
-    }
-
-    private static func httpDate(_ text: String) -> Timestamp? {
-        let months = [
-            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-        ]
-        let words = text.split(separator: " ")
-        guard words.count == 6, let month = months.firstIndex(of: String(words[2])) else {
-            return nil
-        }
-        let number = month < 9 ? "0\(month + 1)" : "\(month + 1)"
-        return Timestamp(parsing: "\(words[3])-\(number)-\(words[1])T\(words[4])Z")
     }
 }
