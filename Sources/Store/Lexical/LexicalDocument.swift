@@ -13,9 +13,17 @@ package struct LexicalDocument: Sendable, Equatable {
     }
 
     package var issue: IssueID
-    package var title: String
-    package var body: String
-    package var comments: String
+    /// Terms joined by spaces.
+    package private(set) var title: String
+    /// Terms joined by spaces.
+    package private(set) var body: String
+    /// Terms joined by spaces.
+    package private(set) var comments: String
+
+    /// The title's terms in order.
+    package var titleTerms: [String] { Self.split(title) }
+    /// The body's terms in order.
+    package var bodyTerms: [String] { Self.split(body) }
 
     /// Takes the terms from an issue's texts.
     package init(issue: IssueID, title: String, body: String, comments: [String]) {
@@ -24,5 +32,17 @@ package struct LexicalDocument: Sendable, Equatable {
         self.body = TextAnalyzer.storedForm(of: body, limit: Limits.bodyTerms)
         self.comments = TextAnalyzer.storedForm(
             of: comments.joined(separator: "\n"), limit: Limits.commentTerms)
+    }
+
+    /// Wraps what is stored.
+    init(issue: IssueID, title: String, body: String, comments: String) {
+        self.issue = issue
+        self.title = title
+        self.body = body
+        self.comments = comments
+    }
+
+    private static func split(_ stored: String) -> [String] {
+        stored.utf8.split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
     }
 }

@@ -67,7 +67,10 @@ extension LexicalIndex {
         guard head >= cursor else { return Batch(revision: .zero, isBehindIndex: true) }
         let changes = try PassageTable.changedTexts(
             after: cursor, limit: batchSize, account: account, on: connection)
-        guard let last = changes.last else { return nil }
+        guard let last = changes.last else {
+            // Vectors have revisions, too: stepping over them tells others how fresh the index is.
+            return head > cursor ? Batch(revision: head) : nil
+        }
         let issues = Array(Set(changes.map(\.issue))).sorted()
         let documents = try documents(of: issues, account: account, on: connection)
         let live = Set(documents.map(\.issue))

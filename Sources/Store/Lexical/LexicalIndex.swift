@@ -93,7 +93,7 @@ package actor LexicalIndex {
         }
     }
 
-    private func guarded<Value: Sendable>(
+    func guarded<Value: Sendable>(
         _ body: @escaping @Sendable (GRDB.Database) throws -> Value
     ) async throws -> Value {
         do { return try await pool.read(body) } catch { throw StoreError(error) }
@@ -205,7 +205,7 @@ package actor LexicalIndex {
         Revision(try Int64.fetchOne(database, sql: "SELECT revision FROM follower") ?? 0)
     }
 
-    private static func documentCount(_ database: GRDB.Database) throws -> Int {
+    static func documentCount(_ database: GRDB.Database) throws -> Int {
         // FTS5's own table of lengths is a small B-tree; counting the virtual table reads every text.
         try Int.fetchOne(database, sql: "SELECT count(*) FROM documents_docsize") ?? 0
     }

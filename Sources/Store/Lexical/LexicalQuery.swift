@@ -29,11 +29,20 @@ package struct LexicalQuery: Sendable {
 
     /// Takes a text apart.
     package init(text: String, limits: Limits = Limits()) {
-        self.limits = limits
         let terms = TextAnalyzer.terms(of: text, limit: limits.terms)
+        self.init(Self.phrases(of: terms), limits)
+    }
+
+    /// Asks for the terms of a stored document, each by itself.
+    package init(terms: [String], limits: Limits = Limits()) {
+        self.init(terms.prefix(limits.terms).map { [$0] }, limits)
+    }
+
+    private init(_ all: [[String]], _ limits: Limits) {
+        self.limits = limits
         var places: [[String]: Int] = [:]
         phrases = []
-        for phrase in Self.phrases(of: terms) {
+        for phrase in all {
             if let place = places[phrase] {
                 phrases[place].count += 1
             } else {
@@ -70,15 +79,18 @@ package struct LexicalQuery: Sendable {
     mutating func select<Failure: Error>(
         documentCount: Int, frequency: (String) throws(Failure) -> Int
     ) throws(Failure) {
-        var weighted: [(phrase: Phrase, weight: Double)] = []
+        var weighted: [(phrase: Phrase, rarest: Int, weight: Double)] = []
         for phrase in phrases {
             var rarest = Int.max
             for term in phrase.terms { rarest = min(rarest, try frequency(term)) }
             guard rarest > 0 else { continue }
             let ratio = Double(documentCount) / Double(rarest)
             let repeats = Double(min(phrase.count, limits.repeats))
-            weighted.append((phrase, repeats * log(1 + ratio)))
+            weighted.append((phrase, rarest, repeats * log(1 + ratio)))
         }
+        // Words of every second document have no weight in FTS5's BM25 but cost a walk over them all.
+        let rare = weighted.filter { $0.rarest * 2 <= documentCount }
+        if !rare.isEmpty { weighted = rare }
         // The sort is stable by construction: equal weights keep the order of the text.
         let order = weighted.indices.sorted {
             (-weighted[$0].weight, $0) < (-weighted[$1].weight, $1)

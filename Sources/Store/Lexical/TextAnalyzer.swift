@@ -41,14 +41,6 @@ package enum TextAnalyzer {
         return String(decoding: stored, as: UTF8.self)
     }
 
-    /// Words so common that they cost time and tell nothing (Lucene's English list).
-    private static let stopWords: Set<[UInt8]> = Set(
-        [
-            "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is",
-            "it", "no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there",
-            "these", "they", "this", "to", "was", "will", "with",
-        ].map { Array($0.utf8) })
-
     private static func isIdeograph(_ value: UInt32) -> Bool {
         switch value {
         case 0x0E01...0x0E4E, 0x2E80...0x2FDF, 0x3005...0x3007, 0x3041...0x30FF, 0x3131...0x318E,
@@ -127,10 +119,9 @@ package enum TextAnalyzer {
                 word.removeAll(keepingCapacity: true)
                 isAscii = true
             }
-            // A single Latin letter or digit tells nothing; a single letter elsewhere may be a word.
-            guard !isFull, word.count > 1, !isAscii || !TextAnalyzer.stopWords.contains(word) else {
-                return
-            }
+            // Common words stay: BM25 gives them next to no weight, and leaving them out changed the
+            // ranking for the worse.
+            guard !isFull, !word.isEmpty else { return }
             let stem = isAscii ? PorterStemmer.stem(word) : word
             terms.append(
                 Term(text: String(decoding: stem, as: UTF8.self), isIdeograph: false, isAdjacent: false))

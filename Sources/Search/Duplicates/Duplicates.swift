@@ -1,0 +1,220 @@
+package import Domain
+import Glibc
+package import Store
+import VectorIndex
+
+/// Pairs of issues that may be one report: found when vectors arrive, reviewed by people.
+///
+/// For every issue whose windows changed, the nearest issues of the whole account are measured, and
+/// pairs that are probable enough are stored. A pair is found from whichever side arrives later, and
+/// known partners are always measured again, so the pairs do not depend on the order of arrival.
+package struct Duplicates: Sendable {
+    /// How pairs are looked for.
+    package struct Limits: Sendable {
+        /// Less probable pairs are not stored: nobody would look at them, and there are many.
+        package var floor = 0.1
+        /// Pairs stored from one issue's side.
+        package var pairs = 20
+        /// Windows taken for each vector of the issue.
+        package var windows = 30
+        /// Documents taken from the lexical index.
+        package var documents = 20
+        /// Phrases of the lexical query: candidates only, the measuring uses all terms.
+        package var phrases = 16
+        /// Changes of the feed in a step.
+        package var page = 256
+
+        package init() {}
+    }
+
+    private let search: IssueSearch
+    private let limits: Limits
+    private var store: Store { search.store }
+
+    /// Looks for pairs with the indexes of a search.
+    package init(search: IssueSearch, limits: Limits = Limits()) {
+        self.search = search
+        self.limits = limits
+    }
+
+    /// The follower name of the pairs made from a model's vectors.
+    package static func follower(of model: EmbeddingModelID) -> String {
+        "duplicates-\(model)"
+    }
+
+    // MARK: - Following
+
+    /// Handles one page of the feed of vectors; the lexical index is up to date.
+    ///
+    /// - Returns: The number of issues compared, nil when nothing is waiting.
+    package func step() async throws -> Int? {
+        try Task.checkCancellation()
+        let (model, limit) = (search.index.model, limits.page)
+        let follower = Self.follower(of: model)
+        let page = try await store.read { connection, account -> (Revision, [FeedChange]) in
+            let start = try FollowerTable.revision(
+                of: follower, account: account, on: connection)
+            return (
+                start,
+                try FeedTable.changes(
+                    after: start, limit: limit, kinds: [.passage], account: account,
+                    on: connection)
+            )
+        }
+        guard let last = page.1.last else { return nil }
+        let issues = Set(page.1.compactMap { $0.issue(of: model) }).sorted()
+        let view = try await search.index.view()
+        var found: [(issue: IssueID, pairs: [DuplicateTable.Scored])] = []
+        for issue in issues {
+            try Task.checkCancellation()
+            found.append((issue, try await pairs(of: issue, view: view)))
+        }
+        let (results, start, now) = (found, page.0, store.clock.now())
+        try await store.write { connection, account in
+            let place = try FollowerTable.revision(
+                of: follower, account: account, on: connection)
+            // Another process was quicker: what it found is as good.
+            guard place == start else { return }
+            for result in results {
+                try DuplicateTable.replace(
+                    of: result.issue, with: result.pairs, at: now, account: account,
+                    on: connection)
+            }
+            try FollowerTable.advance(
+                follower, to: last.revision, account: account, on: connection)
+        }
+        return issues.count
+    }
+
+    /// Looks at every issue again, for new constants or after an import of verdicts.
+    package func restart() async throws {
+        let follower = Self.follower(of: search.index.model)
+        try await store.write { connection, account in
+            try FollowerTable.reset(follower, account: account, on: connection)
+        }
+    }
+
+    /// The probable pairs of an issue as the store is now, best first.
+    package func pairs(of issue: IssueID) async throws -> [DuplicateTable.Scored] {
+        try await pairs(of: issue, view: search.index.view())
+    }
+
+    private func pairs(
+        of issue: IssueID, view: IndexView
+    ) async throws -> [DuplicateTable.Scored] {
+        let own = try await search.profiles.load([issue])
+        guard let query = own.profiles[issue], query.title != nil || !query.body.isEmpty else {
+            return []
+        }
+        var words = LexicalQuery.Limits()
+        words.phrases = limits.phrases
+        let near = try await search.candidates(
+            of: query, view: view, passing: IssueSearch.Passing(), windows: limits.windows,
+            documents: limits.documents, limits: words)
+        let partners = try await store.read { connection, account in
+            try DuplicateTable.partners(of: issue, account: account, on: connection)
+        }
+        let candidates = Set(near + partners).sorted()
+        let loaded = try await search.profiles.load([issue] + candidates)
+        guard let query = loaded.profiles[issue] else { return [] }
+        let scored = candidates.compactMap { candidate -> DuplicateTable.Scored? in
+            guard let answer = loaded.profiles[candidate], answer.kind == query.kind else {
+                return nil
+            }
+            return self.scored(query, answer, loaded.meter)
+        }
+        return Array(
+            scored.sorted { ($1.score, $0.pair) < ($0.score, $1.pair) }.prefix(limits.pairs))
+    }
+
+    private func scored(
+        _ query: IssueProfile, _ answer: IssueProfile, _ meter: PairMeter
+    ) -> DuplicateTable.Scored? {
+        // Always from the older issue's side, so that rounding cannot tell the sides apart.
+        let (older, newer) = query.issue < answer.issue ? (query, answer) : (answer, query)
+        let features = meter.features(older, newer)
+        let score = Scoring.duplicateProbability(features)
+        guard score >= limits.floor, let pair = DuplicateTable.Pair(older.issue, newer.issue) else {
+            return nil
+        }
+        return DuplicateTable.Scored(pair: pair, score: score, features: features.json)
+    }
+
+    // MARK: - Reviewing
+
+    /// A pair as it is shown.
+    package struct Listed: Sendable, Equatable {
+        package var first: IssueSummary
+        package var second: IssueSummary
+        /// The probability that a maintainer would call one a duplicate of the other.
+        package var score: Double
+        package var features: JSONValue
+    }
+
+    /// Undecided pairs, best first.
+    package func list(_ listing: DuplicateTable.Listing) async throws -> [Listed] {
+        try await Self.list(listing, in: store)
+    }
+
+    /// Undecided pairs, best first; needs neither model nor index.
+    package static func list(
+        _ listing: DuplicateTable.Listing, in store: Store
+    ) async throws -> [Listed] {
+        let (pairs, summaries) = try await store.read { connection, account in
+            let pairs = try DuplicateTable.undecided(listing, account: account, on: connection)
+            let issues = Set(pairs.flatMap { [$0.pair.first, $0.pair.second] }).sorted()
+            return (
+                pairs,
+                try PassageTable.summaries(of: issues, account: account, on: connection)
+            )
+        }
+        let byIssue = Dictionary(
+            summaries.map { ($0.issue, $0) }, uniquingKeysWith: { first, _ in first })
+        return pairs.compactMap { scored in
+            guard let first = byIssue[scored.pair.first], let second = byIssue[scored.pair.second]
+            else { return nil }
+            return Listed(
+                first: first, second: second, score: scored.score, features: scored.features)
+        }
+    }
+
+    /// Remembers what a person decided about two issues; the pair is not listed any more.
+    ///
+    /// - Throws: ``SearchError/unknownIssue(reference:)`` when both are the same issue.
+    package static func decide(
+        _ one: IssueSummary, _ other: IssueSummary, _ verdict: DuplicateTable.Verdict,
+        by person: String?, in store: Store
+    ) async throws {
+        guard let pair = DuplicateTable.Pair(one.issue, other.issue) else {
+            throw SearchError.unknownIssue(reference: other.key)
+        }
+        let now = store.clock.now()
+        try await store.write { connection, account in
+            try DuplicateTable.decide(
+                pair, verdict: verdict, by: person, at: now, account: account, on: connection)
+        }
+    }
+}
+
+extension FeedChange {
+    /// The issue of a passage of a model.
+    fileprivate func issue(of wanted: EmbeddingModelID) -> IssueID? {
+        guard case .passage(_, of: let issue, let model) = subject, model == wanted else {
+            return nil
+        }
+        return issue
+    }
+}
+
+extension Scoring.PairFeatures {
+    /// The measurements by name, rounded to what means anything.
+    package var json: JSONValue {
+        func rounded(_ value: Double) -> JSONValue { .double((value * 10_000).rounded() / 10_000) }
+        return [
+            "bodies": rounded(bodies), "across": rounded(across), "titles": rounded(titles),
+            "lexical": rounded(lexical), "recall": rounded(recall),
+            "title_recall": rounded(titleRecall), "shorter_length": .double(shorterLength),
+            "same_project": .bool(isSameProject), "days": rounded(days),
+        ]
+    }
+}

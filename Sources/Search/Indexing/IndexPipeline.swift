@@ -1,0 +1,122 @@
+import Domain
+package import Embeddings
+import Glibc
+package import Store
+
+/// Everything that follows the feed, in its order: windows and vectors, words, the vector index, pairs.
+///
+/// Runs beside a scan and drains at its end:
+///
+///     let pipeline = try await IndexPipeline(store: store, embedder: embedder, directory: directory)
+///     async let indexed = pipeline.run(following: wakeUps)   // ends when `wakeUps` does
+///     …                                                      // the scan; then finish `wakeUps`
+///     let report = try await indexed                         // everything is drained and saved
+package actor IndexPipeline {
+    private let store: Store
+    private let indexer: Indexer
+    private let duplicates: Duplicates
+    /// The vector index, which snapshots are saved of.
+    package nonisolated let index: SearchIndex
+    /// The lexical index.
+    package nonisolated let lexical: LexicalIndex
+    /// Searches what is indexed.
+    package nonisolated let search: IssueSearch
+
+    /// Steps between two snapshots while a long backlog is worked off: a process that is killed then
+    /// leaves at most so many pages for the next to insert again.
+    private static let stepsBetweenSnapshots = 64
+
+    /// Opens the indexes of a store.
+    ///
+    /// - Parameter directory: Where the account's index files are; made with mode 0700 when missing.
+    package init(
+        store: Store, embedder: any Embedder, directory: String,
+        limits: Indexer.Limits = Indexer.Limits(),
+        duplicateLimits: Duplicates.Limits = Duplicates.Limits()
+    ) async throws {
+        try IndexDirectory.make(directory)
+        self.store = store
+        indexer = try await Indexer(store: store, embedder: embedder, limits: limits)
+        lexical = try await LexicalIndex(path: "\(directory)/lexical.sqlite", of: store)
+        index = try await SearchIndex(
+            store: store, identity: embedder.model, model: indexer.model, directory: directory,
+            role: .writer)
+        search = IssueSearch(store: store, embedder: embedder, index: index, lexical: lexical)
+        duplicates = Duplicates(search: search, limits: duplicateLimits)
+    }
+
+    /// Works off the backlog whenever it is woken, and a last time when the wake-ups end.
+    package func run(
+        following wakeUps: AsyncStream<Void>,
+        progress: @Sendable (IndexReport) -> Void = { _ in }
+    ) async throws -> IndexReport {
+        var report = IndexReport()
+        for await _ in wakeUps {
+            try await work(&report, progress)
+        }
+        report += try await drain(progress: progress)
+        return report
+    }
+
+    /// Works off everything that is waiting, drops what old models left, and saves a snapshot when it
+    /// spares readers work.
+    package func drain(
+        progress: @Sendable (IndexReport) -> Void = { _ in }
+    ) async throws -> IndexReport {
+        var report = IndexReport()
+        try await work(&report, progress)
+        report.dropped += try await indexer.dropOldModels()
+        try await index.saveIfWorthwhile()
+        return report
+    }
+
+    /// Changed issues and comments not yet looked at.
+    package func backlog() async throws -> Int {
+        try await indexer.backlog()
+    }
+
+    /// Closes the files.
+    package func close() async throws {
+        try await lexical.close()
+    }
+
+    private func work(
+        _ report: inout IndexReport, _ progress: @Sendable (IndexReport) -> Void
+    ) async throws {
+        var steps = 0
+        while let step = try await indexer.step() {
+            report += step
+            try await compare(&report)
+            progress(report)
+            steps += 1
+            if steps % Self.stepsBetweenSnapshots == 0 { try await index.saveIfWorthwhile() }
+        }
+        // What an earlier run left behind between its vectors and its pairs.
+        try await compare(&report)
+        progress(report)
+    }
+
+    private func compare(_ report: inout IndexReport) async throws {
+        try await lexical.follow(store)
+        try await index.refresh()
+        while let count = try await duplicates.step() { report.compared += count }
+    }
+}
+
+/// The directory of an account's index files.
+package enum IndexDirectory {
+    /// Makes it, and what is missing above it, for its owner only.
+    package static func make(_ path: String) throws {
+        var made = ""
+        for part in path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
+            made += String(decoding: part, as: UTF8.self)
+            if !made.isEmpty, unsafe mkdir(made, 0o700) != 0, errno != EEXIST {
+                // A directory above may be unwritable and still be there.
+                guard unsafe access(made, F_OK) == 0 else {
+                    throw SearchError.file(path: made, code: errno)
+                }
+            }
+            made += "/"
+        }
+    }
+}

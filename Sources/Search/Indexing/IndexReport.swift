@@ -1,0 +1,41 @@
+package import Domain
+
+/// What indexing did.
+package struct IndexReport: Sendable, Equatable {
+    /// Changed issues and comments looked at.
+    package var texts = 0
+    /// Windows embedded: those whose text is new or different.
+    package var embedded = 0
+    /// Windows whose text only moved within its part.
+    package var moved = 0
+    /// Windows that are gone.
+    package var removed = 0
+    /// Windows that were already as they should be.
+    package var unchanged = 0
+    /// Windows of models that are no longer searched, dropped.
+    package var dropped = 0
+    /// Issues whose duplicates were looked for.
+    package var compared = 0
+
+    package init() {}
+
+    package static func += (left: inout IndexReport, right: IndexReport) {
+        left.texts += right.texts
+        left.embedded += right.embedded
+        left.moved += right.moved
+        left.removed += right.removed
+        left.unchanged += right.unchanged
+        left.dropped += right.dropped
+        left.compared += right.compared
+    }
+
+    /// The counts by name.
+    package var json: JSONValue {
+        [
+            "texts": .integer(Int64(texts)), "embedded": .integer(Int64(embedded)),
+            "moved": .integer(Int64(moved)), "removed": .integer(Int64(removed)),
+            "unchanged": .integer(Int64(unchanged)), "dropped": .integer(Int64(dropped)),
+            "compared": .integer(Int64(compared)),
+        ]
+    }
+}

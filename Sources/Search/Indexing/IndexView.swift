@@ -1,0 +1,50 @@
+package import VectorIndex
+
+/// The vector index at one moment: the graph, the changes kept aside, and what must not be found.
+package struct IndexView: Sendable {
+    let index: HNSWIndex
+    /// Vectors that replace or extend those of the graph; an empty one stands for a key that is gone.
+    let aside: [Int64: [Float]]
+    /// Keys of windows whose issue is deleted.
+    let hidden: Set<Int64>
+
+    /// The nearest windows, nearest first; equal scores by key.
+    ///
+    /// - Parameters:
+    ///   - count: At most so many.
+    ///   - filter: Only these keys; nil for all.
+    package func search(_ query: [Float], count: Int, filter: KeySet? = nil) -> [IndexHit] {
+        guard count > 0 else { return [] }
+        // At most so many of the graph's hits are replaced or hidden, so what is left is complete.
+        let surplus = aside.count + hidden.count
+        var hits = index.search(
+            query, count: min(count + surplus, max(index.count, 1)),
+            filter: filter.map { .only($0) } ?? .all
+        ).filter { aside[$0.key] == nil && !hidden.contains($0.key) }
+        for (key, vector) in aside where !vector.isEmpty && !hidden.contains(key) {
+            guard filter?.contains(key) ?? true else { continue }
+            hits.append(IndexHit(key: key, score: Float(cosine(query, vector))))
+        }
+        if !aside.isEmpty {
+            hits.sort { ($1.score, $0.key) < ($0.score, $1.key) }
+        }
+        return Array(hits.prefix(count))
+    }
+
+    /// How many windows can be found.
+    package var count: Int {
+        var count = index.count
+        for (key, vector) in aside {
+            let isInGraph = index.contains(key)
+            if vector.isEmpty, isInGraph { count -= 1 }
+            if !vector.isEmpty, !isInGraph { count += 1 }
+        }
+        return count - hidden.count
+    }
+
+    /// The vector of a window, nil when there is none.
+    package func vector(of key: Int64) -> [Float]? {
+        guard let vector = aside[key] else { return index.vector(forKey: key) }
+        return vector.isEmpty ? nil : vector
+    }
+}

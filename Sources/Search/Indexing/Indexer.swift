@@ -1,0 +1,314 @@
+package import Domain
+package import Embeddings
+package import Store
+
+/// Follows the feed of issues and comments and keeps a vector for every window of their texts.
+///
+/// Each step reads a page of changes, cuts the texts, embeds what is new and writes windows, tombstones
+/// and its own place in the feed in one transaction. A kill at any point loses at most the page at work,
+/// which the next run reads again; two indexers at once do no harm, because a page is written only when
+/// the place in the feed is still the one it was read from.
+package actor Indexer {
+    /// How much is held in memory at a time.
+    package struct Limits: Sendable {
+        /// Changed issues and comments in a page; one transaction, one fsync.
+        package var page = 64
+        /// Texts given to the embedder at a time: enough for it to form batches of equal length, few
+        /// enough to stop promptly.
+        package var texts = 128
+        /// Rows of an old model removed in a transaction.
+        package var removals = 2_000
+
+        package init() {}
+    }
+
+    private let store: Store
+    private let embedder: any Embedder
+    private let limits: Limits
+    /// The model whose vectors are made.
+    package nonisolated let model: EmbeddingModelID
+
+    /// Makes the embedder's model the current one of the store.
+    package init(
+        store: Store, embedder: any Embedder, limits: Limits = Limits()
+    ) async throws {
+        self.store = store
+        self.embedder = embedder
+        self.limits = limits
+        model = try await Self.registerModel(of: embedder, in: store)
+    }
+
+    /// The follower name of the indexer of a model.
+    package static func follower(of model: EmbeddingModelID) -> String {
+        "indexer-\(model)"
+    }
+
+    /// The identifier of the embedder's model in the store, made current.
+    static func registerModel(
+        of embedder: any Embedder, in store: Store
+    ) async throws -> EmbeddingModelID {
+        let identity = embedder.model
+        let now = store.clock.now()
+        return try await store.write { connection, account in
+            try EmbeddingModelTable.makeCurrent(
+                name: identity.name, revision: identity.revision, dimension: identity.dimension,
+                at: now, account: account, on: connection)
+        }
+    }
+
+    /// Changed issues and comments not yet looked at.
+    package func backlog() async throws -> Int {
+        let model = model
+        return try await store.read { connection, account in
+            let revision = try FollowerTable.revision(
+                of: Self.follower(of: model), account: account, on: connection)
+            return try PassageTable.changedTextCount(
+                after: revision, account: account, on: connection)
+        }
+    }
+
+    /// Handles one page of changes.
+    ///
+    /// - Returns: Nil when nothing is waiting.
+    package func step() async throws -> IndexReport? {
+        try Task.checkCancellation()
+        guard let page = try await readPage() else { return nil }
+        var report = IndexReport()
+        report.texts = page.texts.count
+        for issue in page.returning {
+            report += try await revive(issue)
+        }
+        var plan = makePlan(page)
+        let embedded = try await embed(plan.missing)
+        plan.moved.append(contentsOf: embedded.drafts)
+        plan.vanished.append(contentsOf: embedded.meaningless)
+        let isWritten = try await write(plan, page: page)
+        guard isWritten else { return IndexReport() }
+        report.embedded += embedded.drafts.count
+        report.moved += plan.moved.count - embedded.drafts.count
+        report.removed += plan.vanished.count
+        report.unchanged += plan.unchangedCount
+        return report
+    }
+
+    /// Drops the vectors of models that are no longer searched; called when nothing is waiting.
+    package func dropOldModels() async throws -> Int {
+        let current = model
+        var dropped = 0
+        let old = try await store.read { connection, account in
+            try EmbeddingModelTable.all(account: account, on: connection)
+                .filter { !$0.isCurrent && $0.id != current }
+        }
+        for model in old {
+            while true {
+                try Task.checkCancellation()
+                let limit = limits.removals
+                let count = try await store.write { connection, account in
+                    let count = try PassageTable.removeSome(
+                        of: model.id, limit: limit, account: account, on: connection)
+                    if count == 0 {
+                        try FollowerTable.reset(
+                            Self.follower(of: model.id), account: account, on: connection)
+                        try FollowerTable.reset(
+                            Duplicates.follower(of: model.id), account: account, on: connection)
+                        try EmbeddingModelTable.remove(model.id, account: account, on: connection)
+                    }
+                    return count
+                }
+                guard count > 0 else { break }
+                dropped += count
+            }
+        }
+        return dropped
+    }
+
+    // MARK: - Reading
+
+    private struct Page: Sendable {
+        var start: Revision
+        var end: Revision
+        /// The changes, a text each.
+        var texts: [PassageTable.TextChange]
+        var issues: [IssueID: PassageTable.IssueText]
+        var comments: [CommentID: PassageTable.CommentText]
+        var stored: [IssueID: [PassageTable.Passage]]
+
+        /// Live issues whose own windows are all tombstones: they were deleted and are back.
+        var returning: [IssueID] {
+            issues.values.filter { text in
+                guard !text.isDeleted, let stored = stored[text.issue] else { return false }
+                return stored.contains { $0.place.comment != nil && $0.isDeleted }
+            }.map(\.issue).sorted()
+        }
+    }
+
+    private func readPage() async throws -> Page? {
+        let (model, limit) = (model, limits.page)
+        return try await store.read { connection, account -> Page? in
+            let start = try FollowerTable.revision(
+                of: Self.follower(of: model), account: account, on: connection)
+            let changes = try PassageTable.changedTexts(
+                after: start, limit: limit, account: account, on: connection)
+            guard let last = changes.last else { return nil }
+            let issues = try PassageTable.issueTexts(
+                of: changes.filter { $0.comment == nil }.map(\.issue), account: account,
+                on: connection)
+            let comments = try PassageTable.commentTexts(
+                changes.compactMap(\.comment), account: account, on: connection)
+            let stored = try PassageTable.passages(
+                ofIssues: Set(changes.map(\.issue)).sorted(), model: model, account: account,
+                on: connection)
+            return Page(
+                start: start, end: last.revision, texts: changes,
+                issues: Dictionary(
+                    issues.map { ($0.issue, $0) }, uniquingKeysWith: { first, _ in first }),
+                comments: Dictionary(
+                    comments.map { ($0.comment, $0) }, uniquingKeysWith: { first, _ in first }),
+                stored: Dictionary(grouping: stored, by: \.place.issue))
+        }
+    }
+
+    // MARK: - Planning
+
+    private func makePlan(_ page: Page) -> PassagePlan {
+        var plan = PassagePlan()
+        for change in page.texts {
+            let stored = page.stored[change.issue] ?? []
+            if let comment = change.comment {
+                guard let text = page.comments[comment] else { continue }
+                self.plan(text, stored: stored.filter { $0.place.comment == comment }, in: &plan)
+            } else if let text = page.issues[change.issue] {
+                self.plan(text, stored: stored, in: &plan)
+            }
+        }
+        return plan
+    }
+
+    private func plan(
+        _ text: PassageTable.IssueText, stored: [PassageTable.Passage], in plan: inout PassagePlan
+    ) {
+        guard !text.isDeleted else { return plan.drop(stored) }
+        plan.add(
+            text.title, windows: embedder.windows(of: text.title, maximumCount: 1),
+            issue: text.issue, comment: nil, part: .title,
+            stored: stored.filter { $0.place.part == .title })
+        plan.add(
+            text.body, after: text.title,
+            windows: embedder.windows(
+                of: text.body, maximumCount: PassagePlan.Limits().body),
+            issue: text.issue, comment: nil, part: .body,
+            stored: stored.filter { $0.place.part == .body })
+    }
+
+    private func plan(
+        _ text: PassageTable.CommentText, stored: [PassageTable.Passage],
+        in plan: inout PassagePlan
+    ) {
+        guard !text.isDeleted else { return plan.drop(stored) }
+        plan.add(
+            text.body,
+            windows: embedder.windows(
+                of: text.body, maximumCount: PassagePlan.Limits().comment),
+            issue: text.issue, comment: text.comment, part: .comment, stored: stored)
+    }
+
+    // MARK: - Embedding and writing
+
+    /// The windows with their vectors, and the rows of those that now say nothing to the model.
+    private func embed(
+        _ missing: [PassagePlan.Missing]
+    ) async throws -> (drafts: [PassageTable.Draft], meaningless: [PassageID]) {
+        var drafts: [PassageTable.Draft] = []
+        var meaningless: [PassageID] = []
+        var start = 0
+        while start < missing.count {
+            try Task.checkCancellation()
+            let chunk = missing[start..<min(start + limits.texts, missing.count)]
+            let vectors = try await Self.encode(chunk.map(\.text), by: embedder)
+            for (item, vector) in zip(chunk, vectors) {
+                guard let vector else {
+                    if let id = item.draft.id { meaningless.append(id) }
+                    continue
+                }
+                var draft = item.draft
+                draft.vector = vector
+                drafts.append(draft)
+            }
+            start += chunk.count
+        }
+        return (drafts, meaningless)
+    }
+
+    /// Unit vectors of texts, nil for a text that has none; refuses what the model did not promise.
+    static func encode(
+        _ texts: [String], by embedder: any Embedder
+    ) async throws -> [[Float]?] {
+        let matrix = try await embedder.encode(texts)
+        guard matrix.dimension == embedder.model.dimension, matrix.count == texts.count else {
+            throw SearchError.unexpectedVectors(
+                model: embedder.model.name, expected: embedder.model.dimension,
+                found: matrix.dimension)
+        }
+        return (0..<matrix.count).map { unit(matrix[$0]) }
+    }
+
+    /// The vector with length 1; nil for zero or numbers that are none.
+    private static func unit(_ vector: [Float]) -> [Float]? {
+        let norm = cosine(vector, vector).squareRoot()
+        guard norm.isFinite, norm > 1e-6 else { return nil }
+        // The embedder's own vectors stay bit for bit what they are.
+        guard abs(norm - 1) > 1e-4 else { return vector }
+        return vector.map { Float(Double($0) / norm) }
+    }
+
+    private func write(_ plan: PassagePlan, page: Page) async throws -> Bool {
+        let (model, now, drafts, vanished) = (model, store.clock.now(), plan.moved, plan.vanished)
+        let (start, end) = (page.start, page.end)
+        return try await store.write { connection, account in
+            let place = try FollowerTable.revision(
+                of: Self.follower(of: model), account: account, on: connection)
+            guard place == start else { return false }
+            try PassageTable.write(
+                drafts, deleting: vanished, model: model, at: now, account: account,
+                on: connection)
+            try FollowerTable.advance(
+                Self.follower(of: model), to: end, account: account, on: connection)
+            return true
+        }
+    }
+
+    /// Embeds the comments of an issue that was taken for deleted and is back: they did not change, so
+    /// the feed does not name them.
+    private func revive(_ issue: IssueID) async throws -> IndexReport {
+        let (model, limit) = (model, limits.page)
+        var report = IndexReport()
+        var last = CommentID(0)
+        while true {
+            let after = last
+            let (texts, stored) = try await store.read { connection, account in
+                (
+                    try PassageTable.revivedComments(
+                        of: issue, after: after, model: model, limit: limit, account: account,
+                        on: connection),
+                    try PassageTable.passages(
+                        ofIssues: [issue], model: model, account: account, on: connection)
+                )
+            }
+            guard let end = texts.last else { return report }
+            last = end.comment
+            var plan = PassagePlan()
+            for text in texts {
+                self.plan(
+                    text, stored: stored.filter { $0.place.comment == text.comment }, in: &plan)
+            }
+            let drafts = try await embed(plan.missing).drafts
+            let now = store.clock.now()
+            try await store.write { connection, account in
+                try PassageTable.write(
+                    drafts, deleting: [], model: model, at: now, account: account,
+                    on: connection)
+            }
+            report.embedded += drafts.count
+        }
+    }
+}

@@ -1,0 +1,107 @@
+package import Domain
+package import Store
+
+/// Loads what is needed to compare issues, and keeps the most recent of it.
+package actor IssueProfiles {
+    /// Profiles kept: about 100 MB of vectors and terms when each issue has its eight windows, a tenth
+    /// of that with usual reports.
+    private static let maximumCount = 6_000
+
+    private let store: Store
+    private let lexical: LexicalIndex
+    private let model: EmbeddingModelID
+    private let dimension: Int
+    private var terms = TermDictionary()
+    private var profiles: [IssueID: IssueProfile] = [:]
+    /// Changes up to here are in no kept profile's future.
+    private var seen = Revision.zero
+
+    package init(
+        store: Store, lexical: LexicalIndex, model: EmbeddingModelID, dimension: Int
+    ) {
+        self.store = store
+        self.lexical = lexical
+        self.model = model
+        self.dimension = dimension
+    }
+
+    /// The profiles of live issues and the meter that compares them.
+    package func load(
+        _ issues: [IssueID]
+    ) async throws -> (profiles: [IssueID: IssueProfile], meter: PairMeter) {
+        try await forgetChanged()
+        let state = try await lexical.statistics()
+        if terms.renewIfStale(state) { profiles = [:] }
+        let missing = Set(issues).filter { profiles[$0] == nil }.sorted()
+        if profiles.count + missing.count > Self.maximumCount { profiles = [:] }
+        let needed = profiles.isEmpty ? Set(issues).sorted() : missing
+        for start in stride(from: 0, to: needed.count, by: 256) {
+            try await read(Array(needed[start..<min(start + 256, needed.count)]))
+        }
+        var found: [IssueID: IssueProfile] = [:]
+        for issue in issues { found[issue] = profiles[issue] }
+        return (found, PairMeter(statistics: terms.statistics))
+    }
+
+    /// Forgets what the feed says has changed since the last look.
+    private func forgetChanged() async throws {
+        let limit = 512
+        let terms = try await lexical.state().revision
+        let since = seen
+        let (changes, head) = try await store.read { connection, account in
+            (
+                since == .zero
+                    ? []
+                    : try FeedTable.changes(
+                        after: since, limit: limit, account: account, on: connection),
+                try AccountTable.currentRevision(account: account, on: connection)
+            )
+        }
+        if since == .zero || changes.count == limit {
+            profiles = [:]
+        } else {
+            for change in changes { profiles[change.issue] = nil }
+        }
+        // What the lexical index has not followed yet will be other terms when it has.
+        seen = min(head, terms)
+    }
+
+    private func read(_ issues: [IssueID]) async throws {
+        let (model, dimension) = (model, dimension)
+        let (summaries, vectors) = try await store.read { connection, account in
+            (
+                try PassageTable.summaries(of: issues, account: account, on: connection),
+                try PassageTable.vectors(
+                    ofIssues: issues, parts: [.title, .body], model: model,
+                    dimension: dimension, account: account, on: connection)
+            )
+        }
+        let documents = try await lexical.documents(of: issues)
+        let texts = Dictionary(
+            documents.map { ($0.issue, $0) }, uniquingKeysWith: { first, _ in first })
+        let unknown = terms.unknown(
+            in: documents.lazy.flatMap { $0.titleTerms + $0.bodyTerms })
+        terms.add(unknown, frequencies: try await lexical.frequencies(of: unknown))
+        let byIssue = Dictionary(grouping: vectors, by: \.place.issue)
+        for summary in summaries {
+            let own = byIssue[summary.issue] ?? []
+            let title = terms.numbers(of: texts[summary.issue]?.titleTerms ?? [])
+            let body = terms.numbers(of: texts[summary.issue]?.bodyTerms ?? [])
+            profiles[summary.issue] = IssueProfile(
+                issue: summary.issue, project: summary.project, kind: summary.kind,
+                createdAt: summary.createdAt,
+                title: own.first { $0.place.part == .title }?.vector,
+                body: own.filter { $0.place.part == .body }.map(\.vector),
+                titleTerms: TermVector(title), terms: TermVector(title + body))
+        }
+    }
+}
+
+extension FeedChange {
+    fileprivate var issue: IssueID {
+        switch subject {
+        case .issue(let issue), .comment(_, of: let issue), .passage(_, of: let issue, model: _):
+            issue
+        }
+    }
+}

@@ -1,0 +1,231 @@
+import Domain
+package import Embeddings
+package import Store
+import VectorIndex
+
+/// Answers "has this been reported before?": vectors and words, filters inside, one hit an issue.
+///
+/// Every candidate gets all its measurements, however it was found, so its score does not depend on who
+/// found it; the pool of candidates grows in fixed tiers, and what a later tier adds comes after what the
+/// earlier ones ranked. So any page shows the same order, and no page repeats another's issue.
+package struct IssueSearch: Sendable {
+    let store: Store
+    let embedder: any Embedder
+    let index: SearchIndex
+    let lexical: LexicalIndex
+    let profiles: IssueProfiles
+    let constants = Scoring.TextConstants()
+
+    /// Windows and documents the pool takes from each side in its tiers; a page of ten needs the first.
+    private static let tiers = [200, 1_000, 5_000, 25_000, 1_000_000]
+    /// Batches of lexical documents a search brings up to date before it answers; the scan does the rest.
+    private static let lexicalBatches = 8
+
+    /// Searches with the indexes of a store.
+    package init(
+        store: Store, embedder: any Embedder, index: SearchIndex, lexical: LexicalIndex
+    ) {
+        self.store = store
+        self.embedder = embedder
+        self.index = index
+        self.lexical = lexical
+        profiles = IssueProfiles(
+            store: store, lexical: lexical, model: index.model,
+            dimension: embedder.model.dimension)
+    }
+
+    /// The hits of a page, best first.
+    ///
+    /// - Throws: ``SearchError/emptyQuery``, ``SearchError/pageOutOfRange(maximum:)``.
+    package func search(_ request: SearchRequest) async throws -> [SearchHit] {
+        let reach = request.offset + request.limit
+        guard request.limit >= 0, request.offset >= 0, reach <= SearchRequest.maximumReach else {
+            throw SearchError.pageOutOfRange(maximum: SearchRequest.maximumReach)
+        }
+        let question = try await question(request)
+        var ranking: [Candidate] = []
+        var known: Set<IssueID> = []
+        for size in Self.tiers {
+            let tier = try await tier(size, of: question, excluding: known)
+            ranking += tier.candidates
+            known.formUnion(tier.candidates.map(\.issue))
+            if ranking.count >= reach || tier.isComplete { break }
+        }
+        let page = Array(ranking.dropFirst(request.offset).prefix(request.limit))
+        return try await hits(page, of: question)
+    }
+
+    // MARK: - Question
+
+    /// A request with everything that is the same for all its candidates.
+    struct Question: Sendable {
+        var request: SearchRequest
+        /// Nil in text mode.
+        var vector: [Float]?
+        var view: IndexView
+        /// Nil in vector mode.
+        var scores: LexicalScores?
+        /// The score of the best match that passes, more than 0.
+        var bestScore: Double
+        /// Nil when everything passes.
+        var passages: KeySet?
+        var issues: KeySet?
+
+        func passes(_ issue: IssueID) -> Bool {
+            issues?.contains(issue.rawValue) ?? true
+        }
+    }
+
+    private func question(_ request: SearchRequest) async throws -> Question {
+        let query = LexicalQuery(text: request.text)
+        var vector: [Float]?
+        if request.mode != .text {
+            vector = try await Indexer.encode([request.text], by: embedder).first ?? nil
+        }
+        guard vector != nil || !query.isEmpty else { throw SearchError.emptyQuery }
+        let view = try await index.view()
+        var scores: LexicalScores?
+        if request.mode != .vector {
+            try await lexical.follow(store, maximumBatches: Self.lexicalBatches)
+            scores = try await lexical.scores(of: query, weights: constants.weights)
+        }
+        // Also without a filter: a tombstone may be newer than what the indexes know.
+        let (issues, passages) = try await passing(request)
+        var question = Question(
+            request: request, vector: vector, view: view, scores: scores, bestScore: 1,
+            passages: passages, issues: issues)
+        if let best = scores?.best(1, where: question.passes).first, best.score > 0 {
+            question.bestScore = best.score
+        }
+        return question
+    }
+
+    private func passing(
+        _ request: SearchRequest
+    ) async throws -> (issues: KeySet?, passages: KeySet?) {
+        let (filter, model, mode) = (request.filter, index.model, request.mode)
+        guard !filter.isEmpty else { return (nil, nil) }
+        return try await store.read { connection, account in
+            let issues = try PassageTable.issues(
+                matching: filter, account: account, on: connection)
+            let passages =
+                mode == .text
+                ? []
+                : try PassageTable.passages(
+                    matching: filter, model: model, account: account, on: connection)
+            return (KeySet(issues.lazy.map(\.rawValue)), KeySet(passages.lazy.map(\.rawValue)))
+        }
+    }
+
+    // MARK: - Candidates
+
+    /// An issue with its measurements.
+    struct Candidate: Sendable {
+        var issue: IssueID
+        var match: Scoring.TextMatch
+        var score: Double
+        /// The window with the greatest cosine.
+        var passage: PassageID?
+    }
+
+    private func tier(
+        _ size: Int, of question: Question, excluding known: Set<IssueID>
+    ) async throws -> (candidates: [Candidate], isComplete: Bool) {
+        var nearest: [IssueID: IndexHit] = [:]
+        var isComplete = true
+        if let vector = question.vector {
+            let hits = question.view.search(vector, count: size, filter: question.passages)
+            isComplete = hits.count < size
+            let owners = try await owners(of: hits.map { PassageID($0.key) })
+            for hit in hits {
+                // The first hit of an issue is its nearest window.
+                guard let owner = owners[hit.key], nearest[owner] == nil else { continue }
+                nearest[owner] = hit
+            }
+        }
+        var issues = Set(nearest.keys)
+        if let scores = question.scores {
+            let best = scores.best(size, where: question.passes)
+            isComplete = isComplete && best.count < size
+            issues.formUnion(best.map(\.issue))
+        }
+        issues.subtract(known)
+        if let vector = question.vector {
+            let rest = issues.filter { nearest[$0] == nil }
+            for (issue, hit) in try await measure(rest.sorted(), vector) { nearest[issue] = hit }
+        }
+        let live = try await live(issues.sorted())
+        let candidates = live.map { candidate($0, nearest[$0], question) }
+        let sorted = candidates.sorted { ($1.score, $0.issue) < ($0.score, $1.issue) }
+        return (sorted, isComplete)
+    }
+
+    private func candidate(
+        _ issue: IssueID, _ hit: IndexHit?, _ question: Question
+    ) -> Candidate {
+        let match = Scoring.TextMatch(
+            cosine: question.vector == nil ? nil : Double(hit?.score ?? 0),
+            lexical: question.scores.map { $0.score(of: issue) / question.bestScore })
+        return Candidate(
+            issue: issue, match: match,
+            score: Scoring.relevance(match, constants: constants),
+            passage: hit.map { PassageID($0.key) })
+    }
+
+    private func owners(of passages: [PassageID]) async throws -> [Int64: IssueID] {
+        var owners: [Int64: IssueID] = [:]
+        for chunk in passages.chunked(by: 10_000) {
+            let rows = try await store.read { connection, account in
+                try PassageTable.owners(of: chunk, account: account, on: connection)
+            }
+            owners.merge(rows) { first, _ in first }
+        }
+        return owners
+    }
+
+    /// The nearest window of title and body of issues that only their words brought in.
+    private func measure(
+        _ issues: [IssueID], _ query: [Float]
+    ) async throws -> [IssueID: IndexHit] {
+        var nearest: [IssueID: IndexHit] = [:]
+        let (model, dimension) = (index.model, embedder.model.dimension)
+        for chunk in issues.chunked(by: 500) {
+            let vectors = try await store.read { connection, account in
+                try PassageTable.vectors(
+                    ofIssues: chunk, parts: [.title, .body], model: model,
+                    dimension: dimension, account: account, on: connection)
+            }
+            for embedded in vectors {
+                let score = Float(cosine(query, embedded.vector))
+                if let best = nearest[embedded.place.issue], best.score >= score { continue }
+                nearest[embedded.place.issue] = IndexHit(key: embedded.id.rawValue, score: score)
+            }
+        }
+        return nearest
+    }
+
+    /// Those that are not deleted at this moment, ascending.
+    private func live(_ issues: [IssueID]) async throws -> [IssueID] {
+        var live: [IssueID] = []
+        for chunk in issues.chunked(by: 10_000) {
+            live += try await store.read { connection, account in
+                try PassageTable.liveIssues(among: chunk, account: account, on: connection)
+            }
+        }
+        return live
+    }
+}
+
+extension Scoring.TextConstants {
+    /// The column weights in the lexical index's form.
+    var weights: LexicalWeights {
+        LexicalWeights(title: columns.title, body: columns.body, comments: columns.comments)
+    }
+}
+
+extension Array {
+    /// Slices of at most `size` elements, in order.
+    func chunked(by size: Int) -> [[Element]] {
+        stride(from: 0, to: count, by: size).map { Array(self[$0..<Swift.min($0 + size, count)]) }
+    }
+}

@@ -1,0 +1,162 @@
+package import Domain
+
+/// An issue as lists of results show it.
+package struct IssueSummary: Sendable, Equatable {
+    package var issue: IssueID
+    package var project: ProjectID
+    /// The project's path.
+    package var projectPath: String
+    /// The tracker's name.
+    package var tracker: String
+    package var kind: IssueKind
+    package var key: String
+    package var title: String
+    package var state: IssueState
+    package var url: String
+    package var externalID: String
+    package var createdAt: Timestamp
+    package var updatedAt: Timestamp
+}
+
+extension PassageTable {
+    /// The live issues among these, by identifier.
+    package static func summaries(
+        of issues: [IssueID], account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [IssueSummary] {
+        guard !issues.isEmpty else { return [] }
+        return try summaries(where: "i.id IN (\(list(issues)))", account, connection)
+    }
+
+    /// The live issues that a person may mean by a URL, `owner/repo#1`, `group/project!2` or `KEY-1`.
+    package static func summaries(
+        forReference reference: String, account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [IssueSummary] {
+        let exact = try summaries(
+            where: "(i.key = \(reference) OR i.url = \(reference) OR i.external_id = \(reference))",
+            account, connection)
+        if !exact.isEmpty { return exact }
+        // Trackers do not tell upper from lower case in keys and URLs.
+        return try summaries(
+            where: "(lower(i.key) = lower(\(reference)) OR lower(i.url) = lower(\(reference)))",
+            account, connection)
+    }
+
+    /// More would not help anybody to choose, and no list of results is longer.
+    private static let summaryLimit = 5_000
+
+    private static func summaries(
+        where condition: SQL, _ account: AccountID, _ connection: any SQLConnection
+    ) throws(StoreError) -> [IssueSummary] {
+        try connection.rows(
+            """
+            SELECT i.id, i.project_id, p.path, t.name AS tracker, i.kind, i.key, i.title, i.state,
+                i.url, i.external_id, i.created_at, i.updated_at
+            FROM issues AS i
+            JOIN projects AS p ON p.account_id = i.account_id AND p.id = i.project_id
+            JOIN trackers AS t ON t.account_id = p.account_id AND t.id = p.tracker_id
+            WHERE i.account_id = \(account) AND i.deleted_at IS NULL AND \(condition)
+            ORDER BY i.id
+            LIMIT \(summaryLimit)
+            """
+        ).map(summary)
+    }
+
+    private static func summary(_ row: SQLRow) throws(StoreError) -> IssueSummary {
+        guard let kind = IssueKind(rawValue: try row.text("kind")) else {
+            throw .unexpectedValue(column: "issues.kind")
+        }
+        guard let state = IssueState(rawValue: try row.text("state")) else {
+            throw .unexpectedValue(column: "issues.state")
+        }
+        return IssueSummary(
+            issue: try row.identifier("id"), project: try row.identifier("project_id"),
+            projectPath: try row.text("path"), tracker: try row.text("tracker"), kind: kind,
+            key: try row.text("key"), title: try row.text("title"), state: state,
+            url: try row.text("url"), externalID: try row.text("external_id"),
+            createdAt: try row.timestamp("created_at"), updatedAt: try row.timestamp("updated_at"))
+    }
+
+    /// The texts of windows, by window; a window whose text is gone meanwhile is left out.
+    package static func texts(
+        of passages: [PassageID], account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [PassageID: String] {
+        guard !passages.isEmpty else { return [:] }
+        let rows = try connection.rows(
+            """
+            SELECT p.id, \(slice(connection.dialect)) AS slice
+            FROM passages AS p
+            JOIN issues AS i ON i.account_id = p.account_id AND i.id = p.issue_id
+            LEFT JOIN comments AS c ON c.account_id = p.account_id AND c.id = p.comment_id
+            WHERE p.account_id = \(account) AND p.id IN (\(list(passages)))
+            ORDER BY p.id
+            """)
+        var texts: [PassageID: String] = [:]
+        for row in rows {
+            guard case .blob(let bytes) = try row.value("slice") else { continue }
+            texts[try row.identifier("id")] = String(decoding: bytes, as: UTF8.self)
+        }
+        return texts
+    }
+
+    /// The window's bytes, cut by the engine: a body may be a megabyte.
+    private static func slice(_ dialect: SQLDialect) -> SQL {
+        let text: SQL =
+            """
+            CASE p.part WHEN 'title' THEN i.title WHEN 'body' THEN i.body ELSE c.body END
+            """
+        return switch dialect {
+        case .sqlite:
+            "substr(CAST(\(text) AS BLOB), p.text_start + 1, p.text_end - p.text_start)"
+        case .postgres:
+            """
+            substring(convert_to(\(text), 'UTF8') FROM (p.text_start + 1)::int
+                FOR (p.text_end - p.text_start)::int)
+            """
+        }
+    }
+}
+
+extension PassageTable {
+    /// Which issue each live window belongs to.
+    package static func owners(
+        of passages: [PassageID], account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [Int64: IssueID] {
+        guard !passages.isEmpty else { return [:] }
+        let rows = try connection.rows(
+            """
+            SELECT id, issue_id FROM passages
+            WHERE account_id = \(account) AND id IN (\(list(passages))) AND deleted_at IS NULL
+            ORDER BY id
+            """)
+        var owners: [Int64: IssueID] = [:]
+        for row in rows { owners[try row.integer("id")] = try row.identifier("issue_id") }
+        return owners
+    }
+
+    /// The issues among these that are not deleted, ascending.
+    package static func liveIssues(
+        among issues: [IssueID], account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [IssueID] {
+        guard !issues.isEmpty else { return [] }
+        return try connection.rows(
+            """
+            SELECT id FROM issues
+            WHERE account_id = \(account) AND id IN (\(list(issues))) AND deleted_at IS NULL
+            ORDER BY id
+            """
+        ).map { row throws(StoreError) -> IssueID in try row.identifier("id") }
+    }
+
+    /// The projects that have live issues, by age.
+    package static func projectsWithIssues(
+        account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> [ProjectID] {
+        try connection.rows(
+            """
+            SELECT DISTINCT project_id FROM issues
+            WHERE account_id = \(account) AND deleted_at IS NULL
+            ORDER BY project_id
+            """
+        ).map { row throws(StoreError) -> ProjectID in try row.identifier("project_id") }
+    }
+}
