@@ -13,8 +13,9 @@ package struct HTTPOrigin: Sendable, Hashable {
     ///   credential in a place that gets logged.
     package init?(of url: String) {
         let bytes = Array(url.utf8)
-        // A space or control character in a URL is a header injection or a mistake.
-        guard !bytes.contains(where: { $0 <= 0x20 || $0 == 0x7F }),
+        // A space or control character in a URL is a header injection or a mistake; anything beyond
+        // ASCII would be read differently by different programs.
+        guard bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7F }),
             let colon = bytes.firstIndex(of: UInt8(ascii: ":")), bytes.count > colon + 3,
             bytes[colon + 1] == UInt8(ascii: "/"), bytes[colon + 2] == UInt8(ascii: "/")
         else { return nil }
@@ -58,7 +59,7 @@ package func resolvedURL(_ reference: String, against base: String) -> String? {
     if HTTPOrigin(of: target) != nil { return target }
     // Any other scheme, or user information, is refused rather than read as a relative path.
     let firstSegment = target.utf8.prefix { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") }
-    guard !target.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F || $0 == UInt8(ascii: "\\") }),
+    guard target.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\\") }),
         !firstSegment.contains(UInt8(ascii: ":"))
     else { return nil }
     if target.utf8.starts(with: "//".utf8) {

@@ -7,7 +7,9 @@ package protocol HTTPTransport: Sendable {
     func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse
 }
 
-/// Why an exchange brought no complete answer. Never holds header values or bodies.
+/// Why an exchange brought no complete answer.
+///
+/// Never holds header values or bodies.
 package enum HTTPError: Error, Equatable, Sendable {
     case invalidURL(url: String)
     case nameNotResolved(host: String)

@@ -6,8 +6,10 @@ package struct RetryPolicy: Sendable, Equatable {
     package var firstPause: Duration = .milliseconds(500)
     /// No drawn pause is longer.
     package var longestPause: Duration = .seconds(30)
-    /// The longest time one call spends waiting, pauses named by the service included. A longer one
-    /// ends the call with ``RetryError/rateLimited(wait:)``, so that its caller can park the work.
+    /// The longest time one call spends waiting, pauses named by the service included.
+    ///
+    /// A longer one ends the call with ``RetryError/rateLimited(wait:)``, so that its caller can park
+    /// the work.
     package var patience: Duration = .seconds(900)
 
     package init() {}
@@ -20,6 +22,7 @@ package struct RetryPolicy: Sendable, Equatable {
     /// - Parameters:
     ///   - failures: Failed tries so far, at least 1.
     ///   - draw: A number from 0 to 1.
+    /// - Returns: A pause up to ``longestPause``.
     package func pause(afterFailures failures: Int, draw: Double) -> Duration {
         let doublings = min(max(failures - 1, 0), 16)
         return min(firstPause * (1 << doublings), longestPause) * min(max(draw, 0), 1)

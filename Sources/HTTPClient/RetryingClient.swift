@@ -16,7 +16,10 @@ package struct RetryingClient: Sendable {
     private let draw: @Sendable () -> Double
 
     /// - Parameters:
+    ///   - transport: Makes the tries.
+    ///   - policy: How many, and after which pauses.
     ///   - budget: Acquired before each try; paused when a service names a pause.
+    ///   - clock: Measures pauses.
     ///   - draw: A number from 0 to 1 for each pause.
     package init(
         transport: any HTTPTransport,
@@ -99,7 +102,9 @@ extension RetryDecision {
     /// What every service means alike: transient errors, 408, 425, 429 and 5xx but 501 are tried
     /// again, after `Retry-After` where it is given; all else is delivered.
     ///
-    /// - Parameter now: Seconds since the epoch, for `Retry-After` in its date form.
+    /// - Parameters:
+    ///   - outcome: Of one try.
+    ///   - now: Seconds since the epoch, for `Retry-After` in its date form.
     package init(transient outcome: Result<HTTPResponse, HTTPError>, now: Int64) {
         switch outcome {
         case .failure(let error): self = error.isTransient ? .retry(after: nil) : .deliver
