@@ -1,1 +1,3 @@
-print("preloop")
+import Bootstrap
+
+await Program.run(PreloopCommand.self)

@@ -1,0 +1,86 @@
+import Domain
+import Embeddings
+import HTTPClient
+import Search
+import Store
+import Trackers
+import VectorIndex
+
+/// Runs `body`; what it throws becomes a ``CommandFailure`` that begins with `what`.
+///
+/// - Parameters:
+///   - what: What fails when `body` does, such as `cannot add the tracker`.
+///   - body: The work.
+/// - Returns: What `body` returns.
+/// - Throws: ``CommandFailure``.
+package func attempt<Value>(
+    _ what: String, _ body: () async throws -> Value
+) async throws(CommandFailure) -> Value {
+    do {
+        return try await body()
+    } catch {
+        throw CommandFailure(what, cause: error)
+    }
+}
+
+extension CommandFailure {
+    /// The one place that says what each module's errors mean to the operator.
+    package init(_ what: String, cause: any Error) {
+        switch cause {
+        case let failure as CommandFailure: self = failure
+        case let error as StoreError:
+            self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
+        case let error as TrackerError:
+            self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
+        case let error as EmbeddingError:
+            self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
+        case let error as SearchError:
+            self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
+        case let error as VectorIndexError:
+            self.init(
+                .failure, what, reason: "\(error)",
+                hint: "make the index anew with `preloop index rebuild`")
+        case let error as HTTPError:
+            self.init(error == .cancelled ? .interrupted : .failure, what, reason: "\(error)")
+        case is CancellationError:
+            self.init(.interrupted, what, reason: "interrupted")
+        default: self.init(.failure, what, reason: "\(cause)")
+        }
+    }
+
+    private static func status(of error: StoreError) -> ExitStatus {
+        switch error {
+        case .busy, .leaseHeld, .leaseLost: .tryLater
+        case .undecryptable: .authentication
+        case .newerSchema, .corrupt, .diskFull, .readOnly, .constraint, .unexpectedValue,
+            .unavailable, .statement:
+            .failure
+        }
+    }
+
+    private static func status(of error: TrackerError) -> ExitStatus {
+        switch error {
+        case .unauthenticated, .forbidden: .authentication
+        case .notFound: .notFound
+        case .rateLimited: .tryLater
+        case .unavailable, .invalidResponse, .pageTokenExpired: .failure
+        case .cancelled: .interrupted
+        }
+    }
+
+    private static func status(of error: EmbeddingError) -> ExitStatus {
+        switch error {
+        case .provider(401?, _, _), .provider(403?, _, _): .authentication
+        case .cancelled: .interrupted
+        case .missingFile, .invalidModel, .checksumMismatch, .unsupportedModel, .provider: .failure
+        }
+    }
+
+    private static func status(of error: SearchError) -> ExitStatus {
+        switch error {
+        case .unknownIssue, .ambiguousIssue: .notFound
+        case .emptyQuery, .pageOutOfRange, .invalidImport: .usage
+        case .unexpectedVectors, .file: .failure
+        }
+    }
+}

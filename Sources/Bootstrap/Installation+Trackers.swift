@@ -1,0 +1,67 @@
+package import Domain
+package import HTTPClient
+import Store
+package import Trackers
+
+extension Installation {
+    /// The product's version, in `--version` and `User-Agent`.
+    package static let version = "0.1.0"
+
+    /// The one HTTP client of the process.
+    package func transport() throws -> any HTTPTransport {
+        try CurlClient(
+            configuration: CurlClient.Configuration(
+                version: Self.version, environment: settings.environment))
+    }
+
+    /// The tracker of that name.
+    package func tracker(named name: String) async throws(CommandFailure) -> Tracker {
+        let found = try await attempt("cannot look up the tracker `\(name)`") {
+            try await store.read { connection, account in
+                try TrackerTable.find(name: name, account: account, on: connection)
+            }
+        }
+        guard let found else {
+            throw CommandFailure(
+                .notFound, "there is no tracker `\(name)`",
+                hint: "`preloop trackers list` shows the names")
+        }
+        return found
+    }
+
+    /// A client for a stored tracker; its credential is read again whenever the service refuses it.
+    package func client(
+        for tracker: Tracker, transport: any HTTPTransport
+    ) throws -> any TrackerClient {
+        let box = try secretBox()
+        let store = store
+        return try Self.client(for: tracker, transport: transport) { () throws(TrackerError) in
+            do {
+                let sealed = try await store.read { connection, account in
+                    try TrackerTable.credential(of: tracker.id, account: account, on: connection)
+                }
+                guard let sealed else {
+                    throw TrackerError.unauthenticated(detail: "the tracker was removed")
+                }
+                return try box.open(
+                    sealed, for: .tracker(tracker.id, account: store.account))
+            } catch let error as TrackerError {
+                throw error
+            } catch {
+                throw TrackerError.unauthenticated(detail: "\(error)")
+            }
+        }
+    }
+
+    /// A client for a tracker whose credential comes from elsewhere.
+    package static func client(
+        for tracker: Tracker, transport: any HTTPTransport,
+        credential: @escaping TrackerSession.CredentialSource
+    ) throws -> any TrackerClient {
+        try TrackerClients.make(
+            TrackerClients.Parameters(
+                kind: tracker.kind, deployment: tracker.deployment,
+                url: tracker.url.isEmpty ? nil : tracker.url, userName: tracker.userName,
+                credential: credential, transport: transport))
+    }
+}

@@ -1,0 +1,2 @@
+/// The lease of everything that writes what trackers tell.
+package let scanLeaseName = "scan"

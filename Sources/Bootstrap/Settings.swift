@@ -1,0 +1,108 @@
+package import Domain
+import Foundation
+
+/// What the environment says, read once when a program starts.
+///
+/// | variable | meaning | default |
+/// | --- | --- | --- |
+/// | `PRELOOP_HOME` | the installation: database, key, models, indexes | `~/.preloop` |
+/// | `SECRET_KEY` | seals stored credentials instead of the key file; 16 characters or more | – |
+/// | `PRELOOP_EMBEDDING_PROVIDER` | `local`, or `openai` for any OpenAI-compatible service | `local` |
+/// | `PRELOOP_EMBEDDING_MODEL_DIR` | a sentence-transformers model for the local encoder | the fetched model |
+/// | `PRELOOP_EMBEDDING_URL` | the provider's base URL, up to and with `/v1` | `https://api.openai.com/v1` |
+/// | `PRELOOP_EMBEDDING_MODEL` | the provider's name of the model | `text-embedding-3-small` |
+/// | `PRELOOP_EMBEDDING_API_KEY` | the provider's key | – |
+/// | `PRELOOP_EMBEDDING_DIMENSION` | the length of the provider's vectors | what it gives |
+///
+/// Proxies (`HTTPS_PROXY`, `NO_PROXY`…) and certificate authorities (`SSL_CERT_FILE`, `SSL_CERT_DIR`,
+/// `CURL_CA_BUNDLE`) are those of curl.
+package struct Settings: Sendable {
+    /// The installation's directory, absolute.
+    package var home: String
+    /// Seals stored credentials instead of the key file.
+    package var secretKey: Secret?
+    /// Where vectors come from.
+    package var embedding: EmbeddingSource
+    /// All variables, for those that libraries define.
+    package var environment: [String: String]
+
+    /// Where vectors come from.
+    package enum EmbeddingSource: Sendable {
+        /// The encoder in this process; nil for the model that `preloop models fetch` brought.
+        case local(directory: String?)
+        case remote(RemoteModel)
+    }
+
+    /// An OpenAI-compatible provider.
+    package struct RemoteModel: Sendable {
+        /// The base URL, without a final slash.
+        package var url: String
+        /// The provider's name of the model.
+        package var name: String
+        /// Sent as a bearer token; local servers need none.
+        package var apiKey: Secret?
+        /// The length of the vectors; nil for what the provider gives.
+        package var dimension: Int?
+    }
+
+    /// Reads the variables of this process.
+    package static func read() throws(CommandFailure) -> Settings {
+        try Settings(environment: ProcessInfo.processInfo.environment)
+    }
+
+    /// Reads variables; an empty one counts as not set.
+    package init(environment: [String: String]) throws(CommandFailure) {
+        func value(_ name: String) -> String? {
+            environment[name].flatMap { $0.isEmpty ? nil : $0 }
+        }
+        self.environment = environment
+        home = try Self.home(value("PRELOOP_HOME"), userHome: value("HOME"))
+        secretKey = value("SECRET_KEY").map(Secret.init)
+        switch value("PRELOOP_EMBEDDING_PROVIDER") ?? "local" {
+        case "local":
+            embedding = .local(directory: value("PRELOOP_EMBEDDING_MODEL_DIR"))
+        case "openai":
+            embedding = .remote(
+                RemoteModel(
+                    url: Self.withoutFinalSlash(
+                        value("PRELOOP_EMBEDDING_URL") ?? "https://api.openai.com/v1"),
+                    name: value("PRELOOP_EMBEDDING_MODEL") ?? "text-embedding-3-small",
+                    apiKey: value("PRELOOP_EMBEDDING_API_KEY").map(Secret.init),
+                    dimension: try Self.dimension(value("PRELOOP_EMBEDDING_DIMENSION"))))
+        case let other:
+            throw CommandFailure(
+                .usage, "`PRELOOP_EMBEDDING_PROVIDER` is `\(other)`",
+                hint: "set it to `local` or `openai`")
+        }
+    }
+
+    private static func home(
+        _ given: String?, userHome: String?
+    ) throws(CommandFailure) -> String {
+        guard let path = given ?? userHome.map({ $0 + "/.preloop" }) else {
+            throw CommandFailure(
+                .usage, "neither `PRELOOP_HOME` nor `HOME` is set",
+                hint: "set `PRELOOP_HOME` to a directory for the installation")
+        }
+        let absolute =
+            path.utf8.first == UInt8(ascii: "/")
+            ? path : FileManager.default.currentDirectoryPath + "/" + path
+        return withoutFinalSlash(absolute)
+    }
+
+    private static func dimension(_ text: String?) throws(CommandFailure) -> Int? {
+        guard let text else { return nil }
+        guard let dimension = Int(text), (1...65_536).contains(dimension) else {
+            throw CommandFailure(
+                .usage, "`PRELOOP_EMBEDDING_DIMENSION` is `\(text)`",
+                hint: "set it to a number from 1 to 65536, or not at all")
+        }
+        return dimension
+    }
+
+    private static func withoutFinalSlash(_ text: String) -> String {
+        var text = text
+        while text.utf8.count > 1, text.utf8.last == UInt8(ascii: "/") { text.removeLast() }
+        return text
+    }
+}

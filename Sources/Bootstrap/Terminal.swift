@@ -1,0 +1,64 @@
+import Glibc
+
+/// The terminal the person sits at.
+package enum Terminal {
+    /// Whether standard error, where progress is shown, is a terminal.
+    package static var showsProgress: Bool { isatty(STDERR_FILENO) == 1 }
+
+    /// The terminal's columns; 80 when it does not say.
+    package static var columns: Int {
+        var size = winsize()
+        guard unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
+            return 80
+        }
+        return Int(size.ws_col)
+    }
+
+    /// Asks for a line without showing what is typed.
+    ///
+    /// - Throws: ``CommandFailure`` when there is no terminal, or the input ends.
+    static func readSecret(prompt: String) throws(CommandFailure) -> String {
+        let descriptor = unsafe open("/dev/tty", O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0, isatty(descriptor) == 1 else {
+            if descriptor >= 0 { close(descriptor) }
+            throw CommandFailure(
+                .usage, "there is no terminal to ask for the token",
+                hint: "use --token-env or --token-file")
+        }
+        defer { close(descriptor) }
+        var settings = termios()
+        guard unsafe tcgetattr(descriptor, &settings) == 0 else {
+            throw CommandFailure(.failure, "cannot switch off the terminal's echo")
+        }
+        let before = settings
+        settings.c_lflag &= ~tcflag_t(ECHO)
+        guard unsafe tcsetattr(descriptor, TCSAFLUSH, &settings) == 0 else {
+            throw CommandFailure(.failure, "cannot switch off the terminal's echo")
+        }
+        defer {
+            var before = before
+            _ = unsafe tcsetattr(descriptor, TCSAFLUSH, &before)
+        }
+        write(prompt, to: descriptor)
+        defer { write("\n", to: descriptor) }
+        return try line(from: descriptor)
+    }
+
+    private static func line(from descriptor: Int32) throws(CommandFailure) -> String {
+        var bytes: [UInt8] = []
+        while bytes.count < 65_536 {
+            var byte: UInt8 = 0
+            guard unsafe read(descriptor, &byte, 1) == 1 else {
+                throw CommandFailure(.interrupted, "no token was given")
+            }
+            if byte == 10 { break }
+            bytes.append(byte)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func write(_ text: String, to descriptor: Int32) {
+        let bytes = Array(text.utf8)
+        _ = unsafe Glibc.write(descriptor, bytes, bytes.count)
+    }
+}

@@ -1,0 +1,141 @@
+import ArgumentParser
+import Bootstrap
+import Domain
+import Store
+import Trackers
+
+/// `preloop trackers add`: checks a token and stores it sealed.
+struct TrackersAddCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "add",
+        abstract: "Add a tracker.",
+        discussion: """
+            The token is read from an environment variable, a file, or the terminal without echo, \
+            and stored encrypted. It is tried out first; a token that is refused is not stored.
+
+            A pattern names an organisation (acme), a project (acme/web, KEY), or several (acme/*, \
+            **/legacy-*). Without --include everything the token sees is read; --exclude wins.
+            """)
+
+    @Argument(help: "github, gitlab or jira.")
+    var kind: TrackerKind
+
+    @Option(help: "Your name for the tracker.")
+    var name: String
+
+    @Option(help: "The service's base URL; the vendor's own cloud when left out.")
+    var url: String?
+
+    @Option(help: "cloud or server; when left out, the URL's host decides.")
+    var deployment: TrackerDeployment?
+
+    @Option(help: "The user name or e-mail address the token belongs to (Jira Cloud).")
+    var user: String?
+
+    @OptionGroup var token: TokenSource
+
+    @Option(help: "Read what matches this pattern; may be given several times.")
+    var include: [String] = []
+
+    @Option(help: "Leave out what matches this pattern; may be given several times.")
+    var exclude: [String] = []
+
+    @Flag(help: "Store the token without trying it out.")
+    var noTest = false
+
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard !name.isEmpty, name.utf8.count <= 100, singleLine(name).utf8.elementsEqual(name.utf8)
+        else { throw ValidationError("--name is one line of at most 100 bytes") }
+        if kind == .jira, url == nil { throw ValidationError("jira needs --url") }
+        if let url { _ = try TrackerAddress(url: url) }
+        guard (include + exclude).allSatisfy({ !$0.isEmpty && $0.utf8.count <= 1000 }) else {
+            throw ValidationError("a pattern has from 1 to 1000 bytes")
+        }
+    }
+
+    func run() async throws {
+        let settings = try Settings.read()
+        let address = try TrackerAddress(kind: kind, url: url)
+        let secret = try token.read(environment: settings.environment, for: name)
+        let installation = try await Installation.create(settings)
+        var tracker = Tracker(
+            id: TrackerID(0), kind: kind, deployment: deployment ?? address.deployment, name: name,
+            url: address.url, userName: user, createdAt: installation.store.clock.now())
+        var identity: TrackerIdentity?
+        if !noTest {
+            let found = try await verify(tracker, secret: secret, in: installation)
+            identity = found
+            tracker.status = .valid
+            tracker.statusDetail =
+                found.warnings.isEmpty ? nil : found.warnings.joined(separator: "; ")
+            tracker.checkedAt = installation.store.clock.now()
+        }
+        try await store(tracker, secret: secret, in: installation)
+        try await installation.close()
+        try report(tracker, identity: identity)
+    }
+
+    private func verify(
+        _ tracker: Tracker, secret: Secret, in installation: Installation
+    ) async throws(CommandFailure) -> TrackerIdentity {
+        try await attempt("the tracker `\(name)` was not added") {
+            let client = try Installation.client(
+                for: tracker, transport: try installation.transport()
+            ) { () throws(TrackerError) in secret }
+            return try await client.verify()
+        }
+    }
+
+    private func store(
+        _ tracker: Tracker, secret: Secret, in installation: Installation
+    ) async throws(CommandFailure) {
+        let scope = Scope(
+            include.map { ScopeRule(action: .include, pattern: $0) }
+                + exclude.map { ScopeRule(action: .exclude, pattern: $0) })
+        let name = name
+        try await attempt("the tracker `\(name)` was not added") {
+            let box = try installation.secretBox()
+            try await installation.store.write { connection, account in
+                let known = try TrackerTable.find(name: name, account: account, on: connection)
+                guard known == nil else {
+                    throw CommandFailure(
+                        .failure, "there is a tracker `\(name)` already",
+                        hint: "choose another name, or `preloop trackers remove` it first")
+                }
+                var tracker = tracker
+                let ids: [TrackerID] = try AccountTable.nextIDs(
+                    1, account: account, on: connection)
+                tracker.id = ids[0]
+                try TrackerTable.insert(
+                    tracker,
+                    credential: try box.seal(
+                        secret, for: .tracker(tracker.id, account: account)),
+                    account: account, on: connection)
+                try ScopeRuleTable.replace(
+                    with: scope, of: tracker.id, account: account, on: connection)
+            }
+        }
+    }
+
+    private func report(_ tracker: Tracker, identity: TrackerIdentity?) throws {
+        guard !output.isJSON else {
+            try Output.result([
+                    "name": .string(tracker.name), "kind": .string(tracker.kind.rawValue),
+                    "deployment": .string(tracker.deployment.rawValue),
+                    "url": .string(tracker.url), "user": JSONValue(identity?.userName),
+                    "warnings": JSONValue(identity?.warnings ?? []),
+                ])
+            return
+        }
+        let who = identity.map { ", token of \(singleLine($0.userName))" } ?? ", token not tried out"
+        try Output.text(
+            ["Added \(tracker.name) (\(tracker.kind.rawValue) \(tracker.deployment.rawValue)\(who))."]
+                + (identity?.warnings ?? []).map { "warning: \(singleLine($0))" }
+                + ["Next: preloop-sync scan tracker \(tracker.name)"])
+    }
+}
+
+extension TrackerKind: ExpressibleByArgument {}
+extension TrackerDeployment: ExpressibleByArgument {}

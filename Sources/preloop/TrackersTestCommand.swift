@@ -1,0 +1,67 @@
+import ArgumentParser
+import Bootstrap
+import Domain
+import Store
+import Trackers
+
+/// `preloop trackers test`: asks the service who the stored token belongs to.
+struct TrackersTestCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "test", abstract: "Try out a tracker's stored token.")
+
+    @Argument(help: "The tracker's name.")
+    var name: String
+
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let installation = try await Installation.open()
+        let tracker = try await installation.tracker(named: name)
+        let identity: TrackerIdentity
+        do {
+            let client = try installation.client(
+                for: tracker, transport: try installation.transport())
+            identity = try await client.verify()
+        } catch {
+            let failure = CommandFailure("the token of `\(name)` does not work", cause: error)
+            if failure.status == .authentication {
+                try await note(.invalid, detail: failure.reason, of: tracker, in: installation)
+            }
+            throw failure
+        }
+        let warnings = identity.warnings.joined(separator: "; ")
+        try await note(
+            .valid, detail: warnings.isEmpty ? nil : warnings, of: tracker, in: installation)
+        try report(identity)
+    }
+
+    private func note(
+        _ status: TrackerStatus, detail: String?, of tracker: Tracker, in installation: Installation
+    ) async throws(CommandFailure) {
+        let now = installation.store.clock.now()
+        try await attempt("cannot note the outcome") {
+            try await installation.store.write { connection, account in
+                try TrackerTable.setStatus(
+                    status, detail: detail, checkedAt: now, of: tracker.id, account: account,
+                    on: connection)
+            }
+            try await installation.close()
+        }
+    }
+
+    private func report(_ identity: TrackerIdentity) throws {
+        guard !output.isJSON else {
+            try Output.result([
+                    "name": .string(name), "user": .string(identity.userName),
+                    "scopes": JSONValue(identity.scopes),
+                    "warnings": JSONValue(identity.warnings),
+                ])
+            return
+        }
+        let scopes =
+            identity.scopes.isEmpty ? "" : ", scopes \(identity.scopes.joined(separator: ", "))"
+        try Output.text(
+            ["\(name): token of \(singleLine(identity.userName))\(singleLine(scopes))"]
+                + identity.warnings.map { "warning: \(singleLine($0))" })
+    }
+}
