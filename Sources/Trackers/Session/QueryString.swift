@@ -82,6 +82,13 @@ package struct QueryString: Sendable, Hashable {
     }
 }
 
+extension QueryString: ExpressibleByDictionaryLiteral {
+    /// Keeps the literal's order.
+    package init(dictionaryLiteral elements: (String, String)...) {
+        for (name, value) in elements { items.append(Item(name: name, value: value)) }
+    }
+}
+
 /// Encodes everything but the unreserved characters of RFC 3986, so that the result is one path
 /// segment or one query value whatever the text holds.
 package func percentEncoded(_ text: String) -> String {

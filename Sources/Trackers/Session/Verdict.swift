@@ -22,7 +22,10 @@ extension Verdict {
     init(_ response: HTTPResponse, accepting accepted: Set<Int>, now: Timestamp) {
         let status = response.status
         if accepted.contains(status) {
-            self = .deliver
+            // Who accepts a refusal means a missing permission, never a rate limit.
+            let isRefusal = status == 403 || status == 429
+            let verdict = isRefusal ? Self.refusal(response, now: now) : .deliver
+            if case .wait = verdict { self = verdict } else { self = .deliver }
             return
         }
         switch status {

@@ -1,0 +1,140 @@
+import Domain
+import HTTPClient
+
+/// GitLab.com and self-managed GitLab over REST v4.
+///
+/// Issues and merge requests have separate lists and number spaces; a walk reads one list after the
+/// other, and its page tokens say which. Lists are walked by creation or update time, never by deep
+/// offsets: GitLab refuses those beyond 50,000 rows and offers key sets only on some lists.
+package struct GitLabClient: TrackerClient {
+    package let commentListing = CommentListing.perIssue
+
+    let session: TrackerSession
+    let now: @Sendable () -> Timestamp
+    private let catalogue = GitLabCatalogue()
+
+    /// The largest page GitLab serves.
+    static let pageSize = 100
+    static let paging = PageParameters(size: "per_page", page: "page")
+
+    package init(_ parameters: TrackerClients.Parameters) {
+        var configuration = TrackerSession.Configuration(
+            baseURL: Self.baseURL(parameters.url),
+            authorization: .privateToken
+        )
+        configuration.headers = [
+            HTTPField("Accept", "application/json"), HTTPField("User-Agent", "preloop"),
+        ]
+        session = parameters.session(configuration)
+        now = parameters.now
+    }
+
+    /// The API below the URL of the installation, which may have a path of its own.
+    static func baseURL(_ configured: String?) -> String {
+        let address = trimmedAddress(configured ?? "")
+        if address.isEmpty { return "https://gitlab.com/api/v4" }
+        return address.hasSuffix("/api/v4") ? address : address + "/api/v4"
+    }
+
+    // MARK: - Who and what
+
+    package func verify() async throws(TrackerError) -> TrackerIdentity {
+        let (user, _) = try await session.document(TrackerRequest(path: "/user"))
+        guard let name = user["username"]?.string else {
+            throw .invalidResponse(detail: "`/user` names no user")
+        }
+        // Only personal, project and group tokens can read themselves; others say nothing.
+        let (token, response) = try await session.document(
+            TrackerRequest(
+                path: "/personal_access_tokens/self",
+                acceptedStatuses: [400, 401, 403, 404]
+            )
+        )
+        var scopes: [String] = []
+        var warnings: [String] = []
+        if response.status == 200 {
+            scopes = token["scopes"]?.array?.compactMap(\.string).map(sanitized) ?? []
+            if !scopes.isEmpty, !scopes.contains("api"), !scopes.contains("read_api") {
+                warnings.append("the token lacks the scope `read_api`")
+            }
+            if let date = token["expires_at"]?.string, let end = Timestamp(parsing: date),
+                end < now().advanced(by: .seconds(14 * 86_400))
+            {
+                warnings.append("the token expires on \(sanitized(date))")
+            }
+        }
+        return TrackerIdentity(userName: sanitized(name), scopes: scopes, warnings: warnings)
+    }
+
+    package func organizations() async throws(TrackerError) -> [RemoteOrganization] {
+        let projects = try await readCatalogue()
+        catalogue.replace(with: projects)
+        var seen: Set<String> = []
+        return projects.map(\.group).filter { seen.insert($0.externalID).inserted }
+    }
+
+    package func projects(
+        of organization: RemoteOrganization
+    ) async throws(TrackerError) -> [RemoteProject] {
+        let known: [GitLabProject]
+        if let projects = catalogue.projects {
+            known = projects
+        } else {
+            known = try await readCatalogue()
+            catalogue.replace(with: known)
+        }
+        let owned = known.filter { $0.group.path.lowercased() == organization.path.lowercased() }
+        if !owned.isEmpty { return owned.map(\.project) }
+        // Not among the token's memberships: a public group or user that was named explicitly.
+        let owner = percentEncoded(organization.path)
+        let sharing = QueryString(["with_shared": "false", "per_page": String(Self.pageSize)])
+        if let listed = try await projects(
+            at: "/groups/\(owner)/projects",
+            sharing,
+            mayBeMissing: true
+        ) {
+            return listed.map(\.project)
+        }
+        let listed = try await projects(at: "/users/\(owner)/projects", Self.membershipQuery)
+        return listed?.map(\.project) ?? []
+    }
+
+    private static var membershipQuery: QueryString {
+        QueryString(["order_by": "id", "sort": "asc", "per_page": String(pageSize)])
+    }
+
+    /// Every project the token is a member of; one request for each hundred.
+    private func readCatalogue() async throws(TrackerError) -> [GitLabProject] {
+        var query = Self.membershipQuery
+        query["membership"] = "true"
+        // Key sets keep their speed and have no deepest page.
+        query["pagination"] = "keyset"
+        return try await projects(at: "/projects", query) ?? []
+    }
+
+    /// Nil when the list is refused (403, 404) and that was to be expected.
+    private func projects(
+        at path: String,
+        _ first: QueryString,
+        mayBeMissing: Bool = false
+    ) async throws(TrackerError) -> [GitLabProject]? {
+        var projects: [GitLabProject] = []
+        var query: QueryString? = first
+        for _ in 0..<GitLabCatalogue.maximumPageCount {
+            guard let current = query else { break }
+            let list = try await session.list(
+                TrackerRequest(
+                    path: path,
+                    query: current,
+                    acceptedStatuses: mayBeMissing ? [403, 404] : [],
+                    paging: Self.paging
+                )
+            )
+            if list.response.status != 200 { return nil }
+            // An unreadable project cannot be scanned; the others can.
+            projects += list.read(GitLabProject.init).compactMap { try? $0.get() }
+            query = list.response.headers.nextPageQuery
+        }
+        return projects.filter(\.hasItems)
+    }
+}

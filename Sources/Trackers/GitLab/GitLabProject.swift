@@ -1,0 +1,49 @@
+import Domain
+import Synchronization
+
+/// What a scan needs to know of a project.
+struct GitLabProject: Sendable {
+    var project: RemoteProject
+    /// The group, subgroup or user it stands in.
+    var group: RemoteOrganization
+    var hasIssues: Bool
+    var hasMergeRequests: Bool
+
+    var hasItems: Bool { hasIssues || hasMergeRequests }
+
+    init(_ fields: FieldReader) throws(FieldError) {
+        guard let namespaceValue = fields.value["namespace"] else {
+            throw FieldError(field: "namespace", problem: "is missing")
+        }
+        let namespace = try FieldReader(namespaceValue)
+        project = RemoteProject(
+            externalID: try fields.identifier("id"),
+            path: try fields.text("path_with_namespace"),
+            name: try fields.text("name"),
+            url: try fields.optionalText("web_url") ?? ""
+        )
+        group = RemoteOrganization(
+            externalID: try namespace.identifier("id"),
+            path: try namespace.text("full_path"),
+            name: try namespace.text("name")
+        )
+        // Absent in cut-down answers; then the lists themselves will tell.
+        hasIssues = fields.value["issues_enabled"]?.bool ?? true
+        hasMergeRequests = fields.value["merge_requests_enabled"]?.bool ?? true
+    }
+}
+
+/// The projects of the last ``GitLabClient/organizations()``, so that asking for each group's projects
+/// next costs no further requests.
+final class GitLabCatalogue: Sendable {
+    /// 20,000 projects; a token that sees more wants a narrower one.
+    static let maximumPageCount = 200
+
+    private let stored = Mutex<[GitLabProject]?>(nil)
+
+    var projects: [GitLabProject]? { stored.withLock { $0 } }
+
+    func replace(with projects: [GitLabProject]) {
+        stored.withLock { $0 = projects }
+    }
+}
