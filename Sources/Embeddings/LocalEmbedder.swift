@@ -1,0 +1,171 @@
+import LinearAlgebra
+import Synchronization
+
+/// Runs a BERT-family sentence model on this machine's processors.
+///
+/// Loading maps the weights and reads the vocabulary, no more; the first text pays for touching them.
+package final class LocalEmbedder: Embedder {
+    /// How much of the machine to use.
+    package struct Configuration: Sendable, Equatable {
+        /// The model's name in ``ModelIdentity``; the directory's last component when nil.
+        package var name: String?
+        /// Batches encoded side by side, each on one thread.
+        package var workerCount = 2
+        /// Larger batches gain nothing but memory: about 15 KB a token and worker.
+        package var maximumBatchTokens = 512
+
+        package init(name: String? = nil) {
+            self.name = name
+        }
+    }
+
+    package let model: ModelIdentity
+    /// The window in tokens, the two special ones included.
+    package let maximumTokens: Int
+    let tokenizer: WordPieceTokenizer
+    private let encoder: BERTEncoder
+    private let configuration: Configuration
+    private let modelPath: String
+    /// Buffers of idle workers; at most one a worker is kept.
+    private let workspaces = Mutex<[EncoderWorkspace]>([])
+
+    /// Loads the model in `directory` (the layout of sentence-transformers).
+    ///
+    /// Sets the BLAS library to one thread for the whole process: workers run side by side instead.
+    ///
+    /// - Throws: ``EmbeddingError`` when a file is missing or damaged, or the model is of another kind.
+    package init(
+        directory path: String,
+        configuration: Configuration = Configuration()
+    ) throws(EmbeddingError) {
+        precondition(configuration.workerCount > 0, "somebody has to work")
+        let directory = try ModelDirectory(path: path)
+        let model = try BERTConfiguration(directory: directory)
+        let vocabularyPath = directory.transformerPath + "/vocab.txt"
+        let vocabulary = try readModelFile(vocabularyPath, limit: Vocabulary.maximumByteCount)
+        let options = try directory.tokenizerOptions()
+        tokenizer = try WordPieceTokenizer(
+            vocabulary: vocabulary,
+            path: vocabularyPath,
+            options: options
+        )
+        guard tokenizer.idCount <= model.vocabularySize else {
+            let reason = "\(tokenizer.idCount) pieces for \(model.vocabularySize) embeddings"
+            throw .invalidModel(path: vocabularyPath, reason: reason)
+        }
+        let file = try SafetensorsFile(path: directory.transformerPath + "/model.safetensors")
+        let weights = try EncoderWeights(file, configuration: model)
+        encoder = BERTEncoder(configuration: model, weights: weights)
+        self.configuration = configuration
+        modelPath = file.file.path
+        maximumTokens = model.maximumTokens
+        self.model = ModelIdentity(
+            name: configuration.name ?? Self.lastComponent(of: path),
+            revision: ModelRevision.digest(
+                of: file,
+                vocabulary: vocabulary,
+                configuration: model,
+                options: options
+            ),
+            dimension: model.hiddenSize
+        )
+        BLAS.useOneThread()
+    }
+
+    /// Encodes texts on up to ``Configuration/workerCount`` threads; see ``Embedder``.
+    package func encode(_ texts: [String]) async throws(EmbeddingError) -> EmbeddingMatrix {
+        let values = try await encodeAll(texts)
+        return EmbeddingMatrix(dimension: model.dimension, values: values)
+    }
+
+    /// The ids the encoder sees for `text`: first token, pieces, last token, cut to the window.
+    package func tokenIDs(for text: String) -> [Int32] {
+        var ids: [Int32] = []
+        tokenizer.appendIDs(of: text, to: &ids, maximumCount: maximumTokens)
+        return ids
+    }
+
+    private static func lastComponent(of path: String) -> String {
+        path.split(separator: "/").last.map(String.init) ?? path
+    }
+
+    // MARK: - Workers
+
+    /// Vectors of some of the texts.
+    private struct Part: Sendable {
+        var texts: [Int]
+        var vectors: [Float]
+    }
+
+    /// The next batch nobody has taken.
+    private final class Cursor: Sendable {
+        private let next = Atomic<Int>(0)
+
+        func take() -> Int { next.add(1, ordering: .relaxed).oldValue }
+    }
+
+    @concurrent
+    private func encodeAll(_ texts: [String]) async throws(EmbeddingError) -> [Float] {
+        let plan = BatchPlan(
+            texts,
+            tokenizer: tokenizer,
+            maximumTokens: maximumTokens,
+            maximumBatchTokens: configuration.maximumBatchTokens
+        )
+        let cursor = Cursor()
+        let workerCount = min(configuration.workerCount, plan.batches.count)
+        var outcomes: [Result<[Part], EmbeddingError>] = []
+        if workerCount <= 1 {
+            outcomes = [work(on: plan, from: cursor)]
+        } else {
+            outcomes = await withTaskGroup { group in
+                for _ in 0..<workerCount {
+                    group.addTask { @concurrent in self.work(on: plan, from: cursor) }
+                }
+                return await group.reduce(into: []) { $0.append($1) }
+            }
+        }
+        let width = model.dimension
+        var values = [Float](repeating: 0, count: texts.count * width)
+        for outcome in outcomes {
+            for part in try outcome.get() {
+                for (row, text) in part.texts.enumerated() {
+                    values.replaceSubrange(
+                        text * width..<(text + 1) * width,
+                        with: part.vectors[row * width..<(row + 1) * width]
+                    )
+                }
+            }
+        }
+        return values
+    }
+
+    /// Encodes batches until none is left or the task is cancelled.
+    private func work(
+        on plan: BatchPlan,
+        from cursor: Cursor
+    ) -> Result<[Part], EmbeddingError> {
+        var workspace = workspaces.withLock { $0.popLast() } ?? EncoderWorkspace()
+        defer {
+            workspaces.withLock { idle in
+                if idle.count < configuration.workerCount { idle.append(workspace) }
+            }
+        }
+        var parts: [Part] = []
+        while true {
+            let index = cursor.take()
+            guard index < plan.batches.count else { return .success(parts) }
+            guard !Task.isCancelled else { return .failure(.cancelled) }
+            let batch = plan.batches[index]
+            let (ids, lengths) = plan.content(of: batch)
+            let vectors = encoder.encode(ids, lengths: lengths, workspace: &workspace)
+            // A file with NaN or infinity among its weights passes every other check.
+            guard vectors.allSatisfy(\.isFinite) else {
+                return .failure(
+                    .invalidModel(path: modelPath, reason: "its weights give no finite vectors")
+                )
+            }
+            parts.append(Part(texts: batch.texts, vectors: vectors))
+        }
+    }
+}
