@@ -53,12 +53,19 @@ package struct Duplicates: Sendable {
         let follower = Self.follower(of: model)
         let page = try await store.read { connection, account -> (Revision, [FeedChange]) in
             let start = try FollowerTable.revision(
-                of: follower, account: account, on: connection)
+                of: follower,
+                account: account,
+                on: connection
+            )
             return (
                 start,
                 try FeedTable.changes(
-                    after: start, limit: limit, kinds: [.passage], account: account,
-                    on: connection)
+                    after: start,
+                    limit: limit,
+                    kinds: [.passage],
+                    account: account,
+                    on: connection
+                )
             )
         }
         guard let last = page.1.last else { return nil }
@@ -72,16 +79,27 @@ package struct Duplicates: Sendable {
         let (results, start, now) = (found, page.0, store.clock.now())
         try await store.write { connection, account in
             let place = try FollowerTable.revision(
-                of: follower, account: account, on: connection)
+                of: follower,
+                account: account,
+                on: connection
+            )
             // Another process was quicker: what it found is as good.
             guard place == start else { return }
             for result in results {
                 try DuplicateTable.replace(
-                    of: result.issue, with: result.pairs, at: now, account: account,
-                    on: connection)
+                    of: result.issue,
+                    with: result.pairs,
+                    at: now,
+                    account: account,
+                    on: connection
+                )
             }
             try FollowerTable.advance(
-                follower, to: last.revision, account: account, on: connection)
+                follower,
+                to: last.revision,
+                account: account,
+                on: connection
+            )
         }
         return issues.count
     }
@@ -100,7 +118,8 @@ package struct Duplicates: Sendable {
     }
 
     private func pairs(
-        of issue: IssueID, view: IndexView
+        of issue: IssueID,
+        view: IndexView
     ) async throws -> [DuplicateTable.Scored] {
         let own = try await search.profiles.load([issue])
         guard let query = own.profiles[issue], query.title != nil || !query.body.isEmpty else {
@@ -109,8 +128,13 @@ package struct Duplicates: Sendable {
         var words = LexicalQuery.Limits()
         words.phrases = limits.phrases
         let near = try await search.candidates(
-            of: query, view: view, passing: IssueSearch.Passing(), windows: limits.windows,
-            documents: limits.documents, limits: words)
+            of: query,
+            view: view,
+            passing: IssueSearch.Passing(),
+            windows: limits.windows,
+            documents: limits.documents,
+            limits: words
+        )
         let partners = try await store.read { connection, account in
             try DuplicateTable.partners(of: issue, account: account, on: connection)
         }
@@ -124,11 +148,14 @@ package struct Duplicates: Sendable {
             return self.scored(query, answer, loaded.meter)
         }
         return Array(
-            scored.sorted { ($1.score, $0.pair) < ($0.score, $1.pair) }.prefix(limits.pairs))
+            scored.sorted { ($1.score, $0.pair) < ($0.score, $1.pair) }.prefix(limits.pairs)
+        )
     }
 
     private func scored(
-        _ query: IssueProfile, _ answer: IssueProfile, _ meter: PairMeter
+        _ query: IssueProfile,
+        _ answer: IssueProfile,
+        _ meter: PairMeter
     ) -> DuplicateTable.Scored? {
         // Always from the older issue's side, so that rounding cannot tell the sides apart.
         let (older, newer) = query.issue < answer.issue ? (query, answer) : (answer, query)
@@ -158,7 +185,8 @@ package struct Duplicates: Sendable {
 
     /// Undecided pairs, best first; needs neither model nor index.
     package static func list(
-        _ listing: DuplicateTable.Listing, in store: Store
+        _ listing: DuplicateTable.Listing,
+        in store: Store
     ) async throws -> [Listed] {
         let (pairs, summaries) = try await store.read { connection, account in
             let pairs = try DuplicateTable.undecided(listing, account: account, on: connection)
@@ -169,12 +197,18 @@ package struct Duplicates: Sendable {
             )
         }
         let byIssue = Dictionary(
-            summaries.map { ($0.issue, $0) }, uniquingKeysWith: { first, _ in first })
+            summaries.map { ($0.issue, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
         return pairs.compactMap { scored in
             guard let first = byIssue[scored.pair.first], let second = byIssue[scored.pair.second]
             else { return nil }
             return Listed(
-                first: first, second: second, score: scored.score, features: scored.features)
+                first: first,
+                second: second,
+                score: scored.score,
+                features: scored.features
+            )
         }
     }
 
@@ -182,8 +216,11 @@ package struct Duplicates: Sendable {
     ///
     /// - Throws: ``SearchError/unknownIssue(reference:)`` when both are the same issue.
     package static func decide(
-        _ one: IssueSummary, _ other: IssueSummary, _ verdict: DuplicateTable.Verdict,
-        by person: String?, in store: Store
+        _ one: IssueSummary,
+        _ other: IssueSummary,
+        _ verdict: DuplicateTable.Verdict,
+        by person: String?,
+        in store: Store
     ) async throws {
         guard let pair = DuplicateTable.Pair(one.issue, other.issue) else {
             throw SearchError.unknownIssue(reference: other.key)
@@ -191,7 +228,13 @@ package struct Duplicates: Sendable {
         let now = store.clock.now()
         try await store.write { connection, account in
             try DuplicateTable.decide(
-                pair, verdict: verdict, by: person, at: now, account: account, on: connection)
+                pair,
+                verdict: verdict,
+                by: person,
+                at: now,
+                account: account,
+                on: connection
+            )
         }
     }
 }

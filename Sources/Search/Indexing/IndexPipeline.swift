@@ -12,7 +12,7 @@ package import Store
 ///     …                                                      // the scan; then finish `wakeUps`
 ///     let report = try await indexed                         // everything is drained and saved
 package actor IndexPipeline {
-    private let store: Store
+    let store: Store
     private let indexer: Indexer
     private let duplicates: Duplicates
     /// The vector index, which snapshots are saved of.
@@ -30,7 +30,9 @@ package actor IndexPipeline {
     ///
     /// - Parameter directory: Where the account's index files are; made with mode 0700 when missing.
     package init(
-        store: Store, embedder: any Embedder, directory: String,
+        store: Store,
+        embedder: any Embedder,
+        directory: String,
         limits: Indexer.Limits = Indexer.Limits(),
         duplicateLimits: Duplicates.Limits = Duplicates.Limits()
     ) async throws {
@@ -39,8 +41,12 @@ package actor IndexPipeline {
         indexer = try await Indexer(store: store, embedder: embedder, limits: limits)
         lexical = try await LexicalIndex(path: "\(directory)/lexical.sqlite", of: store)
         index = try await SearchIndex(
-            store: store, identity: embedder.model, model: indexer.model, directory: directory,
-            role: .writer)
+            store: store,
+            identity: embedder.model,
+            model: indexer.model,
+            directory: directory,
+            role: .writer
+        )
         search = IssueSearch(store: store, embedder: embedder, index: index, lexical: lexical)
         duplicates = Duplicates(search: search, limits: duplicateLimits)
     }
@@ -80,8 +86,13 @@ package actor IndexPipeline {
         try await lexical.close()
     }
 
+    func restartDuplicates() async throws {
+        try await duplicates.restart()
+    }
+
     private func work(
-        _ report: inout IndexReport, _ progress: @Sendable (IndexReport) -> Void
+        _ report: inout IndexReport,
+        _ progress: @Sendable (IndexReport) -> Void
     ) async throws {
         var steps = 0
         while let step = try await indexer.step() {
@@ -108,7 +119,8 @@ package enum IndexDirectory {
     /// Makes it, and what is missing above it, for its owner only.
     package static func make(_ path: String) throws {
         var made = ""
-        for part in path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
+        for part in path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        {
             made += String(decoding: part, as: UTF8.self)
             if !made.isEmpty, unsafe mkdir(made, 0o700) != 0, errno != EEXIST {
                 // A directory above may be unwritable and still be there.

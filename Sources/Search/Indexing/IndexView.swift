@@ -18,7 +18,8 @@ package struct IndexView: Sendable {
         // At most so many of the graph's hits are replaced or hidden, so what is left is complete.
         let surplus = aside.count + hidden.count
         var hits = index.search(
-            query, count: min(count + surplus, max(index.count, 1)),
+            query,
+            count: min(count + surplus, max(index.count, 1)),
             filter: filter.map { .only($0) } ?? .all
         ).filter { aside[$0.key] == nil && !hidden.contains($0.key) }
         for (key, vector) in aside where !vector.isEmpty && !hidden.contains(key) {

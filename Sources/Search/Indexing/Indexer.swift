@@ -30,7 +30,9 @@ package actor Indexer {
 
     /// Makes the embedder's model the current one of the store.
     package init(
-        store: Store, embedder: any Embedder, limits: Limits = Limits()
+        store: Store,
+        embedder: any Embedder,
+        limits: Limits = Limits()
     ) async throws {
         self.store = store
         self.embedder = embedder
@@ -45,14 +47,20 @@ package actor Indexer {
 
     /// The identifier of the embedder's model in the store, made current.
     static func registerModel(
-        of embedder: any Embedder, in store: Store
+        of embedder: any Embedder,
+        in store: Store
     ) async throws -> EmbeddingModelID {
         let identity = embedder.model
         let now = store.clock.now()
         return try await store.write { connection, account in
             try EmbeddingModelTable.makeCurrent(
-                name: identity.name, revision: identity.revision, dimension: identity.dimension,
-                at: now, account: account, on: connection)
+                name: identity.name,
+                revision: identity.revision,
+                dimension: identity.dimension,
+                at: now,
+                account: account,
+                on: connection
+            )
         }
     }
 
@@ -61,9 +69,15 @@ package actor Indexer {
         let model = model
         return try await store.read { connection, account in
             let revision = try FollowerTable.revision(
-                of: Self.follower(of: model), account: account, on: connection)
+                of: Self.follower(of: model),
+                account: account,
+                on: connection
+            )
             return try PassageTable.changedTextCount(
-                after: revision, account: account, on: connection)
+                after: revision,
+                account: account,
+                on: connection
+            )
         }
     }
 
@@ -105,12 +119,22 @@ package actor Indexer {
                 let limit = limits.removals
                 let count = try await store.write { connection, account in
                     let count = try PassageTable.removeSome(
-                        of: model.id, limit: limit, account: account, on: connection)
+                        of: model.id,
+                        limit: limit,
+                        account: account,
+                        on: connection
+                    )
                     if count == 0 {
                         try FollowerTable.reset(
-                            Self.follower(of: model.id), account: account, on: connection)
+                            Self.follower(of: model.id),
+                            account: account,
+                            on: connection
+                        )
                         try FollowerTable.reset(
-                            Duplicates.follower(of: model.id), account: account, on: connection)
+                            Duplicates.follower(of: model.id),
+                            account: account,
+                            on: connection
+                        )
                         try EmbeddingModelTable.remove(model.id, account: account, on: connection)
                     }
                     return count
@@ -146,25 +170,47 @@ package actor Indexer {
         let (model, limit) = (model, limits.page)
         return try await store.read { connection, account -> Page? in
             let start = try FollowerTable.revision(
-                of: Self.follower(of: model), account: account, on: connection)
+                of: Self.follower(of: model),
+                account: account,
+                on: connection
+            )
             let changes = try PassageTable.changedTexts(
-                after: start, limit: limit, account: account, on: connection)
+                after: start,
+                limit: limit,
+                account: account,
+                on: connection
+            )
             guard let last = changes.last else { return nil }
             let issues = try PassageTable.issueTexts(
-                of: changes.filter { $0.comment == nil }.map(\.issue), account: account,
-                on: connection)
+                of: changes.filter { $0.comment == nil }.map(\.issue),
+                account: account,
+                on: connection
+            )
             let comments = try PassageTable.commentTexts(
-                changes.compactMap(\.comment), account: account, on: connection)
+                changes.compactMap(\.comment),
+                account: account,
+                on: connection
+            )
             let stored = try PassageTable.passages(
-                ofIssues: Set(changes.map(\.issue)).sorted(), model: model, account: account,
-                on: connection)
+                ofIssues: Set(changes.map(\.issue)).sorted(),
+                model: model,
+                account: account,
+                on: connection
+            )
             return Page(
-                start: start, end: last.revision, texts: changes,
+                start: start,
+                end: last.revision,
+                texts: changes,
                 issues: Dictionary(
-                    issues.map { ($0.issue, $0) }, uniquingKeysWith: { first, _ in first }),
+                    issues.map { ($0.issue, $0) },
+                    uniquingKeysWith: { first, _ in first }
+                ),
                 comments: Dictionary(
-                    comments.map { ($0.comment, $0) }, uniquingKeysWith: { first, _ in first }),
-                stored: Dictionary(grouping: stored, by: \.place.issue))
+                    comments.map { ($0.comment, $0) },
+                    uniquingKeysWith: { first, _ in first }
+                ),
+                stored: Dictionary(grouping: stored, by: \.place.issue)
+            )
         }
     }
 
@@ -185,31 +231,50 @@ package actor Indexer {
     }
 
     private func plan(
-        _ text: PassageTable.IssueText, stored: [PassageTable.Passage], in plan: inout PassagePlan
+        _ text: PassageTable.IssueText,
+        stored: [PassageTable.Passage],
+        in plan: inout PassagePlan
     ) {
         guard !text.isDeleted else { return plan.drop(stored) }
         plan.add(
-            text.title, windows: embedder.windows(of: text.title, maximumCount: 1),
-            issue: text.issue, comment: nil, part: .title,
-            stored: stored.filter { $0.place.part == .title })
+            text.title,
+            windows: embedder.windows(of: text.title, maximumCount: 1),
+            issue: text.issue,
+            comment: nil,
+            part: .title,
+            stored: stored.filter { $0.place.part == .title }
+        )
         plan.add(
-            text.body, after: text.title,
+            text.body,
+            after: text.title,
             windows: embedder.windows(
-                of: text.body, maximumCount: PassagePlan.Limits().body),
-            issue: text.issue, comment: nil, part: .body,
-            stored: stored.filter { $0.place.part == .body })
+                of: text.body,
+                maximumCount: PassagePlan.Limits().body
+            ),
+            issue: text.issue,
+            comment: nil,
+            part: .body,
+            stored: stored.filter { $0.place.part == .body }
+        )
     }
 
     private func plan(
-        _ text: PassageTable.CommentText, stored: [PassageTable.Passage],
+        _ text: PassageTable.CommentText,
+        stored: [PassageTable.Passage],
         in plan: inout PassagePlan
     ) {
         guard !text.isDeleted else { return plan.drop(stored) }
         plan.add(
             text.body,
             windows: embedder.windows(
-                of: text.body, maximumCount: PassagePlan.Limits().comment),
-            issue: text.issue, comment: text.comment, part: .comment, stored: stored)
+                of: text.body,
+                maximumCount: PassagePlan.Limits().comment
+            ),
+            issue: text.issue,
+            comment: text.comment,
+            part: .comment,
+            stored: stored
+        )
     }
 
     // MARK: - Embedding and writing
@@ -241,13 +306,16 @@ package actor Indexer {
 
     /// Unit vectors of texts, nil for a text that has none; refuses what the model did not promise.
     static func encode(
-        _ texts: [String], by embedder: any Embedder
+        _ texts: [String],
+        by embedder: any Embedder
     ) async throws -> [[Float]?] {
         let matrix = try await embedder.encode(texts)
         guard matrix.dimension == embedder.model.dimension, matrix.count == texts.count else {
             throw SearchError.unexpectedVectors(
-                model: embedder.model.name, expected: embedder.model.dimension,
-                found: matrix.dimension)
+                model: embedder.model.name,
+                expected: embedder.model.dimension,
+                found: matrix.dimension
+            )
         }
         return (0..<matrix.count).map { unit(matrix[$0]) }
     }
@@ -266,13 +334,25 @@ package actor Indexer {
         let (start, end) = (page.start, page.end)
         return try await store.write { connection, account in
             let place = try FollowerTable.revision(
-                of: Self.follower(of: model), account: account, on: connection)
+                of: Self.follower(of: model),
+                account: account,
+                on: connection
+            )
             guard place == start else { return false }
             try PassageTable.write(
-                drafts, deleting: vanished, model: model, at: now, account: account,
-                on: connection)
+                drafts,
+                deleting: vanished,
+                model: model,
+                at: now,
+                account: account,
+                on: connection
+            )
             try FollowerTable.advance(
-                Self.follower(of: model), to: end, account: account, on: connection)
+                Self.follower(of: model),
+                to: end,
+                account: account,
+                on: connection
+            )
             return true
         }
     }
@@ -288,10 +368,19 @@ package actor Indexer {
             let (texts, stored) = try await store.read { connection, account in
                 (
                     try PassageTable.revivedComments(
-                        of: issue, after: after, model: model, limit: limit, account: account,
-                        on: connection),
+                        of: issue,
+                        after: after,
+                        model: model,
+                        limit: limit,
+                        account: account,
+                        on: connection
+                    ),
                     try PassageTable.passages(
-                        ofIssues: [issue], model: model, account: account, on: connection)
+                        ofIssues: [issue],
+                        model: model,
+                        account: account,
+                        on: connection
+                    )
                 )
             }
             guard let end = texts.last else { return report }
@@ -299,14 +388,22 @@ package actor Indexer {
             var plan = PassagePlan()
             for text in texts {
                 self.plan(
-                    text, stored: stored.filter { $0.place.comment == text.comment }, in: &plan)
+                    text,
+                    stored: stored.filter { $0.place.comment == text.comment },
+                    in: &plan
+                )
             }
             let drafts = try await embed(plan.missing).drafts
             let now = store.clock.now()
             try await store.write { connection, account in
                 try PassageTable.write(
-                    drafts, deleting: [], model: model, at: now, account: account,
-                    on: connection)
+                    drafts,
+                    deleting: [],
+                    model: model,
+                    at: now,
+                    account: account,
+                    on: connection
+                )
             }
             report.embedded += drafts.count
         }

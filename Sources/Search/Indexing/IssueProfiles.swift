@@ -17,7 +17,10 @@ package actor IssueProfiles {
     private var seen = Revision.zero
 
     package init(
-        store: Store, lexical: LexicalIndex, model: EmbeddingModelID, dimension: Int
+        store: Store,
+        lexical: LexicalIndex,
+        model: EmbeddingModelID,
+        dimension: Int
     ) {
         self.store = store
         self.lexical = lexical
@@ -53,7 +56,11 @@ package actor IssueProfiles {
                 since == .zero
                     ? []
                     : try FeedTable.changes(
-                        after: since, limit: limit, account: account, on: connection),
+                        after: since,
+                        limit: limit,
+                        account: account,
+                        on: connection
+                    ),
                 try AccountTable.currentRevision(account: account, on: connection)
             )
         }
@@ -72,15 +79,23 @@ package actor IssueProfiles {
             (
                 try PassageTable.summaries(of: issues, account: account, on: connection),
                 try PassageTable.vectors(
-                    ofIssues: issues, parts: [.title, .body], model: model,
-                    dimension: dimension, account: account, on: connection)
+                    ofIssues: issues,
+                    parts: [.title, .body],
+                    model: model,
+                    dimension: dimension,
+                    account: account,
+                    on: connection
+                )
             )
         }
         let documents = try await lexical.documents(of: issues)
         let texts = Dictionary(
-            documents.map { ($0.issue, $0) }, uniquingKeysWith: { first, _ in first })
+            documents.map { ($0.issue, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
         let unknown = terms.unknown(
-            in: documents.lazy.flatMap { $0.titleTerms + $0.bodyTerms })
+            in: documents.lazy.flatMap { $0.titleTerms + $0.bodyTerms }
+        )
         terms.add(unknown, frequencies: try await lexical.frequencies(of: unknown))
         let byIssue = Dictionary(grouping: vectors, by: \.place.issue)
         for summary in summaries {
@@ -88,11 +103,15 @@ package actor IssueProfiles {
             let title = terms.numbers(of: texts[summary.issue]?.titleTerms ?? [])
             let body = terms.numbers(of: texts[summary.issue]?.bodyTerms ?? [])
             profiles[summary.issue] = IssueProfile(
-                issue: summary.issue, project: summary.project, kind: summary.kind,
+                issue: summary.issue,
+                project: summary.project,
+                kind: summary.kind,
                 createdAt: summary.createdAt,
                 title: own.first { $0.place.part == .title }?.vector,
                 body: own.filter { $0.place.part == .body }.map(\.vector),
-                titleTerms: TermVector(title), terms: TermVector(title + body))
+                titleTerms: TermVector(title),
+                terms: TermVector(title + body)
+            )
         }
     }
 }

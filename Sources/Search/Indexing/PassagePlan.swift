@@ -36,13 +36,20 @@ struct PassagePlan {
     ///   - stored: The stored windows of this part, tombstones included.
     ///   - title: The issue's title, embedded in front of each window; empty for none.
     mutating func add(
-        _ text: String, after title: String = "", windows: [Range<Int>], issue: IssueID, comment: CommentID?,
-        part: PassageTable.Part, stored: [PassageTable.Passage]
+        _ text: String,
+        after title: String = "",
+        windows: [Range<Int>],
+        issue: IssueID,
+        comment: CommentID?,
+        part: PassageTable.Part,
+        stored: [PassageTable.Passage]
     ) {
         let bytes = Array(text.utf8)
         let prefix = Self.prefix(title)
         let byPosition = Dictionary(
-            stored.map { ($0.place.position, $0) }, uniquingKeysWith: { first, _ in first })
+            stored.map { ($0.place.position, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
         for (position, range) in windows.enumerated() {
             precondition(range.upperBound <= bytes.count, "a window lies within its text")
             let embedded = prefix + bytes[range]
@@ -51,8 +58,15 @@ struct PassagePlan {
             let draft = PassageTable.Draft(
                 id: known?.id,
                 place: PassageTable.Place(
-                    issue: issue, comment: comment, part: part, position: position),
-                range: range, textHash: hash, vector: nil)
+                    issue: issue,
+                    comment: comment,
+                    part: part,
+                    position: position
+                ),
+                range: range,
+                textHash: hash,
+                vector: nil
+            )
             if let known, !known.isDeleted, known.textHash == hash {
                 if known.range == range { unchangedCount += 1 } else { moved.append(draft) }
             } else {
@@ -72,9 +86,15 @@ struct PassagePlan {
     /// first windows rank at MAP 0.435, with it at 0.618 (docs/decisions/0004-ranking.md).
     private static func prefix(_ title: String) -> [UInt8] {
         guard !title.isEmpty else { return [] }
-        var end = title.utf8.index(
-            title.startIndex, offsetBy: maximumTitleBytes, limitedBy: title.endIndex) ?? title.endIndex
-        while end.samePosition(in: title.unicodeScalars) == nil { end = title.utf8.index(before: end) }
+        var end =
+            title.utf8.index(
+                title.startIndex,
+                offsetBy: maximumTitleBytes,
+                limitedBy: title.endIndex
+            ) ?? title.endIndex
+        while end.samePosition(in: title.unicodeScalars) == nil {
+            end = title.utf8.index(before: end)
+        }
         return Array(title.utf8[..<end]) + [UInt8(ascii: "\n")]
     }
 

@@ -49,7 +49,10 @@ package actor SearchIndex {
     ///   - model: Its row in the store.
     ///   - directory: Where the account's index files are; exists.
     package init(
-        store: Store, identity: ModelIdentity, model: EmbeddingModelID, directory: String,
+        store: Store,
+        identity: ModelIdentity,
+        model: EmbeddingModelID,
+        directory: String,
         role: Role
     ) async throws {
         let (owner, head) = try await store.read { connection, account in
@@ -91,12 +94,24 @@ package actor SearchIndex {
                 Page(
                     head: try AccountTable.currentRevision(account: account, on: connection),
                     changes: try PassageTable.vectorChanges(
-                        after: from, model: model, dimension: dimension,
-                        limit: Self.pageSize, account: account, on: connection),
+                        after: from,
+                        model: model,
+                        dimension: dimension,
+                        limit: Self.pageSize,
+                        account: account,
+                        on: connection
+                    ),
                     orphans: try PassageTable.orphans(
                         after: try FollowerTable.revision(
-                            of: Indexer.follower(of: model), account: account, on: connection),
-                        model: model, account: account, on: connection))
+                            of: Indexer.follower(of: model),
+                            account: account,
+                            on: connection
+                        ),
+                        model: model,
+                        account: account,
+                        on: connection
+                    )
+                )
             }
             // Another call may have read the same page while this one waited.
             guard from == revision else { continue }

@@ -10,7 +10,11 @@ struct TermDictionary {
 
     private var numbers: [String: Int32] = [:]
     private(set) var statistics = TermStatistics(
-        frequencies: [], documentCount: 0, averageLength: 1, averageTitleLength: 1)
+        frequencies: [],
+        documentCount: 0,
+        averageLength: 1,
+        averageTitleLength: 1
+    )
 
     /// Whether numbers given out so far have become meaningless.
     mutating func renewIfStale(_ state: LexicalStatistics) -> Bool {
@@ -21,9 +25,11 @@ struct TermDictionary {
         guard isStale else { return false }
         numbers = [:]
         statistics = TermStatistics(
-            frequencies: [], documentCount: state.documentCount,
+            frequencies: [],
+            documentCount: state.documentCount,
             averageLength: state.averageTextLength,
-            averageTitleLength: state.averageTitleLength)
+            averageTitleLength: state.averageTitleLength
+        )
         return true
     }
 

@@ -29,18 +29,27 @@ package struct PairMeter: Sendable {
     /// The measurements between two issues; the same from either side.
     package func features(_ one: IssueProfile, _ other: IssueProfile) -> Scoring.PairFeatures {
         let texts = statistics.overlap(
-            one.terms, other.terms, averageLength: statistics.averageLength)
+            one.terms,
+            other.terms,
+            averageLength: statistics.averageLength
+        )
         let titles = statistics.overlap(
-            one.titleTerms, other.titleTerms, averageLength: statistics.averageTitleLength)
+            one.titleTerms,
+            other.titleTerms,
+            averageLength: statistics.averageTitleLength
+        )
         let distance = abs(one.createdAt.milliseconds - other.createdAt.milliseconds)
         return Scoring.PairFeatures(
             bodies: product(one.lead, other.lead),
             across: (product(one.title, other.lead) + product(other.title, one.lead)) / 2,
             titles: product(one.title, other.title),
-            lexical: texts.balanced, recall: texts.recall, titleRecall: titles.recall,
+            lexical: texts.balanced,
+            recall: texts.recall,
+            titleRecall: titles.recall,
             shorterLength: Double(min(one.terms.length, other.terms.length)),
             isSameProject: one.project == other.project,
-            days: Double(distance) / 86_400_000)
+            days: Double(distance) / 86_400_000
+        )
     }
 
     private func product(_ left: [Float]?, _ right: [Float]?) -> Double {

@@ -29,7 +29,8 @@ package enum Scoring {
 
     /// The score of an issue for a query text; greater is better.
     package static func relevance(
-        _ match: TextMatch, constants: TextConstants = TextConstants()
+        _ match: TextMatch,
+        constants: TextConstants = TextConstants()
     ) -> Double {
         switch (match.cosine, match.lexical) {
         case (let cosine?, let lexical?):
@@ -81,7 +82,8 @@ package enum Scoring {
 
     /// How alike two issues are; for ranking, without a fixed scale.
     package static func similarity(
-        _ features: PairFeatures, constants: SimilarityConstants = SimilarityConstants()
+        _ features: PairFeatures,
+        constants: SimilarityConstants = SimilarityConstants()
     ) -> Double {
         constants.bodies * features.bodies + constants.across * features.across
             + constants.lexical * features.lexical + constants.recall * features.recall
@@ -103,7 +105,8 @@ package enum Scoring {
 
     /// The probability that a maintainer would call one a duplicate of the other.
     package static func duplicateProbability(
-        _ features: PairFeatures, constants: DuplicateConstants = DuplicateConstants()
+        _ features: PairFeatures,
+        constants: DuplicateConstants = DuplicateConstants()
     ) -> Double {
         let logit =
             constants.intercept + constants.bodies * features.bodies

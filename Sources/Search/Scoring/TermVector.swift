@@ -38,7 +38,10 @@ package struct TermStatistics: Sendable {
     package var averageTitleLength: Double
 
     package init(
-        frequencies: [Int32], documentCount: Int, averageLength: Double, averageTitleLength: Double
+        frequencies: [Int32],
+        documentCount: Int,
+        averageLength: Double,
+        averageTitleLength: Double
     ) {
         self.frequencies = frequencies
         self.documentCount = documentCount
@@ -64,7 +67,9 @@ package struct TermStatistics: Sendable {
     /// - Parameter averageLength: Mean number of terms of what is compared.
     /// - Complexity: O(q + d) in the numbers of different terms.
     package func score(
-        query: TermVector, document: TermVector, averageLength: Double
+        query: TermVector,
+        document: TermVector,
+        averageLength: Double
     ) -> Double {
         let length = Double(document.length) / max(averageLength, 1)
         let norm = Self.k1 * (1 - Self.b + Self.b * length)
@@ -87,7 +92,9 @@ package struct TermStatistics: Sendable {
     /// - Returns: `balanced`, the mean of both scores over the geometric mean of each text's score
     ///   for itself; `recall`, the mean of each score over the query text's own.
     package func overlap(
-        _ one: TermVector, _ other: TermVector, averageLength: Double
+        _ one: TermVector,
+        _ other: TermVector,
+        averageLength: Double
     ) -> (balanced: Double, recall: Double) {
         let own = score(query: one, document: one, averageLength: averageLength)
         let others = score(query: other, document: other, averageLength: averageLength)

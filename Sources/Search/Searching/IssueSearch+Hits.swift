@@ -19,25 +19,37 @@ extension IssueSearch {
             )
         }
         let byIssue = Dictionary(
-            summaries.map { ($0.issue, $0) }, uniquingKeysWith: { first, _ in first })
+            summaries.map { ($0.issue, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
         let byPassage = Dictionary(
-            windows.map { ($0.id, $0.place) }, uniquingKeysWith: { first, _ in first })
+            windows.map { ($0.id, $0.place) },
+            uniquingKeysWith: { first, _ in first }
+        )
         return zip(candidates, chosen).compactMap { candidate, passage in
             guard let summary = byIssue[candidate.issue] else { return nil }
             var shown: HitPassage?
             if let passage, let place = byPassage[passage], let text = texts[passage] {
                 shown = HitPassage(
-                    part: place.part, comment: place.comment, text: HitPassage.trimmed(text))
+                    part: place.part,
+                    comment: place.comment,
+                    text: HitPassage.trimmed(text)
+                )
             }
             return SearchHit(
-                issue: summary, score: candidate.score, vectorScore: candidate.match.cosine,
-                lexicalScore: candidate.match.lexical, passage: shown)
+                issue: summary,
+                score: candidate.score,
+                vectorScore: candidate.match.cosine,
+                lexicalScore: candidate.match.lexical,
+                passage: shown
+            )
         }
     }
 
     /// Without a query vector the window with most of the query's words is shown.
     private func passages(
-        of issues: [IssueID], with text: String
+        of issues: [IssueID],
+        with text: String
     ) async throws -> [IssueID: PassageID] {
         let wanted = Set(TextAnalyzer.terms(of: text, limit: 256).map(\.text))
         var chosen: [IssueID: (passage: PassageID, words: Int)] = [:]
@@ -45,12 +57,18 @@ extension IssueSearch {
         for chunk in issues.chunked(by: 16) {
             let (windows, texts) = try await store.read { connection, account in
                 let windows = try PassageTable.passages(
-                    ofIssues: chunk, model: model, account: account, on: connection
+                    ofIssues: chunk,
+                    model: model,
+                    account: account,
+                    on: connection
                 ).filter { !$0.isDeleted }.prefix(Self.windowsLookedAt)
                 return (
                     Array(windows),
                     try PassageTable.texts(
-                        of: windows.map(\.id), account: account, on: connection)
+                        of: windows.map(\.id),
+                        account: account,
+                        on: connection
+                    )
                 )
             }
             for window in windows {

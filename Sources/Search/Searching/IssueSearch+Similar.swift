@@ -22,7 +22,10 @@ extension IssueSearch {
     package func resolve(_ reference: String) async throws -> IssueSummary {
         let found = try await store.read { connection, account in
             try PassageTable.summaries(
-                forReference: reference, account: account, on: connection)
+                forReference: reference,
+                account: account,
+                on: connection
+            )
         }
         guard let first = found.first else {
             throw SearchError.unknownIssue(reference: reference)
@@ -30,7 +33,8 @@ extension IssueSearch {
         guard found.count == 1 else {
             throw SearchError.ambiguousIssue(
                 reference: reference,
-                candidates: found.prefix(5).map { $0.url.isEmpty ? $0.key : $0.url })
+                candidates: found.prefix(5).map { $0.url.isEmpty ? $0.key : $0.url }
+            )
         }
         return first
     }
@@ -42,7 +46,9 @@ extension IssueSearch {
     ///   - filter: Which issues may answer; not restricted when empty.
     ///   - limit: At most so many, up to 300.
     package func similar(
-        to issue: IssueID, filter: IssueFilter = IssueFilter(), limit: Int
+        to issue: IssueID,
+        filter: IssueFilter = IssueFilter(),
+        limit: Int
     ) async throws -> [SearchHit] {
         try await lexical.follow(store)
         let view = try await index.view()
@@ -53,13 +59,18 @@ extension IssueSearch {
             try PassageTable.summaries(of: issues, account: account, on: connection)
         }
         let byIssue = Dictionary(
-            summaries.map { ($0.issue, $0) }, uniquingKeysWith: { first, _ in first })
+            summaries.map { ($0.issue, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
         return ranked.compactMap { answer in
             byIssue[answer.issue].map { summary in
                 SearchHit(
-                    issue: summary, score: answer.score,
-                    vectorScore: answer.features.bodies, lexicalScore: answer.features.lexical,
-                    passage: nil)
+                    issue: summary,
+                    score: answer.score,
+                    vectorScore: answer.features.bodies,
+                    lexicalScore: answer.features.lexical,
+                    passage: nil
+                )
             }
         }
     }
@@ -70,7 +81,8 @@ extension IssueSearch {
     ///   - limit: Answers an issue.
     ///   - receive: Called for each issue with its external identifier and those of its answers.
     package func similarAll(
-        limit: Int = 100, receive: (_ query: String, _ answers: [String]) throws -> Void
+        limit: Int = 100,
+        receive: (_ query: String, _ answers: [String]) throws -> Void
     ) async throws {
         try await lexical.follow(store)
         let view = try await index.view()
@@ -88,10 +100,15 @@ extension IssueSearch {
             for issue in issues {
                 try Task.checkCancellation()
                 let ranked = try await ranked(
-                    issue, view: view, passing: passing, limit: limit)
+                    issue,
+                    view: view,
+                    passing: passing,
+                    limit: limit
+                )
                 try receive(
                     names[issue] ?? "\(issue)",
-                    ranked.map { names[$0.issue] ?? "\($0.issue)" })
+                    ranked.map { names[$0.issue] ?? "\($0.issue)" }
+                )
             }
         }
     }
@@ -125,38 +142,62 @@ extension IssueSearch {
         let model = index.model
         return try await store.read { connection, account in
             let issues = try PassageTable.issues(
-                matching: filter, account: account, on: connection)
+                matching: filter,
+                account: account,
+                on: connection
+            )
             let passages = try PassageTable.passages(
-                matching: filter, model: model, account: account, on: connection)
+                matching: filter,
+                model: model,
+                account: account,
+                on: connection
+            )
             return Passing(
                 issues: KeySet(issues.lazy.map(\.rawValue)),
-                passages: KeySet(passages.lazy.map(\.rawValue)))
+                passages: KeySet(passages.lazy.map(\.rawValue))
+            )
         }
     }
 
     private func ranked(
-        _ issue: IssueID, view: IndexView, passing: Passing, limit: Int
+        _ issue: IssueID,
+        view: IndexView,
+        passing: Passing,
+        limit: Int
     ) async throws -> [Answer] {
         let own = try await profiles.load([issue])
         guard let query = own.profiles[issue] else { return [] }
         let candidates = try await candidates(
-            of: query, view: view, passing: passing, windows: Gathering.windows,
-            documents: Gathering.documents, limits: LexicalQuery.Limits())
+            of: query,
+            view: view,
+            passing: passing,
+            windows: Gathering.windows,
+            documents: Gathering.documents,
+            limits: LexicalQuery.Limits()
+        )
         let loaded = try await profiles.load([issue] + candidates)
         guard let query = loaded.profiles[issue] else { return [] }
         let answers = candidates.compactMap { candidate -> Answer? in
             guard let answer = loaded.profiles[candidate] else { return nil }
             let features = loaded.meter.features(query, answer)
             return Answer(
-                issue: candidate, score: Scoring.similarity(features), features: features)
+                issue: candidate,
+                score: Scoring.similarity(features),
+                features: features
+            )
         }
         return Array(
-            answers.sorted { ($1.score, $0.issue) < ($0.score, $1.issue) }.prefix(limit))
+            answers.sorted { ($1.score, $0.issue) < ($0.score, $1.issue) }.prefix(limit)
+        )
     }
 
     /// Issues near a given one by any of its vectors or its words, by age.
     func candidates(
-        of query: IssueProfile, view: IndexView, passing: Passing, windows: Int, documents: Int,
+        of query: IssueProfile,
+        view: IndexView,
+        passing: Passing,
+        windows: Int,
+        documents: Int,
         limits: LexicalQuery.Limits
     ) async throws -> [IssueID] {
         var keys: Set<Int64> = []
@@ -172,7 +213,9 @@ extension IssueSearch {
         let texts = try await lexical.documents(of: [query.issue])
         if let text = texts.first {
             let words = LexicalQuery(
-                terms: text.titleTerms + text.bodyTerms, limits: limits)
+                terms: text.titleTerms + text.bodyTerms,
+                limits: limits
+            )
             let scores = try await lexical.scores(of: words, weights: Scoring.pairColumns)
             let best = scores.best(documents) { issue in
                 issue != query.issue && passing.issues?.contains(issue.rawValue) ?? true

@@ -23,15 +23,21 @@ package struct IssueSearch: Sendable {
 
     /// Searches with the indexes of a store.
     package init(
-        store: Store, embedder: any Embedder, index: SearchIndex, lexical: LexicalIndex
+        store: Store,
+        embedder: any Embedder,
+        index: SearchIndex,
+        lexical: LexicalIndex
     ) {
         self.store = store
         self.embedder = embedder
         self.index = index
         self.lexical = lexical
         profiles = IssueProfiles(
-            store: store, lexical: lexical, model: index.model,
-            dimension: embedder.model.dimension)
+            store: store,
+            lexical: lexical,
+            model: index.model,
+            dimension: embedder.model.dimension
+        )
     }
 
     /// The hits of a page, best first.
@@ -92,8 +98,14 @@ package struct IssueSearch: Sendable {
         // Also without a filter: a tombstone may be newer than what the indexes know.
         let (issues, passages) = try await passing(request)
         var question = Question(
-            request: request, vector: vector, view: view, scores: scores, bestScore: 1,
-            passages: passages, issues: issues)
+            request: request,
+            vector: vector,
+            view: view,
+            scores: scores,
+            bestScore: 1,
+            passages: passages,
+            issues: issues
+        )
         if let best = scores?.best(1, where: question.passes).first, best.score > 0 {
             question.bestScore = best.score
         }
@@ -107,12 +119,19 @@ package struct IssueSearch: Sendable {
         guard !filter.isEmpty else { return (nil, nil) }
         return try await store.read { connection, account in
             let issues = try PassageTable.issues(
-                matching: filter, account: account, on: connection)
+                matching: filter,
+                account: account,
+                on: connection
+            )
             let passages =
                 mode == .text
                 ? []
                 : try PassageTable.passages(
-                    matching: filter, model: model, account: account, on: connection)
+                    matching: filter,
+                    model: model,
+                    account: account,
+                    on: connection
+                )
             return (KeySet(issues.lazy.map(\.rawValue)), KeySet(passages.lazy.map(\.rawValue)))
         }
     }
@@ -129,7 +148,9 @@ package struct IssueSearch: Sendable {
     }
 
     private func tier(
-        _ size: Int, of question: Question, excluding known: Set<IssueID>
+        _ size: Int,
+        of question: Question,
+        excluding known: Set<IssueID>
     ) async throws -> (candidates: [Candidate], isComplete: Bool) {
         var nearest: [IssueID: IndexHit] = [:]
         var isComplete = true
@@ -161,15 +182,20 @@ package struct IssueSearch: Sendable {
     }
 
     private func candidate(
-        _ issue: IssueID, _ hit: IndexHit?, _ question: Question
+        _ issue: IssueID,
+        _ hit: IndexHit?,
+        _ question: Question
     ) -> Candidate {
         let match = Scoring.TextMatch(
             cosine: question.vector == nil ? nil : Double(hit?.score ?? 0),
-            lexical: question.scores.map { $0.score(of: issue) / question.bestScore })
+            lexical: question.scores.map { $0.score(of: issue) / question.bestScore }
+        )
         return Candidate(
-            issue: issue, match: match,
+            issue: issue,
+            match: match,
             score: Scoring.relevance(match, constants: constants),
-            passage: hit.map { PassageID($0.key) })
+            passage: hit.map { PassageID($0.key) }
+        )
     }
 
     private func owners(of passages: [PassageID]) async throws -> [Int64: IssueID] {
@@ -185,15 +211,21 @@ package struct IssueSearch: Sendable {
 
     /// The nearest window of title and body of issues that only their words brought in.
     private func measure(
-        _ issues: [IssueID], _ query: [Float]
+        _ issues: [IssueID],
+        _ query: [Float]
     ) async throws -> [IssueID: IndexHit] {
         var nearest: [IssueID: IndexHit] = [:]
         let (model, dimension) = (index.model, embedder.model.dimension)
         for chunk in issues.chunked(by: 500) {
             let vectors = try await store.read { connection, account in
                 try PassageTable.vectors(
-                    ofIssues: chunk, parts: [.title, .body], model: model,
-                    dimension: dimension, account: account, on: connection)
+                    ofIssues: chunk,
+                    parts: [.title, .body],
+                    model: model,
+                    dimension: dimension,
+                    account: account,
+                    on: connection
+                )
             }
             for embedded in vectors {
                 let score = Float(cosine(query, embedded.vector))

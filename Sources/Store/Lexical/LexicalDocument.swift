@@ -31,7 +31,9 @@ package struct LexicalDocument: Sendable, Equatable {
         self.title = TextAnalyzer.storedForm(of: title, limit: Limits.titleTerms)
         self.body = TextAnalyzer.storedForm(of: body, limit: Limits.bodyTerms)
         self.comments = TextAnalyzer.storedForm(
-            of: comments.joined(separator: "\n"), limit: Limits.commentTerms)
+            of: comments.joined(separator: "\n"),
+            limit: Limits.commentTerms
+        )
     }
 
     /// Wraps what is stored.

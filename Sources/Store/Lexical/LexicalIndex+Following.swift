@@ -49,7 +49,11 @@ extension LexicalIndex {
             return 0
         }
         let written = try await apply(
-            batch.documents, removing: batch.removed, from: cursor, to: batch.revision)
+            batch.documents,
+            removing: batch.removed,
+            from: cursor,
+            to: batch.revision
+        )
         return written ? batch.documents.count + batch.removed.count : 0
     }
 
@@ -61,12 +65,18 @@ extension LexicalIndex {
     }
 
     private static func read(
-        after cursor: Revision, account: AccountID, on connection: any SQLConnection
+        after cursor: Revision,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws -> Batch? {
         let head = try AccountTable.currentRevision(account: account, on: connection)
         guard head >= cursor else { return Batch(revision: .zero, isBehindIndex: true) }
         let changes = try PassageTable.changedTexts(
-            after: cursor, limit: batchSize, account: account, on: connection)
+            after: cursor,
+            limit: batchSize,
+            account: account,
+            on: connection
+        )
         guard let last = changes.last else {
             // Vectors have revisions, too: stepping over them tells others how fresh the index is.
             return head > cursor ? Batch(revision: head) : nil
@@ -75,22 +85,32 @@ extension LexicalIndex {
         let documents = try documents(of: issues, account: account, on: connection)
         let live = Set(documents.map(\.issue))
         return Batch(
-            documents: documents, removed: issues.filter { !live.contains($0) },
-            revision: last.revision)
+            documents: documents,
+            removed: issues.filter { !live.contains($0) },
+            revision: last.revision
+        )
     }
 
     /// The documents of the issues among `issues` that are not deleted.
     package static func documents(
-        of issues: [IssueID], account: AccountID, on connection: any SQLConnection
+        of issues: [IssueID],
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws -> [LexicalDocument] {
         let texts = try PassageTable.issueTexts(of: issues, account: account, on: connection)
         let comments = try PassageTable.commentTexts(
-            ofIssues: issues, account: account, on: connection)
+            ofIssues: issues,
+            account: account,
+            on: connection
+        )
         let byIssue = Dictionary(grouping: comments, by: \.issue)
         return texts.filter { !$0.isDeleted }.map { text in
             LexicalDocument(
-                issue: text.issue, title: text.title, body: text.body,
-                comments: (byIssue[text.issue] ?? []).map(\.body))
+                issue: text.issue,
+                title: text.title,
+                body: text.body,
+                comments: (byIssue[text.issue] ?? []).map(\.body)
+            )
         }
     }
 }

@@ -25,7 +25,8 @@ extension LexicalIndex {
             return LexicalStatistics(
                 documentCount: Int(clamping: rows),
                 averageTextLength: (titles + bodies) / divisor,
-                averageTitleLength: titles / divisor)
+                averageTitleLength: titles / divisor
+            )
         }
     }
 
@@ -33,12 +34,16 @@ extension LexicalIndex {
     package func documents(of issues: [IssueID]) async throws -> [LexicalDocument] {
         try await guarded { database in
             let statement = try database.cachedStatement(
-                sql: "SELECT title, body, comments FROM documents WHERE rowid = ?")
+                sql: "SELECT title, body, comments FROM documents WHERE rowid = ?"
+            )
             return try issues.sorted().compactMap { issue in
                 try Row.fetchOne(statement, arguments: [issue.rawValue]).map { row in
                     LexicalDocument(
-                        issue: issue, title: row[0] ?? "", body: row[1] ?? "",
-                        comments: row[2] ?? "")
+                        issue: issue,
+                        title: row[0] ?? "",
+                        body: row[1] ?? "",
+                        comments: row[2] ?? ""
+                    )
                 }
             }
         }
@@ -49,7 +54,8 @@ extension LexicalIndex {
         guard !terms.isEmpty else { return [] }
         return try await guarded { database in
             let statement = try database.cachedStatement(
-                sql: "SELECT doc FROM vocabulary WHERE term = ?")
+                sql: "SELECT doc FROM vocabulary WHERE term = ?"
+            )
             return try terms.map { try Int.fetchOne(statement, arguments: [$0]) ?? 0 }
         }
     }

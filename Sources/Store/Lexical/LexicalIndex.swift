@@ -56,7 +56,8 @@ package actor LexicalIndex {
     ///
     /// - Returns: No match when the file turns out to be damaged: it is emptied, the next update fills it.
     package func scores(
-        of query: LexicalQuery, weights: LexicalWeights
+        of query: LexicalQuery,
+        weights: LexicalWeights
     ) async throws -> LexicalScores {
         guard !query.isEmpty else { return LexicalScores() }
         do {
@@ -83,7 +84,8 @@ package actor LexicalIndex {
     ) async throws -> [IssueID] {
         try await guarded { database in
             let statement = try database.cachedStatement(
-                sql: "SELECT title, body, comments FROM documents WHERE rowid = ?")
+                sql: "SELECT title, body, comments FROM documents WHERE rowid = ?"
+            )
             return try documents.filter { document in
                 let row = try Row.fetchOne(statement, arguments: [document.issue.rawValue])
                 guard let row else { return true }
@@ -100,13 +102,18 @@ package actor LexicalIndex {
     }
 
     private static func scan(
-        _ database: GRDB.Database, query: LexicalQuery, weights: LexicalWeights
+        _ database: GRDB.Database,
+        query: LexicalQuery,
+        weights: LexicalWeights
     ) throws -> LexicalScores {
         var query = query
         let frequency = try database.cachedStatement(
-            sql: "SELECT doc FROM vocabulary WHERE term = ?")
+            sql: "SELECT doc FROM vocabulary WHERE term = ?"
+        )
         try query.select(documentCount: documentCount(database)) { term in
-            try Int.fetchOne(frequency, arguments: [term]) ?? 0
+            if let count = try Int.fetchOne(frequency, arguments: [term]) { return count }
+            // FTS5 may know an accented word in another spelling; it is asked as a rare one.
+            return term.utf8.contains { $0 >= 0x80 } ? 1 : 0
         }
         var scores = LexicalScores()
         guard !query.isEmpty else { return scores }
@@ -114,7 +121,8 @@ package actor LexicalIndex {
             sql: """
                 SELECT rowid, bm25(documents, ?, ?, ?) FROM documents
                 WHERE documents MATCH ? ORDER BY rowid
-                """)
+                """
+        )
         let arguments: StatementArguments = [
             weights.title, weights.body, weights.comments, query.matchExpression,
         ]
@@ -132,16 +140,20 @@ package actor LexicalIndex {
     ///
     /// - Returns: False when the cursor was not where the caller read it; nothing is written then.
     func apply(
-        _ documents: [LexicalDocument], removing removed: [IssueID], from expected: Revision,
+        _ documents: [LexicalDocument],
+        removing removed: [IssueID],
+        from expected: Revision,
         to revision: Revision
     ) async throws -> Bool {
         do {
             return try await pool.write { database in
                 guard try Self.cursor(database) == expected else { return false }
                 let delete = try database.cachedStatement(
-                    sql: "DELETE FROM documents WHERE rowid = ?")
+                    sql: "DELETE FROM documents WHERE rowid = ?"
+                )
                 let insert = try database.cachedStatement(
-                    sql: "INSERT INTO documents (rowid, title, body, comments) VALUES (?, ?, ?, ?)")
+                    sql: "INSERT INTO documents (rowid, title, body, comments) VALUES (?, ?, ?, ?)"
+                )
                 for issue in removed + documents.map(\.issue) {
                     try delete.execute(arguments: [issue.rawValue])
                 }
@@ -151,7 +163,9 @@ package actor LexicalIndex {
                     ])
                 }
                 try database.execute(
-                    sql: "UPDATE follower SET revision = ?", arguments: [revision.rawValue])
+                    sql: "UPDATE follower SET revision = ?",
+                    arguments: [revision.rawValue]
+                )
                 return true
             }
         } catch {
@@ -196,9 +210,12 @@ package actor LexicalIndex {
                 );
                 CREATE VIRTUAL TABLE vocabulary USING fts5vocab(documents, row);
                 CREATE TABLE follower (identity TEXT NOT NULL, revision INTEGER NOT NULL);
-                """)
+                """
+        )
         try database.execute(
-            sql: "INSERT INTO follower (identity, revision) VALUES (?, 0)", arguments: [identity])
+            sql: "INSERT INTO follower (identity, revision) VALUES (?, 0)",
+            arguments: [identity]
+        )
     }
 
     private static func cursor(_ database: GRDB.Database) throws -> Revision {

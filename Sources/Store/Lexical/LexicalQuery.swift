@@ -77,7 +77,8 @@ package struct LexicalQuery: Sendable {
     ///   - documentCount: Documents in the index.
     ///   - frequency: In how many of them a term stands.
     mutating func select<Failure: Error>(
-        documentCount: Int, frequency: (String) throws(Failure) -> Int
+        documentCount: Int,
+        frequency: (String) throws(Failure) -> Int
     ) throws(Failure) {
         var weighted: [(phrase: Phrase, rarest: Int, weight: Double)] = []
         for phrase in phrases {
@@ -104,7 +105,8 @@ package struct LexicalQuery: Sendable {
         for phrase in phrases {
             let quoted = "\"\(phrase.terms.joined(separator: " "))\""
             parts.append(
-                contentsOf: repeatElement(quoted, count: min(phrase.count, limits.repeats)))
+                contentsOf: repeatElement(quoted, count: min(phrase.count, limits.repeats))
+            )
         }
         return parts.joined(separator: " OR ")
     }

@@ -39,7 +39,8 @@ package struct LexicalScores: Sendable {
     ///
     /// - Complexity: O(n + m log m) for m passing documents.
     package func best(
-        _ count: Int, where passes: (IssueID) -> Bool = { _ in true }
+        _ count: Int,
+        where passes: (IssueID) -> Bool = { _ in true }
     ) -> [(issue: IssueID, score: Double)] {
         guard count > 0 else { return [] }
         var found: [(issue: IssueID, score: Double)] = []

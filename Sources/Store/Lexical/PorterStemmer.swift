@@ -65,7 +65,8 @@ struct PorterStemmer {
 
     /// Steps 2 and 3: the first suffix that fits is the only one tried.
     private mutating func replace(
-        _ rules: [(suffix: StaticString, replacement: StaticString)], whenMeasureExceeds limit: Int
+        _ rules: [(suffix: StaticString, replacement: StaticString)],
+        whenMeasureExceeds limit: Int
     ) {
         for rule in rules where ends(rule.suffix) {
             let stem = word.count - rule.suffix.utf8CodeUnitCount
@@ -82,7 +83,8 @@ struct PorterStemmer {
         for suffix in Self.step4 where ends(suffix) {
             let stem = word.count - suffix.utf8CodeUnitCount
             guard measure(stem) > 1 else { return }
-            if ends("ion"), !(word[stem - 1] == UInt8(ascii: "s") || word[stem - 1] == UInt8(ascii: "t"))
+            if ends("ion"),
+                !(word[stem - 1] == UInt8(ascii: "s") || word[stem - 1] == UInt8(ascii: "t"))
             {
                 return
             }

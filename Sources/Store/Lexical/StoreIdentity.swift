@@ -5,7 +5,8 @@ package import Domain
 package enum StoreIdentity {
     /// A short text without spaces, the same for the life of the account.
     package static func text(
-        account: AccountID, on connection: any SQLConnection
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> String {
         let rows = try connection.rows("SELECT created_at FROM accounts WHERE id = \(account)")
         guard let row = rows.first else { throw .unexpectedValue(column: "accounts.id") }

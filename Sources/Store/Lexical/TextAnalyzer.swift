@@ -78,8 +78,11 @@ package enum TextAnalyzer {
                 guard !isFull else { return }
                 terms.append(
                     Term(
-                        text: String(Character(scalar)), isIdeograph: true,
-                        isAdjacent: followsIdeograph))
+                        text: String(Character(scalar)),
+                        isIdeograph: true,
+                        isAdjacent: followsIdeograph
+                    )
+                )
                 followsIdeograph = true
                 return
             }
@@ -124,7 +127,12 @@ package enum TextAnalyzer {
             guard !isFull, !word.isEmpty else { return }
             let stem = isAscii ? PorterStemmer.stem(word) : word
             terms.append(
-                Term(text: String(decoding: stem, as: UTF8.self), isIdeograph: false, isAdjacent: false))
+                Term(
+                    text: String(decoding: stem, as: UTF8.self),
+                    isIdeograph: false,
+                    isAdjacent: false
+                )
+            )
         }
     }
 }

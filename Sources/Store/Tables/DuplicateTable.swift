@@ -58,7 +58,10 @@ package enum DuplicateTable {
 
     /// Replaces all pairs an issue is part of.
     package static func replace(
-        of issue: IssueID, with pairs: [Scored], at now: Timestamp, account: AccountID,
+        of issue: IssueID,
+        with pairs: [Scored],
+        at now: Timestamp,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         // Two statements: an OR over both columns would use neither index in every engine.
@@ -84,14 +87,17 @@ package enum DuplicateTable {
                 ON CONFLICT (account_id, first_issue_id, second_issue_id) DO UPDATE
                 SET score = excluded.score, features = excluded.features,
                     updated_at = excluded.updated_at
-                """)
+                """
+            )
         }
         try connection.execute(batch: statements)
     }
 
     /// The issues that form a pair with this one, by age.
     package static func partners(
-        of issue: IssueID, account: AccountID, on connection: any SQLConnection
+        of issue: IssueID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [IssueID] {
         try connection.rows(
             """
@@ -107,7 +113,9 @@ package enum DuplicateTable {
 
     /// Undecided pairs of live issues, best first; equal scores by age.
     package static func undecided(
-        _ listing: Listing, account: AccountID, on connection: any SQLConnection
+        _ listing: Listing,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Scored] {
         var conditions: [SQL] = [
             "d.account_id = \(account)", "d.score >= \(listing.minimumScore)",
@@ -139,7 +147,8 @@ package enum DuplicateTable {
 
     /// Every stored pair, decided or not, by age; for verification.
     package static func all(
-        account: AccountID, on connection: any SQLConnection
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Scored] {
         try connection.rows(
             """
@@ -153,17 +162,26 @@ package enum DuplicateTable {
     private static func scored(_ row: SQLRow) throws(StoreError) -> Scored {
         guard
             let pair = Pair(
-                try row.identifier("first_issue_id"), try row.identifier("second_issue_id"))
+                try row.identifier("first_issue_id"),
+                try row.identifier("second_issue_id")
+            )
         else { throw .unexpectedValue(column: "duplicate_pairs.second_issue_id") }
         return Scored(
-            pair: pair, score: try row.double("score"), features: try row.json("features"))
+            pair: pair,
+            score: try row.double("score"),
+            features: try row.json("features")
+        )
     }
 
     // MARK: - Verdicts
 
     /// Remembers what was decided; a later decision replaces an earlier one.
     package static func decide(
-        _ pair: Pair, verdict: Verdict, by person: String?, at now: Timestamp, account: AccountID,
+        _ pair: Pair,
+        verdict: Verdict,
+        by person: String?,
+        at now: Timestamp,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
@@ -176,19 +194,23 @@ package enum DuplicateTable {
             ON CONFLICT (account_id, first_issue_id, second_issue_id) DO UPDATE
             SET verdict = excluded.verdict, decided_by = excluded.decided_by,
                 decided_at = excluded.decided_at
-            """)
+            """
+        )
     }
 
     /// What was decided about a pair; nil when nobody has.
     package static func verdict(
-        on pair: Pair, account: AccountID, on connection: any SQLConnection
+        on pair: Pair,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Verdict? {
         let rows = try connection.rows(
             """
             SELECT verdict FROM duplicate_verdicts
             WHERE account_id = \(account) AND first_issue_id = \(pair.first)
                 AND second_issue_id = \(pair.second)
-            """)
+            """
+        )
         return try rows.first.flatMap { row throws(StoreError) -> Verdict? in
             Verdict(rawValue: try row.text("verdict"))
         }

@@ -13,7 +13,8 @@ package enum EmbeddingModelTable {
 
     /// The account's models, oldest first.
     package static func all(
-        account: AccountID, on connection: any SQLConnection
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Row] {
         try connection.rows(
             """
@@ -23,10 +24,12 @@ package enum EmbeddingModelTable {
             """
         ).map { row throws(StoreError) -> Row in
             Row(
-                id: try row.identifier("id"), name: try row.text("name"),
+                id: try row.identifier("id"),
+                name: try row.text("name"),
                 revision: try row.text("model_revision"),
                 dimension: Int(try row.integer("dimension")),
-                isCurrent: try row.bool("is_current"))
+                isCurrent: try row.bool("is_current")
+            )
         }
     }
 
@@ -34,7 +37,11 @@ package enum EmbeddingModelTable {
     ///
     /// - Returns: Its identifier.
     package static func makeCurrent(
-        name: String, revision: String, dimension: Int, at now: Timestamp, account: AccountID,
+        name: String,
+        revision: String,
+        dimension: Int,
+        at now: Timestamp,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> EmbeddingModelID {
         let known = try all(account: account, on: connection).first {
@@ -43,18 +50,23 @@ package enum EmbeddingModelTable {
         }
         if let known, known.isCurrent { return known.id }
         let ids: [EmbeddingModelID] = try AccountTable.nextIDs(
-            known == nil ? 1 : 0, account: account, on: connection)
+            known == nil ? 1 : 0,
+            account: account,
+            on: connection
+        )
         try connection.execute(
             """
             UPDATE embedding_models SET is_current = \(false)
             WHERE account_id = \(account) AND is_current = \(true)
-            """)
+            """
+        )
         if let known {
             try connection.execute(
                 """
                 UPDATE embedding_models SET is_current = \(true)
                 WHERE account_id = \(account) AND id = \(known.id)
-                """)
+                """
+            )
             return known.id
         }
         guard let id = ids.first else { throw .unexpectedValue(column: "accounts.last_id") }
@@ -63,18 +75,22 @@ package enum EmbeddingModelTable {
             INSERT INTO embedding_models (
                 account_id, id, name, model_revision, dimension, is_current, created_at
             ) VALUES (\(account), \(id), \(name), \(revision), \(dimension), \(true), \(now))
-            """)
+            """
+        )
         return id
     }
 
     /// Forgets a model that has no vectors left.
     package static func remove(
-        _ model: EmbeddingModelID, account: AccountID, on connection: any SQLConnection
+        _ model: EmbeddingModelID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
             """
             DELETE FROM embedding_models
             WHERE account_id = \(account) AND id = \(model) AND is_current = \(false)
-            """)
+            """
+        )
     }
 }

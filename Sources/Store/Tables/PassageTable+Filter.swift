@@ -31,20 +31,25 @@ package struct IssueFilter: Sendable, Equatable {
 extension PassageTable {
     /// The live issues that pass, ascending.
     package static func issues(
-        matching filter: IssueFilter, account: AccountID, on connection: any SQLConnection
+        matching filter: IssueFilter,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [IssueID] {
         let rows = try connection.rows(
             """
             SELECT \(joined(.issue, connection.dialect)) AS ids
             FROM issues AS i
             WHERE i.account_id = \(account) AND \(condition(filter, account, connection.dialect))
-            """)
+            """
+        )
         return try identifiers(rows)
     }
 
     /// The live windows of the issues that pass, ascending.
     package static func passages(
-        matching filter: IssueFilter, model: EmbeddingModelID, account: AccountID,
+        matching filter: IssueFilter,
+        model: EmbeddingModelID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [PassageID] {
         let rows = try connection.rows(
@@ -55,25 +60,28 @@ extension PassageTable {
                 AND p.issue_id = i.id
             WHERE i.account_id = \(account) AND p.deleted_at IS NULL
                 AND \(condition(filter, account, connection.dialect))
-            """)
+            """
+        )
         return try identifiers(rows)
     }
 
     /// Live windows of issues that were deleted after the indexer's last step: not to be found any more
     /// although their tombstones are not written yet.
     package static func orphans(
-        after revision: Revision, model: EmbeddingModelID, account: AccountID,
+        after revision: Revision,
+        model: EmbeddingModelID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [PassageID] {
         try connection.rows(
             """
-            SELECT p.id FROM issues AS i
+            SELECT p.id AS id FROM issues AS i
             JOIN passages AS p ON p.account_id = i.account_id AND p.model_id = \(model)
                 AND p.issue_id = i.id
             WHERE i.account_id = \(account) AND i.revision > \(revision)
                 AND i.deleted_at IS NOT NULL AND p.deleted_at IS NULL
             UNION ALL
-            SELECT p.id FROM comments AS c
+            SELECT p.id AS id FROM comments AS c
             JOIN passages AS p ON p.account_id = c.account_id AND p.model_id = \(model)
                 AND p.issue_id = c.issue_id AND p.comment_id = c.id
             WHERE c.account_id = \(account) AND c.revision > \(revision)
@@ -122,7 +130,9 @@ extension PassageTable {
     }
 
     private static func condition(
-        _ filter: IssueFilter, _ account: AccountID, _ dialect: SQLDialect
+        _ filter: IssueFilter,
+        _ account: AccountID,
+        _ dialect: SQLDialect
     ) -> SQL {
         var conditions: [SQL] = ["i.deleted_at IS NULL"]
         if let state = filter.state { conditions.append("i.state = \(state.rawValue)") }
@@ -142,7 +152,9 @@ extension PassageTable {
 
     /// Whether a JSON array of texts has an element.
     private static func contains(
-        _ text: String, column: StaticString, _ dialect: SQLDialect
+        _ text: String,
+        column: StaticString,
+        _ dialect: SQLDialect
     ) -> SQL {
         switch dialect {
         case .sqlite:
@@ -162,7 +174,8 @@ extension PassageTable {
                 """
                 i.project_id IN (SELECT id FROM projects WHERE account_id = \(account)
                     AND lower(path) IN (\(paths, separator: ", ")))
-                """)
+                """
+            )
         }
         if !filter.organizations.isEmpty {
             let paths = filter.organizations.map { path -> SQL in "lower(\(path))" }
@@ -174,7 +187,8 @@ extension PassageTable {
                         AND o.id = r.organization_id
                     WHERE r.account_id = \(account) AND lower(o.path) IN (\(paths, separator: ", "))
                 )
-                """)
+                """
+            )
         }
         if !filter.trackers.isEmpty {
             let names = filter.trackers.map { name -> SQL in "\(name)" }
@@ -185,7 +199,8 @@ extension PassageTable {
                     JOIN trackers AS t ON t.account_id = r.account_id AND t.id = r.tracker_id
                     WHERE r.account_id = \(account) AND t.name IN (\(names, separator: ", "))
                 )
-                """)
+                """
+            )
         }
         return conditions.isEmpty ? nil : "\(conditions, separator: " AND ")"
     }

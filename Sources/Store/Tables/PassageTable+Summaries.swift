@@ -21,7 +21,9 @@ package struct IssueSummary: Sendable, Equatable {
 extension PassageTable {
     /// The live issues among these, by identifier.
     package static func summaries(
-        of issues: [IssueID], account: AccountID, on connection: any SQLConnection
+        of issues: [IssueID],
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [IssueSummary] {
         guard !issues.isEmpty else { return [] }
         return try summaries(where: "i.id IN (\(list(issues)))", account, connection)
@@ -29,23 +31,31 @@ extension PassageTable {
 
     /// The live issues that a person may mean by a URL, `owner/repo#1`, `group/project!2` or `KEY-1`.
     package static func summaries(
-        forReference reference: String, account: AccountID, on connection: any SQLConnection
+        forReference reference: String,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [IssueSummary] {
         let exact = try summaries(
             where: "(i.key = \(reference) OR i.url = \(reference) OR i.external_id = \(reference))",
-            account, connection)
+            account,
+            connection
+        )
         if !exact.isEmpty { return exact }
         // Trackers do not tell upper from lower case in keys and URLs.
         return try summaries(
             where: "(lower(i.key) = lower(\(reference)) OR lower(i.url) = lower(\(reference)))",
-            account, connection)
+            account,
+            connection
+        )
     }
 
     /// More would not help anybody to choose, and no list of results is longer.
     private static let summaryLimit = 5_000
 
     private static func summaries(
-        where condition: SQL, _ account: AccountID, _ connection: any SQLConnection
+        where condition: SQL,
+        _ account: AccountID,
+        _ connection: any SQLConnection
     ) throws(StoreError) -> [IssueSummary] {
         try connection.rows(
             """
@@ -69,16 +79,26 @@ extension PassageTable {
             throw .unexpectedValue(column: "issues.state")
         }
         return IssueSummary(
-            issue: try row.identifier("id"), project: try row.identifier("project_id"),
-            projectPath: try row.text("path"), tracker: try row.text("tracker"), kind: kind,
-            key: try row.text("key"), title: try row.text("title"), state: state,
-            url: try row.text("url"), externalID: try row.text("external_id"),
-            createdAt: try row.timestamp("created_at"), updatedAt: try row.timestamp("updated_at"))
+            issue: try row.identifier("id"),
+            project: try row.identifier("project_id"),
+            projectPath: try row.text("path"),
+            tracker: try row.text("tracker"),
+            kind: kind,
+            key: try row.text("key"),
+            title: try row.text("title"),
+            state: state,
+            url: try row.text("url"),
+            externalID: try row.text("external_id"),
+            createdAt: try row.timestamp("created_at"),
+            updatedAt: try row.timestamp("updated_at")
+        )
     }
 
     /// The texts of windows, by window; a window whose text is gone meanwhile is left out.
     package static func texts(
-        of passages: [PassageID], account: AccountID, on connection: any SQLConnection
+        of passages: [PassageID],
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [PassageID: String] {
         guard !passages.isEmpty else { return [:] }
         let rows = try connection.rows(
@@ -89,7 +109,8 @@ extension PassageTable {
             LEFT JOIN comments AS c ON c.account_id = p.account_id AND c.id = p.comment_id
             WHERE p.account_id = \(account) AND p.id IN (\(list(passages)))
             ORDER BY p.id
-            """)
+            """
+        )
         var texts: [PassageID: String] = [:]
         for row in rows {
             guard case .blob(let bytes) = try row.value("slice") else { continue }
@@ -119,7 +140,9 @@ extension PassageTable {
 extension PassageTable {
     /// Which issue each live window belongs to.
     package static func owners(
-        of passages: [PassageID], account: AccountID, on connection: any SQLConnection
+        of passages: [PassageID],
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Int64: IssueID] {
         guard !passages.isEmpty else { return [:] }
         let rows = try connection.rows(
@@ -127,7 +150,8 @@ extension PassageTable {
             SELECT id, issue_id FROM passages
             WHERE account_id = \(account) AND id IN (\(list(passages))) AND deleted_at IS NULL
             ORDER BY id
-            """)
+            """
+        )
         var owners: [Int64: IssueID] = [:]
         for row in rows { owners[try row.integer("id")] = try row.identifier("issue_id") }
         return owners
@@ -135,7 +159,9 @@ extension PassageTable {
 
     /// The issues among these that are not deleted, ascending.
     package static func liveIssues(
-        among issues: [IssueID], account: AccountID, on connection: any SQLConnection
+        among issues: [IssueID],
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [IssueID] {
         guard !issues.isEmpty else { return [] }
         return try connection.rows(
@@ -149,7 +175,8 @@ extension PassageTable {
 
     /// The projects that have live issues, by age.
     package static func projectsWithIssues(
-        account: AccountID, on connection: any SQLConnection
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [ProjectID] {
         try connection.rows(
             """

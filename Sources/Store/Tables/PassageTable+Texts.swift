@@ -40,7 +40,10 @@ extension PassageTable {
 
     /// Issues and comments that changed after a revision, oldest change first.
     package static func changedTexts(
-        after revision: Revision, limit: Int, account: AccountID, on connection: any SQLConnection
+        after revision: Revision,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [TextChange] {
         // Limited on both sides, so that each walks its index only as far as it is needed.
         try connection.rows(
@@ -66,13 +69,16 @@ extension PassageTable {
             return TextChange(
                 issue: try row.identifier("issue_id"),
                 comment: comment == 0 ? nil : CommentID(comment),
-                revision: Revision(try row.integer("revision")))
+                revision: Revision(try row.integer("revision"))
+            )
         }
     }
 
     /// How many issues and comments changed after a revision: what followers have before them.
     package static func changedTextCount(
-        after revision: Revision, account: AccountID, on connection: any SQLConnection
+        after revision: Revision,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         let rows = try connection.rows(
             """
@@ -83,13 +89,16 @@ extension PassageTable {
                 SELECT COUNT(*) FROM comments
                 WHERE account_id = \(account) AND revision > \(revision)
             ) AS changed
-            """)
+            """
+        )
         return Int(try rows.first?.integer("changed") ?? 0)
     }
 
     /// The texts of issues, by identifier.
     package static func issueTexts(
-        of issues: [IssueID], account: AccountID, on connection: any SQLConnection
+        of issues: [IssueID],
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [IssueText] {
         guard !issues.isEmpty else { return [] }
         return try connection.rows(
@@ -101,14 +110,19 @@ extension PassageTable {
             """
         ).map { row throws(StoreError) -> IssueText in
             IssueText(
-                issue: try row.identifier("id"), title: try row.text("title"),
-                body: try row.text("body"), isDeleted: try row.bool("is_deleted"))
+                issue: try row.identifier("id"),
+                title: try row.text("title"),
+                body: try row.text("body"),
+                isDeleted: try row.bool("is_deleted")
+            )
         }
     }
 
     /// The texts of comments, by identifier.
     package static func commentTexts(
-        _ comments: [CommentID], account: AccountID, on connection: any SQLConnection
+        _ comments: [CommentID],
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [CommentText] {
         guard !comments.isEmpty else { return [] }
         return try connection.rows(
@@ -127,8 +141,12 @@ extension PassageTable {
     ///
     /// - Parameter comment: Only comments after this one, for reading page by page.
     package static func revivedComments(
-        of issue: IssueID, after comment: CommentID, model: EmbeddingModelID, limit: Int,
-        account: AccountID, on connection: any SQLConnection
+        of issue: IssueID,
+        after comment: CommentID,
+        model: EmbeddingModelID,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [CommentText] {
         try connection.rows(
             """
@@ -147,7 +165,9 @@ extension PassageTable {
 
     /// The first live comments of each issue, by issue and age.
     package static func commentTexts(
-        ofIssues issues: [IssueID], account: AccountID, on connection: any SQLConnection
+        ofIssues issues: [IssueID],
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [CommentText] {
         guard !issues.isEmpty else { return [] }
         return try connection.rows(
@@ -167,7 +187,10 @@ extension PassageTable {
 
     private static func commentText(_ row: SQLRow) throws(StoreError) -> CommentText {
         CommentText(
-            comment: try row.identifier("id"), issue: try row.identifier("issue_id"),
-            body: try row.text("body"), isDeleted: try row.bool("is_deleted"))
+            comment: try row.identifier("id"),
+            issue: try row.identifier("issue_id"),
+            body: try row.text("body"),
+            isDeleted: try row.bool("is_deleted")
+        )
     }
 }

@@ -58,8 +58,12 @@ extension PassageTable {
 
     /// Vectors written or deleted after a revision, oldest change first.
     package static func vectorChanges(
-        after revision: Revision, model: EmbeddingModelID, dimension: Int, limit: Int,
-        account: AccountID, on connection: any SQLConnection
+        after revision: Revision,
+        model: EmbeddingModelID,
+        dimension: Int,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [VectorChange] {
         try connection.rows(
             """
@@ -72,9 +76,11 @@ extension PassageTable {
         ).map { row throws(StoreError) -> VectorChange in
             let isDeleted = try row.bool("is_deleted")
             return VectorChange(
-                id: try row.identifier("id"), issue: try row.identifier("issue_id"),
+                id: try row.identifier("id"),
+                issue: try row.identifier("issue_id"),
                 vector: isDeleted ? nil : try vector(row, dimension: dimension),
-                revision: Revision(try row.integer("revision")))
+                revision: Revision(try row.integer("revision"))
+            )
         }
     }
 
@@ -82,8 +88,12 @@ extension PassageTable {
     ///
     /// - Parameter parts: Which parts; comments are many.
     package static func vectors(
-        ofIssues issues: [IssueID], parts: [Part] = Part.allCases, model: EmbeddingModelID,
-        dimension: Int, account: AccountID, on connection: any SQLConnection
+        ofIssues issues: [IssueID],
+        parts: [Part] = Part.allCases,
+        model: EmbeddingModelID,
+        dimension: Int,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Embedded] {
         guard !issues.isEmpty, !parts.isEmpty else { return [] }
         let names = parts.map { part -> SQL in "\(part.rawValue)" }
@@ -97,15 +107,21 @@ extension PassageTable {
             """
         ).map { row throws(StoreError) -> Embedded in
             Embedded(
-                id: try row.identifier("id"), place: try place(row),
-                vector: try vector(row, dimension: dimension))
+                id: try row.identifier("id"),
+                place: try place(row),
+                vector: try vector(row, dimension: dimension)
+            )
         }
     }
 
     /// Live windows after an identifier, by identifier; for walks over everything.
     package static func vectors(
-        after id: PassageID, model: EmbeddingModelID, dimension: Int, limit: Int,
-        account: AccountID, on connection: any SQLConnection
+        after id: PassageID,
+        model: EmbeddingModelID,
+        dimension: Int,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Embedded] {
         try connection.rows(
             """
@@ -118,20 +134,25 @@ extension PassageTable {
             """
         ).map { row throws(StoreError) -> Embedded in
             Embedded(
-                id: try row.identifier("id"), place: try place(row),
-                vector: try vector(row, dimension: dimension))
+                id: try row.identifier("id"),
+                place: try place(row),
+                vector: try vector(row, dimension: dimension)
+            )
         }
     }
 
     /// The number of live windows of a model.
     package static func count(
-        model: EmbeddingModelID, account: AccountID, on connection: any SQLConnection
+        model: EmbeddingModelID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         let rows = try connection.rows(
             """
             SELECT COUNT(*) AS live FROM passages
             WHERE account_id = \(account) AND model_id = \(model) AND deleted_at IS NULL
-            """)
+            """
+        )
         return Int(try rows.first?.integer("live") ?? 0)
     }
 

@@ -50,7 +50,11 @@ package enum PassageTable {
         package var vector: [Float]?
 
         package init(
-            id: PassageID?, place: Place, range: Range<Int>, textHash: [UInt8], vector: [Float]?
+            id: PassageID?,
+            place: Place,
+            range: Range<Int>,
+            textHash: [UInt8],
+            vector: [Float]?
         ) {
             self.id = id
             self.place = place
@@ -64,13 +68,22 @@ package enum PassageTable {
 
     /// Writes windows and tombstones, each with a new revision.
     package static func write(
-        _ drafts: [Draft], deleting deleted: [PassageID], model: EmbeddingModelID, at now: Timestamp,
-        account: AccountID, on connection: any SQLConnection
+        _ drafts: [Draft],
+        deleting deleted: [PassageID],
+        model: EmbeddingModelID,
+        at now: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         let ids: [PassageID] = try AccountTable.nextIDs(
-            drafts.count { $0.id == nil }, account: account, on: connection)
+            drafts.count { $0.id == nil },
+            account: account,
+            on: connection
+        )
         var revisions = try AccountTable.nextRevisions(
-            drafts.count + deleted.count, account: account, on: connection
+            drafts.count + deleted.count,
+            account: account,
+            on: connection
         ).makeIterator()
         var fresh = ids.makeIterator()
         var statements: [SQL] = []
@@ -80,7 +93,8 @@ package enum PassageTable {
                 statements.append(update(id, to: draft, revision: revision, account: account))
             } else if let id = fresh.next() {
                 statements.append(
-                    insert(draft, id: id, model: model, revision: revision, account: account))
+                    insert(draft, id: id, model: model, revision: revision, account: account)
+                )
             }
         }
         for id in deleted {
@@ -90,13 +104,17 @@ package enum PassageTable {
                 UPDATE passages
                 SET vector = \([UInt8]()), deleted_at = \(now), revision = \(revision)
                 WHERE account_id = \(account) AND id = \(id)
-                """)
+                """
+            )
         }
         try connection.execute(batch: statements)
     }
 
     private static func insert(
-        _ draft: Draft, id: PassageID, model: EmbeddingModelID, revision: Revision,
+        _ draft: Draft,
+        id: PassageID,
+        model: EmbeddingModelID,
+        revision: Revision,
         account: AccountID
     ) -> SQL {
         """
@@ -113,7 +131,10 @@ package enum PassageTable {
     }
 
     private static func update(
-        _ id: PassageID, to draft: Draft, revision: Revision, account: AccountID
+        _ id: PassageID,
+        to draft: Draft,
+        revision: Revision,
+        account: AccountID
     ) -> SQL {
         """
         UPDATE passages
@@ -129,7 +150,10 @@ package enum PassageTable {
     ///
     /// - Returns: How many were removed; 0 when there are none left.
     package static func removeSome(
-        of model: EmbeddingModelID, limit: Int, account: AccountID, on connection: any SQLConnection
+        of model: EmbeddingModelID,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         try connection.execute(
             """
@@ -137,14 +161,17 @@ package enum PassageTable {
                 SELECT id FROM passages WHERE account_id = \(account) AND model_id = \(model)
                 LIMIT \(limit)
             )
-            """)
+            """
+        )
     }
 
     // MARK: - Reading
 
     /// The windows of issues, comments included, tombstones too; by issue, comment, part, position.
     package static func passages(
-        ofIssues issues: [IssueID], model: EmbeddingModelID, account: AccountID,
+        ofIssues issues: [IssueID],
+        model: EmbeddingModelID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [Passage] {
         guard !issues.isEmpty else { return [] }
@@ -161,7 +188,9 @@ package enum PassageTable {
 
     /// The windows with these identifiers, tombstones too, by identifier.
     package static func passages(
-        _ ids: [PassageID], account: AccountID, on connection: any SQLConnection
+        _ ids: [PassageID],
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Passage] {
         guard !ids.isEmpty else { return [] }
         return try connection.rows(
@@ -179,8 +208,12 @@ package enum PassageTable {
         let end = Int(try row.integer("text_end"))
         guard 0 <= start, start <= end else { throw .unexpectedValue(column: "passages.text_end") }
         return Passage(
-            id: try row.identifier("id"), place: try place(row), range: start..<end,
-            textHash: try row.blob("text_hash"), isDeleted: try row.bool("is_deleted"))
+            id: try row.identifier("id"),
+            place: try place(row),
+            range: start..<end,
+            textHash: try row.blob("text_hash"),
+            isDeleted: try row.bool("is_deleted")
+        )
     }
 
     static func place(_ row: SQLRow) throws(StoreError) -> Place {
@@ -190,8 +223,10 @@ package enum PassageTable {
         let comment = try row.integer("comment_id")
         return Place(
             issue: try row.identifier("issue_id"),
-            comment: comment == 0 ? nil : CommentID(comment), part: part,
-            position: Int(try row.integer("position")))
+            comment: comment == 0 ? nil : CommentID(comment),
+            part: part,
+            position: Int(try row.integer("position"))
+        )
     }
 
     /// Identifiers as binds of an IN list.
