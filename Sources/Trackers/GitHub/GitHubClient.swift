@@ -24,8 +24,6 @@ package struct GitHubClient: TrackerClient {
         configuration.headers = [
             HTTPField("Accept", "application/vnd.github+json"),
             HTTPField("X-GitHub-Api-Version", "2022-11-28"),
-            // GitHub refuses requests without one.
-            HTTPField("User-Agent", "preloop"),
         ]
         session = parameters.session(configuration)
         now = parameters.now

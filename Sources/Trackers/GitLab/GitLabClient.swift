@@ -22,9 +22,7 @@ package struct GitLabClient: TrackerClient {
             baseURL: Self.baseURL(parameters.url),
             authorization: .privateToken
         )
-        configuration.headers = [
-            HTTPField("Accept", "application/json"), HTTPField("User-Agent", "preloop"),
-        ]
+        configuration.headers = [HTTPField("Accept", "application/json")]
         session = parameters.session(configuration)
         now = parameters.now
     }
