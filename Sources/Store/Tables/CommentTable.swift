@@ -34,28 +34,52 @@ package enum CommentTable {
 
     /// Writes what is new or changed; older snapshots are refused as those of issues are.
     package static func upsert(
-        _ comments: [Incoming], in project: ProjectID, present: Timestamp, account: AccountID,
+        _ comments: [Incoming],
+        in project: ProjectID,
+        present: Timestamp,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> CommentResult {
         let current = try current(
-            of: Set(comments.map(\.issue)), account: account, on: connection)
+            of: Set(comments.map(\.issue)),
+            account: account,
+            on: connection
+        )
         return try upsert(
-            comments, over: current, in: project, present: present, account: account,
-            on: connection)
+            comments,
+            over: current,
+            in: project,
+            present: present,
+            account: account,
+            on: connection
+        )
     }
 
     /// Writes the complete comments of an issue: those not in the list become tombstones.
     package static func replace(
-        with comments: [Comment], of issue: IssueID, in project: ProjectID, present: Timestamp,
-        account: AccountID, on connection: any SQLConnection
+        with comments: [Comment],
+        of issue: IssueID,
+        in project: ProjectID,
+        present: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> CommentResult {
         let current = try current(of: [issue], account: account, on: connection)
         var result = try upsert(
-            comments.map { Incoming(issue: issue, comment: $0) }, over: current, in: project,
-            present: present, account: account, on: connection)
+            comments.map { Incoming(issue: issue, comment: $0) },
+            over: current,
+            in: project,
+            present: present,
+            account: account,
+            on: connection
+        )
         result.deleted = try delete(
-            from: current, keeping: Set(comments.map(\.externalID)), at: present,
-            account: account, on: connection)
+            from: current,
+            keeping: Set(comments.map(\.externalID)),
+            at: present,
+            account: account,
+            on: connection
+        )
         return result
     }
 
@@ -63,34 +87,50 @@ package enum CommentTable {
     ///
     /// - Returns: How many.
     package static func deleteMissing(
-        of issue: IssueID, keeping kept: Set<String>, at instant: Timestamp, account: AccountID,
+        of issue: IssueID,
+        keeping kept: Set<String>,
+        at instant: Timestamp,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         let current = try current(of: [issue], account: account, on: connection)
         return try delete(
-            from: current, keeping: kept, at: instant, account: account, on: connection)
+            from: current,
+            keeping: kept,
+            at: instant,
+            account: account,
+            on: connection
+        )
     }
 
     /// Gives the live comments of an issue a new revision and the project the issue is in now, for
     /// those who follow the feed have dropped or filed them elsewhere.
     package static func touch(
-        of issue: IssueID, project: ProjectID, account: AccountID, on connection: any SQLConnection
+        of issue: IssueID,
+        project: ProjectID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         let rows = try connection.rows(
             """
             SELECT id FROM comments
             WHERE account_id = \(account) AND issue_id = \(issue) AND deleted_at IS NULL
             ORDER BY id
-            """)
+            """
+        )
         let revisions = try AccountTable.nextRevisions(
-            rows.count, account: account, on: connection)
+            rows.count,
+            account: account,
+            on: connection
+        )
         for (row, revision) in zip(rows, revisions) {
             let id: CommentID = try row.identifier("id")
             try connection.execute(
                 """
                 UPDATE comments SET project_id = \(project), revision = \(revision)
                 WHERE account_id = \(account) AND id = \(id)
-                """)
+                """
+            )
         }
     }
 }
@@ -99,8 +139,12 @@ package enum CommentTable {
 
 extension CommentTable {
     private static func upsert(
-        _ comments: [Incoming], over current: [Key: Current], in project: ProjectID,
-        present: Timestamp, account: AccountID, on connection: any SQLConnection
+        _ comments: [Incoming],
+        over current: [Key: Current],
+        in project: ProjectID,
+        present: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> CommentResult {
         var result = CommentResult()
         var writes: [Key: Write] = [:]
@@ -127,7 +171,10 @@ extension CommentTable {
     }
 
     private static func isKept(
-        _ row: Current, over comment: Comment, hash: [UInt8], present: Timestamp
+        _ row: Current,
+        over comment: Comment,
+        hash: [UInt8],
+        present: Timestamp
     ) -> Bool {
         if row.isDeleted { return false }
         return row.contentHash == hash
@@ -135,14 +182,22 @@ extension CommentTable {
     }
 
     private static func write(
-        _ writes: [Write], in project: ProjectID, account: AccountID,
+        _ writes: [Write],
+        in project: ProjectID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         var newIDs: [CommentID] = try AccountTable.nextIDs(
-            writes.count { $0.id == nil }, account: account, on: connection)
+            writes.count { $0.id == nil },
+            account: account,
+            on: connection
+        )
         newIDs.reverse()
         let revisions = try AccountTable.nextRevisions(
-            writes.count, account: account, on: connection)
+            writes.count,
+            account: account,
+            on: connection
+        )
         for (write, revision) in zip(writes, revisions) {
             let comment = write.incoming.comment
             if let id = write.id {
@@ -153,7 +208,8 @@ extension CommentTable {
                         created_at = \(comment.createdAt), updated_at = \(comment.updatedAt),
                         content_hash = \(write.hash), deleted_at = NULL, revision = \(revision)
                     WHERE account_id = \(account) AND id = \(id)
-                    """)
+                    """
+                )
             } else if let id = newIDs.popLast() {
                 try connection.execute(
                     """
@@ -163,31 +219,41 @@ extension CommentTable {
                         \(comment.externalID), \(comment.author), \(comment.body),
                         \(comment.source), \(comment.createdAt), \(comment.updatedAt),
                         \(write.hash), \(revision))
-                    """)
+                    """
+                )
             }
         }
     }
 
     private static func delete(
-        from current: [Key: Current], keeping kept: Set<String>, at instant: Timestamp,
-        account: AccountID, on connection: any SQLConnection
+        from current: [Key: Current],
+        keeping kept: Set<String>,
+        at instant: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         let missing = current.filter { !$0.value.isDeleted && !kept.contains($0.key.externalID) }
             .map(\.value.id).sorted()
         let revisions = try AccountTable.nextRevisions(
-            missing.count, account: account, on: connection)
+            missing.count,
+            account: account,
+            on: connection
+        )
         for (id, revision) in zip(missing, revisions) {
             try connection.execute(
                 """
                 UPDATE comments SET deleted_at = \(instant), revision = \(revision)
                 WHERE account_id = \(account) AND id = \(id)
-                """)
+                """
+            )
         }
         return missing.count
     }
 
     private static func current(
-        of issues: Set<IssueID>, account: AccountID, on connection: any SQLConnection
+        of issues: Set<IssueID>,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Key: Current] {
         var found: [Key: Current] = [:]
         for chunk in issues.sorted().chunks(of: IssueTable.lookupCount) {
@@ -197,14 +263,19 @@ extension CommentTable {
                 SELECT id, issue_id, external_id, content_hash, updated_at, deleted_at
                 FROM comments
                 WHERE account_id = \(account) AND issue_id IN (\(identifiers))
-                """)
+                """
+            )
             for row in rows {
                 let key = Key(
-                    issue: try row.identifier("issue_id"), externalID: try row.text("external_id"))
+                    issue: try row.identifier("issue_id"),
+                    externalID: try row.text("external_id")
+                )
                 found[key] = Current(
-                    id: try row.identifier("id"), contentHash: try row.blob("content_hash"),
+                    id: try row.identifier("id"),
+                    contentHash: try row.blob("content_hash"),
                     updatedAt: try row.timestamp("updated_at"),
-                    isDeleted: try row.optionalTimestamp("deleted_at") != nil)
+                    isDeleted: try row.optionalTimestamp("deleted_at") != nil
+                )
             }
         }
         return found

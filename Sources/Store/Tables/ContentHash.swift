@@ -10,7 +10,8 @@ struct ContentHash {
     mutating func add(_ text: String) {
         add(count: text.utf8.count)
         var text = text
-        text.withUTF8 { bytes in unsafe hasher.update(bufferPointer: UnsafeRawBufferPointer(bytes)) }
+        text.withUTF8 { bytes in unsafe hasher.update(bufferPointer: UnsafeRawBufferPointer(bytes))
+        }
     }
 
     /// Nil is told from an empty text by a length no text has.

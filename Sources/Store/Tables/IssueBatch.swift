@@ -11,7 +11,10 @@ package struct IssueBatch: Sendable {
     package var trust: SnapshotTrust
 
     package init(
-        project: ProjectID, tracker: TrackerID, items: [IncomingIssue], present: Timestamp,
+        project: ProjectID,
+        tracker: TrackerID,
+        items: [IncomingIssue],
+        present: Timestamp,
         trust: SnapshotTrust = .listed
     ) {
         self.project = project

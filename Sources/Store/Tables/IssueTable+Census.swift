@@ -30,24 +30,29 @@ package struct Sighting: Sendable, Hashable {
 extension IssueTable {
     /// Forgets an earlier census of the project.
     package static func clearCensus(
-        of project: ProjectID, account: AccountID, on connection: any SQLConnection
+        of project: ProjectID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
             """
             DELETE FROM census_marks WHERE account_id = \(account) AND project_id = \(project)
-            """)
+            """
+        )
     }
 
     /// Remembers that the tracker's list holds these issues.
     package static func markSeen(
-        _ sightings: [Sighting], in project: ProjectID, account: AccountID,
+        _ sightings: [Sighting],
+        in project: ProjectID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
-        for chunk in sightings.chunks(of: lookupCount) {
-            let rows = chunk.map { sighting -> SQL in
-                """
-                (\(account), \(project), \(sighting.kind.rawValue), \(sighting.externalID), 'seen')
-                """
+        // One statement may not touch a row twice, and a moving item can be in a page twice.
+        let keys = Set(sightings.map { Key(kind: $0.kind, externalID: $0.externalID) })
+        for chunk in Array(keys).chunks(of: lookupCount) {
+            let rows = chunk.map { key -> SQL in
+                "(\(account), \(project), \(key.kind.rawValue), \(key.externalID), 'seen')"
             }
             try connection.execute(
                 """
@@ -55,13 +60,16 @@ extension IssueTable {
                 VALUES \(rows)
                 ON CONFLICT (account_id, project_id, kind, external_id)
                 DO UPDATE SET verdict = 'seen'
-                """)
+                """
+            )
         }
     }
 
     /// Remembers that the tracker confirmed that the issue has left the project.
     package static func markGone(
-        _ issue: DueIssue, in project: ProjectID, account: AccountID,
+        _ issue: DueIssue,
+        in project: ProjectID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
@@ -69,12 +77,15 @@ extension IssueTable {
             INSERT INTO census_marks (account_id, project_id, kind, external_id, verdict)
             VALUES (\(account), \(project), \(issue.kind.rawValue), \(issue.externalID), 'gone')
             ON CONFLICT (account_id, project_id, kind, external_id) DO NOTHING
-            """)
+            """
+        )
     }
 
     /// Those of the sighted issues that the store does not hold, or holds in an older version.
     package static func unknown(
-        among sightings: [Sighting], in project: ProjectID, account: AccountID,
+        among sightings: [Sighting],
+        in project: ProjectID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [Sighting] {
         var known: [Key: Timestamp] = [:]
@@ -85,7 +96,8 @@ extension IssueTable {
                 SELECT kind, external_id, updated_at FROM issues
                 WHERE account_id = \(account) AND project_id = \(project)
                     AND deleted_at IS NULL AND external_id IN (\(identifiers))
-                """)
+                """
+            )
             for row in rows {
                 guard let kind = IssueKind(rawValue: try row.text("kind")) else {
                     throw .unexpectedValue(column: "kind")
@@ -103,7 +115,10 @@ extension IssueTable {
 
     /// Live issues without a mark, by identifier: neither seen nor confirmed as gone.
     package static func unmarked(
-        in project: ProjectID, after: IssueID?, limit: Int, account: AccountID,
+        in project: ProjectID,
+        after: IssueID?,
+        limit: Int,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [DueIssue] {
         try connection.rows(
@@ -122,7 +137,9 @@ extension IssueTable {
 
     /// How the store compares with what the census has seen so far.
     package static func censusCounts(
-        of project: ProjectID, account: AccountID, on connection: any SQLConnection
+        of project: ProjectID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> CensusCounts {
         let rows = try connection.rows(
             """
@@ -135,19 +152,25 @@ extension IssueTable {
                 AND m.external_id = i.external_id
             WHERE i.account_id = \(account) AND i.project_id = \(project)
                 AND i.deleted_at IS NULL
-            """)
+            """
+        )
         guard let row = rows.first else { return CensusCounts(live: 0, missing: 0, gone: 0) }
         let live = Int(try row.integer("live"))
         return CensusCounts(
-            live: live, missing: live - Int(try row.integer("seen")),
-            gone: Int(try row.integer("gone")))
+            live: live,
+            missing: live - Int(try row.integer("seen")),
+            gone: Int(try row.integer("gone"))
+        )
     }
 
     /// Makes tombstones of the issues confirmed as gone, at most `limit` of them.
     ///
     /// - Returns: How many; fewer than `limit` when none is left.
     package static func removeGone(
-        in project: ProjectID, at instant: Timestamp, limit: Int, account: AccountID,
+        in project: ProjectID,
+        at instant: Timestamp,
+        limit: Int,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         let rows = try connection.rows(
@@ -158,26 +181,33 @@ extension IssueTable {
             WHERE i.account_id = \(account) AND i.project_id = \(project)
                 AND i.deleted_at IS NULL AND m.verdict = 'gone'
             ORDER BY i.id LIMIT \(limit)
-            """)
+            """
+        )
         var ids: [IssueID] = []
         for row in rows { ids.append(try row.identifier("id")) }
         try delete(ids, at: instant, account: account, on: connection)
         return ids.count
     }
 
-    /// Makes tombstones; the rows stay, each with a new revision. Their comments count as deleted too.
+    /// Makes tombstones: the rows stay, each with a new revision, and their comments count as deleted.
     package static func delete(
-        _ issues: [IssueID], at instant: Timestamp, account: AccountID,
+        _ issues: [IssueID],
+        at instant: Timestamp,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         let revisions = try AccountTable.nextRevisions(
-            issues.count, account: account, on: connection)
+            issues.count,
+            account: account,
+            on: connection
+        )
         for (issue, revision) in zip(issues, revisions) {
             try connection.execute(
                 """
                 UPDATE issues SET deleted_at = \(instant), revision = \(revision)
                 WHERE account_id = \(account) AND id = \(issue) AND deleted_at IS NULL
-                """)
+                """
+            )
         }
     }
 }

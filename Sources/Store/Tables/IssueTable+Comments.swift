@@ -20,7 +20,10 @@ extension IssueTable {
     ///   - after: The last identifier already handled; nil from the start.
     ///   - limit: At most so many.
     package static func commentsDue(
-        in project: ProjectID, after: IssueID?, limit: Int, account: AccountID,
+        in project: ProjectID,
+        after: IssueID?,
+        limit: Int,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [DueIssue] {
         try connection.rows(
@@ -35,14 +38,18 @@ extension IssueTable {
 
     /// How many issues wait for their comments, over all projects when `project` is nil.
     package static func commentsDueCount(
-        in project: ProjectID?, account: AccountID, on connection: any SQLConnection
+        in project: ProjectID?,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         let condition: SQL = if let project { "AND project_id = \(project)" } else { "" }
         return try count(
             """
             SELECT COUNT(*) AS count FROM issues
             WHERE account_id = \(account) \(condition) AND comments_due AND deleted_at IS NULL
-            """, on: connection)
+            """,
+            on: connection
+        )
     }
 
     /// Takes the mark from an issue whose comments are now stored completely.
@@ -50,13 +57,16 @@ extension IssueTable {
     /// The row keeps its revision: nothing that a follower sees has changed. An issue that was written
     /// meanwhile keeps its mark, for its comments may be newer than those read.
     package static func endComments(
-        of issue: DueIssue, account: AccountID, on connection: any SQLConnection
+        of issue: DueIssue,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
             """
             UPDATE issues SET comments_due = \(false), comments_read_count = \(issue.commentCount)
             WHERE account_id = \(account) AND id = \(issue.id) AND revision = \(issue.revision)
-            """)
+            """
+        )
     }
 
     /// Marks the issues of which another number of comments is stored than the tracker reports.
@@ -67,7 +77,9 @@ extension IssueTable {
     /// - Returns: How many were marked.
     @discardableResult
     package static func markCommentMismatches(
-        in project: ProjectID, account: AccountID, on connection: any SQLConnection
+        in project: ProjectID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         try connection.execute(
             """
@@ -79,12 +91,16 @@ extension IssueTable {
                     SELECT COUNT(*) FROM comments c
                     WHERE c.account_id = issues.account_id AND c.issue_id = issues.id
                         AND c.deleted_at IS NULL)
-            """)
+            """
+        )
     }
 
     /// The identifiers of the project's live issues by number; of two with one number the newer.
     package static func identifiers(
-        numbers: [Int], in project: ProjectID, account: AccountID, on connection: any SQLConnection
+        numbers: [Int],
+        in project: ProjectID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Int: IssueID] {
         var found: [Int: IssueID] = [:]
         for chunk in numbers.chunks(of: lookupCount) {
@@ -95,7 +111,8 @@ extension IssueTable {
                 WHERE account_id = \(account) AND project_id = \(project)
                     AND number IN (\(binds)) AND deleted_at IS NULL
                 ORDER BY id
-                """)
+                """
+            )
             for row in rows {
                 found[Int(try row.integer("number"))] = try row.identifier("id")
             }
@@ -104,7 +121,8 @@ extension IssueTable {
     }
 
     static func count(
-        _ statement: SQL, on connection: any SQLConnection
+        _ statement: SQL,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         guard let row = try connection.rows(statement).first else { return 0 }
         return Int(try row.integer("count"))
@@ -115,9 +133,13 @@ extension IssueTable {
             throw .unexpectedValue(column: "kind")
         }
         return DueIssue(
-            id: try row.identifier("id"), externalID: try row.text("external_id"), kind: kind,
-            number: Int(try row.integer("number")), key: try row.text("key"),
+            id: try row.identifier("id"),
+            externalID: try row.text("external_id"),
+            kind: kind,
+            number: Int(try row.integer("number")),
+            key: try row.text("key"),
             revision: Revision(try row.integer("revision")),
-            commentCount: try row.optionalInteger("comment_count").map(Int.init))
+            commentCount: try row.optionalInteger("comment_count").map(Int.init)
+        )
     }
 }

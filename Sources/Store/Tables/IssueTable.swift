@@ -13,16 +13,24 @@ package enum IssueTable {
     /// snapshot older than the stored one is refused, and its comments with it. A deleted issue that
     /// appears again is revived.
     package static func upsert(
-        _ batch: IssueBatch, account: AccountID, on connection: any SQLConnection
+        _ batch: IssueBatch,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> IssueBatchResult {
         let items = newestOfEach(batch.items)
         let current = try current(of: items, in: batch, account: account, on: connection)
         let decided = items.map { item in
             let hash = item.issue.contentHash
             return DecidedIssue(
-                item: item, hash: hash,
+                item: item,
+                hash: hash,
                 change: IssueChange(
-                    of: item.issue, hash: hash, from: current[Key(item.issue)], in: batch))
+                    of: item.issue,
+                    hash: hash,
+                    from: current[Key(item.issue)],
+                    in: batch
+                )
+            )
         }
         var result = IssueBatchResult()
         for issue in decided { result.count(issue) }
@@ -30,23 +38,36 @@ package enum IssueTable {
         for (issue, id) in zip(decided, ids) {
             guard let id, case .complete(let comments) = issue.item.comments else { continue }
             result.comments += try CommentTable.replace(
-                with: comments, of: id, in: batch.project, present: batch.present,
-                account: account, on: connection)
+                with: comments,
+                of: id,
+                in: batch.project,
+                present: batch.present,
+                account: account,
+                on: connection
+            )
         }
         return result
     }
 
     /// The rows' identifiers in the order of `issues`; nil for a refused one.
     private static func write(
-        _ issues: [DecidedIssue], of batch: IssueBatch, account: AccountID,
+        _ issues: [DecidedIssue],
+        of batch: IssueBatch,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [IssueID?] {
         let createdCount = issues.count { $0.change == .create }
         let writtenCount = issues.count { $0.change.isWritten }
         var newIDs: [IssueID] = try AccountTable.nextIDs(
-            createdCount, account: account, on: connection)
+            createdCount,
+            account: account,
+            on: connection
+        )
         var revisions = try AccountTable.nextRevisions(
-            writtenCount, account: account, on: connection)
+            writtenCount,
+            account: account,
+            on: connection
+        )
         // Both are given out from the end.
         newIDs.reverse()
         revisions.reverse()
@@ -62,52 +83,86 @@ package enum IssueTable {
                     throw .unexpectedValue(column: "accounts.last_id")
                 }
                 try insert(
-                    issue, id: id, revision: revision, batch: batch, account: account,
-                    on: connection)
+                    issue,
+                    id: id,
+                    revision: revision,
+                    batch: batch,
+                    account: account,
+                    on: connection
+                )
                 ids.append(id)
             case .change(let row), .revive(let row), .move(let row):
                 guard let revision = revisions.popLast() else {
                     throw .unexpectedValue(column: "accounts.revision")
                 }
                 try update(
-                    issue, row: row, revision: revision, batch: batch, account: account,
-                    on: connection)
+                    issue,
+                    row: row,
+                    revision: revision,
+                    batch: batch,
+                    account: account,
+                    on: connection
+                )
                 ids.append(row.id)
             }
         }
         for (issue, id) in zip(issues, ids) where issue.change.isWritten {
             guard let id else { continue }
             try writeRelations(
-                of: issue, id: id, batch: batch, account: account, on: connection)
+                of: issue,
+                id: id,
+                batch: batch,
+                account: account,
+                on: connection
+            )
         }
         return ids
     }
 
     /// Links, and the comments that a revived or moved issue takes along.
     private static func writeRelations(
-        of issue: DecidedIssue, id: IssueID, batch: IssueBatch, account: AccountID,
+        of issue: DecidedIssue,
+        id: IssueID,
+        batch: IssueBatch,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         try LinkTable.replace(
-            with: issue.item.issue.links, of: id, tracker: batch.tracker, account: account,
-            on: connection)
+            with: issue.item.issue.links,
+            of: id,
+            tracker: batch.tracker,
+            account: account,
+            on: connection
+        )
         if issue.change.isNewTarget(key: issue.item.issue.key) {
             try LinkTable.resolve(
-                targetKey: issue.item.issue.key, to: id, tracker: batch.tracker,
-                account: account, on: connection)
+                targetKey: issue.item.issue.key,
+                to: id,
+                tracker: batch.tracker,
+                account: account,
+                on: connection
+            )
         }
         switch issue.change {
         case .revive, .move:
             try CommentTable.touch(
-                of: id, project: batch.project, account: account, on: connection)
+                of: id,
+                project: batch.project,
+                account: account,
+                on: connection
+            )
         case .create, .change, .keep, .refuse:
             break
         }
     }
 
     private static func insert(
-        _ decided: DecidedIssue, id: IssueID, revision: Revision, batch: IssueBatch,
-        account: AccountID, on connection: any SQLConnection
+        _ decided: DecidedIssue,
+        id: IssueID,
+        revision: Revision,
+        batch: IssueBatch,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         let issue = decided.item.issue
         try connection.execute(
@@ -122,12 +177,17 @@ package enum IssueTable {
                 \(issue.priority), \(issue.type), \(issue.createdAt), \(issue.updatedAt),
                 \(issue.url), \(issue.commentCount), \(decided.areCommentsDue), \(decided.hash),
                 \(revision))
-            """)
+            """
+        )
     }
 
     private static func update(
-        _ decided: DecidedIssue, row: CurrentIssue, revision: Revision, batch: IssueBatch,
-        account: AccountID, on connection: any SQLConnection
+        _ decided: DecidedIssue,
+        row: CurrentIssue,
+        revision: Revision,
+        batch: IssueBatch,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         let issue = decided.item.issue
         try connection.execute(
@@ -143,7 +203,8 @@ package enum IssueTable {
                 comments_due = \(decided.areCommentsDue), content_hash = \(decided.hash),
                 deleted_at = NULL, revision = \(revision)
             WHERE account_id = \(account) AND id = \(row.id)
-            """)
+            """
+        )
     }
 }
 
@@ -182,7 +243,9 @@ extension IssueTable {
     }
 
     private static func current(
-        of items: [IncomingIssue], in batch: IssueBatch, account: AccountID,
+        of items: [IncomingIssue],
+        in batch: IssueBatch,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [Key: CurrentIssue] {
         var found: [Key: CurrentIssue] = [:]
@@ -197,7 +260,8 @@ extension IssueTable {
                 WHERE i.account_id = \(account) AND p.tracker_id = \(batch.tracker)
                     AND i.external_id IN (\(identifiers))
                 ORDER BY i.id
-                """)
+                """
+            )
             for row in rows {
                 let issue = try CurrentIssue(row)
                 // A row of this project goes before one that another project left behind.

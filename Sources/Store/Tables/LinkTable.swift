@@ -9,11 +9,15 @@ package enum LinkTable {
     ///
     /// - Parameter tracker: Keys mean issues of this tracker; another may use the same ones.
     package static func replace(
-        with links: [IssueLink], of issue: IssueID, tracker: TrackerID, account: AccountID,
+        with links: [IssueLink],
+        of issue: IssueID,
+        tracker: TrackerID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
-            "DELETE FROM links WHERE account_id = \(account) AND issue_id = \(issue)")
+            "DELETE FROM links WHERE account_id = \(account) AND issue_id = \(issue)"
+        )
         for link in links {
             try connection.execute(
                 """
@@ -27,13 +31,17 @@ package enum LinkTable {
                             AND p.tracker_id = \(tracker) AND i.deleted_at IS NULL
                         ORDER BY i.id DESC LIMIT 1))
                 ON CONFLICT (account_id, issue_id, relation, target_key) DO NOTHING
-                """)
+                """
+            )
         }
     }
 
     /// Points the links that wait for `targetKey`, or point to a deleted issue that had it, to `issue`.
     package static func resolve(
-        targetKey: String, to issue: IssueID, tracker: TrackerID, account: AccountID,
+        targetKey: String,
+        to issue: IssueID,
+        tracker: TrackerID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
@@ -49,7 +57,8 @@ package enum LinkTable {
                     JOIN projects p ON p.account_id = i.account_id AND p.id = i.project_id
                     WHERE i.account_id = links.account_id AND i.id = links.issue_id
                         AND p.tracker_id = \(tracker))
-            """)
+            """
+        )
     }
 
     /// A link as stored.
@@ -62,7 +71,9 @@ package enum LinkTable {
 
     /// The links that these issues carry, by issue, relation and key.
     package static func list(
-        of issues: [IssueID], account: AccountID, on connection: any SQLConnection
+        of issues: [IssueID],
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Stored] {
         var found: [Stored] = []
         for chunk in issues.chunks(of: IssueTable.lookupCount) {
@@ -72,7 +83,8 @@ package enum LinkTable {
                 SELECT issue_id, relation, target_key, target_external_id, target_issue_id
                 FROM links WHERE account_id = \(account) AND issue_id IN (\(identifiers))
                 ORDER BY issue_id, relation, target_key
-                """)
+                """
+            )
             for row in rows {
                 found.append(
                     Stored(
@@ -80,8 +92,11 @@ package enum LinkTable {
                         link: IssueLink(
                             relation: try row.text("relation"),
                             targetKey: try row.text("target_key"),
-                            targetExternalID: try row.optionalText("target_external_id")),
-                        target: try row.optionalInteger("target_issue_id").map { IssueID($0) }))
+                            targetExternalID: try row.optionalText("target_external_id")
+                        ),
+                        target: try row.optionalInteger("target_issue_id").map { IssueID($0) }
+                    )
+                )
             }
         }
         return found

@@ -17,6 +17,49 @@ package struct StoredProject: Sendable, Equatable {
     package var lastCensusAt: Timestamp?
     /// Why the last scan failed or waits; nil when it did not.
     package var lastError: String?
+
+    /// A project as the tracker describes it, under an identifier, never scanned.
+    package init(_ description: ProjectDescription, id: ProjectID) {
+        self.init(
+            id: id,
+            trackerID: description.trackerID,
+            organizationID: description.organizationID,
+            externalID: description.externalID,
+            path: description.path,
+            name: description.name,
+            url: description.url,
+            state: .active,
+            cursor: .object(JSONObject())
+        )
+    }
+
+    init(
+        id: ProjectID,
+        trackerID: TrackerID,
+        organizationID: OrganizationID,
+        externalID: String,
+        path: String,
+        name: String,
+        url: String,
+        state: ProjectState,
+        cursor: JSONValue,
+        lastScanAt: Timestamp? = nil,
+        lastCensusAt: Timestamp? = nil,
+        lastError: String? = nil
+    ) {
+        self.id = id
+        self.trackerID = trackerID
+        self.organizationID = organizationID
+        self.externalID = externalID
+        self.path = path
+        self.name = name
+        self.url = url
+        self.state = state
+        self.cursor = cursor
+        self.lastScanAt = lastScanAt
+        self.lastCensusAt = lastCensusAt
+        self.lastError = lastError
+    }
 }
 
 /// Whether a project is scanned.
@@ -38,8 +81,12 @@ package struct ProjectDescription: Sendable, Equatable {
     package var url: String
 
     package init(
-        trackerID: TrackerID, organizationID: OrganizationID, externalID: String, path: String,
-        name: String, url: String
+        trackerID: TrackerID,
+        organizationID: OrganizationID,
+        externalID: String,
+        path: String,
+        name: String,
+        url: String
     ) {
         self.trackerID = trackerID
         self.organizationID = organizationID
@@ -77,11 +124,16 @@ package enum ProjectTable {
     ///
     /// - Returns: The project as it was before, nil when it is new, and as it is now.
     package static func upsert(
-        _ project: ProjectDescription, account: AccountID, on connection: any SQLConnection
+        _ project: ProjectDescription,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> (before: StoredProject?, now: StoredProject) {
         let before = try find(
-            externalID: project.externalID, tracker: project.trackerID, account: account,
-            on: connection)
+            externalID: project.externalID,
+            tracker: project.trackerID,
+            account: account,
+            on: connection
+        )
         if let before, before.matches(project) { return (before, before) }
         if let before {
             try connection.execute(
@@ -89,7 +141,8 @@ package enum ProjectTable {
                 UPDATE projects SET organization_id = \(project.organizationID),
                     path = \(project.path), name = \(project.name), url = \(project.url)
                 WHERE account_id = \(account) AND id = \(before.id)
-                """)
+                """
+            )
         } else {
             let ids: [ProjectID] = try AccountTable.nextIDs(1, account: account, on: connection)
             for id in ids {
@@ -99,19 +152,26 @@ package enum ProjectTable {
                         external_id, path, name, url)
                     VALUES (\(account), \(id), \(project.trackerID), \(project.organizationID),
                         \(project.externalID), \(project.path), \(project.name), \(project.url))
-                    """)
+                    """
+                )
             }
         }
         let now = try find(
-            externalID: project.externalID, tracker: project.trackerID, account: account,
-            on: connection)
+            externalID: project.externalID,
+            tracker: project.trackerID,
+            account: account,
+            on: connection
+        )
         guard let now else { throw .unexpectedValue(column: "projects.external_id") }
         return (before, now)
     }
 
     /// The project with the tracker's own identifier.
     package static func find(
-        externalID: String, tracker: TrackerID, account: AccountID, on connection: any SQLConnection
+        externalID: String,
+        tracker: TrackerID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> StoredProject? {
         try connection.rows(
             """
@@ -124,7 +184,9 @@ package enum ProjectTable {
 
     /// One project.
     package static func find(
-        _ id: ProjectID, account: AccountID, on connection: any SQLConnection
+        _ id: ProjectID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> StoredProject? {
         try connection.rows(
             "SELECT \(columns) FROM projects WHERE account_id = \(account) AND id = \(id)"
@@ -135,7 +197,9 @@ package enum ProjectTable {
     ///
     /// - Parameter tracker: Nil for those of all trackers.
     package static func list(
-        tracker: TrackerID? = nil, account: AccountID, on connection: any SQLConnection
+        tracker: TrackerID? = nil,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [StoredProject] {
         let condition: SQL = if let tracker { "AND tracker_id = \(tracker)" } else { "" }
         return try connection.rows(
@@ -148,31 +212,41 @@ package enum ProjectTable {
 
     /// Stores where the scan stands.
     package static func setCursor(
-        _ cursor: JSONValue, of project: ProjectID, account: AccountID,
+        _ cursor: JSONValue,
+        of project: ProjectID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
             """
             UPDATE projects SET cursor = \(cursor)
             WHERE account_id = \(account) AND id = \(project)
-            """)
+            """
+        )
     }
 
     /// Stores whether the project is scanned and, for the operator, why not.
     package static func setState(
-        _ state: ProjectState, error: String?, of project: ProjectID, account: AccountID,
+        _ state: ProjectState,
+        error: String?,
+        of project: ProjectID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
             """
             UPDATE projects SET state = \(state.rawValue), last_error = \(error)
             WHERE account_id = \(account) AND id = \(project)
-            """)
+            """
+        )
     }
 
     /// Stores how a scan of the project ended.
     package static func endScan(
-        _ end: ScanEnd, of project: ProjectID, account: AccountID, on connection: any SQLConnection
+        _ end: ScanEnd,
+        of project: ProjectID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) {
         try connection.execute(
             """
@@ -180,7 +254,8 @@ package enum ProjectTable {
                 last_census_at = COALESCE(\(end.censusAt), last_census_at),
                 last_error = \(end.error)
             WHERE account_id = \(account) AND id = \(project)
-            """)
+            """
+        )
     }
 
     private static func project(_ row: SQLRow) throws(StoreError) -> StoredProject {
@@ -188,13 +263,19 @@ package enum ProjectTable {
             throw .unexpectedValue(column: "state")
         }
         return StoredProject(
-            id: try row.identifier("id"), trackerID: try row.identifier("tracker_id"),
+            id: try row.identifier("id"),
+            trackerID: try row.identifier("tracker_id"),
             organizationID: try row.identifier("organization_id"),
-            externalID: try row.text("external_id"), path: try row.text("path"),
-            name: try row.text("name"), url: try row.text("url"), state: state,
-            cursor: try row.json("cursor"), lastScanAt: try row.optionalTimestamp("last_scan_at"),
+            externalID: try row.text("external_id"),
+            path: try row.text("path"),
+            name: try row.text("name"),
+            url: try row.text("url"),
+            state: state,
+            cursor: try row.json("cursor"),
+            lastScanAt: try row.optionalTimestamp("last_scan_at"),
             lastCensusAt: try row.optionalTimestamp("last_census_at"),
-            lastError: try row.optionalText("last_error"))
+            lastError: try row.optionalText("last_error")
+        )
     }
 }
 

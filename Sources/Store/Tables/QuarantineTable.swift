@@ -23,7 +23,10 @@ package enum QuarantineTable {
 
     /// Keeps an item, or notes that it was seen again.
     package static func put(
-        _ item: QuarantinedItem, in project: ProjectID, at instant: Timestamp, account: AccountID,
+        _ item: QuarantinedItem,
+        in project: ProjectID,
+        at instant: Timestamp,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         let raw = Array(item.raw.prefix(maximumRawBytes))
@@ -32,10 +35,14 @@ package enum QuarantineTable {
             UPDATE quarantine SET raw = \(raw), reason = \(item.reason), last_seen_at = \(instant)
             WHERE account_id = \(account) AND project_id = \(project)
                 AND external_id = \(item.externalID)
-            """)
+            """
+        )
         guard known == 0 else { return }
         let ids: [Identifier<QuarantinedItem>] = try AccountTable.nextIDs(
-            1, account: account, on: connection)
+            1,
+            account: account,
+            on: connection
+        )
         for id in ids {
             try connection.execute(
                 """
@@ -43,13 +50,16 @@ package enum QuarantineTable {
                     first_seen_at, last_seen_at)
                 VALUES (\(account), \(id), \(project), \(item.externalID), \(raw),
                     \(item.reason), \(instant), \(instant))
-                """)
+                """
+            )
         }
     }
 
     /// Lets go of items that have been understood since.
     package static func remove(
-        _ externalIDs: [String], from project: ProjectID, account: AccountID,
+        _ externalIDs: [String],
+        from project: ProjectID,
+        account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         for chunk in externalIDs.chunks(of: IssueTable.lookupCount) {
@@ -59,24 +69,32 @@ package enum QuarantineTable {
                 DELETE FROM quarantine
                 WHERE account_id = \(account) AND project_id = \(project)
                     AND external_id IN (\(identifiers))
-                """)
+                """
+            )
         }
     }
 
     /// How many items of the project wait.
     package static func count(
-        in project: ProjectID, account: AccountID, on connection: any SQLConnection
+        in project: ProjectID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         try IssueTable.count(
             """
             SELECT COUNT(*) AS count FROM quarantine
             WHERE account_id = \(account) AND project_id = \(project)
-            """, on: connection)
+            """,
+            on: connection
+        )
     }
 
     /// The project's items, oldest first.
     package static func list(
-        in project: ProjectID, limit: Int, account: AccountID, on connection: any SQLConnection
+        in project: ProjectID,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [QuarantinedItem] {
         try connection.rows(
             """
@@ -86,8 +104,10 @@ package enum QuarantineTable {
             """
         ).map { (row) throws(StoreError) in
             QuarantinedItem(
-                externalID: try row.text("external_id"), raw: try row.blob("raw"),
-                reason: try row.text("reason"))
+                externalID: try row.text("external_id"),
+                raw: try row.blob("raw"),
+                reason: try row.text("reason")
+            )
         }
     }
 }
