@@ -30,3 +30,20 @@ package enum HTTPError: Error, Equatable, Sendable {
         case total
     }
 }
+
+extension HTTPError: CustomStringConvertible {
+    /// One line for the operator.
+    package var description: String {
+        switch self {
+        case .invalidURL(let url): "`\(url)` is not a usable http or https URL"
+        case .nameNotResolved(let host): "the host `\(host)` is not known"
+        case .connectionFailed(let host, let reason): "no connection to `\(host)`: \(reason)"
+        case .tlsFailed(let host, let reason): "no secure connection to `\(host)`: \(reason)"
+        case .connectionLost(let host, let reason): "`\(host)` broke off: \(reason)"
+        case .timedOut(let host, let phase): "`\(host)` took too long (\(phase.rawValue))"
+        case .responseTooLarge(let host, let limit): "`\(host)` sends more than \(limit) bytes"
+        case .invalidResponse(let host, let reason): "`\(host)` answers no valid HTTP: \(reason)"
+        case .cancelled: "cancelled"
+        }
+    }
+}

@@ -115,7 +115,8 @@ package struct ModelFetch: Sendable {
     /// Whether the model is there with the right weights; without a digest nobody can say.
     private func isWhole(_ path: String, digest: String?) throws(EmbeddingError) -> Bool {
         let names = Self.requiredFiles
-        guard let digest, names.allSatisfy({ FileManager.default.fileExists(atPath: "\(path)/\($0)") })
+        guard let digest,
+            names.allSatisfy({ FileManager.default.fileExists(atPath: "\(path)/\($0)") })
         else { return false }
         return try fileDigest("\(path)/model.safetensors") == digest
     }
@@ -131,7 +132,8 @@ package struct ModelFetch: Sendable {
 
     // MARK: - Sources
 
-    private func gather(from source: Source, into staging: StagedModel) async throws(EmbeddingError) {
+    private func gather(from source: Source, into staging: StagedModel) async throws(EmbeddingError)
+    {
         switch source {
         case .directory(let path): try await copy(path, into: staging)
         case .web(let baseURL): try await download(baseURL, into: staging)
@@ -155,7 +157,8 @@ package struct ModelFetch: Sendable {
         try copied.get()
     }
 
-    private func download(_ baseURL: String, into staging: StagedModel) async throws(EmbeddingError) {
+    private func download(_ baseURL: String, into staging: StagedModel) async throws(EmbeddingError)
+    {
         guard let transport else { throw failed("there is no HTTP client") }
         var base = baseURL
         while base.utf8.last == UInt8(ascii: "/") { base.removeLast() }

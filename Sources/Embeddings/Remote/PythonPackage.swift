@@ -86,6 +86,7 @@ struct PythonPackage: Sendable {
         // Without its last words the failure is still reported, by its purpose.
         let bytes = (try? readModelFile(path, limit: 1 << 20)) ?? []
         let lines = bytes.split { $0 == UInt8(ascii: "\n") }
-        return lines.last.map { String(decoding: $0.prefix(300), as: UTF8.self) } ?? "no reason given"
+        return lines.last.map { String(decoding: $0.prefix(300), as: UTF8.self) }
+            ?? "no reason given"
     }
 }

@@ -39,7 +39,10 @@ struct RemoteBatch: Sendable, Equatable {
     private static func prefix(of text: String, byteCount: Int) -> String {
         guard text.utf8.count > byteCount else { return text }
         let bytes = Array(text.utf8)
-        return String(decoding: bytes[..<scalarBoundary(bytes, atOrBefore: byteCount)], as: UTF8.self)
+        return String(
+            decoding: bytes[..<scalarBoundary(bytes, atOrBefore: byteCount)],
+            as: UTF8.self
+        )
     }
 }
 
