@@ -34,7 +34,8 @@ import Testing
             try await fill(world, Array(numbers[start..<start + 5]))
             _ = try await pipeline.drain()
         }
-        // The rarity of words has moved since the first pairs were measured; looking again settles it.
+        // The rarity of words has moved since the first pairs were measured; looking again settles
+        // it.
         let before = Set(try await world.pairsByKey().map(\.keys))
         let afresh = try await pipeline.rebuild()
         #expect(afresh.embedded == 0)

@@ -2,7 +2,9 @@ import Domain
 import Embeddings
 import Synchronization
 
-/// A bag of words: each word is a fixed pseudo-random direction, a text their normalised sum. Texts with
+/// A bag of words: each word is a fixed pseudo-random direction, a text their normalised sum.
+///
+/// Texts with
 /// common words are near, equal texts have equal vectors, and every text asked for is remembered.
 final class FakeEmbedder: Embedder {
     let model: ModelIdentity

@@ -6,8 +6,9 @@ import VectorIndex
 /// Pairs of issues that may be one report: found when vectors arrive, reviewed by people.
 ///
 /// For every issue whose windows changed, the nearest issues of the whole account are measured, and
-/// pairs that are probable enough are stored. A pair is found from whichever side arrives later, and
-/// known partners are always measured again, so the pairs do not depend on the order of arrival.
+/// pairs that are probable enough are stored. A pair is found from whichever side arrives later,
+/// and known partners are always measured again, so the pairs do not depend on the order of
+/// arrival.
 package struct Duplicates: Sendable {
     /// How pairs are looked for.
     package struct Limits: Sendable {

@@ -3,8 +3,8 @@ package import Store
 
 /// Takes a corpus of issues from a file into the store, where it is indexed like any other.
 ///
-/// Each line is an object with `id`, `source`, `title` and `body`; a source becomes a project. A line
-/// imported again changes its issue; what is not in the file stays.
+/// Each line is an object with `id`, `source`, `title` and `body`; a source becomes a project. A
+/// line imported again changes its issue; what is not in the file stays.
 package struct IssueImport: Sendable {
     /// What an import did.
     package struct Report: Sendable, Equatable {
@@ -29,7 +29,10 @@ package struct IssueImport: Sendable {
 
     /// Imports a file.
     ///
-    /// - Parameter wrote: Called after each transaction; wakes who follows the feed.
+    /// - Parameters:
+    ///   - path: Where it is.
+    ///   - wrote: Called after each transaction; wakes who follows the feed.
+    /// - Returns: The number of lines and what became of them.
     /// - Throws: ``SearchError/invalidImport(line:reason:)``; the lines before are imported.
     package func run(path: String, wrote: @Sendable () -> Void = {}) async throws -> Report {
         let tracker = try await tracker()

@@ -3,12 +3,13 @@ package import Embeddings
 import Glibc
 package import Store
 
-/// Everything that follows the feed, in its order: windows and vectors, words, the vector index, pairs.
+/// Everything that follows the feed, in its order: windows and vectors, words, the vector index,
+/// pairs.
 ///
 /// Runs beside a scan and drains at its end:
 ///
 ///     let pipeline = try await IndexPipeline(store: store, embedder: embedder, directory: directory)
-///     async let indexed = pipeline.run(following: wakeUps)   // ends when `wakeUps` does
+///     async let indexed = pipeline.run(following: wakeUps)  // until they end
 ///     …                                                      // the scan; then finish `wakeUps`
 ///     let report = try await indexed                         // everything is drained and saved
 package actor IndexPipeline {
@@ -22,13 +23,19 @@ package actor IndexPipeline {
     /// Searches what is indexed.
     package nonisolated let search: IssueSearch
 
-    /// Steps between two snapshots while a long backlog is worked off: a process that is killed then
-    /// leaves at most so many pages for the next to insert again.
+    /// Steps between two snapshots while a long backlog is worked off: a process that is killed
+    /// then leaves at most so many pages for the next to insert again.
     private static let stepsBetweenSnapshots = 64
 
     /// Opens the indexes of a store.
     ///
-    /// - Parameter directory: Where the account's index files are; made with mode 0700 when missing.
+    /// - Parameters:
+    ///   - store: Whose issues are indexed.
+    ///   - embedder: Makes the vectors; its model becomes the current one.
+    ///   - directory: Where the account's index files are; made with mode 0700 when missing.
+    ///   - limits: How much the indexer holds at a time.
+    ///   - duplicateLimits: How pairs are looked for.
+    /// - Throws: ``SearchError/file(path:code:)`` and what the store refuses.
     package init(
         store: Store,
         embedder: any Embedder,
@@ -64,8 +71,8 @@ package actor IndexPipeline {
         return report
     }
 
-    /// Works off everything that is waiting, drops what old models left, and saves a snapshot when it
-    /// spares readers work.
+    /// Works off everything that is waiting, drops what old models left, and saves a snapshot when
+    /// it spares readers work.
     package func drain(
         progress: @Sendable (IndexReport) -> Void = { _ in }
     ) async throws -> IndexReport {

@@ -19,6 +19,7 @@ package struct IndexReport: Sendable, Equatable {
 
     package init() {}
 
+    /// Adds the counts of another run.
     package static func += (left: inout IndexReport, right: IndexReport) {
         left.texts += right.texts
         left.embedded += right.embedded

@@ -3,7 +3,8 @@ package import VectorIndex
 /// The vector index at one moment: the graph, the changes kept aside, and what must not be found.
 package struct IndexView: Sendable {
     let index: HNSWIndex
-    /// Vectors that replace or extend those of the graph; an empty one stands for a key that is gone.
+    /// Vectors that replace or extend those of the graph; an empty one stands for a key that is
+    /// gone.
     let aside: [Int64: [Float]]
     /// Keys of windows whose issue is deleted.
     let hidden: Set<Int64>
@@ -11,8 +12,10 @@ package struct IndexView: Sendable {
     /// The nearest windows, nearest first; equal scores by key.
     ///
     /// - Parameters:
+    ///   - query: A unit vector of the model.
     ///   - count: At most so many.
     ///   - filter: Only these keys; nil for all.
+    /// - Returns: Keys of windows with their cosine.
     package func search(_ query: [Float], count: Int, filter: KeySet? = nil) -> [IndexHit] {
         guard count > 0 else { return [] }
         // At most so many of the graph's hits are replaced or hidden, so what is left is complete.

@@ -4,17 +4,17 @@ package import Store
 
 /// Follows the feed of issues and comments and keeps a vector for every window of their texts.
 ///
-/// Each step reads a page of changes, cuts the texts, embeds what is new and writes windows, tombstones
-/// and its own place in the feed in one transaction. A kill at any point loses at most the page at work,
-/// which the next run reads again; two indexers at once do no harm, because a page is written only when
-/// the place in the feed is still the one it was read from.
+/// Each step reads a page of changes, cuts the texts, embeds what is new and writes windows,
+/// tombstones and its own place in the feed in one transaction. A kill at any point loses at most
+/// the page at work, which the next run reads again; two indexers at once do no harm, because a
+/// page is written only when the place in the feed is still the one it was read from.
 package actor Indexer {
     /// How much is held in memory at a time.
     package struct Limits: Sendable {
         /// Changed issues and comments in a page; one transaction, one fsync.
         package var page = 64
-        /// Texts given to the embedder at a time: enough for it to form batches of equal length, few
-        /// enough to stop promptly.
+        /// Texts given to the embedder at a time: enough for it to form batches of equal length,
+        /// few enough to stop promptly.
         package var texts = 128
         /// Rows of an old model removed in a transaction.
         package var removals = 2_000
@@ -357,8 +357,8 @@ package actor Indexer {
         }
     }
 
-    /// Embeds the comments of an issue that was taken for deleted and is back: they did not change, so
-    /// the feed does not name them.
+    /// Embeds the comments of an issue that was taken for deleted and is back: they did not change,
+    /// so the feed does not name them.
     private func revive(_ issue: IssueID) async throws -> IndexReport {
         let (model, limit) = (model, limits.page)
         var report = IndexReport()

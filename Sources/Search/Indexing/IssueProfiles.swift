@@ -3,8 +3,8 @@ package import Store
 
 /// Loads what is needed to compare issues, and keeps the most recent of it.
 package actor IssueProfiles {
-    /// Profiles kept: about 100 MB of vectors and terms when each issue has its eight windows, a tenth
-    /// of that with usual reports.
+    /// Profiles kept: about 100 MB of vectors and terms when each issue has its eight windows, a
+    /// tenth of that with usual reports.
     private static let maximumCount = 6_000
 
     private let store: Store

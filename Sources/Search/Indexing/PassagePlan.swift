@@ -1,10 +1,12 @@
 import Domain
 import Store
 
-/// Decides which windows of an issue's or comment's text are to be embedded, moved or dropped; pure but
-/// for the embedder's tokenizer.
+/// Decides which windows of an issue's or comment's text are to be embedded, moved or dropped; pure
+/// but for the embedder's tokenizer.
 struct PassagePlan {
-    /// How many windows a text may have. A window is about a page; who reads further than that into a
+    /// How many windows a text may have.
+    ///
+    /// A window is about a page; who reads further than that into a
     /// report finds logs.
     struct Limits: Sendable {
         /// Windows of a body.
@@ -31,10 +33,13 @@ struct PassagePlan {
     /// Compares what should be with what is stored.
     ///
     /// - Parameters:
-    ///   - part: Which text of the issue.
-    ///   - windows: Its windows as the embedder cuts them.
-    ///   - stored: The stored windows of this part, tombstones included.
+    ///   - text: The part's text.
     ///   - title: The issue's title, embedded in front of each window; empty for none.
+    ///   - windows: The windows of the text as the embedder cuts them.
+    ///   - issue: Whose text it is.
+    ///   - comment: For a comment's text.
+    ///   - part: Which text of the issue.
+    ///   - stored: The stored windows of this part, tombstones included.
     mutating func add(
         _ text: String,
         after title: String = "",
@@ -82,8 +87,8 @@ struct PassagePlan {
         vanished.append(contentsOf: passages.lazy.filter { !$0.isDeleted }.map(\.id))
     }
 
-    /// A title of usual length in front of a window tells the model what the window is about: alone,
-    /// first windows rank at MAP 0.435, with it at 0.618 (docs/decisions/0004-ranking.md).
+    /// A title of usual length in front of a window tells the model what the window is about:
+    /// alone, first windows rank at MAP 0.435, with it at 0.618 (docs/decisions/0004-ranking.md).
     private static func prefix(_ title: String) -> [UInt8] {
         guard !title.isEmpty else { return [] }
         var end =

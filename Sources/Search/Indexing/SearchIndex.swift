@@ -6,14 +6,14 @@ import VectorIndex
 
 /// The vector index of one account and model: a snapshot file and what the feed tells since.
 ///
-/// A cache: a file that is missing, damaged, of another model or of another store is made anew from the
-/// stored vectors. All answers come from an ``IndexView``, which is up to date with the store when it is
-/// handed out.
+/// A cache: a file that is missing, damaged, of another model or of another store is made anew from
+/// the stored vectors. All answers come from an ``IndexView``, which is up to date with the store
+/// when it is handed out.
 package actor SearchIndex {
     /// What a process does with the index.
     package enum Role: Sendable {
-        /// Asks now and then: the few changes since the snapshot are kept aside and compared exactly,
-        /// which takes no building.
+        /// Asks now and then: the few changes since the snapshot are kept aside and compared
+        /// exactly, which takes no building.
         case reader
         /// Follows the feed for long and saves snapshots: changes go into the graph.
         case writer
@@ -45,9 +45,12 @@ package actor SearchIndex {
     /// Opens the snapshot of a model, or begins with an empty index.
     ///
     /// - Parameters:
+    ///   - store: Whose vectors are indexed.
     ///   - identity: The model.
     ///   - model: Its row in the store.
     ///   - directory: Where the account's index files are; exists.
+    ///   - role: What the process does with it.
+    /// - Throws: ``VectorIndexError/outOfMemory(byteCount:)`` and what the store refuses.
     package init(
         store: Store,
         identity: ModelIdentity,

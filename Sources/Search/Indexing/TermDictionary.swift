@@ -1,11 +1,12 @@
 import Store
 
-/// Numbers terms and remembers in how many documents they stand; bounded, a cache of the lexical index.
+/// Numbers terms and remembers in how many documents they stand; bounded, a cache of the lexical
+/// index.
 struct TermDictionary {
     /// Beyond this the dictionary begins anew: about 40 MB of words.
     private static let maximumCount = 400_000
-    /// Frequencies are asked anew when the number of documents has moved by this part; until then their
-    /// logarithm moves by less than anything that matters.
+    /// Frequencies are asked anew when the number of documents has moved by this part; until then
+    /// their logarithm moves by less than anything that matters.
     private static let tolerance = 0.05
 
     private var numbers: [String: Int32] = [:]

@@ -64,7 +64,11 @@ package struct TermStatistics: Sendable {
 
     /// BM25 of a document for the different terms of a query.
     ///
-    /// - Parameter averageLength: Mean number of terms of what is compared.
+    /// - Parameters:
+    ///   - query: Whose different terms are looked for.
+    ///   - document: Where they are looked for.
+    ///   - averageLength: Mean number of terms of what is compared.
+    /// - Returns: The sum over the common terms; greater is more alike.
     /// - Complexity: O(q + d) in the numbers of different terms.
     package func score(
         query: TermVector,

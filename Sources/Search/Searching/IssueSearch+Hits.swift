@@ -82,7 +82,7 @@ extension IssueSearch {
         return chosen.mapValues(\.passage)
     }
 
-    /// Windows of sixteen issues that are read to choose one each; a page of long discussions has more,
-    /// and shows an earlier window then.
+    /// Windows of sixteen issues that are read to choose one each; a page of long discussions has
+    /// more, and shows an earlier window then.
     private static let windowsLookedAt = 2_000
 }

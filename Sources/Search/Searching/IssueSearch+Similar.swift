@@ -17,6 +17,7 @@ extension IssueSearch {
     /// The issue a person means.
     ///
     /// - Parameter reference: Its URL, `owner/repo#1`, `group/project!2`, `KEY-1`.
+    /// - Returns: The one live issue that has it.
     /// - Throws: ``SearchError/unknownIssue(reference:)``,
     ///   ``SearchError/ambiguousIssue(reference:candidates:)``.
     package func resolve(_ reference: String) async throws -> IssueSummary {
@@ -45,6 +46,8 @@ extension IssueSearch {
     ///   - issue: Any live issue.
     ///   - filter: Which issues may answer; not restricted when empty.
     ///   - limit: At most so many, up to 300.
+    /// - Returns: Hits without a passage: the whole text is compared.
+    /// - Throws: What the store refuses.
     package func similar(
         to issue: IssueID,
         filter: IssueFilter = IssueFilter(),
@@ -80,6 +83,7 @@ extension IssueSearch {
     /// - Parameters:
     ///   - limit: Answers an issue.
     ///   - receive: Called for each issue with its external identifier and those of its answers.
+    /// - Throws: What `receive` throws and what the store refuses.
     package func similarAll(
         limit: Int = 100,
         receive: (_ query: String, _ answers: [String]) throws -> Void

@@ -5,9 +5,10 @@ import VectorIndex
 
 /// Answers "has this been reported before?": vectors and words, filters inside, one hit an issue.
 ///
-/// Every candidate gets all its measurements, however it was found, so its score does not depend on who
-/// found it; the pool of candidates grows in fixed tiers, and what a later tier adds comes after what the
-/// earlier ones ranked. So any page shows the same order, and no page repeats another's issue.
+/// Every candidate gets all its measurements, however it was found, so its score does not depend on
+/// who found it; the pool of candidates grows in fixed tiers, and what a later tier adds comes
+/// after what the earlier ones ranked. So any page shows the same order, and no page repeats
+/// another's issue.
 package struct IssueSearch: Sendable {
     let store: Store
     let embedder: any Embedder
@@ -16,9 +17,11 @@ package struct IssueSearch: Sendable {
     let profiles: IssueProfiles
     let constants = Scoring.TextConstants()
 
-    /// Windows and documents the pool takes from each side in its tiers; a page of ten needs the first.
+    /// Windows and documents the pool takes from each side in its tiers; a page of ten needs the
+    /// first.
     private static let tiers = [200, 1_000, 5_000, 25_000, 1_000_000]
-    /// Batches of lexical documents a search brings up to date before it answers; the scan does the rest.
+    /// Batches of lexical documents a search brings up to date before it answers; the scan does the
+    /// rest.
     private static let lexicalBatches = 8
 
     /// Searches with the indexes of a store.

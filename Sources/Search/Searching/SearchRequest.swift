@@ -52,7 +52,8 @@ package struct HitPassage: Sendable, Equatable {
     /// Characters shown: a few lines on a terminal.
     package static let maximumLength = 300
 
-    /// White space collapsed to single spaces, cut at a word, with an ellipsis when something was cut.
+    /// White space collapsed to single spaces, cut at a word, with an ellipsis when something was
+    /// cut.
     package static func trimmed(_ text: String) -> String {
         var words: [Substring] = []
         var length = 0

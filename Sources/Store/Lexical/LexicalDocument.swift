@@ -2,7 +2,9 @@ package import Domain
 
 /// What the lexical index holds of an issue: the terms of its three texts, as stored.
 package struct LexicalDocument: Sendable, Equatable {
-    /// How much text of an issue is indexed. Far beyond any report, far below a pasted log of 1 MB.
+    /// How much text of an issue is indexed.
+    ///
+    /// Far beyond any report, far below a pasted log of 1 MB.
     package enum Limits {
         /// Terms of a title.
         static let titleTerms = 256

@@ -10,6 +10,7 @@ extension LexicalIndex {
     ///   - store: The store the index belongs to.
     ///   - maximumBatches: Stop after so many batches although more is waiting; nil for none.
     /// - Returns: The number of documents written or removed.
+    /// - Throws: ``StoreError``; what was written until then stays.
     @discardableResult
     package func follow(_ store: Store, maximumBatches: Int? = nil) async throws -> Int {
         var written = 0
@@ -44,7 +45,8 @@ extension LexicalIndex {
         }
         guard let batch else { return nil }
         if batch.isBehindIndex {
-            // The store was restored from a backup: what the index knows is of a future that is gone.
+            // The store was restored from a backup: what the index knows is of a future that is
+            // gone.
             try reset()
             return 0
         }

@@ -4,9 +4,9 @@ import Glibc
 
 /// The full-text index of one account: an SQLite file with an FTS5 table, one document an issue.
 ///
-/// It is a cache of the store, on both engines: it follows the change feed with a cursor that is written
-/// in the same transaction as the documents. A file that is missing, damaged, of another store or ahead
-/// of its store is made anew; that costs time, never correctness.
+/// It is a cache of the store, on both engines: it follows the change feed with a cursor that is
+/// written in the same transaction as the documents. A file that is missing, damaged, of another
+/// store or ahead of its store is made anew; that costs time, never correctness.
 package actor LexicalIndex {
     /// Changes whenever documents are built differently.
     private static let formatVersion = 1
@@ -54,7 +54,8 @@ package actor LexicalIndex {
 
     /// Scores every document that has a term of the query.
     ///
-    /// - Returns: No match when the file turns out to be damaged: it is emptied, the next update fills it.
+    /// - Returns: No match when the file turns out to be damaged: it is emptied, the next update
+    ///   fills it.
     package func scores(
         of query: LexicalQuery,
         weights: LexicalWeights
@@ -198,8 +199,8 @@ package actor LexicalIndex {
     }
 
     private static func makeTables(_ database: GRDB.Database, identity: String) throws {
-        // The terms are made by TextAnalyzer; unicode61 only splits them at the spaces again and takes
-        // off the accents, so that `café` and `cafe` meet.
+        // The terms are made by TextAnalyzer; unicode61 only splits them at the spaces again and
+        // takes off the accents, so that `café` and `cafe` meet.
         try database.execute(
             sql: """
                 DROP TABLE IF EXISTS vocabulary;
@@ -223,7 +224,8 @@ package actor LexicalIndex {
     }
 
     static func documentCount(_ database: GRDB.Database) throws -> Int {
-        // FTS5's own table of lengths is a small B-tree; counting the virtual table reads every text.
+        // FTS5's own table of lengths is a small B-tree; counting the virtual table reads every
+        // text.
         try Int.fetchOne(database, sql: "SELECT count(*) FROM documents_docsize") ?? 0
     }
 

@@ -2,8 +2,8 @@ import Glibc
 
 /// What to look for in the lexical index: terms from a text that nobody vouches for.
 ///
-/// The text is taken apart by ``TextAnalyzer``; only letters and digits survive, and every phrase is
-/// quoted, so no operator of FTS5 can come from outside.
+/// The text is taken apart by ``TextAnalyzer``; only letters and digits survive, and every phrase
+/// is quoted, so no operator of FTS5 can come from outside.
 package struct LexicalQuery: Sendable {
     /// A term, or two neighbouring ideographs, with the number of times the text has it.
     package struct Phrase: Sendable, Hashable {
@@ -15,7 +15,9 @@ package struct LexicalQuery: Sendable {
     package struct Limits: Sendable {
         /// Terms read from the text; a page of a log adds nothing after its first thousand words.
         package var terms = 1024
-        /// Phrases asked; the time of a query is proportional to it. With 48 the ranking of whole
+        /// Phrases asked; the time of a query is proportional to it.
+        ///
+        /// With 48 the ranking of whole
         /// reports differs from that with all their terms only in the tail.
         package var phrases = 48
         /// A term said often counts more, but not without bound.
@@ -76,6 +78,7 @@ package struct LexicalQuery: Sendable {
     /// - Parameters:
     ///   - documentCount: Documents in the index.
     ///   - frequency: In how many of them a term stands.
+    /// - Throws: What `frequency` throws.
     mutating func select<Failure: Error>(
         documentCount: Int,
         frequency: (String) throws(Failure) -> Int
@@ -89,7 +92,8 @@ package struct LexicalQuery: Sendable {
             let repeats = Double(min(phrase.count, limits.repeats))
             weighted.append((phrase, rarest, repeats * log(1 + ratio)))
         }
-        // Words of every second document have no weight in FTS5's BM25 but cost a walk over them all.
+        // Words of every second document have no weight in FTS5's BM25 but cost a walk over them
+        // all.
         let rare = weighted.filter { $0.rarest * 2 <= documentCount }
         if !rare.isEmpty { weighted = rare }
         // The sort is stable by construction: equal weights keep the order of the text.

@@ -2,8 +2,8 @@ package import Domain
 
 /// What a lexical query found: every matching document with its BM25 score.
 ///
-/// All matches, not the best few: the score of a document that was found by other means can be looked
-/// up, and filters choose among everything.
+/// All matches, not the best few: the score of a document that was found by other means can be
+/// looked up, and filters choose among everything.
 package struct LexicalScores: Sendable {
     /// Ascending.
     private var documents: [Int64] = []

@@ -1,8 +1,8 @@
 /// Reduces English words to their stems, so that `crashes`, `crashed` and `crashing` are one term.
 ///
-/// The algorithm of M. F. Porter, "An algorithm for suffix stripping", Program 14(3), 1980, with the
-/// steps named as there. FTS5 has one of its own, but query terms are chosen by their frequency in the
-/// index, for which they must be known in the index's spelling before the query is asked.
+/// The algorithm of M. F. Porter, "An algorithm for suffix stripping", Program 14(3), 1980, with
+/// the steps named as there. FTS5 has one of its own, but query terms are chosen by their frequency
+/// in the index, for which they must be known in the index's spelling before the query is asked.
 struct PorterStemmer {
     private var word: [UInt8]
 

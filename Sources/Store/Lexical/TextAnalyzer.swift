@@ -1,8 +1,8 @@
 /// Splits text into the terms of the lexical index; the same for what is stored and what is asked.
 ///
-/// A term is a run of letters and digits in lower case, stemmed when it is an English word. Scripts that
-/// write no spaces (Han, Kana, Hangul, Thai) give one term a character; a query then asks for neighbours
-/// as phrases, so that 缺陷 is found inside 界面缺陷报告.
+/// A term is a run of letters and digits in lower case, stemmed when it is an English word. Scripts
+/// that write no spaces (Han, Kana, Hangul, Thai) give one term a character; a query then asks for
+/// neighbours as phrases, so that 缺陷 is found inside 界面缺陷报告.
 package enum TextAnalyzer {
     /// One term and what the query builder must know of it.
     package struct Term: Sendable, Hashable {
@@ -21,6 +21,7 @@ package enum TextAnalyzer {
     /// - Parameters:
     ///   - text: Any text.
     ///   - limit: At most so many terms; what follows is not read.
+    /// - Returns: At most `limit` terms.
     package static func terms(of text: String, limit: Int) -> [Term] {
         var collector = Collector(limit: limit)
         for scalar in text.unicodeScalars {
@@ -122,8 +123,8 @@ package enum TextAnalyzer {
                 word.removeAll(keepingCapacity: true)
                 isAscii = true
             }
-            // Common words stay: BM25 gives them next to no weight, and leaving them out changed the
-            // ranking for the worse.
+            // Common words stay: BM25 gives them next to no weight, and leaving them out changed
+            // the ranking for the worse.
             guard !isFull, !word.isEmpty else { return }
             let stem = isAscii ? PorterStemmer.stem(word) : word
             terms.append(

@@ -12,7 +12,7 @@ package struct IssueFilter: Sendable, Equatable {
     package var projectIDs: [ProjectID] = []
     package var state: IssueState?
     package var kind: IssueKind?
-    /// The tracker's type, e.g. `Bug`.
+    /// The tracker's type, `Bug` for example.
     package var type: String?
     /// Labels an issue must have, all of them.
     package var labels: [String] = []
@@ -65,8 +65,8 @@ extension PassageTable {
         return try identifiers(rows)
     }
 
-    /// Live windows of issues that were deleted after the indexer's last step: not to be found any more
-    /// although their tombstones are not written yet.
+    /// Live windows of issues that were deleted after the indexer's last step: not to be found any
+    /// more although their tombstones are not written yet.
     package static func orphans(
         after revision: Revision,
         model: EmbeddingModelID,
@@ -96,7 +96,8 @@ extension PassageTable {
         case passage
     }
 
-    /// All identifiers in one text: a hundred thousand rows would take longer to carry than to find.
+    /// All identifiers in one text: a hundred thousand rows would take longer to carry than to
+    /// find.
     private static func joined(_ column: Joined, _ dialect: SQLDialect) -> SQL {
         switch (column, dialect) {
         case (.issue, .sqlite): "group_concat(i.id)"

@@ -29,7 +29,8 @@ extension PassageTable {
         return try summaries(where: "i.id IN (\(list(issues)))", account, connection)
     }
 
-    /// The live issues that a person may mean by a URL, `owner/repo#1`, `group/project!2` or `KEY-1`.
+    /// The live issues that a person may mean by a URL, `owner/repo#1`, `group/project!2` or
+    /// `KEY-1`.
     package static func summaries(
         forReference reference: String,
         account: AccountID,

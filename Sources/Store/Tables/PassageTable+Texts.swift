@@ -137,9 +137,8 @@ extension PassageTable {
         ).map(commentText)
     }
 
-    /// Live comments whose windows are tombstones because their issue was deleted and came back.
-    ///
-    /// - Parameter comment: Only comments after this one, for reading page by page.
+    /// Live comments whose windows are tombstones because their issue was deleted and came back; by
+    /// identifier, only those after `comment`, for reading page by page.
     package static func revivedComments(
         of issue: IssueID,
         after comment: CommentID,

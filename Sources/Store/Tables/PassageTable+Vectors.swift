@@ -84,9 +84,8 @@ extension PassageTable {
         }
     }
 
-    /// The vectors of live windows of issues, by issue, comment, part, position.
-    ///
-    /// - Parameter parts: Which parts; comments are many.
+    /// The vectors of live windows of issues, by issue, comment, part, position; comments are many,
+    /// so the parts are named.
     package static func vectors(
         ofIssues issues: [IssueID],
         parts: [Part] = Part.allCases,

@@ -1,0 +1,172 @@
+import Domain
+import Foundation
+import Store
+import Testing
+import VectorIndex
+
+@testable import Search
+
+@Suite struct SnapshotTests {
+    private func fill(_ world: World, _ numbers: ClosedRange<Int>) async throws {
+        for number in numbers {
+            var babble = Babble(seed: UInt64(number))
+            try await world.put(
+                number,
+                babble.text(5),
+                babble.text(30),
+                comments: ["note \(number)"]
+            )
+        }
+    }
+
+    private func reader(_ world: World, _ embedder: FakeEmbedder) async throws -> SearchIndex {
+        let model = try await Indexer.registerModel(of: embedder, in: world.store)
+        return try await SearchIndex(
+            store: world.store,
+            identity: embedder.model,
+            model: model,
+            directory: world.indexDirectory,
+            role: .reader
+        )
+    }
+
+    /// What exact comparison with every stored vector gives.
+    private func oracle(
+        _ world: World,
+        _ index: SearchIndex,
+        _ query: [Float],
+        _ count: Int
+    ) async throws -> [Int64] {
+        let model = index.model
+        let rows = try await world.store.read { connection, account in
+            try PassageTable.vectors(
+                after: PassageID(0),
+                model: model,
+                dimension: query.count,
+                limit: 100_000,
+                account: account,
+                on: connection
+            )
+        }
+        return rows.map { ($0.id.rawValue, Float(cosine(query, $0.vector))) }
+            .sorted { ($1.1, $0.0) < ($0.1, $1.0) }.prefix(count).map(\.0)
+    }
+
+    @Test func `a reader sees what happened since the snapshot`() async throws {
+        let world = try await World()
+        let embedder = FakeEmbedder()
+        try await fill(world, 1...60)
+        let pipeline = try await world.pipeline(embedder)
+        _ = try await pipeline.drain()
+        #expect(FileManager.default.fileExists(atPath: pipeline.index.path))
+        let deleted = try await world.put(7, "soon gone")
+        try await fill(world, 61...65)
+        _ = try await pipeline.drain()
+        try await world.delete(deleted)
+        _ = try await pipeline.drain()
+
+        let reader = try await reader(world, embedder)
+        let view = try await reader.view()
+        for seed in 1...20 {
+            var babble = Babble(seed: UInt64(seed))
+            let query = embedder.vector(babble.text(5))
+            let expected = try await oracle(world, reader, query, 10)
+            #expect(view.search(query, count: 10).map(\.key) == expected)
+        }
+        let live = try await pipeline.index.view()
+        #expect(view.count == live.count)
+    }
+
+    @Test(arguments: ["garbage", "truncated", "empty", "missing", "flipped", "foreign"])
+    func `a snapshot that cannot be used is made anew`(damage: String) async throws {
+        let world = try await World()
+        let embedder = FakeEmbedder()
+        try await fill(world, 1...40)
+        let pipeline = try await world.pipeline(embedder)
+        _ = try await pipeline.drain()
+        let path = pipeline.index.path
+        let file = URL(fileURLWithPath: path)
+        var bytes = try Data(contentsOf: file)
+        switch damage {
+        case "garbage": try Data(repeating: 9, count: 5_000).write(to: file)
+        case "truncated": try bytes.prefix(bytes.count / 2).write(to: file)
+        case "empty": try Data().write(to: file)
+        case "missing": try FileManager.default.removeItem(at: file)
+        case "flipped":
+            bytes[bytes.count - 100] ^= 0x40
+            try bytes.write(to: file)
+        default:
+            let other = try await World()
+            try await fill(other, 50...90)
+            let foreign = try await other.pipeline(embedder)
+            _ = try await foreign.drain()
+            try FileManager.default.removeItem(at: file)
+            try FileManager.default.copyItem(atPath: foreign.index.path, toPath: path)
+        }
+        let again = try await world.pipeline(embedder)
+        #expect(try await again.drain().embedded == 0)
+        #expect(try await again.verify().isSound)
+        let view = try await again.index.view()
+        #expect(view.count == 40 * 4)
+    }
+
+    @Test func `a snapshot of a future that a restored backup does not know is not used`()
+        async throws
+    {
+        let world = try await World()
+        let embedder = FakeEmbedder()
+        try await fill(world, 1...40)
+        let pipeline = try await world.pipeline(embedder)
+        _ = try await pipeline.drain()
+        let restored = try await world.store.write { connection, account in
+            let rows = try connection.rows(
+                """
+                SELECT revision FROM passages WHERE account_id = \(account)
+                ORDER BY revision LIMIT 1 OFFSET 10
+                """
+            )
+            let revision = try rows[0].integer("revision")
+            try connection.execute(
+                "DELETE FROM passages WHERE account_id = \(account) AND revision > \(revision)"
+            )
+            try connection.execute(
+                "UPDATE accounts SET revision = \(revision) WHERE id = \(account)"
+            )
+            return revision
+        }
+        #expect(restored > 0)
+        let reader = try await reader(world, embedder)
+        #expect(try await reader.view().count == 11)
+        // A process that has been running all the while notices as well.
+        #expect(try await pipeline.index.view().count == 11)
+    }
+
+    @Test func `verification names what is wrong`() async throws {
+        let world = try await World()
+        let embedder = FakeEmbedder()
+        try await fill(world, 1...20)
+        let pipeline = try await world.pipeline(embedder)
+        _ = try await pipeline.drain()
+        // Behind the feed's back: a vector lost, and a text that the lexical index does not know.
+        try await world.store.write { connection, account in
+            try connection.execute(
+                """
+                DELETE FROM passages WHERE account_id = \(account) AND id IN (
+                    SELECT id FROM passages WHERE account_id = \(account) ORDER BY id LIMIT 1)
+                """
+            )
+            try connection.execute(
+                """
+                UPDATE issues SET title = 'secretly changed'
+                WHERE account_id = \(account) AND key = 'acme/app#3'
+                """
+            )
+        }
+        let found = try await pipeline.verify()
+        #expect(!found.isSound)
+        #expect(found.surplus == 1)
+        #expect(found.lexicalFaults == 1)
+        _ = try await pipeline.rebuild()
+        #expect(try await pipeline.verify().isSound)
+    }
+}
