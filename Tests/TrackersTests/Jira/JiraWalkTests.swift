@@ -140,14 +140,13 @@ struct JiraWalkTests {
         ]
         let fixture = try await JiraFixture.start([.shared("edge")], faults)
         defer { fixture.fake.stop() }
-        for deployment in [TrackerDeployment.cloud, .server] {
+        // On Cloud with an issue of 300 comments, of which a search shows twenty.
+        for (deployment, key) in [(TrackerDeployment.cloud, "HOSTILE"), (.server, "TIES")] {
             let client = try fixture.client(deployment)
-            for key in ["HOSTILE", "TIES"] {
-                let project = try await fixture.project(key, client)
-                let truth = try await fixture.fake.truth(tracker: "jira", project: key)
-                let result = try await client.walk(project, .everything)
-                #expect(differences(result, truth, bodies: false) == [], "\(kind) \(key)")
-            }
+            let project = try await fixture.project(key, client)
+            let truth = try await fixture.fake.truth(tracker: "jira", project: key)
+            let result = try await client.walk(project, .everything)
+            #expect(differences(result, truth, bodies: false) == [], "\(kind) \(key)")
         }
         let faultCount = try await fixture.fake.stats()["faults"]?[kind]?.integer ?? 0
         #expect(faultCount > 0)
