@@ -77,7 +77,10 @@ struct TransferQueue {
     private mutating func forgetIfIdle(_ origin: HTTPOrigin) {
         guard let lane = lanes[origin], lane.isIdle else { return }
         lanes[origin] = nil
-        order.removeAll { $0 == origin }
-        turn = order.isEmpty ? 0 : turn % order.count
+        guard let place = order.firstIndex(of: origin) else { return }
+        order.remove(at: place)
+        // Whose turn it is stays the same host.
+        if place < turn { turn -= 1 }
+        if turn >= order.count { turn = 0 }
     }
 }

@@ -31,7 +31,11 @@ struct EmbeddingExchange: Sendable {
 
     /// Unit vectors of the texts, in their order.
     ///
-    /// - Parameter dimension: What each must have; nil takes what comes.
+    /// - Parameters:
+    ///   - texts: At least one.
+    ///   - dimension: What each must have; nil takes what comes.
+    /// - Returns: One row a text.
+    /// - Throws: ``EmbeddingError``.
     func vectors(
         of texts: [String],
         dimension: Int?

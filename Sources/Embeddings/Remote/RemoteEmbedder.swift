@@ -8,7 +8,7 @@ package import HTTPClient
 package struct RemoteEmbedder: Embedder {
     /// Which provider, which model, and how much at once.
     package struct Configuration: Sendable {
-        /// Up to and including the version, e.g. `http://127.0.0.1:11434/v1`.
+        /// Up to and including the version: `http://127.0.0.1:11434/v1`.
         package var baseURL: String
         package var model: String
         package var apiKey: APIKey?
@@ -37,7 +37,9 @@ package struct RemoteEmbedder: Embedder {
     package let model: ModelIdentity
     let exchange: EmbeddingExchange
     private let configuration: Configuration
-    /// The window in bytes. English has about four bytes a token, code and CJK about three.
+    /// The window in bytes.
+    ///
+    /// English has about four bytes a token, code and CJK about three.
     let windowByteCount: Int
 
     /// Connects to a provider; asks it for one vector when the dimension is not configured.
