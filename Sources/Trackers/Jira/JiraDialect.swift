@@ -32,7 +32,9 @@ enum JiraDialect: Sendable, Equatable {
     /// Rows of a search with all fields; Cloud gives no more than this.
     static let issuePageSize = 100
 
-    /// The fields a scan reads. Named one by one: Cloud's default is the identifier alone, Server's
+    /// The fields a scan reads.
+    ///
+    /// Named one by one: Cloud's default is the identifier alone, Server's
     /// default is everything.
     static let issueFields = [
         "summary", "description", "status", "created", "updated", "labels", "assignee", "reporter",

@@ -55,6 +55,7 @@ struct MarkdownEscaper {
     ///   - line: Text without line feeds.
     ///   - following: The byte that comes after it on the same line, nil at the line's end.
     ///   - isLinked: Whether it stands between the brackets of a link.
+    ///   - output: Where the line goes.
     mutating func escape(
         _ line: ArraySlice<UInt8>,
         following: UInt8?,

@@ -144,9 +144,7 @@ struct WikiList {
 
     var isEmpty: Bool { levels.isEmpty && finished.isEmpty }
 
-    /// Starts an item.
-    ///
-    /// - Parameter isOrdered: For each level down to the item's whether it is numbered; not empty.
+    /// Starts an item; `isOrdered` tells for each level down to the item's whether it is numbered.
     mutating func append(_ text: [MarkdownInline], isOrdered: [Bool]) {
         let depth = isOrdered.count
         closeLevels(above: depth)
