@@ -21,8 +21,8 @@ package final class CurlClient: HTTPTransport {
 
         /// - Parameters:
         ///   - version: The product's, for `User-Agent`.
-        ///   - environment: Where `CURL_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR` are looked up;
-        ///     libcurl itself reads `HTTPS_PROXY`, `http_proxy`, `ALL_PROXY` and `NO_PROXY`.
+        ///   - environment: Where `CURL_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR` are looked
+        ///     up; libcurl itself reads `HTTPS_PROXY`, `http_proxy`, `ALL_PROXY` and `NO_PROXY`.
         package init(version: String, environment: [String: String] = [:]) {
             userAgent = "preloop/\(version)"
             func value(_ name: String) -> String? {
@@ -37,7 +37,8 @@ package final class CurlClient: HTTPTransport {
 
     /// Starts the client's thread; it ends with the client.
     ///
-    /// - Throws: ``HTTPError/connectionFailed(host:reason:)`` when libcurl or a thread is not to be had.
+    /// - Throws: ``HTTPError/connectionFailed(host:reason:)`` when libcurl or a thread is not to be
+    ///   had.
     package init(configuration: Configuration) throws(HTTPError) {
         loop = try CurlLoop(configuration)
         try loop.start()

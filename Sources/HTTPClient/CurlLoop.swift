@@ -212,8 +212,8 @@ struct CurlEngine {
 
 /// Runs `body` on a new detached thread.
 ///
-/// All signals are blocked there: they belong to the program's own threads, and with SIGPIPE blocked
-/// a peer that went away is an error of the write instead of the end of the process.
+/// All signals are blocked there: they belong to the program's own threads, and with SIGPIPE
+/// blocked a peer that went away is an error of the write instead of the end of the process.
 private func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
     final class Box: Sendable {
         let body: @Sendable () -> Void

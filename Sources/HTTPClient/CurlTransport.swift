@@ -3,9 +3,9 @@ import Glibc
 
 /// libcurl's multi handle: all transfers of a client on one thread.
 ///
-/// @unchecked Sendable is safe because only ``wake()`` is called from other threads, and
-/// `curl_multi_wakeup` is the one function libcurl allows there; everything else runs on the client's
-/// thread, and the handle is freed with the last reference, when that thread has ended.
+/// Its sendability is unchecked, safe because only ``wake()`` is called from other threads, and
+/// `curl_multi_wakeup` is the one function libcurl allows there; everything else runs on the
+/// client's thread, and the handle is freed with the last reference, when that thread has ended.
 @safe final class CurlMulti: @unchecked Sendable {
     private let handle: UnsafeMutableRawPointer
 
@@ -216,11 +216,13 @@ extension CurlTransfer {
     private func apply(_ settings: CurlClient.Configuration) throws(OptionRefused) {
         unsafe preloop_curl_set_error_buffer(handle, errorText)
         try set(CURLOPT_PROTOCOLS_STR, "http,https")
-        // Signals belong to the program; a resolver that hangs must not hold up the other transfers.
+        // Signals belong to the program; a resolver that hangs must not hold up the other
+        // transfers.
         try set(CURLOPT_NOSIGNAL, 1)
         try set(CURLOPT_QUICK_EXIT, 1)
         // HTTP/2 where TLS negotiates it, and the handshake awaited to share such a connection.
-        // Without TLS libcurl would wait for the first answer, however slow, to learn that it cannot.
+        // Without TLS libcurl would wait for the first answer, however slow, to learn that it
+        // cannot.
         try set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_2TLS))
         try set(CURLOPT_PIPEWAIT, origin.scheme == "https" ? 1 : 0)
         // Every encoding libcurl was built with: gzip, br, zstd.

@@ -1,7 +1,8 @@
 /// One HTTP exchange to make.
 package struct HTTPRequest: Sendable {
     package var method: String
-    /// An absolute http or https URL, already percent-encoded; it is sent byte for byte, so `%2F` stays.
+    /// An absolute http or https URL, already percent-encoded; it is sent byte for byte, so `%2F`
+    /// stays.
     package var url: String
     /// In order; names may repeat.
     package var headers: [HTTPField]
@@ -43,7 +44,8 @@ package struct HTTPLimits: Sendable, Equatable {
     package var idleTimeout: Duration = .seconds(60)
     /// The whole exchange, generous because slow is not dead.
     package var totalTimeout: Duration = .seconds(600)
-    /// Redirects of GET and HEAD followed within one origin; the caller sees all others as responses.
+    /// Redirects of GET and HEAD followed within one origin; the caller sees all others as
+    /// responses.
     package var maximumRedirects = 5
 
     package init() {}

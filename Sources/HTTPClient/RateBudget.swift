@@ -7,8 +7,8 @@ package enum RequestPriority: Sendable, Equatable {
 /// One service's rate limit, shared by all workers that talk to it.
 ///
 /// Each exchange first acquires a place; each answer's headers, read by who knows the service, come
-/// back through ``update(limit:remaining:reset:)``. So many workers never overdraw together what each
-/// of them was told alone.
+/// back through ``update(limit:remaining:reset:)``. So many workers never overdraw together what
+/// each of them was told alone.
 package actor RateBudget {
     /// How a budget is shared, and how long anyone waits for it.
     package struct Configuration: Sendable, Equatable {
@@ -65,7 +65,8 @@ package actor RateBudget {
         state.update(limit: limit, remaining: remaining, reset: reset, now: elapsed())
     }
 
-    /// Nobody starts an exchange for `duration`; a shorter pause than the current one changes nothing.
+    /// Nobody starts an exchange for `duration`; a shorter pause than the current one changes
+    /// nothing.
     package func pause(for duration: Duration) {
         state.pause(until: elapsed() + duration)
     }
@@ -103,7 +104,8 @@ struct RateBudgetState {
         }
         guard let left = remaining else { return nil }
         if left <= reserve(priority), let end = windowEnd { return end - now }
-        // Without a known end nobody could say how long to wait: the service will refuse if it must.
+        // Without a known end nobody could say how long to wait: the service will refuse if it
+        // must.
         remaining = max(0, left - 1)
         return nil
     }

@@ -8,13 +8,14 @@ package struct RetryPolicy: Sendable, Equatable {
     package var longestPause: Duration = .seconds(30)
     /// The longest time one call spends waiting, pauses named by the service included.
     ///
-    /// A longer one ends the call with ``RetryError/rateLimited(wait:)``, so that its caller can park
-    /// the work.
+    /// A longer one ends the call with ``RetryError/rateLimited(wait:)``, so that its caller can
+    /// park the work.
     package var patience: Duration = .seconds(900)
 
     package init() {}
 
-    /// The pause before the try after `failures` failed ones: exponential back-off with full jitter.
+    /// The pause before the try after `failures` failed ones: exponential back-off with full
+    /// jitter.
     ///
     /// Full jitter (a draw from zero to the bound) spreads workers that failed together over the
     /// whole interval; with a fixed part they come back as a crowd.

@@ -1,4 +1,5 @@
-/// Makes exchanges with retries under a shared budget; what deserves a retry is the caller's to say.
+/// Makes exchanges with retries under a shared budget; what deserves a retry is the caller's to
+/// say.
 ///
 ///     let client = RetryingClient(transport: curl, budget: budget)
 ///     let response = try await client.send(request, priority: .background) { outcome in

@@ -1,5 +1,5 @@
-/// Decides which waiting transfer starts next: at most so many per host and in all, first come first
-/// served within a host, hosts in turn.
+/// Decides which waiting transfer starts next: at most so many per host and in all, first come
+/// first served within a host, hosts in turn.
 struct TransferQueue {
     private struct Lane {
         var active = 0

@@ -77,7 +77,8 @@ struct EmbeddingReply {
 }
 
 extension EmbeddingReply {
-    /// What a refusal's body says, in one short line: `error.message`, `error`, `message`, `detail`.
+    /// What a refusal's body says, in one short line: `error.message`, `error`, `message`,
+    /// `detail`.
     static func detail(of body: [UInt8]) -> String {
         guard body.count <= 64 << 10 else { return "" }
         // A body that is no JSON is shown by its beginning instead.

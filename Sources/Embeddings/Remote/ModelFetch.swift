@@ -3,8 +3,8 @@ package import HTTPClient
 
 /// Brings a model's files into the installation: whole and checked, or not at all.
 ///
-/// Files are gathered beside the place they are meant for, forced to disk, checked, and put in place
-/// by renaming; what goes wrong before leaves an older model untouched.
+/// Files are gathered beside the place they are meant for, forced to disk, checked, and put in
+/// place by renaming; what goes wrong before leaves an older model untouched.
 package struct ModelFetch: Sendable {
     /// Where a model comes from.
     package enum Source: Sendable, Equatable {

@@ -36,11 +36,9 @@ struct PythonPackage: Sendable {
 
     /// The installed package's files; nil when it is not installed.
     private func installedDirectory() throws(EmbeddingError) -> String? {
-        let program = """
-            import importlib.util
-            spec = importlib.util.find_spec("\(Self.module)")
-            print(spec.submodule_search_locations[0] if spec else "")
-            """
+        let program =
+            "import importlib.util as u; s = u.find_spec('\(Self.module)');"
+            + " print(s.submodule_search_locations[0] if s else '')"
         let output = try run("look for `\(Self.module)`", ["-c", program])
         let path = output.trimmingCharacters(in: .whitespacesAndNewlines) + "/model"
         let isThere = FileManager.default.fileExists(atPath: path + "/model.safetensors")

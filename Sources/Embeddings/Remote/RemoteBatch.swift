@@ -5,8 +5,8 @@ struct RemoteBatch: Sendable, Equatable {
 
     /// Puts texts into batches, in order.
     ///
-    /// Texts are cut to the window. Those of white space alone are left out: they have no token, and
-    /// some providers refuse a request for one.
+    /// Texts are cut to the window. Those of white space alone are left out: they have no token,
+    /// and some providers refuse a request for one.
     static func plan(
         _ texts: [String],
         windowByteCount: Int,

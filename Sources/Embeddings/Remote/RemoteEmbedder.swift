@@ -14,8 +14,8 @@ package struct RemoteEmbedder: Embedder {
         package var apiKey: APIKey?
         /// Learned by one call when nil.
         package var dimension: Int?
-        /// Asks for ``dimension`` with the `dimensions` parameter; only models that can be cut accept
-        /// it.
+        /// Asks for ``dimension`` with the `dimensions` parameter; only models that can be cut
+        /// accept it.
         package var requestsDimension = false
         /// Asks for vectors as Base64, a third of the bytes; not every provider knows it.
         package var requestsBase64 = false
@@ -49,7 +49,8 @@ package struct RemoteEmbedder: Embedder {
     ///   - transport: Makes the exchanges.
     ///   - clock: Measures pauses between tries.
     /// - Returns: An embedder whose model is known.
-    /// - Throws: ``EmbeddingError`` when the configuration is unusable or the provider does not answer.
+    /// - Throws: ``EmbeddingError`` when the configuration is unusable or the provider does not
+    ///   answer.
     package static func connect(
         _ configuration: Configuration,
         transport: any HTTPTransport,

@@ -3,8 +3,8 @@ import Synchronization
 
 /// A server on loopback that answers byte for byte what a test scripted, however wrong that is.
 ///
-/// One thread a connection. It reads requests with `Content-Length` bodies, asks the script, and plays
-/// the steps; connections stay open unless a step ends them.
+/// One thread a connection. It reads requests with `Content-Length` bodies, asks the script, and
+/// plays the steps; connections stay open unless a step ends them.
 package final class ScriptedHTTPServer: Sendable {
     /// What a client asked for.
     package struct Request: Sendable {
