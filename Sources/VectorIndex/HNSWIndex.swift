@@ -1,0 +1,131 @@
+import Synchronization
+
+/// An index of unit vectors under integer keys that finds the nearest by inner product (cosine).
+///
+/// Hierarchical navigable small world graph (Malkov & Yashunin, arXiv:1603.09320) with two-way links,
+/// true deletion, filters inside the search and a snapshot file that is mapped, not read:
+///
+///     let index = try HNSWIndex(configuration: .init(dimension: 384), identity: "MiniLM/384")
+///     try index.insert(key: 7, vector: unitVector)
+///     let hits = index.search(query, count: 10, filter: .only([7, 8, 9]))
+///     try index.save(to: path, revision: 42)
+///
+/// **Threads.** Any number of searches run side by side. Writers wait for one another; an insertion does
+/// its own searching beside the readers and holds them up only while it changes links (tens of
+/// microseconds). A search sees each insertion, update or removal entirely or not at all.
+///
+/// **Exactness.** `search` is approximate (DESIGN.md has recall and speed per `effort`); `exactSearch` is
+/// not, and `search` uses it by itself when a filter passes so few rows that scanning them is cheaper.
+// @unchecked Sendable is safe because every access to `graph` (plain and mapped memory) happens inside
+// `lock.read`, inside `lock.write`, or as a pure read of the only writer, which holds `writer`.
+package final class HNSWIndex: @unchecked Sendable {
+    /// Shape of an index; fixed for its life and kept in its snapshots.
+    package struct Configuration: Equatable, Sendable {
+        /// Numbers per vector, 1 ... 65,536.
+        package let dimension: Int
+        /// Links a new node makes per layer, `M` in the paper, 4 ... 64; layer 0 holds up to `2 m`.
+        package let m: Int
+        /// Search list length while inserting, `efConstruction` in the paper, `m` ... 4,096.
+        package let efConstruction: Int
+        /// Seed of the levels: equal seeds and equal operations give equal graphs.
+        package let seed: UInt64
+        /// Most vectors the index takes; reserves addresses, not memory.
+        package let capacity: Int
+
+        /// Largest dimension: a row then is 256 KiB, far beyond any sentence model.
+        package static let maximumDimension = 65_536
+        /// Largest capacity: slot numbers keep their top bit free for the search list's mark.
+        package static let maximumCapacity = 1 << 30
+
+        /// Describes an index; values out of range are a programmer's error and trap.
+        ///
+        /// - Parameters:
+        ///   - dimension: Numbers per vector.
+        ///   - m: Links per node and layer; 16 is the middle of the paper's 5 ... 48.
+        ///   - efConstruction: 200 is what the compared libraries are measured with.
+        ///   - seed: Any number.
+        ///   - capacity: Default 4,194,304, about 6.5 GB of vectors at dimension 384.
+        package init(
+            dimension: Int,
+            m: Int = 16,
+            efConstruction: Int = 200,
+            seed: UInt64 = 0x5EED,
+            capacity: Int = 1 << 22
+        ) {
+            precondition(
+                Self.isValid(dimension, m, efConstruction, capacity),
+                "index configuration out of range")
+            self.dimension = dimension
+            self.m = m
+            self.efConstruction = efConstruction
+            self.seed = seed
+            self.capacity = capacity
+        }
+
+        /// Whether the numbers are inside the documented ranges.
+        static func isValid(_ dimension: Int, _ m: Int, _ ef: Int, _ capacity: Int) -> Bool {
+            (1...maximumDimension).contains(dimension) && (4...64).contains(m)
+                && (m...4096).contains(ef) && (1...maximumCapacity).contains(capacity)
+        }
+    }
+
+    /// Shape of this index.
+    package let configuration: Configuration
+    /// What the vectors are, for example model and dimension; a snapshot of another identity is refused.
+    package let identity: String
+
+    let graph: Graph
+    let lock = ReadWriteLock()
+    /// Held by the one thread that changes the graph or saves it.
+    let writer = Mutex<Void>(())
+    /// Last revision saved to or opened from a snapshot.
+    let savedRevision = Atomic<Int64>(0)
+
+    /// Longest identity in UTF-8 bytes, so that it fits the snapshot's header page.
+    package static let maximumIdentityByteCount = 1024
+
+    /// Makes an empty index.
+    ///
+    /// - Parameters:
+    ///   - configuration: Its shape.
+    ///   - identity: At most 1,024 bytes; longer is a programmer's error and traps.
+    /// - Throws: `outOfMemory` when the address space for `capacity` cannot be reserved.
+    package convenience init(
+        configuration: Configuration,
+        identity: String
+    ) throws(VectorIndexError) {
+        self.init(graph: try Graph(configuration), identity: identity, revision: 0)
+    }
+
+    /// Wraps a validated graph.
+    init(graph: Graph, identity: String, revision: Int64) {
+        precondition(
+            identity.utf8.count <= Self.maximumIdentityByteCount, "index identity is too long")
+        self.graph = graph
+        self.configuration = graph.configuration
+        self.identity = identity
+        savedRevision.store(revision, ordering: .relaxed)
+    }
+
+    /// Number of stored vectors.
+    package var count: Int { lock.read { graph.liveCount } }
+
+    /// Whether nothing is stored.
+    package var isEmpty: Bool { count == 0 }
+
+    /// Revision of the snapshot this index was opened from or last saved to; 0 before either.
+    package var revision: Int64 { savedRevision.load(ordering: .relaxed) }
+
+    /// Keys of all stored vectors, ascending. O(n log n).
+    package var keys: [Int64] { lock.read { graph.slotsByKey.keys.sorted() } }
+
+    /// Whether a vector is stored under `key`.
+    package func contains(_ key: Int64) -> Bool {
+        lock.read { graph.slotsByKey[key] != nil }
+    }
+
+    /// The vector stored under `key`, `(dimension)` numbers of unit length; nil when there is none.
+    package func vector(forKey key: Int64) -> [Float]? {
+        lock.read { graph.slotsByKey[key].map { graph.vector($0) } }
+    }
+}

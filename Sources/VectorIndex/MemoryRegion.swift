@@ -1,0 +1,76 @@
+private import Glibc
+
+/// A range of addresses reserved once and filled with memory as the index grows.
+///
+/// Arrays of the graph never move: growing makes more of the reserved range usable, so readers may hold
+/// pointers while a writer appends, and row `i` is always at `base + i * stride` whether its page comes
+/// from a snapshot file or from anonymous memory. Untouched reserved pages cost nothing.
+@safe
+struct MemoryRegion: ~Copyable {
+    /// Start of the range, page aligned; only the first `committedByteCount` bytes may be touched.
+    let base: UnsafeMutableRawPointer
+    private let reservedByteCount: Int
+    private(set) var committedByteCount = 0
+
+    /// Step in which memory is made usable: large enough to be rare, small enough for tiny indexes.
+    private static let step = 1 << 20
+    /// Page size for which file offsets are laid out; every Linux target has pages of 4 KiB or a
+    /// kernel that maps such offsets only when they are multiples of its own (checked by mmap).
+    static let pageByteCount = 4096
+
+    /// Reserves addresses without memory behind them.
+    init(reserving byteCount: Int) throws(VectorIndexError) {
+        let rounded = Self.roundUp(byteCount, to: Self.step) + Self.step
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        let address = unsafe mmap(nil, rounded, PROT_NONE, flags, -1, 0)
+        guard let address = unsafe address, unsafe address != MAP_FAILED else {
+            throw .outOfMemory(byteCount: byteCount)
+        }
+        unsafe base = address
+        reservedByteCount = rounded
+    }
+
+    deinit {
+        unsafe munmap(base, reservedByteCount)
+    }
+
+    /// Makes at least the first `byteCount` bytes usable; new ones are zero.
+    mutating func commit(_ byteCount: Int) throws(VectorIndexError) {
+        guard byteCount > committedByteCount else { return }
+        let target = min(Self.roundUp(byteCount, to: Self.step), reservedByteCount)
+        precondition(target >= byteCount, "memory region is smaller than the index's capacity")
+        let start = unsafe base + committedByteCount
+        let length = target - committedByteCount
+        guard unsafe mprotect(start, length, PROT_READ | PROT_WRITE) == 0 else {
+            throw .outOfMemory(byteCount: length)
+        }
+        committedByteCount = target
+    }
+
+    /// Puts `byteCount` bytes of a file at the start of the range, copy on write: the file never changes.
+    ///
+    /// - Parameters:
+    ///   - descriptor: Open file; may be closed afterwards.
+    ///   - offset: Where the bytes begin, a multiple of the page size.
+    ///   - byteCount: Length; the file must reach to the end of its last page or end inside it.
+    mutating func map(
+        descriptor: Int32,
+        offset: Int,
+        byteCount: Int
+    ) throws(VectorIndexError) {
+        precondition(committedByteCount == 0 && byteCount <= reservedByteCount - Self.step)
+        guard byteCount > 0 else { return }
+        let flags = MAP_PRIVATE | MAP_FIXED
+        let address = unsafe mmap(
+            base, byteCount, PROT_READ | PROT_WRITE, flags, descriptor, offset)
+        guard unsafe address != MAP_FAILED else {
+            throw .snapshotInputOutput(operation: "mmap", code: errno)
+        }
+        committedByteCount = Self.roundUp(byteCount, to: Self.pageByteCount)
+    }
+
+    /// The smallest multiple of `unit` that is not less than `value`.
+    static func roundUp(_ value: Int, to unit: Int) -> Int {
+        (value + unit - 1) / unit * unit
+    }
+}
