@@ -8,7 +8,10 @@ extension LocalEmbedder {
     package func windows(of text: String, maximumCount: Int) -> [Range<Int>] {
         guard maximumCount > 0 else { return [] }
         let room = maximumTokens - 2
-        let words = tokenizer.words(of: text, limit: room * maximumCount)
+        // A window takes at least one word, and a word has at most a piece a scalar.
+        let (limit, overflow) = max(room, WordPieceTokenizer.maximumWordScalars)
+            .multipliedReportingOverflow(by: maximumCount)
+        let words = tokenizer.words(of: text, limit: overflow ? .max : limit)
         var windows: [Range<Int>] = []
         var first = 0
         while first < words.count, windows.count < maximumCount {

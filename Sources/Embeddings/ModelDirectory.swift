@@ -66,10 +66,12 @@ package struct ModelDirectory: Sendable {
             let reason = "the pooling's dimension \(dimension) is not the encoder's \(hiddenSize)"
             throw .invalidModel(path: poolingPath + "/config.json", reason: reason)
         }
-        let modes = (json.object?.members ?? []).filter { member in
-            member.key.utf8.starts(with: "pooling_mode_".utf8) && member.value.bool == true
+        // Of a repeated key the last member counts, as everywhere.
+        let keys = Set((json.object?.members ?? []).map(\.key))
+        let modes = keys.filter { key in
+            key.utf8.starts(with: "pooling_mode_".utf8) && json[key]?.bool == true
         }
-        guard modes.count == 1, let mode = modes.first?.key else {
+        guard modes.count == 1, let mode = modes.first else {
             throw .unsupportedModel(reason: "\(modes.count) pooling modes at once")
         }
         switch mode {

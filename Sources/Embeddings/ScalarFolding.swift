@@ -98,8 +98,8 @@ final class ScalarFolding: Sendable {
         guard !scalar.properties.isWhitespace else { return [Entry(.space)] }
         var scalars = [scalar]
         if options.stripsAccents {
-            scalars = String(scalar)._nfd.filter {
-                $0.properties.generalCategory != .nonspacingMark
+            scalars = Self.decompose(scalar).filter { part in
+                Self.category(of: part) != .nonspacingMark
             }
         }
         if options.lowercases {
@@ -110,12 +110,30 @@ final class ScalarFolding: Sendable {
         }
     }
 
+    private static func decompose(_ scalar: Unicode.Scalar) -> [Unicode.Scalar] {
+        category(of: scalar) == .unassigned ? [scalar] : Array(String(scalar)._nfd)
+    }
+
+    /// The category in Unicode 8, which the reference tokenizer's tables are of: newer scalars were not
+    /// assigned then, and these seven have changed since. Found by comparing all 1.1 million scalars.
+    private static func category(of scalar: Unicode.Scalar) -> Unicode.GeneralCategory {
+        switch scalar.value {
+        case 0x1885, 0x1886: return .otherLetter
+        case 0xA9BD: return .spacingMark
+        case 0x111C9, 0x166D: return .otherPunctuation
+        case 0x1734, 0x1171E: return .nonspacingMark
+        default: break
+        }
+        guard let age = scalar.properties.age, age.major <= 8 else { return .unassigned }
+        return scalar.properties.generalCategory
+    }
+
     private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
         case 9, 10, 13: return false
         default: break
         }
-        switch scalar.properties.generalCategory {
+        switch category(of: scalar) {
         case .control, .format, .privateUse, .surrogate: return true
         default: return false
         }
@@ -127,7 +145,7 @@ final class ScalarFolding: Sendable {
         case 33...47, 58...64, 91...96, 123...126: return true
         default: break
         }
-        switch scalar.properties.generalCategory {
+        switch category(of: scalar) {
         case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation,
             .initialPunctuation, .finalPunctuation, .otherPunctuation:
             return true
