@@ -21,11 +21,14 @@ package final class FakeTrackers: Sendable {
 
     /// The services' base URL without a path.
     package let origin: String
-    private let process: Mutex<Process?>
+    private let process: Mutex<ChildProcess?>
     private let scratch: URL
 
     /// The base URL of a service: `github`, `gitlab`, `jira-cloud`, `jira-server`.
     package func url(_ service: String) -> String { "\(origin)/\(service)" }
+
+    /// Each is a Python program of its own; more at a time only slow each other down.
+    private static let turnstile = Turnstile(places: 4)
 
     /// Ends the services with this process: they see the end of their standard input.
     private static let wrapper = """
@@ -35,7 +38,7 @@ package final class FakeTrackers: Sendable {
         runpy.run_path(sys.argv[0], run_name="__main__")
         """
 
-    private init(origin: String, process: Process, scratch: URL) {
+    private init(origin: String, process: ChildProcess, scratch: URL) {
         self.origin = origin
         self.process = Mutex(process)
         self.scratch = scratch
@@ -46,10 +49,24 @@ package final class FakeTrackers: Sendable {
     /// Starts the services and returns when they listen.
     ///
     /// `arguments` are the program's own, e.g. `["--faults", "7", "--fault-kinds", "reset"]`; the
-    /// token is `test-token` unless they say otherwise.
+    /// token is `test-token` unless they say otherwise. At most four run at a time: a test that holds
+    /// several must start them one after the other and may wait for other tests to end theirs.
     package static func start(
         corpora: [Corpus],
         arguments: [String] = []
+    ) async throws -> FakeTrackers {
+        await turnstile.enter()
+        do {
+            return try await launch(corpora: corpora, arguments: arguments)
+        } catch {
+            turnstile.leave()
+            throw error
+        }
+    }
+
+    private static func launch(
+        corpora: [Corpus],
+        arguments: [String]
     ) async throws -> FakeTrackers {
         guard let program = SharedData.file("trackers/fake_trackers.py") else {
             throw FakeTrackersError.unavailable
@@ -76,22 +93,22 @@ package final class FakeTrackers: Sendable {
         // Another process may take the port between our look and the server's bind.
         for _ in 0..<3 {
             let port = try freeLoopbackPort()
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments =
+            let process = try ChildProcess(
                 [
                     "python3", "-c", wrapper, program.path, "--port", "\(port)", "--no-warm",
                     "--corpus",
                 ]
-                + files + arguments
+                    + files + arguments
+            )
             do {
-                try await launch(process)
+                try await process.waitForError(containing: "listening on")
                 return FakeTrackers(
                     origin: "http://127.0.0.1:\(port)",
                     process: process,
                     scratch: scratch
                 )
             } catch {
+                process.end()
                 lastError = error
             }
         }
@@ -105,39 +122,10 @@ package final class FakeTrackers: Sendable {
             return process
         }
         guard let process else { return }
-        process.terminate()
+        process.end()
+        Self.turnstile.leave()
         // Losing a scratch directory below the temporary directory harms no test.
         try? FileManager.default.removeItem(at: scratch)
-    }
-
-    /// Starts `process` and waits for the line in which it says that it listens.
-    private static func launch(_ process: Process) async throws {
-        let errors = Pipe()
-        process.standardError = errors
-        process.standardOutput = FileHandle.nullDevice
-        process.standardInput = Pipe()
-        try process.run()
-        let output = try await withCheckedThrowingContinuation { continuation in
-            // Reading blocks, so it has a thread of its own; it then drains what else is written.
-            Thread.detachNewThread {
-                var text = ""
-                var isListening = false
-                while true {
-                    let data = errors.fileHandleForReading.availableData
-                    if data.isEmpty { break }
-                    guard !isListening else { continue }
-                    text += String(decoding: data, as: UTF8.self)
-                    if text.contains("listening on") {
-                        isListening = true
-                        continuation.resume(returning: text)
-                    }
-                }
-                if !isListening {
-                    continuation.resume(throwing: FakeTrackersError.didNotStart(text))
-                }
-            }
-        }
-        precondition(output.contains("listening"))
     }
 
     private static func freeLoopbackPort() throws -> Int {
