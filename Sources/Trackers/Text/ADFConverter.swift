@@ -66,7 +66,7 @@ struct ADFReader {
             ]
         case "codeBlock":
             let text = children.compactMap { $0["text"]?.string }.joined()
-            return [.code(language: node["attrs"]?["language"]?.string, text: withLineFeeds(text))]
+            return code(withLineFeeds(text), language: node["attrs"]?["language"]?.string)
         case "blockquote", "panel": return [.quote(blocks(of: children, depth: depth + 1))]
         case "expand", "nestedExpand":
             let title = node["attrs"]?["title"]?.string ?? ""
@@ -78,6 +78,16 @@ struct ADFReader {
         case "blockCard", "embedCard": return [.paragraph(ADFInline.card(node))]
         default: return other(node, children, depth: depth)
         }
+    }
+
+    /// A code block; a language that is none, such as a title an importer put there, stands above it.
+    private func code(_ text: String, language: String?) -> [MarkdownBlock] {
+        guard let language, !MarkdownRenderer.isLanguage(language) else {
+            return [.code(language: language, text: text)]
+        }
+        return [
+            .paragraph([.text(language, .strong, link: nil)]), .code(language: nil, text: text),
+        ]
     }
 
     /// An unknown node: its children, or the text it carries for readers that do not know it.

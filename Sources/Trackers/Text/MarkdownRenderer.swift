@@ -20,6 +20,14 @@ struct MarkdownRenderer {
         return String(decoding: renderer.output, as: UTF8.self)
     }
 
+    /// Whether the text can stand behind a fence as the name of a language.
+    static func isLanguage(_ text: String) -> Bool {
+        text.utf8.count <= 40
+            && text.utf8.allSatisfy { byte in
+                isMarkdownWord(byte) && byte < 0x80 || "+#._-".utf8.contains(byte)
+            }
+    }
+
     private var isFull: Bool { output.count >= Self.maximumByteCount }
 
     private mutating func write(_ blocks: [MarkdownBlock], isTight: Bool) {
@@ -88,10 +96,7 @@ struct MarkdownRenderer {
         let length = max(3, longestRun(of: UInt8(ascii: "`"), in: bytes) + 1)
         let fence = [UInt8](repeating: UInt8(ascii: "`"), count: length)
         append(fence)
-        let name = (language ?? "").utf8.prefix(40).filter { byte in
-            isMarkdownWord(byte) && byte < 0x80 || "+#._-".utf8.contains(byte)
-        }
-        append(name)
+        if let language, Self.isLanguage(language) { append(Array(language.utf8)) }
         newLine()
         append(bytes)
         newLine()

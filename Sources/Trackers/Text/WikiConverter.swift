@@ -43,7 +43,7 @@ struct WikiReader {
                 )
             else { continue }
             feed(textStart..<brace, isAfterMacro: textStart > range.lowerBound, to: &builder)
-            builder.add([block(macro, body: body.range, depth: depth)])
+            builder.add(blocks(of: macro, body: body.range, depth: depth))
             position = body.end
             textStart = body.end
         }
@@ -71,18 +71,15 @@ struct WikiReader {
         return line.allSatisfy(isMarkdownSpace) ? (macro.end..<end, end) : nil
     }
 
-    private func block(_ macro: WikiMacro, body: Range<Int>, depth: Int) -> MarkdownBlock {
+    /// A macro's title, which it may have whatever it holds, and its text.
+    private func blocks(of macro: WikiMacro, body: Range<Int>, depth: Int) -> [MarkdownBlock] {
+        let title = macro.title.map { MarkdownBlock.paragraph([.text($0, .strong, link: nil)]) }
         switch macro.kind {
         case .code, .noformat:
-            let text = trimmedLineFeeds(bytes[body])
-            return .code(language: macro.language, text: String(decoding: text, as: UTF8.self))
-        case .quote: return .quote(blocks(in: body, depth: depth + 1))
-        case .panel:
-            var inner = blocks(in: body, depth: depth + 1)
-            if let title = macro.title {
-                inner.insert(.paragraph([.text(title, .strong, link: nil)]), at: 0)
-            }
-            return .quote(inner)
+            let text = String(decoding: trimmedLineFeeds(bytes[body]), as: UTF8.self)
+            return [title, .code(language: macro.language, text: text)].compactMap(\.self)
+        case .quote, .panel:
+            return [.quote([title].compactMap(\.self) + blocks(in: body, depth: depth + 1))]
         }
     }
 
@@ -185,7 +182,7 @@ struct WikiMacro {
         return nil
     }
 
-    /// The title of a panel.
+    /// What stands above the text: `{panel:title=Note}`.
     var title: String? {
         let part = parameters.split(separator: "|").first { $0.hasPrefix("title=") }
         return part.map { String($0.dropFirst(6)) }

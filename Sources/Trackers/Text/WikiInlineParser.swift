@@ -166,13 +166,24 @@ struct WikiInlineParser {
         var close = position + 3
         while close + 1 < range.upperBound {
             if bytes[close] == UInt8(ascii: "}"), bytes[close + 1] == UInt8(ascii: "}") {
-                let text = text((position + 2)..<close)
+                // `{{${x}}}` holds `${x}`: the last two braces of a run are the end.
+                while byte(close + 2, in: range) == UInt8(ascii: "}") { close += 1 }
+                let text = text(withoutSeparators((position + 2)..<close))
                 return ({ .text(text, $0.union(.code), link: nil) }, close + 2)
             }
             close += 1
         }
         withoutMonospaceEnd = range.upperBound
         return nil
+    }
+
+    /// Jira's editor writes `{{{}x{}}}` where the text touches a word.
+    private func withoutSeparators(_ range: Range<Int>) -> Range<Int> {
+        let separator = "{}".utf8
+        var inner = range
+        if bytes[inner].starts(with: separator) { inner.removeFirst(2) }
+        if inner.count > 2, bytes[inner].suffix(2).elementsEqual(separator) { inner.removeLast(2) }
+        return inner
     }
 
     // MARK: - Links and pictures

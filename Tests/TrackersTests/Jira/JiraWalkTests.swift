@@ -24,9 +24,12 @@ struct JiraWalkTests {
             let census = try await client.walk(project, .census)
             #expect(census.sightings == Set(truth.items.values.map(\.id)))
             #expect(census.pages == (deployment == .cloud ? 1 : (truth.items.count + 999) / 1000))
-            let epoch = Timestamp(milliseconds: 0)
-            let changed = try await client.walk(project, .changed(since: epoch))
-            #expect(differences(changed, truth, bodies: false) == [], "\(key) by time")
+            // The largest is walked once only: its conversion is most of this test's time.
+            if key != "HADOOP" {
+                let epoch = Timestamp(milliseconds: 0)
+                let changed = try await client.walk(project, .changed(since: epoch))
+                #expect(differences(changed, truth, bodies: false) == [], "\(key) by time")
+            }
             let newest = try await client.walk(project, .newest)
             #expect(newest.issues.count == 1)
             #expect(
