@@ -2,7 +2,9 @@ package import Domain
 import Trackers
 
 extension ProjectCursor {
-    /// The form stored now. A cursor of another form is read as none: the next scan reads everything
+    /// The form stored now.
+    ///
+    /// A cursor of another form is read as none: the next scan reads everything
     /// again and writes what differs, so nothing is lost by it.
     private static let version: Int64 = 1
 

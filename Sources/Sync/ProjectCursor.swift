@@ -67,12 +67,15 @@ package struct ProjectCursor: Sendable, Equatable {
 }
 
 extension ProjectCursor {
-    /// Subtracted from a watermark. Lists lag seconds behind writes and two servers' clocks differ by
+    /// Subtracted from a watermark.
+    ///
+    /// Lists lag seconds behind writes and two servers' clocks differ by
     /// seconds; two minutes hold both with room, and cost a page that writes nothing.
     package static let overlap = Duration.seconds(120)
 
-    /// No `since` below this is sent: GitHub answers `since=1970-01-01` with an empty list. A project
-    /// whose newest believable time is older is read as a whole.
+    /// No `since` below this is sent, because GitHub answers `since=1970-01-01` with an empty list.
+    ///
+    /// A project whose newest believable time is older is read as a whole.
     package static let earliestSince = Timestamp(milliseconds: 86_400_000)
 
     /// Whether the next walk must read everything: there is none to go on from, or no believable time.

@@ -130,8 +130,9 @@ package struct ProjectScan: Sendable {
     private var afterWrite = Action.end
     private var pageCount = 0
 
-    /// No walk has so many pages: ten million issues at a hundred a page. It ends a service that
-    /// invents page after page.
+    /// No walk has so many pages: ten million issues at a hundred a page.
+    ///
+    /// It ends the walk over a service that invents page after page.
     package static let maximumPageCount = 100_000
 
     /// A page's tag stands for the whole walk only if a new issue would have had to appear in that

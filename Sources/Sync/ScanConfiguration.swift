@@ -2,8 +2,9 @@ package import Domain
 
 /// What a scan may use.
 package struct ScanConfiguration: Sendable {
-    /// Projects of one tracker read side by side. The budget of requests is shared inside the client;
-    /// more projects would only hold more pages in memory.
+    /// Projects of one tracker read side by side.
+    ///
+    /// The budget of requests is shared inside the client; more would only hold more pages in memory.
     package var projectConcurrency = 4
     /// Single issues asked for side by side within one project.
     package var issueConcurrency = 4

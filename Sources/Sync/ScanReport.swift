@@ -60,7 +60,7 @@ package struct ProjectReport: Sendable, Equatable {
         /// Not begun or not ended, because the tracker refused the token meanwhile.
         case unauthenticated(reason: String)
 
-        /// Whether something selected was not read. A project known to be hidden is no news.
+        /// Whether something selected was not read; a project known to be hidden is no news.
         package var isFailure: Bool {
             switch self {
             case .done, .planned: false

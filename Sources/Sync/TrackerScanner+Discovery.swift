@@ -222,7 +222,6 @@ extension StoredProject {
 }
 
 extension String {
-    /// For comparing paths: the services take letters of either case. Paths are ASCII nearly always;
-    /// of the rest only the case is folded.
+    /// For comparing paths, in which the services take letters of either case.
     fileprivate var folded: [UInt8] { Array(lowercased().utf8) }
 }

@@ -1,6 +1,8 @@
 package import Domain
 
-/// Comments on issues. A comment of a deleted issue counts as deleted, whatever its own row says.
+/// Comments on issues.
+///
+/// A comment of a deleted issue counts as deleted, whatever its own row says.
 package enum CommentTable {
     /// A comment with the issue it belongs to.
     package struct Incoming: Sendable, Equatable {

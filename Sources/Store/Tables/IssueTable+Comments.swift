@@ -14,11 +14,7 @@ package struct DueIssue: Sendable, Equatable {
 
 /// Which issues' comments must be read one by one.
 extension IssueTable {
-    /// Issues whose comments are due, by identifier.
-    ///
-    /// - Parameters:
-    ///   - after: The last identifier already handled; nil from the start.
-    ///   - limit: At most so many.
+    /// Issues whose comments are due, by identifier, at most `limit` of those behind `after`.
     package static func commentsDue(
         in project: ProjectID,
         after: IssueID?,

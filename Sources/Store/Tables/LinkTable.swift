@@ -7,7 +7,7 @@ package import Domain
 package enum LinkTable {
     /// Stores the issue's links in place of those stored before and resolves what can be resolved.
     ///
-    /// - Parameter tracker: Keys mean issues of this tracker; another may use the same ones.
+    /// Keys mean issues of this tracker; another may use the same ones.
     package static func replace(
         with links: [IssueLink],
         of issue: IssueID,

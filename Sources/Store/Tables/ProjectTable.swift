@@ -195,7 +195,7 @@ package enum ProjectTable {
 
     /// Projects ordered by path, then identifier.
     ///
-    /// - Parameter tracker: Nil for those of all trackers.
+    /// `tracker` is nil for those of all trackers.
     package static func list(
         tracker: TrackerID? = nil,
         account: AccountID,
