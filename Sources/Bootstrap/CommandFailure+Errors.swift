@@ -3,6 +3,7 @@ import Embeddings
 import HTTPClient
 import Search
 import Store
+import Sync
 import Trackers
 import VectorIndex
 
@@ -36,6 +37,8 @@ extension CommandFailure {
             self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
         case let error as SearchError:
             self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
+        case let error as SyncError:
+            self.init(.notFound, what, reason: "\(error)", hint: error.hint)
         case let error as VectorIndexError:
             self.init(
                 .failure, what, reason: "\(error)",

@@ -9,9 +9,14 @@ extension Installation {
 
     /// The one HTTP client of the process.
     package func transport() throws -> any HTTPTransport {
+        try Self.transport(settings)
+    }
+
+    /// An HTTP client with the environment's proxies and certificate authorities.
+    package static func transport(_ settings: Settings) throws -> any HTTPTransport {
         try CurlClient(
             configuration: CurlClient.Configuration(
-                version: Self.version, environment: settings.environment))
+                version: version, environment: settings.environment))
     }
 
     /// The tracker of that name.

@@ -8,9 +8,9 @@ import Foundation
 /// | `PRELOOP_HOME` | the installation: database, key, models, indexes | `~/.preloop` |
 /// | `SECRET_KEY` | seals stored credentials instead of the key file; 16 characters or more | – |
 /// | `PRELOOP_EMBEDDING_PROVIDER` | `local`, or `openai` for any OpenAI-compatible service | `local` |
-/// | `PRELOOP_EMBEDDING_MODEL_DIR` | a sentence-transformers model for the local encoder | the fetched model |
+/// | `PRELOOP_EMBEDDING_MODEL` | `local`: a sentence-transformers model's directory | the fetched model |
+/// | | `openai`: the provider's name of the model | `text-embedding-3-small` |
 /// | `PRELOOP_EMBEDDING_URL` | the provider's base URL, up to and with `/v1` | `https://api.openai.com/v1` |
-/// | `PRELOOP_EMBEDDING_MODEL` | the provider's name of the model | `text-embedding-3-small` |
 /// | `PRELOOP_EMBEDDING_API_KEY` | the provider's key | – |
 /// | `PRELOOP_EMBEDDING_DIMENSION` | the length of the provider's vectors | what it gives |
 ///
@@ -60,7 +60,8 @@ package struct Settings: Sendable {
         secretKey = value("SECRET_KEY").map(Secret.init)
         switch value("PRELOOP_EMBEDDING_PROVIDER") ?? "local" {
         case "local":
-            embedding = .local(directory: value("PRELOOP_EMBEDDING_MODEL_DIR"))
+            embedding = .local(
+                directory: value("PRELOOP_EMBEDDING_MODEL").map(Self.withoutFinalSlash))
         case "openai":
             embedding = .remote(
                 RemoteModel(

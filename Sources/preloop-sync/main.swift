@@ -1,1 +1,3 @@
-print("preloop-sync")
+import Bootstrap
+
+await Program.run(SyncCommand.self)

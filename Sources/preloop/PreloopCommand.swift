@@ -14,6 +14,8 @@ struct PreloopCommand: AsyncParsableCommand {
             """,
         version: Installation.version,
         subcommands: [
-            InitCommand.self, TrackersCommand.self, ExportCommand.self,
+            InitCommand.self, TrackersCommand.self, SearchCommand.self, SimilarCommand.self,
+            DuplicatesCommand.self, ModelsCommand.self, IndexCommand.self, ExportCommand.self,
+            DoctorCommand.self,
         ])
 }

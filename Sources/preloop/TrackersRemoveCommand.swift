@@ -2,6 +2,7 @@ import ArgumentParser
 import Bootstrap
 import Domain
 import Store
+import Sync
 
 /// `preloop trackers remove`: takes out a tracker with everything that was read from it.
 struct TrackersRemoveCommand: AsyncParsableCommand {
@@ -21,7 +22,7 @@ struct TrackersRemoveCommand: AsyncParsableCommand {
             try await installation.store.write { connection, account in
                 // A running scan would write into projects that are no longer there.
                 let lease = try LeaseTable.acquire(
-                    scanLeaseName, holder: .current(), duration: .seconds(60), now: now,
+                    ScanRunner.leaseName, holder: .current(), duration: .seconds(60), now: now,
                     account: account, on: connection)
                 let count = try TrackerRemoval.remove(
                     tracker.id, deletedAt: now, account: account, on: connection)

@@ -34,6 +34,12 @@ package struct Output: ~Copyable {
         try endLine()
     }
 
+    /// Writes text without a line end, at once.
+    mutating func raw(_ text: String) throws(OutputError) {
+        buffer.append(contentsOf: text.utf8)
+        try flush()
+    }
+
     /// Writes out what is buffered.
     package mutating func flush() throws(OutputError) {
         try Self.write(buffer, to: descriptor)
@@ -73,6 +79,18 @@ package struct Output: ~Copyable {
         try output.flush()
     }
 
+    /// Writes a document that has its version already, or gets it here.
+    package static func result(_ object: JSONObject) throws(OutputError) {
+        var document = JSONObject()
+        document.append(key: "v", value: 1)
+        for member in object.members where !haveEqualBytes(member.key, "v") {
+            document.append(key: member.key, value: member.value)
+        }
+        var output = Output()
+        try output.line(.object(document))
+        try output.flush()
+    }
+
     /// Writes a text result.
     package static func text(_ lines: [String]) throws(OutputError) {
         var output = Output()
@@ -95,4 +113,11 @@ package func standardError(_ text: String) {
     // Nobody is left to tell.
     try? output.line(text.hasSuffix("\n") ? String(text.dropLast()) : text)
     try? output.flush()
+}
+
+/// Writes to standard error without a line end; for drawing.
+package func standardErrorRaw(_ text: String) {
+    var output = Output(STDERR_FILENO)
+    // Nobody is left to tell.
+    try? output.raw(text)
 }

@@ -1,0 +1,247 @@
+import Domain
+import Embeddings
+import Glibc
+import LinearAlgebra
+import Search
+import Store
+import VectorIndex
+
+/// What one check found.
+package struct Finding: Sendable, Equatable {
+    /// What was looked at.
+    package var subject: String
+    /// How it is.
+    package var grade: Grade
+    /// What was found.
+    package var detail: String
+    /// What to do; nil when there is nothing to do.
+    package var advice: String?
+
+    /// How something is.
+    package enum Grade: String, Sendable {
+        case good = "ok"
+        /// It works, but not as well or as safely as it should.
+        case doubtful = "warning"
+        case broken
+    }
+}
+
+/// Looks at an installation from the outside in; a check that cannot be made does not stop the others.
+package struct Examination: Sendable {
+    private let settings: Settings
+    private let home: HomeDirectory
+
+    /// An examination of what the environment names.
+    package init(settings: Settings) {
+        self.settings = settings
+        home = HomeDirectory(settings.home)
+    }
+
+    /// Makes all checks.
+    package func findings() async -> [Finding] {
+        var findings = [mathematics, directory]
+        guard home.exists else {
+            findings.append(
+                Finding(
+                    subject: "database", grade: .broken, detail: "there is none",
+                    advice: "make the installation with `preloop init`"))
+            return findings
+        }
+        findings.append(mode(of: home.database, subject: "database file"))
+        do {
+            let installation = try await Installation.open(settings)
+            findings.append(await schema(of: installation))
+            findings.append(await integrity(of: installation))
+            findings.append(contentsOf: await secrets(of: installation))
+            findings.append(await model(of: installation))
+            findings.append(await snapshot(of: installation))
+        } catch {
+            findings.append(broken("database", error))
+        }
+        return findings
+    }
+
+    // MARK: - Machine and files
+
+    private var mathematics: Finding {
+        switch BLAS.implementation {
+        case .openBLAS(let configuration):
+            Finding(subject: "BLAS", grade: .good, detail: configuration)
+        case .other:
+            Finding(
+                subject: "BLAS", grade: .doubtful,
+                detail: "the library behind libblas is not OpenBLAS; encoding is many times slower",
+                advice: "install OpenBLAS, for instance the package libopenblas0-pthread")
+        }
+    }
+
+    private var directory: Finding {
+        guard let mode = HomeDirectory.mode(of: home.path) else {
+            return Finding(
+                subject: "directory", grade: .broken, detail: "`\(home.path)` does not exist",
+                advice: "make the installation with `preloop init`, or set `PRELOOP_HOME`")
+        }
+        guard mode & 0o077 == 0 else {
+            return Finding(
+                subject: "directory", grade: .doubtful,
+                detail: "other users may look into `\(home.path)` (mode \(octal(mode)))",
+                advice: "chmod 700 '\(home.path)'")
+        }
+        guard unsafe access(home.path, W_OK) == 0 else {
+            return Finding(
+                subject: "directory", grade: .broken, detail: "`\(home.path)` is not writable",
+                advice: "give this user the right to write it")
+        }
+        return Finding(subject: "directory", grade: .good, detail: home.path)
+    }
+
+    private func mode(of path: String, subject: String) -> Finding {
+        guard let mode = HomeDirectory.mode(of: path) else {
+            return Finding(subject: subject, grade: .broken, detail: "`\(path)` does not exist")
+        }
+        guard mode & 0o077 == 0 else {
+            return Finding(
+                subject: subject, grade: .doubtful,
+                detail: "other users may read `\(path)` (mode \(octal(mode)))",
+                advice: "chmod 600 '\(path)'")
+        }
+        return Finding(subject: subject, grade: .good, detail: "mode \(octal(mode))")
+    }
+
+    // MARK: - Store
+
+    private func schema(of installation: Installation) async -> Finding {
+        do {
+            let number = try await installation.store.database.read { connection in
+                try SchemaTable.current(on: connection)
+            }
+            return Finding(subject: "schema", grade: .good, detail: "number \(number)")
+        } catch {
+            return broken("schema", error)
+        }
+    }
+
+    private func integrity(of installation: Installation) async -> Finding {
+        do {
+            let problems = try await installation.store.database.read { connection in
+                try SQLiteCheck.problems(on: connection)
+            }
+            guard !problems.isEmpty else {
+                return Finding(subject: "database", grade: .good, detail: "sound")
+            }
+            return Finding(
+                subject: "database", grade: .broken, detail: problems.joined(separator: "; "),
+                advice: StoreError.corrupt(detail: "").hint)
+        } catch {
+            return broken("database", error)
+        }
+    }
+
+    /// The key, and whether every stored credential opens with it.
+    private func secrets(of installation: Installation) async -> [Finding] {
+        var findings: [Finding] = []
+        if settings.secretKey == nil {
+            findings.append(mode(of: SecretKeyFile(home: home.path).path, subject: "key file"))
+        }
+        do {
+            let box = try installation.secretBox()
+            let account = installation.store.account
+            let trackers = try await installation.store.read { connection, account in
+                try TrackerTable.list(account: account, on: connection).map { tracker in
+                    (
+                        tracker,
+                        try TrackerTable.credential(
+                            of: tracker.id, account: account, on: connection)
+                    )
+                }
+            }
+            for (tracker, sealed) in trackers {
+                guard let sealed, !sealed.bytes.isEmpty else { continue }
+                findings.append(self.tracker(tracker) {
+                    _ = try box.open(sealed, for: .tracker(tracker.id, account: account))
+                })
+            }
+        } catch {
+            findings.append(broken("key", error))
+        }
+        return findings
+    }
+
+    private func tracker(_ tracker: Tracker, opens: () throws -> Void) -> Finding {
+        let subject = "tracker \(tracker.name)"
+        do {
+            try opens()
+        } catch {
+            return broken(subject, error)
+        }
+        guard tracker.status != .invalid else {
+            return Finding(
+                subject: subject, grade: .doubtful,
+                detail: tracker.statusDetail ?? "the service refuses the token",
+                advice: "remove the tracker and add it with a new token")
+        }
+        return Finding(subject: subject, grade: .good, detail: "token \(tracker.status.rawValue)")
+    }
+
+    // MARK: - Model and index
+
+    private func model(of installation: Installation) async -> Finding {
+        do {
+            let embedder = try await installation.embedder()
+            return Finding(
+                subject: "model", grade: .good,
+                detail: "\(embedder.model.name), dimension \(embedder.model.dimension), "
+                    + "revision \(embedder.model.revision.prefix(12))")
+        } catch {
+            return broken("model", error)
+        }
+    }
+
+    /// Opens the snapshot as a search does, with every checksum and link checked.
+    private func snapshot(of installation: Installation) async -> Finding {
+        let path = "\(installation.indexDirectory)/vectors.snapshot"
+        guard HomeDirectory.mode(of: path) != nil else {
+            return Finding(
+                subject: "snapshot", grade: .good, detail: "none yet; searches build it when needed")
+        }
+        do {
+            let model = try await installation.embedder().model
+            let index = try Self.openSnapshot(path, dimension: model.dimension)
+            return Finding(
+                subject: "snapshot", grade: .good,
+                detail: "\(index.count) vectors, revision \(index.revision)")
+        } catch {
+            let failure = CommandFailure("snapshot", cause: error)
+            return Finding(
+                subject: "snapshot", grade: .doubtful, detail: failure.reason ?? failure.what,
+                advice: "nothing is lost; `preloop index rebuild` makes it anew")
+        }
+    }
+
+    /// Opens a snapshot whoever it belongs to.
+    private static func openSnapshot(
+        _ path: String, dimension: Int
+    ) throws(VectorIndexError) -> HNSWIndex {
+        let identity: String
+        do {
+            // No index has this identity; the refusal names the one it has.
+            return try HNSWIndex.open(path: path, expecting: "", dimension: dimension)
+        } catch {
+            // A pattern in the catch clause crashes the compiler (6.3.1).
+            guard case .snapshotIdentity(_, let found) = error else { throw error }
+            identity = found
+        }
+        return try HNSWIndex.open(path: path, expecting: identity, dimension: dimension)
+    }
+
+    private func broken(_ subject: String, _ error: any Error) -> Finding {
+        let failure = CommandFailure("", cause: error)
+        let what = failure.what.isEmpty ? nil : failure.what
+        return Finding(
+            subject: subject, grade: .broken,
+            detail: [what, failure.reason].compactMap { $0 }.joined(separator: ": "),
+            advice: failure.hint)
+    }
+}
+
+private func octal(_ mode: mode_t) -> String { String(mode, radix: 8) }

@@ -1,0 +1,110 @@
+import Domain
+package import Embeddings
+import HTTPClient
+package import Search
+package import Store
+
+extension Installation {
+    /// The model that `preloop models fetch` brings.
+    package static let defaultModelName = "all-MiniLM-L6-v2"
+
+    /// Where the account's index files are.
+    package var indexDirectory: String { "\(home.indexes)/\(store.account)" }
+
+    /// The local model's directory, whether it exists or not; nil when vectors come from a provider.
+    package var modelDirectory: String? {
+        switch settings.embedding {
+        case .local(let directory): directory ?? "\(home.models)/\(Self.defaultModelName)"
+        case .remote: nil
+        }
+    }
+
+    /// What makes vectors, as the environment says.
+    package func embedder() async throws -> any Embedder {
+        try await Self.embedder(settings)
+    }
+
+    /// What makes vectors; needs the model, but no store.
+    package static func embedder(_ settings: Settings) async throws -> any Embedder {
+        switch settings.embedding {
+        case .local(let directory):
+            let models = HomeDirectory(settings.home).models
+            return try LocalEmbedder(directory: directory ?? "\(models)/\(defaultModelName)")
+        case .remote(let model):
+            var configuration = RemoteEmbedder.Configuration(
+                baseURL: model.url, model: model.name)
+            configuration.apiKey = model.apiKey.map { APIKey($0.reveal()) }
+            configuration.dimension = model.dimension
+            configuration.requestsDimension = model.dimension != nil
+            return try await RemoteEmbedder.connect(configuration, transport: transport(settings))
+        }
+    }
+
+    /// Opens the indexes for questions: mapped, nothing rebuilt.
+    package func search() async throws(CommandFailure) -> IssueSearch {
+        try await attempt("cannot open the indexes") {
+            let embedder = try await embedder()
+            let identity = embedder.model
+            let models = try await store.read { connection, account in
+                try EmbeddingModelTable.all(account: account, on: connection)
+            }
+            let model = models.first { row in
+                row.name == identity.name && row.revision == identity.revision
+                    && row.dimension == identity.dimension
+            }
+            guard let model else {
+                throw CommandFailure(
+                    .failure, "nothing is indexed with the model `\(identity.name)` yet",
+                    hint: "run `preloop-sync scan all`, or `preloop index rebuild`")
+            }
+            try IndexDirectory.make(indexDirectory)
+            let index = try await SearchIndex(
+                store: store, identity: identity, model: model.id, directory: indexDirectory,
+                role: .reader)
+            let lexical = try await LexicalIndex(
+                path: "\(indexDirectory)/lexical.sqlite", of: store)
+            return IssueSearch(store: store, embedder: embedder, index: index, lexical: lexical)
+        }
+    }
+
+    /// Opens the indexes to bring them up to date.
+    package func pipeline() async throws -> IndexPipeline {
+        try await IndexPipeline(
+            store: store, embedder: try await embedder(), directory: indexDirectory)
+    }
+
+    /// The issue a person means by a URL, `owner/repo#1` or `KEY-1`; needs neither model nor index.
+    package func issue(_ reference: String) async throws -> IssueSummary {
+        let found = try await store.read { connection, account in
+            try PassageTable.summaries(
+                forReference: reference, account: account, on: connection)
+        }
+        guard let first = found.first else { throw SearchError.unknownIssue(reference: reference) }
+        guard found.count == 1 else {
+            throw SearchError.ambiguousIssue(
+                reference: reference,
+                candidates: found.prefix(5).map { $0.url.isEmpty ? $0.key : $0.url })
+        }
+        return first
+    }
+
+    /// The projects of these paths; case does not matter, as in the trackers themselves.
+    ///
+    /// - Throws: ``CommandFailure`` with status 5 for a path nothing was read from.
+    package func projects(_ paths: [String]) async throws -> [StoredProject] {
+        guard !paths.isEmpty else { return [] }
+        let all = try await store.read { connection, account in
+            try ProjectTable.list(account: account, on: connection)
+        }
+        return try paths.flatMap { path in
+            let wanted = path.lowercased()
+            let found = all.filter { $0.path.lowercased() == wanted }
+            guard !found.isEmpty else {
+                throw CommandFailure(
+                    .notFound, "there is no project `\(path)`",
+                    hint: "`preloop-sync status` shows the projects")
+            }
+            return found
+        }
+    }
+}

@@ -1,2 +1,0 @@
-/// The lease of everything that writes what trackers tell.
-package let scanLeaseName = "scan"

@@ -1,0 +1,56 @@
+import Domain
+import Search
+import Sync
+import Synchronization
+
+/// What a running scan has told so far, for whoever draws it.
+final class ProgressBoard: Sendable {
+    /// One project, or a tracker that is being listed.
+    struct Line: Sendable {
+        var step: ScanProgress
+        var startedAt: ContinuousClock.Instant
+        var changedAt: ContinuousClock.Instant
+    }
+
+    private struct State {
+        /// In the order in which they were first heard of.
+        var order: [String] = []
+        var lines: [String: Line] = [:]
+        var index = IndexReport()
+        var written = 0
+    }
+
+    private let state = Mutex(State())
+
+    /// Notes a step of the scan.
+    ///
+    /// - Returns: Whether rows were written that the indexer has not been told of.
+    func note(_ step: ScanProgress) -> Bool {
+        let key = "\(step.tracker)\0\(step.project ?? "")"
+        let now = ContinuousClock.now
+        return state.withLock { state in
+            let before = state.lines[key]
+            if before == nil { state.order.append(key) }
+            state.lines[key] = Line(
+                step: step, startedAt: before?.startedAt ?? now, changedAt: now)
+            let isWritten = step.written > (before?.step.written ?? 0)
+            state.written += max(0, step.written - (before?.step.written ?? 0))
+            return isWritten
+        }
+    }
+
+    /// Notes what the indexer has done so far.
+    func note(_ report: IndexReport) {
+        state.withLock { $0.index = report }
+    }
+
+    /// What the indexer has done so far.
+    var indexed: IndexReport { state.withLock { $0.index } }
+
+    /// Everything at this moment.
+    var snapshot: (lines: [Line], indexed: IndexReport, written: Int) {
+        state.withLock { state in
+            (state.order.compactMap { state.lines[$0] }, state.index, state.written)
+        }
+    }
+}

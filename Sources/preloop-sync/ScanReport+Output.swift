@@ -1,0 +1,33 @@
+import Domain
+import Search
+import Sync
+
+extension ScanReport {
+    /// What went wrong, one line each.
+    var failures: [String] {
+        trackers.flatMap { tracker in
+            tracker.failures.map { "\(tracker.name): \($0)" }
+                + tracker.projects.filter(\.outcome.isFailure).map { project in
+                    let detail = project.outcome.detail.map { ": \($0)" } ?? ""
+                    return "\(tracker.name) \(project.path) \(project.outcome.name)\(detail)"
+                }
+        }
+    }
+
+    /// The members of `--json`: the scan's own form, its sums completed by the index's.
+    func members(with index: IndexReport) -> JSONObject {
+        var object = jsonValue.object ?? JSONObject()
+        var sums = object["totals"]?.object ?? JSONObject()
+        let totals = totals
+        let added: [(String, Int)] = [
+            ("created", totals.issuesCreated + totals.commentsCreated),
+            ("changed", totals.issuesChanged + totals.commentsChanged),
+            ("deleted", totals.issuesDeleted + totals.commentsDeleted),
+            ("embedded", index.embedded),
+        ]
+        for (key, value) in added { sums[key] = .integer(Int64(value)) }
+        object["totals"] = .object(sums)
+        object["index"] = index.json
+        return object
+    }
+}

@@ -1,0 +1,126 @@
+import ArgumentParser
+import Bootstrap
+import Domain
+import Search
+import Store
+import Sync
+
+/// `preloop-sync status`: where every project stands.
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Show where every project stands.")
+
+    @OptionGroup var output: OutputOptions
+
+    fileprivate struct Status: Sendable {
+        var trackers: [Tracker]
+        var projects: [StoredProject]
+        var counts: [ProjectID: ProjectCounts.Row]
+        /// Changed texts the indexer has not looked at.
+        var backlog: Int
+        /// Who scans now.
+        var holder: LeaseHolder?
+    }
+
+    func run() async throws {
+        let installation = try await Installation.open()
+        let now = installation.store.clock.now()
+        let status = try await attempt("cannot read the status") {
+            try await installation.store.read { connection, account in
+                Status(
+                    trackers: try TrackerTable.list(account: account, on: connection),
+                    projects: try ProjectTable.list(account: account, on: connection),
+                    counts: try ProjectCounts.all(account: account, on: connection),
+                    backlog: try Self.backlog(account: account, on: connection),
+                    holder: try LeaseTable.holder(
+                        of: ScanRunner.leaseName, now: now, account: account, on: connection))
+            }
+        }
+        if output.isJSON {
+            try Output.result([
+                "scanning": JSONValue(status.holder?.description),
+                "backlog": .integer(Int64(status.backlog)),
+                "trackers": .array(status.trackers.map(json)),
+                "projects": .array(status.projects.map { json($0, in: status) }),
+            ])
+        } else {
+            try Output.text(lines(status))
+        }
+    }
+
+    private static func backlog(
+        account: AccountID, on connection: any SQLConnection
+    ) throws(StoreError) -> Int {
+        let models = try EmbeddingModelTable.all(account: account, on: connection)
+        var revision = Revision.zero
+        if let current = models.first(where: \.isCurrent) {
+            revision = try FollowerTable.revision(
+                of: Indexer.follower(of: current.id), account: account, on: connection)
+        }
+        return try PassageTable.changedTextCount(
+            after: revision, account: account, on: connection)
+    }
+
+    private func json(_ tracker: Tracker) -> JSONValue {
+        [
+            "name": .string(tracker.name), "kind": .string(tracker.kind.rawValue),
+            "status": .string(tracker.status.rawValue),
+            "status_detail": JSONValue(tracker.statusDetail),
+        ]
+    }
+
+    private func json(_ project: StoredProject, in status: Status) -> JSONValue {
+        let counts = status.counts[project.id] ?? ProjectCounts.Row()
+        return [
+            "tracker": JSONValue(status.trackerName(of: project)),
+            "project": .string(project.path), "state": .string(project.state.rawValue),
+            "cursor": project.cursor,
+            "last_scan_at": JSONValue(project.lastScanAt?.iso8601),
+            "last_census_at": JSONValue(project.lastCensusAt?.iso8601),
+            "last_error": JSONValue(project.lastError),
+            "issues": .integer(Int64(counts.issues)),
+            "pull_requests": .integer(Int64(counts.pullRequests)),
+            "comments": .integer(Int64(counts.comments)),
+            "deleted": .integer(Int64(counts.deleted)),
+            "quarantined": .integer(Int64(counts.quarantined)),
+        ]
+    }
+
+    private func lines(_ status: Status) -> [String] {
+        var lines: [String] = []
+        if let holder = status.holder { lines.append("A scan is running: \(holder).") }
+        for tracker in status.trackers where tracker.status == .invalid {
+            lines.append("\(tracker.name): \(singleLine(tracker.statusDetail ?? "token refused"))")
+        }
+        guard !status.projects.isEmpty else {
+            return lines + ["Nothing has been scanned yet. Run `preloop-sync scan all`."]
+        }
+        var table = TextTable([
+            "TRACKER", "PROJECT", "LAST SCAN", "READ UP TO", "ISSUES", "PULLS", "COMMENTS", "NOTE",
+        ])
+        for project in status.projects { table.append(cells(project, in: status)) }
+        return lines + table.lines + ["\(status.backlog) texts waiting to be indexed"]
+    }
+
+    private func cells(_ project: StoredProject, in status: Status) -> [String] {
+        let counts = status.counts[project.id] ?? ProjectCounts.Row()
+        let cursor = ProjectCursor(project.cursor)
+        var notes: [String] = []
+        if project.state != .active { notes.append(project.state.rawValue) }
+        if let error = project.lastError { notes.append(error) }
+        if counts.quarantined > 0 { notes.append("\(counts.quarantined) in quarantine") }
+        return [
+            status.trackerName(of: project) ?? "-", project.path,
+            project.lastScanAt?.iso8601 ?? "never",
+            cursor.hasReadEverything ? cursor.watermark?.iso8601 ?? "-" : "first scan",
+            "\(counts.issues)", "\(counts.pullRequests)", "\(counts.comments)",
+            notes.joined(separator: "; "),
+        ]
+    }
+}
+
+extension StatusCommand.Status {
+    fileprivate func trackerName(of project: StoredProject) -> String? {
+        trackers.first { $0.id == project.trackerID }?.name
+    }
+}

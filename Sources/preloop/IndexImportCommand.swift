@@ -1,0 +1,48 @@
+import ArgumentParser
+import Bootstrap
+import Domain
+import Search
+
+/// `preloop index import --jsonl FILE`: a corpus that comes from no tracker.
+struct IndexImportCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "import", abstract: "Import issues from a file and index them.",
+        discussion: """
+            Each line is an object with id, source, title and body; a source becomes a project of \
+            the tracker `import`.
+            """)
+
+    @Option(help: "The file.")
+    var jsonl: String
+
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let installation = try await Installation.create(Settings.read())
+        let pipeline = try await attempt("cannot open the indexes") {
+            try await installation.pipeline()
+        }
+        let imported = try await attempt("the import is incomplete") {
+            try await IssueImport(store: installation.store).run(path: jsonl)
+        }
+        let indexed = try await attempt("the index is incomplete; the import is done") {
+            let report = try await pipeline.drain()
+            try await pipeline.close()
+            try await installation.close()
+            return report
+        }
+        guard !output.isJSON else {
+            try Output.result([
+                "lines": .integer(Int64(imported.lines)),
+                "created": .integer(Int64(imported.created)),
+                "changed": .integer(Int64(imported.changed)),
+                "unchanged": .integer(Int64(imported.unchanged)), "index": indexed.json,
+            ])
+            return
+        }
+        try Output.text([
+            "Read \(imported.lines) lines: \(imported.created) new, \(imported.changed) changed, "
+                + "\(imported.unchanged) unchanged; embedded \(indexed.embedded) passages."
+        ])
+    }
+}

@@ -1,0 +1,96 @@
+import ArgumentParser
+import Bootstrap
+import Domain
+import Search
+import Store
+
+/// `preloop search`: has this been reported before?
+struct SearchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "search", abstract: "Search issues by meaning and by words.")
+
+    @Argument(help: "What you look for, in your own words.")
+    var text: String
+
+    @Option(help: "Only this project; may be given several times.")
+    var project: [String] = []
+
+    @Option(help: "open, closed or all.")
+    var state: StateOption = .all
+
+    @Option(help: "Only issues with this label; given several times, with all of them.")
+    var label: [String] = []
+
+    @Option(help: "Only this tracker, by its name.")
+    var tracker: String?
+
+    @Option(help: "issue or pull_request.")
+    var kind: IssueKind?
+
+    @Option(help: "Only what was updated since: a date (2026-01-31), an instant, or 7d, 12h, 4w.")
+    var since: String?
+
+    @Option(help: "How many hits.")
+    var limit = 10
+
+    @Option(help: "Leave out so many hits at the beginning.")
+    var offset = 0
+
+    @Option(help: "hybrid, vector or text.")
+    var mode: SearchRequest.Mode = .hybrid
+
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard limit >= 0, offset >= 0 else {
+            throw ValidationError("--limit and --offset are not negative")
+        }
+        if let since { _ = try SinceOption(since) }
+    }
+
+    func run() async throws {
+        let installation = try await Installation.open()
+        var request = SearchRequest(text: text)
+        request.mode = mode
+        request.limit = limit
+        request.offset = offset
+        request.filter = try await filter(in: installation)
+        let search = try await installation.search()
+        let hits = try await attempt("the search failed") {
+            try await search.search(request)
+        }
+        guard !output.isJSON else {
+            try Output.result([
+                "query": .string(text), "mode": .string(mode.rawValue),
+                "hits": .array(hits.map(\.json)),
+            ])
+            return
+        }
+        guard !hits.isEmpty else {
+            try Output.text(["Nothing found."])
+            return
+        }
+        try Output.text(hits.enumerated().flatMap { $1.lines(rank: offset + $0 + 1) })
+    }
+
+    private func filter(in installation: Installation) async throws(CommandFailure) -> IssueFilter {
+        var filter = IssueFilter()
+        if let tracker { filter.trackers = [try await installation.tracker(named: tracker).name] }
+        let project = project
+        filter.projectIDs = try await attempt("cannot look up the projects") {
+            try await installation.projects(project).map(\.id)
+        }
+        filter.state = state.issueState
+        filter.kind = kind
+        filter.labels = label
+        if let since {
+            filter.updatedSince = try await attempt("cannot read --since") {
+                try SinceOption(since).instant(before: installation.store.clock.now())
+            }
+        }
+        return filter
+    }
+}
+
+extension IssueKind: ExpressibleByArgument {}
+extension SearchRequest.Mode: ExpressibleByArgument {}
