@@ -31,7 +31,8 @@ package struct BERTConfiguration: Sendable, Equatable {
 extension BERTConfiguration {
     /// Reads `config.json`, `modules.json`, the pooling module's and the tokenizer's files.
     ///
-    /// - Throws: ``EmbeddingError`` when a needed one is missing or asks for something else than this encoder does.
+    /// - Throws: ``EmbeddingError`` when a needed one is missing or asks for something else than
+    ///   this encoder does.
     package init(directory: ModelDirectory) throws(EmbeddingError) {
         let path = directory.transformerPath + "/config.json"
         let json = try readModelJSON(path)

@@ -3,7 +3,8 @@ import LinearAlgebra
 /// The transformer: token ids of several sequences in, one vector a sequence out.
 ///
 /// The tokens of a batch stand one after the other without padding in one matrix, so every product
-/// but attention's runs over all of them at once; attention runs sequence by sequence, head by head.
+/// but attention's runs over all of them at once; attention runs sequence by sequence, head by
+/// head.
 struct BERTEncoder: Sendable {
     let configuration: BERTConfiguration
     let weights: EncoderWeights

@@ -11,8 +11,8 @@ struct BatchPlan: Sendable {
     private let ranges: [Range<Int>]
     let batches: [Batch]
 
-    /// Tokenises `texts`, sorts them by length, longest first so that workers end together, and fills
-    /// batches up to `maximumBatchTokens`; a longer text is a batch of its own.
+    /// Tokenises `texts`, sorts them by length, longest first so that workers end together, and
+    /// fills batches up to `maximumBatchTokens`; a longer text is a batch of its own.
     init(
         _ texts: [String],
         tokenizer: WordPieceTokenizer,

@@ -1,7 +1,7 @@
 /// Turns texts into unit vectors; the local model and the remote providers implement it.
 ///
-/// Contract: `encode` is deterministic, a batch equals its single texts, vectors have Euclidean norm 1
-/// (or are all zero for a text without any token).
+/// Contract: `encode` is deterministic, a batch equals its single texts, vectors have Euclidean
+/// norm 1 (or are all zero for a text without any token).
 package protocol Embedder: Sendable {
     /// Which vectors this makes. Vectors of different identities never mix.
     var model: ModelIdentity { get }
@@ -17,15 +17,16 @@ package protocol Embedder: Sendable {
     /// - Parameters:
     ///   - text: Any text.
     ///   - maximumCount: At most so many windows; what lies behind the last is not embedded.
-    /// - Returns: UTF-8 byte ranges on scalar boundaries, in order; empty for a text without tokens.
+    /// - Returns: UTF-8 byte ranges on scalar boundaries, in order; empty for a text without
+    ///   tokens.
     func windows(of text: String, maximumCount: Int) -> [Range<Int>]
 }
 
 /// What makes two vectors comparable.
 package struct ModelIdentity: Sendable, Hashable {
-    /// E.g. `all-MiniLM-L6-v2`, `openai/text-embedding-3-small`.
+    /// For example `all-MiniLM-L6-v2`, `openai/text-embedding-3-small`.
     package var name: String
-    /// A digest of everything that changes the vectors: weights, pooling, window. Hex.
+    /// A digest of everything that changes the vectors (weights, pooling, window), in hex.
     package var revision: String
     package var dimension: Int
 

@@ -1,6 +1,7 @@
 import LinearAlgebra
 
-/// The weights of an encoder, checked against its configuration; matrices stay mapped where they can.
+/// The weights of an encoder, checked against its configuration; matrices stay mapped where they
+/// can.
 struct EncoderWeights: Sendable {
     let words: FloatTensor
     let positions: FloatTensor
@@ -109,7 +110,9 @@ struct EncoderWeights: Sendable {
     }
 }
 
-/// y = x Wᵀ + b. The product and the bias are apart, because the kernel behind adds the bias in its pass.
+/// A dense layer, y = x Wᵀ + b.
+///
+/// The product and the bias are apart, because the kernel behind adds the bias in its pass.
 struct LinearLayer: Sendable {
     /// Shape `(outputs, inputs)`, as the file has it.
     let weights: FloatTensor

@@ -48,8 +48,9 @@ extension SafetensorsFile {
     /// - Parameters:
     ///   - names: Spellings of its name, the first that exists counts.
     ///   - shape: The only shape accepted.
-    /// - Throws: ``EmbeddingError/invalidModel(path:reason:)`` when it is missing, of another shape, or not of
-    ///   floating point.
+    /// - Returns: The floats, which keep the file mapped.
+    /// - Throws: ``EmbeddingError/invalidModel(path:reason:)`` when it is missing, of another
+    ///   shape, or not of floating point.
     func floats(_ names: [String], shape: [Int]) throws(EmbeddingError) -> FloatTensor {
         guard let name = names.first(where: { tensors[$0] != nil }), let tensor = tensors[name]
         else {

@@ -3,7 +3,8 @@ import Synchronization
 
 /// Runs a BERT-family sentence model on this machine's processors.
 ///
-/// Loading maps the weights and reads the vocabulary, no more; the first text pays for touching them.
+/// Loading maps the weights and reads the vocabulary, no more; the first text pays for touching
+/// them.
 package final class LocalEmbedder: Embedder {
     /// How much of the machine to use.
     package struct Configuration: Sendable, Equatable {
@@ -33,7 +34,8 @@ package final class LocalEmbedder: Embedder {
     ///
     /// Sets the BLAS library to one thread for the whole process: workers run side by side instead.
     ///
-    /// - Throws: ``EmbeddingError`` when a file is missing or damaged, or the model is of another kind.
+    /// - Throws: ``EmbeddingError`` when a file is missing or damaged, or the model is of another
+    ///   kind.
     package init(
         directory path: String,
         configuration: Configuration = Configuration()

@@ -2,9 +2,10 @@ import Glibc
 
 /// A file mapped read-only into memory; unmapped when the last owner goes.
 ///
-/// The address is kept as an integer, so the type is Sendable by its parts: nothing writes the mapping,
-/// and nobody outside sees a pointer. A file that shrinks while it is mapped ends the process at the
-/// next access (SIGBUS); model files are therefore replaced by renaming, never rewritten.
+/// The address is kept as an integer, so the type is Sendable by its parts: nothing writes the
+/// mapping, and nobody outside sees a pointer. A file that shrinks while it is mapped ends the
+/// process at the next access (SIGBUS); model files are therefore replaced by renaming, never
+/// rewritten.
 final class MappedFile: Sendable {
     let path: String
     let byteCount: Int

@@ -6,7 +6,8 @@ package struct ModelDirectory: Sendable {
     package let path: String
     /// Where the encoder's files lie; as a rule `path` itself.
     let transformerPath: String
-    /// The pooling module's configuration; nil when the directory says nothing, which means the mean.
+    /// The pooling module's configuration; nil when the directory says nothing, which means the
+    /// mean.
     private let poolingPath: String?
 
     /// Reads `modules.json`; without one the directory is a plain encoder with mean pooling.
@@ -32,7 +33,8 @@ package struct ModelDirectory: Sendable {
             switch type.split(separator: ".").last {
             case "Transformer" where transformer == nil: transformer = full
             case "Pooling" where pooling == nil: pooling = full
-            // Vectors are always normalised (``Embedder``), so the module's presence changes nothing.
+            // Vectors are always normalised (``Embedder``), so the module's presence changes
+            // nothing.
             case "Normalize": break
             default: throw .unsupportedModel(reason: "module `\(type.prefix(100))`")
             }

@@ -11,10 +11,10 @@ enum ModelRevision {
 
     /// SHA-256 over all that changes the vectors, with the weights sampled.
     ///
-    /// Hashing 90 MB would cost each start some 60 ms, so of the weights the whole header (names, shapes,
-    /// types, places), the length, and 64 blocks of 4 KiB spread over the data count. Training moves all
-    /// weights, so two models of one shape differ in every block. This tells models apart; damage is found by
-    /// the full SHA-256 that is compared when a model is fetched.
+    /// Hashing 90 MB would cost each start some 60 ms, so of the weights the whole header (names,
+    /// shapes, types, places), the length, and 64 blocks of 4 KiB spread over the data count.
+    /// Training moves all weights, so two models of one shape differ in every block. This tells
+    /// models apart; damage is found by the full SHA-256 that is compared when a model is fetched.
     static func digest(
         of file: SafetensorsFile,
         vocabulary: [UInt8],
@@ -39,8 +39,8 @@ enum ModelRevision {
         }.joined()
     }
 
-    /// All settings that change vectors and do not show in the weights' shapes, spelled out so that renaming
-    /// a property changes no digest.
+    /// All settings that change vectors and do not show in the weights' shapes, spelled out so that
+    /// renaming a property changes no digest.
     private static func facts(
         _ configuration: BERTConfiguration,
         _ options: WordPieceTokenizer.Options

@@ -1,10 +1,11 @@
 import Domain
 
-/// A memory-mapped safetensors file whose header was checked against the file before anything is read.
+/// A memory-mapped safetensors file whose header was checked against the file before anything is
+/// read.
 ///
-/// Layout: eight bytes header length (little-endian), a JSON object from tensor name to
-/// `{dtype, shape, data_offsets}`, then the data. As the format demands, tensors neither overlap nor
-/// leave holes and the last ends with the file, so a truncated file is found without reading it.
+/// Layout: eight bytes header length (little-endian), a JSON object from tensor name to `{dtype,
+/// shape, data_offsets}`, then the data. As the format demands, tensors neither overlap nor leave
+/// holes and the last ends with the file, so a truncated file is found without reading it.
 package struct SafetensorsFile: Sendable {
     /// Element types the format knows.
     package enum ElementType: String, Sendable {

@@ -4,10 +4,11 @@ import Synchronization
 /// What becomes of a Unicode scalar before WordPiece: dropped, a space, or letters and punctuation
 /// after canonical decomposition, removal of accents and lower-casing.
 ///
-/// Computed from the standard library's Unicode data on first use, 256 scalars at a time, and kept. The
-/// decomposition is the library's own (`_nfd`), which is not API yet; it saves linking Foundation, and
-/// should it move this file stops compiling rather than changing answers. Folding scalar by scalar leaves out
-/// the canonical reordering of marks that stay (class Mc): no vocabulary entry depends on it.
+/// Computed from the standard library's Unicode data on first use, 256 scalars at a time, and kept.
+/// The decomposition is the library's own (`_nfd`), which is not API yet; it saves linking
+/// Foundation, and should it move this file stops compiling rather than changing answers. Folding
+/// scalar by scalar leaves out the canonical reordering of marks that stay (class Mc): no
+/// vocabulary entry depends on it.
 final class ScalarFolding: Sendable {
     /// The results for 256 neighbouring scalars.
     final class Page: Sendable {
@@ -114,8 +115,10 @@ final class ScalarFolding: Sendable {
         category(of: scalar) == .unassigned ? [scalar] : Array(String(scalar)._nfd)
     }
 
-    /// The category in Unicode 8, which the reference tokenizer's tables are of: newer scalars were not
-    /// assigned then, and these seven have changed since. Found by comparing all 1.1 million scalars.
+    /// The category in Unicode 8, which the reference tokenizer's tables are of.
+    ///
+    /// Newer scalars were not assigned then, and these seven have changed since. Found by comparing
+    /// all 1.1 million scalars.
     private static func category(of scalar: Unicode.Scalar) -> Unicode.GeneralCategory {
         switch scalar.value {
         case 0x1885, 0x1886: return .otherLetter

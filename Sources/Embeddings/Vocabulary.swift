@@ -1,6 +1,7 @@
 /// The pieces of a WordPiece vocabulary in one hash table over the file's bytes.
 ///
-/// No piece becomes a String: loading 30,000 lines takes a millisecond, and a look-up compares bytes.
+/// No piece becomes a String: loading 30,000 lines takes a millisecond, and a look-up compares
+/// bytes.
 struct Vocabulary: Sendable {
     /// Number of lines, which are the ids.
     let count: Int
@@ -111,7 +112,9 @@ struct Vocabulary: Sendable {
         return true
     }
 
-    /// Whether two pieces of equal hash have equal bytes. A continuation never equals a first piece: from
+    /// Whether two pieces of equal hash have equal bytes.
+    ///
+    /// A continuation never equals a first piece: from
     /// different seeds, equal bytes lead to different hashes, as each step is a bijection.
     private static func areEqual(_ left: Piece, _ right: Piece, in bytes: [UInt8]) -> Bool {
         guard left.length == right.length else { return false }

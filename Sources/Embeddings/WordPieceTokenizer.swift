@@ -1,7 +1,7 @@
 /// BERT's tokenizer: cleans and splits text into words, and words into the longest known pieces.
 ///
-/// Gives the ids of the reference tokenizer with one intended difference: text is text, so `[SEP]` in an
-/// issue is a bracket, a word and a bracket, never the special token.
+/// Gives the ids of the reference tokenizer with one intended difference: text is text, so `[SEP]`
+/// in an issue is a bracket, a word and a bracket, never the special token.
 package struct WordPieceTokenizer: Sendable {
     /// What a model's tokenizer files choose.
     package struct Options: Sendable, Equatable {
@@ -37,7 +37,10 @@ package struct WordPieceTokenizer: Sendable {
 
     /// Makes a tokenizer from the bytes of a `vocab.txt`.
     ///
-    /// - Parameter path: Names the file in errors.
+    /// - Parameters:
+    ///   - bytes: One piece a line.
+    ///   - path: Names the file in errors.
+    ///   - options: What the model's tokenizer files say.
     /// - Throws: ``EmbeddingError/invalidModel(path:reason:)`` when a special token is missing.
     package init(
         vocabulary bytes: [UInt8],
@@ -64,7 +67,10 @@ package struct WordPieceTokenizer: Sendable {
 
     /// Appends the ids of `text` between the first and the last token.
     ///
-    /// - Parameter maximumCount: Appends at most so many, both special tokens included; at least 2.
+    /// - Parameters:
+    ///   - text: Any text.
+    ///   - ids: Receives the ids.
+    ///   - maximumCount: Appends at most so many, both special tokens included; at least 2.
     /// - Complexity: O(n) in the bytes that are needed to fill the window.
     package func appendIDs(of text: String, to ids: inout [Int32], maximumCount: Int) {
         precondition(maximumCount >= 2, "room for the special tokens")

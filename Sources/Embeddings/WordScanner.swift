@@ -114,7 +114,8 @@ struct WordScanner {
         scalarCount = 0
     }
 
-    /// Longest piece first, from left to right; false, with `ids` as before, when a rest is unknown.
+    /// Longest piece first, from left to right; false, with `ids` as before, when a rest is
+    /// unknown.
     private mutating func appendPieces(to ids: inout [Int32]) -> Bool {
         let vocabulary = tokenizer.vocabulary
         let before = ids.count

@@ -21,8 +21,8 @@ package enum BLAS {
 
     /// Makes every product run on the thread that asks for it; does nothing on other libraries.
     ///
-    /// Callers parallelise over independent products instead: OpenBLAS takes one lock for a threaded
-    /// product, so two callers would wait for each other.
+    /// Callers parallelise over independent products instead: OpenBLAS takes one lock for a
+    /// threaded product, so two callers would wait for each other.
     package static func useOneThread() {
         guard let symbol = unsafe dlsym(nil, "openblas_set_num_threads") else { return }
         typealias Function = @convention(c) (CInt) -> Void

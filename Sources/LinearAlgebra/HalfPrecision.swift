@@ -10,6 +10,7 @@ package enum HalfPrecision: Sendable, Equatable {
     /// Widens little-endian values of two bytes each; exact.
     ///
     /// - Parameter bytes: An even number of bytes.
+    /// - Returns: One float for two bytes.
     package func widen(_ bytes: RawSpan) -> [Float] {
         precondition(bytes.byteCount % 2 == 0, "two bytes a value")
         let count = bytes.byteCount / 2

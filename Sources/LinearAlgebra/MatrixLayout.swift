@@ -1,5 +1,5 @@
-/// Where a row-major matrix lies in a span: rows may lie further apart than they are wide, so a layout
-/// can describe one attention head of a wider matrix.
+/// Where a row-major matrix lies in a span: rows may lie further apart than they are wide, so a
+/// layout can describe one attention head of a wider matrix.
 package struct MatrixLayout: Sendable, Equatable {
     package var rows: Int
     package var columns: Int
@@ -11,6 +11,8 @@ package struct MatrixLayout: Sendable, Equatable {
     /// Describes a matrix.
     ///
     /// - Parameters:
+    ///   - rows: Not negative.
+    ///   - columns: Not negative.
     ///   - stride: Distance of rows; `columns` when nil.
     ///   - offset: Elements in front of the matrix.
     package init(rows: Int, columns: Int, stride: Int? = nil, offset: Int = 0) {

@@ -65,7 +65,8 @@ package enum NeuralKernels {
         }
     }
 
-    /// residual = normalised(x + bias + residual) for each of the first `rows` rows; `x` is scratch.
+    /// residual = normalised(x + bias + residual) for each of the first `rows` rows; `x` is
+    /// scratch.
     package static func addAndNormalize(
         _ x: inout [Float],
         bias: [Float],
@@ -100,7 +101,12 @@ package enum NeuralKernels {
 
     /// Writes normalised(word + position + type) into row `row` of `output`.
     ///
-    /// - Parameter positionAndType: The rows of the token's place and of its sentence, as wide as `word`.
+    /// - Parameters:
+    ///   - word: The token's row.
+    ///   - positionAndType: The rows of the token's place and of its sentence, as wide as `word`.
+    ///   - normalization: As wide as `word`.
+    ///   - output: At least `row + 1` rows.
+    ///   - row: Which row to write.
     package static func embed(
         word: Span<Float>,
         positionAndType: (Span<Float>, [Float]),
@@ -143,6 +149,7 @@ package enum NeuralKernels {
     ///
     /// - Parameters:
     ///   - x: Shape `(rows, softmaxStride(columns))`.
+    ///   - rows: How many rows to turn.
     ///   - columns: At least 1.
     package static func softmax(_ x: inout [Float], rows: Int, columns: Int) {
         let stride = softmaxStride(columns: columns)
@@ -163,7 +170,10 @@ package enum NeuralKernels {
     /// Reduces `rows` rows of `x` from `firstRow` on to one.
     ///
     /// - Parameters:
+    ///   - x: Shape `(≥ firstRow + rows, output.count)`.
+    ///   - firstRow: Where the sequence starts.
     ///   - rows: At least 1.
+    ///   - reduction: What to compute.
     ///   - output: One row, which says how wide rows are.
     package static func reduce(
         _ x: [Float],

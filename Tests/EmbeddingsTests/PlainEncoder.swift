@@ -1,8 +1,10 @@
 import Foundation
 import TestSupport
 
-/// BERT written down as in the paper, in double precision, one token after the other: the oracle for the
-/// encoder on any machine. Devlin et al. 2018; Vaswani et al. 2017, sections 3.1 to 3.3.
+/// BERT written down as in the paper, in double precision, one token after the other.
+///
+/// The oracle for the encoder on any machine: Devlin et al. 2018; Vaswani et al. 2017, sections 3.1
+/// to 3.3.
 struct PlainEncoder {
     private let model: TinyModel
     private let tensors: [String: [Double]]

@@ -2,10 +2,13 @@ import Domain
 import Embeddings
 import Glibc
 
-/// Measures the local encoder: start to first vector, then texts a second for titles and bodies on one
-/// and two workers. Prints one JSON line a measurement.
+/// Measures the local encoder and prints one JSON line a measurement.
+///
+/// First from start to the first vector, then texts a second for titles and bodies on one and two
+/// workers.
 ///
 /// - Parameter modelPath: A model's directory.
+/// - Throws: What loading or encoding throws.
 func benchmarkEncoding(modelPath: String) async throws {
     try await measureColdStart(modelPath)
     for workerCount in [1, 2] {

@@ -1,8 +1,10 @@
 import Domain
 package import Foundation
 
-/// Writes a small random sentence model in the layout of sentence-transformers: 32 wide, two
-/// layers, thirty kilobytes, a text in microseconds. Its vectors mean nothing but differ from text to text.
+/// Writes a small random sentence model in the layout of sentence-transformers.
+///
+/// 32 wide, two layers, 130 kilobytes, a text in microseconds. Its vectors mean nothing but differ
+/// from text to text.
 package struct TinyModel: Sendable {
     package var hiddenSize = 32
     package var layerCount = 2
