@@ -2,8 +2,8 @@ private import CKernels
 
 /// Inner products over float32 by the best kernel of this machine (AVX-512, AVX2 or portable).
 ///
-/// The batch functions take pointers because their callers are inner loops over mapped memory: they are
-/// marked `@unsafe`, and the caller proves the bounds.
+/// The batch functions take pointers because their callers are inner loops over mapped memory:
+/// they are marked `@unsafe`, and the caller proves the bounds.
 package enum DistanceKernels {
     /// Instruction sets there are kernels for; larger ones are faster.
     package enum Level: Int32, CaseIterable, Sendable {
@@ -23,6 +23,7 @@ package enum DistanceKernels {
     ///   - a: First vector, any length.
     ///   - b: Second vector, as long as `a` (anything else is a programmer's error and traps).
     ///   - level: Kernel to use, for tests; a level this machine lacks means its best one.
+    /// - Returns: The sum of the products; 0 for empty vectors.
     package static func dot(_ a: Span<Float>, _ b: Span<Float>, level: Level = .avx512) -> Float {
         precondition(a.count == b.count, "inner product of vectors of different lengths")
         return unsafe a.withUnsafeBufferPointer { first in

@@ -4,12 +4,12 @@ struct Candidate: Equatable {
     var slot: UInt32
 }
 
-/// The search list of Algorithm 2 (SEARCH-LAYER, Malkov & Yashunin 2016): candidates and results in one
-/// array, best first, each marked when its links have been followed.
+/// The search list of Algorithm 2 (SEARCH-LAYER, Malkov & Yashunin 2016): candidates and results
+/// in one array, best first, each marked when its links have been followed.
 ///
 /// The paper keeps two heaps. One sorted array does the same with less work: insertion is a binary
-/// search and a short `memmove`, the next candidate is the first unmarked entry, and the search ends
-/// when there is none.
+/// search and a short `memmove`, the next candidate is the first unmarked entry, and the search
+/// ends when there is none.
 @safe
 struct CandidateQueue: ~Copyable {
     private let entries: UnsafeMutablePointer<Candidate>
@@ -58,7 +58,8 @@ struct CandidateQueue: ~Copyable {
         return Candidate(score: entry.score, slot: entry.slot & ~Self.followedBit)
     }
 
-    /// Inserts a node in its place, dropping the worst entry when full; equal scores keep arrival order.
+    /// Inserts a node in its place, dropping the worst entry when full; equal scores keep arrival
+    /// order.
     @inline(__always)
     mutating func offer(_ candidate: Candidate) {
         if count == capacity {
@@ -81,7 +82,8 @@ struct CandidateQueue: ~Copyable {
         if low < cursor { cursor = low }
     }
 
-    /// The best entry whose links have not been followed, marked as followed; nil at the end of search.
+    /// The best entry whose links have not been followed, marked as followed; nil at the end of
+    /// search.
     @inline(__always)
     mutating func next() -> UInt32? {
         while cursor < count, unsafe entries[cursor].slot & Self.followedBit != 0 { cursor += 1 }
@@ -93,11 +95,14 @@ struct CandidateQueue: ~Copyable {
     }
 }
 
-/// A binary heap, best score first, for the frontier of filtered search, which has no natural bound.
+/// A binary heap, best score first, for the frontier of filtered search, which has no natural
+/// bound.
 struct CandidateHeap {
     private var entries: [Candidate] = []
 
-    /// Adds an entry. O(log n).
+    /// Adds an entry.
+    ///
+    /// O(log n).
     mutating func push(_ candidate: Candidate) {
         entries.append(candidate)
         var child = entries.count - 1
@@ -109,7 +114,9 @@ struct CandidateHeap {
         }
     }
 
-    /// Removes and returns the entry with the largest score. O(log n).
+    /// Removes and returns the entry with the largest score.
+    ///
+    /// O(log n).
     mutating func pop() -> Candidate? {
         guard let best = entries.first, let last = entries.popLast() else { return nil }
         guard !entries.isEmpty else { return best }

@@ -1,10 +1,12 @@
 extension Graph {
-    /// Nodes expanded in search of a detour before a link counts as indispensable. Detours of two or
-    /// three steps are the rule; a longer search costs more than trying another link.
+    /// Nodes expanded in search of a detour before a link counts as indispensable.
+    ///
+    /// Detours of two or three steps are the rule; a longer search costs more than trying another
+    /// link.
     static let detourLimit = 64
 
-    /// Whether two linked nodes would still be joined without their link: by a node that both are linked
-    /// to, or by `newcomer`, which is about to be linked to `second`.
+    /// Whether two linked nodes would still be joined without their link: by a node that both are
+    /// linked to, or by `newcomer`, which is about to be linked to `second`.
     func haveCommonNeighbour(
         _ first: UInt32,
         _ second: UInt32,
@@ -21,7 +23,9 @@ extension Graph {
         return false
     }
 
-    /// Breadth-first search along a layer: whether one of `goals` is reached from `start` (or is it).
+    /// Breadth-first search along a layer: whether one of `goals` is reached from `start` (or is
+    /// it).
+    ///
     /// For the writer only: it uses the graph's one set of marks.
     func reaches(
         _ goals: [UInt32],
@@ -34,7 +38,8 @@ extension Graph {
         return writerWalk.run(in: self, from: start, layer: layer, expansionLimit: expansionLimit)
     }
 
-    /// The nodes of a layer that can be reached from `start`, itself included, nearest steps first.
+    /// The nodes of a layer that can be reached from `start`, itself included, nearest steps
+    /// first.
     func component(of start: UInt32, layer: Int) -> [UInt32] {
         var walk = LayerWalk()
         walk.begin(slotCount: slotCount)
@@ -63,9 +68,11 @@ extension Graph {
         link(near, far, layer: layer)
     }
 
-    /// The nearest node, in steps, that has a free place; if the whole component is full, the first that
-    /// has a link on a cycle, which is removed. One of the two exists in every finite component: if every
-    /// link were a bridge, the component would be a tree, and the leaves of a tree have room.
+    /// The nearest node, in steps, that has a free place; if the whole component is full, the
+    /// first that has a link on a cycle, which is removed.
+    ///
+    /// One of the two exists in every finite component: if every link were a bridge, the component
+    /// would be a tree, and the leaves of a tree have room.
     private func nodeWithRoom(around start: UInt32, layer: Int) -> UInt32? {
         let component = component(of: start, layer: layer)
         if let node = component.first(where: { !links($0, layer: layer).isFull }) { return node }
@@ -80,8 +87,9 @@ extension Graph {
     }
 }
 
-/// A breadth-first walk along one layer. Marks are stamped with the number of the walk, so that beginning
-/// the next one costs nothing.
+/// A breadth-first walk along one layer.
+///
+/// Marks are stamped with the number of the walk, so that beginning the next one costs nothing.
 struct LayerWalk {
     private var stamps: [UInt32] = []
     private var seenStamp: UInt32 = 0

@@ -15,6 +15,8 @@ extension Graph {
     /// Reads the graph and touches no memory that readers look at, so it runs beside searches.
     ///
     /// - Parameter scratch: Holds the vector as query; its queue takes `efConstruction`.
+    /// - Returns: The slot and the neighbours on each layer.
+    /// - Throws: `full` or `outOfMemory` when there is no slot for one more vector.
     func planInsertion(_ scratch: inout SearchScratch) throws(VectorIndexError) -> InsertionPlan {
         let slot = try prepareSlot()
         let level = Self.level(ofSlot: Int(slot), seed: configuration.seed, m: configuration.m)
@@ -66,8 +68,9 @@ extension Graph {
         try stateRegion.commit(slotCount)
     }
 
-    /// Carries a plan out: stores the vector and links it. Needs the write lock, and the graph must not
-    /// have changed since the plan was made.
+    /// Carries a plan out: stores the vector and links it.
+    ///
+    /// Needs the write lock, and the graph must not have changed since the plan was made.
     func carryOut(_ plan: InsertionPlan, key: Int64, vector: UnsafePointer<Float>) {
         let slot = plan.slot
         if freeSlots.last == slot {
@@ -91,12 +94,13 @@ extension Graph {
         }
     }
 
-    /// Algorithm 4, SELECT-NEIGHBORS-HEURISTIC, for a new node: walking the candidates nearest first,
-    /// one is taken if it is nearer to the new node than to every neighbour taken before.
+    /// Algorithm 4, SELECT-NEIGHBORS-HEURISTIC, for a new node: walking the candidates nearest
+    /// first, one is taken if it is nearer to the new node than to every neighbour taken before.
     ///
-    /// Departure: a candidate as near to a taken neighbour as to the node is not taken either, which
-    /// keeps a crowd of identical vectors (bot templates) from using up all links among themselves.
-    /// Rejected candidates, nearest first, then fill the list up to `m` (keepPrunedConnections of the paper).
+    /// Departure: a candidate as near to a taken neighbour as to the node is not taken either,
+    /// which keeps a crowd of identical vectors (bot templates) from using up all links among
+    /// themselves. Rejected candidates, nearest first, then fill the list up to `m`
+    /// (keepPrunedConnections of the paper).
     func selectNeighbours(from queue: borrowing CandidateQueue) -> [Candidate] {
         let wanted = configuration.m
         var selected: [Candidate] = []
@@ -143,11 +147,12 @@ extension Graph {
 
     /// Links `slot` to a node whose list is full, at the cost of one of that node's links.
     ///
-    /// The victim is the farthest link that Algorithm 4 would not select, counting the new node in, else
-    /// the farthest of all. It loses its link too (links are two-way), but only if another path between
-    /// the two is known to exist, so no layer ever falls apart. A new node is not its own victim before it
-    /// has `m / 2` links, and a victim keeps at least `m / 2`: outliers, whose links everybody else finds
-    /// dispensable, would otherwise become hard to find.
+    /// The victim is the farthest link that Algorithm 4 would not select, counting the new node
+    /// in, else the farthest of all. It loses its link too (links are two-way), but only if
+    /// another path between the two is known to exist, so no layer ever falls apart. A new node is
+    /// not its own victim before it has `m / 2` links, and a victim keeps at least `m / 2`:
+    /// outliers, whose links everybody else finds dispensable, would otherwise become hard to
+    /// find.
     private func replaceLink(of node: UInt32, by slot: UInt32, score: Float, layer: Int) {
         let floor = configuration.m / 2
         let needsLink = links(slot, layer: layer).count < floor
@@ -202,8 +207,8 @@ extension Graph {
         return rejected.reversed() + selected.reversed().map(\.slot)
     }
 
-    /// Puts a node that nobody would spare a link for into the middle of its neighbour's farthest link:
-    /// degrees of the others stay as they are, and what was connected still is.
+    /// Puts a node that nobody would spare a link for into the middle of its neighbour's farthest
+    /// link: degrees of the others stay as they are, and what was connected still is.
     private func split(linkOf node: UInt32, around slot: UInt32, layer: Int) {
         let slots = links(node, layer: layer).links
         var scores: [Float] = []

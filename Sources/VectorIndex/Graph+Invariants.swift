@@ -6,10 +6,14 @@ extension Graph {
         var found = keyMapViolations()
         for slot in 0..<UInt32(slotCount) where isLive(slot) {
             let expected = Self.level(
-                ofSlot: Int(slot), seed: configuration.seed, m: configuration.m)
+                ofSlot: Int(slot),
+                seed: configuration.seed,
+                m: configuration.m
+            )
             if level(slot) != expected {
                 found.append(
-                    .wrongLevel(key: key(slot), level: level(slot), expected: expected))
+                    .wrongLevel(key: key(slot), level: level(slot), expected: expected)
+                )
             }
             let norm = unsafe DistanceKernels.dot(row(slot), row(slot), count: rowStride)
                 .squareRoot()

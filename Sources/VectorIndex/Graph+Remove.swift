@@ -1,10 +1,13 @@
 extension Graph {
-    /// Removes a vector: takes the node out of every layer and reconnects its neighbours among themselves,
-    /// so that recall does not decay however many vectors come and go. Needs the write lock.
+    /// Removes a vector: takes the node out of every layer and reconnects its neighbours among
+    /// themselves, so that recall does not decay however many vectors come and go.
     ///
-    /// The idea is that of the deletion in antirez's hnsw.c (Redis vector sets): each neighbour has just
-    /// lost one link, so pairs of them are linked, nearest pairs first. Without it, recall after removing
-    /// 30 % falls (the test of deletion shows by how much), as it does with tombstones.
+    /// Needs the write lock.
+    ///
+    /// The idea is that of the deletion in antirez's hnsw.c (Redis vector sets): each neighbour
+    /// has just lost one link, so pairs of them are linked, nearest pairs first. Without it,
+    /// recall after removing 30 % falls (the test of deletion shows by how much), as it does with
+    /// tombstones.
     func remove(_ slot: UInt32) {
         let level = level(slot)
         var successor = Self.noSlot
@@ -22,7 +25,8 @@ extension Graph {
         if slot == entryPoint { electEntryPoint(preferring: successor) }
     }
 
-    /// Links the former neighbours of a removed node in pairs, nearest first, then joins what fell apart.
+    /// Links the former neighbours of a removed node in pairs, nearest first, then joins what fell
+    /// apart.
     private func reconnect(_ nodes: [UInt32], layer: Int) {
         guard nodes.count > 1 else { return }
         var pairs: [(score: Float, first: Int, second: Int)] = []
@@ -51,7 +55,9 @@ extension Graph {
     /// New links each former neighbour may get for the one it lost.
     private static let linksRegained = 2
 
-    /// Chooses a live node of the highest level in use. O(slots) unless `preferred` is of the old level.
+    /// Chooses a live node of the highest level in use.
+    ///
+    /// O(slots) unless `preferred` is of the old level.
     private func electEntryPoint(preferring preferred: UInt32) {
         if preferred != Self.noSlot, level(preferred) >= topLevel {
             entryPoint = preferred

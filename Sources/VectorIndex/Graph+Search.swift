@@ -4,15 +4,18 @@ extension Graph {
     /// Scratch for searches with lists of up to `queueCapacity`.
     func makeScratch(queueCapacity: Int) -> SearchScratch {
         SearchScratch(
-            rowStride: rowStride, batch: max(Self.scanBlock, configuration.m * 2),
-            queueCapacity: queueCapacity, slotCount: slotCount)
+            rowStride: rowStride,
+            batch: max(Self.scanBlock, configuration.m * 2),
+            queueCapacity: queueCapacity,
+            slotCount: slotCount
+        )
     }
 
     /// Rows scored at once by an exact scan.
     static let scanBlock = 256
 
-    /// Walks greedily from the entry point down to the layer above `layer` and returns the nearest node
-    /// found (Algorithm 5 with ef = 1, which needs no search list).
+    /// Walks greedily from the entry point down to the layer above `layer` and returns the nearest
+    /// node found (Algorithm 5 with ef = 1, which needs no search list).
     func descend(toAbove layer: Int, _ scratch: inout SearchScratch) -> Candidate? {
         guard entryPoint != Self.noSlot else { return nil }
         let score = unsafe DistanceKernels.dot(scratch.query, row(entryPoint), count: rowStride)
@@ -25,8 +28,13 @@ extension Graph {
                 let list = links(best.slot, layer: current)
                 let count = list.count
                 unsafe DistanceKernels.dotGathered(
-                    query: scratch.query, rows: vectors, stride: rowStride, ids: list.pointer,
-                    count: count, into: scratch.scores)
+                    query: scratch.query,
+                    rows: vectors,
+                    stride: rowStride,
+                    ids: list.pointer,
+                    count: count,
+                    into: scratch.scores
+                )
                 scratch.scoredCount += count
                 for index in 0..<count where unsafe scratch.scores[index] > best.score {
                     best = unsafe Candidate(score: scratch.scores[index], slot: list[index])
@@ -38,20 +46,23 @@ extension Graph {
         return best
     }
 
-    /// Algorithm 2, SEARCH-LAYER: fills `scratch.queue` with the nodes of a layer nearest to the query.
+    /// Algorithm 2, SEARCH-LAYER: fills `scratch.queue` with the nodes of a layer nearest to the
+    /// query.
+    ///
     /// The entry points must already be in the queue and in the visited set.
     func searchLayer(_ layer: Int, _ scratch: inout SearchScratch) {
         while let slot = scratch.queue.next() {
             let count = scoreUnvisitedLinks(of: slot, layer: layer, &scratch)
             for index in 0..<count {
                 unsafe scratch.queue.offer(
-                    Candidate(score: scratch.scores[index], slot: scratch.slots[index]))
+                    Candidate(score: scratch.scores[index], slot: scratch.slots[index])
+                )
             }
         }
     }
 
-    /// Gathers the links of a node that were not visited before into `scratch.slots` and scores them all
-    /// in one call, which lets the kernel prefetch rows; returns how many there are.
+    /// Gathers the links of a node that were not visited before into `scratch.slots` and scores
+    /// them all in one call, which lets the kernel prefetch rows; returns how many there are.
     @inline(__always)
     func scoreUnvisitedLinks(
         of slot: UInt32,
@@ -68,8 +79,13 @@ extension Graph {
             count += scratch.visited.insert(link) ? 1 : 0
         }
         unsafe DistanceKernels.dotGathered(
-            query: scratch.query, rows: vectors, stride: rowStride,
-            ids: UnsafePointer(scratch.slots), count: count, into: scratch.scores)
+            query: scratch.query,
+            rows: vectors,
+            stride: rowStride,
+            ids: UnsafePointer(scratch.slots),
+            count: count,
+            into: scratch.scores
+        )
         scratch.scoredCount += count
         return count
     }
@@ -85,10 +101,11 @@ extension Graph {
 
     /// Filtered search: walks all nodes, collects only those that pass into `scratch.queue`.
     ///
-    /// The frontier is kept apart from the results and goes on until `effort` passing nodes are known and
-    /// nothing nearer is left, so the walk widens by itself as the filter narrows (the rule of hnswlib's
-    /// filtered search). Where the filter excludes the query's whole surroundings the walk would visit
-    /// most of the graph; it gives up when it has scored more rows than `budget`.
+    /// The frontier is kept apart from the results and goes on until `effort` passing nodes are
+    /// known and nothing nearer is left, so the walk widens by itself as the filter narrows (the
+    /// rule of hnswlib's filtered search). Where the filter excludes the query's whole
+    /// surroundings the walk would visit most of the graph; it gives up when it has scored more
+    /// rows than `budget`.
     ///
     /// - Returns: Whether the search came to its end within the budget.
     func searchFiltered(
@@ -108,7 +125,9 @@ extension Graph {
             let count = scoreUnvisitedLinks(of: nearest.slot, layer: 0, &scratch)
             for index in 0..<count {
                 let candidate = unsafe Candidate(
-                    score: scratch.scores[index], slot: scratch.slots[index])
+                    score: scratch.scores[index],
+                    slot: scratch.slots[index]
+                )
                 guard candidate.score > scratch.queue.worstScore else { continue }
                 frontier.push(candidate)
                 if passes(candidate.slot) { scratch.queue.offer(candidate) }
@@ -124,8 +143,12 @@ extension Graph {
         while start < slotCount {
             let count = min(Self.scanBlock, slotCount - start)
             unsafe DistanceKernels.dotRows(
-                query: scratch.query, rows: vectors + start * rowStride, stride: rowStride,
-                count: count, into: scratch.scores)
+                query: scratch.query,
+                rows: vectors + start * rowStride,
+                stride: rowStride,
+                count: count,
+                into: scratch.scores
+            )
             for index in 0..<count {
                 let slot = UInt32(start + index)
                 let score = unsafe scratch.scores[index]
@@ -154,8 +177,13 @@ extension Graph {
                 guard let base = ids.baseAddress else { break }
                 let count = min(Self.scanBlock, ids.count - start)
                 unsafe DistanceKernels.dotGathered(
-                    query: scratch.query, rows: vectors, stride: rowStride, ids: base + start,
-                    count: count, into: scratch.scores)
+                    query: scratch.query,
+                    rows: vectors,
+                    stride: rowStride,
+                    ids: base + start,
+                    count: count,
+                    into: scratch.scores
+                )
                 for index in 0..<count where unsafe scratch.scores[index] >= best.worstScore {
                     let key = unsafe key(ids[start + index])
                     unsafe best.offer(IndexHit(key: key, score: scratch.scores[index]))
@@ -179,7 +207,9 @@ struct TopHits {
         hits.reserveCapacity(min(capacity, 1024) + 1)
     }
 
-    /// Puts a hit in its place, or leaves it when `capacity` better ones are known. NaN is never a hit.
+    /// Puts a hit in its place, or leaves it when `capacity` better ones are known.
+    ///
+    /// NaN is never a hit.
     mutating func offer(_ hit: IndexHit) {
         guard !hit.score.isNaN else { return }
         if hits.count == capacity {

@@ -1,6 +1,8 @@
 extension Graph {
-    /// Checks the state bytes of a loaded snapshot: the level in each must be the one its slot number
-    /// gives, and their sum the number of upper lists. Computes where each slot's upper lists begin.
+    /// Checks the state bytes of a loaded snapshot: the level in each must be the one its slot
+    /// number gives, and their sum the number of upper lists.
+    ///
+    /// Computes where each slot's upper lists begin.
     func adoptStates(_ header: SnapshotHeader) throws(VectorIndexError) {
         for slot in 0..<slotCount {
             let level = Self.level(ofSlot: slot, seed: configuration.seed, m: configuration.m)
@@ -33,12 +35,13 @@ extension Graph {
         }
     }
 
-    /// Checks every link of a loaded snapshot: inside the graph, to a live node of that layer, not to
-    /// itself, no gaps, and two-way.
+    /// Checks every link of a loaded snapshot: inside the graph, to a live node of that layer, not
+    /// to itself, no gaps, and two-way.
     ///
-    /// Two-way is checked in one pass by an accumulator, as hnsw.c does: each ordered pair adds a hash of
-    /// the unordered pair with a sign that depends on the direction, so a link and its counterpart
-    /// cancel. The hash is seeded anew each time, so no file can be made to cancel by other means.
+    /// Two-way is checked in one pass by an accumulator, as hnsw.c does: each ordered pair adds a
+    /// hash of the unordered pair with a sign that depends on the direction, so a link and its
+    /// counterpart cancel. The hash is seeded anew each time, so no file can be made to cancel by
+    /// other means.
     func validateLinks() throws(VectorIndexError) {
         let seed = UInt64.random(in: .min ... .max)
         var balance: UInt64 = 0
@@ -93,8 +96,8 @@ extension Graph {
         return hash ^ (hash >> 31)
     }
 
-    /// Takes over the entry point of a loaded snapshot after checking that it is live and of the highest
-    /// level in use.
+    /// Takes over the entry point of a loaded snapshot after checking that it is live and of the
+    /// highest level in use.
     func adoptEntryPoint(_ header: SnapshotHeader) throws(VectorIndexError) {
         let fault = VectorIndexError.snapshotStructure(part: .header, detail: .badEntryPoint)
         guard header.entryPoint != Self.noSlot else {

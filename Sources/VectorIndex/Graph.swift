@@ -2,16 +2,16 @@ import LinearAlgebra
 
 /// The memory of a hierarchical navigable small world graph: flat arrays indexed by slot number.
 ///
-/// A slot holds one vector, its key, and its links on each of its layers. Layer 0 has `2 m` places per
-/// slot (two cache lines for m = 16), layers above have `m`. A removed vector leaves a free slot, which
-/// the next insertion takes.
+/// A slot holds one vector, its key, and its links on each of its layers. Layer 0 has `2 m` places
+/// per slot (two cache lines for m = 16), layers above have `m`. A removed vector leaves a free
+/// slot, which the next insertion takes.
 ///
-/// The level of a slot is a pure function of the seed and the slot number. Levels must be random but
-/// need not depend on the vector, so a reused slot keeps its level and its place among the upper links,
-/// nothing has to be compacted, and a snapshot cannot claim impossible levels.
+/// The level of a slot is a pure function of the seed and the slot number. Levels must be random
+/// but need not depend on the vector, so a reused slot keeps its level and its place among the
+/// upper links, nothing has to be compacted, and a snapshot cannot claim impossible levels.
 ///
-/// INVARIANT: links are two-way, never lead to free slots, to the node itself or below the target's
-/// level, and each layer is one connected component (Graph+Connectivity.swift keeps it).
+/// INVARIANT: links are two-way, never lead to free slots, to the node itself or below the
+/// target's level, and each layer is one connected component (Graph+Connectivity.swift keeps it).
 ///
 /// Not thread-safe; `HNSWIndex` owns the locking.
 @safe
@@ -64,7 +64,8 @@ final class Graph {
         vectorRegion = try MemoryRegion(reserving: capacity * rowStride * 4)
         baseLinkRegion = try MemoryRegion(reserving: capacity * configuration.m * 2 * 4)
         upperLinkRegion = try MemoryRegion(
-            reserving: Self.upperListLimit(capacity) * configuration.m * 4)
+            reserving: Self.upperListLimit(capacity) * configuration.m * 4
+        )
         upperStartRegion = try MemoryRegion(reserving: capacity * 4)
         keyRegion = try MemoryRegion(reserving: capacity * 8)
         stateRegion = try MemoryRegion(reserving: capacity)
@@ -76,13 +77,15 @@ final class Graph {
         unsafe states = stateRegion.base.assumingMemoryBound(to: UInt8.self)
     }
 
-    /// Most upper lists for a capacity: the expected number is capacity / (m - 1), at most a third.
+    /// Most upper lists for a capacity: the expected number is capacity / (m - 1), at most a
+    /// third.
     static func upperListLimit(_ capacity: Int) -> Int { capacity + 4096 }
 
     /// Number of stored vectors.
     var liveCount: Int { slotsByKey.count }
 
-    /// Places per link list: `2 m` on layer 0 and `m` above, as the paper recommends (section 4.1).
+    /// Places per link list: `2 m` on layer 0 and `m` above, as the paper recommends (section
+    /// 4.1).
     func degree(onLayer layer: Int) -> Int {
         layer == 0 ? configuration.m * 2 : configuration.m
     }
@@ -142,8 +145,13 @@ final class Graph {
             unsafe scores.withUnsafeMutableBufferPointer { out in
                 guard let ids = ids.baseAddress, let out = out.baseAddress else { return }
                 unsafe DistanceKernels.dotGathered(
-                    query: row(slot), rows: vectors, stride: rowStride, ids: ids,
-                    count: others.count, into: out)
+                    query: row(slot),
+                    rows: vectors,
+                    stride: rowStride,
+                    ids: ids,
+                    count: others.count,
+                    into: out
+                )
             }
         }
     }
@@ -153,8 +161,8 @@ final class Graph {
         unsafe Array(UnsafeBufferPointer(start: row(slot), count: configuration.dimension))
     }
 
-    /// Level that every slot number has: geometric with P(level >= l) = m^-l, from a hash of seed and
-    /// slot (splitmix64, Steele, Lea & Flood 2014).
+    /// Level that every slot number has: geometric with P(level >= l) = m^-l, from a hash of seed
+    /// and slot (splitmix64, Steele, Lea & Flood 2014).
     static func level(ofSlot slot: Int, seed: UInt64, m: Int) -> Int {
         var hash = seed &+ UInt64(slot &+ 1) &* 0x9E37_79B9_7F4A_7C15
         hash = (hash ^ (hash >> 30)) &* 0xBF58_476D_1CE4_E5B9

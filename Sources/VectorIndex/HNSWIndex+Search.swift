@@ -10,7 +10,8 @@ extension HNSWIndex {
     /// The stored vectors nearest to a query, by walking the graph.
     ///
     /// - Parameters:
-    ///   - query: `(dimension)` numbers; scores are cosines if it has unit length. Another length is a
+    ///   - query: `(dimension)` numbers; scores are cosines if it has unit length. Another length
+    ///     is a
     ///     programmer's error and traps.
     ///   - k: Hits wanted, at most 10,000; 0 gives none.
     ///   - effort: Length of the search list (`ef` in the paper), at least `k` whatever is given;
@@ -30,7 +31,9 @@ extension HNSWIndex {
     }
 
     /// The stored vectors nearest to a query, by scoring all that pass the filter: the truth that
-    /// `search` approximates. O(passing rows).
+    /// `search` approximates.
+    ///
+    /// O(passing rows).
     ///
     /// - Parameters:
     ///   - query: `(dimension)` numbers, as for `search`.
@@ -73,7 +76,9 @@ extension HNSWIndex {
 
     private func requireQuery(_ query: [Float], count k: Int) {
         precondition(
-            query.count == configuration.dimension, "query has another dimension than the index")
+            query.count == configuration.dimension,
+            "query has another dimension than the index"
+        )
         precondition((0...Self.maximumHitCount).contains(k), "hit count out of range")
     }
 
@@ -97,8 +102,11 @@ extension HNSWIndex {
             }
             // Twice the scan's cost is the most a filtered search may come to.
             let finished = graph.searchFiltered(
-                effort: effort, budget: passing, &scratch,
-                passes: { [graph] in keys.contains(graph.key($0)) })
+                effort: effort,
+                budget: passing,
+                &scratch,
+                passes: { [graph] in keys.contains(graph.key($0)) }
+            )
             if !finished { return scan(&scratch, count: k, filter: filter) }
         }
         var best = TopHits(capacity: k)
@@ -110,15 +118,17 @@ extension HNSWIndex {
         return best.hits
     }
 
-    /// Whether scanning the passing rows costs less than walking the graph. A walk scores about
-    /// `walkCost * effort` rows when everything passes and the inverse share more under a filter;
-    /// a scan scores each passing row once, in memory order.
+    /// Whether scanning the passing rows costs less than walking the graph.
+    ///
+    /// A walk scores about `walkCost * effort` rows when everything passes and the inverse share
+    /// more under a filter; a scan scores each passing row once, in memory order.
     private func scanIsCheaper(passing: Int, effort: Int) -> Bool {
         let share = Double(passing) / Double(max(graph.liveCount, 1))
         return Double(passing) * share <= Self.walkCost * Double(effort)
     }
 
-    /// Rows scored per search list entry, times their cost against rows of a scan (measured, DESIGN.md).
+    /// Rows scored per search list entry, times their cost against rows of a scan (measured,
+    /// DESIGN.md).
     private static let walkCost = 12.0
 
     private func scan(

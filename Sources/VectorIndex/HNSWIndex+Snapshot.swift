@@ -4,9 +4,9 @@ import Synchronization
 extension HNSWIndex {
     /// Writes the whole index to a file that `open` maps.
     ///
-    /// The bytes go to `path` + `.tmp`, are fsynced, and take the name `path` atomically: a reader finds
-    /// the old snapshot or the new one, whatever happens. Searches go on meanwhile; insertions wait
-    /// while bytes are written, not while they are fsynced.
+    /// The bytes go to `path` + `.tmp`, are fsynced, and take the name `path` atomically: a reader
+    /// finds the old snapshot or the new one, whatever happens. Searches go on meanwhile;
+    /// insertions wait while bytes are written, not while they are fsynced.
     ///
     /// - Parameters:
     ///   - path: Where the snapshot shall be; the directory must exist.
@@ -28,18 +28,19 @@ extension HNSWIndex {
 
     /// Opens a snapshot: checks it and maps its vectors without copying them.
     ///
-    /// Links, keys and levels (8 % of the file at dimension 384) are read into memory and validated
-    /// there, so that nobody can change an index number after it was checked. Vectors stay pages of the
-    /// file, shared with other processes; changes to the index go to private copies of pages and never to
-    /// the file. The file must not be overwritten in place or truncated while it is in use: `save` never
-    /// does, it renames.
+    /// Links, keys and levels (8 % of the file at dimension 384) are read into memory and
+    /// validated there, so that nobody can change an index number after it was checked. Vectors
+    /// stay pages of the file, shared with other processes; changes to the index go to private
+    /// copies of pages and never to the file. The file must not be overwritten in place or
+    /// truncated while it is in use: `save` never does, it renames.
     ///
     /// - Parameters:
     ///   - path: A file that `save` wrote.
     ///   - identity: Identity the vectors must have.
     ///   - dimension: Dimension the vectors must have.
-    /// - Throws: One of the `snapshot…` cases, or `outOfMemory`. Every checksum and every link is checked
-    ///   before the index exists.
+    /// - Returns: An index that answers as the saved one did.
+    /// - Throws: One of the `snapshot…` cases, or `outOfMemory`. Every checksum and every link is
+    ///   checked before the index exists.
     package static func open(
         path: String,
         expecting identity: String,
@@ -64,7 +65,9 @@ extension SnapshotHeader {
     fileprivate init(reading file: borrowing SnapshotFile) throws(VectorIndexError) {
         let foundByteCount = try file.byteCount()
         let buffer = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: Self.byteCount, alignment: 8)
+            byteCount: Self.byteCount,
+            alignment: 8
+        )
         defer { unsafe buffer.deallocate() }
         let count = unsafe try file.read(into: buffer, offset: 0)
         let page = unsafe [UInt8](buffer[..<count])
@@ -74,7 +77,8 @@ extension SnapshotHeader {
 
 extension Graph {
     /// The bytes of each section, in the order of `SnapshotHeader.parts`.
-    fileprivate func sectionBytes(_ sections: [SnapshotHeader.Section]) -> [UnsafeRawBufferPointer] {
+    fileprivate func sectionBytes(_ sections: [SnapshotHeader.Section]) -> [UnsafeRawBufferPointer]
+    {
         let starts = unsafe [
             keyRegion.base, stateRegion.base, baseLinkRegion.base, upperLinkRegion.base,
             vectorRegion.base,
@@ -84,16 +88,24 @@ extension Graph {
         }
     }
 
-    /// Writes header and sections. Reads only, so that searches may go on.
+    /// Writes header and sections.
+    ///
+    /// Reads only, so that searches may go on.
     fileprivate func write(
         to file: borrowing SnapshotFile,
         identity: String,
         revision: Int64
     ) throws(VectorIndexError) {
         var header = SnapshotHeader(
-            configuration: configuration, identity: identity, revision: revision,
-            slotCount: slotCount, liveCount: liveCount, upperListCount: upperListCount,
-            entryPoint: entryPoint, topLevel: UInt32(topLevel))
+            configuration: configuration,
+            identity: identity,
+            revision: revision,
+            slotCount: slotCount,
+            liveCount: liveCount,
+            upperListCount: upperListCount,
+            entryPoint: entryPoint,
+            topLevel: UInt32(topLevel)
+        )
         header.sections = header.layout()
         let bytes = unsafe sectionBytes(header.sections)
         for index in header.sections.indices {
@@ -114,8 +126,10 @@ extension Graph {
     ) throws(VectorIndexError) {
         guard let vectorSection = header.sections.last else { return }
         try vectorRegion.map(
-            descriptor: file.descriptor, offset: vectorSection.offset,
-            byteCount: vectorSection.byteCount)
+            descriptor: file.descriptor,
+            offset: vectorSection.offset,
+            byteCount: vectorSection.byteCount
+        )
         try commitMemory(slotCount: header.slotCount, upperListCount: header.upperListCount)
         let bytes = unsafe sectionBytes(header.sections)
         for (index, part) in SnapshotHeader.parts.enumerated() {
@@ -126,7 +140,8 @@ extension Graph {
                 guard count == section.byteCount else {
                     throw .snapshotTruncated(
                         expectedByteCount: header.fileByteCount,
-                        foundByteCount: section.offset + count)
+                        foundByteCount: section.offset + count
+                    )
                 }
             }
             guard unsafe XXH64.hash(bytes[index]) == section.checksum else {

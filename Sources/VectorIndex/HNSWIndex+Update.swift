@@ -8,13 +8,17 @@ extension HNSWIndex {
     ///
     /// - Parameters:
     ///   - key: Any number; the caller's identifier.
-    ///   - vector: `(dimension)` numbers of length 1 within 0.01. Another dimension is a programmer's
+    ///   - vector: `(dimension)` numbers of length 1 within 0.01. Another dimension is a
+    ///     programmer's
     ///     error and traps.
     /// - Throws: `notUnitLength`, `full`, `outOfMemory`; the index then is as it was, but for
-    ///   `full` and `outOfMemory` on an update, which cannot happen because the old slot is reused.
+    ///   `full` and `outOfMemory` on an update, which cannot happen because the old slot is
+    ///   reused.
     package func insert(key: Int64, vector: [Float]) throws(VectorIndexError) {
         precondition(
-            vector.count == configuration.dimension, "vector has another dimension than the index")
+            vector.count == configuration.dimension,
+            "vector has another dimension than the index"
+        )
         try requireUnitLength(vector, key: key)
         try writer.withLock { (_) throws(VectorIndexError) in
             // Only this thread writes now, so it may read without the lock.

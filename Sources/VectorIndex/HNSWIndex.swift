@@ -2,30 +2,34 @@ import Synchronization
 
 /// An index of unit vectors under integer keys that finds the nearest by inner product (cosine).
 ///
-/// Hierarchical navigable small world graph (Malkov & Yashunin, arXiv:1603.09320) with two-way links,
-/// true deletion, filters inside the search and a snapshot file that is mapped, not read:
+/// Hierarchical navigable small world graph (Malkov & Yashunin, arXiv:1603.09320) with two-way
+/// links, true deletion, filters inside the search and a snapshot file that is mapped, not read:
 ///
 ///     let index = try HNSWIndex(configuration: .init(dimension: 384), identity: "MiniLM/384")
 ///     try index.insert(key: 7, vector: unitVector)
 ///     let hits = index.search(query, count: 10, filter: .only([7, 8, 9]))
 ///     try index.save(to: path, revision: 42)
 ///
-/// **Threads.** Any number of searches run side by side. Writers wait for one another; an insertion does
-/// its own searching beside the readers and holds them up only while it changes links (tens of
-/// microseconds). A search sees each insertion, update or removal entirely or not at all.
+/// **Threads.** Any number of searches run side by side. Writers wait for one another; an
+/// insertion does its own searching beside the readers and holds them up only while it changes
+/// links (tens of microseconds). A search sees each insertion, update or removal entirely or not
+/// at all.
 ///
-/// **Exactness.** `search` is approximate (DESIGN.md has recall and speed per `effort`); `exactSearch` is
-/// not, and `search` uses it by itself when a filter passes so few rows that scanning them is cheaper.
-// @unchecked Sendable is safe because every access to `graph` (plain and mapped memory) happens inside
-// `lock.read`, inside `lock.write`, or as a pure read of the only writer, which holds `writer`.
+/// **Exactness.** `search` is approximate (DESIGN.md has recall and speed per `effort`);
+/// `exactSearch` is not, and `search` uses it by itself when a filter passes so few rows that
+/// scanning them is cheaper.
+// @unchecked Sendable is safe because every access to `graph` (plain and mapped memory) happens
+// inside `lock.read`, inside `lock.write`, or as a pure read of the only writer, which holds
+// `writer`.
 package final class HNSWIndex: @unchecked Sendable {
     /// Shape of an index; fixed for its life and kept in its snapshots.
     package struct Configuration: Equatable, Sendable {
-        /// Numbers per vector, 1 ... 65,536.
+        /// Numbers per vector, 1 to 65,536.
         package let dimension: Int
-        /// Links a new node makes per layer, `M` in the paper, 4 ... 64; layer 0 holds up to `2 m`.
+        /// Links a new node makes per layer, `M` in the paper, 4 to 64; layer 0 holds up to `2
+        /// m`.
         package let m: Int
-        /// Search list length while inserting, `efConstruction` in the paper, `m` ... 4,096.
+        /// Search list length while inserting, `efConstruction` in the paper, `m` to 4,096.
         package let efConstruction: Int
         /// Seed of the levels: equal seeds and equal operations give equal graphs.
         package let seed: UInt64
@@ -41,7 +45,7 @@ package final class HNSWIndex: @unchecked Sendable {
         ///
         /// - Parameters:
         ///   - dimension: Numbers per vector.
-        ///   - m: Links per node and layer; 16 is the middle of the paper's 5 ... 48.
+        ///   - m: Links per node and layer; 16 is the middle of the paper's 5 to 48.
         ///   - efConstruction: 200 is what the compared libraries are measured with.
         ///   - seed: Any number.
         ///   - capacity: Default 4,194,304, about 6.5 GB of vectors at dimension 384.
@@ -54,7 +58,8 @@ package final class HNSWIndex: @unchecked Sendable {
         ) {
             precondition(
                 Self.isValid(dimension, m, efConstruction, capacity),
-                "index configuration out of range")
+                "index configuration out of range"
+            )
             self.dimension = dimension
             self.m = m
             self.efConstruction = efConstruction
@@ -71,7 +76,8 @@ package final class HNSWIndex: @unchecked Sendable {
 
     /// Shape of this index.
     package let configuration: Configuration
-    /// What the vectors are, for example model and dimension; a snapshot of another identity is refused.
+    /// What the vectors are, for example model and dimension; a snapshot of another identity is
+    /// refused.
     package let identity: String
 
     let graph: Graph
@@ -100,7 +106,9 @@ package final class HNSWIndex: @unchecked Sendable {
     /// Wraps a validated graph.
     init(graph: Graph, identity: String, revision: Int64) {
         precondition(
-            identity.utf8.count <= Self.maximumIdentityByteCount, "index identity is too long")
+            identity.utf8.count <= Self.maximumIdentityByteCount,
+            "index identity is too long"
+        )
         self.graph = graph
         self.configuration = graph.configuration
         self.identity = identity
@@ -116,7 +124,9 @@ package final class HNSWIndex: @unchecked Sendable {
     /// Revision of the snapshot this index was opened from or last saved to; 0 before either.
     package var revision: Int64 { savedRevision.load(ordering: .relaxed) }
 
-    /// Keys of all stored vectors, ascending. O(n log n).
+    /// Keys of all stored vectors, ascending.
+    ///
+    /// O(n log n).
     package var keys: [Int64] { lock.read { graph.slotsByKey.keys.sorted() } }
 
     /// Whether a vector is stored under `key`.
@@ -124,7 +134,8 @@ package final class HNSWIndex: @unchecked Sendable {
         lock.read { graph.slotsByKey[key] != nil }
     }
 
-    /// The vector stored under `key`, `(dimension)` numbers of unit length; nil when there is none.
+    /// The vector stored under `key`, `(dimension)` numbers of unit length; nil when there is
+    /// none.
     package func vector(forKey key: Int64) -> [Float]? {
         lock.read { graph.slotsByKey[key].map { graph.vector($0) } }
     }

@@ -1,5 +1,6 @@
-/// A broken promise of the graph's structure, found by `HNSWIndex.checkInvariants()`. Nodes are named by
-/// their keys.
+/// A broken promise of the graph's structure, found by `HNSWIndex.checkInvariants()`.
+///
+/// Nodes are named by their keys.
 package enum InvariantViolation: Equatable, Hashable, Sendable {
     /// `from` links to `to`, which does not link back.
     case oneWayLink(from: Int64, to: Int64, layer: Int)

@@ -1,8 +1,9 @@
-/// An immutable set of keys, kept as a bitmap where keys are dense and as a sorted array where they
-/// are not.
+/// An immutable set of keys, kept as a bitmap where keys are dense and as a sorted array where
+/// they are not.
 ///
-/// Row identifiers of one account are usually dense, so a filter of 10 % of the rows costs about 10
-/// bits per key and one load per membership test; sparse sets cost 8 bytes per key and a binary search.
+/// Row identifiers of one account are usually dense, so a filter of 10 % of the rows costs about
+/// 10 bits per key and one load per membership test; sparse sets cost 8 bytes per key and a binary
+/// search.
 package struct KeySet: Equatable, Sendable {
     private enum Storage: Equatable, Sendable {
         case bitmap(first: Int64, words: [UInt64])
@@ -14,7 +15,9 @@ package struct KeySet: Equatable, Sendable {
     /// Number of distinct keys.
     package let count: Int
 
-    /// Makes a set of the distinct values of `keys`, in any order. O(n log n).
+    /// Makes a set of the distinct values of `keys`, in any order.
+    ///
+    /// O(n log n).
     package init(_ keys: some Sequence<Int64>) {
         var sorted = Array(keys)
         sorted.sort()
@@ -28,7 +31,9 @@ package struct KeySet: Equatable, Sendable {
     /// Whether the set has no keys.
     package var isEmpty: Bool { count == 0 }
 
-    /// Whether `key` is in the set. O(1) for dense sets, O(log n) otherwise.
+    /// Whether `key` is in the set.
+    ///
+    /// O(1) for dense sets, O(log n) otherwise.
     package func contains(_ key: Int64) -> Bool {
         switch storage {
         case .bitmap(let first, let words):

@@ -1,5 +1,7 @@
-/// The links of one node on one layer: a fixed number of places, filled from the front, the rest holding
-/// `Graph.noSlot`. The handle borrows the graph's memory and is valid until the graph is gone.
+/// The links of one node on one layer: a fixed number of places, filled from the front, the rest
+/// holding `Graph.noSlot`.
+///
+/// The handle borrows the graph's memory and is valid until the graph is gone.
 @safe
 struct LinkList {
     private let places: UnsafeMutablePointer<UInt32>
@@ -12,7 +14,9 @@ struct LinkList {
         self.capacity = capacity
     }
 
-    /// Number of links. O(capacity).
+    /// Number of links.
+    ///
+    /// O(capacity).
     var count: Int {
         var count = 0
         while count < capacity, unsafe places[count] != Graph.noSlot { count += 1 }

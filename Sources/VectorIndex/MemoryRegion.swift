@@ -2,9 +2,10 @@ private import Glibc
 
 /// A range of addresses reserved once and filled with memory as the index grows.
 ///
-/// Arrays of the graph never move: growing makes more of the reserved range usable, so readers may hold
-/// pointers while a writer appends, and row `i` is always at `base + i * stride` whether its page comes
-/// from a snapshot file or from anonymous memory. Untouched reserved pages cost nothing.
+/// Arrays of the graph never move: growing makes more of the reserved range usable, so readers may
+/// hold pointers while a writer appends, and row `i` is always at `base + i * stride` whether its
+/// page comes from a snapshot file or from anonymous memory. Untouched reserved pages cost
+/// nothing.
 @safe
 struct MemoryRegion: ~Copyable {
     /// Start of the range, page aligned; only the first `committedByteCount` bytes may be touched.
@@ -12,7 +13,8 @@ struct MemoryRegion: ~Copyable {
     private let reservedByteCount: Int
     private(set) var committedByteCount = 0
 
-    /// Step in which memory is made usable: large enough to be rare, small enough for tiny indexes.
+    /// Step in which memory is made usable: large enough to be rare, small enough for tiny
+    /// indexes.
     private static let step = 1 << 20
     /// Page size for which file offsets are laid out; every Linux target has pages of 4 KiB or a
     /// kernel that maps such offsets only when they are multiples of its own (checked by mmap).
@@ -47,12 +49,14 @@ struct MemoryRegion: ~Copyable {
         committedByteCount = target
     }
 
-    /// Puts `byteCount` bytes of a file at the start of the range, copy on write: the file never changes.
+    /// Puts `byteCount` bytes of a file at the start of the range, copy on write: the file never
+    /// changes.
     ///
     /// - Parameters:
     ///   - descriptor: Open file; may be closed afterwards.
     ///   - offset: Where the bytes begin, a multiple of the page size.
     ///   - byteCount: Length; the file must reach to the end of its last page or end inside it.
+    /// - Throws: `snapshotInputOutput` when the file cannot be mapped.
     mutating func map(
         descriptor: Int32,
         offset: Int,
@@ -62,7 +66,13 @@ struct MemoryRegion: ~Copyable {
         guard byteCount > 0 else { return }
         let flags = MAP_PRIVATE | MAP_FIXED
         let address = unsafe mmap(
-            base, byteCount, PROT_READ | PROT_WRITE, flags, descriptor, offset)
+            base,
+            byteCount,
+            PROT_READ | PROT_WRITE,
+            flags,
+            descriptor,
+            offset
+        )
         guard unsafe address != MAP_FAILED else {
             throw .snapshotInputOutput(operation: "mmap", code: errno)
         }

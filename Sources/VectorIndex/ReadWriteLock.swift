@@ -1,7 +1,9 @@
 private import Glibc
 
-/// A readers/writer lock that lets a waiting writer go before new readers, so that a stream of searches
-/// cannot keep insertions out. Not reentrant.
+/// A readers/writer lock that lets a waiting writer go before new readers, so that a stream of
+/// searches cannot keep insertions out.
+///
+/// Not reentrant.
 @safe
 struct ReadWriteLock: ~Copyable {
     private let handle: UnsafeMutablePointer<pthread_rwlock_t>
@@ -11,7 +13,9 @@ struct ReadWriteLock: ~Copyable {
         var attributes = pthread_rwlockattr_t()
         unsafe pthread_rwlockattr_init(&attributes)
         unsafe pthread_rwlockattr_setkind_np(
-            &attributes, Int32(PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP))
+            &attributes,
+            Int32(PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP)
+        )
         let status = unsafe pthread_rwlock_init(handle, &attributes)
         precondition(status == 0, "cannot make a lock")
         unsafe pthread_rwlockattr_destroy(&attributes)

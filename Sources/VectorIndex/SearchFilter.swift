@@ -1,5 +1,7 @@
-/// Which stored vectors a search may return. Filters act inside the search: all nodes are walked, only
-/// passing ones are collected, so `count` hits come back whenever that many pass.
+/// Which stored vectors a search may return.
+///
+/// Filters act inside the search: all nodes are walked, only passing ones are collected, so
+/// `count` hits come back whenever that many pass.
 package enum SearchFilter: Equatable, Sendable {
     /// Every stored vector.
     case all
@@ -11,7 +13,7 @@ package enum SearchFilter: Equatable, Sendable {
 package struct IndexHit: Equatable, Sendable {
     /// The key the vector was inserted with.
     package let key: Int64
-    /// Inner product with the query: the cosine, in -1 ... 1 up to rounding.
+    /// Inner product with the query: the cosine, from -1 to 1 up to rounding.
     package let score: Float
 
     /// Makes a hit.

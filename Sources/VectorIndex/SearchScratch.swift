@@ -1,8 +1,8 @@
-/// What one search needs besides the graph: the query in row layout, the set of visited nodes, the search
-/// list, and room for one node's links and their scores.
+/// What one search needs besides the graph: the query in row layout, the set of visited nodes, the
+/// search list, and room for one node's links and their scores.
 ///
-/// One allocation per search and a few kilobytes to clear (one bit per stored vector) cost well under a
-/// microsecond, so there is no pool to share between threads.
+/// One allocation per search and a few kilobytes to clear (one bit per stored vector) cost well
+/// under a microsecond, so there is no pool to share between threads.
 @safe
 struct SearchScratch: ~Copyable {
     /// `(rowStride)` floats: the query, padded with zeros as rows are.

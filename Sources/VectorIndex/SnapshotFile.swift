@@ -19,9 +19,9 @@ struct SnapshotFile: ~Copyable {
 
     /// Opens and locks the temporary file beside `path`, empty, readable by its owner only.
     ///
-    /// The name is fixed, so that a killed process leaves at most one such file, and the next save uses
-    /// it up. Whoever waited for the lock may hold a file that has meanwhile been renamed to `path`: then
-    /// it begins again.
+    /// The name is fixed, so that a killed process leaves at most one such file, and the next save
+    /// uses it up. Whoever waited for the lock may hold a file that has meanwhile been renamed to
+    /// `path`: then it begins again.
     init(replacing path: String) throws(VectorIndexError) {
         let temporary = Self.temporaryPath(path)
         var opened = try Self.openLocked(temporary)

@@ -1,17 +1,23 @@
-/// The first page of a snapshot file: what the file is, the numbers of the graph, and where each section
-/// lies with its checksum. DESIGN.md has the layout as a table.
+/// The first page of a snapshot file: what the file is, the numbers of the graph, and where each
+/// section lies with its checksum.
+///
+/// DESIGN.md has the layout as a table.
 struct SnapshotHeader: Equatable {
     /// Format this program writes and reads.
     static let version: UInt32 = 1
-    /// First bytes of the file. Like PNG's: a byte that is not text, a name, and line ends that a text
-    /// conversion would damage.
+    /// First bytes of the file.
+    ///
+    /// Like PNG's: a byte that is not text, a name, and line ends that a text conversion would
+    /// damage.
     static let signature: [UInt8] = [0x89, 0x50, 0x4C, 0x56, 0x58, 0x0D, 0x0A, 0x1A]
     /// One page, so that the sections behind it can be mapped.
     static let byteCount = MemoryRegion.pageByteCount
     /// Reads as 0x04030201 on a machine of the other byte order.
     static let byteOrderMark: UInt32 = 0x0102_0304
-    /// The sections in file order. Vectors come last, so that the rest of their last page lies behind
-    /// the end of the file and is zero when mapped.
+    /// The sections in file order.
+    ///
+    /// Vectors come last, so that the rest of their last page lies behind the end of the file and
+    /// is zero when mapped.
     static let parts: [SnapshotPart] = [.keys, .states, .baseLinks, .upperLinks, .vectors]
 
     /// One section of the file.
@@ -103,24 +109,30 @@ struct SnapshotHeader: Equatable {
 }
 
 extension SnapshotHeader {
-    /// Reads and checks a header page: signature, byte order, version, checksum, ranges, and that the
-    /// sections lie exactly where a file of these counts has them.
+    /// Reads and checks a header page: signature, byte order, version, checksum, ranges, and that
+    /// the sections lie exactly where a file of these counts has them.
     ///
     /// - Parameters:
     ///   - page: The first bytes of the file, at most one page.
     ///   - foundByteCount: Length of the file.
+    /// - Throws: The `snapshot…` case of the first thing that is wrong.
     init(decoding page: [UInt8], foundByteCount: Int) throws(VectorIndexError) {
         guard page.starts(with: Self.signature) else {
-            // An empty or cut file with a right beginning is a truncated snapshot, not a foreign file.
+            // An empty or cut file with a right beginning is a truncated snapshot, not a foreign
+            // file.
             guard page.count < Self.signature.count, Self.signature.starts(with: page) else {
                 throw .notSnapshot
             }
             throw .snapshotTruncated(
-                expectedByteCount: Self.byteCount, foundByteCount: foundByteCount)
+                expectedByteCount: Self.byteCount,
+                foundByteCount: foundByteCount
+            )
         }
         guard page.count == Self.byteCount else {
             throw .snapshotTruncated(
-                expectedByteCount: Self.byteCount, foundByteCount: foundByteCount)
+                expectedByteCount: Self.byteCount,
+                foundByteCount: foundByteCount
+            )
         }
         var reader = PageReader(bytes: page, offset: Place.byteOrder)
         guard reader.uint32() == Self.byteOrderMark else { throw .snapshotByteOrder }
@@ -157,11 +169,18 @@ extension SnapshotHeader {
             identityByteCount <= HNSWIndex.maximumIdentityByteCount
         else { throw .snapshotStructure(part: .header, detail: .sizeOutOfRange) }
         configuration = HNSWIndex.Configuration(
-            dimension: dimension, m: m, efConstruction: efConstruction, seed: seed,
-            capacity: capacity)
+            dimension: dimension,
+            m: m,
+            efConstruction: efConstruction,
+            seed: seed,
+            capacity: capacity
+        )
         sections = Self.parts.map { _ in
             Section(
-                offset: reader.count(), byteCount: reader.count(), checksum: reader.uint64())
+                offset: reader.count(),
+                byteCount: reader.count(),
+                checksum: reader.uint64()
+            )
         }
         reader.offset = Place.identity
         guard let text = String(validating: reader.take(identityByteCount), as: UTF8.self) else {
@@ -175,7 +194,9 @@ extension SnapshotHeader {
         }
         guard foundByteCount == fileByteCount else {
             throw .snapshotTruncated(
-                expectedByteCount: fileByteCount, foundByteCount: foundByteCount)
+                expectedByteCount: fileByteCount,
+                foundByteCount: foundByteCount
+            )
         }
     }
 }

@@ -88,7 +88,8 @@ extension VectorIndexError: CustomStringConvertible {
         }
     }
 
-    /// What an operator can do: a snapshot is a cache, so every snapshot error is cured by rebuilding.
+    /// What an operator can do: a snapshot is a cache, so every snapshot error is cured by
+    /// rebuilding.
     package var hint: String? {
         switch self {
         case .notUnitLength: nil

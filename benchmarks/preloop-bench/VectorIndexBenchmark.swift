@@ -1,14 +1,16 @@
 import Glibc
 import VectorIndex
 
-/// Measures `HNSWIndex` on a set of half-float vectors with known nearest neighbours: build, recall and
-/// speed per effort, filters, deletion, snapshot. One JSON line per measurement on standard output.
+/// Measures `HNSWIndex` on a set of half-float vectors with known nearest neighbours: build,
+/// recall and speed per effort, filters, deletion, snapshot.
 ///
-///     preloop-bench vector-index DIRECTORY [n=50000] [m=16] [construction=200] [only=search,filter,…]
+/// One JSON line per measurement on standard output.
 ///
-/// DIRECTORY holds `base-50000x384.f16`, `queries-1000x384.f16` (row-major half floats of unit length).
-/// Searches run on one thread. The truth is the index's own exact search; recall@10 counts a hit whose
-/// score reaches the tenth exact score less 1e-6, so that ties do not matter.
+///     preloop-bench vector-index DIRECTORY [n=N] [m=M] [construction=EF] [only=search,filter,…]
+///
+/// DIRECTORY holds `base-50000x384.f16`, `queries-1000x384.f16` (row-major half floats of unit
+/// length). Searches run on one thread. The truth is the index's own exact search; recall@10
+/// counts a hit whose score reaches the tenth exact score less 1e-6, so that ties do not matter.
 enum VectorIndexBenchmark {
     /// What to measure and on what.
     private struct Options {
@@ -30,7 +32,10 @@ enum VectorIndexBenchmark {
         let base = try readHalfFloats("\(options.directory)/base-50000x384.f16")
         let queries = try readHalfFloats("\(options.directory)/queries-1000x384.f16")
         let configuration = HNSWIndex.Configuration(
-            dimension: dimension, m: options.m, efConstruction: options.construction)
+            dimension: dimension,
+            m: options.m,
+            efConstruction: options.construction
+        )
         let index = try HNSWIndex(configuration: configuration, identity: "benchmark/384")
         let rows = Array(base.prefix(options.count))
         let seconds = try cpuSeconds {
@@ -39,8 +44,10 @@ enum VectorIndexBenchmark {
             }
         }
         report(
-            "build", options,
-            ["cpu_s": seconds, "mean_degree": index.meanDegree, "resident_mb": residentMegabytes()])
+            "build",
+            options,
+            ["cpu_s": seconds, "mean_degree": index.meanDegree, "resident_mb": residentMegabytes()]
+        )
         if options.parts.contains("search") { measureSearch(index, queries, options, "search") }
         if options.parts.contains("filter") { measureFilters(index, queries, options) }
         if options.parts.contains("delete") {
@@ -70,9 +77,11 @@ enum VectorIndexBenchmark {
                     cpuSeconds {
                         for query in queries {
                             found.append(
-                                index.search(query, count: 10, effort: effort, filter: filter))
+                                index.search(query, count: 10, effort: effort, filter: filter)
+                            )
                         }
-                    })
+                    }
+                )
             }
             var figures = latencies(queries) {
                 _ = index.search($0, count: 10, effort: effort, filter: filter)
@@ -93,8 +102,13 @@ enum VectorIndexBenchmark {
             var random = SplitMix(state: UInt64(percent))
             let keys = KeySet(index.keys.filter { _ in random.next() % 100 < UInt64(percent) })
             measureSearch(
-                index, queries, options, "filter_\(percent)_percent", filter: .only(keys),
-                efforts: [32, 64, 96, 128])
+                index,
+                queries,
+                options,
+                "filter_\(percent)_percent",
+                filter: .only(keys),
+                efforts: [32, 64, 96, 128]
+            )
             let seconds = cpuSeconds {
                 for query in queries.prefix(200) {
                     _ = index.exactSearch(query, count: 10, filter: .only(keys))
@@ -113,18 +127,32 @@ enum VectorIndexBenchmark {
         let removed = rows.indices.filter { $0 % 10 < 3 }
         let removal = cpuSeconds { for key in removed { index.remove(key: Int64(key)) } }
         report(
-            "remove_30_percent", options,
-            ["cpu_s": removal, "mean_degree": index.meanDegree])
+            "remove_30_percent",
+            options,
+            ["cpu_s": removal, "mean_degree": index.meanDegree]
+        )
         measureSearch(
-            index, queries, options, "after_removal", efforts: [32, 64, 96, 128])
+            index,
+            queries,
+            options,
+            "after_removal",
+            efforts: [32, 64, 96, 128]
+        )
         let insertion = try cpuSeconds {
             for key in removed { try index.insert(key: Int64(key), vector: rows[key]) }
         }
         report(
-            "insert_again", options,
-            ["cpu_s": insertion, "mean_degree": index.meanDegree])
+            "insert_again",
+            options,
+            ["cpu_s": insertion, "mean_degree": index.meanDegree]
+        )
         measureSearch(
-            index, queries, options, "after_insertion", efforts: [32, 64, 96, 128])
+            index,
+            queries,
+            options,
+            "after_insertion",
+            efforts: [32, 64, 96, 128]
+        )
         let violations = index.checkInvariants()
         report("invariants", options, ["violations": Double(violations.count)])
     }
@@ -142,13 +170,19 @@ enum VectorIndexBenchmark {
             opening.append(
                 try wallSeconds {
                     let opened = try HNSWIndex.open(
-                        path: path, expecting: "benchmark/384", dimension: dimension)
+                        path: path,
+                        expecting: "benchmark/384",
+                        dimension: dimension
+                    )
                     _ = opened.search(queries[0], count: 10)
-                })
+                }
+            )
         }
         report(
-            "snapshot", options,
-            ["save_s": saving, "open_and_search_ms": (opening.min() ?? 0) * 1000])
+            "snapshot",
+            options,
+            ["save_s": saving, "open_and_search_ms": (opening.min() ?? 0) * 1000]
+        )
     }
 
     // MARK: Figures
@@ -247,7 +281,9 @@ enum VectorIndexBenchmark {
         defer { unsafe fclose(file) }
         var rows: [[Float]] = []
         var row = [Float16](repeating: 0, count: dimension)
-        while unsafe fread(&row, 2, dimension, file) == dimension { rows.append(row.map(Float.init)) }
+        while unsafe fread(&row, 2, dimension, file) == dimension {
+            rows.append(row.map(Float.init))
+        }
         return rows
     }
 
