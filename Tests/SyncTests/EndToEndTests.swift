@@ -1,0 +1,217 @@
+import Domain
+import Foundation
+import HTTPClient
+import Store
+import TestSupport
+import Testing
+import Trackers
+
+@testable import Sync
+
+/// Whole scans over real HTTP against the reference services, compared with what these hold.
+@Suite(.enabled(if: FakeTrackers.areAvailable, "needs the shared reference data"))
+struct EndToEndTests {
+    @Test(arguments: [TrackerKind.github, .gitlab, .jira])
+    func `a store equals the service after scans and changes`(kind: TrackerKind) async throws {
+        let fake = try await FakeTrackers.start(corpora: [
+            .items(try items(kind == .jira ? "jira" : "f2etw", limit: 150)), .shared("edge"),
+        ])
+        defer { fake.stop() }
+        let installation = try await Installation(fake, kind)
+
+        #expect(try await installation.scan().isComplete)
+        let first = try await installation.differences(fake, kind)
+        #expect(first.isEmpty, "\(first.joined(separator: "\n"))")
+
+        let second = try await installation.scan()
+        #expect(second.totals.written == 0)
+        for project in second.projects {
+            // 150 issues of one second are all within the overlap; clients step over such a second
+            // in more pages than they need.
+            let limit = project.path.lowercased().hasSuffix("ties") ? 5 : 3
+            #expect(
+                project.counts.calls <= limit,
+                "\(project.path): \(project.counts.calls) calls"
+            )
+        }
+
+        try await change(fake, kind, installation)
+        #expect(try await installation.scan().isComplete)
+        #expect(try await installation.scan(isFull: true).isComplete)
+        let last = try await installation.differences(fake, kind)
+        #expect(last.isEmpty, "\(last.joined(separator: "\n"))")
+    }
+
+    /// A few changes of every kind to the project with most issues.
+    private func change(
+        _ fake: FakeTrackers,
+        _ kind: TrackerKind,
+        _ installation: Installation
+    ) async throws {
+        let path = try #require(try await installation.largestProject())
+        let numbers = try await fake.truth(tracker: kind.rawValue, project: path).items
+        let sorted = numbers.keys.sorted()
+        func mutate(_ number: Int, _ key: String, _ value: JSONValue) async throws {
+            try await fake.mutate([
+                "tracker": .string(kind.rawValue), "project": .string(path),
+                "number": .integer(Int64(number)), key: value,
+            ])
+        }
+        try await mutate(sorted[0], "set", ["title": "changed"])
+        try await mutate(sorted[1], "delete", true)
+        try await mutate(sorted[2], "comment", ["author": "ann", "body": "new"])
+        if let talked = sorted.last(where: { numbers[$0]?.comments.isEmpty == false }),
+            let comment = numbers[talked]?.comments.keys.min()
+        {
+            try await mutate(talked, "delete_comment", .string(comment))
+        }
+        try await fake.mutate([
+            "tracker": .string(kind.rawValue), "project": .string(path),
+            "create": ["title": "made", "body": "text", "author": "ann"],
+        ])
+    }
+
+    private func items(_ corpus: String, limit: Int) throws -> [JSONValue] {
+        let file = try #require(SharedData.file("trackers/corpora/corpus-\(corpus).jsonl"))
+        let lines = try Array(Data(contentsOf: file)).split(separator: UInt8(ascii: "\n"))
+        return try lines.prefix(limit).map { line in
+            guard case .object(var object) = try JSONParser.parse(Array(line)) else { return .null }
+            object["tracker"] = nil
+            return .object(object)
+        }
+    }
+}
+
+/// A store that scans one of the services.
+private struct Installation {
+    let store: Store
+    let directory: ScratchPath
+    let client: any TrackerClient
+
+    final class ScratchPath: Sendable {
+        let url = FileManager.default.temporaryDirectory
+            .appendingPathComponent("preloop-e2e-\(UUID().uuidString)")
+        init() throws {
+            try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+        }
+        deinit {
+            // A directory left behind in the temporary directory harms nobody.
+            try? FileManager.default.removeItem(at: url)
+        }
+    }
+
+    init(_ fake: FakeTrackers, _ kind: TrackerKind) async throws {
+        directory = try ScratchPath()
+        store = try await Store.open(
+            try SQLiteDatabase(path: directory.url.appendingPathComponent("a.db").path)
+        )
+        let secret = Secret("test-token")
+        var parameters = TrackerClients.Parameters(
+            kind: kind,
+            deployment: .cloud,
+            url: fake.url(kind == .jira ? "jira-cloud" : kind.rawValue),
+            userName: kind == .jira ? "user@example.com" : nil,
+            credential: { () async throws(TrackerError) in secret },
+            transport: try CurlClient(configuration: CurlClient.Configuration(version: "test"))
+        )
+        parameters.adjust = { configuration in
+            configuration.retry.firstPause = .milliseconds(1)
+            configuration.retry.longestPause = .milliseconds(5)
+        }
+        client = try TrackerClients.make(parameters)
+        let tracker = Tracker(
+            id: TrackerID(1_000_000),
+            kind: kind,
+            deployment: .cloud,
+            name: "t",
+            url: fake.origin,
+            createdAt: store.clock.now()
+        )
+        try await store.write { connection, account in
+            try TrackerTable.insert(
+                tracker,
+                credential: SealedSecret(bytes: [1]),
+                account: account,
+                on: connection
+            )
+        }
+    }
+
+    func scan(isFull: Bool = false) async throws -> ScanReport {
+        try await ScanRunner(store: store, clients: { [client] _ in client })
+            .run(ScanRequest(isFull: isFull))
+    }
+
+    func largestProject() async throws -> String? {
+        try await store.read { connection, account in
+            let counts = try ProjectCounts.all(account: account, on: connection)
+            return try ProjectTable.list(account: account, on: connection)
+                .max { (counts[$0.id]?.issues ?? 0) < (counts[$1.id]?.issues ?? 0) }?.path
+        }
+    }
+
+    /// Where the store is not what the service holds, one line each.
+    func differences(_ fake: FakeTrackers, _ kind: TrackerKind) async throws -> [String] {
+        let projects = try await store.read { connection, account in
+            try ProjectTable.list(account: account, on: connection)
+        }
+        var lines: [String] = projects.isEmpty ? ["no projects"] : []
+        for project in projects {
+            let truth = try await fake.truth(tracker: kind.rawValue, project: project.path)
+            let stored = try await issues(of: project.id)
+            for number in Set(truth.items.keys).union(stored.keys).sorted() {
+                let difference = describe(truth.items[number], stored[number], kind)
+                if let difference { lines.append("\(project.path) \(number): \(difference)") }
+            }
+        }
+        return lines
+    }
+
+    private func describe(
+        _ truth: TrackerTruth.Item?,
+        _ stored: (issue: Domain.Issue, comments: [Domain.Comment])?,
+        _ kind: TrackerKind
+    ) -> String? {
+        guard let truth else { return "is not there any more" }
+        guard let stored else { return "is missing" }
+        if (stored.issue.state == .open) != truth.isOpen { return "state" }
+        let identifiers = Set(stored.comments.map(\.externalID))
+        if identifiers != Set(truth.comments.keys) {
+            return "\(identifiers.count) of \(truth.comments.count) comments"
+        }
+        let title = sanitized(truth.title ?? "")
+        // Jira refuses line breaks and outer spaces in titles and shows bodies in another markup.
+        guard kind != .jira else { return nil }
+        if !haveEqualBytes(stored.issue.title, title) { return "title" }
+        let isSame = sha256(Array(stored.issue.body.utf8)) == truth.bodySHA256
+        // What cannot be stored is replaced, so the digest differs.
+        return isSame || stored.issue.body.contains("\u{FFFD}") ? nil : "body"
+    }
+
+    private func issues(
+        of project: ProjectID
+    ) async throws -> [Int: (issue: Domain.Issue, comments: [Domain.Comment])] {
+        let rows = try await store.read { connection, account in
+            try IssueKind.allCases.flatMap { kind in
+                try ExportTable.issues(
+                    of: project,
+                    kind: kind,
+                    after: nil,
+                    withDeleted: false,
+                    limit: 100_000,
+                    account: account,
+                    on: connection
+                ).map { row in
+                    (
+                        row.issue,
+                        try ExportTable.comments(of: row.id, account: account, on: connection)
+                    )
+                }
+            }
+        }
+        return Dictionary(
+            rows.map { ($0.0.number, (issue: $0.0, comments: $0.1)) },
+            uniquingKeysWith: { first, _ in first }
+        )
+    }
+}
