@@ -66,6 +66,9 @@ extension TrackerSession {
 
     private func account(_ response: HTTPResponse) async {
         let signal = RateSignal(response.headers, now: now())
+        // A named pause comes from another limit than the window that ordinary answers tell of: its
+        // "0 remaining" would keep everyone waiting for that window's end.
+        guard signal.retryAfter == nil else { return }
         await budget.update(
             limit: signal.limit,
             remaining: signal.remaining,

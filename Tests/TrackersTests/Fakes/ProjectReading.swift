@@ -157,6 +157,7 @@ extension FakeTrackers {
     func client(
         _ kind: TrackerKind,
         token: String = "test-token",
+        clock: any Clock<Duration> = ContinuousClock(),
         adjust: @escaping @Sendable (inout TrackerSession.Configuration) -> Void = { _ in }
     ) throws -> any TrackerClient {
         let transport = try CurlClient(configuration: CurlClient.Configuration(version: "test"))
@@ -168,6 +169,7 @@ extension FakeTrackers {
             credential: { () async throws(TrackerError) in secret },
             transport: transport
         )
+        parameters.clock = clock
         parameters.adjust = { configuration in
             configuration.retry.firstPause = .milliseconds(1)
             configuration.retry.longestPause = .milliseconds(5)
