@@ -88,12 +88,12 @@ let package = Package(
         ),
         .testTarget(
             name: "EmbeddingsTests",
-            dependencies: ["Embeddings", "TestSupport"],
+            dependencies: ["Domain", "Embeddings", "HTTPClient", "TestSupport"],
             swiftSettings: testing
         ),
 
         // MARK: Trackers
-        .target(name: "Trackers", dependencies: ["Domain", "HTTPClient"], swiftSettings: strict),
+        .target(name: "Trackers", dependencies: ["Domain", "HTTPClient"], swiftSettings: hot),
         .testTarget(
             name: "TrackersTests",
             dependencies: ["TestSupport", "Trackers"],
@@ -182,6 +182,7 @@ let package = Package(
             name: "tracker-simulator",
             dependencies: ["Domain"],
             path: "Tests/Support/TrackerSimulator",
+            exclude: ["SampleIssues.jsonl"],
             swiftSettings: testing
         ),
         .executableTarget(

@@ -163,12 +163,13 @@ class Installation:
 
 
 def words(text):
-    return re.findall(r"\w+", text or "")
+    return re.findall(r"[^\W_]+", text or "")
 
 
 def resembles(converted, original):
     """Whether a converted body has the words of the original: markup goes, words stay."""
-    theirs = words(original)
+    # Macros and attachments are markup through and through.
+    theirs = words(re.sub(r"\{[^{}\n]*\}|\|[^|!\n]*!", " ", original))
     if not theirs:
         return True
     mine = set(words(converted))
