@@ -100,7 +100,7 @@ struct GitLabService {
             "name": .string(project.path), "web_url": .string("\(base)/gitlab/\(project.path)"),
             "namespace": [
                 "id": .integer(namespace?.id ?? 0), "full_path": .string(namespace?.path ?? ""),
-                "kind": "group",
+                "name": .string(namespace?.path ?? ""), "kind": "group",
             ],
             "issues_enabled": true, "merge_requests_enabled": true,
         ]
