@@ -5,9 +5,7 @@ extension Graph {
     /// Needs the write lock.
     ///
     /// The idea is that of the deletion in antirez's hnsw.c (Redis vector sets): each neighbour
-    /// has just lost one link, so pairs of them are linked, nearest pairs first. Without it,
-    /// recall after removing 30 % falls (the test of deletion shows by how much), as it does with
-    /// tombstones.
+    /// has just lost one link, so pairs of them are linked, nearest pairs first.
     func remove(_ slot: UInt32) {
         let level = level(slot)
         var successor = Self.noSlot

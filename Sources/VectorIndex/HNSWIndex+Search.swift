@@ -127,8 +127,8 @@ extension HNSWIndex {
         return Double(passing) * share <= Self.walkCost * Double(effort)
     }
 
-    /// Rows scored per search list entry, times their cost against rows of a scan (measured,
-    /// DESIGN.md).
+    /// Rows scored per search list entry, times their cost against rows of a scan:
+    /// an estimate, not yet calibrated.
     private static let walkCost = 12.0
 
     private func scan(

@@ -12,7 +12,7 @@ import Synchronization
 ///
 /// **Threads.** Any number of searches run side by side. Writers wait for one another; an
 /// insertion does its own searching beside the readers and holds them up only while it changes
-/// links (tens of microseconds). A search sees each insertion, update or removal entirely or not
+/// links. A search sees each insertion, update or removal entirely or not
 /// at all.
 ///
 /// **Exactness.** `search` is approximate (DESIGN.md has recall and speed per `effort`);

@@ -27,7 +27,7 @@ package enum InvariantViolation: Equatable, Hashable, Sendable {
 }
 
 extension HNSWIndex {
-    /// Verifies the whole structure: O(links), some tens of milliseconds for 50,000 vectors.
+    /// Verifies the whole structure, in O(links).
     ///
     /// - Returns: Every violation found; an intact index gives none.
     package func checkInvariants() -> [InvariantViolation] {

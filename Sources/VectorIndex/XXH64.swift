@@ -2,7 +2,7 @@
 /// checksum of snapshot sections.
 ///
 /// Four independent lanes of multiply and rotate keep it at memory speed without special
-/// instructions (measured in DESIGN.md), so that every start can verify the whole file.
+/// instructions, so that every start can verify the whole file.
 enum XXH64 {
     private static let prime1: UInt64 = 0x9E37_79B1_85EB_CA87
     private static let prime2: UInt64 = 0xC2B2_AE3D_27D4_EB4F

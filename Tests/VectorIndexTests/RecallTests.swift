@@ -15,7 +15,6 @@ import Testing
         #expect(index.checkInvariants() == [])
     }
 
-    /// Without reconnection of a removed node's neighbours this falls well below.
     @Test func `recall survives 30 % deletions and re-insertion`() throws {
         let (base, queries) = Self.vectors
         let index = try makeIndex(base)
