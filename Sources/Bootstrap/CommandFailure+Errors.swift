@@ -15,7 +15,8 @@ import VectorIndex
 /// - Returns: What `body` returns.
 /// - Throws: ``CommandFailure``.
 package func attempt<Value>(
-    _ what: String, _ body: () async throws -> Value
+    _ what: String,
+    _ body: () async throws -> Value
 ) async throws(CommandFailure) -> Value {
     do {
         return try await body()
@@ -41,8 +42,11 @@ extension CommandFailure {
             self.init(.notFound, what, reason: "\(error)", hint: error.hint)
         case let error as VectorIndexError:
             self.init(
-                .failure, what, reason: "\(error)",
-                hint: "make the index anew with `preloop index rebuild`")
+                .failure,
+                what,
+                reason: "\(error)",
+                hint: "make the index anew with `preloop index rebuild`"
+            )
         case let error as HTTPError:
             self.init(error == .cancelled ? .interrupted : .failure, what, reason: "\(error)")
         case is CancellationError:

@@ -11,7 +11,10 @@ package struct CommandFailure: Error, Sendable, Equatable {
 
     /// A failure in the operator's terms.
     package init(
-        _ status: ExitStatus, _ what: String, reason: String? = nil, hint: String? = nil
+        _ status: ExitStatus,
+        _ what: String,
+        reason: String? = nil,
+        hint: String? = nil
     ) {
         self.status = status
         self.what = what

@@ -43,8 +43,12 @@ package struct Examination: Sendable {
         guard home.exists else {
             findings.append(
                 Finding(
-                    subject: "database", grade: .broken, detail: "there is none",
-                    advice: "make the installation with `preloop init`"))
+                    subject: "database",
+                    grade: .broken,
+                    detail: "there is none",
+                    advice: "make the installation with `preloop init`"
+                )
+            )
             return findings
         }
         findings.append(mode(of: home.database, subject: "database file"))
@@ -69,28 +73,38 @@ package struct Examination: Sendable {
             Finding(subject: "BLAS", grade: .good, detail: configuration)
         case .other:
             Finding(
-                subject: "BLAS", grade: .doubtful,
+                subject: "BLAS",
+                grade: .doubtful,
                 detail: "the library behind libblas is not OpenBLAS; encoding is many times slower",
-                advice: "install OpenBLAS, for instance the package libopenblas0-pthread")
+                advice: "install OpenBLAS, for instance the package libopenblas0-pthread"
+            )
         }
     }
 
     private var directory: Finding {
         guard let mode = HomeDirectory.mode(of: home.path) else {
             return Finding(
-                subject: "directory", grade: .broken, detail: "`\(home.path)` does not exist",
-                advice: "make the installation with `preloop init`, or set `PRELOOP_HOME`")
+                subject: "directory",
+                grade: .broken,
+                detail: "`\(home.path)` does not exist",
+                advice: "make the installation with `preloop init`, or set `PRELOOP_HOME`"
+            )
         }
         guard mode & 0o077 == 0 else {
             return Finding(
-                subject: "directory", grade: .doubtful,
+                subject: "directory",
+                grade: .doubtful,
                 detail: "other users may look into `\(home.path)` (mode \(octal(mode)))",
-                advice: "chmod 700 '\(home.path)'")
+                advice: "chmod 700 '\(home.path)'"
+            )
         }
         guard unsafe access(home.path, W_OK) == 0 else {
             return Finding(
-                subject: "directory", grade: .broken, detail: "`\(home.path)` is not writable",
-                advice: "give this user the right to write it")
+                subject: "directory",
+                grade: .broken,
+                detail: "`\(home.path)` is not writable",
+                advice: "give this user the right to write it"
+            )
         }
         return Finding(subject: "directory", grade: .good, detail: home.path)
     }
@@ -101,9 +115,11 @@ package struct Examination: Sendable {
         }
         guard mode & 0o077 == 0 else {
             return Finding(
-                subject: subject, grade: .doubtful,
+                subject: subject,
+                grade: .doubtful,
                 detail: "other users may read `\(path)` (mode \(octal(mode)))",
-                advice: "chmod 600 '\(path)'")
+                advice: "chmod 600 '\(path)'"
+            )
         }
         return Finding(subject: subject, grade: .good, detail: "mode \(octal(mode))")
     }
@@ -130,8 +146,11 @@ package struct Examination: Sendable {
                 return Finding(subject: "database", grade: .good, detail: "sound")
             }
             return Finding(
-                subject: "database", grade: .broken, detail: problems.joined(separator: "; "),
-                advice: StoreError.corrupt(detail: "").hint)
+                subject: "database",
+                grade: .broken,
+                detail: problems.joined(separator: "; "),
+                advice: StoreError.corrupt(detail: "").hint
+            )
         } catch {
             return broken("database", error)
         }
@@ -151,15 +170,20 @@ package struct Examination: Sendable {
                     (
                         tracker,
                         try TrackerTable.credential(
-                            of: tracker.id, account: account, on: connection)
+                            of: tracker.id,
+                            account: account,
+                            on: connection
+                        )
                     )
                 }
             }
             for (tracker, sealed) in trackers {
                 guard let sealed, !sealed.bytes.isEmpty else { continue }
-                findings.append(self.tracker(tracker) {
-                    _ = try box.open(sealed, for: .tracker(tracker.id, account: account))
-                })
+                findings.append(
+                    self.tracker(tracker) {
+                        _ = try box.open(sealed, for: .tracker(tracker.id, account: account))
+                    }
+                )
             }
         } catch {
             findings.append(broken("key", error))
@@ -176,9 +200,11 @@ package struct Examination: Sendable {
         }
         guard tracker.status != .invalid else {
             return Finding(
-                subject: subject, grade: .doubtful,
+                subject: subject,
+                grade: .doubtful,
                 detail: tracker.statusDetail ?? "the service refuses the token",
-                advice: "remove the tracker and add it with a new token")
+                advice: "remove the tracker and add it with a new token"
+            )
         }
         return Finding(subject: subject, grade: .good, detail: "token \(tracker.status.rawValue)")
     }
@@ -189,9 +215,11 @@ package struct Examination: Sendable {
         do {
             let embedder = try await installation.embedder()
             return Finding(
-                subject: "model", grade: .good,
+                subject: "model",
+                grade: .good,
                 detail: "\(embedder.model.name), dimension \(embedder.model.dimension), "
-                    + "revision \(embedder.model.revision.prefix(12))")
+                    + "revision \(embedder.model.revision.prefix(12))"
+            )
         } catch {
             return broken("model", error)
         }
@@ -202,25 +230,34 @@ package struct Examination: Sendable {
         let path = "\(installation.indexDirectory)/vectors.snapshot"
         guard HomeDirectory.mode(of: path) != nil else {
             return Finding(
-                subject: "snapshot", grade: .good, detail: "none yet; searches build it when needed")
+                subject: "snapshot",
+                grade: .good,
+                detail: "none yet; searches build it when needed"
+            )
         }
         do {
             let model = try await installation.embedder().model
             let index = try Self.openSnapshot(path, dimension: model.dimension)
             return Finding(
-                subject: "snapshot", grade: .good,
-                detail: "\(index.count) vectors, revision \(index.revision)")
+                subject: "snapshot",
+                grade: .good,
+                detail: "\(index.count) vectors, revision \(index.revision)"
+            )
         } catch {
             let failure = CommandFailure("snapshot", cause: error)
             return Finding(
-                subject: "snapshot", grade: .doubtful, detail: failure.reason ?? failure.what,
-                advice: "nothing is lost; `preloop index rebuild` makes it anew")
+                subject: "snapshot",
+                grade: .doubtful,
+                detail: failure.reason ?? failure.what,
+                advice: "nothing is lost; `preloop index rebuild` makes it anew"
+            )
         }
     }
 
     /// Opens a snapshot whoever it belongs to.
     private static func openSnapshot(
-        _ path: String, dimension: Int
+        _ path: String,
+        dimension: Int
     ) throws(VectorIndexError) -> HNSWIndex {
         let identity: String
         do {
@@ -238,9 +275,11 @@ package struct Examination: Sendable {
         let failure = CommandFailure("", cause: error)
         let what = failure.what.isEmpty ? nil : failure.what
         return Finding(
-            subject: subject, grade: .broken,
+            subject: subject,
+            grade: .broken,
             detail: [what, failure.reason].compactMap { $0 }.joined(separator: ": "),
-            advice: failure.hint)
+            advice: failure.hint
+        )
     }
 }
 

@@ -31,9 +31,11 @@ package struct HomeDirectory: Sendable {
                 // is found to exist.
                 if unsafe access(prefix, F_OK) == 0 { continue }
                 throw CommandFailure(
-                    .failure, "cannot make the directory `\(prefix)`",
+                    .failure,
+                    "cannot make the directory `\(prefix)`",
                     reason: unsafe String(cString: strerror(code)),
-                    hint: "set `PRELOOP_HOME` to a directory this user can write")
+                    hint: "set `PRELOOP_HOME` to a directory this user can write"
+                )
             }
         }
     }

@@ -35,15 +35,19 @@ package struct InputLines {
     private mutating func fill() throws(CommandFailure) {
         guard buffer.count < Self.maximumLineBytes else {
             throw CommandFailure(
-                .usage, "a line of standard input is longer than \(Self.maximumLineBytes) bytes")
+                .usage,
+                "a line of standard input is longer than \(Self.maximumLineBytes) bytes"
+            )
         }
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
         let count = unsafe read(descriptor, &chunk, chunk.count)
         if count < 0, errno == EINTR { return }
         guard count >= 0 else {
             throw CommandFailure(
-                .failure, "cannot read standard input",
-                reason: unsafe String(cString: strerror(errno)))
+                .failure,
+                "cannot read standard input",
+                reason: unsafe String(cString: strerror(errno))
+            )
         }
         if count == 0 { isAtEnd = true }
         buffer.append(contentsOf: chunk.prefix(count))

@@ -32,7 +32,9 @@ extension Installation {
             return try LocalEmbedder(directory: directory ?? "\(models)/\(defaultModelName)")
         case .remote(let model):
             var configuration = RemoteEmbedder.Configuration(
-                baseURL: model.url, model: model.name)
+                baseURL: model.url,
+                model: model.name
+            )
             configuration.apiKey = model.apiKey.map { APIKey($0.reveal()) }
             configuration.dimension = model.dimension
             configuration.requestsDimension = model.dimension != nil
@@ -54,15 +56,23 @@ extension Installation {
             }
             guard let model else {
                 throw CommandFailure(
-                    .failure, "nothing is indexed with the model `\(identity.name)` yet",
-                    hint: "run `preloop-sync scan all`, or `preloop index rebuild`")
+                    .failure,
+                    "nothing is indexed with the model `\(identity.name)` yet",
+                    hint: "run `preloop-sync scan all`, or `preloop index rebuild`"
+                )
             }
             try IndexDirectory.make(indexDirectory)
             let index = try await SearchIndex(
-                store: store, identity: identity, model: model.id, directory: indexDirectory,
-                role: .reader)
+                store: store,
+                identity: identity,
+                model: model.id,
+                directory: indexDirectory,
+                role: .reader
+            )
             let lexical = try await LexicalIndex(
-                path: "\(indexDirectory)/lexical.sqlite", of: store)
+                path: "\(indexDirectory)/lexical.sqlite",
+                of: store
+            )
             return IssueSearch(store: store, embedder: embedder, index: index, lexical: lexical)
         }
     }
@@ -70,20 +80,27 @@ extension Installation {
     /// Opens the indexes to bring them up to date.
     package func pipeline() async throws -> IndexPipeline {
         try await IndexPipeline(
-            store: store, embedder: try await embedder(), directory: indexDirectory)
+            store: store,
+            embedder: try await embedder(),
+            directory: indexDirectory
+        )
     }
 
     /// The issue a person means by a URL, `owner/repo#1` or `KEY-1`; needs neither model nor index.
     package func issue(_ reference: String) async throws -> IssueSummary {
         let found = try await store.read { connection, account in
             try PassageTable.summaries(
-                forReference: reference, account: account, on: connection)
+                forReference: reference,
+                account: account,
+                on: connection
+            )
         }
         guard let first = found.first else { throw SearchError.unknownIssue(reference: reference) }
         guard found.count == 1 else {
             throw SearchError.ambiguousIssue(
                 reference: reference,
-                candidates: found.prefix(5).map { $0.url.isEmpty ? $0.key : $0.url })
+                candidates: found.prefix(5).map { $0.url.isEmpty ? $0.key : $0.url }
+            )
         }
         return first
     }
@@ -101,8 +118,10 @@ extension Installation {
             let found = all.filter { $0.path.lowercased() == wanted }
             guard !found.isEmpty else {
                 throw CommandFailure(
-                    .notFound, "there is no project `\(path)`",
-                    hint: "`preloop-sync status` shows the projects")
+                    .notFound,
+                    "there is no project `\(path)`",
+                    hint: "`preloop-sync status` shows the projects"
+                )
             }
             return found
         }

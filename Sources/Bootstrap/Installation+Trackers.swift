@@ -16,7 +16,10 @@ extension Installation {
     package static func transport(_ settings: Settings) throws -> any HTTPTransport {
         try CurlClient(
             configuration: CurlClient.Configuration(
-                version: version, environment: settings.environment))
+                version: version,
+                environment: settings.environment
+            )
+        )
     }
 
     /// The tracker of that name.
@@ -28,45 +31,62 @@ extension Installation {
         }
         guard let found else {
             throw CommandFailure(
-                .notFound, "there is no tracker `\(name)`",
-                hint: "`preloop trackers list` shows the names")
+                .notFound,
+                "there is no tracker `\(name)`",
+                hint: "`preloop trackers list` shows the names"
+            )
         }
         return found
     }
 
     /// A client for a stored tracker; its credential is read again whenever the service refuses it.
+    ///
+    /// Throws `StoreError.undecryptable` at once when the credential does not open.
     package func client(
-        for tracker: Tracker, transport: any HTTPTransport
-    ) throws -> any TrackerClient {
+        for tracker: Tracker,
+        transport: any HTTPTransport
+    ) async throws -> any TrackerClient {
         let box = try secretBox()
         let store = store
+        _ = try await Self.credential(of: tracker, in: store, box: box)
         return try Self.client(for: tracker, transport: transport) { () throws(TrackerError) in
             do {
-                let sealed = try await store.read { connection, account in
-                    try TrackerTable.credential(of: tracker.id, account: account, on: connection)
-                }
-                guard let sealed else {
-                    throw TrackerError.unauthenticated(detail: "the tracker was removed")
-                }
-                return try box.open(
-                    sealed, for: .tracker(tracker.id, account: store.account))
-            } catch let error as TrackerError {
-                throw error
+                return try await Self.credential(of: tracker, in: store, box: box)
             } catch {
                 throw TrackerError.unauthenticated(detail: "\(error)")
             }
         }
     }
 
+    private static func credential(
+        of tracker: Tracker,
+        in store: Store,
+        box: SecretBox
+    ) async throws -> Secret {
+        let sealed = try await store.read { connection, account in
+            try TrackerTable.credential(of: tracker.id, account: account, on: connection)
+        }
+        guard let sealed else {
+            throw StoreError.unavailable(detail: "the tracker `\(tracker.name)` was removed")
+        }
+        return try box.open(sealed, for: .tracker(tracker.id, account: store.account))
+    }
+
     /// A client for a tracker whose credential comes from elsewhere.
     package static func client(
-        for tracker: Tracker, transport: any HTTPTransport,
+        for tracker: Tracker,
+        transport: any HTTPTransport,
         credential: @escaping TrackerSession.CredentialSource
     ) throws -> any TrackerClient {
         try TrackerClients.make(
             TrackerClients.Parameters(
-                kind: tracker.kind, deployment: tracker.deployment,
-                url: tracker.url.isEmpty ? nil : tracker.url, userName: tracker.userName,
-                credential: credential, transport: transport))
+                kind: tracker.kind,
+                deployment: tracker.deployment,
+                url: tracker.url.isEmpty ? nil : tracker.url,
+                userName: tracker.userName,
+                credential: credential,
+                transport: transport
+            )
+        )
     }
 }

@@ -14,8 +14,10 @@ package struct Installation: Sendable {
         let home = HomeDirectory(settings.home)
         guard home.exists else {
             throw CommandFailure(
-                .failure, "there is no installation in `\(home.path)`",
-                hint: "make one with `preloop init`, or set `PRELOOP_HOME`")
+                .failure,
+                "there is no installation in `\(home.path)`",
+                hint: "make one with `preloop init`, or set `PRELOOP_HOME`"
+            )
         }
         return try await open(home, settings: settings)
     }
@@ -38,7 +40,8 @@ package struct Installation: Sendable {
     }
 
     private static func open(
-        _ home: HomeDirectory, settings: Settings
+        _ home: HomeDirectory,
+        settings: Settings
     ) async throws(CommandFailure) -> Installation {
         let store = try await attempt("cannot open the store `\(home.database)`") {
             try await Store.open(SQLiteDatabase(path: home.database))

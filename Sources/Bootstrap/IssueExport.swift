@@ -22,13 +22,20 @@ package struct IssueExport: Sendable {
             var output = Output()
             for tracker in try Self.trackers(account: account, on: connection) {
                 let projects = try ProjectTable.list(
-                    tracker: tracker.id, account: account, on: connection)
+                    tracker: tracker.id,
+                    account: account,
+                    on: connection
+                )
                 for project in projects.sorted(by: { precedes($0.path, $1.path) }) {
                     for kind in [IssueKind.issue, .pullRequest] {
                         try write(
                             Origin(tracker: tracker.name, project: project.path),
-                            of: project.id, kind: kind, account: account, on: connection,
-                            to: &output)
+                            of: project.id,
+                            kind: kind,
+                            account: account,
+                            on: connection,
+                            to: &output
+                        )
                     }
                 }
             }
@@ -37,7 +44,8 @@ package struct IssueExport: Sendable {
     }
 
     private static func trackers(
-        account: AccountID, on connection: any SQLConnection
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Tracker] {
         try TrackerTable.list(account: account, on: connection)
             .sorted { precedes($0.name, $1.name) }
@@ -50,19 +58,35 @@ package struct IssueExport: Sendable {
     }
 
     private func write(
-        _ origin: Origin, of project: ProjectID, kind: IssueKind, account: AccountID,
-        on connection: any SQLConnection, to output: inout Output
+        _ origin: Origin,
+        of project: ProjectID,
+        kind: IssueKind,
+        account: AccountID,
+        on connection: any SQLConnection,
+        to output: inout Output
     ) throws {
         var place: (number: Int, id: IssueID)?
         while true {
             let page = try ExportTable.issues(
-                of: project, kind: kind, after: place, withDeleted: withDeleted,
-                limit: Self.pageSize, account: account, on: connection)
+                of: project,
+                kind: kind,
+                after: place,
+                withDeleted: withDeleted,
+                limit: Self.pageSize,
+                account: account,
+                on: connection
+            )
             let links = try LinkTable.list(
-                of: page.map(\.id), account: account, on: connection)
+                of: page.map(\.id),
+                account: account,
+                on: connection
+            )
             for row in page {
                 let comments = try ExportTable.comments(
-                    of: row.id, account: account, on: connection)
+                    of: row.id,
+                    account: account,
+                    on: connection
+                )
                 let own = links.filter { $0.issue == row.id }.map(\.link)
                 try output.line(Self.line(row, origin: origin, comments: comments, links: own))
             }
@@ -72,7 +96,10 @@ package struct IssueExport: Sendable {
     }
 
     private static func line(
-        _ row: ExportTable.Row, origin: Origin, comments: [Comment], links: [IssueLink]
+        _ row: ExportTable.Row,
+        origin: Origin,
+        comments: [Comment],
+        links: [IssueLink]
     ) -> JSONValue {
         let issue = row.issue
         return [

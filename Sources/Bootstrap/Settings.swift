@@ -61,29 +61,38 @@ package struct Settings: Sendable {
         switch value("PRELOOP_EMBEDDING_PROVIDER") ?? "local" {
         case "local":
             embedding = .local(
-                directory: value("PRELOOP_EMBEDDING_MODEL").map(Self.withoutFinalSlash))
+                directory: value("PRELOOP_EMBEDDING_MODEL").map(Self.withoutFinalSlash)
+            )
         case "openai":
             embedding = .remote(
                 RemoteModel(
                     url: Self.withoutFinalSlash(
-                        value("PRELOOP_EMBEDDING_URL") ?? "https://api.openai.com/v1"),
+                        value("PRELOOP_EMBEDDING_URL") ?? "https://api.openai.com/v1"
+                    ),
                     name: value("PRELOOP_EMBEDDING_MODEL") ?? "text-embedding-3-small",
                     apiKey: value("PRELOOP_EMBEDDING_API_KEY").map(Secret.init),
-                    dimension: try Self.dimension(value("PRELOOP_EMBEDDING_DIMENSION"))))
+                    dimension: try Self.dimension(value("PRELOOP_EMBEDDING_DIMENSION"))
+                )
+            )
         case let other:
             throw CommandFailure(
-                .usage, "`PRELOOP_EMBEDDING_PROVIDER` is `\(other)`",
-                hint: "set it to `local` or `openai`")
+                .usage,
+                "`PRELOOP_EMBEDDING_PROVIDER` is `\(other)`",
+                hint: "set it to `local` or `openai`"
+            )
         }
     }
 
     private static func home(
-        _ given: String?, userHome: String?
+        _ given: String?,
+        userHome: String?
     ) throws(CommandFailure) -> String {
         guard let path = given ?? userHome.map({ $0 + "/.preloop" }) else {
             throw CommandFailure(
-                .usage, "neither `PRELOOP_HOME` nor `HOME` is set",
-                hint: "set `PRELOOP_HOME` to a directory for the installation")
+                .usage,
+                "neither `PRELOOP_HOME` nor `HOME` is set",
+                hint: "set `PRELOOP_HOME` to a directory for the installation"
+            )
         }
         let absolute =
             path.utf8.first == UInt8(ascii: "/")
@@ -95,8 +104,10 @@ package struct Settings: Sendable {
         guard let text else { return nil }
         guard let dimension = Int(text), (1...65_536).contains(dimension) else {
             throw CommandFailure(
-                .usage, "`PRELOOP_EMBEDDING_DIMENSION` is `\(text)`",
-                hint: "set it to a number from 1 to 65536, or not at all")
+                .usage,
+                "`PRELOOP_EMBEDDING_DIMENSION` is `\(text)`",
+                hint: "set it to a number from 1 to 65536, or not at all"
+            )
         }
         return dimension
     }

@@ -22,8 +22,10 @@ package enum Terminal {
         guard descriptor >= 0, isatty(descriptor) == 1 else {
             if descriptor >= 0 { close(descriptor) }
             throw CommandFailure(
-                .usage, "there is no terminal to ask for the token",
-                hint: "use --token-env or --token-file")
+                .usage,
+                "there is no terminal to ask for the token",
+                hint: "use --token-env or --token-file"
+            )
         }
         defer { close(descriptor) }
         var settings = termios()

@@ -23,14 +23,17 @@ package struct TokenSource: ParsableArguments {
 
     /// Reads the token: from the variable, the file, or the terminal without echo.
     package func read(
-        environment: [String: String], for name: String
+        environment: [String: String],
+        for name: String
     ) throws(CommandFailure) -> Secret {
         let text: String
         if let tokenEnv {
             guard let value = environment[tokenEnv] else {
                 throw CommandFailure(
-                    .usage, "the environment variable `\(tokenEnv)` is not set",
-                    hint: "export it, or use --token-file")
+                    .usage,
+                    "the environment variable `\(tokenEnv)` is not set",
+                    hint: "export it, or use --token-file"
+                )
             }
             text = value
         } else if let tokenFile {
@@ -46,8 +49,10 @@ package struct TokenSource: ParsableArguments {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw CommandFailure(
-                .usage, "cannot read the token file `\(file)`",
-                reason: unsafe String(cString: strerror(errno)))
+                .usage,
+                "cannot read the token file `\(file)`",
+                reason: unsafe String(cString: strerror(errno))
+            )
         }
         defer { close(descriptor) }
         // A token is shorter; a larger file is another file.
@@ -63,8 +68,10 @@ package struct TokenSource: ParsableArguments {
         }
         guard count < buffer.count else {
             throw CommandFailure(
-                .usage, "the token file `\(file)` is too long",
-                reason: "a token is shorter than 64 KiB")
+                .usage,
+                "the token file `\(file)` is too long",
+                reason: "a token is shorter than 64 KiB"
+            )
         }
         return String(decoding: buffer.prefix(count), as: UTF8.self)
     }
@@ -80,8 +87,10 @@ package struct TokenSource: ParsableArguments {
         }
         guard bytes.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             throw CommandFailure(
-                .usage, "that is not a token",
-                reason: "it holds spaces, line breaks or characters beyond ASCII")
+                .usage,
+                "that is not a token",
+                reason: "it holds spaces, line breaks or characters beyond ASCII"
+            )
         }
         return Secret(String(decoding: bytes, as: UTF8.self))
     }

@@ -12,7 +12,9 @@ func interruptible<Value: Sendable>(
     _ body: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
     let (signals, receiver) = AsyncStream.makeStream(
-        of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        of: Void.self,
+        bufferingPolicy: .bufferingNewest(1)
+    )
     let sources = [SIGINT, SIGTERM].map { number in
         _ = signal(number, SIG_IGN)
         let source = DispatchSource.makeSignalSource(signal: number, queue: .global())

@@ -32,7 +32,10 @@ final class ProgressBoard: Sendable {
             let before = state.lines[key]
             if before == nil { state.order.append(key) }
             state.lines[key] = Line(
-                step: step, startedAt: before?.startedAt ?? now, changedAt: now)
+                step: step,
+                startedAt: before?.startedAt ?? now,
+                changedAt: now
+            )
             let isWritten = step.written > (before?.step.written ?? 0)
             state.written += max(0, step.written - (before?.step.written ?? 0))
             return isWritten

@@ -53,7 +53,8 @@ struct ProgressDisplay {
             let active = lines.filter { $0.step.phase != .ended }
             standardError(
                 "\(active.count) projects at work, \(lines.count - active.count) done; "
-                    + "\(written) rows written, \(indexed.embedded) passages embedded\n")
+                    + "\(written) rows written, \(indexed.embedded) passages embedded\n"
+            )
         }
     }
 
@@ -77,7 +78,8 @@ struct ProgressDisplay {
         var texts = shown(lines).map { bar($0, tick: tick) }
         texts.append(
             "indexed: \(indexed.texts) texts, \(indexed.embedded) passages embedded, "
-                + "\(indexed.compared) issues compared")
+                + "\(indexed.compared) issues compared"
+        )
         var output = drawnCount > 0 ? "\u{1B}[\(drawnCount)A" : ""
         for text in texts {
             output += "\u{1B}[2K" + String(text.unicodeScalars.prefix(columns - 1)) + "\n"

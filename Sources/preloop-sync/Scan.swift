@@ -40,15 +40,19 @@ struct Scan {
     }
 
     private func scan(
-        _ installation: Installation, pipeline: IndexPipeline?, progress: ProgressBoard
+        _ installation: Installation,
+        pipeline: IndexPipeline?,
+        progress: ProgressBoard
     ) async throws(CommandFailure) -> Outcome {
         try await attempt("the scan failed") {
             let transport = try installation.transport()
             let runner = ScanRunner(store: installation.store) { tracker in
-                try installation.client(for: tracker, transport: transport)
+                try await installation.client(for: tracker, transport: transport)
             }
             let (wakeUps, waker) = AsyncStream.makeStream(
-                of: Void.self, bufferingPolicy: .bufferingNewest(1))
+                of: Void.self,
+                bufferingPolicy: .bufferingNewest(1)
+            )
             async let indexed = index(pipeline, following: wakeUps, progress: progress)
             do {
                 let report = try await runner.run(request) { step in
@@ -67,7 +71,9 @@ struct Scan {
 
     /// Follows the feed until the wake-ups end; a failure ends the indexing and not the scan.
     private func index(
-        _ pipeline: IndexPipeline?, following wakeUps: AsyncStream<Void>, progress: ProgressBoard
+        _ pipeline: IndexPipeline?,
+        following wakeUps: AsyncStream<Void>,
+        progress: ProgressBoard
     ) async -> (IndexReport, CommandFailure?) {
         guard let pipeline else { return (IndexReport(), nil) }
         do {
@@ -77,7 +83,9 @@ struct Scan {
             return (report, nil)
         } catch {
             let failure = CommandFailure(
-                "what was read is stored, but not all of it is indexed", cause: error)
+                "what was read is stored, but not all of it is indexed",
+                cause: error
+            )
             return (progress.indexed, failure)
         }
     }
@@ -96,8 +104,10 @@ struct Scan {
     private func failure(of outcome: Outcome) -> CommandFailure? {
         if outcome.scan.wasCancelled {
             return CommandFailure(
-                .interrupted, "the scan was stopped; what it read is stored",
-                hint: "run it again: it goes on where it stopped")
+                .interrupted,
+                "the scan was stopped; what it read is stored",
+                hint: "run it again: it goes on where it stopped"
+            )
         }
         if let failure = outcome.indexFailure { return failure }
         guard !outcome.scan.isComplete else { return nil }
@@ -107,7 +117,8 @@ struct Scan {
             isAuthentication ? .authentication : .partial,
             isAuthentication ? "no token was accepted" : "not everything was read",
             reason: reasons.prefix(10).joined(separator: "\n       "),
-            hint: "what was read is stored; run the scan again once the cause is gone")
+            hint: "what was read is stored; run the scan again once the cause is gone"
+        )
     }
 
     private func lines(_ outcome: Outcome) -> [String] {

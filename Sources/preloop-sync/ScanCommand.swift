@@ -5,10 +5,12 @@ import Sync
 /// `preloop-sync scan …`: reads what changed, embeds it, indexes it.
 struct ScanCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "scan", abstract: "Read what changed, embed it, index it.",
+        commandName: "scan",
+        abstract: "Read what changed, embed it, index it.",
         subcommands: [
             ScanAllCommand.self, ScanTrackerCommand.self, ScanProjectCommand.self,
-        ])
+        ]
+    )
 }
 
 /// What every scan can be told.
@@ -26,7 +28,8 @@ struct ScanOptions: ParsableArguments {
 
     func run(_ selection: ScanSelection) async throws {
         try await Scan(
-            request: ScanRequest(selection, isFull: full, isDryRun: dryRun), isQuiet: quiet,
+            request: ScanRequest(selection, isFull: full, isDryRun: dryRun),
+            isQuiet: quiet,
             isJSON: output.isJSON
         ).run()
     }
@@ -35,7 +38,9 @@ struct ScanOptions: ParsableArguments {
 /// `preloop-sync scan all`.
 struct ScanAllCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "all", abstract: "Scan all projects of all trackers.")
+        commandName: "all",
+        abstract: "Scan all projects of all trackers."
+    )
 
     @OptionGroup var options: ScanOptions
 
@@ -45,7 +50,9 @@ struct ScanAllCommand: AsyncParsableCommand {
 /// `preloop-sync scan tracker NAME`.
 struct ScanTrackerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tracker", abstract: "Scan all projects of one tracker.")
+        commandName: "tracker",
+        abstract: "Scan all projects of one tracker."
+    )
 
     @Argument(help: "The tracker's name.")
     var name: String
@@ -58,7 +65,9 @@ struct ScanTrackerCommand: AsyncParsableCommand {
 /// `preloop-sync scan project TRACKER PROJECT`.
 struct ScanProjectCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "project", abstract: "Scan one project.")
+        commandName: "project",
+        abstract: "Scan one project."
+    )
 
     @Argument(help: "The tracker's name.")
     var tracker: String

@@ -8,7 +8,9 @@ import Sync
 /// `preloop-sync status`: where every project stands.
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Show where every project stands.")
+        commandName: "status",
+        abstract: "Show where every project stands."
+    )
 
     @OptionGroup var output: OutputOptions
 
@@ -33,7 +35,12 @@ struct StatusCommand: AsyncParsableCommand {
                     counts: try ProjectCounts.all(account: account, on: connection),
                     backlog: try Self.backlog(account: account, on: connection),
                     holder: try LeaseTable.holder(
-                        of: ScanRunner.leaseName, now: now, account: account, on: connection))
+                        of: ScanRunner.leaseName,
+                        now: now,
+                        account: account,
+                        on: connection
+                    )
+                )
             }
         }
         if output.isJSON {
@@ -49,16 +56,23 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     private static func backlog(
-        account: AccountID, on connection: any SQLConnection
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         let models = try EmbeddingModelTable.all(account: account, on: connection)
         var revision = Revision.zero
         if let current = models.first(where: \.isCurrent) {
             revision = try FollowerTable.revision(
-                of: Indexer.follower(of: current.id), account: account, on: connection)
+                of: Indexer.follower(of: current.id),
+                account: account,
+                on: connection
+            )
         }
         return try PassageTable.changedTextCount(
-            after: revision, account: account, on: connection)
+            after: revision,
+            account: account,
+            on: connection
+        )
     }
 
     private func json(_ tracker: Tracker) -> JSONValue {

@@ -13,5 +13,6 @@ struct SyncCommand: AsyncParsableCommand {
             failed (the others are stored), 75 another scan is running, 130 interrupted.
             """,
         version: Installation.version,
-        subcommands: [ScanCommand.self, StatusCommand.self])
+        subcommands: [ScanCommand.self, StatusCommand.self]
+    )
 }

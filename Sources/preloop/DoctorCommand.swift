@@ -5,8 +5,10 @@ import Domain
 /// `preloop doctor`: looks at everything that can be wrong and says what to do about it.
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "doctor", abstract: "Examine the installation.",
-        discussion: "Reads the whole database. Ends with 1 when something is broken.")
+        commandName: "doctor",
+        abstract: "Examine the installation.",
+        discussion: "Reads the whole database. Ends with 1 when something is broken."
+    )
 
     @OptionGroup var output: OutputOptions
 

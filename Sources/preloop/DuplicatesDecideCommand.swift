@@ -7,7 +7,9 @@ import Store
 /// `preloop duplicates decide`: remembers what a person thinks of a pair.
 struct DuplicatesDecideCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "decide", abstract: "Remember a verdict; the pair is not listed any more.")
+        commandName: "decide",
+        abstract: "Remember a verdict; the pair is not listed any more."
+    )
 
     @Argument(help: "One issue: its URL, owner/repo#1 or KEY-1.")
     var first: String
@@ -31,7 +33,12 @@ struct DuplicatesDecideCommand: AsyncParsableCommand {
         }
         try await attempt("the verdict was not stored") {
             try await Duplicates.decide(
-                one, other, verdict, by: settings.environment["USER"], in: installation.store)
+                one,
+                other,
+                verdict,
+                by: settings.environment["USER"],
+                in: installation.store
+            )
             try await installation.close()
         }
         guard !output.isJSON else {
@@ -40,7 +47,8 @@ struct DuplicatesDecideCommand: AsyncParsableCommand {
             ])
             return
         }
-        try Output.text(["\(singleLine(one.key)) and \(singleLine(other.key)): \(verdict.rawValue)"])
+        try Output.text(["\(singleLine(one.key)) and \(singleLine(other.key)): \(verdict.rawValue)"]
+        )
     }
 }
 

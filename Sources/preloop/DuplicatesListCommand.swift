@@ -7,8 +7,10 @@ import Store
 /// `preloop duplicates`: undecided pairs, most probable first.
 struct DuplicatesListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List undecided pairs, most probable first.",
-        discussion: "The score is the probability that a maintainer calls the pair a duplicate.")
+        commandName: "list",
+        abstract: "List undecided pairs, most probable first.",
+        discussion: "The score is the probability that a maintainer calls the pair a duplicate."
+    )
 
     @Option(help: "The least probability, from 0 to 1.")
     var minScore = 0.5

@@ -4,8 +4,10 @@ import Bootstrap
 /// `preloop export …`: what the store holds, for other programs.
 struct ExportCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "export", abstract: "Write out what the store holds.",
-        subcommands: [ExportIssuesCommand.self])
+        commandName: "export",
+        abstract: "Write out what the store holds.",
+        subcommands: [ExportIssuesCommand.self]
+    )
 }
 
 /// `preloop export issues --jsonl`.
@@ -13,7 +15,8 @@ struct ExportIssuesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "issues",
         abstract: "Write one line of JSON for each issue and pull request.",
-        discussion: "The lines are ordered by tracker, project, kind and number.")
+        discussion: "The lines are ordered by tracker, project, kind and number."
+    )
 
     @Flag(help: "One JSON object a line; the only form there is.")
     var jsonl = false

@@ -6,11 +6,13 @@ import Search
 /// `preloop index import --jsonl FILE`: a corpus that comes from no tracker.
 struct IndexImportCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "import", abstract: "Import issues from a file and index them.",
+        commandName: "import",
+        abstract: "Import issues from a file and index them.",
         discussion: """
             Each line is an object with id, source, title and body; a source becomes a project of \
             the tracker `import`.
-            """)
+            """
+    )
 
     @Option(help: "The file.")
     var jsonl: String

@@ -5,8 +5,10 @@ import Search
 /// `preloop index rebuild`: makes the indexes anew from the store.
 struct IndexRebuildCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "rebuild", abstract: "Make the indexes anew from the store.",
-        discussion: "Vectors are read from the store; only what is not embedded yet is embedded.")
+        commandName: "rebuild",
+        abstract: "Make the indexes anew from the store.",
+        discussion: "Vectors are read from the store; only what is not embedded yet is embedded."
+    )
 
     @OptionGroup var output: OutputOptions
 

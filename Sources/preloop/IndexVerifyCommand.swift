@@ -6,7 +6,9 @@ import Search
 /// `preloop index verify`: compares the indexes with the store.
 struct IndexVerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "verify", abstract: "Compare the indexes with the store, row by row.")
+        commandName: "verify",
+        abstract: "Compare the indexes with the store, row by row."
+    )
 
     @OptionGroup var output: OutputOptions
 
@@ -25,8 +27,10 @@ struct IndexVerifyCommand: AsyncParsableCommand {
         }
         guard result.isSound else {
             throw CommandFailure(
-                .failure, "the indexes differ from the store",
-                hint: "make them anew with `preloop index rebuild`")
+                .failure,
+                "the indexes differ from the store",
+                hint: "make them anew with `preloop index rebuild`"
+            )
         }
     }
 

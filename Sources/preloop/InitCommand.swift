@@ -7,7 +7,8 @@ struct InitCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "init",
         abstract: "Make an installation: directory, key, database.",
-        discussion: "Running it again changes nothing.")
+        discussion: "Running it again changes nothing."
+    )
 
     @OptionGroup var output: OutputOptions
 
@@ -27,6 +28,7 @@ struct InitCommand: AsyncParsableCommand {
                     "Made an installation in \(settings.home).",
                     "Next: preloop models fetch; preloop trackers add github --name NAME "
                         + "--token-env VARIABLE; preloop-sync scan all",
-                ])
+                ]
+        )
     }
 }

@@ -6,11 +6,13 @@ import Embeddings
 /// `preloop models encode --jsonl`: texts in, token ids and vectors out, line by line.
 struct ModelsEncodeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "encode", abstract: "Encode lines of {\"text\":…} from standard input.",
+        commandName: "encode",
+        abstract: "Encode lines of {\"text\":…} from standard input.",
         discussion: """
             Writes a line of {"ids":[…],"vector":[…]} for each, in order. Needs no installation but \
             the model; a provider tells no token ids.
-            """)
+            """
+    )
 
     /// Lines encoded together when they are there together.
     private static let batchSize = 128
@@ -51,14 +53,18 @@ struct ModelsEncodeCommand: AsyncParsableCommand {
         let value = try? JSONParser.parse(line)
         guard let text = value?["text"]?.string else {
             throw CommandFailure(
-                .usage, "line \(number) is not an object with a text `text`",
-                hint: "write one line of {\"text\":\"…\"} for each text")
+                .usage,
+                "line \(number) is not an object with a text `text`",
+                hint: "write one line of {\"text\":\"…\"} for each text"
+            )
         }
         return text
     }
 
     private func line(
-        _ text: String, vector: [Float], embedder: any Embedder
+        _ text: String,
+        vector: [Float],
+        embedder: any Embedder
     ) -> JSONValue {
         let ids = (embedder as? LocalEmbedder)?.tokenIDs(for: text) ?? []
         return [

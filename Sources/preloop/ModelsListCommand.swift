@@ -7,7 +7,9 @@ import Store
 /// `preloop models list`: the models that are there and the one that is used.
 struct ModelsListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List the models whose vectors are stored.")
+        commandName: "list",
+        abstract: "List the models whose vectors are stored."
+    )
 
     @OptionGroup var output: OutputOptions
 
@@ -33,17 +35,30 @@ struct ModelsListCommand: AsyncParsableCommand {
         let configured = try await configuredModel(of: installation)
         var entries = rows.map { row in
             Entry(
-                name: row.name, revision: row.revision, dimension: row.dimension, isStored: true,
+                name: row.name,
+                revision: row.revision,
+                dimension: row.dimension,
+                isStored: true,
                 isCurrent: row.isCurrent,
-                isConfigured: configured == ModelIdentity(
-                    name: row.name, revision: row.revision, dimension: row.dimension))
+                isConfigured: configured
+                    == ModelIdentity(
+                        name: row.name,
+                        revision: row.revision,
+                        dimension: row.dimension
+                    )
+            )
         }
         if let configured, !entries.contains(where: \.isConfigured) {
             entries.append(
                 Entry(
-                    name: configured.name, revision: configured.revision,
-                    dimension: configured.dimension, isStored: false, isCurrent: false,
-                    isConfigured: true))
+                    name: configured.name,
+                    revision: configured.revision,
+                    dimension: configured.dimension,
+                    isStored: false,
+                    isCurrent: false,
+                    isConfigured: true
+                )
+            )
         }
         try report(entries)
     }

@@ -17,5 +17,6 @@ struct PreloopCommand: AsyncParsableCommand {
             InitCommand.self, TrackersCommand.self, SearchCommand.self, SimilarCommand.self,
             DuplicatesCommand.self, ModelsCommand.self, IndexCommand.self, ExportCommand.self,
             DoctorCommand.self,
-        ])
+        ]
+    )
 }

@@ -7,7 +7,9 @@ import Store
 /// `preloop search`: has this been reported before?
 struct SearchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "search", abstract: "Search issues by meaning and by words.")
+        commandName: "search",
+        abstract: "Search issues by meaning and by words."
+    )
 
     @Argument(help: "What you look for, in your own words.")
     var text: String

@@ -7,11 +7,13 @@ import Store
 /// `preloop similar`: issues like a given one.
 struct SimilarCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "similar", abstract: "List issues like one issue.",
+        commandName: "similar",
+        abstract: "List issues like one issue.",
         discussion: """
             With --all and --run, writes for every issue the ranking of its project: lines of \
             query, tab, answer by their external identifiers, best first.
-            """)
+            """
+    )
 
     @Argument(help: "The issue: its URL, owner/repo#1, group/project!2 or KEY-1.")
     var issue: String?
@@ -64,7 +66,8 @@ struct SimilarCommand: AsyncParsableCommand {
             return
         }
         try Output.text(
-            ["Like \(issue.line)"] + hits.enumerated().flatMap { $1.lines(rank: $0 + 1) })
+            ["Like \(issue.line)"] + hits.enumerated().flatMap { $1.lines(rank: $0 + 1) }
+        )
     }
 
     private func rank(to path: String, in installation: Installation) async throws {

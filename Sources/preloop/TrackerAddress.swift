@@ -1,26 +1,21 @@
 import ArgumentParser
 import Domain
 
-/// A tracker's base URL as it is stored, and what its host says about the deployment.
+/// A tracker's base URL as it is stored, and what it says about the deployment.
 struct TrackerAddress {
     /// Without user, query, fragment and final slash; empty for the vendor's own cloud.
     let url: String
-    /// What the host says.
-    let deployment: TrackerDeployment
+    private let isVendorCloud: Bool
 
-    /// The vendor's own cloud when there is no URL.
-    init(kind: TrackerKind, url: String?) throws {
-        if let url {
-            try self.init(url: url)
-        } else {
-            self.init(url: "", deployment: .cloud)
-        }
-    }
-
-    /// Reads an http or https URL.
+    /// Reads an http or https URL; nil is the vendor's own cloud.
     ///
     /// - Throws: `ValidationError` for anything else, and for a URL that carries a password.
-    init(url: String) throws {
+    init(url: String?) throws {
+        guard let url else {
+            self.url = ""
+            isVendorCloud = true
+            return
+        }
         let bytes = Array(url.utf8)
         guard let scheme = ["https://", "http://"].first(where: { bytes.starts(with: $0.utf8) })
         else { throw ValidationError("--url begins with https:// or http://") }
@@ -39,19 +34,21 @@ struct TrackerAddress {
         guard !host.isEmpty else { throw ValidationError("--url has no host") }
         var kept = bytes
         while kept.last == UInt8(ascii: "/") { kept.removeLast() }
-        let isCloud = Self.isVendorCloud(String(decoding: host, as: UTF8.self).lowercased())
-        self.init(
-            url: String(decoding: kept, as: UTF8.self), deployment: isCloud ? .cloud : .server)
+        self.url = String(decoding: kept, as: UTF8.self)
+        isVendorCloud = Self.isVendorCloud(String(decoding: host, as: UTF8.self).lowercased())
     }
 
-    private init(url: String, deployment: TrackerDeployment) {
-        self.url = url
-        self.deployment = deployment
+    /// The deployment when the operator does not name it.
+    ///
+    /// A Jira user that is an e-mail address is an Atlassian account, also behind another host name.
+    func deployment(of kind: TrackerKind, user: String?) -> TrackerDeployment {
+        if isVendorCloud { return .cloud }
+        let isAtlassianAccount = kind == .jira && (user ?? "").utf8.contains(UInt8(ascii: "@"))
+        return isAtlassianAccount ? .cloud : .server
     }
 
     private static func isVendorCloud(_ host: String) -> Bool {
         ["github.com", "api.github.com", "gitlab.com", "api.atlassian.com"].contains(host)
-            || host.utf8.count > 14 && host.hasSuffix(".atlassian.net")
-            || host.hasSuffix(".ghe.com")
+            || host.hasSuffix(".atlassian.net") || host.hasSuffix(".ghe.com")
     }
 }

@@ -15,7 +15,8 @@ struct TrackersAddCommand: AsyncParsableCommand {
 
             A pattern names an organisation (acme), a project (acme/web, KEY), or several (acme/*, \
             **/legacy-*). Without --include everything the token sees is read; --exclude wins.
-            """)
+            """
+    )
 
     @Argument(help: "github, gitlab or jira.")
     var kind: TrackerKind
@@ -26,7 +27,7 @@ struct TrackersAddCommand: AsyncParsableCommand {
     @Option(help: "The service's base URL; the vendor's own cloud when left out.")
     var url: String?
 
-    @Option(help: "cloud or server; when left out, the URL's host decides.")
+    @Option(help: "cloud or server; when left out, the URL and --user decide.")
     var deployment: TrackerDeployment?
 
     @Option(help: "The user name or e-mail address the token belongs to (Jira Cloud).")
@@ -49,7 +50,7 @@ struct TrackersAddCommand: AsyncParsableCommand {
         guard !name.isEmpty, name.utf8.count <= 100, singleLine(name).utf8.elementsEqual(name.utf8)
         else { throw ValidationError("--name is one line of at most 100 bytes") }
         if kind == .jira, url == nil { throw ValidationError("jira needs --url") }
-        if let url { _ = try TrackerAddress(url: url) }
+        _ = try TrackerAddress(url: url)
         guard (include + exclude).allSatisfy({ !$0.isEmpty && $0.utf8.count <= 1000 }) else {
             throw ValidationError("a pattern has from 1 to 1000 bytes")
         }
@@ -57,12 +58,18 @@ struct TrackersAddCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try Settings.read()
-        let address = try TrackerAddress(kind: kind, url: url)
+        let address = try TrackerAddress(url: url)
         let secret = try token.read(environment: settings.environment, for: name)
         let installation = try await Installation.create(settings)
         var tracker = Tracker(
-            id: TrackerID(0), kind: kind, deployment: deployment ?? address.deployment, name: name,
-            url: address.url, userName: user, createdAt: installation.store.clock.now())
+            id: TrackerID(0),
+            kind: kind,
+            deployment: deployment ?? address.deployment(of: kind, user: user),
+            name: name,
+            url: address.url,
+            userName: user,
+            createdAt: installation.store.clock.now()
+        )
         var identity: TrackerIdentity?
         if !noTest {
             let found = try await verify(tracker, secret: secret, in: installation)
@@ -78,22 +85,28 @@ struct TrackersAddCommand: AsyncParsableCommand {
     }
 
     private func verify(
-        _ tracker: Tracker, secret: Secret, in installation: Installation
+        _ tracker: Tracker,
+        secret: Secret,
+        in installation: Installation
     ) async throws(CommandFailure) -> TrackerIdentity {
         try await attempt("the tracker `\(name)` was not added") {
             let client = try Installation.client(
-                for: tracker, transport: try installation.transport()
+                for: tracker,
+                transport: try installation.transport()
             ) { () throws(TrackerError) in secret }
             return try await client.verify()
         }
     }
 
     private func store(
-        _ tracker: Tracker, secret: Secret, in installation: Installation
+        _ tracker: Tracker,
+        secret: Secret,
+        in installation: Installation
     ) async throws(CommandFailure) {
         let scope = Scope(
             include.map { ScopeRule(action: .include, pattern: $0) }
-                + exclude.map { ScopeRule(action: .exclude, pattern: $0) })
+                + exclude.map { ScopeRule(action: .exclude, pattern: $0) }
+        )
         let name = name
         try await attempt("the tracker `\(name)` was not added") {
             let box = try installation.secretBox()
@@ -101,20 +114,33 @@ struct TrackersAddCommand: AsyncParsableCommand {
                 let known = try TrackerTable.find(name: name, account: account, on: connection)
                 guard known == nil else {
                     throw CommandFailure(
-                        .failure, "there is a tracker `\(name)` already",
-                        hint: "choose another name, or `preloop trackers remove` it first")
+                        .failure,
+                        "there is a tracker `\(name)` already",
+                        hint: "choose another name, or `preloop trackers remove` it first"
+                    )
                 }
                 var tracker = tracker
                 let ids: [TrackerID] = try AccountTable.nextIDs(
-                    1, account: account, on: connection)
+                    1,
+                    account: account,
+                    on: connection
+                )
                 tracker.id = ids[0]
                 try TrackerTable.insert(
                     tracker,
                     credential: try box.seal(
-                        secret, for: .tracker(tracker.id, account: account)),
-                    account: account, on: connection)
+                        secret,
+                        for: .tracker(tracker.id, account: account)
+                    ),
+                    account: account,
+                    on: connection
+                )
                 try ScopeRuleTable.replace(
-                    with: scope, of: tracker.id, account: account, on: connection)
+                    with: scope,
+                    of: tracker.id,
+                    account: account,
+                    on: connection
+                )
             }
         }
     }
@@ -122,18 +148,22 @@ struct TrackersAddCommand: AsyncParsableCommand {
     private func report(_ tracker: Tracker, identity: TrackerIdentity?) throws {
         guard !output.isJSON else {
             try Output.result([
-                    "name": .string(tracker.name), "kind": .string(tracker.kind.rawValue),
-                    "deployment": .string(tracker.deployment.rawValue),
-                    "url": .string(tracker.url), "user": JSONValue(identity?.userName),
-                    "warnings": JSONValue(identity?.warnings ?? []),
-                ])
+                "name": .string(tracker.name), "kind": .string(tracker.kind.rawValue),
+                "deployment": .string(tracker.deployment.rawValue),
+                "url": .string(tracker.url), "user": JSONValue(identity?.userName),
+                "warnings": JSONValue(identity?.warnings ?? []),
+            ])
             return
         }
-        let who = identity.map { ", token of \(singleLine($0.userName))" } ?? ", token not tried out"
+        let who =
+            identity.map { ", token of \(singleLine($0.userName))" } ?? ", token not tried out"
         try Output.text(
-            ["Added \(tracker.name) (\(tracker.kind.rawValue) \(tracker.deployment.rawValue)\(who))."]
+            [
+                "Added \(tracker.name) (\(tracker.kind.rawValue) \(tracker.deployment.rawValue)\(who))."
+            ]
                 + (identity?.warnings ?? []).map { "warning: \(singleLine($0))" }
-                + ["Next: preloop-sync scan tracker \(tracker.name)"])
+                + ["Next: preloop-sync scan tracker \(tracker.name)"]
+        )
     }
 }
 

@@ -8,5 +8,6 @@ struct TrackersCommand: AsyncParsableCommand {
         subcommands: [
             TrackersAddCommand.self, TrackersListCommand.self, TrackersTestCommand.self,
             TrackersRemoveCommand.self,
-        ])
+        ]
+    )
 }

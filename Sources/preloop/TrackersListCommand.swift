@@ -6,7 +6,9 @@ import Store
 /// `preloop trackers list`.
 struct TrackersListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List the trackers and their scope.")
+        commandName: "list",
+        abstract: "List the trackers and their scope."
+    )
 
     @OptionGroup var output: OutputOptions
 
@@ -24,10 +26,16 @@ struct TrackersListCommand: AsyncParsableCommand {
                     Entry(
                         tracker: tracker,
                         scope: try ScopeRuleTable.scope(
-                            of: tracker.id, account: account, on: connection),
+                            of: tracker.id,
+                            account: account,
+                            on: connection
+                        ),
                         projectCount: try ProjectTable.list(
-                            tracker: tracker.id, account: account, on: connection
-                        ).count { $0.state == .active })
+                            tracker: tracker.id,
+                            account: account,
+                            on: connection
+                        ).count { $0.state == .active }
+                    )
                 }
             }
         }

@@ -7,7 +7,9 @@ import Sync
 /// `preloop trackers remove`: takes out a tracker with everything that was read from it.
 struct TrackersRemoveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "remove", abstract: "Remove a tracker, its token and its issues.")
+        commandName: "remove",
+        abstract: "Remove a tracker, its token and its issues."
+    )
 
     @Argument(help: "The tracker's name.")
     var name: String
@@ -22,10 +24,19 @@ struct TrackersRemoveCommand: AsyncParsableCommand {
             try await installation.store.write { connection, account in
                 // A running scan would write into projects that are no longer there.
                 let lease = try LeaseTable.acquire(
-                    ScanRunner.leaseName, holder: .current(), duration: .seconds(60), now: now,
-                    account: account, on: connection)
+                    ScanRunner.leaseName,
+                    holder: .current(),
+                    duration: .seconds(60),
+                    now: now,
+                    account: account,
+                    on: connection
+                )
                 let count = try TrackerRemoval.remove(
-                    tracker.id, deletedAt: now, account: account, on: connection)
+                    tracker.id,
+                    deletedAt: now,
+                    account: account,
+                    on: connection
+                )
                 try LeaseTable.release(lease, account: account, on: connection)
                 return count
             }

@@ -7,7 +7,9 @@ import Trackers
 /// `preloop trackers test`: asks the service who the stored token belongs to.
 struct TrackersTestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "test", abstract: "Try out a tracker's stored token.")
+        commandName: "test",
+        abstract: "Try out a tracker's stored token."
+    )
 
     @Argument(help: "The tracker's name.")
     var name: String
@@ -19,8 +21,10 @@ struct TrackersTestCommand: AsyncParsableCommand {
         let tracker = try await installation.tracker(named: name)
         let identity: TrackerIdentity
         do {
-            let client = try installation.client(
-                for: tracker, transport: try installation.transport())
+            let client = try await installation.client(
+                for: tracker,
+                transport: try installation.transport()
+            )
             identity = try await client.verify()
         } catch {
             let failure = CommandFailure("the token of `\(name)` does not work", cause: error)
@@ -31,19 +35,31 @@ struct TrackersTestCommand: AsyncParsableCommand {
         }
         let warnings = identity.warnings.joined(separator: "; ")
         try await note(
-            .valid, detail: warnings.isEmpty ? nil : warnings, of: tracker, in: installation)
+            .valid,
+            detail: warnings.isEmpty ? nil : warnings,
+            of: tracker,
+            in: installation
+        )
         try report(identity)
     }
 
     private func note(
-        _ status: TrackerStatus, detail: String?, of tracker: Tracker, in installation: Installation
+        _ status: TrackerStatus,
+        detail: String?,
+        of tracker: Tracker,
+        in installation: Installation
     ) async throws(CommandFailure) {
         let now = installation.store.clock.now()
         try await attempt("cannot note the outcome") {
             try await installation.store.write { connection, account in
                 try TrackerTable.setStatus(
-                    status, detail: detail, checkedAt: now, of: tracker.id, account: account,
-                    on: connection)
+                    status,
+                    detail: detail,
+                    checkedAt: now,
+                    of: tracker.id,
+                    account: account,
+                    on: connection
+                )
             }
             try await installation.close()
         }
@@ -52,16 +68,17 @@ struct TrackersTestCommand: AsyncParsableCommand {
     private func report(_ identity: TrackerIdentity) throws {
         guard !output.isJSON else {
             try Output.result([
-                    "name": .string(name), "user": .string(identity.userName),
-                    "scopes": JSONValue(identity.scopes),
-                    "warnings": JSONValue(identity.warnings),
-                ])
+                "name": .string(name), "user": .string(identity.userName),
+                "scopes": JSONValue(identity.scopes),
+                "warnings": JSONValue(identity.warnings),
+            ])
             return
         }
         let scopes =
             identity.scopes.isEmpty ? "" : ", scopes \(identity.scopes.joined(separator: ", "))"
         try Output.text(
             ["\(name): token of \(singleLine(identity.userName))\(singleLine(scopes))"]
-                + identity.warnings.map { "warning: \(singleLine($0))" })
+                + identity.warnings.map { "warning: \(singleLine($0))" }
+        )
     }
 }

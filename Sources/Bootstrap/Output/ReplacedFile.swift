@@ -36,6 +36,9 @@ package struct ReplacedFile: ~Copyable {
 
     private static func failure(_ path: String) -> CommandFailure {
         CommandFailure(
-            .failure, "cannot write `\(path)`", reason: unsafe String(cString: strerror(errno)))
+            .failure,
+            "cannot write `\(path)`",
+            reason: unsafe String(cString: strerror(errno))
+        )
     }
 }

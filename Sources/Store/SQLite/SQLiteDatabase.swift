@@ -89,8 +89,8 @@ package struct SQLiteDatabase: Database {
 
     /// Copies the write-ahead log into the file, as far as readers allow, and ends all connections.
     ///
-    /// The log itself stays: opening a database without one takes the write lock, and a search would
-    /// wait for a running scan.
+    /// The log is not cut: a process that opens the database while this one is at work finds one that
+    /// is not empty, and need not take the write lock to begin one.
     package func close() async throws {
         do {
             try await changes.close()

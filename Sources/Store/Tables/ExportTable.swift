@@ -14,8 +14,13 @@ package enum ExportTable {
 
     /// Reads a project's issues of one kind behind `(number, id)`, in that order.
     package static func issues(
-        of project: ProjectID, kind: IssueKind, after place: (number: Int, id: IssueID)?,
-        withDeleted: Bool, limit: Int, account: AccountID, on connection: any SQLConnection
+        of project: ProjectID,
+        kind: IssueKind,
+        after place: (number: Int, id: IssueID)?,
+        withDeleted: Bool,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Row] {
         let number = place?.number ?? -1
         let id = place?.id ?? IssueID(0)
@@ -29,7 +34,8 @@ package enum ExportTable {
                 AND (deleted_at IS NULL OR \(withDeleted))
             ORDER BY number, id
             LIMIT \(limit)
-            """)
+            """
+        )
         var found: [Row] = []
         for row in rows { found.append(try issue(row, kind: kind)) }
         return found
@@ -42,19 +48,30 @@ package enum ExportTable {
         return Row(
             id: try row.identifier("id"),
             issue: Issue(
-                externalID: try row.text("external_id"), kind: kind,
-                number: Int(try row.integer("number")), key: try row.text("key"),
-                title: try row.text("title"), body: try row.text("body"), state: state,
-                status: try row.optionalText("status"), labels: try texts(row, "labels"),
-                author: try row.optionalText("author"), assignees: try texts(row, "assignees"),
-                priority: try row.optionalText("priority"), type: try row.optionalText("type"),
+                externalID: try row.text("external_id"),
+                kind: kind,
+                number: Int(try row.integer("number")),
+                key: try row.text("key"),
+                title: try row.text("title"),
+                body: try row.text("body"),
+                state: state,
+                status: try row.optionalText("status"),
+                labels: try texts(row, "labels"),
+                author: try row.optionalText("author"),
+                assignees: try texts(row, "assignees"),
+                priority: try row.optionalText("priority"),
+                type: try row.optionalText("type"),
                 createdAt: try row.timestamp("created_at"),
-                updatedAt: try row.timestamp("updated_at"), url: try row.text("url")),
-            deletedAt: try row.optionalTimestamp("deleted_at"))
+                updatedAt: try row.timestamp("updated_at"),
+                url: try row.text("url")
+            ),
+            deletedAt: try row.optionalTimestamp("deleted_at")
+        )
     }
 
     private static func texts(
-        _ row: SQLRow, _ column: String
+        _ row: SQLRow,
+        _ column: String
     ) throws(StoreError) -> [String] {
         guard let elements = try row.json(column).array else {
             throw .unexpectedValue(column: column)
@@ -66,7 +83,9 @@ package enum ExportTable {
     ///
     /// The order depends only on what the tracker told, not on when it was read.
     package static func comments(
-        of issue: IssueID, account: AccountID, on connection: any SQLConnection
+        of issue: IssueID,
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [Comment] {
         let rows = try connection.rows(
             """
@@ -74,15 +93,19 @@ package enum ExportTable {
             WHERE account_id = \(account) AND issue_id = \(issue) AND deleted_at IS NULL
             ORDER BY created_at, LENGTH(external_id), external_id
             LIMIT 1000000
-            """)
+            """
+        )
         var comments: [Comment] = []
         for row in rows {
             comments.append(
                 Comment(
                     externalID: try row.text("external_id"),
-                    author: try row.optionalText("author"), body: try row.text("body"),
+                    author: try row.optionalText("author"),
+                    body: try row.text("body"),
                     createdAt: try row.timestamp("created_at"),
-                    updatedAt: try row.timestamp("updated_at")))
+                    updatedAt: try row.timestamp("updated_at")
+                )
+            )
         }
         return comments
     }

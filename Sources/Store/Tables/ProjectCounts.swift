@@ -21,7 +21,8 @@ package enum ProjectCounts {
 
     /// The counts of every project that has any row.
     package static func all(
-        account: AccountID, on connection: any SQLConnection
+        account: AccountID,
+        on connection: any SQLConnection
     ) throws(StoreError) -> [ProjectID: Row] {
         let rows = try connection.rows(
             """
@@ -44,7 +45,8 @@ package enum ProjectCounts {
             SELECT project_id, 'quarantined' AS what, COUNT(*) AS total FROM quarantine
             WHERE account_id = \(account)
             GROUP BY project_id
-            """)
+            """
+        )
         var counts: [ProjectID: Row] = [:]
         for row in rows {
             let project: ProjectID = try row.identifier("project_id")

@@ -1,0 +1,45 @@
+import Domain
+import Foundation
+import Testing
+
+struct DoctorTests {
+    private func check(_ name: String, of result: Sandbox.Result) throws -> JSONValue? {
+        try result.json["checks"]?.array?.first { $0["check"] == .string(name) }
+    }
+
+    @Test func `each thing that is wrong is named with its advice`() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        try FileManager.default.setAttributes(
+            [.posixPermissions: 0o644],
+            ofItemAtPath: sandbox.home + "/secret.key"
+        )
+        let result = try sandbox.preloop("doctor", "--json")
+        #expect(try check("database", of: result)?["status"] == "ok")
+        #expect(try check("key file", of: result)?["status"] == "warning")
+        #expect(try check("key file", of: result)?["advice"]?.string?.contains("chmod 600") == true)
+        #expect(try check("model", of: result)?["status"] == "broken")
+        #expect(
+            try check("model", of: result)?["advice"]?.string?.contains("models fetch") == true
+        )
+        #expect(result.status == 1)
+    }
+
+    @Test func `a damaged database is reported, not repaired`() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let path = sandbox.home + "/preloop.db"
+        for suffix in ["-wal", "-shm"] {
+            try FileManager.default.removeItem(atPath: path + suffix)
+        }
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+        bytes.replaceSubrange(100..<4096, with: Data(repeating: 0xAA, count: 3996))
+        try bytes.write(to: URL(fileURLWithPath: path))
+        let result = try sandbox.preloop("doctor", "--json")
+        #expect(result.status == 1)
+        #expect(try check("database", of: result)?["status"] == "broken")
+        let list = try sandbox.preloop("trackers", "list")
+        #expect(list.status == 1)
+        #expect(list.errors.contains("damaged"))
+    }
+}

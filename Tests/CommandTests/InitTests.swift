@@ -1,0 +1,63 @@
+import Domain
+import Foundation
+import Testing
+
+struct InitTests {
+    @Test func `init makes an installation for its owner alone, once`() throws {
+        let sandbox = try Sandbox()
+        let first = try sandbox.preloop("init", "--json")
+        #expect(first.status == 0)
+        #expect(try first.json["v"] == 1)
+        #expect(try first.json["created"] == true)
+        #expect(try sandbox.mode("") == 0o700)
+        #expect(try sandbox.mode("/preloop.db") == 0o600)
+        #expect(try sandbox.mode("/secret.key") == 0o600)
+        let key = try Data(contentsOf: URL(fileURLWithPath: sandbox.home + "/secret.key"))
+        let second = try sandbox.preloop("init", "--json")
+        #expect(try second.json["created"] == false)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: sandbox.home + "/secret.key")) == key)
+    }
+
+    @Test(arguments: [
+        ["trackers", "list"], ["export", "issues", "--jsonl"], ["search", "x"],
+        ["duplicates"], ["index", "verify"],
+    ])
+    func `a command without an installation says how to make one`(arguments: [String]) throws {
+        let sandbox = try Sandbox()
+        let result = try sandbox.start("preloop", arguments).wait()
+        #expect(result.status == 1)
+        #expect(result.errors.contains("preloop init"))
+        #expect(result.output.isEmpty)
+        #expect(!FileManager.default.fileExists(atPath: sandbox.home))
+    }
+
+    @Test(arguments: [
+        ["frobnicate"], ["search"], ["search", "x", "--mode", "magic"],
+        ["search", "x", "--since", "yesterday"], ["similar"], ["similar", "A-1", "--all"],
+        ["duplicates", "--min-score", "2"], ["duplicates", "decide", "A-1", "A-2", "maybe"],
+        ["export", "issues"], ["models", "encode"],
+        ["trackers", "add", "svn", "--name", "x"], ["trackers", "add", "jira", "--name", "x"],
+        ["trackers", "add", "github", "--name", "x", "--url", "ftp://x"],
+        ["trackers", "add", "github", "--name", "x", "--url", "https://me:pw@x"],
+        ["trackers", "add", "github", "--name", "x", "--token-env", "A", "--token-file", "b"],
+    ])
+    func `a wrong command line ends with 2 and writes nothing out`(arguments: [String]) throws {
+        let sandbox = try Sandbox()
+        let result = try sandbox.start("preloop", arguments).wait()
+        #expect(result.status == 2)
+        #expect(result.output.isEmpty)
+        #expect(!result.errors.isEmpty)
+        #expect(!FileManager.default.fileExists(atPath: sandbox.home))
+    }
+
+    @Test(arguments: ["preloop", "preloop-sync"])
+    func `help and version are answers`(program: String) throws {
+        let sandbox = try Sandbox()
+        let help = try sandbox.run(program, "--help")
+        #expect(help.status == 0)
+        #expect(help.output.contains("USAGE"))
+        let version = try sandbox.run(program, "--version")
+        #expect(version.status == 0)
+        #expect(version.output.utf8.first.map { (48...57).contains($0) } == true)
+    }
+}

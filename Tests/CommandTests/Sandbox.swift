@@ -1,0 +1,119 @@
+import Domain
+import Foundation
+import Glibc
+import Store
+
+/// A PRELOOP_HOME of a test's own, and the built programs run in it.
+final class Sandbox: Sendable {
+    let home: String
+    private let environment: [String: String]
+
+    init(_ environment: [String: String] = [:]) throws {
+        home =
+            FileManager.default.temporaryDirectory
+            .appendingPathComponent("preloop-command-\(UUID().uuidString)").path
+        // Nothing of the developer's own environment may decide a test.
+        var all = ["PATH": "/usr/bin:/bin", "HOME": home, "PRELOOP_HOME": home]
+        all.merge(environment) { $1 }
+        self.environment = all
+    }
+
+    deinit {
+        // A directory left behind in the temporary directory harms nobody.
+        try? FileManager.default.removeItem(atPath: home)
+    }
+
+    /// What a program left behind.
+    struct Result {
+        var status: Int32
+        var output: String
+        var errors: String
+
+        /// The one JSON document of the output.
+        var json: JSONValue {
+            get throws { try JSONParser.parse(output) }
+        }
+    }
+
+    /// Where the test bundle is, there are the programs.
+    private static var programs: URL {
+        URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+    }
+
+    func start(
+        _ program: String,
+        _ arguments: [String],
+        environment: [String: String] = [:]
+    ) throws -> RunningProgram {
+        let process = Process()
+        process.executableURL = Self.programs.appendingPathComponent(program)
+        process.arguments = arguments
+        process.environment = self.environment.merging(environment) { $1 }
+        return try RunningProgram(process)
+    }
+
+    func run(
+        _ program: String,
+        _ arguments: String...,
+        environment: [String: String] = [:],
+        input: String? = nil
+    ) throws -> Result {
+        try start(program, arguments, environment: environment).wait(input: input)
+    }
+
+    func preloop(
+        _ arguments: String...,
+        environment: [String: String] = [:],
+        input: String? = nil
+    ) throws -> Result {
+        try start("preloop", arguments, environment: environment).wait(input: input)
+    }
+
+    /// The sandbox's store, for tests that put rows in or look at them.
+    func store() async throws -> Store {
+        try await Store.open(SQLiteDatabase(path: home + "/preloop.db"))
+    }
+
+    func mode(_ name: String) throws -> Int? {
+        try FileManager.default.attributesOfItem(atPath: home + name)[.posixPermissions] as? Int
+    }
+}
+
+/// A program under way; its output goes to files, so that it can never block.
+final class RunningProgram {
+    private let process: Process
+    private let input = Pipe()
+    private let output: URL
+    private let errors: URL
+
+    init(_ process: Process) throws {
+        self.process = process
+        let folder = FileManager.default.temporaryDirectory
+        output = folder.appendingPathComponent("preloop-output-\(UUID().uuidString)")
+        errors = folder.appendingPathComponent("preloop-errors-\(UUID().uuidString)")
+        for file in [output, errors] { try Data().write(to: file) }
+        process.standardInput = input
+        process.standardOutput = try FileHandle(forWritingTo: output)
+        process.standardError = try FileHandle(forWritingTo: errors)
+        try process.run()
+    }
+
+    deinit {
+        for file in [output, errors] { try? FileManager.default.removeItem(at: file) }
+    }
+
+    func signal(_ number: Int32) {
+        kill(process.processIdentifier, number)
+    }
+
+    func wait(input text: String? = nil) throws -> Sandbox.Result {
+        if let text { input.fileHandleForWriting.write(Data(text.utf8)) }
+        try input.fileHandleForWriting.close()
+        process.waitUntilExit()
+        return Sandbox.Result(
+            status: process.terminationReason == .exit ? process.terminationStatus : -1,
+            output: String(decoding: try Data(contentsOf: output), as: UTF8.self),
+            errors: String(decoding: try Data(contentsOf: errors), as: UTF8.self)
+        )
+    }
+}

@@ -1,0 +1,152 @@
+import Domain
+import Foundation
+import Glibc
+import Store
+import Sync
+import Testing
+
+/// The scan's command line; what a scan does is Sync's to test.
+struct ScanTests {
+    /// A provider that is never asked, so that no model is needed.
+    private static let provider = [
+        "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_DIMENSION": "3",
+        "PRELOOP_EMBEDDING_URL": "http://127.0.0.1:1/v1", "TOKEN": "t",
+    ]
+
+    @Test func `a scan without trackers does nothing and succeeds`() throws {
+        let sandbox = try Sandbox(Self.provider)
+        #expect(try sandbox.preloop("init").status == 0)
+        let result = try sandbox.run("preloop-sync", "scan", "all", "--json")
+        #expect(result.status == 0)
+        #expect(try result.json["totals"]?["created"] == 0)
+        #expect(try result.json["totals"]?["embedded"] == 0)
+        #expect(try sandbox.run("preloop-sync", "scan", "all", "--quiet").output.isEmpty)
+    }
+
+    @Test func `an unknown tracker ends with 5`() throws {
+        let sandbox = try Sandbox(Self.provider)
+        #expect(try sandbox.preloop("init").status == 0)
+        let result = try sandbox.run("preloop-sync", "scan", "tracker", "nobody")
+        #expect(result.status == 5)
+        #expect(result.errors.contains("nobody"))
+    }
+
+    @Test func `a missing model is told before anything is read`() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let result = try sandbox.run("preloop-sync", "scan", "all")
+        #expect(result.status == 1)
+        #expect(result.errors.contains("preloop models fetch"))
+    }
+
+    @Test func `a scan beside another ends with 75 and says who scans`() async throws {
+        let sandbox = try Sandbox(Self.provider)
+        #expect(try sandbox.preloop("init").status == 0)
+        let store = try await sandbox.store()
+        let lease = try await store.write { connection, account in
+            try LeaseTable.acquire(
+                ScanRunner.leaseName,
+                holder: .current(),
+                duration: .seconds(60),
+                now: WallClock.system.now(),
+                account: account,
+                on: connection
+            )
+        }
+        let refused = try sandbox.run("preloop-sync", "scan", "all")
+        #expect(refused.status == 75)
+        #expect(refused.errors.contains("process \(getpid())"))
+        let status = try sandbox.run("preloop-sync", "status", "--json")
+        #expect(try status.json["scanning"]?.string?.contains("\(getpid())") == true)
+        try await store.write { connection, account in
+            try LeaseTable.release(lease, account: account, on: connection)
+        }
+        #expect(try sandbox.run("preloop-sync", "scan", "all").status == 0)
+    }
+
+    @Test(arguments: [SIGINT, SIGTERM])
+    func `a signal ends a scan in order, and the next one may begin`(signal: Int32) throws {
+        let sandbox = try Sandbox(Self.provider)
+        let silence = try SilentServer()
+        #expect(
+            try sandbox.preloop(
+                "trackers",
+                "add",
+                "github",
+                "--name",
+                "gh",
+                "--url",
+                "http://127.0.0.1:\(silence.port)",
+                "--token-env",
+                "TOKEN",
+                "--no-test"
+            ).status == 0
+        )
+        let scan = try sandbox.start("preloop-sync", ["scan", "all"])
+        silence.waitForConnection()
+        scan.signal(signal)
+        let result = try scan.wait()
+        #expect(result.status == 130)
+        #expect(result.errors.contains("the scan was stopped"))
+        let status = try sandbox.run("preloop-sync", "status", "--json")
+        #expect(try status.json["scanning"] == .null)
+    }
+
+    @Test func `a tracker that fails ends with 7 and names itself`() throws {
+        let sandbox = try Sandbox(
+            Self.provider.merging(["SECRET_KEY": "a key of this test"]) { $1 }
+        )
+        #expect(
+            try sandbox.preloop(
+                "trackers",
+                "add",
+                "github",
+                "--name",
+                "gh",
+                "--url",
+                "http://127.0.0.1:1",
+                "--token-env",
+                "TOKEN",
+                "--no-test"
+            ).status == 0
+        )
+        let result = try sandbox.run(
+            "preloop-sync",
+            "scan",
+            "all",
+            environment: ["SECRET_KEY": "another key of this test"]
+        )
+        #expect([4, 7].contains(result.status))
+        #expect(result.errors.contains("gh"))
+    }
+}
+
+/// Accepts connections and never says a word.
+final class SilentServer: Sendable {
+    let port: UInt16
+    private let descriptor: Int32
+
+    init() throws {
+        let opened = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let bound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                bind(opened, generic, length) == 0 && listen(opened, 16) == 0
+                    && getsockname(opened, generic, &length) == 0
+            }
+        }
+        guard opened >= 0, bound else { throw POSIXError(.EADDRNOTAVAIL) }
+        descriptor = opened
+        port = UInt16(bigEndian: address.sin_port)
+    }
+
+    deinit { close(descriptor) }
+
+    /// Returns when a client has connected; the connection stays open and silent.
+    func waitForConnection() {
+        _ = accept(descriptor, nil, nil)
+    }
+}

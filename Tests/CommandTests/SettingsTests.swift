@@ -1,0 +1,51 @@
+import Bootstrap
+import Testing
+
+struct SettingsTests {
+    @Test func `nothing set means the home directory and the local model`() throws {
+        let settings = try Settings(environment: ["HOME": "/home/ann", "PRELOOP_HOME": ""])
+        #expect(settings.home == "/home/ann/.preloop")
+        #expect(settings.secretKey == nil)
+        guard case .local(directory: nil) = settings.embedding else {
+            Issue.record("not the local model")
+            return
+        }
+    }
+
+    @Test func `a provider is read with its key redacted`() throws {
+        let settings = try Settings(environment: [
+            "PRELOOP_HOME": "/srv/preloop/", "PRELOOP_EMBEDDING_PROVIDER": "openai",
+            "PRELOOP_EMBEDDING_URL": "http://localhost:11434/v1/",
+            "PRELOOP_EMBEDDING_MODEL": "all-minilm", "PRELOOP_EMBEDDING_API_KEY": "hunter2",
+        ])
+        #expect(settings.home == "/srv/preloop")
+        guard case .remote(let model) = settings.embedding else {
+            Issue.record("not a provider")
+            return
+        }
+        #expect(model.url == "http://localhost:11434/v1")
+        #expect(model.name == "all-minilm")
+        #expect(model.dimension == nil)
+        #expect(!"\(model)".contains("hunter2"))
+    }
+
+    @Test(arguments: [
+        ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "magic"],
+        ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_DIMENSION": "0"],
+        [:],
+    ])
+    func `a wrong value is a usage error`(environment: [String: String]) throws {
+        let error = #expect(throws: CommandFailure.self) {
+            _ = try Settings(environment: environment)
+        }
+        #expect(error?.status == .usage)
+        #expect(error?.hint != nil)
+    }
+
+    @Test func `text of a tracker cannot move the cursor of a terminal`() {
+        #expect(singleLine("a\u{1B}[2Jb\nc\u{9B}d\u{202E}e") == "a [2Jb c d e")
+        #expect(twoDecimals(0.125) == "0.13")
+        #expect(twoDecimals(-1.5) == "-1.50")
+        #expect(twoDecimals(.nan) == "-")
+    }
+}
