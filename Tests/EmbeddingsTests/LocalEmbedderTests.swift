@@ -16,7 +16,7 @@ import Testing
         let fixture = try ModelFixture(model)
         let embedder = try fixture.embedder()
         let oracle = PlainEncoder(model)
-        let texts = sampleTexts(12, seed: 3)
+        let texts = sampleTexts(4, seed: 3)
         let vectors = try await embedder.encode(texts)
         #expect(vectors.count == texts.count && vectors.dimension == 32)
         for (index, text) in texts.enumerated() {
