@@ -6,6 +6,14 @@
 // The loops are written so that the compiler turns them into vector code for each clone: no calls, no
 // early exits, and reductions over LANES independent sums, which fix the order of additions whatever the
 // vector width. So all clones agree but for fused multiply-add.
+//
+// Under the thread sanitizer there is one clone: the resolvers that choose run while the program is being
+// loaded, before the sanitizer they were instrumented for, and crash.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PRELOOP_NO_CLONES
+#endif
+#endif
 #if defined(__x86_64__) && defined(__linux__) && !defined(PRELOOP_NO_CLONES)
 #define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
