@@ -8,7 +8,7 @@ package import Store
 ///
 /// Runs beside a scan and drains at its end:
 ///
-/
+///     let pipeline = try await IndexPipeline(store: store, embedder: embedder, directory: path)
 ///     async let indexed = pipeline.run(following: wakeUps)  // until they end
 ///     …                                                      // the scan; then finish `wakeUps`
 ///     let report = try await indexed                         // everything is drained and saved
