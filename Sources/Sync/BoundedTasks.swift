@@ -1,4 +1,4 @@
-/// Runs `transform` for all elements, at most `limit` at a time, and gives the results in their order.
+/// Runs `transform` for all elements, at most `limit` at a time; the results keep their order.
 func mapConcurrently<Element: Sendable, Result: Sendable>(
     _ elements: [Element],
     limit: Int,

@@ -35,9 +35,9 @@ struct PageWriter: Sendable {
 
     /// Stores a page of issues and the cursor behind it.
     ///
-    /// `confirmed` are issues that were read one by one because the page only showed that they exist;
-    /// `sightings` are marked as seen when the page belongs to a census; `stored` is the cursor as it is
-    /// in the store, which is not written again when nothing has to be added to it.
+    /// `confirmed` are issues that were read one by one because the page only showed that they
+    /// exist; `sightings` are marked as seen when the page belongs to a census; `stored` is the
+    /// cursor as it is in the store, which is not written again when nothing has to be added to it.
     func writeIssues(_ write: IssuePageWrite) async throws -> Result {
         let present = store.clock.now()
         return try await self.write { connection, account in

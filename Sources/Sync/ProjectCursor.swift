@@ -4,8 +4,9 @@ package import Trackers
 /// Where the scan of one project stands; stored with the project after each page.
 ///
 /// INVARIANT: the watermarks never pass an instant at which something may have changed that has not
-/// been read. They are made only of update times that the tracker showed, never of our clock; they move
-/// only when a walk has come to its end; and an update time that lies in the future moves nothing.
+/// been read. They are made only of update times that the tracker showed, never of our clock; they
+/// move only when a walk has come to its end; and an update time that lies in the future moves
+/// nothing.
 package struct ProjectCursor: Sendable, Equatable {
     /// Whether all issues have been read once.
     package var hasReadEverything = false
@@ -78,7 +79,7 @@ extension ProjectCursor {
     /// A project whose newest believable time is older is read as a whole.
     package static let earliestSince = Timestamp(milliseconds: 86_400_000)
 
-    /// Whether the next walk must read everything: there is none to go on from, or no believable time.
+    /// Whether the next walk must read everything: no walk to go on from, or no believable time.
     package var mustReadEverything: Bool {
         !hasReadEverything || Self.since(watermark) == nil
     }

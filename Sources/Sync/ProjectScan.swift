@@ -3,10 +3,10 @@ package import Trackers
 
 /// The scan of one project as a state machine: it decides, ``ProjectScanner`` acts.
 ///
-/// The way: issues (everything or what changed) → census when due → comments of the whole project where
-/// the tracker lists them so → audit of comment counts → comments of single issues that are due → end.
-/// Each step is entered with what the step before stored, so a scan that is killed anywhere goes on
-/// there: the cursor in the store is the only memory.
+/// The way: issues (everything or what changed) → census when due → comments of the whole project
+/// where the tracker lists them so → audit of comment counts → comments of single issues that are
+/// due → end. Each step is entered with what the step before stored, so a scan that is killed
+/// anywhere goes on there: the cursor in the store is the only memory.
 package struct ProjectScan: Sendable {
     /// What the runner does next.
     package enum Action: Sendable, Equatable {
@@ -50,7 +50,7 @@ package struct ProjectScan: Sendable {
 
     /// Why a scan ends before its end.
     package enum Stop: Sendable, Equatable {
-        /// The rate limit asks for more patience than a scan has; the next one goes on from the cursor.
+        /// The rate limit asks for more patience than a scan has; the next goes on from the cursor.
         case parked(until: Timestamp)
         /// The project is hidden from the token.
         case inaccessible(reason: String)

@@ -2,8 +2,8 @@ import Domain
 import Store
 import Trackers
 
-/// Censuses: the tracker's list is compared with the store, and what it does not hold is asked for one
-/// by one before anything is removed.
+/// Censuses: the tracker's list is compared with the store, and what it does not hold is asked for
+/// one by one before anything is removed.
 extension ProjectScanner {
     /// What became of the sightings of a page.
     enum SightingOutcome {
@@ -58,8 +58,8 @@ extension ProjectScanner {
         return .resolved
     }
 
-    /// Reads again, one by one, what the list showed in an older version than the store holds: a list
-    /// may lag, but a time that went back may also be the truth.
+    /// Reads again, one by one, what the list showed in an older version than the store holds: a
+    /// list may lag, but a time that went back may also be the truth.
     func confirmStale(_ issues: [Issue], _ course: inout Course) async throws -> TrackerError? {
         let references = issues.map { issue in
             IssueReference(
@@ -307,8 +307,8 @@ struct CensusTally: Sendable, Equatable {
 
     /// Why nothing is removed; nil when the census may be believed.
     ///
-    /// A few issues go on the tracker's word for each of them. When much of the project is missing, one
-    /// unanswered question is enough to doubt all the answers.
+    /// A few issues go on the tracker's word for each of them. When much of the project is missing,
+    /// one unanswered question is enough to doubt all the answers.
     func refusal(_ counts: CensusCounts, configuration: ScanConfiguration) -> String? {
         let share = counts.live > 0 ? Double(counts.missing) / Double(counts.live) : 0
         guard counts.missing > configuration.censusRemovalCount,

@@ -80,7 +80,7 @@ extension ProjectScanner {
         var result: Result<CommentPage, TrackerError>
     }
 
-    /// Reads the comments of the marked issues; the marks are in the store, so a killed scan goes on.
+    /// Reads the comments of the marked issues; marks are stored, so a killed scan goes on.
     func readDueComments(_ course: inout Course) async throws -> ProjectScan.Action {
         var last: IssueID?
         let id = project.id
@@ -167,8 +167,8 @@ extension ProjectScanner {
         }
     }
 
-    /// Reads an issue with more comments than fit a page; each page is stored as it comes, and what is
-    /// gone is removed at the end, so memory holds identifiers only.
+    /// Reads an issue with more comments than fit a page; each page is stored as it comes, and what
+    /// is gone is removed at the end, so memory holds identifiers only.
     private func readLong(
         _ issue: DueIssue,
         first: CommentPage,

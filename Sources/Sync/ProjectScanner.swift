@@ -4,8 +4,8 @@ import Trackers
 
 /// Carries out a ``ProjectScan``: asks the client, stores the pages, counts what happened.
 ///
-/// One page is read ahead while the one before is written. A throw means that the store failed or the
-/// lease is lost; what the tracker does wrong ends up in the report.
+/// One page is read ahead while the one before is written. A throw means that the store failed or
+/// the lease is lost; what the tracker does wrong ends up in the report.
 struct ProjectScanner: Sendable {
     let client: any TrackerClient
     let tracker: Tracker

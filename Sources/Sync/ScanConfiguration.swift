@@ -4,7 +4,7 @@ package import Domain
 package struct ScanConfiguration: Sendable {
     /// Projects of one tracker read side by side.
     ///
-    /// The budget of requests is shared inside the client; more would only hold more pages in memory.
+    /// The client's budget of requests is shared; more would only hold more pages in memory.
     package var projectConcurrency = 4
     /// Single issues asked for side by side within one project.
     package var issueConcurrency = 4
@@ -14,8 +14,8 @@ package struct ScanConfiguration: Sendable {
     package var leaseDuration = Duration.seconds(60)
     /// How often it is renewed: twice may fail.
     package var leaseRenewal = Duration.seconds(20)
-    /// A census may remove so many issues on single confirmations; a larger part of the project goes
-    /// only when the tracker has confirmed every one of them.
+    /// A census may remove so many issues on single confirmations; a larger part of the project
+    /// goes only when the tracker has confirmed every one of them.
     package var censusRemovalCount = 20
     /// See ``censusRemovalCount``; a share of the project's live issues.
     package var censusRemovalShare = 0.2

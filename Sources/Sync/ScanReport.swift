@@ -97,6 +97,7 @@ package struct ScanCounts: Sendable, Equatable {
             + commentsDeleted
     }
 
+    /// Adds field by field; a report's totals are its projects' counts added up.
     package static func += (left: inout ScanCounts, right: ScanCounts) {
         left.calls += right.calls
         left.issuesFetched += right.issuesFetched

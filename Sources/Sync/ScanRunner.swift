@@ -4,8 +4,8 @@ package import Trackers
 
 /// Runs a scan: takes the lease, scans the trackers side by side, reports.
 ///
-/// Whatever ends it – an error, a cancelled task, a lost lease, a kill – the store holds complete pages
-/// with the cursors that belong to them, and the next scan goes on there.
+/// Whatever ends it – an error, a cancelled task, a lost lease, a kill – the store holds complete
+/// pages with the cursors that belong to them, and the next scan goes on there.
 package struct ScanRunner: Sendable {
     /// The name of the lease that one scan at a time holds.
     package static let leaseName = "scan"
@@ -18,8 +18,9 @@ package struct ScanRunner: Sendable {
 
     /// Makes a runner.
     ///
-    /// `clients` makes the client of a tracker, which includes opening its credential; what it throws
-    /// is that tracker's failure and no other's. `clock` only paces the renewal of the lease.
+    /// `clients` makes the client of a tracker, which includes opening its credential; what it
+    /// throws is that tracker's failure and no other's. `clock` only paces the renewal of the
+    /// lease.
     package init(
         store: Store,
         clients: @escaping @Sendable (Tracker) async throws -> any TrackerClient,
@@ -36,8 +37,9 @@ package struct ScanRunner: Sendable {
 
     /// Scans what is selected and reports; cancelling the task ends it cleanly with a report.
     ///
-    /// Throws ``SyncError`` for a selection that does not exist, `StoreError.leaseHeld` when another
-    /// scan runs, `StoreError.leaseLost` when this one was taken for dead, and other store errors.
+    /// Throws ``SyncError`` for a selection that does not exist, `StoreError.leaseHeld` when
+    /// another scan runs, `StoreError.leaseLost` when this one was taken for dead, and other store
+    /// errors.
     package func run(
         _ request: ScanRequest,
         progress: @escaping @Sendable (ScanProgress) -> Void = { _ in }
@@ -99,7 +101,7 @@ package struct ScanRunner: Sendable {
         lease: Lease?,
         progress: @escaping @Sendable (ScanProgress) -> Void
     ) async throws -> [TrackerReport] {
-        // Trackers are different services with budgets of their own; their number is the operator's.
+        // Trackers are services with budgets of their own; their number is the operator's.
         try await withThrowingTaskGroup(of: (Int, TrackerReport).self) { group in
             for (index, tracker) in trackers.enumerated() {
                 group.addTask {
@@ -162,7 +164,7 @@ extension ScanRunner {
         }
     }
 
-    /// Runs `body` while the lease is renewed; when it is lost, `body` is cancelled and the loss thrown.
+    /// Runs `body` while the lease is renewed; a lost lease cancels `body` and is thrown.
     private func withHeartbeat<Value: Sendable>(
         of lease: Lease,
         _ body: @escaping @Sendable () async throws -> Value
@@ -212,7 +214,7 @@ extension ScanRunner {
         }
     }
 
-    /// Gives the lease back also when this task is cancelled, so the next scan need not wait for its end.
+    /// Gives the lease back, also when this task is cancelled: the next scan need not wait.
     private func release(_ lease: Lease) async {
         let store = store
         // Not a child of this task: a cancelled task could not write any more. It is waited for.
@@ -221,7 +223,7 @@ extension ScanRunner {
                 try LeaseTable.release(lease, account: account, on: connection)
             }
         }
-        // A lease that could not be given back ends by itself, and at once when this process is gone.
+        // A lease that could not be given back expires, and ends at once when this process does.
         _ = await task.result
     }
 }

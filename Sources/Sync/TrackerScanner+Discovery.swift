@@ -4,10 +4,10 @@ import Trackers
 
 /// Which projects a scan reads.
 ///
-/// The tracker lists its organisations and their projects; the scope rules choose among them: a project
-/// is read when some include rule matches it or its organisation, or when there is no include rule at
-/// all, and no exclude rule matches. A stored project that is not listed any more is asked for under its
-/// last name, for only its own answer says that access was lost.
+/// The tracker lists its organisations and their projects; the scope rules choose among them: a
+/// project is read when some include rule matches it or its organisation, or when there is no
+/// include rule at all, and no exclude rule matches. A stored project that is not listed any more
+/// is asked for under its last name, for only its own answer says that access was lost.
 extension TrackerScanner {
     func targets(
         path: String?,
@@ -38,7 +38,7 @@ extension TrackerScanner {
             if !known.includes(project) {
                 try await exclude(project)
             } else if paths.contains(project.path.folded) {
-                // Another project has taken over the name; under it we would read that one's issues.
+                // Another project has taken over the name, under which its issues would be read.
                 report.projects.append(try await hide(project))
             } else {
                 targets.append(Target(stored: project, remote: RemoteProject(project)))
