@@ -153,9 +153,9 @@ package struct MalformedItem: Sendable, Equatable {
 
 /// Which comments a walk visits.
 package enum CommentWalk: Sendable, Equatable {
-    /// The project's, those updated at or after the instant, oldest change first; nil for all in the
-    /// same order, which hides none that is edited or deleted meanwhile. Pages may overlap. Only for
-    /// ``CommentListing/perProject``.
+    /// The project's, those updated at or after the instant, oldest change first; nil for all in
+    /// the same order, which hides none that is edited or deleted meanwhile. Pages may overlap.
+    /// Only for ``CommentListing/perProject``.
     case project(since: Timestamp?)
     /// All of one issue, oldest first.
     case issue(IssueReference)

@@ -2,6 +2,10 @@ import Domain
 import HTTPClient
 
 extension GitHubClient {
+    /// What became of one issue; a redirect means moved, and the token never follows it elsewhere.
+    ///
+    /// A 404 may hide a lost permission: the issue is gone only if the repository still answers. A
+    /// 410 means gone unless it says that issues are disabled.
     package func presence(
         of issue: IssueReference,
         in project: RemoteProject

@@ -11,6 +11,10 @@ extension GitHubClient {
         format: { seconds($0) }
     )
 
+    /// One page of a walk; issues and pull requests come together.
+    ///
+    /// Only a first page that is also the last and has room left carries a validator: a full page
+    /// keeps its entity tag when rows follow it.
     package func issues(
         of project: RemoteProject,
         walk: IssueWalk,
@@ -53,8 +57,8 @@ extension GitHubClient {
         ])
         if case .changed(let since) = walk {
             query["sort"] = "updated"
-            // A bound at the epoch is answered with an empty list: leaving it out means the same. One
-            // in the future would find nothing, ever.
+            // A bound at the epoch is answered with an empty list: leaving it out means the same.
+            // One in the future would find nothing, ever.
             let bound = min(since, now())
             if bound.milliseconds >= 1000 { query["since"] = seconds(bound) }
         }
@@ -117,6 +121,7 @@ extension GitHubClient {
         return IssuePage(items: [])
     }
 
+    /// One page of comments, by update time for the repository, oldest first for one issue.
     package func comments(
         of project: RemoteProject,
         walk: CommentWalk,

@@ -4,8 +4,8 @@ import HTTPClient
 /// GitHub and GitHub Enterprise Server over REST v3.
 ///
 /// Repositories are addressed by their numeric id (`/repositories/ID/…`, as GitHub's own `Link` and
-/// `Location` headers do), so that neither a rename nor a new repository under an old name can mix two
-/// of them up. Pull requests come with the issues, whose number space they share.
+/// `Location` headers do), so that neither a rename nor a new repository under an old name can mix
+/// two of them up. Pull requests come with the issues, whose number space they share.
 package struct GitHubClient: TrackerClient {
     package let commentListing = CommentListing.perProject
 
@@ -31,8 +31,8 @@ package struct GitHubClient: TrackerClient {
 
     /// Where the API lives: the URL as configured, with two exceptions made for what people paste.
     ///
-    /// Nothing and `https://github.com` mean `https://api.github.com`; an Enterprise Server without a
-    /// path has its API below `/api/v3`. A URL with a path is the API itself.
+    /// Nothing and `https://github.com` mean `https://api.github.com`; an Enterprise Server without
+    /// a path has its API below `/api/v3`. A URL with a path is the API itself.
     static func baseURL(_ configured: String?, deployment: TrackerDeployment) -> String {
         let address = trimmedAddress(configured ?? "")
         switch address.lowercased() {
@@ -46,6 +46,9 @@ package struct GitHubClient: TrackerClient {
 
     // MARK: - Who and what
 
+    /// The user behind the token, with a warning when a classic token lacks `repo`.
+    ///
+    /// An App's installation token has no user and is accepted when it may list its repositories.
     package func verify() async throws(TrackerError) -> TrackerIdentity {
         let request = TrackerRequest(path: "/user", acceptedStatuses: [403])
         let (user, response) = try await session.document(request)
@@ -73,6 +76,7 @@ package struct GitHubClient: TrackerClient {
         return TrackerIdentity(userName: "GitHub App installation")
     }
 
+    /// The owners of all repositories the token was given; reads that list anew.
     package func organizations() async throws(TrackerError) -> [RemoteOrganization] {
         let repositories = try await readCatalogue()
         catalogue.replace(with: repositories)
@@ -80,6 +84,9 @@ package struct GitHubClient: TrackerClient {
         return repositories.map(\.owner).filter { seen.insert($0.externalID).inserted }
     }
 
+    /// The owner's repositories with issues switched on, from the list read last.
+    ///
+    /// An owner outside that list is asked for by name: as an organisation, then as a user.
     package func projects(
         of organization: RemoteOrganization
     ) async throws(TrackerError) -> [RemoteProject] {

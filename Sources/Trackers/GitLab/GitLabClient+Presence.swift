@@ -2,7 +2,7 @@ import Domain
 import HTTPClient
 
 extension GitLabClient {
-    /// A deleted issue and a lost permission are both 404; the project's own answer tells them apart.
+    /// A deleted issue and a lost permission are both 404; the project's answer tells which.
     ///
     /// A moved issue stays where it was, closed, and its copy is another issue: it is present.
     package func presence(

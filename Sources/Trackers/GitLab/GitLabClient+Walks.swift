@@ -11,6 +11,7 @@ extension GitLabClient {
     ]
     private static let streams = Set(GitLabStream.allCases.map(\.rawValue))
 
+    /// One page of a walk: all issues, then all merge requests; `validator` is ignored.
     package func issues(
         of project: RemoteProject,
         walk: IssueWalk,
@@ -75,7 +76,7 @@ extension GitLabClient {
         switch list.response.status {
         case 403, 404:
             let detail = ErrorDetail(list.response)
-            // Where the project has the feature switched off its list is empty; else access is lost.
+            // A project with the feature switched off has an empty list; else access is lost.
             guard try await isSwitchedOff(stream, in: project) else {
                 guard list.response.status == 403 else { throw .notFound(detail: detail.text) }
                 throw .forbidden(detail: detail.text, missingScope: detail.missingScope)
@@ -128,6 +129,9 @@ extension GitLabClient {
         return IssuePage(items: newest.map { [.issue($0, comments: .notIncluded)] } ?? [])
     }
 
+    /// One page of an issue's or merge request's notes, oldest first, without system notes.
+    ///
+    /// GitLab has no list of a project's notes: such a walk is a programmer's error.
     package func comments(
         of project: RemoteProject,
         walk: CommentWalk,

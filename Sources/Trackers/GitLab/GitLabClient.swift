@@ -36,6 +36,7 @@ package struct GitLabClient: TrackerClient {
 
     // MARK: - Who and what
 
+    /// The user behind the token, with a warning when it lacks `read_api` or ends within 14 days.
     package func verify() async throws(TrackerError) -> TrackerIdentity {
         let (user, _) = try await session.document(TrackerRequest(path: "/user"))
         guard let name = user["username"]?.string else {
@@ -64,6 +65,7 @@ package struct GitLabClient: TrackerClient {
         return TrackerIdentity(userName: sanitized(name), scopes: scopes, warnings: warnings)
     }
 
+    /// The groups and users that own the projects the token is a member of; reads them anew.
     package func organizations() async throws(TrackerError) -> [RemoteOrganization] {
         let projects = try await readCatalogue()
         catalogue.replace(with: projects)
@@ -71,6 +73,9 @@ package struct GitLabClient: TrackerClient {
         return projects.map(\.group).filter { seen.insert($0.externalID).inserted }
     }
 
+    /// The group's own projects, not those of its subgroups, from the list read last.
+    ///
+    /// A group outside that list is asked for by name: as a group, then as a user.
     package func projects(
         of organization: RemoteOrganization
     ) async throws(TrackerError) -> [RemoteProject] {

@@ -33,8 +33,8 @@ struct GitLabProject: Sendable {
     }
 }
 
-/// The projects of the last ``GitLabClient/organizations()``, so that asking for each group's projects
-/// next costs no further requests.
+/// The projects of the last ``GitLabClient/organizations()``, so that asking for each group's
+/// projects next costs no further requests.
 final class GitLabCatalogue: Sendable {
     /// 20,000 projects; a token that sees more wants a narrower one.
     static let maximumPageCount = 200

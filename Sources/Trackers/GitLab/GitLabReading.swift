@@ -69,8 +69,8 @@ enum GitLabReading {
         return name == "ghost" ? nil : name
     }
 
-    /// `_links.closed_as_duplicate_of` is the API address of an issue; its number is only of use when
-    /// the issue lies in the same project, because the address names the project by number.
+    /// `_links.closed_as_duplicate_of` is the API address of an issue; its number is only of use
+    /// when the issue lies in the same project, because the address names the project by number.
     private static func duplicates(
         _ fields: FieldReader,
         projectPath: String,

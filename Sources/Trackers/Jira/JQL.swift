@@ -2,8 +2,8 @@ import Domain
 
 /// The few JQL queries a scan asks.
 ///
-/// Instants are milliseconds since the epoch without quotes: Jira reads quoted dates to the minute and
-/// in the time zone of the token's owner, which has cost other readers hours of changes.
+/// Instants are milliseconds since the epoch without quotes: Jira reads quoted dates to the minute
+/// and in the time zone of the token's owner, which has cost other readers hours of changes.
 enum JQL {
     /// A text as a quoted JQL string; backslashes, quotes and control characters are escaped.
     static func quoted(_ text: String) -> String {
@@ -26,8 +26,8 @@ enum JQL {
 
     /// Every issue after one, in the order of identifiers.
     ///
-    /// The anchor is the last row's identifier whether Jira compares identifiers or, as some versions
-    /// do, the keys behind them: filter and order agree in both.
+    /// The anchor is the last row's identifier whether Jira compares identifiers or, as some
+    /// versions do, the keys behind them: filter and order agree in both.
     static func issues(ofProject id: String, after last: Int64) -> String {
         let anchor = last > 0 ? " AND id > \(last)" : ""
         return "project = \(quoted(id))\(anchor) ORDER BY id ASC"
@@ -39,7 +39,7 @@ enum JQL {
             + " ORDER BY updated ASC, key ASC"
     }
 
-    /// The issues changed within one second after an issue of that second, in the order of identifiers.
+    /// The issues changed within one second after an issue of that second, by identifier.
     static func issues(
         ofProject id: String,
         changedInSecond second: Timestamp,

@@ -38,7 +38,7 @@ extension JiraClient {
             fields: isCensus ? "id" : JiraDialect.issueFields,
             anchor: cursor.anchor
         )
-        // Cloud shows a stranger an empty list; nothing may be concluded before the account answers.
+        // Cloud shows a stranger an empty list; it means nothing before the account answers.
         if cursor.isStart, found.list.elements.isEmpty { _ = try await verify() }
         let (items, places) =
             isCensus ? sightings(found.list) : try await items(found.list, of: project)
@@ -89,7 +89,7 @@ extension JiraClient {
         return (items, places)
     }
 
-    /// Converting a page of long documents takes milliseconds; it does not hold up the caller's actor.
+    /// Converting a page of long documents takes milliseconds, and not of the caller's actor.
     @concurrent
     private func read(
         _ list: TrackerList,
@@ -156,8 +156,8 @@ extension JiraClient {
         }
     }
 
-    /// Why a query was refused: Jira answers 400 for a project the token cannot see, in the language of
-    /// the token's owner, so the project itself is asked.
+    /// Why a query was refused: Jira answers 400 for a project the token cannot see, in the
+    /// language of the token's owner, so the project itself is asked.
     private func refusal(
         _ list: TrackerList,
         project: RemoteProject,

@@ -3,18 +3,18 @@ import HTTPClient
 
 /// Reads Jira Cloud or Jira Server and Data Center.
 ///
-/// Walks are anchored on issues (``JiraCursor``). Cloud's search lags behind writes; since a scan does
-/// not write, it cannot name issues to reconcile and leaves the overlap to its caller, while
-/// ``presence(of:in:)`` asks for the issue itself, which does not lag. Jira has no entity tags: pages
-/// carry no validator.
+/// Walks are anchored on issues (``JiraCursor``). Cloud's search lags behind writes; since a scan
+/// does not write, it cannot name issues to reconcile and leaves the overlap to its caller, while
+/// ``presence(of:in:)`` asks for the issue itself, which does not lag. Jira has no entity tags:
+/// pages carry no validator.
 package struct JiraClient: TrackerClient {
     let session: TrackerSession
     let dialect: JiraDialect
 
     /// Makes a client; no request is sent yet.
     ///
-    /// With a user name the token is shown as its password (Cloud's API tokens, Server's passwords),
-    /// without one as a bearer token (OAuth, Server's personal access tokens).
+    /// With a user name the token is shown as its password (Cloud's API tokens, Server's
+    /// passwords), without one as a bearer token (OAuth, Server's personal access tokens).
     ///
     /// - Throws: ``TrackerError/invalidResponse(detail:)`` when there is no usable site address.
     package init(_ parameters: TrackerClients.Parameters) throws(TrackerError) {
@@ -127,8 +127,8 @@ package struct JiraClient: TrackerClient {
         )
         let (value, _) = try await session.document(request)
         var url = session.configuration.baseURL
-        // The base URL a Server reports is often one that only it can reach; Cloud's is needed where
-        // the API is reached through `api.atlassian.com`.
+        // The base URL a Server reports is often one that only it can reach; Cloud's is needed
+        // where the API is reached through `api.atlassian.com`.
         if dialect == .cloud, let reported = value["baseUrl"]?.string,
             let address = try? Self.baseURL(reported)
         {

@@ -19,8 +19,8 @@ struct JiraIssue: Sendable, Equatable {
 
 /// Reads issues and comments of either Jira.
 ///
-/// People are named as Jira shows them, by display name: the account identifier of Cloud says nothing
-/// to a reader, and Server's login is used only where no display name came.
+/// People are named as Jira shows them, by display name: the account identifier of Cloud says
+/// nothing to a reader, and Server's login is used only where no display name came.
 struct JiraIssueReader: Sendable {
     /// Where people read the project's issues, without a final slash, such as
     /// `https://site/browse`.
@@ -83,7 +83,7 @@ struct JiraIssueReader: Sendable {
     private func comments(_ rows: [JSONValue]) -> [Comment]? {
         var comments: [Comment] = []
         for row in rows {
-            // The reason is found again, with the bytes, when the comments are listed by themselves.
+            // The reason is found again, with the bytes, when the comments are listed alone.
             guard let comment = try? comment(FieldReader(row)) else { return nil }
             comments.append(comment)
         }
@@ -96,7 +96,7 @@ struct JiraIssueReader: Sendable {
         return Int(key[key.utf8.index(after: dash)...])
     }
 
-    /// Closed is what the status' category calls done; a Jira too old for categories has the resolution.
+    /// Closed is what the status' category calls done, or in old versions the resolution.
     private static func state(_ fields: FieldReader) throws(FieldError) -> (IssueState, String?) {
         let status = fields.optionalText("status", "name")
         let category = fields.value["status"]?["statusCategory"]?["key"]?.string

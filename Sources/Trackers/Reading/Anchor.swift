@@ -53,8 +53,8 @@ extension PageToken {
 
     /// The list and query of a token made by ``init(stream:query:)``.
     ///
-    /// Stored tokens outlive versions of this program: unknown parameters and lists, or one too long,
-    /// mean that the walk must start again.
+    /// Stored tokens outlive versions of this program: unknown parameters and lists, or one too
+    /// long, mean that the walk must start again.
     func decoded(
         streams: Set<String>,
         parameters: Set<String>

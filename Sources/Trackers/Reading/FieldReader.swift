@@ -68,7 +68,7 @@ struct FieldReader {
         return instant
     }
 
-    /// The `member` of each object in the list `key`, or the elements themselves where they are text.
+    /// The `member` of each object in the list `key`, or the element itself where it is text.
     func texts(_ key: String, member: String) -> [String] {
         (value[key]?.array ?? []).compactMap { element in
             (element.string ?? element[member]?.string).map(sanitized)

@@ -57,8 +57,8 @@ struct RetryPlan {
 
     /// Answers a rate limit.
     mutating func next(afterLimit named: Duration?, now: Timestamp, jitter: Double) -> Action {
-        // The draw comes on top: all workers were told the same instant. A pause of zero is taken for
-        // the shortest the service can name.
+        // The draw comes on top: all workers were told the same instant. A pause of zero is taken
+        // for the shortest the service can name.
         let pause =
             max(named ?? Self.unnamedWait, .milliseconds(250))
             + configuration.retry.pause(afterFailures: 1, draw: jitter)

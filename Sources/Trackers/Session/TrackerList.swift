@@ -7,7 +7,7 @@ package struct TrackerList: Sendable {
     package var response: HTTPResponse
     /// The elements' places in the response's body; empty when the status was an accepted refusal.
     package var elements: [Range<Int>]
-    /// The document around the list, the list itself left empty; `[]` when the list is the document.
+    /// The document around the list, the list left empty; `[]` when the list is the document.
     package var envelope: JSONValue
     /// The query that was answered: the page size may have been lowered on the way.
     package var query: QueryString
@@ -21,8 +21,8 @@ package struct TrackerList: Sendable {
 extension TrackerList {
     /// Cuts a complete document at the array that `path` leads to.
     ///
-    /// - Throws: `JSONError` when the document is cut off or has no such array; what is wrong inside
-    ///   an element does not matter here.
+    /// - Throws: `JSONError` when the document is cut off or has no such array; what is wrong
+    ///   inside an element does not matter here.
     init(
         response: HTTPResponse,
         at path: [String],

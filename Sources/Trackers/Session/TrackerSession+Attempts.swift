@@ -133,7 +133,7 @@ extension TrackerAuthorization {
     }
 }
 
-/// Standard Base64 with padding (RFC 4648, section 4); Foundation is not worth its start-up time here.
+/// Standard Base64 with padding (RFC 4648, section 4); Foundation would cost start-up time.
 func base64(_ bytes: [UInt8]) -> String {
     let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
     var result: [UInt8] = []

@@ -4,10 +4,10 @@ import Synchronization
 
 /// The one way from an adapter to its service: credential, base URL, rate limits, and retries.
 ///
-/// Everything sent is a read and is repeated freely: after resets, short reads, 5xx, HTML or cut-off
-/// JSON with growing, jittered pauses; after 429 and the two kinds of rate-limit 403 for as long as
-/// the service says. A list that keeps breaking the service is asked for in smaller pages. What comes
-/// back is complete: a document that ends too early is retried, never handed on.
+/// Everything sent is a read and is repeated freely: after resets, short reads, 5xx, HTML or
+/// cut-off JSON with growing, jittered pauses; after 429 and the two kinds of rate-limit 403 for as
+/// long as the service says. A list that keeps breaking the service is asked for in smaller pages.
+/// What comes back is complete: a document that ends too early is retried, never handed on.
 package struct TrackerSession: Sendable {
     /// Gives the current credential; asked again when the service answers 401, so that a token that
     /// was renewed in the meantime (or is made for an hour at a time) is taken up.
@@ -54,8 +54,9 @@ package struct TrackerSession: Sendable {
 
     /// Makes a session; no request is sent yet.
     ///
-    /// `budget` is shared by all that use one token, nil for one of its own; `clock` measures pauses, `now` is the wall clock to which services' reset instants refer, and
-    /// `jitter` draws a number from 0 to 1 for each pause after a failure.
+    /// `budget` is shared by all that use one token, nil for one of its own; `clock` measures
+    /// pauses, `now` is the wall clock to which services' reset instants refer, and `jitter` draws
+    /// a number from 0 to 1 for each pause after a failure.
     package init(
         configuration: Configuration,
         transport: any HTTPTransport,

@@ -17,8 +17,8 @@ enum Verdict: Equatable {
 extension Verdict {
     /// Judges an answer by status and headers, and by the body where a 403 means several things.
     ///
-    /// `accepted` are statuses besides 2xx the caller wants; `now` is for instants in headers when the
-    /// service does not tell its own time.
+    /// `accepted` are statuses besides 2xx the caller wants; `now` is for instants in headers when
+    /// the service does not tell its own time.
     init(_ response: HTTPResponse, accepting accepted: Set<Int>, now: Timestamp) {
         let status = response.status
         if accepted.contains(status) {
@@ -67,7 +67,7 @@ extension Verdict {
     }
 
     /// 403 and 429 mean an exhausted window, a secondary limit, or a missing permission: headers
-    /// decide, then the text, because GitHub's secondary limit sometimes comes without `Retry-After`.
+    /// decide, then the text: GitHub's secondary limit sometimes comes without `Retry-After`.
     private static func refusal(_ response: HTTPResponse, now: Timestamp) -> Verdict {
         let signal = RateSignal(response.headers, now: now)
         if let pause = signal.retryAfter { return .wait(pause) }

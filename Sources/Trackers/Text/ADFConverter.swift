@@ -3,8 +3,8 @@ package import Domain
 /// Turns Atlassian Document Format, the tree in which Jira Cloud keeps text, into Markdown.
 ///
 /// The way is one way: mentions, panels, colours and cards lose what Markdown cannot say, so a
-/// converted text is never written back. Nodes of unknown type are replaced by their children, so that
-/// a new type costs its frame and not its text.
+/// converted text is never written back. Nodes of unknown type are replaced by their children, so
+/// that a new type costs its frame and not its text.
 package enum ADFConverter {
     /// The Markdown of a document node, a bare node, or an array of nodes; empty for anything else.
     ///
@@ -16,8 +16,8 @@ package enum ADFConverter {
 
 /// Walks the tree and builds the document.
 struct ADFReader {
-    /// A node takes two levels of JSON, so a parsed document cannot be deeper than half the parser's
-    /// limit; a tree made otherwise is cut here instead of at the end of the stack.
+    /// A node takes two levels of JSON, so a parsed document cannot be deeper than half the
+    /// parser's limit; a tree made otherwise is cut here instead of at the end of the stack.
     static let maximumDepth = JSONParser.maximumDepth / 2 + 2
 
     /// The blocks of a sequence of nodes; neighbouring inline nodes become one paragraph.
@@ -80,7 +80,7 @@ struct ADFReader {
         }
     }
 
-    /// A code block; a language that is none, such as a title an importer put there, stands above it.
+    /// A code block; a language that is none, such as an importer's title, stands above it.
     private func code(_ text: String, language: String?) -> [MarkdownBlock] {
         guard let language, !MarkdownRenderer.isLanguage(language) else {
             return [.code(language: language, text: text)]

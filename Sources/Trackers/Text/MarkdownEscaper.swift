@@ -1,8 +1,8 @@
 /// Puts a backslash before the characters of plain text that Markdown would take for markup, and
 /// before no others: most text stays as it was written.
 ///
-/// List markers at the start of a line are left alone on purpose: `- a` and `1. a` look to a reader of
-/// the Markdown as they looked in the tracker.
+/// List markers at the start of a line are left alone on purpose: `- a` and `1. a` look to a reader
+/// of the Markdown as they looked in the tracker.
 struct MarkdownEscaper {
     /// Whether a lone `*` or backtick could find a partner in this block.
     private let hasStars: Bool
@@ -157,8 +157,8 @@ struct MarkdownEscaper {
 
 /// Addresses and labels of links.
 enum MarkdownURL {
-    /// The address as it may stand between the parentheses of a link; nil when it runs code in a browser
-    /// or is empty.
+    /// The address as it may stand between the parentheses of a link; nil when it runs code in a
+    /// browser or is empty.
     static func destination(_ url: String) -> String? {
         let bytes = url.utf8.drop(while: isMarkdownSpace)
         guard !bytes.isEmpty, !isDangerous(bytes) else { return nil }

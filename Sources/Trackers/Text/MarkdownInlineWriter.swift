@@ -1,4 +1,4 @@
-/// Writes the runs of one block: marks nested properly, text escaped where it would be read as markup.
+/// Writes the runs of one block: marks nested properly, text escaped where it looks like markup.
 ///
 /// White space at the edge of a mark moves outside it, because `** a**` is not bold.
 struct MarkdownInlineWriter {

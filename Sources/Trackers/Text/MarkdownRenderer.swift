@@ -1,7 +1,7 @@
-/// Writes a Markdown document: GitHub's flavour, in which a line feed inside a paragraph is a break.
+/// Writes GitHub's flavour of Markdown, in which a line feed inside a paragraph is a break.
 ///
-/// One pass over the tree; a line prefix grows with quotes and lists instead of re-indenting finished
-/// text, so the cost is linear in what is written.
+/// One pass over the tree; a line prefix grows with quotes and lists instead of re-indenting
+/// finished text, so the cost is linear in what is written.
 struct MarkdownRenderer {
     /// Quotes and lists nested deeper are written at this depth: nobody reads them, and each level
     /// repeats its prefix on every line.

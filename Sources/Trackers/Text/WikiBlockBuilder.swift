@@ -1,7 +1,7 @@
 /// Gathers lines of wiki markup into blocks.
 ///
-/// At most one of paragraph, list and table is open. Blocks and lines that follow a list item without
-/// an empty line between belong to the item, as in Jira.
+/// At most one of paragraph, list and table is open. Blocks and lines that follow a list item
+/// without an empty line between belong to the item, as in Jira.
 struct WikiBlockBuilder {
     /// `######### x` is a joke, not a list of nine levels; it must not become a deep tree either.
     private static let maximumListDepth = 12

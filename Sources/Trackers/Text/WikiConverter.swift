@@ -1,8 +1,8 @@
 /// Turns Jira's wiki markup into Markdown.
 ///
-/// Macros that hold text (`{code}`, `{noformat}`, `{quote}`, `{panel}`) are found first, wherever they
-/// stand; the lines between them are read one by one. No step looks at a byte more than a fixed number
-/// of times, so hostile text costs no more than its length.
+/// Macros that hold text (`{code}`, `{noformat}`, `{quote}`, `{panel}`) are found first, wherever
+/// they stand; the lines between them are read one by one. No step looks at a byte more than a
+/// fixed number of times, so hostile text costs no more than its length.
 package enum WikiConverter {
     /// The Markdown of a text; plain text stays as it is.
     ///
@@ -53,8 +53,8 @@ struct WikiReader {
 
     /// The text a macro holds and where the closing tag ends.
     ///
-    /// A macro that is never closed holds the rest of the text when it begins a line, and is no macro
-    /// when it stands inside one.
+    /// A macro that is never closed holds the rest of the text when it begins a line, and is no
+    /// macro when it stands inside one.
     private func body(
         of macro: WikiMacro,
         textStart: Int,

@@ -1,7 +1,7 @@
 /// Reads one line of wiki markup into runs.
 ///
-/// Every construct is looked for from its first byte and its end is either near, the next byte of its
-/// kind, or known to be absent, so that the cost is linear in the line.
+/// Every construct is looked for from its first byte and its end is either near, the next byte of
+/// its kind, or known to be absent, so that the cost is linear in the line.
 struct WikiInlineParser {
     /// The most bytes a strike-through, a picture's name or a macro's tag is looked for.
     private static let nearby = 256
@@ -24,8 +24,8 @@ struct WikiInlineParser {
         return parser.runs
     }
 
-    /// The end of the link, monospaced text or picture that begins at `position`, inside which a `|`
-    /// does not end a table cell.
+    /// The end of the link, monospaced text or picture that begins at `position`, inside which a
+    /// `|` does not end a table cell.
     mutating func endOfUnit(at position: Int) -> Int? {
         switch bytes[position] {
         case UInt8(ascii: "\\"): position + 1 < bytes.endIndex ? position + 2 : nil
@@ -91,8 +91,8 @@ struct WikiInlineParser {
 
     // MARK: - Escapes and braces
 
-    /// `\*` is a star; two backslashes before white space or the end break the line; others stay, so
-    /// that `C:\dir` and `\\host` are what they were.
+    /// `\*` is a star; two backslashes before white space or the end break the line; others stay,
+    /// so that `C:\dir` and `\\host` are what they were.
     private mutating func escape(
         at position: Int,
         in range: Range<Int>,
@@ -322,8 +322,9 @@ struct WikiInlineParser {
         return isEdge(at: start, in: range, mark)
     }
 
-    /// Whether a character beyond ASCII is rather a letter than a space or a sign, told from its first
-    /// bytes: U+0080 to U+00BF, U+2000 to U+2FFF and U+3000 to U+303F are signs, with few exceptions.
+    /// Whether a character beyond ASCII is rather a letter than a space or a sign, told from its
+    /// first bytes: U+0080 to U+00BF, U+2000 to U+2FFF and U+3000 to U+303F are signs, with few
+    /// exceptions.
     private func isLetter(lead: UInt8, next: UInt8?) -> Bool {
         !(lead == 0xC2 || lead == 0xE2 || lead == 0xE3 && next == 0x80)
     }
