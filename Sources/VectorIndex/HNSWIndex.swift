@@ -12,22 +12,21 @@ import Synchronization
 ///
 /// **Threads.** Any number of searches run side by side. Writers wait for one another; an
 /// insertion does its own searching beside the readers and holds them up only while it changes
-/// links. A search sees each insertion, update or removal entirely or not
-/// at all.
+/// links. A search sees each insertion, update or removal entirely or not at all.
+/// `@unchecked Sendable` is safe because every access to `graph` (plain and mapped memory) happens
+/// inside `lock.read`, inside `lock.write`, or as a pure read of the only writer, which holds
+/// `writer`.
 ///
 /// **Exactness.** `search` is approximate (DESIGN.md has recall and speed per `effort`);
 /// `exactSearch` is not, and `search` uses it by itself when a filter passes so few rows that
 /// scanning them is cheaper.
-// @unchecked Sendable is safe because every access to `graph` (plain and mapped memory) happens
-// inside `lock.read`, inside `lock.write`, or as a pure read of the only writer, which holds
-// `writer`.
 package final class HNSWIndex: @unchecked Sendable {
     /// Shape of an index; fixed for its life and kept in its snapshots.
     package struct Configuration: Equatable, Sendable {
         /// Numbers per vector, 1 to 65,536.
         package let dimension: Int
-        /// Links a new node makes per layer, `M` in the paper, 4 to 64; layer 0 holds up to `2
-        /// m`.
+        /// Links a new node makes per layer, `M` in the paper, 4 to 64; layer 0 holds up to
+        /// `2 m`.
         package let m: Int
         /// Search list length while inserting, `efConstruction` in the paper, `m` to 4,096.
         package let efConstruction: Int
