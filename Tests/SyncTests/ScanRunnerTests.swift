@@ -86,7 +86,7 @@ import Trackers
     @Test func `a change during the first walk is not lost`() async throws {
         let fixture = try await SyncFixture(world())
         fixture.world.interfere { (number, name, world) throws(TrackerError) in
-            // After the first page of org/a: an issue of that page changes, then a long time passes.
+            // After the first page of org/a an issue of that page changes; then time passes.
             if name == "issues org/a everything", !world.calls.contains("touched") {
                 world.state.withLock { $0.calls.append("touched") }
             } else if name == "issues org/a everything" {

@@ -34,7 +34,7 @@ final class TrackerWorld: TrackerClient {
     /// Called before each call with its number from 1; it may change the world or refuse.
     let interference = Mutex<Interference?>(nil)
 
-    /// A closure in a struct: the compiler (6.3.1) crashes on a mutex of a closure with typed throws.
+    /// In a struct: the compiler (6.3.1) crashes on a mutex of a closure with typed throws.
     struct Interference: Sendable {
         var body: @Sendable (Int, String, TrackerWorld) throws(TrackerError) -> Void
     }

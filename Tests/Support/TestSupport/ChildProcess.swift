@@ -1,10 +1,10 @@
 import Foundation
 
-/// A child whose standard input ends, at the latest, when this process does, and whose standard error
-/// can be read.
+/// A child whose standard input ends, at the latest, when this process does, and whose standard
+/// error can be read.
 ///
-/// Foundation's `Process` blocks the cooperative pool when tests start many children at once, and its
-/// children inherit each other's pipes, so that none sees the end of its input.
+/// Foundation's `Process` blocks the cooperative pool when tests start many children at once, and
+/// its children inherit each other's pipes, so that none sees the end of its input.
 final class ChildProcess: Sendable {
     private static let starting = NSLock()
 

@@ -2,7 +2,7 @@ package import Domain
 import Foundation
 import Synchronization
 
-/// The reference services (GitHub, GitLab, both Jiras in one process) on a loopback port of their own.
+/// The reference services (GitHub, GitLab, both Jiras in one process) on their own loopback port.
 ///
 /// They stop when ``stop()`` is called, when the value is released, and when the test process dies.
 package final class FakeTrackers: Sendable {
@@ -49,8 +49,9 @@ package final class FakeTrackers: Sendable {
     /// Starts the services and returns when they listen.
     ///
     /// `arguments` are the program's own, e.g. `["--faults", "7", "--fault-kinds", "reset"]`; the
-    /// token is `test-token` unless they say otherwise. At most four run at a time: a test that holds
-    /// several must start them one after the other and may wait for other tests to end theirs.
+    /// token is `test-token` unless they say otherwise. At most four run at a time: a test that
+    /// holds several must start them one after the other and may wait for other tests to end
+    /// theirs.
     package static func start(
         corpora: [Corpus],
         arguments: [String] = []

@@ -34,7 +34,7 @@ enum Answers {
         return (Array(all[start..<end]), end < all.count ? number + 1 : nil)
     }
 
-    /// Items of a list as `since`/`updated_after`, `state`, `sort`/`order_by` and the direction ask.
+    /// Items of a list as `since`/`updated_after`, `state`, `sort`/`order_by` and direction ask.
     static func select(
         _ items: [World.Item],
         since: String?,

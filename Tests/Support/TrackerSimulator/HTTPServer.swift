@@ -2,8 +2,8 @@ import Glibc
 
 /// A small HTTP/1.1 server for loopback: one thread a connection, keep-alive, GET and POST.
 ///
-/// It exists for the demo and for tests that need a tracker without installing one; it is no server for
-/// anything else.
+/// It exists for the demo and for tests that need a tracker without installing one; it is no server
+/// for anything else.
 final class HTTPServer: Sendable {
     /// What a client asked for.
     struct Request: Sendable {

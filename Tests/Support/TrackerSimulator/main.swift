@@ -1,8 +1,8 @@
 import Domain
 import Glibc
 
-// tracker-simulator SAMPLE.jsonl [PORT]: serves the sample issues as GitHub (/github), GitLab (/gitlab)
-// and Jira Cloud (/jira) on 127.0.0.1, and prints `listening on PORT` when it is ready.
+// tracker-simulator SAMPLE.jsonl [PORT]: serves the sample issues as GitHub (/github), GitLab
+// (/gitlab) and Jira Cloud (/jira) on 127.0.0.1, and prints `listening on PORT` when it is ready.
 
 func readFile(_ path: String) throws -> [UInt8] {
     guard let file = fopen(path, "rb") else {

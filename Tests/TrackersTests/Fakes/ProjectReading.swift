@@ -106,7 +106,7 @@ struct ProjectReading {
                 lines.append("\(issue.key) should not exist")
                 continue
             }
-            // On GitHub an issue and its pull request have two ids; lists of issues show the issue's.
+            // On GitHub a pull request has two ids; lists of issues show the issue's.
             let shift: Int64 = isGitHub && item.isPullRequest ? 7_000_000_000 : 0
             compare(issue, item, id: String((Int64(item.id) ?? -1) + shift), into: &lines)
         }
