@@ -26,7 +26,8 @@ package struct Finding: Sendable, Equatable {
     }
 }
 
-/// Looks at an installation from the outside in; a check that cannot be made does not stop the others.
+/// Looks at an installation from the outside in; a check that cannot be made does not stop the
+/// others.
 package struct Examination: Sendable {
     private let settings: Settings
     private let home: HomeDirectory

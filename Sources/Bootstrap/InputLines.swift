@@ -1,7 +1,7 @@
 import Glibc
 
-/// Lines of standard input as they come: what is there is handed on before more is waited for, so that
-/// another program can write a line and wait for its answer.
+/// Lines of standard input as they come: what is there is handed on before more is waited for, so
+/// that another program can write a line and wait for its answer.
 package struct InputLines {
     /// A line that is longer is not one of ours.
     private static let maximumLineBytes = 64 << 20

@@ -11,7 +11,8 @@ extension Installation {
     /// Where the account's index files are.
     package var indexDirectory: String { "\(home.indexes)/\(store.account)" }
 
-    /// The local model's directory, whether it exists or not; nil when vectors come from a provider.
+    /// The local model's directory, whether it exists or not; nil when vectors come from a
+    /// provider.
     package var modelDirectory: String? {
         switch settings.embedding {
         case .local(let directory): directory ?? "\(home.models)/\(Self.defaultModelName)"

@@ -3,8 +3,8 @@ package import Store
 
 /// Writes issues as lines of JSON, ordered by tracker, project, kind and number.
 ///
-/// The lines depend on what the trackers told and on nothing else: neither on when it was read nor in
-/// which order. Names are ordered by bytes.
+/// The lines depend on what the trackers told and on nothing else: neither on when it was read nor
+/// in which order. Names are ordered by bytes.
 package struct IssueExport: Sendable {
     /// Issues read at a time: with bodies of the largest size trackers allow (1 MB) they still fit.
     private static let pageSize = 50

@@ -3,19 +3,20 @@ import Foundation
 
 /// What the environment says, read once when a program starts.
 ///
-/// | variable | meaning | default |
-/// | --- | --- | --- |
-/// | `PRELOOP_HOME` | the installation: database, key, models, indexes | `~/.preloop` |
-/// | `SECRET_KEY` | seals stored credentials instead of the key file; 16 characters or more | – |
-/// | `PRELOOP_EMBEDDING_PROVIDER` | `local`, or `openai` for any OpenAI-compatible service | `local` |
-/// | `PRELOOP_EMBEDDING_MODEL` | `local`: a sentence-transformers model's directory | the fetched model |
-/// | | `openai`: the provider's name of the model | `text-embedding-3-small` |
-/// | `PRELOOP_EMBEDDING_URL` | the provider's base URL, up to and with `/v1` | `https://api.openai.com/v1` |
-/// | `PRELOOP_EMBEDDING_API_KEY` | the provider's key | – |
-/// | `PRELOOP_EMBEDDING_DIMENSION` | the length of the provider's vectors | what it gives |
+/// - `PRELOOP_HOME`: the installation, that is database, key, models and indexes; `~/.preloop`.
+/// - `SECRET_KEY`: seals stored credentials instead of the key file; 16 characters or more.
+/// - `PRELOOP_EMBEDDING_PROVIDER`: `local` (the default), or `openai` for any service with the
+///   OpenAI-compatible call.
+/// - `PRELOOP_EMBEDDING_MODEL`: with `local` the directory of a sentence-transformers model, the
+///   fetched one when not set; with `openai` the provider's name of the model,
+///   `text-embedding-3-small` when not set.
+/// - `PRELOOP_EMBEDDING_URL`: the provider's base URL, up to and with the version;
+///   `https://api.openai.com/v1`.
+/// - `PRELOOP_EMBEDDING_API_KEY`: the provider's key; local servers need none.
+/// - `PRELOOP_EMBEDDING_DIMENSION`: the length of the provider's vectors; what it gives.
 ///
-/// Proxies (`HTTPS_PROXY`, `NO_PROXY`…) and certificate authorities (`SSL_CERT_FILE`, `SSL_CERT_DIR`,
-/// `CURL_CA_BUNDLE`) are those of curl.
+/// Proxies (`HTTPS_PROXY`, `NO_PROXY`…) and certificate authorities (`SSL_CERT_FILE`,
+/// `SSL_CERT_DIR`, `CURL_CA_BUNDLE`) are those of curl.
 package struct Settings: Sendable {
     /// The installation's directory, absolute.
     package var home: String

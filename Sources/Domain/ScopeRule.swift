@@ -1,8 +1,8 @@
 /// One line of a tracker's scope: what to read and what to leave.
 ///
 /// A pattern names an organisation (`owner`), everything below it included, or a project
-/// (`owner/repo`, `KEY`, `site.atlassian.net/KEY`). `*` and `?` stop at a slash, `**` does not. Letters
-/// A–Z match either case, as they do in the services' own URLs.
+/// (`owner/repo`, `KEY`, `site.atlassian.net/KEY`). `*` and `?` stop at a slash, `**` does not.
+/// Letters A–Z match either case, as they do in the services' own URLs.
 package struct ScopeRule: Sendable, Hashable {
     /// What the rule does with what it matches.
     package var action: Action
@@ -56,8 +56,8 @@ package struct Scope: Sendable, Hashable {
 
     /// Whether a project is read.
     ///
-    /// It is when some include rule matches, or there is none, and no exclude rule matches: an exclusion
-    /// wins wherever it stands.
+    /// It is when some include rule matches, or there is none, and no exclude rule matches: an
+    /// exclusion wins wherever it stands.
     package func includes(organization: String, project: String) -> Bool {
         let matching = rules.filter { $0.matches(organization: organization, project: project) }
         guard !matching.contains(where: { $0.action == .exclude }) else { return false }

@@ -1,7 +1,7 @@
 /// A token or password on its way from the operator to a request.
 ///
-/// Printing, interpolating, dumping or mirroring one shows `<redacted>`; only ``reveal()`` gives the
-/// text, so that each place that uses it can be found by name.
+/// Printing, interpolating, dumping or mirroring one shows `<redacted>`; only ``reveal()`` gives
+/// the text, so that each place that uses it can be found by name.
 package struct Secret: Sendable, Hashable {
     private let text: String
 

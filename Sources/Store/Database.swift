@@ -1,4 +1,6 @@
-/// A store engine: SQLite or PostgreSQL. All SQL in `Tables/` is written against this protocol.
+/// A store engine: SQLite or PostgreSQL.
+///
+/// All SQL in `Tables/` is written against this protocol.
 ///
 /// Writes are serialised per account by the feed lock; a reader sees one consistent state.
 package protocol Database: Sendable {
@@ -12,13 +14,14 @@ package protocol Database: Sendable {
 
     /// Runs `body` in a write transaction; a throw rolls everything back.
     ///
-    /// Engines may run `body` again after a serialisation failure: it must not have effects outside.
+    /// Engines may run `body` again after a serialisation failure: it must not have effects
+    /// outside.
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (any SQLConnection) throws -> Value
     ) async throws -> Value
 
-    /// A number that differs from the one returned before when someone else has committed since; ours
-    /// may or may not count. Cheap enough to ask several times a second.
+    /// A number that differs from the one returned before when someone else has committed since;
+    /// ours may or may not count. Cheap enough to ask several times a second.
     func changeToken() async throws -> Int64
 
     /// Ends all connections; later calls throw.

@@ -3,9 +3,9 @@ import Glibc
 
 /// A process, told apart from every other one that ever had or will have its number.
 ///
-/// A process identifier means something only together with the boot, the process namespace (container)
-/// and the start time. Only when boot and namespace are our own can a missing process be called dead;
-/// for all others a lease has to expire.
+/// A process identifier means something only together with the boot, the process namespace
+/// (container) and the start time. Only when boot and namespace are our own can a missing process
+/// be called dead; for all others a lease has to expire.
 package struct LeaseHolder: Sendable, Hashable {
     /// For people only: several machines may have one name.
     package var host: String

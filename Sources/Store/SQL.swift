@@ -2,9 +2,9 @@ package import Domain
 
 /// A statement with its bound values, built by string interpolation.
 ///
-/// `\(value)` becomes a placeholder and a bind, so text from outside can never become SQL; raw text is
-/// let in only as a static string. Placeholders are written `?1`, `?2`… for SQLite; the PostgreSQL
-/// engine renders the same segments as `$1`, `$2`….
+/// `\(value)` becomes a placeholder and a bind, so text from outside can never become SQL; raw text
+/// is let in only as a static string. Placeholders are written `?1`, `?2`… for SQLite; the
+/// PostgreSQL engine renders the same segments as `$1`, `$2`….
 package struct SQL: Sendable, ExpressibleByStringInterpolation {
     /// Text between the binds: always one more than ``binds``.
     package private(set) var segments: [String]
@@ -21,7 +21,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
         binds = stringInterpolation.binds
     }
 
-    /// The statement with numbered placeholders, e.g. prefix `?` or `$`.
+    /// The statement with numbered placeholders, which begin with `?` or `$`.
     package func text(placeholder prefix: Character) -> String {
         var text = segments[0]
         for (index, segment) in segments.dropFirst().enumerated() {
@@ -32,6 +32,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
         return text
     }
 
+    /// Collects the segments and binds of a literal; see ``SQL``.
     package struct StringInterpolation: StringInterpolationProtocol {
         fileprivate var segments = [""]
         fileprivate var binds: [SQLValue] = []
@@ -40,6 +41,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
             binds.reserveCapacity(interpolationCount)
         }
 
+        /// Appends text of the literal itself.
         package mutating func appendLiteral(_ literal: String) {
             segments[segments.count - 1] += literal
         }
@@ -61,7 +63,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
             segments[segments.count - 1] += text.description
         }
 
-        /// Inserts another statement with its binds, e.g. a condition built elsewhere.
+        /// Inserts another statement with its binds, such as a condition built elsewhere.
         package mutating func appendInterpolation(_ other: SQL) {
             segments[segments.count - 1] += other.segments[0]
             segments += other.segments.dropFirst()
@@ -70,7 +72,8 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
 
         /// Inserts statements separated by `separator`; for IN lists and value rows.
         package mutating func appendInterpolation(
-            _ parts: [SQL], separator: StaticString = ", "
+            _ parts: [SQL],
+            separator: StaticString = ", "
         ) {
             for (index, part) in parts.enumerated() {
                 if index > 0 { appendInterpolation(raw: separator) }

@@ -1,6 +1,8 @@
 package import Domain
 
-/// One row of a result. Engines deliver raw values; the typed accessors know both engines' forms.
+/// One row of a result.
+///
+/// Engines deliver raw values; the typed accessors know both engines' forms.
 package struct SQLRow: Sendable {
     private let columns: SQLColumns
     private let values: [SQLValue]
@@ -26,14 +28,18 @@ package struct SQLColumns: Sendable {
 
     package init(_ names: [String]) {
         places = Dictionary(
-            names.enumerated().map { ($0.element, $0.offset) }, uniquingKeysWith: { first, _ in first })
+            names.enumerated().map { ($0.element, $0.offset) },
+            uniquingKeysWith: { first, _ in first }
+        )
     }
 }
 
 extension SQLRow {
     /// A 64-bit integer.
     package func integer(_ column: String) throws(StoreError) -> Int64 {
-        guard let value = try optionalInteger(column) else { throw .unexpectedValue(column: column) }
+        guard let value = try optionalInteger(column) else {
+            throw .unexpectedValue(column: column)
+        }
         return value
     }
 

@@ -1,4 +1,6 @@
-/// Why the store refused. Never holds bound values.
+/// Why the store refused.
+///
+/// Never holds bound values.
 package enum StoreError: Error, Equatable, Sendable {
     /// The database was written by a newer Preloop.
     case newerSchema(found: Int, supported: Int)

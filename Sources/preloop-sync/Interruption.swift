@@ -5,9 +5,7 @@ import Glibc
 /// Runs `body` until it ends; SIGINT or SIGTERM cancel it and wait for its orderly end.
 ///
 /// A second signal ends the process at once, as it would have without us: the store stays sound.
-///
-/// - Parameter body: What is run; ends soon after its task is cancelled.
-/// - Returns: What `body` returns.
+/// `body` has to end soon after its task is cancelled; what it returns or throws is passed on.
 func interruptible<Value: Sendable>(
     _ body: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {

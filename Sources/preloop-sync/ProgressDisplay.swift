@@ -4,8 +4,8 @@ import Search
 import Store
 import Sync
 
-/// Draws a ``ProgressBoard`` on standard error while something runs: bars on a terminal, a line every
-/// half minute otherwise.
+/// Draws a ``ProgressBoard`` on standard error while something runs: bars on a terminal, a line
+/// every half minute otherwise.
 struct ProgressDisplay {
     /// How it is drawn.
     enum Style {

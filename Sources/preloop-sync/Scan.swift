@@ -20,7 +20,8 @@ struct Scan {
 
     func run() async throws {
         let installation = try await Installation.open()
-        // Loaded before anything is read: a scan without a model would leave all of it unsearchable.
+        // Loaded before anything is read: a scan without a model would leave all of it
+        // unsearchable.
         let pipeline =
             request.isDryRun
             ? nil
@@ -62,7 +63,8 @@ struct Scan {
                 let (index, failure) = await indexed
                 return Outcome(scan: report, index: index, indexFailure: failure)
             } catch {
-                // Leaving the scope cancels the indexer: a scan that did not run leaves it to others.
+                // Leaving the scope cancels the indexer: a scan that did not run leaves it to
+                // others.
                 waker.finish()
                 throw error
             }

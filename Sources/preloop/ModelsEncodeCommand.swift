@@ -9,8 +9,8 @@ struct ModelsEncodeCommand: AsyncParsableCommand {
         commandName: "encode",
         abstract: "Encode lines of {\"text\":…} from standard input.",
         discussion: """
-            Writes a line of {"ids":[…],"vector":[…]} for each, in order. Needs no installation but \
-            the model; a provider tells no token ids.
+            Writes a line of {"ids":[…],"vector":[…]} for each, in order. Needs no installation \
+            but the model; a provider tells no token ids.
             """
     )
 

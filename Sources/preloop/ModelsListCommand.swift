@@ -63,7 +63,9 @@ struct ModelsListCommand: AsyncParsableCommand {
         try report(entries)
     }
 
-    /// The model the environment chooses; nil when it is not there. A provider is not asked.
+    /// The model the environment chooses; nil when it is not there.
+    ///
+    /// A provider is not asked.
     private func configuredModel(
         of installation: Installation
     ) async throws(CommandFailure) -> ModelIdentity? {

@@ -7,7 +7,8 @@ struct PreloopCommand: AsyncParsableCommand {
         commandName: "preloop",
         abstract: "Search issues of GitHub, GitLab and Jira by meaning, and find duplicates.",
         discussion: """
-            The installation is in $PRELOOP_HOME (default ~/.preloop); `preloop-sync scan all` fills it.
+            The installation is in $PRELOOP_HOME (default ~/.preloop); `preloop-sync scan all` \
+            fills it.
 
             Exit status: 0 ok, 1 error, 2 usage, 4 authentication, 5 not found, 7 partial, \
             75 try later, 130 interrupted.

@@ -4,7 +4,7 @@ import Domain
 import Search
 import Store
 
-/// `preloop search`: has this been reported before?
+/// `preloop search`: tells whether something has been reported before.
 struct SearchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "search",

@@ -40,7 +40,8 @@ struct TrackerAddress {
 
     /// The deployment when the operator does not name it.
     ///
-    /// A Jira user that is an e-mail address is an Atlassian account, also behind another host name.
+    /// A Jira user that is an e-mail address is an Atlassian account, also behind another host
+    /// name.
     func deployment(of kind: TrackerKind, user: String?) -> TrackerDeployment {
         if isVendorCloud { return .cloud }
         let isAtlassianAccount = kind == .jira && (user ?? "").utf8.contains(UInt8(ascii: "@"))

@@ -159,7 +159,8 @@ struct TrackersAddCommand: AsyncParsableCommand {
             identity.map { ", token of \(singleLine($0.userName))" } ?? ", token not tried out"
         try Output.text(
             [
-                "Added \(tracker.name) (\(tracker.kind.rawValue) \(tracker.deployment.rawValue)\(who))."
+                "Added \(tracker.name) "
+                    + "(\(tracker.kind.rawValue) \(tracker.deployment.rawValue)\(who))."
             ]
                 + (identity?.warnings ?? []).map { "warning: \(singleLine($0))" }
                 + ["Next: preloop-sync scan tracker \(tracker.name)"]

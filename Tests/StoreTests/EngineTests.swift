@@ -11,7 +11,8 @@ struct EngineTests {
         let row = try await scratch.store.read { connection, _ in
             try connection.rows(
                 """
-                SELECT \(Int64.min) AS low, \(1.5) AS fraction, \("d\u{e9}\u{65e5}\u{1F600}") AS text,
+                SELECT \(Int64.min) AS low, \(1.5) AS fraction,
+                    \("d\u{e9}\u{65e5}\u{1F600}") AS text,
                     \([0, 255, 10] as [UInt8]) AS bytes, \(true) AS flag, \(Int64?.none) AS absent,
                     \(Timestamp(milliseconds: -5)) AS instant,
                     \(["a": [1, nil, "x"]] as JSONValue) AS document

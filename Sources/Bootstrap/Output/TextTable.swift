@@ -29,8 +29,8 @@ package struct TextTable {
     }
 }
 
-/// Text from a tracker made safe for a terminal: control characters, and with them line ends and escape
-/// sequences, become spaces.
+/// Text from a tracker made safe for a terminal: control characters, and with them line ends and
+/// escape sequences, become spaces.
 ///
 /// - Parameter text: Any text.
 /// - Returns: One line.

@@ -2,8 +2,9 @@ package import Domain
 
 /// Tells a follower when there is something new in the feed.
 ///
-/// It asks for ``Database/changeToken()`` at an interval and reads the account's revision only when the
-/// token has moved. A wake-up lost or late costs time, never a change: followers read from their cursor.
+/// It asks for ``Database/changeToken()`` at an interval and reads the account's revision only when
+/// the token has moved. A wake-up lost or late costs time, never a change: followers read from
+/// their cursor.
 package struct ChangeWatcher: Sendable {
     /// Short beside the time an embedding takes, and one `PRAGMA` costs microseconds.
     package static let defaultInterval = Duration.milliseconds(250)

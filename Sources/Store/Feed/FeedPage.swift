@@ -13,8 +13,8 @@ package struct FeedPage: Sendable, Equatable {
 extension Store {
     /// Reads the next page of the feed on one snapshot.
     ///
-    /// `revision` is the ``FeedPage/position`` of the page before or a follower's cursor. Changes hold
-    /// identifiers only, so a `limit` of thousands is cheap.
+    /// `revision` is the ``FeedPage/position`` of the page before or a follower's cursor. Changes
+    /// hold identifiers only, so a `limit` of thousands is cheap.
     package func feed(
         after revision: Revision,
         limit: Int = 1000,

@@ -1,8 +1,9 @@
 extension Migration {
     /// The first schema: trackers, what they hold, passages with vectors, pairs, work in progress.
     ///
-    /// One text serves both engines: SQLite takes any type name and gives BIGINT integer, TIMESTAMPTZ,
-    /// BOOLEAN, JSONB and BYTEA numeric affinity, which leaves integers, JSON objects and blobs alone.
+    /// One text serves both engines: SQLite takes any type name and gives BIGINT integer,
+    /// TIMESTAMPTZ, BOOLEAN, JSONB and BYTEA numeric affinity, which leaves integers, JSON objects
+    /// and blobs alone.
     static let initial = Migration(
         number: 1,
         name: "initial",
@@ -105,12 +106,14 @@ extension Migration {
                 created_at TIMESTAMPTZ NOT NULL,
                 updated_at TIMESTAMPTZ NOT NULL,
                 url TEXT NOT NULL,
-                -- As the tracker last told; NULL when it does not tell. Compared with the comments stored.
+                -- As the tracker last told; NULL when it does not tell. Compared with the comments
+                -- stored.
                 comment_count BIGINT,
-                -- Its comments must be read (again); survives a kill between an issue and its comments.
+                -- Its comments must be read (again); survives a kill between an issue and its
+                -- comments.
                 comments_due BOOLEAN NOT NULL DEFAULT FALSE,
-                -- comment_count when they were last read one by one: the service may count comments it
-                -- does not show, and asking again would not help.
+                -- comment_count when they were last read one by one: the service may count comments
+                -- it does not show, and asking again would not help.
                 comments_read_count BIGINT,
                 -- SHA-256 over the bytes of all content columns; an equal hash rewrites nothing.
                 content_hash BYTEA NOT NULL,
@@ -186,7 +189,8 @@ extension Migration {
                 project_id BIGINT NOT NULL,
                 kind TEXT NOT NULL CHECK (kind IN ('issue', 'pull_request')),
                 external_id TEXT NOT NULL,
-                -- seen: in the list; gone: missing there, and the service confirmed that it is gone.
+                -- seen: in the list; gone: missing there, and the service confirmed that it is
+                -- gone.
                 verdict TEXT NOT NULL CHECK (verdict IN ('seen', 'gone')),
                 PRIMARY KEY (account_id, project_id, kind, external_id)
             )
@@ -244,7 +248,10 @@ extension Migration {
             )
             """,
             "CREATE INDEX duplicate_pairs_by_score ON duplicate_pairs (account_id, score)",
-            "CREATE INDEX duplicate_pairs_by_second ON duplicate_pairs (account_id, second_issue_id)",
+            """
+            CREATE INDEX duplicate_pairs_by_second
+            ON duplicate_pairs (account_id, second_issue_id)
+            """,
             """
             CREATE TABLE duplicate_verdicts (
                 account_id BIGINT NOT NULL,
@@ -270,7 +277,8 @@ extension Migration {
                 account_id BIGINT NOT NULL,
                 name TEXT NOT NULL,
                 holder TEXT NOT NULL,
-                -- Grows with every new holder; a writer proves with it that it still holds the lease.
+                -- Grows with every new holder; a writer proves with it that it still holds the
+                -- lease.
                 fence BIGINT NOT NULL,
                 expires_at TIMESTAMPTZ NOT NULL,
                 PRIMARY KEY (account_id, name)

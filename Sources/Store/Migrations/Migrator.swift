@@ -16,7 +16,8 @@ package struct Migrator: Sendable {
 
     /// Applies the missing steps, each with its record in one transaction.
     ///
-    /// A kill leaves a whole step or none. Two processes that start together take turns by the write lock.
+    /// A kill leaves a whole step or none. Two processes that start together take turns by the
+    /// write lock.
     ///
     /// - Throws: ``StoreError/newerSchema(found:supported:)`` when a newer Preloop was here.
     package func migrate(_ database: any Database) async throws {

@@ -6,9 +6,11 @@ import GRDB
 struct SQLiteConnection: SQLConnection {
     /// SQLite's own limit since 3.32 (SQLITE_MAX_VARIABLE_NUMBER).
     static let maximumBinds = 32_766
-    /// Statements with more binds are prepared anew, because the connection keeps prepared ones for ever.
+    /// Statements with more binds are prepared anew, because the connection keeps prepared ones for
+    /// ever.
     ///
-    /// More binds than the widest table has columns mean an IN list or bulk insert of changing length.
+    /// More binds than the widest table has columns mean an IN list or bulk insert of changing
+    /// length.
     static let maximumCachedBinds = 64
     /// Below SQLite's limit of 10^9 bytes, where the binding would trap instead of throwing.
     static let maximumValueBytes = 500_000_000
@@ -71,7 +73,8 @@ struct SQLiteConnection: SQLConnection {
         case .timestamp(let instant): return instant.milliseconds.databaseValue
         case .text(let text):
             try limit(text.utf8.count)
-            // SQLite's C interface ends a text at NUL; the adapters replace it, this is the last guard.
+            // SQLite's C interface ends a text at NUL; the adapters replace it, this is the last
+            // guard.
             return sanitized(text).databaseValue
         case .json(let json):
             let bytes = json.serialized()

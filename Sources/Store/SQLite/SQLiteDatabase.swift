@@ -4,12 +4,12 @@ import Glibc
 
 /// The embedded engine: one SQLite file in WAL mode, many readers beside one writer.
 ///
-/// - `synchronous = FULL`: with NORMAL a power cut may take back the last commits. The tables would stay
-///   sound, but snapshot and lexical index remember a revision of the feed, and the revisions taken
-///   back would be given to other rows, which those followers would then never see. One fsync a page of
-///   a hundred issues is not worth that.
-/// - Write transactions begin IMMEDIATE: the write lock is the feed lock, taken before the first read, so
-///   a transaction cannot fail half-way because another one was quicker.
+/// - `synchronous = FULL`: with NORMAL a power cut may take back the last commits. The tables would
+///   stay sound, but snapshot and lexical index remember a revision of the feed, and the revisions
+///   taken back would be given to other rows, which those followers would then never see. One fsync
+///   a page of a hundred issues is not worth that.
+/// - Write transactions begin IMMEDIATE: the write lock is the feed lock, taken before the first
+///   read, so a transaction cannot fail half-way because another one was quicker.
 /// - The log is cut back to 64 MiB after the one transaction in a year that is larger.
 /// - File mode 0600, made before SQLite opens it; the write-ahead log inherits it.
 package struct SQLiteDatabase: Database {
@@ -22,8 +22,8 @@ package struct SQLiteDatabase: Database {
 
     /// How an installation's database is opened.
     package struct Configuration: Sendable {
-        /// How long a writer waits for another process: longer than the largest transaction, which is
-        /// the removal of a tracker, shorter than an operator's patience.
+        /// How long a writer waits for another process: longer than the largest transaction, which
+        /// is the removal of a tracker, shorter than an operator's patience.
         package var busyTimeout: Duration = .seconds(20)
         /// Connections for concurrent reads; the programs read from few places at a time.
         package var maximumReaders = 4
@@ -59,6 +59,7 @@ package struct SQLiteDatabase: Database {
         changes = ChangeConnection(path: path)
     }
 
+    /// Runs `body` on one of the reading connections.
     package func read<Value: Sendable>(
         _ body: @escaping @Sendable (any SQLConnection) throws -> Value
     ) async throws -> Value {
@@ -71,6 +72,7 @@ package struct SQLiteDatabase: Database {
         }
     }
 
+    /// Runs `body` on the one writing connection; other processes wait for it.
     package func write<Value: Sendable>(
         _ body: @escaping @Sendable (any SQLConnection) throws -> Value
     ) async throws -> Value {
@@ -83,14 +85,15 @@ package struct SQLiteDatabase: Database {
         }
     }
 
+    /// SQLite's `data_version`, as a connection sees it that does nothing else.
     package func changeToken() async throws -> Int64 {
         try await changes.dataVersion()
     }
 
     /// Copies the write-ahead log into the file, as far as readers allow, and ends all connections.
     ///
-    /// The log is not cut: a process that opens the database while this one is at work finds one that
-    /// is not empty, and need not take the write lock to begin one.
+    /// The log is not cut: a process that opens the database while this one is at work finds one
+    /// that is not empty, and need not take the write lock to begin one.
     package func close() async throws {
         do {
             try await changes.close()
@@ -130,8 +133,8 @@ package struct SQLiteDatabase: Database {
 
 /// One connection that only asks whether others have committed.
 ///
-/// `PRAGMA data_version` compares against what the asking connection saw last, so it means something
-/// only on a connection of its own that never writes.
+/// `PRAGMA data_version` compares against what the asking connection saw last, so it means
+/// something only on a connection of its own that never writes.
 private actor ChangeConnection {
     private let path: String
     private var queue: DatabaseQueue?

@@ -3,7 +3,8 @@ package import Domain
 /// The accounts, each with the two counters of its feed.
 ///
 /// The counters are advanced by an UPDATE of the account's row. That row is the feed lock: it stays
-/// locked until the transaction ends, so revisions become visible in the order in which they are drawn.
+/// locked until the transaction ends, so revisions become visible in the order in which they are
+/// drawn.
 package enum AccountTable {
     /// The account of an installation that has only one.
     package static let defaultID = AccountID(1)
@@ -34,8 +35,8 @@ package enum AccountTable {
 
     /// Takes the feed lock and draws revisions, one for each row that is written or deleted.
     ///
-    /// They come in ascending order, greater than all that any reader has seen. A `count` of zero takes
-    /// no lock.
+    /// They come in ascending order, greater than all that any reader has seen. A `count` of zero
+    /// takes no lock.
     package static func nextRevisions(
         _ count: Int,
         account: AccountID,

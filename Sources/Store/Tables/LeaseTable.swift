@@ -15,13 +15,14 @@ package struct Lease: Sendable, Equatable {
 /// Leases: at most one process at a time does what a lease is for.
 ///
 /// A holder renews its lease well before it expires and calls ``verify(_:account:on:)`` in each
-/// transaction that must not be written by two. Rows stay when a lease is released, because the fence
-/// must never be used again.
+/// transaction that must not be written by two. Rows stay when a lease is released, because the
+/// fence must never be used again.
 package enum LeaseTable {
-    /// Takes a lease that is free, expired, already ours, or held by a process that is known to be dead.
+    /// Takes a lease that is free, expired, already ours, or held by a process that is known to be
+    /// dead.
     ///
-    /// Throws ``StoreError/leaseHeld(name:holder:)`` when someone else has it. `isDead` says whether a
-    /// holder is known to be dead; outside tests it is left at its default.
+    /// Throws ``StoreError/leaseHeld(name:holder:)`` when someone else has it. `isDead` says
+    /// whether a holder is known to be dead; outside tests it is left at its default.
     package static func acquire(
         _ name: String,
         holder: LeaseHolder,
@@ -90,7 +91,8 @@ package enum LeaseTable {
 
     /// Makes sure, inside the transaction that writes, that nobody has taken the lease meanwhile.
     ///
-    /// The row is locked until the transaction ends, so that nobody takes the lease before it commits.
+    /// The row is locked until the transaction ends, so that nobody takes the lease before it
+    /// commits.
     ///
     /// - Throws: ``StoreError/leaseLost(name:)``.
     package static func verify(

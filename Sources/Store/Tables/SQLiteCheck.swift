@@ -4,8 +4,8 @@ import Domain
 package enum SQLiteCheck {
     /// Compares every index with its table and every page with its neighbours.
     ///
-    /// It reads the whole file. At most ten problems come back; none for a sound file and on PostgreSQL,
-    /// which looks after itself.
+    /// It reads the whole file. At most ten problems come back; none for a sound file and on
+    /// PostgreSQL, which looks after itself.
     package static func problems(on connection: any SQLConnection) throws(StoreError) -> [String] {
         switch connection.dialect {
         case .postgres: return []

@@ -2,8 +2,8 @@ package import Domain
 
 /// Takes a tracker and all it holds out of an account.
 ///
-/// Issues, comments and passages become tombstones without content, so that every follower of the feed
-/// drops them; nothing of what the tracker told stays readable.
+/// Issues, comments and passages become tombstones without content, so that every follower of the
+/// feed drops them; nothing of what the tracker told stays readable.
 package enum TrackerRemoval {
     /// Removes everything in the caller's transaction; a kill leaves the whole tracker or nothing.
     ///
