@@ -1,7 +1,7 @@
 import Crypto
 package import Domain
 
-/// A SHA-256 over fields, each preceded by its length, so that no two different rows share their bytes.
+/// A SHA-256 over fields, each behind its length, so that different rows never share their bytes.
 ///
 /// Text is hashed as UTF-8 bytes: `==` on strings would call composed and decomposed letters equal.
 struct ContentHash {

@@ -87,6 +87,7 @@ package struct CommentResult: Sendable, Equatable {
     /// Comment rows that were written.
     package var written: Int { created + changed + deleted }
 
+    /// Adds field by field, as the comments of a batch come from several issues.
     package static func += (left: inout CommentResult, right: CommentResult) {
         left.created += right.created
         left.changed += right.changed

@@ -24,9 +24,9 @@ package struct Sighting: Sendable, Hashable {
     }
 }
 
-/// Censuses: what a tracker's list no longer holds becomes a tombstone once the tracker confirms it.
+/// Censuses: what a tracker no longer lists becomes a tombstone once the tracker confirms it.
 ///
-/// The ids seen are kept in `census_marks`, so a census of any size needs no memory and survives a kill.
+/// The ids seen are kept in `census_marks`: a census needs no memory and survives a kill.
 extension IssueTable {
     /// Forgets an earlier census of the project.
     package static func clearCensus(
@@ -189,7 +189,7 @@ extension IssueTable {
         return ids.count
     }
 
-    /// Makes tombstones: the rows stay, each with a new revision, and their comments count as deleted.
+    /// Makes tombstones: rows stay, with new revisions, and their comments count as deleted.
     package static func delete(
         _ issues: [IssueID],
         at instant: Timestamp,

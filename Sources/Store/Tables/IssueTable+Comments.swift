@@ -50,8 +50,8 @@ extension IssueTable {
 
     /// Takes the mark from an issue whose comments are now stored completely.
     ///
-    /// The row keeps its revision: nothing that a follower sees has changed. An issue that was written
-    /// meanwhile keeps its mark, for its comments may be newer than those read.
+    /// The row keeps its revision: nothing that a follower sees has changed. An issue that was
+    /// written meanwhile keeps its mark, for its comments may be newer than those read.
     package static func endComments(
         of issue: DueIssue,
         account: AccountID,
@@ -67,8 +67,8 @@ extension IssueTable {
 
     /// Marks the issues of which another number of comments is stored than the tracker reports.
     ///
-    /// This finds deleted comments, which move nothing else. An issue that was read one by one under
-    /// the same report is left alone: the service counts what it does not show.
+    /// This finds deleted comments, which move nothing else. An issue that was read one by one
+    /// under the same report is left alone: the service counts what it does not show.
     ///
     /// - Returns: How many were marked.
     @discardableResult

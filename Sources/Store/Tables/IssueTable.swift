@@ -2,7 +2,7 @@ package import Domain
 
 /// Issues and pull requests: content, tombstones, and what their comments still need.
 ///
-/// Every change of a row draws a revision; a row whose content hash is the stored one is not touched.
+/// Every change of a row draws a revision; a row with the stored content hash is not touched.
 package enum IssueTable {
     /// Keys in one IN list; far below both engines' limits on binds.
     static let lookupCount = 400
@@ -10,8 +10,8 @@ package enum IssueTable {
     /// Writes what is new or changed, with the comments that came along.
     ///
     /// An issue known in another project of the same tracker is moved and keeps its identifier. A
-    /// snapshot older than the stored one is refused, and its comments with it. A deleted issue that
-    /// appears again is revived.
+    /// snapshot older than the stored one is refused, and its comments with it. A deleted issue
+    /// that appears again is revived.
     package static func upsert(
         _ batch: IssueBatch,
         account: AccountID,
@@ -227,7 +227,7 @@ extension IssueTable {
         }
     }
 
-    /// Of an item that is in the list twice, which happens when it moves under an offset walk, the newest.
+    /// The newest of each item: one that moves under an offset walk is in the list twice.
     private static func newestOfEach(_ items: [IncomingIssue]) -> [IncomingIssue] {
         var places: [Key: Int] = [:]
         var kept: [IncomingIssue] = []

@@ -1,6 +1,6 @@
 package import Domain
 
-/// Links between issues, kept as written; the target is filled in once an issue with its key is seen.
+/// Links between issues, kept as written; the target is filled in once its key is seen.
 ///
 /// A link draws no revision of its own: it is content of the issue that carries it. Self references
 /// and cycles are links like others.
@@ -36,7 +36,7 @@ package enum LinkTable {
         }
     }
 
-    /// Points the links that wait for `targetKey`, or point to a deleted issue that had it, to `issue`.
+    /// Points to `issue` the links that wait for `targetKey` or lead to a deleted issue with it.
     package static func resolve(
         targetKey: String,
         to issue: IssueID,

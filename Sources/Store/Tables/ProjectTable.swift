@@ -120,7 +120,7 @@ package enum ProjectTable {
         last_scan_at, last_census_at, last_error
         """
 
-    /// Stores what the tracker tells; a renamed project keeps its row, which is known by external id.
+    /// Stores what the tracker tells; a renamed project keeps its row, found by external id.
     ///
     /// - Returns: The project as it was before, nil when it is new, and as it is now.
     package static func upsert(
