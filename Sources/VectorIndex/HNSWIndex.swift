@@ -13,7 +13,7 @@ import Synchronization
 /// **Threads.** Any number of searches run side by side. Writers wait for one another; an
 /// insertion does its own searching beside the readers and holds them up only while it changes
 /// links. A search sees each insertion, update or removal entirely or not at all.
-/// `@unchecked Sendable` is safe because every access to `graph` (plain and mapped memory) happens
+/// Sharing it unchecked is safe because every access to `graph` (plain and mapped memory) happens
 /// inside `lock.read`, inside `lock.write`, or as a pure read of the only writer, which holds
 /// `writer`.
 ///
