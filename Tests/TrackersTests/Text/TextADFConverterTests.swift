@@ -53,28 +53,38 @@ struct TextADFConverterTests {
         (#"{"type":"heading","attrs":{"level":2},"content":[{"type":"text","text":"T"}]}"#, "## T"),
         (#"{"type":"rule"}"#, "---"),
         (
-            #"{"type":"codeBlock","attrs":{"language":"swift"},"content":[{"type":"text","text":"a\n```\nb"}]}"#,
+            #"{"type":"codeBlock","attrs":{"language":"swift"},"content":["#
+                + #"{"type":"text","text":"a\n```\nb"}]}"#,
             "````swift\na\n```\nb\n````"
         ),
         (
-            #"{"type":"panel","attrs":{"panelType":"info"},"content":[{"type":"paragraph","content":[{"type":"text","text":"p"}]}]}"#,
+            #"{"type":"panel","attrs":{"panelType":"info"},"content":["#
+                + #"{"type":"paragraph","content":[{"type":"text","text":"p"}]}]}"#,
             "> p"
         ),
         (
-            #"{"type":"expand","attrs":{"title":"More"},"content":[{"type":"paragraph","content":[{"type":"text","text":"p"}]}]}"#,
+            #"{"type":"expand","attrs":{"title":"More"},"content":["#
+                + #"{"type":"paragraph","content":[{"type":"text","text":"p"}]}]}"#,
             "**More**\n\np"
         ),
         (#"{"type":"blockCard","attrs":{"url":"https://a.example/1"}}"#, "https://a.example/1"),
         (
-            #"{"type":"mediaSingle","content":[{"type":"media","attrs":{"type":"file","id":"1","alt":"a.png"}},{"type":"caption","content":[{"type":"text","text":"c"}]}]}"#,
+            #"{"type":"mediaSingle","content":["#
+                + #"{"type":"media","attrs":{"type":"file","id":"1","alt":"a.png"}},"#
+                + #"{"type":"caption","content":[{"type":"text","text":"c"}]}]}"#,
             "![a.png]()\n\nc"
         ),
         (
-            #"{"type":"nobody knows","content":[{"type":"paragraph","content":[{"type":"text","text":"kept"}]}]}"#,
+            #"{"type":"nobody knows","content":["#
+                + #"{"type":"paragraph","content":[{"type":"text","text":"kept"}]}]}"#,
             "kept"
         ),
         (
-            #"{"type":"taskList","content":[{"type":"taskItem","attrs":{"state":"DONE"},"content":[{"type":"text","text":"a"}]},{"type":"taskList","content":[{"type":"taskItem","attrs":{"state":"TODO"},"content":[{"type":"text","text":"b"}]}]}]}"#,
+            #"{"type":"taskList","content":["#
+                + #"{"type":"taskItem","attrs":{"state":"DONE"},"#
+                + #""content":[{"type":"text","text":"a"}]},"#
+                + #"{"type":"taskList","content":[{"type":"taskItem","attrs":{"state":"TODO"},"#
+                + #""content":[{"type":"text","text":"b"}]}]}]}"#,
             "- [x] a\n  - [ ] b"
         ),
     ])
@@ -105,8 +115,8 @@ struct TextADFConverterTests {
         let list = [
             item(paragraph(text("a")) + "," + inner), item(paragraph(text("c")) + "," + code),
         ]
-        let json =
-            #"{"type":"orderedList","attrs":{"order":3},"content":[\#(list.joined(separator: ","))]}"#
+        let items = list.joined(separator: ",")
+        let json = #"{"type":"orderedList","attrs":{"order":3},"content":[\#(items)]}"#
         let expected = "3. a\n   - b\n4. c\n\n   ```\n   x\n\n   y\n   ```"
         #expect(try markdown(doc(json)) == expected)
     }
