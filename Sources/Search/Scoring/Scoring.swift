@@ -92,15 +92,15 @@ package enum Scoring {
 
     /// The weights of the logistic model of duplicates.
     ///
-    /// Fitted on one half of the labelled pairs and checked on the other: precision 0.67 at p >=
-    /// 0.5, 0.87 at 0.8, 0.93 at 0.9. Titles, both recalls, length ratio and products were tried
-    /// and did not help.
+    /// Fitted on the pairs of one half of the labelled clusters and half of the pairs between the
+    /// halves, checked on the rest (docs/decisions/0004-ranking.md): precision 0.61 at p >= 0.5,
+    /// 0.89 at 0.8. Titles, both recalls, length ratio and products were tried and gave nothing.
     package struct DuplicateConstants: Sendable {
-        package var intercept = -5.899
-        package var bodies = 4.33
-        package var lexical = 5.253
+        package var intercept = -6.689
+        package var bodies = 3.962
+        package var lexical = 5.254
         /// Of the logarithm of one plus the shorter text's terms: short texts are easily alike.
-        package var shorterLength = -0.315
+        package var shorterLength = -0.241
 
         package init() {}
     }
