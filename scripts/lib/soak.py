@@ -5,6 +5,7 @@ Each part prints one line a check and the figures it measured; the exit status i
 """
 
 import argparse
+import array
 import contextlib
 import hashlib
 import json
@@ -108,6 +109,51 @@ class Service:
         return known
 
 
+def small_model(real, directory):
+    """A random model of two narrow layers with the real vocabulary: the same path, a fraction of the time."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "modules.json",
+                 "sentence_bert_config.json"):
+        if (real / name).exists():
+            shutil.copy(real / name, directory / name)
+    shutil.copytree(real / "1_Pooling", directory / "1_Pooling", dirs_exist_ok=True)
+    hidden, inner, layers = 32, 64, 2
+    pooling = json.loads((real / "1_Pooling/config.json").read_text())
+    pooling["word_embedding_dimension"] = hidden
+    (directory / "1_Pooling/config.json").write_text(json.dumps(pooling))
+    config = json.loads((real / "config.json").read_text())
+    config |= {"hidden_size": hidden, "intermediate_size": inner, "num_hidden_layers": layers,
+               "num_attention_heads": 2}
+    (directory / "config.json").write_text(json.dumps(config))
+    shapes = {"embeddings.word_embeddings.weight": (config["vocab_size"], hidden),
+              "embeddings.position_embeddings.weight": (config["max_position_embeddings"], hidden),
+              "embeddings.token_type_embeddings.weight": (config["type_vocab_size"], hidden)}
+    norms = ["embeddings.LayerNorm"]
+    for layer in range(layers):
+        prefix = f"encoder.layer.{layer}."
+        for part in ("self.query", "self.key", "self.value", "output.dense"):
+            shapes[f"{prefix}attention.{part}.weight"] = (hidden, hidden)
+            shapes[f"{prefix}attention.{part}.bias"] = (hidden,)
+        shapes[f"{prefix}intermediate.dense.weight"] = (inner, hidden)
+        shapes[f"{prefix}intermediate.dense.bias"] = (inner,)
+        shapes[f"{prefix}output.dense.weight"] = (hidden, inner)
+        shapes[f"{prefix}output.dense.bias"] = (hidden,)
+        norms += [f"{prefix}attention.output.LayerNorm", f"{prefix}output.LayerNorm"]
+    for norm in norms:
+        shapes[f"{norm}.weight"] = shapes[f"{norm}.bias"] = (hidden,)
+    rng, header, data = random.Random(7), {}, bytearray()
+    for name, shape in shapes.items():
+        count = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        middle = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+        values = array.array("f", (middle + rng.gauss(0, 0.1) for _ in range(count)))
+        header[name] = {"dtype": "F32", "shape": list(shape),
+                        "data_offsets": [len(data), len(data) + 4 * count]}
+        data += values.tobytes()
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (directory / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
 class Installation:
     """One PRELOOP_HOME with the four services connected."""
 
@@ -146,7 +192,7 @@ class Installation:
 
     def scan(self, *arguments, codes=(0,)):
         done = self.run("preloop-sync", "scan", "all", "--json", *arguments, codes=codes)
-        return json.loads(done.stdout.decode().strip().splitlines()[-1]), done.returncode
+        return json.loads(done.stdout.decode().strip().split("\n")[-1]), done.returncode
 
     def scan_until_clean(self, *arguments, tries=2):
         """Scans once, and again while some project could not be finished."""
@@ -180,7 +226,7 @@ def compare(service, exported, name):
     """Compares an export with the service's own truth, issue for issue, comment for comment."""
     known = service.bodies()
     by_project = {}
-    for line in exported.decode().splitlines():
+    for line in exported.decode().rstrip("\n").split("\n"):
         row = json.loads(line)
         by_project.setdefault((row["tracker"], row["project"]), []).append(row)
     keys = jira_keys(service) if any(t.startswith("jira") for t, _ in by_project) else {}
@@ -258,7 +304,7 @@ SMALL = ("edge", "f2etw")
 
 def part_truth(options):
     with Service(ALL) as service:
-        home = Installation(options.programs, service.port)
+        home = Installation(options.programs, service.port, environment=options.real)
         started = time.time()
         report, _ = home.scan()
         print(f"     first scan {time.time() - started:.0f} s: {json.dumps(report.get('totals', report))[:400]}")
@@ -308,7 +354,7 @@ def part_changes(options):
 
 def comparable(home):
     """An export without what a fresh installation cannot know."""
-    return b"\n".join(sorted(home.export().splitlines()))
+    return b"\n".join(sorted(home.export().split(b"\n")))
 
 
 def part_faults(options):
@@ -333,7 +379,7 @@ def part_faults(options):
 def expected_bodies(exported):
     """The export without the noise a fault run puts into one body a project, and into times."""
     rows = {}
-    for line in exported.decode().splitlines():
+    for line in exported.decode().rstrip("\n").split("\n"):
         row = json.loads(line)
         row.pop("updated_at")
         row["body"] = row["body"].split("\nNUL:")[0].split("NUL:")[0].strip()
@@ -409,7 +455,7 @@ def part_kills(options):
 
 def part_memory(options):
     with Service(ALL) as service:
-        home = Installation(options.programs, service.port)
+        home = Installation(options.programs, service.port, environment=options.real)
         done = subprocess.run(["/usr/bin/time", "-v", home.programs / "preloop-sync", "scan", "all", "--quiet"],
                               env=home.environment, capture_output=True, text=True)
         peak = int(re.search(r"Maximum resident set size \(kbytes\): (\d+)", done.stderr).group(1)) / 1024
@@ -428,10 +474,14 @@ def main():
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--tiny-model", help="a small model directory for the parts that repeat scans")
+    parser.add_argument("--model", required=True, help="the directory of the real model")
     parser.add_argument("parts", nargs="*", default=[])
     options = parser.parse_args()
-    options.tiny = {"PRELOOP_EMBEDDING_MODEL": options.tiny_model} if options.tiny_model else {}
+    real = pathlib.Path(options.model).resolve()
+    tiny = pathlib.Path(tempfile.mkdtemp(prefix="preloop-soak-model-"))
+    small_model(real, tiny)
+    options.real = {"PRELOOP_EMBEDDING_MODEL": str(real)}
+    options.tiny = {"PRELOOP_EMBEDDING_MODEL": str(tiny)}
     for name in options.parts or PARTS:
         print(f"== {name}", flush=True)
         PARTS[name](options)
