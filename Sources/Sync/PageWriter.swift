@@ -73,7 +73,13 @@ struct PageWriter: Sendable {
                 account: account,
                 on: connection
             )
-            try store(&result, over: write.stored, account: account, on: connection)
+            try store(
+                &result,
+                isOfIssues: true,
+                over: write.stored,
+                account: account,
+                on: connection
+            )
             return result
         }
     }
@@ -126,7 +132,13 @@ struct PageWriter: Sendable {
                 account: account,
                 on: connection
             )
-            try store(&result, over: stored, account: account, on: connection)
+            try store(
+                &result,
+                isOfIssues: false,
+                over: stored,
+                account: account,
+                on: connection
+            )
             return result
         }
     }
@@ -134,11 +146,12 @@ struct PageWriter: Sendable {
     /// Stores the cursor unless it is stored already.
     private func store(
         _ result: inout Result,
+        isOfIssues: Bool,
         over stored: ProjectCursor,
         account: AccountID,
         on connection: any SQLConnection
     ) throws {
-        result.cursor.noteWritten(rows: result.rows, listing: listing)
+        result.cursor.noteWritten(rows: result.rows, isOfIssues: isOfIssues, listing: listing)
         guard result.cursor != stored else { return }
         try ProjectTable.setCursor(
             result.cursor.jsonValue,
@@ -261,7 +274,9 @@ extension IssuePage {
             next: next,
             validator: validator,
             isNotModified: isNotModified,
-            newest: times.filter { $0 <= present }.max()
+            newest: times.filter { $0 <= present }.max(),
+            // Both clocks must say that a change is long ago.
+            servedAt: servedAt.map { min($0, present) }
         )
     }
 }

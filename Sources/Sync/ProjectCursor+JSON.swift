@@ -15,6 +15,7 @@ extension ProjectCursor {
         hasReadEverything = json["complete"]?.bool ?? false
         path = json["path"]?.string
         watermark = Timestamp(json["watermark"])
+        isSettled = json["settled"]?.bool ?? false
         issues = WalkProgress(json["issues"])
         if let since = Timestamp(json["validator"]?["since"]),
             let tag = json["validator"]?["tag"]?.string
@@ -23,6 +24,7 @@ extension ProjectCursor {
         }
         hasReadComments = json["comments_complete"]?.bool ?? false
         commentWatermark = Timestamp(json["comment_watermark"])
+        areCommentsSettled = json["comments_settled"]?.bool ?? false
         comments = WalkProgress(json["comments"])
         census = CensusProgress(json["census"])
         isAuditDue = json["audit_due"]?.bool ?? false
@@ -35,12 +37,14 @@ extension ProjectCursor {
         object["complete"] = .bool(hasReadEverything)
         object["path"] = path.map(JSONValue.string)
         object["watermark"] = watermark?.jsonValue
+        object["settled"] = .bool(isSettled)
         object["issues"] = issues?.jsonValue
         object["validator"] = validator.map { validator in
             ["since": validator.since.jsonValue, "tag": .string(validator.tag)]
         }
         object["comments_complete"] = .bool(hasReadComments)
         object["comment_watermark"] = commentWatermark?.jsonValue
+        object["comments_settled"] = .bool(areCommentsSettled)
         object["comments"] = comments?.jsonValue
         object["census"] = census?.jsonValue
         object["audit_due"] = .bool(isAuditDue)
@@ -54,7 +58,8 @@ extension ProjectCursor.WalkProgress {
         self.init(
             since: Timestamp(json["since"]),
             next: PageToken(json["next"]),
-            highest: Timestamp(json["highest"])
+            highest: Timestamp(json["highest"]),
+            servedAt: Timestamp(json["served_at"])
         )
     }
 
@@ -63,6 +68,7 @@ extension ProjectCursor.WalkProgress {
         object["since"] = since?.jsonValue
         object["next"] = next.map { .string($0.rawValue) }
         object["highest"] = highest?.jsonValue
+        object["served_at"] = servedAt?.jsonValue
         return .object(object)
     }
 }

@@ -15,6 +15,9 @@ package struct ProjectCursor: Sendable, Equatable {
     /// The newest update a complete walk over the issues has read; nil as long as the tracker has
     /// shown no believable time.
     package var watermark: Timestamp?
+    /// Whether the walk that made ``watermark`` began when the watermark was already older than the
+    /// overlap, so that nothing up to it can still appear; see ``since``.
+    package var isSettled = false
     /// The walk over the issues that is under way.
     package var issues: WalkProgress?
     /// The entity tag of the last complete incremental walk, when it had one short page.
@@ -23,6 +26,9 @@ package struct ProjectCursor: Sendable, Equatable {
     package var hasReadComments = false
     /// As ``watermark``, for those comments.
     package var commentWatermark: Timestamp?
+    /// Whether those comments were read after ``isSettled`` held and no issue has changed since: a
+    /// comment that is written or edited moves its issue, so there is nothing to ask for.
+    package var areCommentsSettled = false
     /// The walk over those comments that is under way.
     package var comments: WalkProgress?
     /// The census that is under way.
@@ -41,6 +47,8 @@ package struct ProjectCursor: Sendable, Equatable {
         package var next: PageToken?
         /// What the watermark will be at the end.
         package var highest: Timestamp?
+        /// When the tracker answered the walk's first request.
+        package var servedAt: Timestamp?
     }
 
     /// What a complete incremental walk may be asked again with.
@@ -84,6 +92,33 @@ extension ProjectCursor {
         !hasReadEverything || Self.since(watermark) == nil
     }
 
+    /// Where the next walk begins; nil for everything.
+    ///
+    /// At the watermark less the overlap – or just behind the watermark when that is settled. Both
+    /// rest on the same promise, that ``overlap`` covers a list's lag and two servers' clocks: a walk
+    /// that began at the service's time D has seen every change up to D - overlap. Is that behind the
+    /// watermark, then nothing at the watermark or before it can be missing, however many issues
+    /// share its second, and a scan without changes is one request with an empty answer. The clock
+    /// only decides which of the two it is; the bound itself is made of times the tracker showed.
+    package var since: Timestamp? {
+        guard isSettled, let watermark, Self.since(watermark) != nil else {
+            return Self.since(watermark)
+        }
+        return watermark.advanced(by: Self.precision)
+    }
+
+    /// Notes at the end of a walk whether its watermark is settled.
+    mutating func settle(servedAt: Timestamp?) {
+        guard let watermark, let servedAt else {
+            isSettled = false
+            return
+        }
+        isSettled = servedAt >= watermark.advanced(by: Self.overlap + Self.precision)
+    }
+
+    /// The coarsest precision of a service's times.
+    private static let precision = Duration.seconds(1)
+
     /// Whether what was read so far was read under this path.
     package func isOf(path: String) -> Bool {
         self.path.map { haveEqualBytes($0, path) } ?? false
@@ -102,8 +137,12 @@ extension ProjectCursor {
     }
 
     /// A page has been written; comment counts may differ now from the comments stored.
-    package mutating func noteWritten(rows: Int, listing: CommentListing) {
-        if rows > 0, listing == .perProject { isAuditDue = true }
+    ///
+    /// `isOfIssues` tells a page of issues from one of comments.
+    package mutating func noteWritten(rows: Int, isOfIssues: Bool, listing: CommentListing) {
+        guard rows > 0, listing == .perProject else { return }
+        isAuditDue = true
+        if isOfIssues { areCommentsSettled = false }
     }
 
     /// What to ask for after a walk that ended with `watermark`; nil for everything.

@@ -68,19 +68,23 @@ package struct ProjectScan: Sendable {
         package var isNotModified: Bool
         /// The newest update time in the page that does not lie in the future.
         package var newest: Timestamp?
+        /// When the tracker answered: the earlier one of its clock and ours.
+        package var servedAt: Timestamp?
 
         package init(
             count: Int,
             next: PageToken? = nil,
             validator: String? = nil,
             isNotModified: Bool = false,
-            newest: Timestamp? = nil
+            newest: Timestamp? = nil,
+            servedAt: Timestamp? = nil
         ) {
             self.count = count
             self.next = next
             self.validator = validator
             self.isNotModified = isNotModified
             self.newest = newest
+            self.servedAt = servedAt
         }
     }
 
@@ -150,11 +154,16 @@ package struct ProjectScan: Sendable {
         if !cursor.isOf(path: parameters.path) { cursor.startAnew(path: parameters.path) }
         if cursor.issues != nil { return walkIssues() }
         guard cursor.mustReadEverything else {
-            cursor.issues = .init(since: ProjectCursor.since(cursor.watermark))
+            cursor.issues = .init(since: cursor.since)
             return walkIssues()
         }
         guard cursor.watermark == nil else {
             cursor.issues = .init(since: nil, highest: cursor.watermark)
+            return walkIssues()
+        }
+        if cursor.hasReadEverything {
+            // Nothing believable was there at the last walk either: one walk is all it costs.
+            cursor.issues = .init(since: nil)
             return walkIssues()
         }
         state = .probing
@@ -169,7 +178,7 @@ package struct ProjectScan: Sendable {
         }
         switch state {
         case .probing:
-            cursor.issues = .init(since: nil, highest: page.newest)
+            cursor.issues = .init(since: nil, highest: page.newest, servedAt: page.servedAt)
             return walkIssues()
         case .issues: return didReadIssues(page)
         case .census: return didReadCensus(page)
@@ -183,7 +192,8 @@ package struct ProjectScan: Sendable {
     ///
     /// `rows` is the number of issue and comment rows that were written.
     package mutating func didWrite(rows: Int) -> Action {
-        cursor.noteWritten(rows: rows, listing: parameters.listing)
+        let isOfIssues = state != .comments
+        cursor.noteWritten(rows: rows, isOfIssues: isOfIssues, listing: parameters.listing)
         let action = afterWrite
         afterWrite = .end
         if case .readIssues = action { return action }
@@ -200,6 +210,8 @@ package struct ProjectScan: Sendable {
     package mutating func didEndCensus(isComplete: Bool) -> Action {
         hasCompletedCensus = isComplete
         cursor.census = nil
+        // The day to ask for comments too without a sign that there are any.
+        cursor.areCommentsSettled = false
         return beginComments()
     }
 
@@ -266,6 +278,7 @@ extension ProjectScan {
     private mutating func didReadIssues(_ page: PageSummary) -> Action {
         guard var progress = cursor.issues else { return proceed() }
         if page.isNotModified {
+            if !cursor.isSettled { cursor.settle(servedAt: page.servedAt) }
             cursor.issues = nil
             return proceed()
         }
@@ -273,6 +286,7 @@ extension ProjectScan {
         guard page.next == nil || page.next != progress.next else {
             return stop(.failed(reason: "the list goes round in a circle"))
         }
+        if isFirst, progress.servedAt == nil { progress.servedAt = page.servedAt }
         if progress.since != nil {
             progress.highest = latest(progress.highest, page.newest)
         } else if isFirst, progress.highest == nil {
@@ -297,7 +311,10 @@ extension ProjectScan {
     ) {
         cursor.issues = nil
         cursor.validator = nil
-        cursor.watermark = latest(cursor.watermark, progress.highest)
+        let watermark = latest(cursor.watermark, progress.highest)
+        if watermark != cursor.watermark { cursor.areCommentsSettled = false }
+        cursor.watermark = watermark
+        cursor.settle(servedAt: progress.servedAt)
         if progress.since == nil {
             // The store was empty before the first walk, so it holds nothing the tracker does not.
             if !cursor.hasReadEverything { hasCompletedCensus = true }
@@ -391,6 +408,7 @@ extension ProjectScan {
         guard parameters.listing == .perProject else { return didAudit() }
         state = .comments
         if cursor.comments == nil {
+            guard mustReadComments else { return beginAudit() }
             let since =
                 cursor.hasReadComments && !parameters.isFull
                 ? ProjectCursor.since(cursor.commentWatermark) : nil
@@ -399,6 +417,11 @@ extension ProjectScan {
             cursor.comments = .init(since: since, highest: highest)
         }
         return .readComments(commentRequest)
+    }
+
+    /// Whether there may be comments that are not stored.
+    private var mustReadComments: Bool {
+        !cursor.hasReadComments || !cursor.areCommentsSettled || parameters.isFull
     }
 
     private var commentRequest: CommentRequest {
@@ -421,6 +444,7 @@ extension ProjectScan {
         }
         cursor.comments = nil
         cursor.hasReadComments = true
+        cursor.areCommentsSettled = cursor.isSettled
         cursor.commentWatermark = latest(cursor.commentWatermark, progress.highest)
         return .writeComments(cursor, ahead: nil)
     }

@@ -95,7 +95,7 @@ extension TrackerScanner {
         }
         let wanted = organizations.filter { !scope.excludes(organization: $0.path) }
         let lists = await mapConcurrently(wanted, limit: configuration.projectConcurrency) {
-            organization -> Result<[RemoteProject], TrackerError> in
+            organization -> Result<ProjectList, TrackerError> in
             do throws(TrackerError) {
                 return .success(try await client.projects(of: organization))
             } catch {
@@ -110,6 +110,12 @@ extension TrackerScanner {
             case .failure(let error):
                 report.failures.append("`\(organization.path)`: \(error.description)")
             case .success(let projects):
+                report.failures += projects.unreadable.filter { row in
+                    // One that is left out anyway is no loss; a path that cannot be read may be in.
+                    row.path.map {
+                        scope.includes(organization: organization.path, project: $0)
+                    } ?? true
+                }.map(\.description)
                 for project in projects
                 where scope.includes(organization: organization.path, project: project.path)
                     && seen.insert(project.externalID).inserted

@@ -15,8 +15,8 @@ package protocol TrackerClient: Sendable {
     /// Every owner, group or site the token can see.
     func organizations() async throws(TrackerError) -> [RemoteOrganization]
 
-    /// Every project of an organisation the token can see.
-    func projects(of organization: RemoteOrganization) async throws(TrackerError) -> [RemoteProject]
+    /// Every project of an organisation the token can see, and what of the list cannot be read.
+    func projects(of organization: RemoteOrganization) async throws(TrackerError) -> ProjectList
 
     /// One page of a walk over a project's issues and pull requests.
     ///
@@ -90,17 +90,21 @@ package struct IssuePage: Sendable {
     package var validator: String?
     /// The service answered that nothing changed since `validator` was given; `items` is empty.
     package var isNotModified: Bool
+    /// When the service answered, by its own clock; nil when it does not tell.
+    package var servedAt: Timestamp?
 
     package init(
         items: [PageItem],
         next: PageToken? = nil,
         validator: String? = nil,
-        isNotModified: Bool = false
+        isNotModified: Bool = false,
+        servedAt: Timestamp? = nil
     ) {
         self.items = items
         self.next = next
         self.validator = validator
         self.isNotModified = isNotModified
+        self.servedAt = servedAt
     }
 }
 

@@ -69,6 +69,45 @@ import Trackers
         #expect(again.cursor == scan.cursor)
     }
 
+    @Test(arguments: [(121, true), (120, false), (-5, false), (nil as Int?, false)])
+    func `a walk drops the overlap when its watermark is older than that`(
+        age: Int?,
+        isSettled: Bool
+    ) {
+        var scan = scan(complete(time))
+        _ = scan.begin()
+        let served = age.map { time.advanced(by: .seconds($0)) }
+        _ = scan.didRead(.init(count: 1, newest: time, servedAt: served))
+        let shift = isSettled ? Duration.seconds(1) : .seconds(-120)
+        let stored = ProjectCursor(scan.cursor.jsonValue)
+        var again = self.scan(stored)
+        #expect(
+            again.begin() == .readIssues(.init(walk: .changed(since: time.advanced(by: shift))))
+        )
+    }
+
+    @Test func `the age is taken at the first page, also of a walk that was killed`() {
+        var scan = scan(complete(time))
+        _ = scan.begin()
+        let early = time.advanced(by: .seconds(60))
+        _ = scan.didRead(.init(count: 1, next: PageToken("2"), newest: time, servedAt: early))
+        var again = self.scan(ProjectCursor(scan.cursor.jsonValue))
+        _ = again.begin()
+        let late = time.advanced(by: .seconds(9999))
+        _ = again.didRead(.init(count: 1, newest: time, servedAt: late))
+        #expect(!again.cursor.isSettled)
+    }
+
+    @Test func `an answer that nothing changed settles the watermark too`() {
+        var cursor = complete(time)
+        cursor.validator = .init(since: time.advanced(by: .seconds(-120)), tag: "x")
+        var scan = scan(cursor)
+        _ = scan.begin()
+        let late = time.advanced(by: .seconds(9999))
+        _ = scan.didRead(.init(count: 0, isNotModified: true, servedAt: late))
+        #expect(scan.cursor.isSettled)
+    }
+
     @Test func `a list that goes round in a circle ends`() {
         var scan = scan(complete(time))
         _ = scan.begin()
@@ -99,6 +138,9 @@ import Trackers
         cursor.validator = .init(since: time, tag: "t")
         cursor.census = .init(readsEverything: true, phase: .confirming, next: PageToken("z"))
         cursor.isAuditDue = true
+        cursor.isSettled = true
+        cursor.areCommentsSettled = true
+        cursor.issues?.servedAt = time
         #expect(ProjectCursor(cursor.jsonValue) == cursor)
     }
 }

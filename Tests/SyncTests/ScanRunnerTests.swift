@@ -49,6 +49,56 @@ import Trackers
     }
 
     @Test(arguments: [CommentListing.perProject, .perIssue])
+    func `a scan long after the last change asks once`(listing: CommentListing) async throws {
+        let fixture = try await SyncFixture(world(listing))
+        let world = fixture.world
+        _ = world.tick(1000)
+        try await fixture.scan()
+        let quiet = try await fixture.scan()
+        #expect(quiet.projects.allSatisfy { $0.counts.calls == 1 })
+        // A comment moves its issue, so it is asked for again.
+        world.addComment("org/a", 1)
+        try await fixture.scan()
+        #expect(try await fixture.content() == world.truth)
+        _ = world.tick(1000)
+        try await fixture.scan()
+        #expect(try await fixture.scan().projects.allSatisfy { $0.counts.calls == 1 })
+    }
+
+    /// The cursor may leave the overlap out only where the lag cannot hide anything any more.
+    @Test(arguments: [CommentListing.perProject, .perIssue], [1, 60, 119, 120, 121, 300])
+    func `a list that lags hides nothing for good`(
+        listing: CommentListing,
+        pause: Int64
+    ) async throws {
+        let fixture = try await SyncFixture(world(listing))
+        let world = fixture.world
+        world.state.withLock { $0.listLag = .seconds(100) }
+        _ = world.tick(pause)
+        try await fixture.scan()
+        for number in 1...4 {
+            world.touch("org/a", number)
+            _ = world.tick(pause)
+            world.addComment("org/a", number + 1)
+            try await fixture.scan()
+        }
+        _ = world.tick(101)
+        try await fixture.scan()
+        #expect(try await fixture.content() == world.truth)
+    }
+
+    @Test func `a project that cannot be read is reported and the others are scanned`() async throws
+    {
+        let fixture = try await SyncFixture(world())
+        let row = UnreadableProject(externalID: "7", path: nil, reason: "`name` is no text")
+        fixture.world.state.withLock { $0.unreadable = [row] }
+        let report = try await fixture.scan()
+        #expect(report.trackers.first?.failures == [row.description])
+        #expect(!report.isComplete)
+        #expect(try await fixture.content() == fixture.world.truth)
+    }
+
+    @Test(arguments: [CommentListing.perProject, .perIssue])
     func `changes of all kinds arrive with the next scan`(listing: CommentListing) async throws {
         let fixture = try await SyncFixture(world(listing))
         try await fixture.scan()

@@ -24,6 +24,12 @@ final class TrackerWorld: TrackerClient {
         var isRevoked = false
         /// What every list shows although it is not so: an anonymous 200 without rows.
         var showsNothing = false
+        /// Rows of the project list that no client understands.
+        var unreadable: [UnreadableProject] = []
+        /// Whether answers carry the service's time.
+        var tellsTime = true
+        /// So long after a change lists show it.
+        var listLag = Duration.zero
     }
 
     let commentListing: CommentListing
@@ -76,6 +82,10 @@ final class TrackerWorld: TrackerClient {
         return place
     }
 
+    private func servedAt(_ state: State) -> Timestamp {
+        Timestamp(milliseconds: state.now)
+    }
+
     // MARK: TrackerClient
 
     func verify() async throws(TrackerError) -> TrackerIdentity {
@@ -88,10 +98,14 @@ final class TrackerWorld: TrackerClient {
         return [RemoteOrganization(externalID: "o", path: "org", name: "Org")]
     }
 
-    func projects(of organization: RemoteOrganization) async throws(TrackerError) -> [RemoteProject]
-    {
+    func projects(of organization: RemoteOrganization) async throws(TrackerError) -> ProjectList {
         try call("projects")
-        return state.withLock { $0.places.filter { !$0.isHidden }.map(\.remote) }
+        return state.withLock { state in
+            ProjectList(
+                state.places.filter { !$0.isHidden }.map(\.remote),
+                unreadable: state.unreadable
+            )
+        }
     }
 
     func issues(
@@ -102,8 +116,14 @@ final class TrackerWorld: TrackerClient {
     ) async throws(TrackerError) -> IssuePage {
         try call("issues \(project.path) \(name(walk))")
         let place = try place(project)
-        if state.withLock({ $0.showsNothing }) { return IssuePage(items: []) }
-        var entries = place.entries
+        let (time, lag, tellsTime) = state.withLock { (servedAt($0), $0.listLag, $0.tellsTime) }
+        let served = tellsTime ? time : nil
+        if state.withLock({ $0.showsNothing }) { return IssuePage(items: [], servedAt: served) }
+        // A change is hidden as long as the list lags; before the world's start there is no lag.
+        var entries = place.entries.filter { entry in
+            let shownAt = entry.issue.updatedAt.advanced(by: lag)
+            return lag == .zero || shownAt <= time || entry.issue.updatedAt > time
+        }
         switch walk {
         case .everything, .census:
             entries.sort { number($0) < number($1) }
@@ -123,7 +143,7 @@ final class TrackerWorld: TrackerClient {
                 next = PageToken(String(number(last)))
             }
         }
-        return IssuePage(items: shown.map { item($0, in: walk) }, next: next)
+        return IssuePage(items: shown.map { item($0, in: walk) }, next: next, servedAt: served)
     }
 
     private func item(_ entry: Entry, in walk: IssueWalk) -> PageItem {

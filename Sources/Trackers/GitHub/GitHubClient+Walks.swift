@@ -32,7 +32,13 @@ extension GitHubClient {
             validator: page == nil ? validator : nil,
             isContinued: page != nil
         )
-        if list.response.status == 304 { return IssuePage(items: [], isNotModified: true) }
+        if list.response.status == 304 {
+            return IssuePage(
+                items: [],
+                isNotModified: true,
+                servedAt: list.response.servedAt
+            )
+        }
         let linked = list.response.headers.nextPageQuery
         let next: QueryString?
         switch walk {
@@ -46,7 +52,8 @@ extension GitHubClient {
                 try GitHubReading.issue(fields, projectPath: project.path)
             }.map(PageItem.init),
             next: next.map { PageToken(stream: "issues", query: $0) },
-            validator: isWhole && list.query == first ? list.response.headers["ETag"] : nil
+            validator: isWhole && list.query == first ? list.response.headers["ETag"] : nil,
+            servedAt: list.response.servedAt
         )
     }
 
@@ -113,7 +120,8 @@ extension GitHubClient {
                 let isPlain = round == 0 && issues.allSatisfy { $0.updatedAt <= horizon }
                 return IssuePage(
                     items: [.issue(issue, comments: .notIncluded)],
-                    validator: isPlain ? list.response.headers["ETag"] : nil
+                    validator: isPlain ? list.response.headers["ETag"] : nil,
+                    servedAt: list.response.servedAt
                 )
             }
             query = list.response.headers.nextPageQuery

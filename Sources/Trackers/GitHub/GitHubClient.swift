@@ -11,10 +11,12 @@ package struct GitHubClient: TrackerClient {
 
     let session: TrackerSession
     let now: @Sendable () -> Timestamp
-    private let catalogue = GitHubCatalogue()
+    private let catalogue = ProjectCatalogue<GitHubRepository>()
 
     /// The largest page GitHub serves.
     static let pageSize = 100
+    /// 20,000 repositories; a token that sees more wants narrower permissions.
+    private static let maximumListPageCount = 200
 
     package init(_ parameters: TrackerClients.Parameters) {
         var configuration = TrackerSession.Configuration(
@@ -79,9 +81,9 @@ package struct GitHubClient: TrackerClient {
     /// The owners of all repositories the token was given; reads that list anew.
     package func organizations() async throws(TrackerError) -> [RemoteOrganization] {
         let repositories = try await readCatalogue()
-        catalogue.replace(with: repositories)
+        try repositories.requireSome()
         var seen: Set<String> = []
-        return repositories.map(\.owner).filter { seen.insert($0.externalID).inserted }
+        return repositories.rows.map(\.owner).filter { seen.insert($0.externalID).inserted }
     }
 
     /// The owner's repositories with issues switched on, from the list read last.
@@ -89,28 +91,42 @@ package struct GitHubClient: TrackerClient {
     /// An owner outside that list is asked for by name: as an organisation, then as a user.
     package func projects(
         of organization: RemoteOrganization
-    ) async throws(TrackerError) -> [RemoteProject] {
+    ) async throws(TrackerError) -> ProjectList {
         let known: [GitHubRepository]
-        if let repositories = catalogue.repositories {
+        if let repositories = catalogue.rows {
             known = repositories
         } else {
-            known = try await readCatalogue()
-            catalogue.replace(with: known)
+            known = try await readCatalogue().rows
         }
         let owned = known.filter { $0.owner.path.lowercased() == organization.path.lowercased() }
-        if !owned.isEmpty { return owned.map(\.project) }
+        if !owned.isEmpty {
+            return ProjectList(owned.map(\.project), unreadable: catalogue.takeUnreadable())
+        }
         // Not among the token's own: a public owner that was named explicitly.
         let owner = percentEncoded(organization.path)
         if let listed = try await repositories(at: "/orgs/\(owner)/repos", mayBeMissing: true) {
-            return listed.map(\.project)
+            return list(listed)
         }
-        return try await repositories(at: "/users/\(owner)/repos")?.map(\.project) ?? []
+        return list(try await repositories(at: "/users/\(owner)/repos") ?? ProjectRows())
+    }
+
+    private func list(_ found: ProjectRows<GitHubRepository>) -> ProjectList {
+        ProjectList(
+            found.rows.map(\.project),
+            unreadable: found.unreadable + catalogue.takeUnreadable()
+        )
     }
 
     /// Every repository the token was given; one request for each hundred.
-    private func readCatalogue() async throws(TrackerError) -> [GitHubRepository] {
-        if let own = try await repositories(at: "/user/repos", mayBeMissing: true) { return own }
-        return try await repositories(at: "/installation/repositories", in: ["repositories"]) ?? []
+    private func readCatalogue() async throws(TrackerError) -> ProjectRows<GitHubRepository> {
+        var found = try await repositories(at: "/user/repos", mayBeMissing: true)
+        if found == nil {
+            let path = "/installation/repositories"
+            found = try await repositories(at: path, in: ["repositories"])
+        }
+        let repositories = found ?? ProjectRows()
+        catalogue.replace(with: repositories)
+        return repositories
     }
 
     /// Nil when the list is refused (403, 404) and that was to be expected.
@@ -118,10 +134,10 @@ package struct GitHubClient: TrackerClient {
         at path: String,
         in keys: [String] = [],
         mayBeMissing: Bool = false
-    ) async throws(TrackerError) -> [GitHubRepository]? {
-        var repositories: [GitHubRepository] = []
+    ) async throws(TrackerError) -> ProjectRows<GitHubRepository>? {
+        var repositories = ProjectRows<GitHubRepository>()
         var query: QueryString? = QueryString(["per_page": String(Self.pageSize)])
-        for _ in 0..<GitHubCatalogue.maximumPageCount {
+        for _ in 0..<Self.maximumListPageCount {
             guard let current = query else { break }
             let list = try await session.list(
                 TrackerRequest(
@@ -133,11 +149,12 @@ package struct GitHubClient: TrackerClient {
                 at: keys
             )
             if list.response.status != 200 { return nil }
-            // An unreadable repository cannot be scanned; the others can.
-            repositories += list.read(GitHubRepository.init).compactMap { try? $0.get() }
+            repositories.add(list.read(GitHubRepository.init), pathField: "full_name")
             query = list.response.headers.nextPageQuery
         }
-        return repositories.filter(\.hasIssues)
+        if query != nil { repositories.noteRest(after: Self.maximumListPageCount) }
+        repositories.rows.removeAll { !$0.hasIssues }
+        return repositories
     }
 
     /// With a cursor the page number means nothing, so it must not be recomputed.

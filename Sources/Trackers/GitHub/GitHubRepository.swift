@@ -1,5 +1,4 @@
 import Domain
-import Synchronization
 
 /// What a scan needs to know of a repository.
 struct GitHubRepository: Sendable {
@@ -26,20 +25,5 @@ struct GitHubRepository: Sendable {
             name: login
         )
         hasIssues = fields.value["has_issues"]?.bool ?? true
-    }
-}
-
-/// The repositories of the last ``GitHubClient/organizations()``, so that asking for each owner's
-/// projects next costs no further requests.
-final class GitHubCatalogue: Sendable {
-    /// 20,000 repositories; a token that sees more wants narrower permissions.
-    static let maximumPageCount = 200
-
-    private let stored = Mutex<[GitHubRepository]?>(nil)
-
-    var repositories: [GitHubRepository]? { stored.withLock { $0 } }
-
-    func replace(with repositories: [GitHubRepository]) {
-        stored.withLock { $0 = repositories }
     }
 }

@@ -35,7 +35,11 @@ extension GitLabClient {
         if next == nil, let following = stream.following {
             next = PageToken(stream: following.rawValue, query: firstQuery(walk))
         }
-        return IssuePage(items: items.elements.map(PageItem.init), next: next)
+        return IssuePage(
+            items: items.elements.map(PageItem.init),
+            next: next,
+            servedAt: items.servedAt
+        )
     }
 
     private func firstQuery(_ walk: IssueWalk) -> QueryString {
@@ -62,7 +66,7 @@ extension GitLabClient {
         _ stream: GitLabStream,
         _ query: QueryString
     ) async throws(TrackerError) -> (
-        elements: [Result<Issue, MalformedElement>], next: QueryString?
+        elements: [Result<Issue, MalformedElement>], next: QueryString?, servedAt: Timestamp?
     ) {
         let path = "\(Self.path(project))/\(stream.rawValue)"
         let list = try await session.list(
@@ -81,7 +85,7 @@ extension GitLabClient {
                 guard list.response.status == 403 else { throw .notFound(detail: detail.text) }
                 throw .forbidden(detail: detail.text, missingScope: detail.missingScope)
             }
-            return ([], nil)
+            return ([], nil, list.response.servedAt)
         case 405:
             // Tens of thousands of rows with one and the same time.
             throw .invalidResponse(detail: ErrorDetail(list.response).text)
@@ -97,7 +101,7 @@ extension GitLabClient {
             format: { $0.iso8601 }
         )
         let linked = list.response.headers.nextPageQuery
-        return (elements, anchor.nextQuery(after: list, linked: linked))
+        return (elements, anchor.nextQuery(after: list, linked: linked), list.response.servedAt)
     }
 
     private func isSwitchedOff(
@@ -117,16 +121,21 @@ extension GitLabClient {
     private func newest(of project: RemoteProject) async throws(TrackerError) -> IssuePage {
         let horizon = now().advanced(by: .seconds(300))
         var newest: Issue?
+        var servedAt: Timestamp?
         for stream in GitLabStream.allCases {
             var query = firstQuery(.newest)
             query["per_page"] = "5"
             // The bound takes care of such rows; our clock and the service's may differ a little.
             query["updated_before"] = horizon.iso8601
-            let elements = try await rows(of: project, stream, query).elements
-            let issue = elements.compactMap { try? $0.get() }.first { $0.updatedAt <= horizon }
+            let rows = try await rows(of: project, stream, query)
+            servedAt = servedAt ?? rows.servedAt
+            let issue = rows.elements.compactMap { try? $0.get() }.first { $0.updatedAt <= horizon }
             if let issue, issue.updatedAt >= newest?.updatedAt ?? issue.updatedAt { newest = issue }
         }
-        return IssuePage(items: newest.map { [.issue($0, comments: .notIncluded)] } ?? [])
+        return IssuePage(
+            items: newest.map { [.issue($0, comments: .notIncluded)] } ?? [],
+            servedAt: servedAt
+        )
     }
 
     /// One page of an issue's or merge request's notes, oldest first, without system notes.

@@ -11,10 +11,12 @@ package struct GitLabClient: TrackerClient {
 
     let session: TrackerSession
     let now: @Sendable () -> Timestamp
-    private let catalogue = GitLabCatalogue()
+    private let catalogue = ProjectCatalogue<GitLabProject>()
 
     /// The largest page GitLab serves.
     static let pageSize = 100
+    /// 20,000 projects; a token that sees more wants a narrower one.
+    private static let maximumListPageCount = 200
     static let paging = PageParameters(size: "per_page", page: "page")
 
     package init(_ parameters: TrackerClients.Parameters) {
@@ -68,9 +70,9 @@ package struct GitLabClient: TrackerClient {
     /// The groups and users that own the projects the token is a member of; reads them anew.
     package func organizations() async throws(TrackerError) -> [RemoteOrganization] {
         let projects = try await readCatalogue()
-        catalogue.replace(with: projects)
+        try projects.requireSome()
         var seen: Set<String> = []
-        return projects.map(\.group).filter { seen.insert($0.externalID).inserted }
+        return projects.rows.map(\.group).filter { seen.insert($0.externalID).inserted }
     }
 
     /// The group's own projects, not those of its subgroups, from the list read last.
@@ -78,16 +80,17 @@ package struct GitLabClient: TrackerClient {
     /// A group outside that list is asked for by name: as a group, then as a user.
     package func projects(
         of organization: RemoteOrganization
-    ) async throws(TrackerError) -> [RemoteProject] {
+    ) async throws(TrackerError) -> ProjectList {
         let known: [GitLabProject]
-        if let projects = catalogue.projects {
+        if let projects = catalogue.rows {
             known = projects
         } else {
-            known = try await readCatalogue()
-            catalogue.replace(with: known)
+            known = try await readCatalogue().rows
         }
         let owned = known.filter { $0.group.path.lowercased() == organization.path.lowercased() }
-        if !owned.isEmpty { return owned.map(\.project) }
+        if !owned.isEmpty {
+            return ProjectList(owned.map(\.project), unreadable: catalogue.takeUnreadable())
+        }
         // Not among the token's memberships: a public group or user that was named explicitly.
         let owner = percentEncoded(organization.path)
         let sharing = QueryString(["with_shared": "false", "per_page": String(Self.pageSize)])
@@ -96,10 +99,17 @@ package struct GitLabClient: TrackerClient {
             sharing,
             mayBeMissing: true
         ) {
-            return listed.map(\.project)
+            return list(listed)
         }
         let listed = try await projects(at: "/users/\(owner)/projects", Self.membershipQuery)
-        return listed?.map(\.project) ?? []
+        return list(listed ?? ProjectRows())
+    }
+
+    private func list(_ found: ProjectRows<GitLabProject>) -> ProjectList {
+        ProjectList(
+            found.rows.map(\.project),
+            unreadable: found.unreadable + catalogue.takeUnreadable()
+        )
     }
 
     private static var membershipQuery: QueryString {
@@ -107,12 +117,14 @@ package struct GitLabClient: TrackerClient {
     }
 
     /// Every project the token is a member of; one request for each hundred.
-    private func readCatalogue() async throws(TrackerError) -> [GitLabProject] {
+    private func readCatalogue() async throws(TrackerError) -> ProjectRows<GitLabProject> {
         var query = Self.membershipQuery
         query["membership"] = "true"
         // Key sets keep their speed and have no deepest page.
         query["pagination"] = "keyset"
-        return try await projects(at: "/projects", query) ?? []
+        let found = try await projects(at: "/projects", query) ?? ProjectRows()
+        catalogue.replace(with: found)
+        return found
     }
 
     /// Nil when the list is refused (403, 404) and that was to be expected.
@@ -120,10 +132,10 @@ package struct GitLabClient: TrackerClient {
         at path: String,
         _ first: QueryString,
         mayBeMissing: Bool = false
-    ) async throws(TrackerError) -> [GitLabProject]? {
-        var projects: [GitLabProject] = []
+    ) async throws(TrackerError) -> ProjectRows<GitLabProject>? {
+        var projects = ProjectRows<GitLabProject>()
         var query: QueryString? = first
-        for _ in 0..<GitLabCatalogue.maximumPageCount {
+        for _ in 0..<Self.maximumListPageCount {
             guard let current = query else { break }
             let list = try await session.list(
                 TrackerRequest(
@@ -134,10 +146,11 @@ package struct GitLabClient: TrackerClient {
                 )
             )
             if list.response.status != 200 { return nil }
-            // An unreadable project cannot be scanned; the others can.
-            projects += list.read(GitLabProject.init).compactMap { try? $0.get() }
+            projects.add(list.read(GitLabProject.init), pathField: "path_with_namespace")
             query = list.response.headers.nextPageQuery
         }
-        return projects.filter(\.hasItems)
+        if query != nil { projects.noteRest(after: Self.maximumListPageCount) }
+        projects.rows.removeAll { !$0.hasItems }
+        return projects
     }
 }

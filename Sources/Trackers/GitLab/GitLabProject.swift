@@ -1,5 +1,4 @@
 import Domain
-import Synchronization
 
 /// What a scan needs to know of a project.
 struct GitLabProject: Sendable {
@@ -30,20 +29,5 @@ struct GitLabProject: Sendable {
         // Absent in cut-down answers; then the lists themselves will tell.
         hasIssues = fields.value["issues_enabled"]?.bool ?? true
         hasMergeRequests = fields.value["merge_requests_enabled"]?.bool ?? true
-    }
-}
-
-/// The projects of the last ``GitLabClient/organizations()``, so that asking for each group's
-/// projects next costs no further requests.
-final class GitLabCatalogue: Sendable {
-    /// 20,000 projects; a token that sees more wants a narrower one.
-    static let maximumPageCount = 200
-
-    private let stored = Mutex<[GitLabProject]?>(nil)
-
-    var projects: [GitLabProject]? { stored.withLock { $0 } }
-
-    func replace(with projects: [GitLabProject]) {
-        stored.withLock { $0 = projects }
     }
 }

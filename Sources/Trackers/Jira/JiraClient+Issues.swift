@@ -20,7 +20,10 @@ extension JiraClient {
                 fields: JiraDialect.issueFields
             )
             if found.list.elements.isEmpty { _ = try await verify() }
-            return IssuePage(items: try await items(found.list, of: project).items)
+            return IssuePage(
+                items: try await items(found.list, of: project).items,
+                servedAt: found.list.response.servedAt
+            )
         }
         return try await issues(of: project, at: cursor)
     }
@@ -43,7 +46,11 @@ extension JiraClient {
         let (items, places) =
             isCensus ? sightings(found.list) : try await items(found.list, of: project)
         let next = try cursor.next(after: places, isLast: found.isLast)
-        return IssuePage(items: items, next: next?.token)
+        return IssuePage(
+            items: items,
+            next: next?.token,
+            servedAt: found.list.response.servedAt
+        )
     }
 
     // MARK: - Rows

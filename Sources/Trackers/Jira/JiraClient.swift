@@ -10,6 +10,8 @@ import HTTPClient
 package struct JiraClient: TrackerClient {
     let session: TrackerSession
     let dialect: JiraDialect
+    /// 20,000 projects on Cloud; Server's list is one page.
+    private static let maximumListPageCount = 400
 
     /// Makes a client; no request is sent yet.
     ///
@@ -69,22 +71,26 @@ package struct JiraClient: TrackerClient {
     /// Every project the token can see, in the service's order.
     package func projects(
         of organization: RemoteOrganization
-    ) async throws(TrackerError) -> [RemoteProject] {
+    ) async throws(TrackerError) -> ProjectList {
         let site = try await site()
-        var projects: [RemoteProject] = []
+        var projects = ProjectRows<RemoteProject>()
+        var start = 0
         var isLast = false
-        while !isLast {
-            let list = try await projectPage(startAt: projects.count)
-            for element in list.elements {
-                projects.append(try Self.project(list.raw(element), site: site.url))
+        for _ in 0..<Self.maximumListPageCount where !isLast {
+            let list = try await projectPage(startAt: start)
+            let rows = list.read { (row) throws(FieldError) in
+                try Self.project(row, site: site.url)
             }
+            projects.add(rows, pathField: "key")
+            start += list.elements.count
             isLast =
                 dialect == .server || list.elements.isEmpty
                 || list.envelope["isLast"]?.bool ?? true
         }
+        if !isLast { projects.noteRest(after: Self.maximumListPageCount) }
         // A stranger is shown an empty site.
-        if projects.isEmpty { _ = try await verify() }
-        return projects
+        if start == 0 { _ = try await verify() }
+        return ProjectList(projects.rows, unreadable: projects.unreadable)
     }
 
     private func projectPage(startAt: Int) async throws(TrackerError) -> TrackerList {
@@ -102,21 +108,16 @@ package struct JiraClient: TrackerClient {
     }
 
     private static func project(
-        _ bytes: [UInt8],
+        _ row: FieldReader,
         site: String
-    ) throws(TrackerError) -> RemoteProject {
-        do {
-            let row = try FieldReader(try JSONParser.parse(bytes))
-            let key = try row.text("key")
-            return RemoteProject(
-                externalID: try row.identifier("id"),
-                path: key,
-                name: try row.optionalText("name") ?? key,
-                url: "\(site)/browse/\(key)"
-            )
-        } catch {
-            throw .invalidResponse(detail: "a project in the list is unreadable: \(error)")
-        }
+    ) throws(FieldError) -> RemoteProject {
+        let key = try row.text("key")
+        return RemoteProject(
+            externalID: try row.identifier("id"),
+            path: key,
+            name: try row.optionalText("name") ?? key,
+            url: "\(site)/browse/\(key)"
+        )
     }
 
     /// Where the site is for people, and what it is called.

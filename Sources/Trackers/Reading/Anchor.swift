@@ -13,13 +13,16 @@ struct Anchor {
     /// Writes the bound as the service wants it; rounded down, because the bound is inclusive.
     var format: @Sendable (Timestamp) -> String
 
+    /// The query parameters that count pages or hold a service's cursor.
+    private static let places = ["page", "after", "before", "cursor"]
+
     /// The query of the page after `list`; nil when the service says that there is none.
     ///
     /// INVARIANT: the bound grows or, with the same bound, the page does; so a walk ends, whatever
     /// the rows hold.
     func nextQuery(after list: TrackerList, linked: QueryString?) -> QueryString? {
         guard let linked else { return nil }
-        guard let last = lastInstant(list) else { return linked }
+        guard let last = instant(list.elements.last, of: list) else { return linked }
         let bound = format(last)
         let current = list.query[parameter]
         if let current {
@@ -31,14 +34,22 @@ struct Anchor {
             return linked
         }
         var query = list.query
-        for name in ["page", "after", "before", "cursor"] { query[name] = nil }
+        for name in Self.places { query[name] = nil }
         query[parameter] = bound
+        // A first page full of one instant is also the first page of the walk from that instant: it
+        // is not asked for again. Links with cursors belong to their own bound and are not bent.
+        let isFirst = !list.query.items.contains { Self.places.contains($0.name) }
+        if isFirst, linked["page"] == "2", linked["after"] == nil, linked["cursor"] == nil,
+            let first = instant(list.elements.first, of: list), format(first) == bound
+        {
+            query["page"] = "2"
+        }
         return query
     }
 
-    private func lastInstant(_ list: TrackerList) -> Timestamp? {
-        guard let element = list.elements.last,
-            // An unreadable last row is quarantined elsewhere; here it only means counting pages.
+    private func instant(_ element: Range<Int>?, of list: TrackerList) -> Timestamp? {
+        guard let element,
+            // An unreadable row is quarantined elsewhere; here it only means counting pages.
             let row = try? JSONParser.parse(list.raw(element))
         else { return nil }
         return row[field]?.string.flatMap { Timestamp(parsing: $0) }
