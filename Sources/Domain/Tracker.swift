@@ -47,6 +47,14 @@ package struct Tracker: Sendable, Equatable {
     }
 }
 
+extension Tracker {
+    /// The URL of the tracker that imported files belong to.
+    package static let importURL = "import:"
+
+    /// Whether there is a service behind it that can be read; not so for imported files.
+    package var isRemote: Bool { !haveEqualBytes(url, Self.importURL) }
+}
+
 /// What the last check of a tracker's token said.
 package enum TrackerStatus: String, Sendable, CaseIterable {
     /// Not checked yet.

@@ -84,7 +84,7 @@ package struct ScanRunner: Sendable {
         switch selection {
         case .all:
             return try await store.read { connection, account in
-                try TrackerTable.list(account: account, on: connection)
+                try TrackerTable.list(account: account, on: connection).filter(\.isRemote)
             }
         case .tracker(let name), .project(let name, _):
             let tracker = try await store.read { connection, account in

@@ -49,12 +49,16 @@ private struct SignalPipe {
             ends.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 })
         else {
             throw CommandFailure(
-                .failure, "cannot listen for signals",
-                reason: unsafe String(cString: strerror(errno)))
+                .failure,
+                "cannot listen for signals",
+                reason: unsafe String(cString: strerror(errno))
+            )
         }
         let (readEnd, writeEnd) = (ends[0], ends[1])
         let (stream, continuation) = AsyncStream.makeStream(
-            of: Void.self, bufferingPolicy: .bufferingNewest(1))
+            of: Void.self,
+            bufferingPolicy: .bufferingNewest(1)
+        )
         arrivals = stream
         source = DispatchSource.makeReadSource(fileDescriptor: readEnd, queue: .global())
         source.setEventHandler {

@@ -23,6 +23,23 @@ struct ScanTests {
         #expect(try sandbox.run("preloop-sync", "scan", "all", "--quiet").output.isEmpty)
     }
 
+    @Test func `imported issues are not scanned`() throws {
+        let sandbox = try Sandbox(Self.provider)
+        let line = #"{"id":"a-1","source":"a","title":"t","body":"b"}"#
+        #expect(try sandbox.preloop("init").status == 0)
+        let file = sandbox.home + "/corpus.jsonl"
+        try Data(line.utf8).write(to: URL(fileURLWithPath: file))
+        // The provider does not answer: the import is stored, and said to be unindexed.
+        let imported = try sandbox.preloop("index", "import", "--jsonl", file)
+        #expect(imported.status == 1)
+        #expect(imported.errors.contains("the import is done"))
+        let scan = try sandbox.run("preloop-sync", "scan", "all", "--dry-run", "--json")
+        #expect(scan.status == 0)
+        #expect(try scan.json["trackers"] == [])
+        let doctor = try sandbox.preloop("doctor", "--json").json["checks"]?.array ?? []
+        #expect(!doctor.contains { $0["check"] == "tracker import" })
+    }
+
     @Test func `an unknown tracker ends with 5`() throws {
         let sandbox = try Sandbox(Self.provider)
         #expect(try sandbox.preloop("init").status == 0)

@@ -17,7 +17,7 @@ package struct IssueImport: Sendable {
     /// The name of the tracker that imported issues belong to.
     package static let trackerName = "import"
     /// Its URL; nothing that scans trackers may take it for one.
-    package static let trackerURL = "import:"
+    package static let trackerURL = Tracker.importURL
     /// Issues in a transaction.
     private static let batchSize = 200
 
