@@ -2,8 +2,9 @@
 
 // Inner products over float32, one kernel per instruction set, chosen once at load time.
 //
-// Sixteen partial sums everywhere: the compiler may then use any vector width without being allowed to
-// reorder floating-point sums, and rounding differs between kernels by no more than the order of additions.
+// Sixteen partial sums everywhere: the compiler may then use any vector width without being allowed
+// to reorder floating-point sums, and rounding differs between kernels by no more than the order of
+// additions.
 
 typedef float (*dot_kernel)(const float *, const float *, size_t);
 
@@ -56,7 +57,8 @@ static float dot_avx512(const float *a, const float *b, size_t count) {
         s0 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), s0);
     if (i < count) {
         __mmask16 tail = (__mmask16)((1u << (count - i)) - 1);
-        s1 = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(tail, a + i), _mm512_maskz_loadu_ps(tail, b + i), s1);
+        s1 = _mm512_fmadd_ps(
+            _mm512_maskz_loadu_ps(tail, a + i), _mm512_maskz_loadu_ps(tail, b + i), s1);
     }
     return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)));
 }
@@ -91,16 +93,18 @@ static dot_kernel kernel_at(int level) { (void)level; return dot_portable; }
 
 int preloop_distance_level(void) { return best_level; }
 
-float preloop_dot_f32(const float *a, const float *b, size_t count) { return best_dot(a, b, count); }
+float preloop_dot_f32(const float *a, const float *b, size_t count) {
+    return best_dot(a, b, count);
+}
 
 float preloop_dot_f32_at(int level, const float *a, const float *b, size_t count) {
     return kernel_at(level)(a, b, count);
 }
 
-// A row of 384 floats is 24 cache lines and lies anywhere in tens of megabytes: without asking for it early,
-// each row costs a memory latency per hardware-prefetch stream.
+// A row of 384 floats is 24 cache lines and lies anywhere in tens of megabytes: without asking for
+// it early, each row costs a memory latency per hardware-prefetch stream.
 static inline void prefetch_row(const float *row, size_t count) {
-    for (size_t i = 0; i < count; i += 16) preloop_prefetch(row + i);
+    for (size_t i = 0; i < count; i += 16) __builtin_prefetch(row + i, 0, 3);
 }
 
 void preloop_dot_gathered_f32(const float *query, const float *rows, size_t stride, size_t count,

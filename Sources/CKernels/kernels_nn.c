@@ -3,12 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-// The loops are written so that the compiler turns them into vector code for each clone: no calls, no
-// early exits, and reductions over LANES independent sums, which fix the order of additions whatever the
-// vector width. So all clones agree but for fused multiply-add.
+// The loops are written so that the compiler turns them into vector code for each clone: no calls,
+// no early exits, and reductions over LANES independent sums, which fix the order of additions
+// whatever the vector width. So all clones agree but for fused multiply-add.
 //
-// Under the thread sanitizer there is one clone: the resolvers that choose run while the program is being
-// loaded, before the sanitizer they were instrumented for, and crash.
+// Under the thread sanitizer there is one clone: the resolvers that choose run while the program is
+// being loaded, before the sanitizer they were instrumented for, and crash.
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define PRELOOP_NO_CLONES
@@ -24,7 +24,7 @@
 
 enum { LANES = 16 };
 
-/// exp(x), relative error below 2e-7; saturates below -87 and above 88 instead of going to 0 or infinity.
+/// exp(x), relative error below 2e-7; saturates below -87 and above 88, never 0 or infinity.
 INLINE float exponential(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
@@ -49,8 +49,9 @@ INLINE float exponential(float x) {
     return p * scale;
 }
 
-/// erf(x / sqrt 2) as x P(x^2) / Q(x^2), both of degree 5, fitted to 1.5e-8 on |x| <= 5.5 by iterated
-/// weighted least squares; beyond that the function is 1 to float precision. Degree 4 over 4 misses by 2e-6.
+/// erf(x / sqrt 2) as x P(x^2) / Q(x^2), both of degree 5, fitted to 1.5e-8 on |x| <= 5.5 by
+/// iterated weighted least squares; beyond that the function is 1 to float precision. Degree 4 over
+/// 4 misses by 2e-6.
 INLINE float error_function(float x) {
     x = x < -5.5f ? -5.5f : x;
     x = x > 5.5f ? 5.5f : x;
@@ -218,7 +219,7 @@ CLONES void preloop_nn_widen_f16(
     for (size_t i = 0; i < count; i++) {
         uint32_t half = (uint32_t)bytes[2 * i] | (uint32_t)bytes[2 * i + 1] << 8;
         uint32_t magnitude = (half & 0x7FFF) << 13;
-        // Multiplying by 2^112 moves the exponent's bias from 15 to 127 and makes subnormals normal.
+        // 2^112 moves the exponent's bias from 15 to 127 and makes subnormals normal.
         float value;
         memcpy(&value, &magnitude, sizeof value);
         value *= 0x1p112f;

@@ -55,13 +55,4 @@ final class MappedFile: Sendable {
         let start = unsafe UnsafePointer<Float>(bitPattern: address + UInt(offset))
         return body(unsafe UnsafeBufferPointer(start: start, count: count).span)
     }
-
-    /// Asks the kernel to map `range` at once instead of page by page on first touch.
-    func populate(_ range: Range<Int>) {
-        let page = UInt(getpagesize())
-        let start = (address + UInt(range.lowerBound)) / page * page
-        let end = address + UInt(range.upperBound)
-        // MADV_POPULATE_READ, Linux 5.14; elsewhere it fails and pages come on first touch as ever.
-        unsafe madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), 22)
-    }
 }

@@ -70,12 +70,6 @@ package actor RateBudget {
     package func pause(for duration: Duration) {
         state.pause(until: elapsed() + duration)
     }
-
-    /// What is known, for progress lines: exchanges left, and the time to the window's end.
-    package var outlook: (remaining: Int?, reset: Duration?) {
-        let now = elapsed()
-        return (state.remaining, state.windowEnd.map { max(.zero, $0 - now) })
-    }
 }
 
 /// The arithmetic of a budget; instants are durations since the budget's start.

@@ -29,15 +29,6 @@ package enum BLAS {
         unsafe unsafeBitCast(symbol, to: Function.self)(1)
     }
 
-    /// Sets the number of threads of one product; for measurements.
-    ///
-    /// - Parameter count: At least 1.
-    package static func setThreadCount(_ count: Int) {
-        guard let symbol = unsafe dlsym(nil, "openblas_set_num_threads") else { return }
-        typealias Function = @convention(c) (CInt) -> Void
-        unsafe unsafeBitCast(symbol, to: Function.self)(int(max(1, count)))
-    }
-
     /// Computes `product`; what the output held is overwritten.
     ///
     /// - Parameters:

@@ -75,9 +75,4 @@ package enum DistanceKernels {
     ) {
         unsafe preloop_dot_rows_f32(query, rows, stride, stride, count, scores)
     }
-
-    /// Asks the processor for the cache line at `address`; any address is allowed.
-    @unsafe package static func prefetch(_ address: UnsafeRawPointer) {
-        unsafe preloop_prefetch(address)
-    }
 }

@@ -84,12 +84,6 @@ final class Graph {
     /// Number of stored vectors.
     var liveCount: Int { slotsByKey.count }
 
-    /// Places per link list: `2 m` on layer 0 and `m` above, as the paper recommends (section
-    /// 4.1).
-    func degree(onLayer layer: Int) -> Int {
-        layer == 0 ? configuration.m * 2 : configuration.m
-    }
-
     /// The links of a slot on a layer not above its level.
     @inline(__always)
     func links(_ slot: UInt32, layer: Int) -> LinkList {

@@ -26,8 +26,8 @@ void preloop_nn_bias(float *restrict x, const float *restrict bias, size_t rows,
 void preloop_nn_bias_activation(
     float *restrict x, const float *restrict bias, size_t rows, size_t columns, int activation);
 
-/// Layer normalisation of a residual branch: residual = normalise(x + bias + residual) * scale + shift.
-/// `x` is used as scratch.
+/// Layer normalisation of a residual branch, with `x` as scratch:
+/// residual = normalise(x + bias + residual) * scale + shift.
 void preloop_nn_bias_residual_norm(
     float *restrict x, const float *restrict bias, float *restrict residual,
     const float *restrict scale, const float *restrict shift, float epsilon, size_t rows,
@@ -39,8 +39,8 @@ void preloop_nn_embed(
     const float *restrict scale, const float *restrict shift, float epsilon, size_t columns,
     float *restrict out);
 
-/// Softmax of each row's first `columns` values. `stride` is the distance of rows, a multiple of 16 not
-/// less than `columns`; the values behind `columns` become 0.
+/// Softmax of each row's first `columns` values. `stride` is the distance of rows, a multiple of 16
+/// not less than `columns`; the values behind `columns` become 0.
 void preloop_nn_softmax(float *x, size_t rows, size_t columns, size_t stride);
 
 /// out[c] = mean over rows of x[r, c]; rows > 0.

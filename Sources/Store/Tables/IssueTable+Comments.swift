@@ -32,22 +32,6 @@ extension IssueTable {
         ).map(dueIssue)
     }
 
-    /// How many issues wait for their comments, over all projects when `project` is nil.
-    package static func commentsDueCount(
-        in project: ProjectID?,
-        account: AccountID,
-        on connection: any SQLConnection
-    ) throws(StoreError) -> Int {
-        let condition: SQL = if let project { "AND project_id = \(project)" } else { "" }
-        return try count(
-            """
-            SELECT COUNT(*) AS count FROM issues
-            WHERE account_id = \(account) \(condition) AND comments_due AND deleted_at IS NULL
-            """,
-            on: connection
-        )
-    }
-
     /// Takes the mark from an issue whose comments are now stored completely.
     ///
     /// The row keeps its revision: nothing that a follower sees has changed. An issue that was
