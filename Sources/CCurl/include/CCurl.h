@@ -12,7 +12,7 @@ CURLcode preloop_curl_setopt_offset(CURL *easy, CURLoption option, curl_off_t va
 // Options that take a C string; libcurl copies it.
 CURLcode preloop_curl_setopt_text(CURL *easy, CURLoption option, const char *value);
 
-// CURLOPT_COPYPOSTFIELDS: bytes that are not a C string; CURLOPT_POSTFIELDSIZE_LARGE must be set first.
+// CURLOPT_COPYPOSTFIELDS: bytes that are not a C string; set CURLOPT_POSTFIELDSIZE_LARGE first.
 CURLcode preloop_curl_set_body(CURL *easy, const void *bytes);
 
 // CURLOPT_HTTPHEADER: the list must outlive the transfer.
