@@ -78,8 +78,8 @@ package struct ProjectCursor: Sendable, Equatable {
 extension ProjectCursor {
     /// Subtracted from a watermark.
     ///
-    /// Lists lag seconds behind writes and two servers' clocks differ by
-    /// seconds; two minutes hold both with room, and cost a page that writes nothing.
+    /// Lists lag seconds behind writes and two servers' clocks differ by seconds; two minutes hold
+    /// both with room, and cost a page that writes nothing.
     package static let overlap = Duration.seconds(120)
 
     /// No `since` below this is sent, because GitHub answers `since=1970-01-01` with an empty list.
@@ -94,12 +94,12 @@ extension ProjectCursor {
 
     /// Where the next walk begins; nil for everything.
     ///
-    /// At the watermark less the overlap – or just behind the watermark when that is settled. Both
-    /// rest on the same promise, that ``overlap`` covers a list's lag and two servers' clocks: a walk
-    /// that began at the service's time D has seen every change up to D - overlap. Is that behind the
-    /// watermark, then nothing at the watermark or before it can be missing, however many issues
+    /// At the watermark less the overlap – or just after the watermark when that is settled. Both
+    /// rest on the same promise, that ``overlap`` covers a list's lag and two servers' clocks: a
+    /// walk that began at the service's time D has seen every change up to D - overlap. When that
+    /// is later than the watermark, nothing up to the watermark can be missing, however many issues
     /// share its second, and a scan without changes is one request with an empty answer. The clock
-    /// only decides which of the two it is; the bound itself is made of times the tracker showed.
+    /// only decides which of the two it is; the bound is made of times the tracker showed.
     package var since: Timestamp? {
         guard isSettled, let watermark, Self.since(watermark) != nil else {
             return Self.since(watermark)

@@ -52,7 +52,7 @@ final class ProjectCatalogue<Row: Sendable>: Sendable {
         stored.withLock { $0 = rows }
     }
 
-    /// What the list held besides, told once: which organisation it belongs to may be unreadable too.
+    /// What the list held besides, told once: its organisation may be unreadable, too.
     func takeUnreadable() -> [UnreadableProject] {
         stored.withLock { stored in
             let unreadable = stored?.unreadable ?? []
