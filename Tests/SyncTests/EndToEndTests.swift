@@ -27,9 +27,41 @@ struct EndToEndTests {
         #expect(second.totals.written == 0)
         try await change(fake, kind, installation)
         #expect(try await installation.scan().isComplete)
+        // What a scan for changes cannot see: what was deleted without a trace.
+        let middle = try await installation.differences(fake, kind)
+        #expect(middle.count <= 2, "\(middle.joined(separator: "\n"))")
         #expect(try await installation.scan(isFull: true).isComplete)
         let last = try await installation.differences(fake, kind)
         #expect(last.isEmpty, "\(last.joined(separator: "\n"))")
+    }
+
+    /// Changes show up in lists a second late; whatever a scan between saw, none is passed over.
+    @Test(arguments: [TrackerKind.github, .jira])
+    func `changes that a lagging list shows late arrive`(kind: TrackerKind) async throws {
+        let fake = try await FakeTrackers.start(
+            corpora: [.items(try items("f2etw", limit: 40))],
+            arguments: ["--github-list-lag", "1000", "--jira-index-lag", "1000"]
+        )
+        defer { fake.stop() }
+        let installation = try await Installation(fake, kind)
+        #expect(try await installation.scan().isComplete)
+        let path = try #require(try await installation.largestProject())
+        let numbers = try await fake.truth(tracker: kind.rawValue, project: path).items.keys
+        for number in numbers.sorted().prefix(6) {
+            try await fake.mutate([
+                "tracker": .string(kind.rawValue), "project": .string(path),
+                "number": .integer(Int64(number)), "comment": ["author": "ann", "body": "late"],
+            ])
+            #expect(try await installation.scan().isComplete)
+        }
+        // The service's own clock lets the lag pass; a scan takes a few milliseconds.
+        let end = ContinuousClock.now + .seconds(30)
+        var differences: [String] = []
+        repeat {
+            #expect(try await installation.scan().isComplete)
+            differences = try await installation.differences(fake, kind)
+        } while !differences.isEmpty && ContinuousClock.now < end
+        #expect(differences.isEmpty, "\(differences.joined(separator: "\n"))")
     }
 
     /// Counted by the service: a client's call may be several requests.
@@ -96,6 +128,12 @@ struct EndToEndTests {
             let comment = numbers[talked]?.comments.keys.min()
         {
             try await mutate(talked, "delete_comment", .string(comment))
+            if let other = sorted.last(where: {
+                $0 != talked && numbers[$0]?.comments.isEmpty == false
+            }), let edited = numbers[other]?.comments.keys.min() {
+                let change: JSONValue = ["id": .string(edited), "body": "said otherwise"]
+                try await mutate(other, "edit_comment", change)
+            }
         }
         try await fake.mutate([
             "tracker": .string(kind.rawValue), "project": .string(path),
@@ -233,8 +271,13 @@ private struct Installation {
         // Jira refuses line breaks and outer spaces in titles and shows bodies in another markup.
         guard kind != .jira else { return nil }
         if !haveEqualBytes(stored.issue.title, title) { return "title" }
+        let edited = stored.comments.first { comment in
+            // What cannot be stored is replaced, so the digest differs.
+            !comment.body.contains("\u{FFFD}")
+                && sha256(Array(comment.body.utf8)) != truth.comments[comment.externalID]
+        }
+        if let edited { return "comment \(edited.externalID)" }
         let isSame = sha256(Array(stored.issue.body.utf8)) == truth.bodySHA256
-        // What cannot be stored is replaced, so the digest differs.
         return isSame || stored.issue.body.contains("\u{FFFD}") ? nil : "body"
     }
 

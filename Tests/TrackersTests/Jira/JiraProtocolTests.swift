@@ -230,6 +230,31 @@ struct JiraProtocolTests {
         #expect(second?.hint != nil)
     }
 
+    @Test(arguments: [TrackerDeployment.cloud, .server])
+    func `a project that cannot be read is named beside the others`(
+        _ deployment: TrackerDeployment
+    ) async throws {
+        let transport = ScriptedTransport { path, query, _ in
+            let rows = [#"{"id":"1","key":"A"}"#, #"{"key":"B","name":"no id"}"#]
+            let last = #"{"id":"3","key":"C","name":"Sea"}"#
+            switch (path, query["startAt"]) {
+            case ("/rest/api/2/project", _):
+                return (200, "[\((rows + [last]).joined(separator: ","))]")
+            case ("/rest/api/3/project/search", "0"):
+                return (200, #"{"isLast":false,"values":[\#(rows.joined(separator: ","))]}"#)
+            // The unreadable row counts as a place.
+            case ("/rest/api/3/project/search", "2"):
+                return (200, #"{"isLast":true,"values":[\#(last)]}"#)
+            default: return (200, "{}")
+            }
+        }
+        let site = RemoteOrganization(externalID: "s", path: "s", name: "s")
+        let list = try await client(deployment, transport).projects(of: site)
+        #expect(list.map(\.path) == ["A", "C"])
+        #expect(list.unreadable.map(\.path) == ["B"])
+        #expect(list.unreadable.first?.reason == "`id` is no identifier")
+    }
+
     @Test func `an anchor that was deleted meanwhile starts the walk again`() async throws {
         let transport = ScriptedTransport { path, query, _ in
             if path.hasSuffix("/project/10") { return (200, #"{"id":"10"}"#) }
