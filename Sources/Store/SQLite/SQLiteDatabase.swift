@@ -44,17 +44,7 @@ package struct SQLiteDatabase: Database {
         settings.busyMode = .timeout(configuration.busyTimeout / .seconds(1))
         settings.maximumReaderCount = configuration.maximumReaders
         settings.label = "store"
-        do {
-            let pool = try DatabasePool(path: path, configuration: settings)
-            // The pool sets NORMAL while it opens, so this comes after.
-            try pool.writeWithoutTransaction { database in
-                try database.execute(sql: "PRAGMA synchronous = FULL")
-                try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
-            }
-            self.pool = pool
-        } catch {
-            throw StoreError(error)
-        }
+        pool = try Self.open(path, settings, within: configuration.busyTimeout)
         self.path = path
         changes = ChangeConnection(path: path)
     }
@@ -98,7 +88,11 @@ package struct SQLiteDatabase: Database {
         do {
             try await changes.close()
             try await pool.writeWithoutTransaction { database in
-                _ = try database.checkpoint(.passive)
+                do {
+                    _ = try database.checkpoint(.passive)
+                } catch DatabaseError.SQLITE_BUSY {
+                    // Another process is copying the log at this moment.
+                }
             }
             try pool.close()
         } catch {
@@ -106,10 +100,47 @@ package struct SQLiteDatabase: Database {
         }
     }
 
-    /// Makes an empty file only its owner can read; of an existing one the first bytes are checked.
+    /// Opens the pool, again and again while another process opens or closes the same file.
     ///
-    /// SQLite takes a file shorter than its header for an empty database and writes over it.
+    /// SQLite's own waiting does not cover the switch to the write-ahead log, nor the moment in
+    /// which the last connection of another process removes it.
+    private static func open(
+        _ path: String,
+        _ settings: GRDB.Configuration,
+        within timeout: Duration
+    ) throws(StoreError) -> DatabasePool {
+        let end = ContinuousClock.now.advanced(by: timeout)
+        while true {
+            do {
+                let pool = try DatabasePool(path: path, configuration: settings)
+                // The pool sets NORMAL while it opens, so this comes after.
+                try pool.writeWithoutTransaction { database in
+                    try database.execute(sql: "PRAGMA synchronous = FULL")
+                    try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
+                }
+                return pool
+            } catch {
+                let failure = StoreError(error)
+                guard failure == .busy, ContinuousClock.now < end else { throw failure }
+                // A moment's work for the other; programs open their database once.
+                usleep(5_000)
+            }
+        }
+    }
+
+    /// Makes an empty file only its owner can read; an existing one is only looked at.
+    ///
+    /// SQLite takes a file shorter than its smallest page for an empty database and writes over it,
+    /// so such a file is refused here. An existing file is not opened: closing it would take away
+    /// the locks that another connection of this process holds on it.
     private static func create(_ path: String) throws(StoreError) {
+        var status = stat()
+        if unsafe stat(path, &status) == 0, status.st_size > 0 {
+            guard status.st_size >= 512 else {
+                throw .corrupt(detail: "file is not a database")
+            }
+            return
+        }
         let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             let code = errno
@@ -122,12 +153,7 @@ package struct SQLiteDatabase: Database {
                 )
             }
         }
-        defer { _ = Glibc.close(descriptor) }
-        var header = [UInt8](repeating: 0, count: 16)
-        let count = unsafe pread(descriptor, &header, header.count, 0)
-        guard count == 0 || header == Array("SQLite format 3\0".utf8) else {
-            throw .corrupt(detail: "file is not a database")
-        }
+        _ = Glibc.close(descriptor)
     }
 }
 
