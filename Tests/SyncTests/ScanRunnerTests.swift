@@ -78,8 +78,8 @@ import Trackers
         try await fixture.scan()
         for number in 1...4 {
             world.touch("org/a", number)
-            _ = world.tick(pause)
             world.addComment("org/a", number + 1)
+            _ = world.tick(pause)
             try await fixture.scan()
         }
         _ = world.tick(101)
