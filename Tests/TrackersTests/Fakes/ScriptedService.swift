@@ -4,8 +4,8 @@ import TestSupport
 
 @testable import Trackers
 
-/// A service that answers by a function of path and query, over real HTTP on loopback, with a client
-/// whose pauses take no time.
+/// A service that answers by a function of path and query, over real HTTP on loopback, with a
+/// client whose pauses take no time.
 final class ScriptedService: Sendable {
     /// One request, decoded.
     struct Call: Sendable {
