@@ -193,6 +193,30 @@ import Testing
         #expect(service.calls.map(\.path) == [Fixture.issues, "/moved\(Fixture.issues)"])
     }
 
+    /// Names move, identifiers stay: the renamed repository keeps its issues, and the new one under
+    /// the old name does not get them.
+    @Test func `a new repository under an old name is another one`() async throws {
+        let service = try ScriptedService { call in
+            switch call.path {
+            case "/user/repos":
+                let old = Fixture.repository(7, name: "renamed")
+                return .answer(text: "[\(old),\(Fixture.repository(10, name: "tool"))]")
+            case "/repositories/7/issues": return .answer(text: "[\(Fixture.issue(1))]")
+            case "/repositories/10/issues": return .answer(text: "[\(Fixture.pull(5))]")
+            default: return nil
+            }
+        }
+        let client = try service.client(.github)
+        var keys: [String: [String]] = [:]
+        for owner in try await client.organizations() {
+            for project in try await client.projects(of: owner) {
+                let pages = try await client.pages(project, .everything)
+                keys[project.externalID] = pages.flatMap(\.issues).map(\.key)
+            }
+        }
+        #expect(keys == ["7": ["acme/renamed#1"], "10": ["acme/tool#5"]])
+    }
+
     // MARK: Presence
 
     private func presence(
