@@ -112,6 +112,7 @@ extension GitHubClient {
                 isContinued: round > 0
             )
             if list.response.status == 304 { return IssuePage(items: [], isNotModified: true) }
+            // Unreadable rows are quarantined by the walks; they make no watermark.
             let issues = list.read { (fields) throws(FieldError) in
                 try GitHubReading.issue(fields, projectPath: project.path)
             }.compactMap { try? $0.get() }

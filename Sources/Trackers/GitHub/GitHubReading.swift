@@ -33,6 +33,7 @@ enum GitHubReading {
             createdAt: try fields.instant("created_at"),
             updatedAt: try fields.instant("updated_at"),
             url: url,
+            // A count that cannot be read is unknown; it is no reason to lose the issue.
             commentCount: try? fields.integer("comments"),
             links: scan.links(in: body, ownKey: key)
         )

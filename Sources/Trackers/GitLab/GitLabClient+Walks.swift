@@ -129,6 +129,7 @@ extension GitLabClient {
             query["updated_before"] = horizon.iso8601
             let rows = try await rows(of: project, stream, query)
             servedAt = servedAt ?? rows.servedAt
+            // Unreadable rows are quarantined by the walks; they make no watermark.
             let issue = rows.elements.compactMap { try? $0.get() }.first { $0.updatedAt <= horizon }
             if let issue, issue.updatedAt >= newest?.updatedAt ?? issue.updatedAt { newest = issue }
         }

@@ -37,6 +37,7 @@ enum GitLabReading {
             createdAt: try fields.instant("created_at"),
             updatedAt: try fields.instant("updated_at"),
             url: url,
+            // A count that cannot be read is unknown; it is no reason to lose the issue.
             commentCount: try? fields.integer("user_notes_count"),
             links: duplicates(fields, projectPath: projectPath, ownKey: key)
                 + scan.links(in: body, ownKey: key)
