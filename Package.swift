@@ -70,10 +70,15 @@ let package = Package(
         ),
 
         // MARK: VectorIndex
-        .target(name: "VectorIndex", dependencies: ["LinearAlgebra"], swiftSettings: hot),
+        .target(
+            name: "VectorIndex",
+            dependencies: ["LinearAlgebra"],
+            exclude: ["DESIGN.md"],
+            swiftSettings: hot
+        ),
         .testTarget(
             name: "VectorIndexTests",
-            dependencies: ["VectorIndex", "TestSupport"],
+            dependencies: ["VectorIndex"],
             swiftSettings: testing
         ),
 
@@ -96,7 +101,7 @@ let package = Package(
         .target(name: "Trackers", dependencies: ["Domain", "HTTPClient"], swiftSettings: hot),
         .testTarget(
             name: "TrackersTests",
-            dependencies: ["TestSupport", "Trackers"],
+            dependencies: ["Domain", "HTTPClient", "TestSupport", "Trackers"],
             swiftSettings: testing
         ),
 
@@ -108,23 +113,28 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            swiftSettings: strict
+            swiftSettings: hot
         ),
         .testTarget(
             name: "StoreTests",
-            dependencies: ["Store", "TestSupport"],
+            dependencies: ["Domain", "Store"],
             swiftSettings: testing
         ),
 
         // MARK: Sync
         .target(
             name: "Sync",
-            dependencies: ["Domain", "Store", "Trackers"],
+            dependencies: [
+                "Domain", "Store", "Trackers",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "SyncTests",
-            dependencies: ["Sync", "TestSupport"],
+            dependencies: [
+                "Domain", "HTTPClient", "Store", "Sync", "TestSupport", "Trackers",
+            ],
             swiftSettings: testing
         ),
 
@@ -132,11 +142,11 @@ let package = Package(
         .target(
             name: "Search",
             dependencies: ["Domain", "Embeddings", "Store", "VectorIndex"],
-            swiftSettings: strict
+            swiftSettings: hot
         ),
         .testTarget(
             name: "SearchTests",
-            dependencies: ["Search", "TestSupport"],
+            dependencies: ["Domain", "Embeddings", "Search", "Store", "VectorIndex"],
             swiftSettings: testing
         ),
 
@@ -144,7 +154,8 @@ let package = Package(
         .target(
             name: "Bootstrap",
             dependencies: [
-                "Domain", "Embeddings", "HTTPClient", "Search", "Store", "Sync", "Trackers",
+                "Domain", "Embeddings", "HTTPClient", "LinearAlgebra", "Search", "Store", "Sync",
+                "Trackers", "VectorIndex",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -167,7 +178,7 @@ let package = Package(
         ),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["Bootstrap", "TestSupport", "preloop", "preloop-sync"],
+            dependencies: ["Bootstrap", "Domain", "Store", "Sync", "preloop", "preloop-sync"],
             swiftSettings: testing
         ),
 
@@ -187,7 +198,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "preloop-bench",
-            dependencies: ["Domain", "Embeddings", "Search", "Store", "VectorIndex"],
+            dependencies: ["Domain", "Embeddings", "VectorIndex"],
             path: "benchmarks/preloop-bench",
             swiftSettings: strict
         ),

@@ -274,7 +274,7 @@ def differences(row, item, known, tracker):
         yield f"title {row['title'][:60]!r}"
     if row["state"] != item["state"]:
         yield f"state {row['state']}"
-    if set(row["labels"]) != set(filter(None, item["labels"])):
+    if row["labels"] != item["labels"]:
         yield f"labels {row['labels']}"
     if (row["kind"] == "pull_request") != item["is_pull_request"]:
         yield f"kind {row['kind']}"
