@@ -7,7 +7,7 @@ extension LocalEmbedder {
     /// - Complexity: O(n) in the bytes the windows cover.
     package func windows(of text: String, maximumCount: Int) -> [Range<Int>] {
         guard maximumCount > 0 else { return [] }
-        let room = maximumTokens - 2
+        let room = min(maximumTokens, configuration.windowTokens) - 2
         // A window takes at least one word, and a word has at most a piece a scalar.
         let (limit, overflow) = max(room, WordPieceTokenizer.maximumWordScalars)
             .multipliedReportingOverflow(by: maximumCount)

@@ -6,13 +6,13 @@ import Store
 struct PassagePlan {
     /// How many windows a text may have.
     ///
-    /// A window is about a page; who reads further than that into a
-    /// report finds logs.
+    /// A window is a paragraph of some eighty words, sixteen are two pages; who reads further than
+    /// that into a report finds logs.
     struct Limits: Sendable {
         /// Windows of a body.
-        var body = 8
+        var body = 16
         /// Windows of a comment.
-        var comment = 4
+        var comment = 8
     }
 
     /// A window whose vector is missing.
