@@ -14,9 +14,11 @@ package final class LocalEmbedder: Embedder {
         package var workerCount = 2
         /// Larger batches gain nothing but memory: about 15 KB a token and worker.
         package var maximumBatchTokens = 512
-        /// How long the windows of a long text are. Shorter ones than a model could read found
-        /// duplicates as well (docs/decisions/0004-ranking.md), cost less attention, point at a
-        /// passage more exactly, and leave room for a title in front.
+        /// How long the windows of a long text are.
+        ///
+        /// Shorter ones than a model could read found duplicates as well
+        /// (docs/decisions/0004-ranking.md), cost less attention, point at a passage more exactly,
+        /// and leave room for a title in front.
         package var windowTokens = 112
 
         package init(name: String? = nil) {
