@@ -22,6 +22,8 @@ package struct Duplicates: Sendable {
         package var documents = 20
         /// Phrases of the lexical query: candidates only, the measuring uses all terms.
         package var phrases = 16
+        /// Documents walked for the phrases together: what every new issue pays.
+        package var postings = 5000
         /// Changes of the feed in a step.
         package var page = 256
 
@@ -128,6 +130,7 @@ package struct Duplicates: Sendable {
         }
         var words = LexicalQuery.Limits()
         words.phrases = limits.phrases
+        words.postings = limits.postings
         let near = try await search.candidates(
             of: query,
             view: view,

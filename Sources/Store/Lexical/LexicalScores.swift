@@ -37,19 +37,38 @@ package struct LexicalScores: Sendable {
 
     /// The best documents that pass, best first; equal scores in order of age.
     ///
-    /// - Complexity: O(n + m log m) for m passing documents.
+    /// - Complexity: O(n log `count`): a common word matches half of everything, of which few
+    ///   are wanted.
     package func best(
         _ count: Int,
         where passes: (IssueID) -> Bool = { _ in true }
     ) -> [(issue: IssueID, score: Double)] {
         guard count > 0 else { return [] }
+        // Best first; what comes later with an equal score is younger and stays behind.
         var found: [(issue: IssueID, score: Double)] = []
         for (place, document) in documents.enumerated() {
+            let score = scores[place]
+            if found.count == count, let last = found.last, last.score >= score { continue }
             let issue = IssueID(document)
-            if passes(issue) { found.append((issue, scores[place])) }
+            guard passes(issue) else { continue }
+            found.insert((issue, score), at: Self.place(of: score, in: found))
+            if found.count > count { found.removeLast() }
         }
-        found.sort { ($1.score, $0.issue) < ($0.score, $1.issue) }
-        return Array(found.prefix(count))
+        return found
+    }
+
+    /// Where a score goes among better and equal ones before it, by bisection.
+    private static func place(
+        of score: Double,
+        in found: [(issue: IssueID, score: Double)]
+    ) -> Int {
+        var low = 0
+        var high = found.count
+        while low < high {
+            let middle = (low + high) / 2
+            if found[middle].score >= score { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }
 
