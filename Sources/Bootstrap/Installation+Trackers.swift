@@ -41,21 +41,36 @@ extension Installation {
 
     /// A client for a stored tracker; its credential is read again whenever the service refuses it.
     ///
-    /// Throws `StoreError.undecryptable` at once when the credential does not open.
+    /// `willWait` is told until when, before requests wait for the service's rate limit. Throws
+    /// `StoreError.undecryptable` at once when the credential does not open.
     package func client(
         for tracker: Tracker,
-        transport: any HTTPTransport
+        transport: any HTTPTransport,
+        willWait: @escaping @Sendable (Timestamp) -> Void = { _ in }
     ) async throws -> any TrackerClient {
         let box = try secretBox()
         let store = store
         _ = try await Self.credential(of: tracker, in: store, box: box)
-        return try Self.client(for: tracker, transport: transport) { () throws(TrackerError) in
+        let source: TrackerSession.CredentialSource = { () throws(TrackerError) in
             do {
                 return try await Self.credential(of: tracker, in: store, box: box)
             } catch {
                 throw TrackerError.unauthenticated(detail: "\(error)")
             }
         }
+        return try Self.client(
+            for: tracker,
+            transport: transport,
+            willWait: willWait,
+            credential: source
+        )
+    }
+
+    /// A tracker's credential, opened.
+    ///
+    /// Throws `StoreError.undecryptable` when it does not open.
+    package func storedCredential(of tracker: Tracker) async throws -> Secret {
+        try await Self.credential(of: tracker, in: store, box: secretBox())
     }
 
     private static func credential(
@@ -76,17 +91,18 @@ extension Installation {
     package static func client(
         for tracker: Tracker,
         transport: any HTTPTransport,
+        willWait: @escaping @Sendable (Timestamp) -> Void = { _ in },
         credential: @escaping TrackerSession.CredentialSource
     ) throws -> any TrackerClient {
-        try TrackerClients.make(
-            TrackerClients.Parameters(
-                kind: tracker.kind,
-                deployment: tracker.deployment,
-                url: tracker.url.isEmpty ? nil : tracker.url,
-                userName: tracker.userName,
-                credential: credential,
-                transport: transport
-            )
+        var parameters = TrackerClients.Parameters(
+            kind: tracker.kind,
+            deployment: tracker.deployment,
+            url: tracker.url.isEmpty ? nil : tracker.url,
+            userName: tracker.userName,
+            credential: credential,
+            transport: transport
         )
+        parameters.willWait = willWait
+        return try TrackerClients.make(parameters)
     }
 }

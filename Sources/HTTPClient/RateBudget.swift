@@ -40,13 +40,20 @@ package actor RateBudget {
 
     /// Waits until the budget allows one more exchange, and counts it.
     ///
+    /// - Parameters:
+    ///   - priority: Who asks.
+    ///   - willWait: Told how long, before each wait.
     /// - Throws: ``RetryError/rateLimited(wait:)`` at once when the wait would be longer than
     ///   ``Configuration/maximumWait``; ``HTTPError/cancelled`` when the task is.
-    package func acquire(_ priority: RequestPriority = .background) async throws(RetryError) {
+    package func acquire(
+        _ priority: RequestPriority = .background,
+        willWait: @Sendable (Duration) -> Void = { _ in }
+    ) async throws(RetryError) {
         while true {
             guard !Task.isCancelled else { throw .exchange(.cancelled) }
             guard let wait = state.take(priority, now: elapsed()) else { return }
             guard wait <= configuration.maximumWait else { throw .rateLimited(wait: wait) }
+            willWait(wait)
             do {
                 try await sleep(wait)
             } catch {

@@ -15,11 +15,14 @@ extension ProjectScanner {
 
     func beginCensus(_ cursor: ProjectCursor, _ course: inout Course) async throws {
         let id = project.id
-        try await writer.write { connection, account in
+        let expected = try await writer.write { connection, account in
             try IssueTable.clearCensus(of: id, account: account, on: connection)
             try ProjectTable.setCursor(cursor.jsonValue, of: id, account: account, on: connection)
+            return try IssueTable.censusCounts(of: id, account: account, on: connection).missing
         }
         course.stored = cursor
+        // The tracker's list is about as long as the store's.
+        course.estimate.begin(expecting: expected > 0 ? expected : nil)
     }
 
     /// Reads the issues of which the page only shows that they exist, and which the store does not

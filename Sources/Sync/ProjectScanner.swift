@@ -27,6 +27,8 @@ struct ProjectScanner: Sendable {
         var issuesAhead: Result<IssuePage, TrackerError>?
         var commentsAhead: Result<CommentPage, TrackerError>?
         var phase = ScanProgress.Phase.issues
+        /// How far the walk over the issues is.
+        var estimate = WalkEstimate()
         /// Why a census was not believed.
         var censusRefusal: String?
         let isFull: Bool
@@ -101,16 +103,18 @@ struct ProjectScanner: Sendable {
 
     private func report(_ course: inout Course, until reset: Timestamp? = nil) {
         let counts = course.report.counts
-        progress(
-            ScanProgress(
-                tracker: tracker.name,
-                project: remote.path,
-                phase: course.phase,
-                fetched: counts.issuesFetched + counts.commentsFetched,
-                written: counts.written,
-                rateLimitReset: reset
-            )
+        var step = ScanProgress(
+            tracker: tracker.name,
+            project: remote.path,
+            phase: course.phase,
+            fetched: counts.issuesFetched + counts.commentsFetched,
+            written: counts.written
         )
+        step.rateLimitReset = reset
+        if course.phase == .issues || course.phase == .census {
+            step.walk = course.estimate.progress
+        }
+        progress(step)
     }
 }
 
@@ -223,6 +227,11 @@ extension ProjectScanner {
             return course.scan.didFail(error)
         case .success(let page):
             course.report.counts.issuesFetched += page.items.count
+            if request.walk == .newest {
+                course.estimate.didProbe(page)
+            } else {
+                course.estimate.didRead(page, isByCreation: request.walk == .everything)
+            }
             course.confirmed = []
             if request.isCensus {
                 switch try await resolveSightings(page, &course) {

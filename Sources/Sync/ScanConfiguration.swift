@@ -1,5 +1,3 @@
-package import Domain
-
 /// What a scan may use.
 package struct ScanConfiguration: Sendable {
     /// Projects of one tracker read side by side.
@@ -78,28 +76,5 @@ extension SyncError: CustomStringConvertible {
         case .unknownTracker: "see `preloop trackers list`"
         case .unknownProject: "check the path, the token's access and the tracker's scope rules"
         }
-    }
-}
-
-/// A step of a scan, for those who watch it.
-package struct ScanProgress: Sendable, Equatable {
-    package var tracker: String
-    /// Nil while the tracker's projects are being listed.
-    package var project: String?
-    package var phase: Phase
-    /// Issues and comments received so far in this scan of the project.
-    package var fetched: Int
-    /// Rows written so far in this scan of the project.
-    package var written: Int
-    /// When the tracker will answer again, once it has refused.
-    package var rateLimitReset: Timestamp?
-
-    /// What is being done.
-    package enum Phase: String, Sendable, CaseIterable {
-        case listing
-        case issues
-        case census
-        case comments
-        case ended
     }
 }

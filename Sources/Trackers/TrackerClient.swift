@@ -92,6 +92,10 @@ package struct IssuePage: Sendable {
     package var isNotModified: Bool
     /// When the service answered, by its own clock; nil when it does not tell.
     package var servedAt: Timestamp?
+    /// How many issues the walk has after this page; nil where the answer does not tell.
+    ///
+    /// Of ``IssueWalk/newest`` how many the project has. At most a page too many; only for show.
+    package var remainingCount: Int?
 
     package init(
         items: [PageItem],

@@ -17,6 +17,8 @@ package enum TrackerClients {
         package var budget: RateBudget?
         /// Whether somebody waits for the answers.
         package var priority: RequestPriority = .background
+        /// Told until when, before requests wait for the service's rate limit.
+        package var willWait: @Sendable (Timestamp) -> Void = { _ in }
         package var clock: any Clock<Duration> = ContinuousClock()
         package var now: @Sendable () -> Timestamp = wallClock
         /// Changes a session's configuration, such as its patience; called with the client's own.
@@ -53,6 +55,7 @@ package enum TrackerClients {
                 now: now
             )
             session.priority = priority
+            session.willWait = willWait
             return session
         }
     }

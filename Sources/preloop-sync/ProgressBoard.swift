@@ -10,12 +10,16 @@ final class ProgressBoard: Sendable {
         var step: ScanProgress
         var startedAt: ContinuousClock.Instant
         var changedAt: ContinuousClock.Instant
+        /// Until when the tracker's rate limit keeps requests waiting, past instants included.
+        var waitEnd: Timestamp?
     }
 
     private struct State {
         /// In the order in which they were first heard of.
         var order: [String] = []
         var lines: [String: Line] = [:]
+        /// By tracker, since all its projects share one budget.
+        var waits: [String: Timestamp] = [:]
         var index = IndexReport()
         var written = 0
     }
@@ -42,6 +46,11 @@ final class ProgressBoard: Sendable {
         }
     }
 
+    /// Notes that requests to a tracker wait for its rate limit.
+    func noteWait(of tracker: String, until end: Timestamp) {
+        state.withLock { $0.waits[tracker] = max(end, $0.waits[tracker] ?? end) }
+    }
+
     /// Notes what the indexer has done so far.
     func note(_ report: IndexReport) {
         state.withLock { $0.index = report }
@@ -53,7 +62,12 @@ final class ProgressBoard: Sendable {
     /// Everything at this moment.
     var snapshot: (lines: [Line], indexed: IndexReport, written: Int) {
         state.withLock { state in
-            (state.order.compactMap { state.lines[$0] }, state.index, state.written)
+            let lines = state.order.compactMap { key -> Line? in
+                guard var line = state.lines[key] else { return nil }
+                line.waitEnd = state.waits[line.step.tracker]
+                return line
+            }
+            return (lines, state.index, state.written)
         }
     }
 }

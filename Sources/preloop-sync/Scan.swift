@@ -27,7 +27,8 @@ struct Scan {
             ? nil
             : try await attempt("cannot open the indexes") { try await installation.pipeline() }
         let progress = ProgressBoard()
-        let display = ProgressDisplay(board: progress, style: isQuiet ? .none : .automatic)
+        let style: ProgressDisplay.Style = Terminal.showsProgress ? .bars : .lines
+        let display = ProgressDisplay(board: progress, style: isQuiet ? .none : style)
         let result = try await interruptible {
             try await display.show {
                 try await scan(installation, pipeline: pipeline, progress: progress)
@@ -48,7 +49,9 @@ struct Scan {
         try await attempt("the scan failed") {
             let transport = try installation.transport()
             let runner = ScanRunner(store: installation.store) { tracker in
-                try await installation.client(for: tracker, transport: transport)
+                try await installation.client(for: tracker, transport: transport) { until in
+                    progress.noteWait(of: tracker.name, until: until)
+                }
             }
             let (wakeUps, waker) = AsyncStream.makeStream(
                 of: Void.self,

@@ -52,6 +52,19 @@ final class Sandbox: Sendable {
         return try RunningProgram(process)
     }
 
+    /// Starts a program on a terminal of its own.
+    func startOnTerminal(
+        _ program: String,
+        _ arguments: String...,
+        environment: [String: String] = [:]
+    ) throws -> PseudoTerminal {
+        try PseudoTerminal(
+            program: Self.programs.appendingPathComponent(program),
+            arguments: arguments,
+            environment: self.environment.merging(environment) { $1 }
+        )
+    }
+
     func run(
         _ program: String,
         _ arguments: String...,

@@ -84,7 +84,11 @@ struct ScanTests {
     @Test(arguments: [SIGINT, SIGTERM])
     func `a signal ends a scan in order, and the next one may begin`(signal: Int32) throws {
         let sandbox = try Sandbox(Self.provider)
-        let silence = try SilentServer()
+        let asked = DispatchSemaphore(value: 0)
+        let silence = try CannedServer { _ in
+            asked.signal()
+            return nil
+        }
         #expect(
             try sandbox.preloop(
                 "trackers",
@@ -100,7 +104,7 @@ struct ScanTests {
             ).status == 0
         )
         let scan = try sandbox.start("preloop-sync", ["scan", "all"])
-        silence.waitForConnection()
+        asked.wait()
         scan.signal(signal)
         let result = try scan.wait()
         #expect(result.status == 130)
@@ -135,35 +139,5 @@ struct ScanTests {
         )
         #expect([4, 7].contains(result.status))
         #expect(result.errors.contains("gh"))
-    }
-}
-
-/// Accepts connections and never says a word.
-final class SilentServer: Sendable {
-    let port: UInt16
-    private let descriptor: Int32
-
-    init() throws {
-        let opened = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                bind(opened, generic, length) == 0 && listen(opened, 16) == 0
-                    && getsockname(opened, generic, &length) == 0
-            }
-        }
-        guard opened >= 0, bound else { throw POSIXError(.EADDRNOTAVAIL) }
-        descriptor = opened
-        port = UInt16(bigEndian: address.sin_port)
-    }
-
-    deinit { close(descriptor) }
-
-    /// Returns when a client has connected; the connection stays open and silent.
-    func waitForConnection() {
-        _ = accept(descriptor, nil, nil)
     }
 }

@@ -47,7 +47,7 @@ extension GitHubClient {
         }
         // A full page keeps its tag when rows follow it; only a last page with room tells all.
         let isWhole = page == nil && next == nil && list.elements.count < Self.pageSize
-        return IssuePage(
+        var result = IssuePage(
             items: list.read { (fields) throws(FieldError) in
                 try GitHubReading.issue(fields, projectPath: project.path)
             }.map(PageItem.init),
@@ -55,6 +55,18 @@ extension GitHubClient {
             validator: isWhole && list.query == first ? list.response.headers["ETag"] : nil,
             servedAt: list.response.servedAt
         )
+        result.remainingCount = Self.remainingCount(after: list)
+        return result
+    }
+
+    /// The rows after a page, as far as its link to the last page tells; lists with cursors, which
+    /// GitHub makes of long ones, have no such link.
+    private static func remainingCount(after list: TrackerList) -> Int? {
+        guard let last = list.response.headers.lastPage, let size = list.query["per_page"],
+            let size = Int(size), (1...100).contains(size)
+        else { return nil }
+        let page = list.query["page"].flatMap { Int($0) } ?? 1
+        return max(0, last - page) * size
     }
 
     private func firstQuery(_ walk: IssueWalk) -> QueryString {
@@ -119,11 +131,15 @@ extension GitHubClient {
             if let issue = issues.first(where: { $0.updatedAt <= horizon }) {
                 // With such rows on top the page, and so its tag, would never change again.
                 let isPlain = round == 0 && issues.allSatisfy { $0.updatedAt <= horizon }
-                return IssuePage(
+                var page = IssuePage(
                     items: [.issue(issue, comments: .notIncluded)],
                     validator: isPlain ? list.response.headers["ETag"] : nil,
                     servedAt: list.response.servedAt
                 )
+                page.remainingCount = Self.remainingCount(after: list).map {
+                    $0 + list.elements.count
+                }
+                return page
             }
             query = list.response.headers.nextPageQuery
         }

@@ -35,11 +35,14 @@ extension GitLabClient {
         if next == nil, let following = stream.following {
             next = PageToken(stream: following.rawValue, query: firstQuery(walk))
         }
-        return IssuePage(
+        var result = IssuePage(
             items: items.elements.map(PageItem.init),
             next: next,
             servedAt: items.servedAt
         )
+        // The rows of the other list are not in the count.
+        if stream.following == nil { result.remainingCount = items.remainingCount }
+        return result
     }
 
     private func firstQuery(_ walk: IssueWalk) -> QueryString {
@@ -60,14 +63,21 @@ extension GitLabClient {
         return query
     }
 
-    /// Rows of one page of one list, and the query of the page after it.
+    /// One page of one list.
+    private struct Rows {
+        var elements: [Result<Issue, MalformedElement>] = []
+        /// The query of the page that follows.
+        var next: QueryString?
+        var servedAt: Timestamp?
+        /// Rows of this list after the page; nil beyond 10,000 rows, where GitLab does not count.
+        var remainingCount: Int?
+    }
+
     private func rows(
         of project: RemoteProject,
         _ stream: GitLabStream,
         _ query: QueryString
-    ) async throws(TrackerError) -> (
-        elements: [Result<Issue, MalformedElement>], next: QueryString?, servedAt: Timestamp?
-    ) {
+    ) async throws(TrackerError) -> Rows {
         let path = "\(Self.path(project))/\(stream.rawValue)"
         let list = try await session.list(
             TrackerRequest(
@@ -85,7 +95,7 @@ extension GitLabClient {
                 guard list.response.status == 403 else { throw .notFound(detail: detail.text) }
                 throw .forbidden(detail: detail.text, missingScope: detail.missingScope)
             }
-            return ([], nil, list.response.servedAt)
+            return Rows(servedAt: list.response.servedAt, remainingCount: 0)
         case 405:
             // Tens of thousands of rows with one and the same time.
             throw .invalidResponse(detail: ErrorDetail(list.response).text)
@@ -101,7 +111,21 @@ extension GitLabClient {
             format: { $0.iso8601 }
         )
         let linked = list.response.headers.nextPageQuery
-        return (elements, anchor.nextQuery(after: list, linked: linked), list.response.servedAt)
+        return Rows(
+            elements: elements,
+            next: anchor.nextQuery(after: list, linked: linked),
+            servedAt: list.response.servedAt,
+            remainingCount: Self.remainingCount(after: list)
+        )
+    }
+
+    private static func remainingCount(after list: TrackerList) -> Int? {
+        guard let total = list.response.headers["X-Total"].flatMap({ Int($0) }), total >= 0,
+            let size = list.query["per_page"].flatMap({ Int($0) }), (1...100).contains(size)
+        else { return nil }
+        let page = list.query["page"].flatMap { Int($0) } ?? 1
+        guard (1...1_000_000).contains(page) else { return nil }
+        return max(0, total - (page - 1) * size - list.elements.count)
     }
 
     private func isSwitchedOff(
@@ -122,6 +146,7 @@ extension GitLabClient {
         let horizon = now().advanced(by: .seconds(300))
         var newest: Issue?
         var servedAt: Timestamp?
+        var count: Int? = 0
         for stream in GitLabStream.allCases {
             var query = firstQuery(.newest)
             query["per_page"] = "5"
@@ -129,14 +154,18 @@ extension GitLabClient {
             query["updated_before"] = horizon.iso8601
             let rows = try await rows(of: project, stream, query)
             servedAt = servedAt ?? rows.servedAt
+            let listed = rows.remainingCount.map { $0 + rows.elements.count }
+            count = count.flatMap { count in listed.map { count + $0 } }
             // Unreadable rows are quarantined by the walks; they make no watermark.
             let issue = rows.elements.compactMap { try? $0.get() }.first { $0.updatedAt <= horizon }
             if let issue, issue.updatedAt >= newest?.updatedAt ?? issue.updatedAt { newest = issue }
         }
-        return IssuePage(
+        var page = IssuePage(
             items: newest.map { [.issue($0, comments: .notIncluded)] } ?? [],
             servedAt: servedAt
         )
+        page.remainingCount = count
+        return page
     }
 
     /// One page of an issue's or merge request's notes, oldest first, without system notes.

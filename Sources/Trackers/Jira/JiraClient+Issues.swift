@@ -20,10 +20,12 @@ extension JiraClient {
                 fields: JiraDialect.issueFields
             )
             if found.list.elements.isEmpty { _ = try await verify() }
-            return IssuePage(
+            var page = IssuePage(
                 items: try await items(found.list, of: project).items,
                 servedAt: found.list.response.servedAt
             )
+            page.remainingCount = Self.total(of: found.list)
+            return page
         }
         return try await issues(of: project, at: cursor)
     }
@@ -46,11 +48,20 @@ extension JiraClient {
         let (items, places) =
             isCensus ? sightings(found.list) : try await items(found.list, of: project)
         let next = try cursor.next(after: places, isLast: found.isLast)
-        return IssuePage(
+        var page = IssuePage(
             items: items,
             next: next?.token,
             servedAt: found.list.response.servedAt
         )
+        // Each page is a search of its own for all that is left; that for one second is not.
+        if case .ties = cursor { return page }
+        page.remainingCount = Self.total(of: found.list).map { max(0, $0 - items.count) }
+        return page
+    }
+
+    /// What the search finds in all; Cloud does not say.
+    private static func total(of list: TrackerList) -> Int? {
+        list.envelope["total"]?.integer.flatMap { $0 >= 0 ? Int(exactly: $0) : nil }
     }
 
     // MARK: - Rows

@@ -39,6 +39,9 @@ extension TrackerSession {
                 case .wait(let pause):
                     if let pause { await budget.pause(for: pause) }
                     action = plan.next(afterLimit: pause, now: now(), jitter: jitter())
+                    if case .pause(let duration) = action {
+                        willWait(now().advanced(by: duration))
+                    }
                 case .renewCredential(let detail):
                     renewals += 1
                     guard renewals <= Self.maximumRenewals,
@@ -55,7 +58,7 @@ extension TrackerSession {
     /// Waits for a place in the rate budget all workers share.
     private func acquire() async throws(TrackerError) {
         do {
-            try await budget.acquire(priority)
+            try await budget.acquire(priority) { willWait(now().advanced(by: $0)) }
         } catch {
             switch error {
             case .rateLimited(let wait): throw .rateLimited(until: now().advanced(by: wait))

@@ -17,6 +17,8 @@ package struct TrackerSession: Sendable {
     package var configuration: Configuration
     /// Whether somebody waits for the answers: scans leave the end of the budget to those who do.
     package var priority: RequestPriority = .background
+    /// Told until when, before requests wait for the service's rate limit; called on any thread.
+    package var willWait: @Sendable (Timestamp) -> Void = { _ in }
     let transport: any HTTPTransport
     let clock: any Clock<Duration>
     let now: @Sendable () -> Timestamp
