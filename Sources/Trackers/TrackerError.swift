@@ -33,7 +33,8 @@ extension TrackerError {
     /// What an operator can do about it; nil when waiting is all.
     package var hint: String? {
         switch self {
-        case .unauthenticated: "make a new token and store it with `preloop trackers add`"
+        case .unauthenticated:
+            "make a new token and store it with `preloop trackers update NAME`"
         case .forbidden(_, let scope?): "give the token the scope `\(scope)`"
         case .forbidden(_, nil): "check what the token may read"
         case .notFound: "check the name, and that the token can see the project"

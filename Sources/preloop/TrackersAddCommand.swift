@@ -35,11 +35,7 @@ struct TrackersAddCommand: AsyncParsableCommand {
 
     @OptionGroup var token: TokenSource
 
-    @Option(help: "Read what matches this pattern; may be given several times.")
-    var include: [String] = []
-
-    @Option(help: "Leave out what matches this pattern; may be given several times.")
-    var exclude: [String] = []
+    @OptionGroup var scope: ScopeOptions
 
     @Flag(help: "Store the token without trying it out.")
     var noTest = false
@@ -51,9 +47,6 @@ struct TrackersAddCommand: AsyncParsableCommand {
         else { throw ValidationError("--name is one line of at most 100 bytes") }
         if kind == .jira, url == nil { throw ValidationError("jira needs --url") }
         _ = try TrackerAddress(url: url)
-        guard (include + exclude).allSatisfy({ !$0.isEmpty && $0.utf8.count <= 1000 }) else {
-            throw ValidationError("a pattern has from 1 to 1000 bytes")
-        }
     }
 
     func run() async throws {
@@ -72,11 +65,14 @@ struct TrackersAddCommand: AsyncParsableCommand {
         )
         var identity: TrackerIdentity?
         if !noTest {
-            let found = try await verify(tracker, secret: secret, in: installation)
+            let found = try await installation.tryOut(
+                tracker,
+                secret: secret,
+                orElse: "the tracker `\(name)` was not added"
+            )
             identity = found
             tracker.status = .valid
-            tracker.statusDetail =
-                found.warnings.isEmpty ? nil : found.warnings.joined(separator: "; ")
+            tracker.statusDetail = found.statusDetail
             tracker.checkedAt = installation.store.clock.now()
         }
         try await store(tracker, secret: secret, in: installation)
@@ -84,29 +80,12 @@ struct TrackersAddCommand: AsyncParsableCommand {
         try report(tracker, identity: identity)
     }
 
-    private func verify(
-        _ tracker: Tracker,
-        secret: Secret,
-        in installation: Installation
-    ) async throws(CommandFailure) -> TrackerIdentity {
-        try await attempt("the tracker `\(name)` was not added") {
-            let client = try Installation.client(
-                for: tracker,
-                transport: try installation.transport()
-            ) { () throws(TrackerError) in secret }
-            return try await client.verify()
-        }
-    }
-
     private func store(
         _ tracker: Tracker,
         secret: Secret,
         in installation: Installation
     ) async throws(CommandFailure) {
-        let scope = Scope(
-            include.map { ScopeRule(action: .include, pattern: $0) }
-                + exclude.map { ScopeRule(action: .exclude, pattern: $0) }
-        )
+        let scope = Scope(scope.rules)
         let name = name
         try await attempt("the tracker `\(name)` was not added") {
             let box = try installation.secretBox()
@@ -116,7 +95,7 @@ struct TrackersAddCommand: AsyncParsableCommand {
                     throw CommandFailure(
                         .failure,
                         "there is a tracker `\(name)` already",
-                        hint: "choose another name, or `preloop trackers remove` it first"
+                        hint: "choose another name; `preloop trackers update` changes its token"
                     )
                 }
                 var tracker = tracker

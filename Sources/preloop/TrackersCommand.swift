@@ -4,10 +4,10 @@ import ArgumentParser
 struct TrackersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "trackers",
-        abstract: "Add, list, test and remove trackers.",
+        abstract: "Add, list, test, update and remove trackers.",
         subcommands: [
             TrackersAddCommand.self, TrackersListCommand.self, TrackersTestCommand.self,
-            TrackersRemoveCommand.self,
+            TrackersUpdateCommand.self, TrackersRemoveCommand.self,
         ]
     )
 }

@@ -33,10 +33,9 @@ struct TrackersTestCommand: AsyncParsableCommand {
             }
             throw failure
         }
-        let warnings = identity.warnings.joined(separator: "; ")
         try await note(
             .valid,
-            detail: warnings.isEmpty ? nil : warnings,
+            detail: identity.statusDetail,
             of: tracker,
             in: installation
         )

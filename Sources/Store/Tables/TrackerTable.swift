@@ -97,6 +97,24 @@ package enum TrackerTable {
         )
     }
 
+    /// Stores the service's new address, which has to be checked again.
+    package static func setAddress(
+        url: String,
+        userName: String?,
+        of tracker: TrackerID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            UPDATE trackers
+            SET url = \(url), user_name = \(userName), status = 'new', status_detail = NULL,
+                checked_at = NULL
+            WHERE account_id = \(account) AND id = \(tracker)
+            """
+        )
+    }
+
     /// Notes what a check of the token said.
     package static func setStatus(
         _ status: TrackerStatus,
