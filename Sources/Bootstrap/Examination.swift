@@ -204,7 +204,7 @@ package struct Examination: Sendable {
                 subject: subject,
                 grade: .doubtful,
                 detail: tracker.statusDetail ?? "the service refuses the token",
-                advice: "remove the tracker and add it with a new token"
+                advice: "make a new token; `preloop trackers update \(tracker.name)` stores it"
             )
         }
         return Finding(subject: subject, grade: .good, detail: "token \(tracker.status.rawValue)")
@@ -214,6 +214,10 @@ package struct Examination: Sendable {
 
     private func model(of installation: Installation) async -> Finding {
         do {
+            if case .local(directory: nil) = settings.embedding {
+                // Before it is loaded: a file that is cut short should not be called anything else.
+                try await ModelFetch(home: home.path).check()
+            }
             let embedder = try await installation.embedder()
             return Finding(
                 subject: "model",

@@ -42,4 +42,18 @@ struct DoctorTests {
         #expect(list.status == 1)
         #expect(list.errors.contains("damaged"))
     }
+
+    @Test func `other weights than the default model's are told by their checksum`() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let folder = URL(fileURLWithPath: sandbox.home + "/models/all-MiniLM-L6-v2")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try Data("not these".utf8).write(to: folder.appendingPathComponent("model.safetensors"))
+        let model = try check("model", of: sandbox.preloop("doctor", "--json"))
+        #expect(model?["status"] == "broken")
+        // SHA-256 of the file above, by sha256sum.
+        let digest = "e5be27a64e06683c6568ca684ab714d94c54e50fa02ba5f159f8d3f13d5836b8"
+        #expect(model?["detail"]?.string?.contains("has SHA-256 \(digest)") == true)
+        #expect(model?["advice"]?.string?.contains("preloop models fetch") == true)
+    }
 }

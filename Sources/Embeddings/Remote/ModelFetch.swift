@@ -112,6 +112,18 @@ package struct ModelFetch: Sendable {
 
     // MARK: - Checking
 
+    /// Reads the weights that are in place and compares their SHA-256.
+    ///
+    /// - Throws: ``EmbeddingError/checksumMismatch(path:expected:found:)`` for other weights than
+    ///   the model's own, ``EmbeddingError`` for what cannot be read.
+    package func check(_ model: Model = .standard) async throws(EmbeddingError) {
+        let target = folder + "/" + model.name
+        let checked = await onThread { () throws(EmbeddingError) in
+            try self.check(target, digest: model.digest)
+        }
+        try checked.get()
+    }
+
     /// Whether the model is there with the right weights; without a digest nobody can say.
     private func isWhole(_ path: String, digest: String?) throws(EmbeddingError) -> Bool {
         let names = Self.requiredFiles
