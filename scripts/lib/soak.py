@@ -216,7 +216,7 @@ def words(text):
 def resembles(converted, original):
     """Whether a converted body has the words of the original: markup goes, words stay."""
     # Macros and attachments are markup through and through.
-    theirs = words(re.sub(r"\{[^{}\n]*\}|\|[^|!\n]*!", " ", original))
+    theirs = words(re.sub(r"(?m)\{[^{}\n]*\}|\|[^|!\n]*!|^h[1-6]\.", " ", original))
     if not theirs:
         return True
     mine = set(words(converted))

@@ -46,7 +46,7 @@ struct JiraIssueReader: Sendable {
             body: body.markdown,
             state: state,
             status: status,
-            labels: withoutRepeats(fields.texts("labels", member: "name")).filter { !$0.isEmpty },
+            labels: withoutRepeats(fields.texts("labels", member: "name")),
             author: Self.person(fields.value["reporter"]) ?? Self.person(fields.value["creator"]),
             assignees: Self.person(fields.value["assignee"]).map { [$0] } ?? [],
             priority: fields.optionalText("priority", "name"),
