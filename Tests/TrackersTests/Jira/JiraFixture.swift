@@ -126,7 +126,7 @@ func differences(
             found.append("\(number): title")
         }
         if (issue.state == .open) != item.isOpen { found.append("\(number): state") }
-        if issue.labels != withoutRepeats(item.labels.map(sanitized)).filter({ !$0.isEmpty }) {
+        if issue.labels != withoutRepeats(item.labels.map(sanitized)) {
             found.append("\(number): labels")
         }
         if issue.updatedAt != Timestamp(parsing: item.updatedAt) {
