@@ -22,9 +22,7 @@ struct TrackerScanner: Sendable {
     /// Scans the tracker, or one project of it when `path` names one.
     func run(project path: String?, isFull: Bool) async throws -> TrackerReport {
         var report = TrackerReport(name: tracker.name)
-        announceListing()
-        guard try await verify(&report) else { return report }
-        let targets = try await targets(path: path, &report)
+        guard let targets = try await listed(path: path, &report) else { return report }
         if let path, targets.isEmpty, report.failures.isEmpty, report.projects.isEmpty {
             throw SyncError.unknownProject(tracker: tracker.name, path: path)
         }
@@ -37,12 +35,23 @@ struct TrackerScanner: Sendable {
         return report
     }
 
-    private func announceListing() {
+    /// The projects to scan, told as a step of its own; nil when the token is refused.
+    private func listed(
+        path: String?,
+        _ report: inout TrackerReport
+    ) async throws -> [Target]? {
+        announce(.listing)
+        defer { announce(.ended) }
+        guard try await verify(&report) else { return nil }
+        return try await targets(path: path, &report)
+    }
+
+    private func announce(_ phase: ScanProgress.Phase) {
         progress(
             ScanProgress(
                 tracker: tracker.name,
                 project: nil,
-                phase: .listing,
+                phase: phase,
                 fetched: 0,
                 written: 0
             )

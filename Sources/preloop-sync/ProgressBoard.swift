@@ -33,6 +33,12 @@ final class ProgressBoard: Sendable {
         let key = "\(step.tracker)\0\(step.project ?? "")"
         let now = ContinuousClock.now
         return state.withLock { state in
+            if step.project == nil, step.phase == .ended {
+                // The projects have lines of their own.
+                state.order.removeAll { $0 == key }
+                state.lines[key] = nil
+                return false
+            }
             let before = state.lines[key]
             if before == nil { state.order.append(key) }
             state.lines[key] = Line(

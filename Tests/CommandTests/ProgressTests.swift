@@ -43,6 +43,18 @@ struct ProgressTests {
         #expect(!bar.contains("remaining"))
     }
 
+    @Test func `a tracker's own line goes when its projects are known`() {
+        let board = ProgressBoard()
+        var listing = Self.step(.listing, fetched: 0)
+        listing.project = nil
+        #expect(!board.note(listing))
+        #expect(ProgressText(board: board, now: Self.noon).bars(tick: 0).count == 2)
+        listing.phase = .ended
+        #expect(!board.note(listing))
+        #expect(ProgressText(board: board, now: Self.noon).bars(tick: 0).count == 1)
+        #expect(board.snapshot.lines.isEmpty)
+    }
+
     @Test func `a wait for the rate limit shows until it is over`() {
         let board = ProgressBoard()
         _ = board.note(Self.step(.issues, fetched: 5))
