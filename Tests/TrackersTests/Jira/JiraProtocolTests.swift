@@ -76,6 +76,25 @@ struct JiraProtocolTests {
         #expect(JQL.quoted(pair.text) == pair.quoted)
     }
 
+    @Test(arguments: [TrackerDeployment.cloud, .server])
+    func `the total of a search tells what is left where Jira counts`(
+        _ deployment: TrackerDeployment
+    ) async throws {
+        let isCloud = deployment == .cloud
+        let transport = ScriptedTransport { _, _, _ in
+            let rest = isCloud ? #""nextPageToken":"n""# : #""total":42"#
+            return (200, #"{"issues":[\#(row(1))],\#(rest)}"#)
+        }
+        let client = try client(deployment, transport)
+        let page = try await client.issues(
+            of: project,
+            walk: .everything,
+            page: nil,
+            validator: nil
+        )
+        #expect(page.remainingCount == (isCloud ? nil : 41))
+    }
+
     @Test func `queries use milliseconds without quotes and no upper end`() {
         let since = Timestamp(milliseconds: 1_732_877_091_000)
         #expect(
