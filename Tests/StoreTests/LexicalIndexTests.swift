@@ -144,6 +144,31 @@ import Testing
         #expect(try await index.state() == (1, Revision(1)))
     }
 
+    @Test(.timeLimit(.minutes(1)), arguments: ["emptied", "replaced"])
+    func `a second process goes on when the first makes the index anew`(
+        how: String
+    ) async throws {
+        let scratch = try await Engine.sqlite.store()
+        let path = scratch.directory.path("lexical")
+        let scan = try await LexicalIndex(path: path, of: scratch.store)
+        let other = try await LexicalIndex(path: path, of: scratch.store)
+        try await filler(scratch.store)
+        try await put(scratch.store, 1, "printer", "crash")
+        try await scan.follow(scratch.store)
+        if how == "emptied" {
+            try await other.reset()
+        } else {
+            try await other.replaceDamaged()
+        }
+        #expect(try await other.state().documents == 0)
+        try await put(scratch.store, 2, "printer", "quiet")
+        try await scan.follow(scratch.store)
+        #expect(try await scan.state().documents == 23)
+        #expect(try await ranking(scan, "printer") == [1, 2])
+        #expect(try await other.follow(scratch.store) == 0, "the other has found them there")
+        #expect(try await ranking(other, "printer") == [1, 2])
+    }
+
     @Test func `totals and frequencies are those of the documents`() async throws {
         let scratch = try await Engine.sqlite.store()
         let index = try await LexicalIndex(

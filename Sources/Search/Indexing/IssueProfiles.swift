@@ -49,7 +49,7 @@ package actor IssueProfiles {
     /// Forgets what the feed says has changed since the last look.
     private func forgetChanged() async throws {
         let limit = 512
-        let terms = try await lexical.state().revision
+        let terms = try await lexical.revision()
         let since = seen
         let (changes, head) = try await store.read { connection, account in
             (

@@ -13,50 +13,88 @@ extension LexicalIndex {
     /// - Throws: ``StoreError``; what was written until then stays.
     @discardableResult
     package func follow(_ store: Store, maximumBatches: Int? = nil) async throws -> Int {
-        var written = 0
+        var progress = Progress()
         var batches = 0
-        var resets = 0
         while batches < maximumBatches ?? .max {
             try Task.checkCancellation()
             do {
-                guard let count = try await followOnce(store) else { return written }
-                written += count
+                try reopenIfReplaced()
+                let cursor = try await revision()
+                switch try await followOnce(store, from: cursor) {
+                case .nothing: return progress.written
+                case .wrote(let count): progress.advance(by: count)
+                case .stayed: try await recover(&progress, at: cursor)
+                }
                 batches += 1
-            } catch StoreError.corrupt where resets == 0 {
+            } catch StoreError.corrupt where !progress.isReplaced {
                 // Damaged behind the head of the file: found only now, made anew once.
-                resets += 1
-                try reset()
+                progress.isReplaced = true
+                try replaceDamaged()
             }
         }
-        return written
+        return progress.written
     }
 
     /// Makes the index anew from the store.
     package func rebuild(from store: Store) async throws {
-        try reset()
+        try await reset()
         try await follow(store)
     }
 
-    /// One batch; nil when nothing is waiting.
-    private func followOnce(_ store: Store) async throws -> Int? {
-        let cursor = try await state().revision
+    /// How far one call of ``follow(_:maximumBatches:)`` has come.
+    private struct Progress {
+        var written = 0
+        var isReplaced = false
+        /// Attempts in a row that left the cursor where it was.
+        var stays = 0
+        var cursor: Revision?
+
+        mutating func advance(by count: Int) {
+            written += count
+            stays = 0
+        }
+    }
+
+    private enum Outcome {
+        /// Nothing is waiting.
+        case nothing
+        /// So many documents were written or removed.
+        case wrote(Int)
+        /// Nothing was written: another process moved the cursor, or the index was ahead.
+        case stayed
+    }
+
+    /// After the second attempt from one cursor the file is opened anew, for it may have been
+    /// replaced while it was in use; when that does not help, following gives up.
+    private func recover(_ progress: inout Progress, at cursor: Revision) async throws {
+        progress.stays = progress.cursor == cursor ? progress.stays + 1 : 1
+        progress.cursor = cursor
+        switch progress.stays {
+        case 1, 3: break
+        case 2: try reopen()
+        default:
+            throw StoreError.unavailable(detail: "the lexical index `\(path)` takes no documents")
+        }
+    }
+
+    private func followOnce(_ store: Store, from cursor: Revision) async throws -> Outcome {
         let batch = try await store.read { connection, account in
             try Self.read(after: cursor, account: account, on: connection)
         }
-        guard let batch else { return nil }
+        guard let batch else { return .nothing }
         if batch.isBehindIndex {
             // The store was restored from a backup: what the index knows is of a future that is
             // gone.
-            try reset()
-            return 0
+            try await reset()
+            return .stayed
         }
-        let written = try await apply(
+        let isWritten = try await apply(
             batch.documents,
             removing: batch.removed,
             from: cursor,
             to: batch.revision
         )
-        return written ? batch.documents.count + batch.removed.count : 0
+        return isWritten ? .wrote(batch.documents.count + batch.removed.count) : .stayed
     }
 
     private struct Batch: Sendable {

@@ -14,20 +14,24 @@ extension LexicalIndex {
     /// The number of documents and their mean length.
     package func statistics() async throws -> LexicalStatistics {
         try await guarded { database in
-            // FTS5 keeps its totals in one blob of varints: rows, then the terms of each column
-            // (fts5_index.c, FTS5_AVERAGES_ROWID).
-            let blob = try [UInt8].fetchAverages(database)
-            var reader = VarintReader(blob)
-            let rows = reader.next() ?? 0
-            let titles = Double(reader.next() ?? 0)
-            let bodies = Double(reader.next() ?? 0)
-            let divisor = max(Double(rows), 1)
-            return LexicalStatistics(
-                documentCount: Int(clamping: rows),
-                averageTextLength: (titles + bodies) / divisor,
-                averageTitleLength: titles / divisor
-            )
+            try Self.statistics(database)
         }
+    }
+
+    /// FTS5 keeps its totals in one blob of varints: rows, then the terms of each column
+    /// (fts5_index.c, FTS5_AVERAGES_ROWID); counting would read a row a document.
+    private static func statistics(_ database: GRDB.Database) throws -> LexicalStatistics {
+        let blob = try [UInt8].fetchAverages(database)
+        var reader = VarintReader(blob)
+        let rows = reader.next() ?? 0
+        let titles = Double(reader.next() ?? 0)
+        let bodies = Double(reader.next() ?? 0)
+        let divisor = max(Double(rows), 1)
+        return LexicalStatistics(
+            documentCount: Int(clamping: rows),
+            averageTextLength: (titles + bodies) / divisor,
+            averageTitleLength: titles / divisor
+        )
     }
 
     /// The documents of issues, by identifier; those not indexed are left out.
@@ -49,15 +53,66 @@ extension LexicalIndex {
         }
     }
 
-    /// In how many documents each term stands.
+    /// In how many documents each term stands; about, for terms that stand in many.
     package func frequencies(of terms: [String]) async throws -> [Int] {
         guard !terms.isEmpty else { return [] }
-        return try await guarded { database in
+        return try await counts(of: terms).terms
+    }
+
+    /// The number of documents, and in how many of them each term stands.
+    func counts(of terms: [String]) async throws -> (documents: Int, terms: [Int]) {
+        let known = frequentTerms
+        let counts = try await guarded { database in
+            let documents = try Self.statistics(database).documentCount
             let statement = try database.cachedStatement(
                 sql: "SELECT doc FROM vocabulary WHERE term = ?"
             )
-            return try terms.map { try Int.fetchOne(statement, arguments: [$0]) ?? 0 }
+            let counts = try terms.map { term in
+                try known.count(of: term, in: documents)
+                    ?? Int.fetchOne(statement, arguments: [term]) ?? 0
+            }
+            return (documents: documents, terms: counts)
         }
+        frequentTerms.remember(counts.terms, of: terms, in: counts.documents)
+        return counts
+    }
+}
+
+/// In how many documents the frequent terms stood a short while ago.
+///
+/// FTS5 finds that out by walking a term's whole list, so each new issue would walk the lists of
+/// its common words, as long as everything before it. Rare terms are asked anew: that costs
+/// nothing, and a rare one may be new.
+struct FrequentTerms: Sendable {
+    /// Shorter lists are walked.
+    private static let minimumCount = 64
+    /// Terms kept, a few megabytes.
+    private static let maximumTerms = 50_000
+    /// Counts are used until the number of documents has moved by this part.
+    private static let tolerance = 0.05
+
+    private var documents = 0
+    private var counts: [String: Int] = [:]
+
+    /// Nil when the list is to be walked.
+    func count(of term: String, in documents: Int) -> Int? {
+        isFresh(documents) ? counts[term] : nil
+    }
+
+    /// Keeps the counts of frequent terms.
+    mutating func remember(_ found: [Int], of terms: [String], in documents: Int) {
+        if !isFresh(documents) {
+            self.documents = documents
+            counts = [:]
+        }
+        for (term, count) in zip(terms, found) where count >= Self.minimumCount {
+            guard counts.count < Self.maximumTerms else { return }
+            counts[term] = count
+        }
+    }
+
+    private func isFresh(_ now: Int) -> Bool {
+        abs(Double(now - documents)) <= Self.tolerance * Double(documents)
     }
 }
 

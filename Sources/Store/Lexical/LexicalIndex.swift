@@ -15,6 +15,10 @@ package actor LexicalIndex {
     package let path: String
     private let identity: String
     private var pool: DatabasePool
+    /// The file the pool was opened on: another process may have put a new one in its place.
+    private var file: FileIdentity?
+    /// Spares the walks over the lists of common words.
+    var frequentTerms = FrequentTerms()
 
     /// Opens the index of a store, or makes an empty one.
     ///
@@ -35,6 +39,7 @@ package actor LexicalIndex {
             try Self.removeFiles(path)
             pool = try Self.open(path, identity: identity)
         }
+        file = FileIdentity(path)
     }
 
     /// Closes the file.
@@ -43,11 +48,42 @@ package actor LexicalIndex {
     }
 
     /// Empties the index; the next update builds it from the first revision.
-    package func reset() throws {
-        // A damaged file may refuse to close; it is removed all the same.
-        try? pool.close()
-        try Self.removeFiles(path)
+    ///
+    /// The file stays where it is, because other processes have it open; only a damaged one is
+    /// replaced.
+    package func reset() async throws {
+        let identity = identity
+        do {
+            try reopenIfReplaced()
+            try await pool.write { try Self.makeTables($0, identity: identity) }
+        } catch {
+            guard case .corrupt = StoreError(error) else { throw StoreError(error) }
+            try replaceDamaged()
+        }
+    }
+
+    /// Puts an empty file in the place of a damaged one, unless another process has done so.
+    func replaceDamaged() throws {
+        if file == FileIdentity(path) {
+            // A damaged file may refuse to close; it is removed all the same.
+            try? pool.close()
+            try Self.removeFiles(path)
+        }
+        try reopen()
+    }
+
+    /// Opens the file that is at the path now, an empty one when there is none.
+    ///
+    /// A pool opens its readers when they are needed: after a replacement they would read the new
+    /// file while the writer still had the old one.
+    func reopen() throws {
         pool = try Self.open(path, identity: identity)
+        file = FileIdentity(path)
+    }
+
+    /// Opens the file anew when another process has replaced it.
+    func reopenIfReplaced() throws {
+        if file == nil || file != FileIdentity(path) { try reopen() }
     }
 
     // MARK: - Asking
@@ -62,12 +98,15 @@ package actor LexicalIndex {
     ) async throws -> LexicalScores {
         guard !query.isEmpty else { return LexicalScores() }
         do {
-            return try await pool.read { database in
+            try reopenIfReplaced()
+            let query = try await selected(query)
+            guard !query.isEmpty else { return LexicalScores() }
+            return try await guarded { database in
                 try Self.scan(database, query: query, weights: weights)
             }
         } catch {
             guard case .corrupt = StoreError(error) else { throw StoreError(error) }
-            try reset()
+            try replaceDamaged()
             return LexicalScores()
         }
     }
@@ -77,6 +116,11 @@ package actor LexicalIndex {
         try await guarded { database in
             (try Self.documentCount(database), try Self.cursor(database))
         }
+    }
+
+    /// Up to which revision the index follows the feed.
+    package func revision() async throws -> Revision {
+        try await guarded { database in try Self.cursor(database) }
     }
 
     /// The documents whose stored text is not what `texts` says, or which are missing.
@@ -102,22 +146,26 @@ package actor LexicalIndex {
         do { return try await pool.read(body) } catch { throw StoreError(error) }
     }
 
+    /// The query with the phrases that tell most.
+    private func selected(_ query: LexicalQuery) async throws -> LexicalQuery {
+        let terms = Array(Set(query.phrases.flatMap(\.terms)))
+        let counts = try await counts(of: terms)
+        let byTerm = Dictionary(uniqueKeysWithValues: zip(terms, counts.terms))
+        var query = query
+        query.select(documentCount: counts.documents) { term in
+            let count = byTerm[term] ?? 0
+            // FTS5 may know an accented word in another spelling; it is asked as a rare one.
+            return count == 0 && term.utf8.contains { $0 >= 0x80 } ? 1 : count
+        }
+        return query
+    }
+
     private static func scan(
         _ database: GRDB.Database,
         query: LexicalQuery,
         weights: LexicalWeights
     ) throws -> LexicalScores {
-        var query = query
-        let frequency = try database.cachedStatement(
-            sql: "SELECT doc FROM vocabulary WHERE term = ?"
-        )
-        try query.select(documentCount: documentCount(database)) { term in
-            if let count = try Int.fetchOne(frequency, arguments: [term]) { return count }
-            // FTS5 may know an accented word in another spelling; it is asked as a rare one.
-            return term.utf8.contains { $0 >= 0x80 } ? 1 : 0
-        }
         var scores = LexicalScores()
-        guard !query.isEmpty else { return scores }
         let statement = try database.cachedStatement(
             sql: """
                 SELECT rowid, bm25(documents, ?, ?, ?) FROM documents
@@ -236,6 +284,20 @@ package actor LexicalIndex {
             throw .unavailable(detail: "cannot open `\(path)` (errno \(errno))")
         }
         _ = Glibc.close(descriptor)
+    }
+
+    /// Which file is at a path.
+    private struct FileIdentity: Equatable {
+        private let device: UInt
+        private let inode: UInt
+
+        /// Nil when there is none.
+        init?(_ path: String) {
+            var status = stat()
+            guard unsafe stat(path, &status) == 0 else { return nil }
+            device = UInt(status.st_dev)
+            inode = UInt(status.st_ino)
+        }
     }
 
     private static func removeFiles(_ path: String) throws(StoreError) {
