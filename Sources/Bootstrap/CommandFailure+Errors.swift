@@ -69,6 +69,7 @@ extension CommandFailure {
         switch error {
         case .unauthenticated, .forbidden: .authentication
         case .notFound: .notFound
+        case .cancelled: .interrupted
         case .rateLimited: .tryLater
         case .unavailable, .invalidResponse, .pageTokenExpired: .failure
         case .cancelled: .interrupted

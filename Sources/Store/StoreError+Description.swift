@@ -5,7 +5,7 @@ extension StoreError {
         case .busy, .leaseHeld: true
         case .newerSchema, .corrupt, .diskFull, .readOnly, .constraint, .unexpectedValue,
             .leaseLost,
-            .undecryptable, .unavailable, .statement:
+            .undecryptable, .unavailable, .statement, .cancelled:
             false
         }
     }
@@ -24,7 +24,7 @@ extension StoreError {
         case .leaseLost: "run the command again; it goes on where it stopped"
         case .undecryptable:
             "use the secret.key or SECRET_KEY it was stored with, or remove and add the tracker"
-        case .constraint, .unexpectedValue, .unavailable, .statement: nil
+        case .constraint, .unexpectedValue, .unavailable, .statement, .cancelled: nil
         }
     }
 }
@@ -45,6 +45,7 @@ extension StoreError: CustomStringConvertible {
         case .leaseLost(let name): "another process has taken over `\(name)`"
         case .undecryptable(let name): "\(name) cannot be decrypted with the present key"
         case .unavailable(let detail): detail
+        case .cancelled: "cancelled"
         case .statement(let detail): "the database refuses a statement: \(detail)"
         }
     }

@@ -21,5 +21,7 @@ package enum StoreError: Error, Equatable, Sendable {
     /// The key file or SECRET_KEY does not open a stored secret.
     case undecryptable(name: String)
     case unavailable(detail: String)
+    /// The task was cancelled; nothing of the statement or transaction remains.
+    case cancelled
     case statement(detail: String)
 }

@@ -192,7 +192,7 @@ extension StoreError {
         switch self {
         case .constraint, .unexpectedValue, .statement: true
         case .newerSchema, .corrupt, .diskFull, .readOnly, .busy, .leaseHeld, .leaseLost,
-            .undecryptable, .unavailable:
+            .undecryptable, .unavailable, .cancelled:
             false
         }
     }

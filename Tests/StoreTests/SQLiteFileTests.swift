@@ -30,6 +30,23 @@ struct SQLiteFileTests {
         #expect(try mode.first?.text("journal_mode") == "wal")
     }
 
+    @Test func `a task that is cancelled inside an access hears just that`() async throws {
+        let store = try await Engine.sqlite.store().store
+        let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+        let cancelled = DispatchSemaphore(value: 0)
+        let task = Task {
+            try await store.read { connection, _ in
+                begin.yield()
+                cancelled.wait()
+                return try connection.rows("SELECT 1").count
+            }
+        }
+        for await _ in begun { break }
+        task.cancel()
+        cancelled.signal()
+        await #expect(throws: CancellationError.self) { try await task.value }
+    }
+
     @Test(arguments: [0, 1, 100, 5000])
     func `a file that is no database is refused and left as it was`(size: Int) async throws {
         let directory = try ScratchDirectory()

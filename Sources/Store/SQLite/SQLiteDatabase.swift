@@ -57,8 +57,8 @@ package struct SQLiteDatabase: Database {
             return try await pool.read { database in
                 try body(SQLiteConnection(database: database))
             }
-        } catch let error as DatabaseError {
-            throw StoreError(error)
+        } catch {
+            throw Self.failure(error)
         }
     }
 
@@ -70,9 +70,16 @@ package struct SQLiteDatabase: Database {
             return try await pool.write { database in
                 try body(SQLiteConnection(database: database))
             }
-        } catch let error as DatabaseError {
-            throw StoreError(error)
+        } catch {
+            throw Self.failure(error)
         }
+    }
+
+    /// What an access threw, in our terms; a cancelled task hears that it was cancelled, and what
+    /// `body` throws of its own passes as it is.
+    private static func failure(_ error: any Error) -> any Error {
+        let failure = (error as? StoreError) ?? (error as? DatabaseError).map { StoreError($0) }
+        return failure == .cancelled ? CancellationError() : failure ?? error
     }
 
     /// SQLite's `data_version`, as a connection sees it that does nothing else.

@@ -6,7 +6,7 @@ extension StoreError {
         switch error {
         case let error as StoreError: self = error
         case let error as DatabaseError: self.init(error)
-        case is CancellationError: self = .unavailable(detail: "cancelled")
+        case is CancellationError: self = .cancelled
         default: self = .unavailable(detail: "the database library failed")
         }
     }
@@ -19,8 +19,10 @@ extension StoreError {
         case .SQLITE_BUSY, .SQLITE_LOCKED: self = .busy
         case .SQLITE_CORRUPT, .SQLITE_NOTADB: self = .corrupt(detail: detail)
         case .SQLITE_CONSTRAINT: self = .constraint(detail: detail)
-        case .SQLITE_CANTOPEN, .SQLITE_IOERR, .SQLITE_NOMEM, .SQLITE_INTERRUPT, .SQLITE_ABORT:
-            self = .unavailable(detail: detail)
+        // Statements are interrupted, and their transactions aborted, by cancelled tasks alone.
+        case .SQLITE_INTERRUPT: self = .cancelled
+        case .SQLITE_ABORT: self = Task.isCancelled ? .cancelled : .unavailable(detail: detail)
+        case .SQLITE_CANTOPEN, .SQLITE_IOERR, .SQLITE_NOMEM: self = .unavailable(detail: detail)
         default: self = .statement(detail: detail)
         }
     }
