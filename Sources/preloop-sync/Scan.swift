@@ -46,7 +46,8 @@ struct Scan {
         pipeline: IndexPipeline?,
         progress: ProgressBoard
     ) async throws(CommandFailure) -> Outcome {
-        try await attempt("the scan failed") {
+        let startedAt = ContinuousClock.now
+        return try await attempt("the scan failed") {
             let transport = try installation.transport()
             let runner = ScanRunner(store: installation.store) { tracker in
                 try await installation.client(for: tracker, transport: transport) { until in
@@ -59,11 +60,14 @@ struct Scan {
             )
             async let indexed = index(pipeline, following: wakeUps, progress: progress)
             do {
-                let report = try await runner.run(request) { step in
+                var report = try await runner.run(request) { step in
                     if progress.note(step) { waker.yield() }
                 }
                 waker.finish()
                 let (index, failure) = await indexed
+                // Also when only the indexing was left to stop.
+                report.wasCancelled = Task.isCancelled
+                report.duration = ContinuousClock.now - startedAt
                 return Outcome(scan: report, index: index, indexFailure: failure)
             } catch {
                 // Leaving the scope cancels the indexer: a scan that did not run leaves it to

@@ -113,7 +113,32 @@ struct ScanTests {
         #expect(try status.json["scanning"] == .null)
     }
 
-    @Test func `a tracker that fails ends with 7 and names itself`() throws {
+    @Test func `a scan stopped while it only indexes says so`() throws {
+        let sandbox = try Sandbox(Self.provider)
+        #expect(try sandbox.preloop("init").status == 0)
+        let file = sandbox.home + "/corpus.jsonl"
+        let line = #"{"id":"a-1","source":"a","title":"t","body":"b"}"#
+        try Data(line.utf8).write(to: URL(fileURLWithPath: file))
+        #expect(try sandbox.preloop("index", "import", "--jsonl", file).status == 1)
+        let asked = DispatchSemaphore(value: 0)
+        let silence = try CannedServer { _ in
+            asked.signal()
+            return nil
+        }
+        let scan = try sandbox.start(
+            "preloop-sync",
+            ["scan", "all", "--json"],
+            environment: ["PRELOOP_EMBEDDING_URL": silence.url]
+        )
+        asked.wait()
+        scan.signal(SIGINT)
+        let result = try scan.wait()
+        #expect(result.status == 130)
+        #expect(try result.json["cancelled"] == true)
+        #expect(try result.json["complete"] == false)
+    }
+
+    @Test func `a wrong key ends with 4, names the tracker and says what to do`() throws {
         let sandbox = try Sandbox(
             Self.provider.merging(["SECRET_KEY": "a key of this test"]) { $1 }
         )
