@@ -127,6 +127,8 @@ package struct ProjectScan: Sendable {
     package private(set) var cursor: ProjectCursor
     /// Whether this scan has compared the store with the tracker's whole list.
     package private(set) var hasCompletedCensus = false
+    /// What an operator can do about the error that stopped this scan.
+    package private(set) var hint: String?
     private let parameters: Parameters
     private var state = State.ready
     private var hasRestarted = false
@@ -236,6 +238,7 @@ package struct ProjectScan: Sendable {
 
     /// The tracker did not give what was asked.
     package mutating func didFail(_ error: TrackerError) -> Action {
+        hint = error.hint
         switch error {
         case .pageTokenExpired where !hasRestarted:
             hasRestarted = true

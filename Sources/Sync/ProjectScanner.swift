@@ -164,6 +164,7 @@ extension ProjectScanner {
         by stop: ProjectScan.Stop
     ) async throws -> ProjectReport {
         let id = project.id
+        course.report.hint = course.scan.hint
         switch stop {
         case .cancelled:
             course.report.outcome = .cancelled

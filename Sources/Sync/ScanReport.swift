@@ -1,4 +1,6 @@
 package import Domain
+import Store
+import Trackers
 
 /// What a scan did.
 package struct ScanReport: Sendable, Equatable {
@@ -29,11 +31,37 @@ package struct ScanReport: Sendable, Equatable {
 /// What a scan did with one tracker.
 package struct TrackerReport: Sendable, Equatable {
     package var name: String
-    /// Whether the service refused the token.
+    /// Whether there is no usable token: the service refused it, or it cannot be decrypted.
     package var isInvalid = false
     /// What went wrong outside any project, one line each.
     package var failures: [String] = []
+    /// What an operator can do about the failures, each advice once.
+    package var hints: [String] = []
     package var projects: [ProjectReport] = []
+
+    /// Notes what went wrong outside any project, `place` before it, and what can be done about it.
+    mutating func note(_ error: TrackerError, in place: String? = nil) {
+        failures.append((place.map { "`\($0)`: " } ?? "") + error.description)
+        if let hint = error.hint { note(hint: hint) }
+    }
+
+    /// Notes why the tracker cannot be asked at all.
+    mutating func note(noClient error: any Error) {
+        failures.append("\(error)")
+        switch error {
+        case let error as StoreError:
+            if case .undecryptable = error { isInvalid = true }
+            if let hint = error.hint { note(hint: hint) }
+        case let error as TrackerError:
+            if case .unauthenticated = error { isInvalid = true }
+            if let hint = error.hint { note(hint: hint) }
+        default: break
+        }
+    }
+
+    private mutating func note(hint: String) {
+        if !hints.contains(where: { haveEqualBytes($0, hint) }) { hints.append(hint) }
+    }
 }
 
 /// What a scan did with one project.
@@ -41,6 +69,8 @@ package struct ProjectReport: Sendable, Equatable {
     package var tracker: String
     package var path: String
     package var outcome = Outcome.done
+    /// What an operator can do about the outcome; nil when there is nothing to do but wait.
+    package var hint: String?
     package var counts = ScanCounts()
     /// Whether the store was compared with the tracker's whole list.
     package var hasCensus = false
@@ -135,7 +165,7 @@ extension TrackerReport {
     fileprivate var jsonValue: JSONValue {
         [
             "name": .string(name), "invalid": .bool(isInvalid), "failures": JSONValue(failures),
-            "projects": .array(projects.map(\.jsonValue)),
+            "hints": JSONValue(hints), "projects": .array(projects.map(\.jsonValue)),
         ]
     }
 }
@@ -145,6 +175,7 @@ extension ProjectReport {
         [
             "tracker": .string(tracker), "project": .string(path),
             "outcome": .string(outcome.name), "detail": JSONValue(outcome.detail),
+            "hint": JSONValue(hint),
             "census": .bool(hasCensus), "duration_ms": duration.jsonMilliseconds,
             "counts": counts.jsonValue,
         ]

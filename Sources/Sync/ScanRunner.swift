@@ -127,7 +127,9 @@ package struct ScanRunner: Sendable {
         do {
             client = try await clients(tracker)
         } catch {
-            return TrackerReport(name: tracker.name, failures: ["\(error)"])
+            var report = TrackerReport(name: tracker.name)
+            if !(error is CancellationError) { report.note(noClient: error) }
+            return report
         }
         var path: String?
         if case .project(_, let wanted) = request.selection { path = wanted }

@@ -90,7 +90,7 @@ extension TrackerScanner {
         do throws(TrackerError) {
             organizations = try await client.organizations()
         } catch {
-            report.failures.append(error.description)
+            report.note(error)
             return []
         }
         let wanted = organizations.filter { !scope.excludes(organization: $0.path) }
@@ -108,7 +108,7 @@ extension TrackerScanner {
         for (organization, list) in zip(wanted, lists) {
             switch list {
             case .failure(let error):
-                report.failures.append("`\(organization.path)`: \(error.description)")
+                report.note(error, in: organization.path)
             case .success(let projects):
                 report.failures += projects.unreadable.filter { row in
                     // One that is left out anyway is no loss; a path that cannot be read may be in.

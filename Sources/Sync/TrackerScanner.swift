@@ -67,7 +67,7 @@ struct TrackerScanner: Sendable {
             return true
         } catch {
             if case .cancelled = error { return false }
-            report.failures.append(error.description)
+            report.note(error)
             if case .unauthenticated = error {
                 report.isInvalid = true
                 try await setStatus(.invalid, detail: error.description)
@@ -143,6 +143,7 @@ extension TrackerScanner {
             report.outcome = .cancelled
         } catch let error as StoreError where error.concernsOneProject {
             report.outcome = .failed(reason: "\(error)")
+            report.hint = error.hint
         }
         report.duration = .milliseconds(
             max(0, store.clock.now().milliseconds - start.milliseconds)

@@ -50,7 +50,9 @@ extension TrackerError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .unauthenticated(let detail): "the tracker refuses the token: \(detail)"
-        case .forbidden(let detail, _): "the token may not do this: \(detail)"
+        case .forbidden(let detail, let scope?):
+            "the token may not do this, for it lacks the scope `\(scope)`: \(detail)"
+        case .forbidden(let detail, nil): "the token may not do this: \(detail)"
         case .notFound(let detail): "not found: \(detail)"
         case .rateLimited(let until): "the tracker's rate limit is used up until \(until)"
         case .unavailable(let detail): "the tracker does not answer usefully: \(detail)"

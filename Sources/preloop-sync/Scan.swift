@@ -124,9 +124,11 @@ struct Scan {
         let isAuthentication = outcome.scan.trackers.allSatisfy(\.isInvalid)
         return CommandFailure(
             isAuthentication ? .authentication : .partial,
-            isAuthentication ? "no token was accepted" : "not everything was read",
+            isAuthentication ? "no tracker has a usable token" : "not everything was read",
             reason: reasons.prefix(10).joined(separator: "\n       "),
-            hint: "what was read is stored; run the scan again once the cause is gone"
+            hint: (outcome.scan.hints.prefix(10)
+                + ["what was read is stored; run the scan again once the cause is gone"])
+                .joined(separator: "\n         ")
         )
     }
 

@@ -14,6 +14,15 @@ extension ScanReport {
         }
     }
 
+    /// What can be done about it, each advice once.
+    var hints: [String] {
+        var seen: Set<String> = []
+        return trackers.flatMap { tracker in
+            tracker.hints
+                + tracker.projects.filter(\.outcome.isFailure).compactMap(\.hint)
+        }.filter { seen.insert($0).inserted }
+    }
+
     /// The members of `--json`: the scan's own form, its sums completed by the index's.
     func members(with index: IndexReport) -> JSONObject {
         var object = jsonValue.object ?? JSONObject()

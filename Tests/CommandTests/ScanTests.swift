@@ -162,7 +162,36 @@ struct ScanTests {
             "all",
             environment: ["SECRET_KEY": "another key of this test"]
         )
-        #expect([4, 7].contains(result.status))
+        #expect(result.status == 4)
         #expect(result.errors.contains("gh"))
     }
 }
+        #expect(result.errors.contains("secret.key or SECRET_KEY"))
+    }
+
+    @Test func `a missing scope ends with 7 and is named`() throws {
+        let sandbox = try Sandbox(Self.provider)
+        let service = try CannedServer { request in
+            guard request.target.hasSuffix("/user") else {
+                return CannedServer.Answer(
+                    status: 403,
+                    headers: ["X-Accepted-OAuth-Scopes: repo", "X-OAuth-Scopes: gist"],
+                    body: #"{"message":"Forbidden"}"#
+                )
+            }
+            return CannedServer.Answer(body: #"{"login":"ann"}"#)
+        }
+        let added = try sandbox.start(
+            "preloop",
+            [
+                "trackers", "add", "github", "--name", "gh", "--url", service.url,
+                "--token-env", "TOKEN", "--no-test",
+            ]
+        ).wait()
+        #expect(added.status == 0)
+        let result = try sandbox.run("preloop-sync", "scan", "all", "--json")
+        #expect(result.status == 7)
+        #expect(result.errors.contains("gh: the token may not do this"))
+        #expect(result.errors.contains("to do: give the token the scope `repo`"))
+        let hints = try result.json["trackers"]?[0]?["hints"]
+        #expect(hints == ["give the token the scope `repo`"])
