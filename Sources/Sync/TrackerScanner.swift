@@ -213,7 +213,8 @@ extension ProjectScan {
         default: text = "nothing"
         }
         if isResumed { text += ", going on where the last scan stopped" }
-        if wantsCensus { text += ", then a census" }
+        // The first walk over everything finds nothing gone, so it makes up for a census.
+        if wantsCensus, cursor.hasReadEverything { text += ", then a census" }
         return text
     }
 }

@@ -27,7 +27,7 @@ struct StatusCommand: AsyncParsableCommand {
     func run() async throws {
         let installation = try await Installation.open()
         let now = installation.store.clock.now()
-        let status = try await attempt("cannot read the status") {
+        var status = try await attempt("cannot read the status") {
             try await installation.store.read { connection, account in
                 Status(
                     trackers: try TrackerTable.list(account: account, on: connection),
@@ -43,6 +43,7 @@ struct StatusCommand: AsyncParsableCommand {
                 )
             }
         }
+        status.sort()
         if output.isJSON {
             try Output.result([
                 "scanning": JSONValue(status.holder?.description),
@@ -134,6 +135,18 @@ struct StatusCommand: AsyncParsableCommand {
 }
 
 extension StatusCommand.Status {
+    /// Puts trackers in the order of their names, and projects below them in that of their paths.
+    fileprivate mutating func sort() {
+        trackers.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+        var ranks: [TrackerID: Int] = [:]
+        for (rank, tracker) in trackers.enumerated() { ranks[tracker.id] = rank }
+        projects.sort { left, right in
+            let (first, second) = (ranks[left.trackerID], ranks[right.trackerID])
+            guard first == second else { return (first ?? .max) < (second ?? .max) }
+            return left.path.utf8.lexicographicallyPrecedes(right.path.utf8)
+        }
+    }
+
     fileprivate func trackerName(of project: StoredProject) -> String? {
         trackers.first { $0.id == project.trackerID }?.name
     }

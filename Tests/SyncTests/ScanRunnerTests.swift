@@ -393,9 +393,27 @@ import Trackers
         #expect(fixture.database.writeCount == writes)
         #expect(
             report.projects.map(\.outcome) == [
-                .planned("all issues, then a census"), .planned("all issues, then a census"),
+                .planned("all issues"), .planned("all issues"),
             ]
         )
+        let full = try await fixture.runner().run(ScanRequest(isFull: true, isDryRun: true))
+        #expect(full.projects.map(\.outcome).contains(.planned("all issues")))
+    }
+
+    @Test func `a missing scope is named, with what to do about it`() async throws {
+        let fixture = try await SyncFixture(world())
+        fixture.world.interfere { (number, _, _) throws(TrackerError) in
+            if number > 1 { throw .forbidden(detail: "HTTP 403", missingScope: "repo") }
+        }
+        let tracker = try #require(try await fixture.scan().trackers.first)
+        #expect(tracker.failures.contains { $0.contains("lacks the scope `repo`") })
+        #expect(tracker.hints == ["give the token the scope `repo`"])
+        fixture.world.interfere { (_, name, _) throws(TrackerError) in
+            guard name.contains("issues") else { return }
+            throw .forbidden(detail: "HTTP 403", missingScope: "repo")
+        }
+        let projects = try await fixture.scan().projects
+        #expect(projects.contains { $0.hint == "give the token the scope `repo`" })
     }
 
     @Test func `links wait for their target and find it`() async throws {
