@@ -39,7 +39,7 @@ extension CommandFailure {
         case let error as SearchError:
             self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
         case let error as SyncError:
-            self.init(.notFound, what, reason: "\(error)", hint: error.hint)
+            self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
         case let error as VectorIndexError:
             self.init(
                 .failure,
@@ -86,6 +86,13 @@ extension CommandFailure {
 
     private static func status(of error: SearchError) -> ExitStatus {
         switch error {
+    private static func status(of error: SyncError) -> ExitStatus {
+        switch error {
+        case .unknownTracker, .unknownProject: .notFound
+        case .notRemote: .usage
+        }
+    }
+
         case .unknownIssue, .ambiguousIssue: .notFound
         case .emptyQuery, .pageOutOfRange, .invalidImport: .usage
         case .unexpectedVectors, .file: .failure

@@ -58,6 +58,8 @@ package struct ScanRequest: Sendable, Equatable {
 package enum SyncError: Error, Equatable, Sendable {
     case unknownTracker(name: String)
     case unknownProject(tracker: String, path: String)
+    /// The tracker holds imported issues; there is no service behind it.
+    case notRemote(tracker: String)
 }
 
 extension SyncError: CustomStringConvertible {
@@ -67,6 +69,7 @@ extension SyncError: CustomStringConvertible {
         case .unknownTracker(let name): "there is no tracker named `\(name)`"
         case .unknownProject(let tracker, let path):
             "the tracker `\(tracker)` shows no project `\(path)` within its scope"
+        case .notRemote(let tracker): "`\(tracker)` holds imported issues; there is nothing to scan"
         }
     }
 
@@ -75,6 +78,7 @@ extension SyncError: CustomStringConvertible {
         switch self {
         case .unknownTracker: "see `preloop trackers list`"
         case .unknownProject: "check the path, the token's access and the tracker's scope rules"
+        case .notRemote: "`preloop index import` reads such issues"
         }
     }
 }

@@ -37,7 +37,7 @@ package struct ScanRunner: Sendable {
 
     /// Scans what is selected and reports; cancelling the task ends it cleanly with a report.
     ///
-    /// Throws ``SyncError`` for a selection that does not exist, `StoreError.leaseHeld` when
+    /// Throws ``SyncError`` for a selection that cannot be scanned, `StoreError.leaseHeld` when
     /// another scan runs, `StoreError.leaseLost` when this one was taken for dead, and other store
     /// errors.
     package func run(
@@ -91,6 +91,7 @@ package struct ScanRunner: Sendable {
                 try TrackerTable.find(name: name, account: account, on: connection)
             }
             guard let tracker else { throw SyncError.unknownTracker(name: name) }
+            guard tracker.isRemote else { throw SyncError.notRemote(tracker: name) }
             return [tracker]
         }
     }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bootstrap
 import Domain
+import Search
 import Store
 import Trackers
 
@@ -45,6 +46,11 @@ struct TrackersAddCommand: AsyncParsableCommand {
     func validate() throws {
         guard !name.isEmpty, name.utf8.count <= 100, singleLine(name).utf8.elementsEqual(name.utf8)
         else { throw ValidationError("--name is one line of at most 100 bytes") }
+        guard !haveEqualBytes(name, IssueImport.trackerName) else {
+            throw ValidationError(
+                "the name `\(name)` belongs to the issues of `preloop index import`"
+            )
+        }
         if kind == .jira, url == nil { throw ValidationError("jira needs --url") }
         _ = try TrackerAddress(url: url)
     }

@@ -19,6 +19,12 @@ struct TrackersTestCommand: AsyncParsableCommand {
     func run() async throws {
         let installation = try await Installation.open()
         let tracker = try await installation.tracker(named: name)
+        guard tracker.isRemote else {
+            throw CommandFailure(
+                .usage,
+                "`\(name)` holds imported issues; it has no token to try out"
+            )
+        }
         let identity: TrackerIdentity
         do {
             let client = try await installation.client(

@@ -38,6 +38,7 @@ struct InitTests {
         ["export", "issues"], ["models", "encode"],
         ["trackers", "add", "svn", "--name", "x"], ["trackers", "add", "jira", "--name", "x"],
         ["trackers", "add", "github", "--name", "x", "--url", "ftp://x"],
+        ["trackers", "add", "github", "--name", "import"],
         ["trackers", "add", "github", "--name", "x", "--url", "https://me:pw@x"],
         ["trackers", "add", "github", "--name", "x", "--token-env", "A", "--token-file", "b"],
     ])

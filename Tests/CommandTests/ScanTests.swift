@@ -38,6 +38,12 @@ struct ScanTests {
         #expect(try scan.json["trackers"] == [])
         let doctor = try sandbox.preloop("doctor", "--json").json["checks"]?.array ?? []
         #expect(!doctor.contains { $0["check"] == "tracker import" })
+        let single = try sandbox.run("preloop-sync", "scan", "tracker", "import")
+        #expect(single.status == 2)
+        #expect(single.errors.contains("imported issues"))
+        let test = try sandbox.preloop("trackers", "test", "import")
+        #expect(test.status == 2)
+        #expect(test.errors.contains("imported issues"))
     }
 
     @Test func `an unknown tracker ends with 5`() throws {
@@ -164,8 +170,6 @@ struct ScanTests {
         )
         #expect(result.status == 4)
         #expect(result.errors.contains("gh"))
-    }
-}
         #expect(result.errors.contains("secret.key or SECRET_KEY"))
     }
 
@@ -195,3 +199,5 @@ struct ScanTests {
         #expect(result.errors.contains("to do: give the token the scope `repo`"))
         let hints = try result.json["trackers"]?[0]?["hints"]
         #expect(hints == ["give the token the scope `repo`"])
+    }
+}
