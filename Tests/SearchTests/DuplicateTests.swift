@@ -77,6 +77,49 @@ import Testing
         #expect(try await world.pairs().isEmpty)
     }
 
+    @Test(arguments: 0..<5)
+    func `the pairs kept are the best of either issue in any order`(seed: Int) async throws {
+        var babble = Babble(seed: UInt64(seed))
+        let issues = (1...14).map { IssueID(Int64($0)) }
+        var all: [DuplicateTable.Scored] = []
+        for one in issues {
+            for other in issues where one < other && babble.number(below: 4) > 0 {
+                let pair = try #require(DuplicateTable.Pair(one, other))
+                // Few different scores, so that many are equal.
+                let score = 0.5 + Double(babble.number(below: 6)) / 20
+                all.append(DuplicateTable.Scored(pair: pair, score: score, features: [:]))
+            }
+        }
+        func pairs(of issue: IssueID, among known: Set<IssueID>) -> [DuplicateTable.Scored] {
+            all.filter { scored in
+                let both: Set = [scored.pair.first, scored.pair.second]
+                return both.contains(issue) && both.isSubset(of: known.union([issue]))
+            }.sorted(by: DuplicateTable.isBetter)
+        }
+        let best = issues.flatMap { pairs(of: $0, among: Set(issues)).prefix(3) }
+        let expected = Set(best.map(\.pair)).sorted()
+        let mixed = issues.sorted { $0.rawValue % 5 < $1.rawValue % 5 }
+        for order in [issues, issues.reversed(), mixed] {
+            let world = try await World()
+            var known: Set<IssueID> = []
+            for issue in order {
+                let found = pairs(of: issue, among: known)
+                known.insert(issue)
+                try await world.store.write { connection, account in
+                    try DuplicateTable.replace(
+                        of: issue,
+                        with: found,
+                        keeping: 3,
+                        at: Timestamp(milliseconds: 0),
+                        account: account,
+                        on: connection
+                    )
+                }
+            }
+            #expect(try await world.pairs().map(\.pair) == expected)
+        }
+    }
+
     @Test func `decided pairs are not listed and stay decided`() async throws {
         let world = try await World()
         let text = "the editor crashes when a large file is saved on a network drive"

@@ -7,14 +7,16 @@ import VectorIndex
 ///
 /// For every issue whose windows changed, the nearest issues of the whole account are measured, and
 /// pairs that are probable enough are stored. A pair is found from whichever side arrives later,
-/// and known partners are always measured again, so the pairs do not depend on the order of
-/// arrival.
+/// known partners are always measured again, and a pair is kept while it is among the best of
+/// either issue. So the pairs depend on the order of arrival only as far as the rarity of words
+/// does, and where a changed issue leaves room for a pair dropped before; looking at every issue
+/// again settles both.
 package struct Duplicates: Sendable {
     /// How pairs are looked for.
     package struct Limits: Sendable {
         /// Less probable pairs are not stored: nobody would look at them, and there are many.
         package var floor = 0.1
-        /// Pairs stored from one issue's side.
+        /// The best pairs of an issue; those of its partners may add more.
         package var pairs = 20
         /// Windows taken for each vector of the issue.
         package var windows = 30
@@ -79,7 +81,7 @@ package struct Duplicates: Sendable {
             try Task.checkCancellation()
             found.append((issue, try await pairs(of: issue, view: view)))
         }
-        let (results, start, now) = (found, page.0, store.clock.now())
+        let (results, start, now, best) = (found, page.0, store.clock.now(), limits.pairs)
         try await store.write { connection, account in
             let place = try FollowerTable.revision(
                 of: follower,
@@ -92,6 +94,7 @@ package struct Duplicates: Sendable {
                 try DuplicateTable.replace(
                     of: result.issue,
                     with: result.pairs,
+                    keeping: best,
                     at: now,
                     account: account,
                     on: connection
@@ -117,7 +120,8 @@ package struct Duplicates: Sendable {
 
     /// The probable pairs of an issue as the store is now, best first.
     package func pairs(of issue: IssueID) async throws -> [DuplicateTable.Scored] {
-        try await pairs(of: issue, view: search.index.view())
+        let all = try await pairs(of: issue, view: search.index.view())
+        return Array(all.prefix(limits.pairs))
     }
 
     private func pairs(
@@ -151,9 +155,7 @@ package struct Duplicates: Sendable {
             }
             return self.scored(query, answer, loaded.meter)
         }
-        return Array(
-            scored.sorted { ($1.score, $0.pair) < ($0.score, $1.pair) }.prefix(limits.pairs)
-        )
+        return scored.sorted(by: DuplicateTable.isBetter)
     }
 
     private func scored(

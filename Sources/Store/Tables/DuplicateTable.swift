@@ -22,6 +22,12 @@ package enum DuplicateTable {
             second = max(one, other)
         }
 
+        /// How far apart the two rows were made.
+        package var distance: Int64 { second.rawValue - first.rawValue }
+
+        /// The other one of the two.
+        func partner(of issue: IssueID) -> IssueID { issue == first ? second : first }
+
         /// Orders pairs by their first, then their second issue.
         package static func < (left: Pair, right: Pair) -> Bool {
             (left.first, left.second) < (right.first, right.second)
@@ -57,15 +63,29 @@ package enum DuplicateTable {
     // MARK: - Pairs
 
     /// Replaces all pairs an issue is part of.
+    ///
+    /// A pair is kept while it is among the best of either of its issues, so which pairs are kept
+    /// does not depend on which issue came first. A pair that was dropped does not come back when
+    /// a better one vanishes; that takes looking at its issues again.
+    ///
+    /// - Parameters:
+    ///   - issue: Whose pairs are replaced.
+    ///   - pairs: All its pairs, best first as ``isBetter(_:_:)`` says.
+    ///   - limit: How many pairs are the best of an issue.
+    ///   - now: When the pairs were found.
+    ///   - account: Whose issues they are.
+    ///   - connection: In a transaction.
+    /// - Throws: What the engine refuses.
     package static func replace(
         of issue: IssueID,
         with pairs: [Scored],
+        keeping limit: Int,
         at now: Timestamp,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         // Two statements: an OR over both columns would use neither index in every engine.
-        var statements: [SQL] = [
+        try connection.execute(batch: [
             """
             DELETE FROM duplicate_pairs
             WHERE account_id = \(account) AND first_issue_id = \(issue)
@@ -74,7 +94,34 @@ package enum DuplicateTable {
             DELETE FROM duplicate_pairs
             WHERE account_id = \(account) AND second_issue_id = \(issue)
             """,
-        ]
+        ])
+        var kept = Array(pairs.prefix(limit))
+        for scored in pairs.dropFirst(limit) {
+            let partner = scored.pair.partner(of: issue)
+            let rank = try rank(of: scored, in: partner, account: account, on: connection)
+            if rank < limit { kept.append(scored) }
+        }
+        try insert(kept, at: now, account: account, on: connection)
+        for scored in kept {
+            let partner = scored.pair.partner(of: issue)
+            try dropDisplaced(from: partner, keeping: limit, account: account, on: connection)
+        }
+    }
+
+    /// The order of pairs: likelier first, of equals the one whose issues came closer together,
+    /// lest every one of a thousand equal reports be paired with the same few.
+    package static func isBetter(_ one: Scored, _ other: Scored) -> Bool {
+        (-one.score, one.pair.distance, one.pair.first)
+            < (-other.score, other.pair.distance, other.pair.first)
+    }
+
+    private static func insert(
+        _ pairs: [Scored],
+        at now: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        var statements: [SQL] = []
         for scored in pairs {
             statements.append(
                 """
@@ -91,6 +138,69 @@ package enum DuplicateTable {
             )
         }
         try connection.execute(batch: statements)
+    }
+
+    /// How many stored pairs of an issue are better than one of its pairs.
+    private static func rank(
+        of scored: Scored,
+        in issue: IssueID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Int {
+        let (score, pair) = (scored.score, scored.pair)
+        let better: SQL =
+            """
+            (score > \(score) OR (score = \(score) AND (
+                second_issue_id - first_issue_id < \(pair.distance)
+                OR (second_issue_id - first_issue_id = \(pair.distance)
+                    AND first_issue_id < \(pair.first)))))
+            """
+        let rows = try connection.rows(
+            """
+            SELECT (
+                SELECT COUNT(*) FROM duplicate_pairs
+                WHERE account_id = \(account) AND first_issue_id = \(issue) AND \(better)
+            ) + (
+                SELECT COUNT(*) FROM duplicate_pairs
+                WHERE account_id = \(account) AND second_issue_id = \(issue) AND \(better)
+            ) AS better
+            """
+        )
+        return Int(try rows.first?.integer("better") ?? 0)
+    }
+
+    /// Drops the pair that a new one has pushed out of the best of an issue, unless it is among
+    /// the best of the other.
+    private static func dropDisplaced(
+        from issue: IssueID,
+        keeping limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        let rows = try connection.rows(
+            """
+            SELECT first_issue_id, second_issue_id, score, features FROM (
+                SELECT * FROM duplicate_pairs
+                WHERE account_id = \(account) AND first_issue_id = \(issue)
+                UNION ALL
+                SELECT * FROM duplicate_pairs
+                WHERE account_id = \(account) AND second_issue_id = \(issue)
+            ) AS pairs
+            ORDER BY score DESC, second_issue_id - first_issue_id, first_issue_id
+            LIMIT 1 OFFSET \(limit)
+            """
+        )
+        guard let displaced = try rows.first.map(scored) else { return }
+        let partner = displaced.pair.partner(of: issue)
+        let rank = try rank(of: displaced, in: partner, account: account, on: connection)
+        guard rank >= limit else { return }
+        try connection.execute(
+            """
+            DELETE FROM duplicate_pairs
+            WHERE account_id = \(account) AND first_issue_id = \(displaced.pair.first)
+                AND second_issue_id = \(displaced.pair.second)
+            """
+        )
     }
 
     /// The issues that form a pair with this one, by age.
