@@ -78,16 +78,21 @@ package enum Scoring {
         package var titleRecall = 0.2
 
         package init() {}
+
+        /// The score of an issue that is the same in everything.
+        var sum: Double { bodies + across + lexical + recall + titleRecall }
     }
 
-    /// How alike two issues are; for ranking, without a fixed scale.
+    /// How alike two issues are: 1 for the same text, 0 for nothing in common.
     package static func similarity(
         _ features: PairFeatures,
         constants: SimilarityConstants = SimilarityConstants()
     ) -> Double {
-        constants.bodies * features.bodies + constants.across * features.across
+        let score =
+            constants.bodies * features.bodies + constants.across * features.across
             + constants.lexical * features.lexical + constants.recall * features.recall
             + constants.titleRecall * features.titleRecall
+        return min(max(score / constants.sum, 0), 1)
     }
 
     /// The weights of the logistic model of duplicates.
