@@ -30,7 +30,7 @@ extension PassageTable {
     }
 
     /// The live issues that a person may mean by a URL, `owner/repo#1`, `group/project!2` or
-    /// `KEY-1`.
+    /// `KEY-1`; a URL as a browser shows it may point into the page.
     package static func summaries(
         forReference reference: String,
         account: AccountID,
@@ -42,12 +42,24 @@ extension PassageTable {
             connection
         )
         if !exact.isEmpty { return exact }
+        let reference = pageURL(reference) ?? reference
         // Trackers do not tell upper from lower case in keys and URLs.
         return try summaries(
             where: "(lower(i.key) = lower(\(reference)) OR lower(i.url) = lower(\(reference)))",
             account,
             connection
         )
+    }
+
+    /// A URL without query, fragment and final slashes; nil for what is no URL.
+    private static func pageURL(_ reference: String) -> String? {
+        let bytes = Array(reference.utf8)
+        guard let scheme = bytes.firstIndex(of: UInt8(ascii: ":")),
+            bytes[scheme...].starts(with: "://".utf8)
+        else { return nil }
+        var page = bytes.prefix { $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
+        while page.last == UInt8(ascii: "/") { page.removeLast() }
+        return String(decoding: page, as: UTF8.self)
     }
 
     /// More would not help anybody to choose, and no list of results is longer.
