@@ -167,8 +167,14 @@ import Testing
     @Test func `an empty query and a page too far are refused`() async throws {
         let world = try await World()
         let pipeline = try await world.pipeline(FakeEmbedder())
-        await #expect(throws: SearchError.emptyQuery) {
-            try await pipeline.search.search(SearchRequest(text: " \n"))
+        for mode in SearchRequest.Mode.allCases {
+            for text in ["", " \n", "\u{3000}"] {
+                var request = SearchRequest(text: text)
+                request.mode = mode
+                await #expect(throws: SearchError.emptyQuery) {
+                    try await pipeline.search.search(request)
+                }
+            }
         }
         var request = SearchRequest(text: "a")
         request.offset = SearchRequest.maximumReach
@@ -188,6 +194,12 @@ import Testing
         #expect(hits.map(\.issue.key) == ["acme/app#2", "acme/lib#3"])
         let resolved = try await pipeline.search.resolve("ACME/app#1")
         #expect(resolved.issue == one)
+        #expect(hits.allSatisfy { (0...1).contains($0.score) })
+        #expect(hits[0].score > 0.5)
+        for tail in ["", "/", "#issuecomment-9", "/?focused=1#note_2"] {
+            let url = "https://HUB/acme/app/issues/1" + tail
+            #expect(try await pipeline.search.resolve(url).issue == one)
+        }
         await #expect(throws: SearchError.unknownIssue(reference: "acme/app#9")) {
             try await pipeline.search.resolve("acme/app#9")
         }

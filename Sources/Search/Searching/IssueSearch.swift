@@ -23,6 +23,8 @@ package struct IssueSearch: Sendable {
     /// Batches of lexical documents a search brings up to date before it answers; the scan does the
     /// rest.
     private static let lexicalBatches = 8
+    /// Issues whose windows are read at a time; a long discussion has hundreds.
+    private static let issuesMeasured = 100
 
     /// Searches with the indexes of a store.
     package init(
@@ -86,6 +88,10 @@ package struct IssueSearch: Sendable {
     }
 
     private func question(_ request: SearchRequest) async throws -> Question {
+        // A model has a vector even for nothing, and everything is equally far from it.
+        guard request.text.unicodeScalars.contains(where: { !$0.properties.isWhitespace }) else {
+            throw SearchError.emptyQuery
+        }
         let query = LexicalQuery(text: request.text)
         var vector: [Float]?
         if request.mode != .text {
@@ -212,18 +218,18 @@ package struct IssueSearch: Sendable {
         return owners
     }
 
-    /// The nearest window of title and body of issues that only their words brought in.
+    /// The nearest window of issues that only their words brought in; comments count as they do
+    /// for issues that are near, or the order would change where a tier ends.
     private func measure(
         _ issues: [IssueID],
         _ query: [Float]
     ) async throws -> [IssueID: IndexHit] {
         var nearest: [IssueID: IndexHit] = [:]
         let (model, dimension) = (index.model, embedder.model.dimension)
-        for chunk in issues.chunked(by: 500) {
+        for chunk in issues.chunked(by: Self.issuesMeasured) {
             let vectors = try await store.read { connection, account in
                 try PassageTable.vectors(
                     ofIssues: chunk,
-                    parts: [.title, .body],
                     model: model,
                     dimension: dimension,
                     account: account,
