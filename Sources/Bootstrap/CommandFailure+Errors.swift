@@ -37,14 +37,14 @@ extension CommandFailure {
         case let error as EmbeddingError:
             self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
         case let error as SearchError:
-            self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
+            self.init(Self.status(of: error), what, reason: Self.text(of: error), hint: error.hint)
         case let error as SyncError:
             self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
         case let error as VectorIndexError:
             self.init(
                 .failure,
                 what,
-                reason: "\(error)",
+                reason: Self.text(of: error),
                 hint: "make the index anew with `preloop index rebuild`"
             )
         case let error as HTTPError:
@@ -55,10 +55,21 @@ extension CommandFailure {
         }
     }
 
+    private static func text(of error: SearchError) -> String {
+        guard case .file(let path, let code) = error else { return "\(error)" }
+        return "cannot use `\(path)`: \(systemMessage(code))"
+    }
+
+    private static func text(of error: VectorIndexError) -> String {
+        guard case .snapshotInputOutput(let operation, let code) = error else { return "\(error)" }
+        return "index snapshot: \(operation) failed: \(systemMessage(code))"
+    }
+
     private static func status(of error: StoreError) -> ExitStatus {
         switch error {
         case .busy, .leaseHeld, .leaseLost: .tryLater
         case .undecryptable: .authentication
+        case .cancelled: .interrupted
         case .newerSchema, .corrupt, .diskFull, .readOnly, .constraint, .unexpectedValue,
             .unavailable, .statement:
             .failure
@@ -69,10 +80,16 @@ extension CommandFailure {
         switch error {
         case .unauthenticated, .forbidden: .authentication
         case .notFound: .notFound
-        case .cancelled: .interrupted
         case .rateLimited: .tryLater
         case .unavailable, .invalidResponse, .pageTokenExpired: .failure
         case .cancelled: .interrupted
+        }
+    }
+
+    private static func status(of error: SyncError) -> ExitStatus {
+        switch error {
+        case .unknownTracker, .unknownProject: .notFound
+        case .notRemote: .usage
         }
     }
 
@@ -86,13 +103,6 @@ extension CommandFailure {
 
     private static func status(of error: SearchError) -> ExitStatus {
         switch error {
-    private static func status(of error: SyncError) -> ExitStatus {
-        switch error {
-        case .unknownTracker, .unknownProject: .notFound
-        case .notRemote: .usage
-        }
-    }
-
         case .unknownIssue, .ambiguousIssue: .notFound
         case .emptyQuery, .pageOutOfRange, .invalidImport: .usage
         case .unexpectedVectors, .file: .failure

@@ -8,6 +8,19 @@ package enum OutputError: Error, Equatable, Sendable {
     case failed(code: Int32)
 }
 
+extension OutputError: CustomStringConvertible {
+    /// One line: the system's own words.
+    package var description: String {
+        switch self {
+        case .readerGone: "the reader has gone"
+        case .failed(let code): "cannot write: \(systemMessage(code))"
+        }
+    }
+}
+
+/// What the system says an `errno` means.
+func systemMessage(_ code: Int32) -> String { unsafe String(cString: strerror(code)) }
+
 /// Buffered writing to a descriptor; a result is complete only when ``flush()`` has returned.
 package struct Output: ~Copyable {
     /// Enough for few system calls, little enough to keep a pipe busy.
