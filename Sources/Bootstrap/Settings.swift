@@ -1,5 +1,6 @@
 package import Domain
 import Foundation
+import Store
 
 /// What the environment says, read once when a program starts.
 ///
@@ -58,7 +59,7 @@ package struct Settings: Sendable {
         }
         self.environment = environment
         home = try Self.home(value("PRELOOP_HOME"), userHome: value("HOME"))
-        secretKey = value("SECRET_KEY").map(Secret.init)
+        secretKey = try Self.secretKey(value("SECRET_KEY"))
         switch value("PRELOOP_EMBEDDING_PROVIDER") ?? "local" {
         case "local":
             embedding = .local(
@@ -67,7 +68,7 @@ package struct Settings: Sendable {
         case "openai":
             embedding = .remote(
                 RemoteModel(
-                    url: Self.withoutFinalSlash(
+                    url: try Self.url(
                         value("PRELOOP_EMBEDDING_URL") ?? "https://api.openai.com/v1"
                     ),
                     name: value("PRELOOP_EMBEDDING_MODEL") ?? "text-embedding-3-small",
@@ -99,6 +100,32 @@ package struct Settings: Sendable {
             path.utf8.first == UInt8(ascii: "/")
             ? path : FileManager.default.currentDirectoryPath + "/" + path
         return withoutFinalSlash(absolute)
+    }
+
+    private static func secretKey(_ text: String?) throws(CommandFailure) -> Secret? {
+        guard let text else { return nil }
+        guard text.utf8.count >= SecretBox.minimumKeyBytes else {
+            throw CommandFailure(
+                .usage,
+                "`SECRET_KEY` has less than \(SecretBox.minimumKeyBytes) characters",
+                hint: "set it to a longer one, or not at all to use the key file"
+            )
+        }
+        return Secret(text)
+    }
+
+    private static func url(_ text: String) throws(CommandFailure) -> String {
+        let parts = URLComponents(string: text)
+        guard let parts, ["http", "https"].contains(parts.scheme?.lowercased()),
+            parts.host?.isEmpty == false
+        else {
+            throw CommandFailure(
+                .usage,
+                "`PRELOOP_EMBEDDING_URL` is not an http or https address",
+                hint: "set it to the provider's base URL, such as https://api.openai.com/v1"
+            )
+        }
+        return withoutFinalSlash(text)
     }
 
     private static func dimension(_ text: String?) throws(CommandFailure) -> Int? {

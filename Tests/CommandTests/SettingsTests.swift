@@ -32,6 +32,9 @@ struct SettingsTests {
     @Test(arguments: [
         ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "magic"],
         ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_DIMENSION": "0"],
+        ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_URL": "ftp://a"],
+        ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_URL": "host:1"],
+        ["HOME": "/h", "SECRET_KEY": "fifteen letters"],
         [:],
     ])
     func `a wrong value is a usage error`(environment: [String: String]) throws {

@@ -40,6 +40,8 @@ package struct SecretBox: Sendable {
     private static let format: UInt8 = 1
     /// Tokens are below 4 KiB; what is longer is a file given by mistake.
     package static let maximumSecretBytes = 65_536
+    /// 16 random bytes are the least that is worth AES; shorter ones are words.
+    package static let minimumKeyBytes = 16
 
     private let key: SymmetricKey
 
@@ -47,10 +49,11 @@ package struct SecretBox: Sendable {
     ///
     /// - Throws: ``StoreError/unavailable(detail:)`` when there is too little of it.
     package init(keyMaterial: Secret) throws(StoreError) {
-        // 16 random bytes are the least that is worth AES; shorter ones are words.
         let bytes = Array(keyMaterial.reveal().utf8)
-        guard bytes.count >= 16 else {
-            throw .unavailable(detail: "the secret key has less than 16 characters")
+        guard bytes.count >= Self.minimumKeyBytes else {
+            throw .unavailable(
+                detail: "the secret key has less than \(Self.minimumKeyBytes) characters"
+            )
         }
         key = HKDF<SHA256>.deriveKey(
             inputKeyMaterial: SymmetricKey(data: bytes),
