@@ -1,3 +1,4 @@
+import Domain
 package import Store
 
 /// One opened installation: what commands are made of.
@@ -19,7 +20,19 @@ package struct Installation: Sendable {
                 hint: "make one with `preloop init`, or set `PRELOOP_HOME`"
             )
         }
-        return try await open(home, settings: settings)
+        return try await open(home, settings: settings) { database in
+            let isMade = try await database.read { connection in
+                try SchemaTable.exists(on: connection)
+            }
+            guard !isMade else { return }
+            try await database.close()
+            throw CommandFailure(
+                .failure,
+                "`\(home.database)` is empty",
+                reason: "it has none of the tables of an installation",
+                hint: "put back a backup of it, or begin anew with `preloop init`"
+            )
+        }
     }
 
     /// Opens the installation of this process's environment.
@@ -31,20 +44,55 @@ package struct Installation: Sendable {
     package static func create(_ settings: Settings) async throws(CommandFailure) -> Installation {
         let home = HomeDirectory(settings.home)
         try home.create()
-        if settings.secretKey == nil {
-            try await attempt("cannot make the key file") {
-                try SecretKeyFile(home: home.path).create()
+        let file = SecretKeyFile(home: home.path)
+        guard settings.secretKey == nil, !file.exists else {
+            return try await open(home, settings: settings)
+        }
+        guard home.exists else {
+            // The key comes first: two processes at once both seal with the one that is kept.
+            try await attempt("cannot make the key file") { try file.create() }
+            return try await open(home, settings: settings)
+        }
+        let installation = try await open(home, settings: settings)
+        try await attempt("cannot make the key file") {
+            guard try await !installation.hasCredentials(orKey: file) else {
+                throw CommandFailure(
+                    .failure,
+                    "the key file `\(file.path)` is missing",
+                    reason: "the database holds credentials that only the lost key opens",
+                    hint: "put back the key or set SECRET_KEY"
+                )
+            }
+            try file.create()
+        }
+        return installation
+    }
+
+    /// Whether a sealed credential is stored while there is no key file.
+    private func hasCredentials(orKey file: SecretKeyFile) async throws -> Bool {
+        let isFound = try await store.read { connection, account in
+            try TrackerTable.list(account: account, on: connection).contains { tracker in
+                let sealed = try TrackerTable.credential(
+                    of: tracker.id,
+                    account: account,
+                    on: connection
+                )
+                return sealed?.bytes.isEmpty == false
             }
         }
-        return try await open(home, settings: settings)
+        // Another process may have made the key and stored a credential at this moment.
+        return isFound && !file.exists
     }
 
     private static func open(
         _ home: HomeDirectory,
-        settings: Settings
+        settings: Settings,
+        checking check: (SQLiteDatabase) async throws -> Void = { _ in }
     ) async throws(CommandFailure) -> Installation {
         let store = try await attempt("cannot open the store `\(home.database)`") {
-            try await Store.open(SQLiteDatabase(path: home.database))
+            let database = try SQLiteDatabase(path: home.database)
+            try await check(database)
+            return try await Store.open(database)
         }
         return Installation(settings: settings, home: home, store: store)
     }

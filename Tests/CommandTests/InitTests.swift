@@ -51,6 +51,41 @@ struct InitTests {
         #expect(!FileManager.default.fileExists(atPath: sandbox.home))
     }
 
+    @Test func `a lost key is not replaced while credentials need it`() throws {
+        let sandbox = try Sandbox(["TOKEN": "t"])
+        #expect(try sandbox.preloop("init").status == 0)
+        let key = sandbox.home + "/secret.key"
+        try FileManager.default.removeItem(atPath: key)
+        // Nothing is sealed yet, so nothing is lost with the key.
+        #expect(try sandbox.preloop("init").status == 0)
+        let added = try sandbox.start(
+            "preloop",
+            ["trackers", "add", "github", "--name", "gh", "--token-env", "TOKEN", "--no-test"]
+        ).wait()
+        #expect(added.status == 0)
+        try FileManager.default.removeItem(atPath: key)
+        let refused = try sandbox.preloop("init")
+        #expect(refused.status == 1)
+        #expect(refused.errors.contains("put back the key or set SECRET_KEY"))
+        #expect(!FileManager.default.fileExists(atPath: key))
+    }
+
+    @Test func `an empty database is not taken for an installation`() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        for suffix in ["-wal", "-shm"] {
+            try? FileManager.default.removeItem(atPath: sandbox.home + "/preloop.db" + suffix)
+        }
+        try Data().write(to: URL(fileURLWithPath: sandbox.home + "/preloop.db"))
+        for _ in 1...2 {
+            let result = try sandbox.preloop("trackers", "list")
+            #expect(result.status == 1)
+            #expect(result.errors.contains("put back a backup"))
+        }
+        #expect(try sandbox.preloop("init").status == 0)
+        #expect(try sandbox.preloop("trackers", "list").status == 0)
+    }
+
     @Test(arguments: ["preloop", "preloop-sync"])
     func `help and version are answers`(program: String) throws {
         let sandbox = try Sandbox()

@@ -1,7 +1,7 @@
 /// Which migrations have been applied; the one table without an account.
 package enum SchemaTable {
     /// Whether any migration has ever been applied.
-    static func exists(on connection: any SQLConnection) throws(StoreError) -> Bool {
+    package static func exists(on connection: any SQLConnection) throws(StoreError) -> Bool {
         let statement: SQL =
             switch connection.dialect {
             case .sqlite:
