@@ -16,7 +16,10 @@ package enum Terminal {
 
     /// Asks for a line without showing what is typed.
     ///
-    /// - Throws: ``CommandFailure`` when there is no terminal, or the input ends.
+    /// Ctrl-C arrives as a character and not as a signal, which would end the process and leave
+    /// the terminal without echo; so the line is put together here, key by key.
+    ///
+    /// - Throws: ``CommandFailure`` when there is no terminal, the input ends, or Ctrl-C is typed.
     static func readSecret(prompt: String) throws(CommandFailure) -> String {
         let descriptor = unsafe open("/dev/tty", O_RDWR | O_CLOEXEC)
         guard descriptor >= 0, isatty(descriptor) == 1 else {
@@ -33,7 +36,11 @@ package enum Terminal {
             throw CommandFailure(.failure, "cannot switch off the terminal's echo")
         }
         let before = settings
-        settings.c_lflag &= ~tcflag_t(ECHO)
+        settings.c_lflag &= ~tcflag_t(ECHO | ISIG | ICANON)
+        unsafe withUnsafeMutableBytes(of: &settings.c_cc) { characters in
+            unsafe characters[Int(VMIN)] = 1
+            unsafe characters[Int(VTIME)] = 0
+        }
         guard unsafe tcsetattr(descriptor, TCSAFLUSH, &settings) == 0 else {
             throw CommandFailure(.failure, "cannot switch off the terminal's echo")
         }
@@ -50,11 +57,17 @@ package enum Terminal {
         var bytes: [UInt8] = []
         while bytes.count < 65_536 {
             var byte: UInt8 = 0
-            guard unsafe read(descriptor, &byte, 1) == 1 else {
-                throw CommandFailure(.interrupted, "no token was given")
+            let count = unsafe read(descriptor, &byte, 1)
+            if count < 0, errno == EINTR { continue }
+            guard count == 1 else { throw CommandFailure(.interrupted, "no token was given") }
+            switch byte {
+            // Ctrl-C, Ctrl-D and Ctrl-\.
+            case 3, 4, 28: throw CommandFailure(.interrupted, "no token was given")
+            case 10, 13: return String(decoding: bytes, as: UTF8.self)
+            case 8, 127: _ = bytes.popLast()
+            case 21: bytes.removeAll()
+            default: bytes.append(byte)
             }
-            if byte == 10 { break }
-            bytes.append(byte)
         }
         return String(decoding: bytes, as: UTF8.self)
     }

@@ -92,6 +92,25 @@ struct TrackersTests {
         #expect(opened.reveal() == "ghp_abc")
     }
 
+    @Test func `Ctrl-C at the prompt ends with 130 and leaves the terminal as it was`() throws {
+        let sandbox = try Sandbox()
+        let terminal = try sandbox.startOnTerminal(
+            "preloop",
+            "trackers",
+            "add",
+            "github",
+            "--name",
+            "gh",
+            "--no-test"
+        )
+        #expect(terminal.wait(for: "token for gh: "))
+        #expect(!terminal.echoes)
+        terminal.type("ghp_hunter2\u{3}")
+        #expect(terminal.exitStatus() == 130)
+        #expect(terminal.echoes)
+        #expect(!terminal.screen.contains("hunter2"))
+    }
+
     @Test func `an unreachable service stores nothing`() throws {
         let sandbox = try Sandbox()
         #expect(try sandbox.preloop("init").status == 0)
