@@ -25,7 +25,7 @@ package struct Duplicates: Sendable {
         /// Phrases of the lexical query: candidates only, the measuring uses all terms.
         package var phrases = 16
         /// Documents walked for the phrases together: what every new issue pays.
-        package var postings = 5000
+        package var postings = 2_000
         /// Changes of the feed in a step.
         package var page = 256
 
@@ -76,10 +76,12 @@ package struct Duplicates: Sendable {
         guard let last = page.1.last else { return nil }
         let issues = Set(page.1.compactMap { $0.issue(of: model) }).sorted()
         let view = try await search.index.view()
+        // All at once; one by one each would be a few reads of its own.
+        _ = try await search.profiles.load(issues)
         var found: [(issue: IssueID, pairs: [DuplicateTable.Scored])] = []
         for issue in issues {
             try Task.checkCancellation()
-            found.append((issue, try await pairs(of: issue, view: view)))
+            found.append((issue, try await pairs(of: issue, view: view, isCurrent: true)))
         }
         let (results, start, now, best) = (found, page.0, store.clock.now(), limits.pairs)
         try await store.write { connection, account in
@@ -120,15 +122,16 @@ package struct Duplicates: Sendable {
 
     /// The probable pairs of an issue as the store is now, best first.
     package func pairs(of issue: IssueID) async throws -> [DuplicateTable.Scored] {
-        let all = try await pairs(of: issue, view: search.index.view())
+        let all = try await pairs(of: issue, view: search.index.view(), isCurrent: false)
         return Array(all.prefix(limits.pairs))
     }
 
     private func pairs(
         of issue: IssueID,
-        view: IndexView
+        view: IndexView,
+        isCurrent: Bool
     ) async throws -> [DuplicateTable.Scored] {
-        let own = try await search.profiles.load([issue])
+        let own = try await search.profiles.load([issue], isCurrent: isCurrent)
         guard let query = own.profiles[issue], query.title != nil || !query.body.isEmpty else {
             return []
         }
@@ -147,7 +150,7 @@ package struct Duplicates: Sendable {
             try DuplicateTable.partners(of: issue, account: account, on: connection)
         }
         let candidates = Set(near + partners).sorted()
-        let loaded = try await search.profiles.load([issue] + candidates)
+        let loaded = try await search.profiles.load([issue] + candidates, isCurrent: true)
         guard let query = loaded.profiles[issue] else { return [] }
         let scored = candidates.compactMap { candidate -> DuplicateTable.Scored? in
             guard let answer = loaded.profiles[candidate], answer.kind == query.kind else {

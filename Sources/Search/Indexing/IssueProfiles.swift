@@ -3,9 +3,8 @@ package import Store
 
 /// Loads what is needed to compare issues, and keeps the most recent of it.
 package actor IssueProfiles {
-    /// Profiles kept: about 100 MB of vectors and terms when each issue has its eight windows, a
-    /// tenth of that with usual reports.
-    private static let maximumCount = 6_000
+    /// Vectors kept, and profiles, which may have none: with their terms about 50 MB.
+    private static let maximumCount = 24_000
 
     private let store: Store
     private let lexical: LexicalIndex
@@ -13,6 +12,8 @@ package actor IssueProfiles {
     private let dimension: Int
     private var terms = TermDictionary()
     private var profiles: [IssueID: IssueProfile] = [:]
+    /// Profiles and vectors read since the last time everything was forgotten.
+    private var held = 0
     /// Changes up to here are in no kept profile's future.
     private var seen = Revision.zero
 
@@ -29,14 +30,24 @@ package actor IssueProfiles {
     }
 
     /// The profiles of live issues and the meter that compares them.
+    ///
+    /// - Parameters:
+    ///   - issues: Any issues.
+    ///   - isCurrent: Nothing has changed since the last call that matters to the caller: spares
+    ///     looking.
+    /// - Returns: The profiles of those that are live.
+    /// - Throws: What the store refuses.
     package func load(
-        _ issues: [IssueID]
+        _ issues: [IssueID],
+        isCurrent: Bool = false
     ) async throws -> (profiles: [IssueID: IssueProfile], meter: PairMeter) {
-        try await forgetChanged()
-        let state = try await lexical.statistics()
-        if terms.renewIfStale(state) { profiles = [:] }
+        if !isCurrent {
+            try await forgetChanged()
+            let state = try await lexical.statistics()
+            if terms.renewIfStale(state) { forgetAll() }
+        }
         let missing = Set(issues).filter { profiles[$0] == nil }.sorted()
-        if profiles.count + missing.count > Self.maximumCount { profiles = [:] }
+        if held + missing.count > Self.maximumCount { forgetAll() }
         let needed = profiles.isEmpty ? Set(issues).sorted() : missing
         for start in stride(from: 0, to: needed.count, by: 256) {
             try await read(Array(needed[start..<min(start + 256, needed.count)]))
@@ -44,6 +55,11 @@ package actor IssueProfiles {
         var found: [IssueID: IssueProfile] = [:]
         for issue in issues { found[issue] = profiles[issue] }
         return (found, PairMeter(statistics: terms.statistics))
+    }
+
+    private func forgetAll() {
+        profiles = [:]
+        held = 0
     }
 
     /// Forgets what the feed says has changed since the last look.
@@ -65,7 +81,7 @@ package actor IssueProfiles {
             )
         }
         if since == .zero || changes.count == limit {
-            profiles = [:]
+            forgetAll()
         } else {
             for change in changes { profiles[change.issue] = nil }
         }
@@ -100,6 +116,7 @@ package actor IssueProfiles {
         let byIssue = Dictionary(grouping: vectors, by: \.place.issue)
         for summary in summaries {
             let own = byIssue[summary.issue] ?? []
+            held += own.count + 1
             let title = terms.numbers(of: texts[summary.issue]?.titleTerms ?? [])
             let body = terms.numbers(of: texts[summary.issue]?.bodyTerms ?? [])
             profiles[summary.issue] = IssueProfile(
