@@ -169,6 +169,19 @@ import Testing
         #expect(try await ranking(other, "printer") == [1, 2])
     }
 
+    @Test func `counts of frequent terms are used until the index has grown`() {
+        var terms = FrequentTerms()
+        terms.remember([400, 3], of: ["common", "rare"], in: 1_000)
+        #expect(terms.count(of: "common", in: 1_000) == 400)
+        #expect(terms.count(of: "common", in: 1_050) == 400)
+        #expect(terms.count(of: "rare", in: 1_000) == nil, "may be in twice as many by now")
+        #expect(terms.count(of: "common", in: 1_051) == nil)
+        #expect(terms.count(of: "common", in: 0) == nil)
+        terms.remember([500], of: ["other"], in: 1_100)
+        #expect(terms.count(of: "common", in: 1_100) == nil)
+        #expect(terms.count(of: "other", in: 1_100) == 500)
+    }
+
     @Test func `totals and frequencies are those of the documents`() async throws {
         let scratch = try await Engine.sqlite.store()
         let index = try await LexicalIndex(
