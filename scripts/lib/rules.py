@@ -102,6 +102,9 @@ def functions(lines):
         if not match or line.strip().startswith("//"):
             continue
         indent = match.group(1)
+        if line.rstrip().endswith("}") and line.count("{") == line.count("}"):
+            yield number, 1
+            continue
         for end in range(number, len(lines)):
             if lines[end].startswith(indent + "}") and lines[end].strip()[0] == "}":
                 opened = any("{" in each for each in lines[number - 1:end])
