@@ -1,3 +1,4 @@
 #pragma once
 #include "ckernels_distance.h"
+#include "ckernels_level.h"
 #include "ckernels_nn.h"

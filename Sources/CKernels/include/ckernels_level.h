@@ -1,0 +1,15 @@
+#pragma once
+
+/// Sets of instructions the kernels exist for, slowest first. The values are ordered: a machine that
+/// runs one runs all smaller ones.
+enum {
+    PRELOOP_KERNELS_PORTABLE = 0, ///< C that any processor runs.
+    PRELOOP_KERNELS_AVX2 = 1,     ///< x86-64 with AVX2, FMA and F16C.
+    PRELOOP_KERNELS_AVX512 = 2,   ///< AVX-512 F, BW, DQ and VL.
+    PRELOOP_KERNELS_VNNI = 3,     ///< AVX-512 with VNNI (int8) and BF16 dot products.
+};
+
+/// The best set of this machine, read from the processor once. The environment variable
+/// PRELOOP_KERNELS (`portable`, `avx2`, `avx512`, `vnni`) lowers it, never raises it: tests run
+/// every variant so. Cheap, callable from any thread and from constructors of other files.
+int preloop_kernels_level(void);
