@@ -6,7 +6,7 @@ import VectorIndex
 ///
 /// One JSON line per measurement on standard output.
 ///
-///     preloop-bench vector-index DIRECTORY [n=N] [m=M] [construction=EF] [only=search,filter,…]
+///     preloop-bench index|filter|churn|snapshot DIRECTORY [n=N] [m=M] [construction=EF]
 ///
 /// DIRECTORY holds `base-50000x384.f16`, `queries-1000x384.f16` (row-major half floats of unit
 /// length). Searches run on one thread. The truth is the index's own exact search; recall@10
@@ -18,17 +18,23 @@ enum VectorIndexBenchmark {
         var count = 50_000
         var m = 16
         var construction = 200
-        var parts: Set<String> = ["search", "filter", "delete", "snapshot"]
+        var parts: Set<String> = []
     }
 
     private static let dimension = 384
 
-    /// Runs the measurements named by the command line arguments.
+    /// The arguments, as the program's usage text shows them.
+    static let synopsis = "DIRECTORY [n=N] [m=M] [construction=EF]"
+
+    /// Runs one kind of measurement.
     ///
-    /// - Parameter arguments: As in the usage line of the type, without the program's name.
+    /// - Parameters:
+    ///   - arguments: As in the synopsis.
+    ///   - part: `search`, `filter`, `delete` or `snapshot`.
     /// - Throws: `BenchmarkError` when the data cannot be read, and what the index throws.
-    static func run(arguments: [String]) throws {
-        let options = try parse(arguments)
+    static func run(arguments: [String], part: String) throws {
+        var options = try parse(arguments)
+        options.parts = [part]
         let base = try readHalfFloats("\(options.directory)/base-50000x384.f16")
         let queries = try readHalfFloats("\(options.directory)/queries-1000x384.f16")
         let configuration = HNSWIndex.Configuration(
@@ -268,7 +274,6 @@ enum VectorIndexBenchmark {
             case ("n", 2): options.count = Int(parts[1]) ?? options.count
             case ("m", 2): options.m = Int(parts[1]) ?? options.m
             case ("construction", 2): options.construction = Int(parts[1]) ?? options.construction
-            case ("only", 2): options.parts = Set(parts[1].split(separator: ",").map(String.init))
             default: options.directory = argument
             }
         }
