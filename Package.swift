@@ -98,10 +98,20 @@ let package = Package(
         ),
 
         // MARK: Trackers
-        .target(name: "Trackers", dependencies: ["Domain", "HTTPClient"], swiftSettings: hot),
+        .target(
+            name: "Trackers",
+            dependencies: [
+                "Domain", "HTTPClient",
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ],
+            swiftSettings: hot
+        ),
         .testTarget(
             name: "TrackersTests",
-            dependencies: ["Domain", "HTTPClient", "TestSupport", "Trackers"],
+            dependencies: [
+                "Domain", "HTTPClient", "TestSupport", "Trackers",
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ],
             swiftSettings: testing
         ),
 
@@ -178,7 +188,10 @@ let package = Package(
         ),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["Bootstrap", "Domain", "Store", "Sync", "preloop", "preloop-sync"],
+            dependencies: [
+                "Bootstrap", "Domain", "Store", "Sync", "TestSupport", "preloop", "preloop-sync",
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ],
             swiftSettings: testing
         ),
 

@@ -2,6 +2,7 @@ package import ArgumentParser
 package import Domain
 import Foundation
 import Glibc
+import Trackers
 
 /// Where a token comes from; never from the command line, which every user of the machine can read.
 package struct TokenSource: ParsableArguments {
@@ -11,21 +12,53 @@ package struct TokenSource: ParsableArguments {
     @Option(help: "The file that holds the token; - for standard input.")
     package var tokenFile: String?
 
+    @Option(help: "The GitHub App whose private key is used instead of a token: its number.")
+    package var appId: String?
+
+    @Option(help: "The GitHub App's private key, a PEM file; - for standard input.")
+    package var privateKeyFile: String?
+
+    @Option(help: "Which installation of the GitHub App; needed when it has several.")
+    package var installationId: Int64?
+
     /// The defaults.
     package init() {}
 
-    /// Refuses two sources.
+    /// Whether a GitHub App is to be used.
+    package var namesApp: Bool { appId != nil }
+    /// Whether any source is named; without one the terminal is asked.
+    package var isGiven: Bool { tokenEnv != nil || tokenFile != nil || namesApp }
+
+    /// Refuses two sources, and half of one.
     package func validate() throws {
-        guard tokenEnv == nil || tokenFile == nil else {
-            throw ValidationError("give --token-env or --token-file, not both")
+        guard [tokenEnv, tokenFile, appId].count(where: { $0 != nil }) <= 1 else {
+            throw ValidationError("give only one of --token-env, --token-file and --app-id")
+        }
+        guard (appId == nil) == (privateKeyFile == nil) else {
+            throw ValidationError("--app-id and --private-key-file belong together")
+        }
+        guard installationId == nil || namesApp else {
+            throw ValidationError("--installation-id belongs to --app-id")
+        }
+    }
+
+    /// Refuses an App for a service that has none.
+    package func validate(for kind: TrackerKind) throws {
+        guard !namesApp || kind == .github else {
+            throw ValidationError("--app-id is for github only")
         }
     }
 
     /// Reads the token: from the variable, the file, or the terminal without echo.
+    ///
+    /// A GitHub App is read as well: the result is what is stored in place of a token.
     package func read(
         environment: [String: String],
         for name: String
     ) throws(CommandFailure) -> Secret {
+        if let appId, let privateKeyFile {
+            return try readApp(appId, keyFile: privateKeyFile)
+        }
         let text: String
         if let tokenEnv {
             guard let value = environment[tokenEnv] else {
@@ -37,20 +70,44 @@ package struct TokenSource: ParsableArguments {
             }
             text = value
         } else if let tokenFile {
-            text = try Self.read(file: tokenFile)
+            text = try Self.read(file: tokenFile, holding: "token")
         } else {
             text = try Terminal.readSecret(prompt: "token for \(name): ")
         }
         return try Self.checked(text)
     }
 
-    private static func read(file: String) throws(CommandFailure) -> String {
+    private func readApp(
+        _ identifier: String,
+        keyFile: String
+    ) throws(CommandFailure) -> Secret {
+        let key = try Self.read(file: keyFile, holding: "private key")
+        do throws(GitHubApp.Defect) {
+            return try GitHubApp(
+                identifier: identifier,
+                installation: installationId,
+                privateKey: Secret(key)
+            ).stored
+        } catch {
+            throw CommandFailure(
+                .usage,
+                "the GitHub App cannot be used",
+                reason: "\(error)",
+                hint: "the App's settings show its number and make private keys"
+            )
+        }
+    }
+
+    private static func read(
+        file: String,
+        holding what: String
+    ) throws(CommandFailure) -> String {
         let path = file.utf8.elementsEqual("-".utf8) ? "/dev/stdin" : file
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw CommandFailure(
                 .usage,
-                "cannot read the token file `\(file)`",
+                "cannot read the \(what) file `\(file)`",
                 reason: unsafe String(cString: strerror(errno))
             )
         }
@@ -69,8 +126,8 @@ package struct TokenSource: ParsableArguments {
         guard count < buffer.count else {
             throw CommandFailure(
                 .usage,
-                "the token file `\(file)` is too long",
-                reason: "a token is shorter than 64 KiB"
+                "the \(what) file `\(file)` is too long",
+                reason: "a \(what) is shorter than 64 KiB"
             )
         }
         return String(decoding: buffer.prefix(count), as: UTF8.self)

@@ -44,12 +44,23 @@ package enum TrackerClients {
         package func session(
             _ configuration: TrackerSession.Configuration
         ) -> TrackerSession {
+            let credential = credential
+            return session(configuration) { () async throws(TrackerError) in
+                TrackerSession.Credential(try await credential())
+            }
+        }
+
+        /// A session that shows what `credential` gives instead of the configured one.
+        func session(
+            _ configuration: TrackerSession.Configuration,
+            credential: @escaping TrackerSession.RenewableCredentialSource
+        ) -> TrackerSession {
             var configuration = configuration
             adjust(&configuration)
             var session = TrackerSession(
                 configuration: configuration,
                 transport: transport,
-                credential: credential,
+                renewable: credential,
                 budget: budget,
                 clock: clock,
                 now: now

@@ -12,7 +12,9 @@ struct TrackersAddCommand: AsyncParsableCommand {
         abstract: "Add a tracker.",
         discussion: """
             The token is read from an environment variable, a file, or the terminal without echo, \
-            and stored encrypted. It is tried out first; a token that is refused is not stored.
+            and stored encrypted. It is tried out first; a token that is refused is not stored. A \
+            GitHub App is named by --app-id and --private-key-file instead; its tokens of an hour \
+            are made as they are needed.
 
             A pattern names an organisation (acme), a project (acme/web, KEY), or several (acme/*, \
             **/legacy-*). Without --include everything the token sees is read; --exclude wins.
@@ -51,6 +53,7 @@ struct TrackersAddCommand: AsyncParsableCommand {
                 "the name `\(name)` belongs to the issues of `preloop index import`"
             )
         }
+        try token.validate(for: kind)
         if kind == .jira, url == nil { throw ValidationError("jira needs --url") }
         _ = try TrackerAddress(url: url)
     }

@@ -56,7 +56,7 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
     private var changesScope: Bool { clearScope || !scope.rules.isEmpty }
     private var changesAddress: Bool { url != nil || user != nil }
     private var changesToken: Bool {
-        token.tokenEnv != nil || token.tokenFile != nil || !(changesScope || changesAddress)
+        token.isGiven || !(changesScope || changesAddress)
     }
 
     func run() async throws {
@@ -69,6 +69,7 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
                 "`\(name)` holds imported issues; it has neither token nor scope"
             )
         }
+        try token.validate(for: change.tracker.kind)
         if url != nil { change.tracker.url = try TrackerAddress(url: url).url }
         if let user { change.tracker.userName = user }
         if changesToken {

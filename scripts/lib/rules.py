@@ -19,7 +19,7 @@ ALLOWED = {
     "HTTPClient": {"CCurl"},
     "VectorIndex": {"LinearAlgebra"},
     "Embeddings": {"Domain", "LinearAlgebra", "HTTPClient", "Crypto"},
-    "Trackers": {"Domain", "HTTPClient"},
+    "Trackers": {"Domain", "HTTPClient", "CryptoExtras"},
     "Store": {"Domain", "GRDB", "Crypto"},
     "Sync": {"Domain", "Trackers", "Store", "Crypto"},
     "Search": {"Domain", "Store", "Embeddings", "VectorIndex", "Crypto"},

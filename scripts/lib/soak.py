@@ -158,15 +158,16 @@ def small_model(real, directory):
 class Installation:
     """One PRELOOP_HOME with the four services connected."""
 
-    def __init__(self, programs, port, services=SERVICES, environment=None):
+    def __init__(self, programs, port, services=SERVICES, environment=None, as_app=False):
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="preloop-soak-"))
         self.programs = pathlib.Path(programs).resolve()
         self.environment = {**os.environ, "PRELOOP_HOME": str(self.home), "SOAK_TOKEN": "test-token",
                             **(environment or {})}
         self.port = port
-        self.connect(port, services)
+        self.connect(port, services, as_app)
 
-    def connect(self, port, services=SERVICES):
+    def connect(self, port, services=SERVICES, as_app=False):
+        """With `as_app` GitHub is read as an App, whose tokens end and are made anew."""
         self.run("preloop", "init")
         for name in services:
             base = f"http://127.0.0.1:{port}/{name}"
@@ -177,8 +178,14 @@ class Installation:
                 extra = ["--deployment", deployment]
                 if deployment == "cloud":
                     extra += ["--user", "soak@example.com"]
+            token = ["--token-env", "SOAK_TOKEN"]
+            if as_app and kind == "github":
+                key = self.home / "app.pem"
+                subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True,
+                               capture_output=True)
+                token = ["--app-id", "1", "--private-key-file", str(key)]
             self.run("preloop", "trackers", "add", kind, "--name", name, "--url", base, *extra,
-                     "--token-env", "SOAK_TOKEN")
+                     *token)
 
     def remove(self):
         shutil.rmtree(self.home, ignore_errors=True)
@@ -403,6 +410,9 @@ def first_difference(expected, got):
     return ""
 
 
+EXPIRING = "expiring tokens"
+
+
 def part_switches(options):
     switches = [
         ("list lag", ("--github-list-lag", 3000)), ("index lag", ("--jira-index-lag", 3000)),
@@ -411,11 +421,14 @@ def part_switches(options):
         ("time zone east", ("--jira-timezone", "Asia/Kolkata")),
         ("rate limit of 50", ("--rate-limit", 50, "--rate-window", 5)),
         ("free edition of GitLab", ("--gitlab-ce",)),
+        # A second of life: a scan takes several.
+        (EXPIRING, ("--app-token-ttl", 1)),
     ]
     exports = {}
     for name, arguments in [("plain", ())] + switches:
         with Service(SMALL, *arguments) as service:
-            home = Installation(options.programs, service.port, environment=options.tiny)
+            home = Installation(options.programs, service.port, environment=options.tiny,
+                                as_app=name == EXPIRING)
             home.scan_until_clean()
             for number in (1, 2, 3):
                 service.mutate("github", "f2etw/jobs", number,
@@ -428,6 +441,10 @@ def part_switches(options):
             exports[name] = home.export()
             if name != "plain":
                 check(f"switch {name}", exports[name] == exports["plain"], f"{scans} scans")
+            if name == EXPIRING:
+                made = service.control("/_stats")["routes"].get(
+                    "github app/installations/:id/access_tokens", 0)
+                check("switch expiring tokens: several tokens were made", made > 4, f"{made} tokens")
             home.remove()
 
 

@@ -11,6 +11,7 @@ package struct GitHubClient: TrackerClient {
 
     let session: TrackerSession
     let now: @Sendable () -> Timestamp
+    private let access: GitHubAccess
     private let catalogue = ProjectCatalogue<GitHubRepository>()
 
     /// The largest page GitHub serves.
@@ -27,7 +28,11 @@ package struct GitHubClient: TrackerClient {
             HTTPField("Accept", "application/vnd.github+json"),
             HTTPField("X-GitHub-Api-Version", "2022-11-28"),
         ]
-        session = parameters.session(configuration)
+        let access = GitHubAccess(parameters, configuration)
+        self.access = access
+        session = parameters.session(configuration) { () async throws(TrackerError) in
+            try await access.credential()
+        }
         now = parameters.now
     }
 
@@ -48,10 +53,16 @@ package struct GitHubClient: TrackerClient {
 
     // MARK: - Who and what
 
-    /// The user behind the token, with a warning when a classic token lacks `repo`.
+    /// The user behind the token, with a warning when a classic token lacks `repo`; or the App,
+    /// with a warning for each permission it lacks.
     ///
     /// An App's installation token has no user and is accepted when it may list its repositories.
     package func verify() async throws(TrackerError) -> TrackerIdentity {
+        if let app = try await access.app() {
+            let identity = try await access.identity(of: app)
+            _ = try await installationIdentity()
+            return identity
+        }
         let request = TrackerRequest(path: "/user", acceptedStatuses: [403])
         let (user, response) = try await session.document(request)
         if response.status == 403 { return try await installationIdentity() }
@@ -119,7 +130,10 @@ package struct GitHubClient: TrackerClient {
 
     /// Every repository the token was given; one request for each hundred.
     private func readCatalogue() async throws(TrackerError) -> ProjectRows<GitHubRepository> {
-        var found = try await repositories(at: "/user/repos", mayBeMissing: true)
+        var found: ProjectRows<GitHubRepository>?
+        if try await access.app() == nil {
+            found = try await repositories(at: "/user/repos", mayBeMissing: true)
+        }
         if found == nil {
             let path = "/installation/repositories"
             found = try await repositories(at: path, in: ["repositories"])

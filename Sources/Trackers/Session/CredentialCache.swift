@@ -1,21 +1,35 @@
 import Domain
 import Synchronization
 
-/// Keeps the credential between requests and renews it when the service refuses it.
+/// Keeps the credential between requests, and renews it when its time is over or it was refused.
 final class CredentialCache: Sendable {
-    private let source: TrackerSession.CredentialSource
-    private let cached = Mutex<Secret?>(nil)
+    private let source: TrackerSession.RenewableCredentialSource
+    private let now: @Sendable () -> Timestamp
+    private let cached = Mutex<TrackerSession.Credential?>(nil)
 
-    init(source: @escaping TrackerSession.CredentialSource) {
+    init(
+        source: @escaping TrackerSession.RenewableCredentialSource,
+        now: @escaping @Sendable () -> Timestamp
+    ) {
         self.source = source
+        self.now = now
     }
 
     /// The credential to show.
+    ///
+    /// Those who find its time over at the same moment each get another one; all of them hold, and
+    /// the last is kept.
     func current() async throws(TrackerError) -> Secret {
-        if let credential = cached.withLock({ $0 }) { return credential }
+        if let credential = cached.withLock({ $0 }), isFresh(credential) {
+            return credential.secret
+        }
         let credential = try await source()
         cached.withLock { $0 = credential }
-        return credential
+        return credential.secret
+    }
+
+    private func isFresh(_ credential: TrackerSession.Credential) -> Bool {
+        credential.renewAt.map { now() < $0 } ?? true
     }
 
     /// Whether there is another credential than the refused one; the next request shows it.
@@ -23,9 +37,9 @@ final class CredentialCache: Sendable {
     /// Several requests may be refused at once: the one that comes second finds the new credential
     /// already here.
     func renew(refused: Secret) async throws(TrackerError) -> Bool {
-        if let credential = cached.withLock({ $0 }), credential != refused { return true }
+        if let credential = cached.withLock({ $0 }), credential.secret != refused { return true }
         let credential = try await source()
         cached.withLock { $0 = credential }
-        return credential != refused
+        return credential.secret != refused
     }
 }

@@ -17,8 +17,9 @@ extension TrackerSession {
         var plan = RetryPlan(request, configuration: configuration)
         var renewals = 0
         while true {
-            let shown = try await credential.current()
+            // Waiting may take longer than a credential holds.
             try await acquire()
+            let shown = try await credential.current()
             let action: RetryPlan.Action
             switch await exchange(request, query: plan.query, credential: shown) {
             case .failure(let error):

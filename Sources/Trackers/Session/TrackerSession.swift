@@ -14,6 +14,22 @@ package struct TrackerSession: Sendable {
     package typealias CredentialSource =
         @Sendable () async throws(TrackerError) -> Secret
 
+    /// A credential with the instant from which another one should be shown.
+    struct Credential: Sendable, Equatable {
+        var secret: Secret
+        /// Nil when only a refusal tells.
+        var renewAt: Timestamp?
+
+        init(_ secret: Secret, renewAt: Timestamp? = nil) {
+            self.secret = secret
+            self.renewAt = renewAt
+        }
+    }
+
+    /// Gives credentials that end; asked again when their time comes and after a 401.
+    typealias RenewableCredentialSource =
+        @Sendable () async throws(TrackerError) -> Credential
+
     package var configuration: Configuration
     /// Whether somebody waits for the answers: scans leave the end of the budget to those who do.
     package var priority: RequestPriority = .background
@@ -68,9 +84,30 @@ package struct TrackerSession: Sendable {
         now: @escaping @Sendable () -> Timestamp = wallClock,
         jitter: @escaping @Sendable () -> Double = { Double.random(in: 0...1) }
     ) {
+        self.init(
+            configuration: configuration,
+            transport: transport,
+            renewable: { () async throws(TrackerError) in Credential(try await credential()) },
+            budget: budget,
+            clock: clock,
+            now: now,
+            jitter: jitter
+        )
+    }
+
+    /// Makes a session whose credentials end by themselves.
+    init(
+        configuration: Configuration,
+        transport: any HTTPTransport,
+        renewable credential: @escaping RenewableCredentialSource,
+        budget: RateBudget? = nil,
+        clock: any Clock<Duration> = ContinuousClock(),
+        now: @escaping @Sendable () -> Timestamp = wallClock,
+        jitter: @escaping @Sendable () -> Double = { Double.random(in: 0...1) }
+    ) {
         self.configuration = configuration
         self.transport = transport
-        self.credential = CredentialCache(source: credential)
+        self.credential = CredentialCache(source: credential, now: now)
         self.clock = clock
         self.now = now
         self.jitter = jitter

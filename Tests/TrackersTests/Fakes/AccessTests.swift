@@ -1,3 +1,4 @@
+import CryptoExtras
 import Domain
 import TestSupport
 import Testing
@@ -57,6 +58,24 @@ struct AccessTests {
             validator: nil
         )
         #expect(!rest.items.isEmpty)
+    }
+
+    @Test func `case 13: tokens of an App that end in mid scan are made anew`() async throws {
+        let fake = try await start(["--app-token-ttl", "0.3"])
+        defer { fake.stop() }
+        let key = try _RSA.Signing.PrivateKey(keySize: .bits2048).pemRepresentation
+        let app = try GitHubApp(identifier: "1", installation: nil, privateKey: Secret(key))
+        let client = try fake.client(.github, token: app.stored.reveal())
+        let project = try await client.project(at: "edge/hostile")
+        let truth = try await fake.truth(tracker: "github", project: "edge/hostile")
+        var made: Int64 = 0
+        for _ in 0..<1000 where made < 3 {
+            let reading = try await ProjectReading(client, project)
+            #expect(reading.differences(from: truth, isGitHub: true) == [])
+            let routes = try await fake.stats()["routes"]
+            made = routes?["github app/installations/:id/access_tokens"]?.integer ?? 0
+        }
+        #expect(made >= 3)
     }
 
     @Test(arguments: [TrackerKind.github, .gitlab])

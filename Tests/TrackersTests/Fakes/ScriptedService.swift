@@ -32,21 +32,30 @@ final class ScriptedService: Sendable {
     /// What was asked so far.
     var calls: [Call] { server.requests.map(Call.init) }
 
-    /// A client of the service.
+    /// A client of the service, at a moment that stands still.
     func client(
         _ kind: TrackerKind,
         now: Timestamp = Timestamp(milliseconds: 1_750_000_000_000)
+    ) throws -> any TrackerClient {
+        try client(kind, credential: Secret("t")) { now }
+    }
+
+    /// A client of the service with a stored credential and a wall clock of the test's.
+    func client(
+        _ kind: TrackerKind,
+        credential: Secret,
+        now: @escaping @Sendable () -> Timestamp
     ) throws -> any TrackerClient {
         let transport = try CurlClient(configuration: CurlClient.Configuration(version: "test"))
         var parameters = TrackerClients.Parameters(
             kind: kind,
             deployment: .cloud,
             url: server.origin,
-            credential: { () throws(TrackerError) in Secret("t") },
+            credential: { () throws(TrackerError) in credential },
             transport: transport
         )
         parameters.clock = clock
-        parameters.now = { now }
+        parameters.now = now
         return try TrackerClients.make(parameters)
     }
 
