@@ -5,24 +5,6 @@ extension Graph {
     /// link.
     static let detourLimit = 64
 
-    /// Whether two linked nodes would still be joined without their link: by a node that both are
-    /// linked to, or by `newcomer`, which is about to be linked to `second`.
-    func haveCommonNeighbour(
-        _ first: UInt32,
-        _ second: UInt32,
-        or newcomer: UInt32,
-        layer: Int
-    ) -> Bool {
-        let list = links(first, layer: layer)
-        let other = links(second, layer: layer)
-        for index in 0..<list.capacity {
-            let link = list[index]
-            if link == Self.noSlot { return false }
-            if link == newcomer || other.contains(link) { return true }
-        }
-        return false
-    }
-
     /// Breadth-first search along a layer: whether one of `goals` is reached from `start` (or is
     /// it).
     ///

@@ -2,91 +2,158 @@ import LinearAlgebra
 
 /// What an insertion has found out by reading alone, before it takes the write lock.
 struct InsertionPlan {
-    /// Slot the vector will have; free until the plan is carried out.
+    /// Slot the vector will have; free until the plan is carried out, but its row is written.
     let slot: UInt32
     let level: Int
-    /// For each layer from 0 up to min(level, top level): neighbours to link, best first.
-    let neighbours: [[Candidate]]
+    /// For each layer from 0 up to min(level, top level).
+    var layers: [LayerPlan] = []
+
+    /// The links of one layer.
+    struct LayerPlan {
+        /// Neighbours to link, best first.
+        var neighbours: [Candidate]
+        /// For each neighbour, which of its links it can spare, most dispensable first; empty when
+        /// its list had room.
+        var victims: [[UInt32]]
+    }
 }
 
 extension Graph {
+    /// Factor on squared distances in Algorithm 4: a candidate is rejected when another is that
+    /// much nearer to it.
+    static let diversity: Float = 1
+    /// Candidates that Algorithm 4 looks at.
+    static let selectionLimit = 200
+
     /// Finds the place of a vector (Algorithm 1, INSERT, up to the point where links change).
     ///
-    /// Reads the graph and touches no memory that readers look at, so it runs beside searches.
+    /// Reads the graph and writes no memory that readers look at, so it runs beside searches.
     ///
-    /// - Parameter scratch: Holds the vector as query; its queue takes `efConstruction`.
+    /// - Parameters:
+    ///   - slot: A free slot with memory behind it, which receives the row.
+    ///   - scratch: Holds the vector as query.
     /// - Returns: The slot and the neighbours on each layer.
-    /// - Throws: `full` or `outOfMemory` when there is no slot for one more vector.
-    func planInsertion(_ scratch: inout SearchScratch) throws(VectorIndexError) -> InsertionPlan {
-        let slot = try prepareSlot()
+    func planInsertion(into slot: UInt32, _ scratch: SearchScratch) -> InsertionPlan {
+        storeRow(slot, scratch.query)
         let level = Self.level(ofSlot: Int(slot), seed: configuration.seed, m: configuration.m)
-        guard entryPoint != Self.noSlot else {
-            return InsertionPlan(slot: slot, level: level, neighbours: [])
-        }
-        var neighbours: [[Candidate]] = []
+        var plan = InsertionPlan(slot: slot, level: level)
         let highest = min(level, topLevel)
-        guard let start = descend(toAbove: highest, &scratch) else {
-            return InsertionPlan(slot: slot, level: level, neighbours: [])
-        }
-        scratch.queue.reset(capacity: configuration.efConstruction)
-        scratch.queue.offer(start)
+        guard let start = descend(toAbove: highest, scratch) else { return plan }
+        scratch.walk.reset(capacity: configuration.efConstruction)
+        scratch.walk.offer(start.slot, score: start.score)
+        var layers: [InsertionPlan.LayerPlan] = []
         for layer in (0...highest).reversed() {
-            let entries = (0..<scratch.queue.count).map { scratch.queue[$0] }
-            scratch.visited.clear()
-            scratch.queue.reset(capacity: configuration.efConstruction)
-            for entry in entries {
-                _ = scratch.visited.insert(entry.slot)
-                scratch.queue.offer(entry)
+            scratch.visited.reset(slotCount: slotCount)
+            scratch.walk.unfollow()
+            for rank in 0..<scratch.walk.count { scratch.visited.insert(scratch.walk.slot(rank)) }
+            if layer == 0 {
+                searchBaseLayer(.never, scratch)
+            } else {
+                searchUpperLayer(layer, scratch)
             }
-            searchLayer(layer, &scratch)
-            neighbours.append(selectNeighbours(from: scratch.queue))
+            layers.append(planLayer(layer, of: slot, scratch))
         }
-        return InsertionPlan(slot: slot, level: level, neighbours: neighbours.reversed())
+        plan.layers = layers.reversed()
+        return plan
     }
 
-    /// A slot nothing is stored in, with memory behind it: the last one freed, or a new one.
-    private func prepareSlot() throws(VectorIndexError) -> UInt32 {
-        if let free = freeSlots.last { return free }
-        let slot = slotCount
+    /// Chooses neighbours from the list of a search, and what they may give up for the new node.
+    private func planLayer(
+        _ layer: Int,
+        of slot: UInt32,
+        _ scratch: SearchScratch
+    ) -> InsertionPlan.LayerPlan {
+        let neighbours = selectNeighbours(scratch)
+        let victims = neighbours.map { neighbour in
+            let list = links(neighbour.slot, layer: layer)
+            guard list.isFull else { return [UInt32]() }
+            return Array(
+                CodeKernels.victims(
+                    codes,
+                    of: neighbour.slot,
+                    links: list.links,
+                    newcomer: slot,
+                    score: neighbour.score,
+                    factor: Self.diversity,
+                    isComplete: false,
+                    room: &scratch.room,
+                    level: level
+                )
+            )
+        }
+        return InsertionPlan.LayerPlan(neighbours: neighbours, victims: victims)
+    }
+
+    /// A slot nothing is stored in, with memory behind it: one that was freed, or a new one.
+    ///
+    /// - Parameter offset: How many others have been prepared and not been used yet.
+    /// - Returns: Its number.
+    /// - Throws: `full` or `outOfMemory` when there is no slot for one more vector.
+    func prepareSlot(offset: Int = 0) throws(VectorIndexError) -> UInt32 {
+        if offset < freeSlots.count { return freeSlots[freeSlots.count - 1 - offset] }
+        let slot = slotCount + offset - freeSlots.count
         guard slot < configuration.capacity else { throw .full(capacity: configuration.capacity) }
-        let m = configuration.m
-        let level = Self.level(ofSlot: slot, seed: configuration.seed, m: m)
-        guard upperListCount + level <= Self.upperListLimit(configuration.capacity) else {
+        // A bound on the lists of this slot and the others prepared before it.
+        let lists = upperListCount + (offset + 1) * Self.highestLevel
+        guard lists <= Self.upperListLimit(configuration.capacity) + Self.highestLevel else {
             throw .full(capacity: configuration.capacity)
         }
-        try commitMemory(slotCount: slot + 1, upperListCount: upperListCount + level)
+        try commitMemory(slotCount: slot + 1, upperListCount: lists)
         return UInt32(slot)
     }
 
     /// Makes memory usable for so many slots and upper lists.
     func commitMemory(slotCount: Int, upperListCount: Int) throws(VectorIndexError) {
-        try vectorRegion.commit(slotCount * rowStride * 4)
-        try baseLinkRegion.commit(slotCount * configuration.m * 2 * 4)
+        let degree = configuration.m * 2
+        try highRegion.commit(slotCount * stride)
+        try lowRegion.commit(slotCount * stride)
+        try scaleRegion.commit(slotCount * 4)
+        if slotCount <= Self.narrowLimit {
+            try narrowRegion.commit(slotCount * degree * 2)
+        } else {
+            try wideRegion.commit(slotCount * degree * 4)
+        }
         try upperLinkRegion.commit(upperListCount * configuration.m * 4)
-        try upperStartRegion.commit(slotCount * 4)
+        try blockStartRegion.commit((slotCount / 64 + 1) * 4)
         try keyRegion.commit(slotCount * 8)
-        try stateRegion.commit(slotCount)
+        try stateRegion.commit(slotCount + 64)
     }
 
-    /// Carries a plan out: stores the vector and links it.
+    /// Moves the links of layer 0 to 32 bits, for which memory has been committed.
     ///
-    /// Needs the write lock, and the graph must not have changed since the plan was made.
-    func carryOut(_ plan: InsertionPlan, key: Int64, vector: UnsafePointer<Float>) {
+    /// Needs the write lock.
+    private func widenLinks() {
+        let places = slotCount * configuration.m * 2
+        for place in 0..<places {
+            let link = unsafe narrowLinks[place]
+            unsafe wideLinks[place] = link == .max ? Self.noSlot : UInt32(link)
+        }
+        hasWideLinks = true
+        narrowRegion.release()
+    }
+
+    /// Carries a plan out: links the vector.
+    ///
+    /// Needs the write lock. Other plans may have been carried out since this one was made, but
+    /// nothing may have been removed.
+    func carryOut(_ plan: InsertionPlan, key: Int64, _ scratch: SearchScratch) {
         let slot = plan.slot
         if freeSlots.last == slot {
             freeSlots.removeLast()
         } else {
-            unsafe upperStarts[Int(slot)] = UInt32(upperListCount)
+            if slotCount == Self.narrowLimit { widenLinks() }
+            if slotCount % 64 == 0 {
+                unsafe blockStarts[slotCount / 64] = UInt32(upperListCount)
+            }
             upperListCount += plan.level
             slotCount += 1
         }
         unsafe states[Int(slot)] = UInt8(plan.level) | Self.liveBit
         unsafe keys[Int(slot)] = key
-        unsafe row(slot).update(from: vector, count: rowStride)
+        _ = table.insert(slot)
         for layer in 0...plan.level { links(slot, layer: layer).clear() }
-        slotsByKey[key] = slot
-        for (layer, neighbours) in plan.neighbours.enumerated() {
-            connect(slot, to: neighbours, layer: layer)
+        for (layer, links) in plan.layers.enumerated() {
+            connect(slot, by: links, layer: layer, scratch)
         }
         if entryPoint == Self.noSlot || plan.level > topLevel {
             entryPoint = slot
@@ -101,47 +168,51 @@ extension Graph {
     /// which keeps a crowd of identical vectors (bot templates) from using up all links among
     /// themselves. Rejected candidates, nearest first, then fill the list up to `m`
     /// (keepPrunedConnections of the paper).
-    func selectNeighbours(from queue: borrowing CandidateQueue) -> [Candidate] {
+    private func selectNeighbours(_ scratch: SearchScratch) -> [Candidate] {
         let wanted = configuration.m
+        let limit = min(scratch.walk.count, Self.selectionLimit)
+        var kept = [UInt8](repeating: 0, count: limit)
+        let decided = CodeKernels.diversify(
+            codes,
+            scratch.walk,
+            limit: limit,
+            wanted: wanted,
+            factor: Self.diversity,
+            kept: &kept,
+            room: &scratch.room,
+            level: level
+        )
         var selected: [Candidate] = []
-        var rejected: [Candidate] = []
         selected.reserveCapacity(wanted)
-        for rank in 0..<queue.count {
-            guard selected.count < wanted else { break }
-            let candidate = queue[rank]
-            if isDominated(candidate, by: selected) {
-                if rejected.count < wanted { rejected.append(candidate) }
-            } else {
-                selected.append(candidate)
+        for isRejected in [UInt8(0), 1] {
+            for rank in 0..<decided where kept[rank] != isRejected && selected.count < wanted {
+                selected.append(
+                    Candidate(score: scratch.walk.score(rank), slot: scratch.walk.slot(rank))
+                )
             }
         }
-        selected.append(contentsOf: rejected.prefix(wanted - selected.count))
         return selected
     }
 
-    /// Whether a candidate is as near to one of `selected` as to the node they are selected for.
-    @inline(__always)
-    private func isDominated(_ candidate: Candidate, by selected: [Candidate]) -> Bool {
-        for other in selected where similarity(candidate.slot, other.slot) >= candidate.score {
-            return true
-        }
-        return false
-    }
-
     /// Links a new node to its neighbours on one layer, at least to one.
-    private func connect(_ slot: UInt32, to neighbours: [Candidate], layer: Int) {
+    private func connect(
+        _ slot: UInt32,
+        by plan: InsertionPlan.LayerPlan,
+        layer: Int,
+        _ scratch: SearchScratch
+    ) {
         let own = links(slot, layer: layer)
-        for neighbour in neighbours where !own.isFull {
+        for (neighbour, victims) in zip(plan.neighbours, plan.victims) where !own.isFull {
             let other = links(neighbour.slot, layer: layer)
             if other.isFull {
-                replaceLink(of: neighbour.slot, by: slot, score: neighbour.score, layer: layer)
+                replaceLink(of: neighbour, by: slot, victims: victims, layer: layer, scratch)
             } else {
                 own.add(neighbour.slot)
                 other.add(slot)
             }
         }
-        if own.count == 0, let nearest = neighbours.first {
-            split(linkOf: nearest.slot, around: slot, layer: layer)
+        if own.count == 0, let nearest = plan.neighbours.first {
+            split(linkOf: nearest.slot, around: slot, layer: layer, scratch)
         }
     }
 
@@ -153,21 +224,38 @@ extension Graph {
     /// not its own victim before it has `m / 2` links, and a victim keeps at least `m / 2`:
     /// outliers, whose links everybody else finds dispensable, would otherwise become hard to
     /// find.
-    private func replaceLink(of node: UInt32, by slot: UInt32, score: Float, layer: Int) {
+    private func replaceLink(
+        of neighbour: Candidate,
+        by slot: UInt32,
+        victims planned: [UInt32],
+        layer: Int,
+        _ scratch: SearchScratch
+    ) {
+        let node = neighbour.slot
         let floor = configuration.m / 2
-        let needsLink = links(slot, layer: layer).count < floor
-        let victims = victims(of: node, adding: slot, score: score, layer: layer)
-        for victim in victims {
-            if victim == slot, !needsLink { return }
-            guard victim != slot, links(victim, layer: layer).count > floor else { continue }
-            // A common neighbour is the detour of two steps; nearly always there is one.
-            if haveCommonNeighbour(victim, node, or: slot, layer: layer) {
-                unlink(node, victim, layer: layer)
-                link(node, slot, layer: layer)
-                return
+        let own = links(slot, layer: layer)
+        let needsLink = own.count < floor
+        let list = links(node, layer: layer)
+        func spare(_ victims: some Sequence<UInt32>) -> Bool {
+            for victim in victims {
+                if victim == slot {
+                    if needsLink { continue }
+                    return true
+                }
+                let other = links(victim, layer: layer)
+                guard list.contains(victim), other[floor] != Self.noSlot else { continue }
+                // A common neighbour is the detour of two steps; nearly always there is one.
+                if CodeKernels.haveCommon(other.links, list.links, or: slot, level: level) {
+                    unlink(node, victim, layer: layer)
+                    link(node, slot, layer: layer)
+                    return true
+                }
             }
+            return false
         }
-        guard needsLink else { return }
+        if spare(planned) || !needsLink { return }
+        let victims = victims(of: neighbour, for: slot, layer: layer, scratch)
+        if spare(victims) { return }
         for victim in victims.prefix(Self.detourAttempts)
         where victim != slot && links(victim, layer: layer).count > 1 {
             unlink(node, victim, layer: layer)
@@ -182,37 +270,38 @@ extension Graph {
     /// Victims for which a longer detour is looked for when none has a common neighbour.
     private static let detourAttempts = 4
 
-    /// The links of a full node and the newcomer in the order in which they can be spared.
+    /// All links of a full node and the newcomer in the order in which they can be spared.
     private func victims(
-        of node: UInt32,
-        adding slot: UInt32,
-        score: Float,
-        layer: Int
+        of neighbour: Candidate,
+        for slot: UInt32,
+        layer: Int,
+        _ scratch: SearchScratch
     ) -> [UInt32] {
-        let slots = links(node, layer: layer).links
-        var scores: [Float] = []
-        similarities(of: node, to: slots, into: &scores)
-        var candidates = zip(scores, slots).map { Candidate(score: $0, slot: $1) }
-        candidates.append(Candidate(score: score, slot: slot))
-        candidates.sort { $0.score > $1.score || ($0.score == $1.score && $0.slot < $1.slot) }
-        var selected: [Candidate] = []
-        var rejected: [UInt32] = []
-        for candidate in candidates {
-            if isDominated(candidate, by: selected) {
-                rejected.append(candidate.slot)
-            } else {
-                selected.append(candidate)
-            }
-        }
-        return rejected.reversed() + selected.reversed().map(\.slot)
+        Array(
+            CodeKernels.victims(
+                codes,
+                of: neighbour.slot,
+                links: links(neighbour.slot, layer: layer).links,
+                newcomer: slot,
+                score: neighbour.score,
+                factor: Self.diversity,
+                isComplete: true,
+                room: &scratch.room,
+                level: level
+            )
+        )
     }
 
     /// Puts a node that nobody would spare a link for into the middle of its neighbour's farthest
     /// link: degrees of the others stay as they are, and what was connected still is.
-    private func split(linkOf node: UInt32, around slot: UInt32, layer: Int) {
+    private func split(
+        linkOf node: UInt32,
+        around slot: UInt32,
+        layer: Int,
+        _ scratch: SearchScratch
+    ) {
         let slots = links(node, layer: layer).links
-        var scores: [Float] = []
-        similarities(of: node, to: slots, into: &scores)
+        let scores = similarities(of: node, to: slots, scratch)
         guard let farthest = zip(scores, slots).min(by: { $0.0 < $1.0 })?.1 else { return }
         unlink(node, farthest, layer: layer)
         link(node, slot, layer: layer)

@@ -1,5 +1,3 @@
-import LinearAlgebra
-
 extension Graph {
     /// All violations of the graph's invariants.
     func violations() -> [InvariantViolation] {
@@ -15,8 +13,7 @@ extension Graph {
                     .wrongLevel(key: key(slot), level: level(slot), expected: expected)
                 )
             }
-            let norm = unsafe DistanceKernels.dot(row(slot), row(slot), count: rowStride)
-                .squareRoot()
+            let norm = norm(slot)
             // Written so that NaN is a violation too.
             if !(abs(norm - 1) <= HNSWIndex.lengthTolerance) {
                 found.append(.notUnitLength(key: key(slot), norm: norm))
@@ -36,13 +33,14 @@ extension Graph {
         let free = Set(freeSlots)
         for slot in 0..<UInt32(slotCount) {
             if isLive(slot) == free.contains(slot) { found.append(.freeListMismatch(slot: slot)) }
-            if isLive(slot), slotsByKey[key(slot)] != slot {
+            if isLive(slot), table.slot(of: key(slot)) != slot {
                 found.append(.keyMapMismatch(key: key(slot)))
             }
         }
-        for (key, slot) in slotsByKey
-        where Int(slot) >= slotCount || !isLive(slot) || self.key(slot) != key {
-            found.append(.keyMapMismatch(key: key))
+        table.forEach { slot in
+            if Int(slot) >= slotCount || !isLive(slot) {
+                found.append(.keyMapMismatch(key: Int64(slot)))
+            }
         }
         return found
     }
@@ -88,7 +86,7 @@ extension Graph {
         var found: [InvariantViolation] = []
         for layer in 0...level(entryPoint) {
             let reached = VisitedSet(slotCount: slotCount)
-            for slot in component(of: entryPoint, layer: layer) { _ = reached.insert(slot) }
+            for slot in component(of: entryPoint, layer: layer) { reached.insert(slot) }
             for slot in 0..<UInt32(slotCount)
             where isLive(slot) && level(slot) >= layer && !reached.contains(slot) {
                 found.append(.unreachable(key: key(slot), layer: layer))

@@ -6,18 +6,18 @@ extension Graph {
     ///
     /// The idea is that of the deletion in antirez's hnsw.c (Redis vector sets): each neighbour
     /// has just lost one link, so pairs of them are linked, nearest pairs first.
-    func remove(_ slot: UInt32) {
+    func remove(_ slot: UInt32, _ scratch: SearchScratch) {
         let level = level(slot)
         var successor = Self.noSlot
         for layer in 0...level {
             let neighbours = links(slot, layer: layer).links
             for neighbour in neighbours { links(neighbour, layer: layer).remove(slot) }
             links(slot, layer: layer).clear()
-            reconnect(neighbours, layer: layer)
+            reconnect(neighbours, layer: layer, scratch)
             // The topmost layer with a neighbour offers the next entry point.
             if let neighbour = neighbours.first { successor = neighbour }
         }
-        slotsByKey[key(slot)] = nil
+        table.remove(slot)
         unsafe states[Int(slot)] = UInt8(level)
         freeSlots.append(slot)
         if slot == entryPoint { electEntryPoint(preferring: successor) }
@@ -25,13 +25,12 @@ extension Graph {
 
     /// Links the former neighbours of a removed node in pairs, nearest first, then joins what fell
     /// apart.
-    private func reconnect(_ nodes: [UInt32], layer: Int) {
+    private func reconnect(_ nodes: [UInt32], layer: Int, _ scratch: SearchScratch) {
         guard nodes.count > 1 else { return }
         var pairs: [(score: Float, first: Int, second: Int)] = []
-        var scores: [Float] = []
         for first in 0..<(nodes.count - 1) {
             let rest = Array(nodes[(first + 1)...])
-            similarities(of: nodes[first], to: rest, into: &scores)
+            let scores = similarities(of: nodes[first], to: rest, scratch)
             let list = links(nodes[first], layer: layer)
             for (offset, score) in scores.enumerated() where !list.contains(rest[offset]) {
                 pairs.append((score, first, first + 1 + offset))

@@ -1,43 +1,43 @@
 import LinearAlgebra
 
 extension Graph {
-    /// Scratch for searches with lists of up to `queueCapacity`.
-    func makeScratch(queueCapacity: Int) -> SearchScratch {
-        SearchScratch(
-            rowStride: rowStride,
-            batch: max(Self.scanBlock, configuration.m * 2),
-            queueCapacity: queueCapacity,
-            slotCount: slotCount
-        )
-    }
-
-    /// Rows scored at once by an exact scan.
-    static let scanBlock = 256
+    /// Scratch for searches of this graph.
+    func makeScratch() -> SearchScratch { SearchScratch(stride: stride, m: configuration.m) }
 
     /// Walks greedily from the entry point down to the layer above `layer` and returns the nearest
     /// node found (Algorithm 5 with ef = 1, which needs no search list).
-    func descend(toAbove layer: Int, _ scratch: inout SearchScratch) -> Candidate? {
+    func descend(toAbove layer: Int, _ scratch: SearchScratch) -> Candidate? {
         guard entryPoint != Self.noSlot else { return nil }
-        let score = unsafe DistanceKernels.dot(scratch.query, row(entryPoint), count: rowStride)
-        var best = Candidate(score: score, slot: entryPoint)
+        let codes = codes
+        let scores = unsafe scratch.walk.scoreBuffer
+        var best = Candidate(score: 0, slot: entryPoint)
+        unsafe CodeKernels.score(
+            codes,
+            scratch.query,
+            ids: &best.slot,
+            count: 1,
+            into: &best.score,
+            level: level
+        )
         var current = topLevel
         while current > layer {
             var improved = true
             while improved {
                 improved = false
-                let list = links(best.slot, layer: current)
-                let count = list.count
-                unsafe DistanceKernels.dotGathered(
-                    query: scratch.query,
-                    rows: vectors,
-                    stride: rowStride,
-                    ids: list.pointer,
+                let places = unsafe upperPlaces(best.slot, layer: current)
+                var count = 0
+                while count < configuration.m, unsafe places[count] != Self.noSlot { count += 1 }
+                unsafe CodeKernels.score(
+                    codes,
+                    scratch.query,
+                    ids: places,
                     count: count,
-                    into: scratch.scores
+                    into: scores,
+                    level: level
                 )
-                scratch.scoredCount += count
-                for index in 0..<count where unsafe scratch.scores[index] > best.score {
-                    best = unsafe Candidate(score: scratch.scores[index], slot: list[index])
+                scratch.walk.scoredCount += count
+                for index in 0..<count where unsafe scores[index] > best.score {
+                    best = unsafe Candidate(score: scores[index], slot: places[index])
                     improved = true
                 }
             }
@@ -46,60 +46,67 @@ extension Graph {
         return best
     }
 
-    /// Algorithm 2, SEARCH-LAYER: fills `scratch.queue` with the nodes of a layer nearest to the
-    /// query.
+    /// Algorithm 2, SEARCH-LAYER, above layer 0: fills `scratch.walk` with the nodes of a layer
+    /// nearest to the query.
     ///
-    /// The entry points must already be in the queue and in the visited set.
-    func searchLayer(_ layer: Int, _ scratch: inout SearchScratch) {
-        while let slot = scratch.queue.next() {
-            let count = scoreUnvisitedLinks(of: slot, layer: layer, &scratch)
+    /// The entry points must already be in the list and in the visited set.
+    func searchUpperLayer(_ layer: Int, _ scratch: SearchScratch) {
+        let codes = codes
+        let (slots, scores) = unsafe (scratch.walk.slotBuffer, scratch.walk.scoreBuffer)
+        while let slot = scratch.walk.next() {
+            let list = links(slot, layer: layer)
+            var count = 0
+            for index in 0..<list.capacity {
+                let link = list[index]
+                if link == Self.noSlot { break }
+                unsafe slots[count] = link
+                count += scratch.visited.insert(link) ? 1 : 0
+            }
+            unsafe CodeKernels.score(
+                codes,
+                scratch.query,
+                ids: slots,
+                count: count,
+                into: scores,
+                level: level
+            )
+            scratch.walk.scoredCount += count
             for index in 0..<count {
-                unsafe scratch.queue.offer(
-                    Candidate(score: scratch.scores[index], slot: scratch.slots[index])
-                )
+                unsafe scratch.walk.offer(slots[index], score: scores[index])
             }
         }
     }
 
-    /// Gathers the links of a node that were not visited before into `scratch.slots` and scores
-    /// them all in one call, which lets the kernel prefetch rows; returns how many there are.
-    @inline(__always)
-    func scoreUnvisitedLinks(
-        of slot: UInt32,
-        layer: Int,
-        _ scratch: inout SearchScratch
-    ) -> Int {
-        let list = links(slot, layer: layer)
-        var count = 0
-        for index in 0..<list.capacity {
-            let link = list[index]
-            if link == Self.noSlot { break }
-            // Branchless: whether a link was visited is close to a coin toss.
-            unsafe scratch.slots[count] = link
-            count += scratch.visited.insert(link) ? 1 : 0
-        }
-        unsafe DistanceKernels.dotGathered(
-            query: scratch.query,
-            rows: vectors,
-            stride: rowStride,
-            ids: UnsafePointer(scratch.slots),
-            count: count,
-            into: scratch.scores
+    /// Algorithm 2, SEARCH-LAYER, on layer 0, from what is in the list.
+    func searchBaseLayer(_ stop: CodeStop, _ scratch: SearchScratch) {
+        unsafe CodeKernels.walk(
+            codes,
+            scratch.query,
+            stop: stop,
+            visited: scratch.visited.pointer,
+            &scratch.walk,
+            level: level
         )
-        scratch.scoredCount += count
-        return count
     }
 
-    /// The approximate nearest nodes of layer 0, left in `scratch.queue`, best first.
-    func search(effort: Int, _ scratch: inout SearchScratch) {
-        scratch.queue.reset(capacity: effort)
-        guard let start = descend(toAbove: 0, &scratch) else { return }
-        _ = scratch.visited.insert(start.slot)
-        scratch.queue.offer(start)
-        searchLayer(0, &scratch)
+    /// Begins a walk of layer 0 with a list of `effort` places; false for an empty graph.
+    private func beginWalk(effort: Int, _ scratch: SearchScratch) -> Bool {
+        scratch.walk.reset(capacity: effort)
+        scratch.walk.scoredCount = 0
+        guard let start = descend(toAbove: 0, scratch) else { return false }
+        scratch.visited.reset(slotCount: slotCount)
+        scratch.visited.insert(start.slot)
+        scratch.walk.offer(start.slot, score: start.score)
+        return true
     }
 
-    /// Filtered search: walks all nodes, collects only those that pass into `scratch.queue`.
+    /// The approximate nearest nodes of layer 0, left in `scratch.walk`, best first.
+    func search(effort: Int, stop: CodeStop, _ scratch: SearchScratch) {
+        guard beginWalk(effort: effort, scratch) else { return }
+        searchBaseLayer(stop, scratch)
+    }
+
+    /// Filtered search: walks all nodes, collects only those that pass into `scratch.results`.
     ///
     /// The frontier is kept apart from the results and goes on until `effort` passing nodes are
     /// known and nothing nearer is left, so the walk widens by itself as the filter narrows (the
@@ -110,119 +117,150 @@ extension Graph {
     /// - Returns: Whether the search came to its end within the budget.
     func searchFiltered(
         effort: Int,
+        frontier: Int,
+        stop: CodeStop,
         budget: Int,
-        _ scratch: inout SearchScratch,
-        passes: (UInt32) -> Bool
+        _ scratch: SearchScratch,
+        keys set: KeySet
     ) -> Bool {
-        scratch.queue.reset(capacity: effort)
-        guard let start = descend(toAbove: 0, &scratch) else { return true }
-        _ = scratch.visited.insert(start.slot)
-        var frontier = CandidateHeap()
-        frontier.push(start)
-        if passes(start.slot) { scratch.queue.offer(start) }
-        while let nearest = frontier.pop() {
-            if scratch.queue.isFull, nearest.score < scratch.queue.worstScore { return true }
-            let count = scoreUnvisitedLinks(of: nearest.slot, layer: 0, &scratch)
-            for index in 0..<count {
-                let candidate = unsafe Candidate(
-                    score: scratch.scores[index],
-                    slot: scratch.slots[index]
-                )
-                guard candidate.score > scratch.queue.worstScore else { continue }
-                frontier.push(candidate)
-                if passes(candidate.slot) { scratch.queue.offer(candidate) }
-            }
-            if scratch.scoredCount > budget { return false }
+        scratch.results.reset(capacity: effort)
+        guard beginWalk(effort: frontier, scratch) else { return true }
+        return unsafe set.withFilter(keys: UnsafePointer(keys)) { filter in
+            unsafe CodeKernels.walk(
+                codes,
+                scratch.query,
+                filter: filter,
+                stop: stop,
+                budget: budget,
+                visited: scratch.visited.pointer,
+                &scratch.walk,
+                results: &scratch.results,
+                level: level
+            )
         }
-        return true
     }
 
-    /// Scores every live vector against the query, block by block, and offers them to `best`.
-    func scanAll(_ scratch: inout SearchScratch, passes: (Int64) -> Bool, best: inout TopHits) {
+    /// Calls `body` with blocks of the live slots whose keys pass, in slot order.
+    func forEachBlock(of filter: SearchFilter, _ body: (UnsafeBufferPointer<UInt32>) -> Void) {
+        guard case .only(let set) = filter else { return unsafe scanStates(nil, body) }
+        guard set.count < liveCount / Self.lookupShare else {
+            return unsafe set.withFilter(keys: UnsafePointer(keys)) {
+                unsafe scanStates($0, body)
+            }
+        }
+        var slots: [UInt32] = []
+        slots.reserveCapacity(set.count)
+        set.forEach { key in
+            if let slot = table.slot(of: key) { slots.append(slot) }
+        }
+        unsafe slots.withUnsafeBufferPointer { unsafe body($0) }
+    }
+
+    /// Looking up the keys of a set one by one is cheaper than testing every slot when fewer than
+    /// one in so many pass.
+    private static let lookupShare = 8
+    /// Slots tested at once.
+    private static let stateBlock = 1024
+
+    private func scanStates(
+        _ filter: CodeFilter?,
+        _ body: (UnsafeBufferPointer<UInt32>) -> Void
+    ) {
+        let room = Self.stateBlock + 1
+        unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: room) { ids in
+            guard let base = ids.baseAddress else { return }
+            var start = 0
+            while start < slotCount {
+                let end = min(start + Self.stateBlock, slotCount)
+                let count = unsafe CodeKernels.passing(
+                    filter,
+                    states: states,
+                    range: UInt32(start)..<UInt32(end),
+                    into: base,
+                    level: level
+                )
+                unsafe body(UnsafeBufferPointer(start: base, count: count))
+                start = end
+            }
+        }
+    }
+
+    /// Leaves the best of all passing vectors in `scratch.results`, scored by high bytes.
+    func scan(_ filter: SearchFilter, count: Int, _ scratch: SearchScratch) {
+        scratch.results.reset(capacity: count)
+        let codes = codes
+        unsafe forEachBlock(of: filter) { ids in
+            guard let start = ids.baseAddress else { return }
+            unsafe CodeKernels.scan(
+                codes,
+                scratch.query,
+                ids: start,
+                count: ids.count,
+                best: &scratch.results,
+                level: level
+            )
+        }
+    }
+
+    /// Scores slots with both planes and offers them to `best`.
+    @unsafe
+    func scoreFully(
+        _ ids: UnsafeBufferPointer<UInt32>,
+        _ scratch: SearchScratch,
+        into best: inout TopHits
+    ) {
+        let codes = codes
+        let scores = unsafe scratch.walk.scoreBuffer
         var start = 0
-        while start < slotCount {
-            let count = min(Self.scanBlock, slotCount - start)
-            unsafe DistanceKernels.dotRows(
-                query: scratch.query,
-                rows: vectors + start * rowStride,
-                stride: rowStride,
+        while start < ids.count, let base = ids.baseAddress {
+            let count = min(CodeWalk.block, ids.count - start)
+            unsafe CodeKernels.scoreFully(
+                codes,
+                scratch.query,
+                ids: base + start,
                 count: count,
-                into: scratch.scores
+                into: scores,
+                level: level
             )
             for index in 0..<count {
-                let slot = UInt32(start + index)
-                let score = unsafe scratch.scores[index]
-                guard score >= best.worstScore, isLive(slot), passes(key(slot)) else { continue }
-                best.offer(IndexHit(key: key(slot), score: score))
+                let score = unsafe scores[index] * scratch.norm
+                guard score >= best.worstScore else { continue }
+                unsafe best.offer(IndexHit(key: key(ids[start + index]), score: score))
             }
             start += count
         }
     }
 
-    /// Scores exactly the vectors whose keys are in `keys` and offers them to `best`.
-    func scan(_ keys: KeySet, _ scratch: inout SearchScratch, best: inout TopHits) {
-        guard keys.count < liveCount / 2 else {
-            return scanAll(&scratch, passes: keys.contains, best: &best)
-        }
-        var slots: [UInt32] = []
-        slots.reserveCapacity(keys.count)
-        keys.forEach { key in
-            if let slot = slotsByKey[key] { slots.append(slot) }
-        }
-        // In slot order the scan walks forward through memory.
-        slots.sort()
-        unsafe slots.withUnsafeBufferPointer { ids in
-            var start = 0
-            while start < ids.count {
-                guard let base = ids.baseAddress else { break }
-                let count = min(Self.scanBlock, ids.count - start)
-                unsafe DistanceKernels.dotGathered(
-                    query: scratch.query,
-                    rows: vectors,
-                    stride: rowStride,
-                    ids: base + start,
-                    count: count,
-                    into: scratch.scores
-                )
-                for index in 0..<count where unsafe scratch.scores[index] >= best.worstScore {
-                    let key = unsafe key(ids[start + index])
-                    unsafe best.offer(IndexHit(key: key, score: scratch.scores[index]))
-                }
-                start += count
-            }
+    /// Scores every passing vector with both planes.
+    func scanFully(_ filter: SearchFilter, _ scratch: SearchScratch, best: inout TopHits) {
+        unsafe forEachBlock(of: filter) { ids in
+            unsafe scoreFully(ids, scratch, into: &best)
         }
     }
-}
 
-/// The best hits seen so far, in result order; ties at the end of the list are decided by key too.
-struct TopHits {
-    private(set) var hits: [IndexHit] = []
-    let capacity: Int
-    /// Score a hit must reach to matter; minus infinity while there is room.
-    private(set) var worstScore: Float = -.infinity
-
-    /// Makes an empty list of at most `capacity` hits.
-    init(capacity: Int) {
-        self.capacity = capacity
-        hits.reserveCapacity(min(capacity, 1024) + 1)
-    }
-
-    /// Puts a hit in its place, or leaves it when `capacity` better ones are known.
+    /// The best hits of a list, scored again with both planes.
     ///
-    /// NaN is never a hit.
-    mutating func offer(_ hit: IndexHit) {
-        guard !hit.score.isNaN else { return }
-        if hits.count == capacity {
-            guard let last = hits.last, IndexHit.precedes(hit, last) else { return }
-            hits.removeLast()
+    /// Scored again is what comes within four standard deviations of the rounding of high bytes to
+    /// the last wanted rank.
+    func rank(
+        _ list: borrowing CodeWalk,
+        count k: Int,
+        _ scratch: SearchScratch
+    ) -> [IndexHit] {
+        var best = TopHits(capacity: k)
+        var count = min(list.count, k)
+        guard count > 0 else { return [] }
+        let floor = list.score(count - 1) - Self.roundingMargin * scratch.query.scale
+        while count < list.count, list.score(count) >= floor { count += 1 }
+        count = max(count, min(list.count, k + 4))
+        unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: count) { ids in
+            for index in 0..<count { unsafe ids[index] = list.slot(index) }
+            unsafe scoreFully(UnsafeBufferPointer(ids), scratch, into: &best)
         }
-        var low = 0
-        var high = hits.count
-        while low < high {
-            let middle = (low + high) / 2
-            if IndexHit.precedes(hits[middle], hit) { low = middle + 1 } else { high = middle }
-        }
-        hits.insert(hit, at: low)
-        if hits.count == capacity, let last = hits.last { worstScore = last.score }
+        return best.hits
     }
+
+    /// Four standard deviations of a score by high bytes, in units of `1 / |v|`: each byte is
+    /// rounded by 256 / sqrt(12) = 74, of both vectors.
+    static let roundingMargin: Float = 4 * 74 * 1.414
 }

@@ -10,7 +10,7 @@ extension Graph {
             guard Int(state & ~Self.liveBit) == level else {
                 throw .snapshotStructure(part: .states, detail: .levelMismatch)
             }
-            unsafe upperStarts[slot] = UInt32(upperListCount)
+            if slot % 64 == 0 { unsafe blockStarts[slot / 64] = UInt32(upperListCount) }
             upperListCount += level
             guard upperListCount <= header.upperListCount else {
                 throw .snapshotStructure(part: .states, detail: .levelMismatch)
@@ -27,10 +27,20 @@ extension Graph {
 
     /// Builds the key map of a loaded snapshot; a key may occur only once.
     func adoptKeys(_ header: SnapshotHeader) throws(VectorIndexError) {
-        slotsByKey.reserveCapacity(header.liveCount)
+        table.reserve(header.liveCount)
         for slot in 0..<UInt32(slotCount) where isLive(slot) {
-            guard slotsByKey.updateValue(slot, forKey: key(slot)) == nil else {
+            guard table.insert(slot) else {
                 throw .snapshotStructure(part: .keys, detail: .duplicateKey)
+            }
+        }
+    }
+
+    /// Checks the inverse lengths of the rows: 1 / |v| of integers below 2^15.
+    func validateScales() throws(VectorIndexError) {
+        for slot in 0..<slotCount {
+            let scale = unsafe scales[slot]
+            guard scale >= 0, scale <= 1 else {
+                throw .snapshotStructure(part: .scales, detail: .scaleOutOfRange)
             }
         }
     }

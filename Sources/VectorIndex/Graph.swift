@@ -3,8 +3,11 @@ import LinearAlgebra
 /// The memory of a hierarchical navigable small world graph: flat arrays indexed by slot number.
 ///
 /// A slot holds one vector, its key, and its links on each of its layers. Layer 0 has `2 m` places
-/// per slot (two cache lines for m = 16), layers above have `m`. A removed vector leaves a free
-/// slot, which the next insertion takes.
+/// per slot (one cache line for m = 16 while slot numbers fit 16 bits), layers above have `m`. A
+/// removed vector leaves a free slot, which the next insertion takes.
+///
+/// Vectors are kept as 16-bit integers in two planes of bytes (`ckernels_code.h`): walks read the
+/// high plane alone, results are scored again with both.
 ///
 /// The level of a slot is a pure function of the seed and the slot number. Levels must be random
 /// but need not depend on the vector, so a reused slot keeps its level and its place among the
@@ -22,24 +25,35 @@ final class Graph {
     static let highestLevel = 15
     /// State byte: this bit for a slot in use, the level in the low bits.
     static let liveBit: UInt8 = 0x80
+    /// Most slots whose numbers fit links of 16 bits, with one number left for "none".
+    static let narrowLimit = 65_535
 
     let configuration: HNSWIndex.Configuration
-    /// Floats per row: the dimension rounded up to whole cache lines, padded with zeros.
-    let rowStride: Int
+    /// Instructions to use; all give the same results.
+    let level: CodeKernels.Level
+    /// Bytes per row and plane: the dimension rounded up to whole cache lines.
+    let stride: Int
 
-    var vectorRegion: MemoryRegion
-    var baseLinkRegion: MemoryRegion
+    var highRegion: MemoryRegion
+    var lowRegion: MemoryRegion
+    var scaleRegion: MemoryRegion
+    var narrowRegion: MemoryRegion
+    var wideRegion: MemoryRegion
     var upperLinkRegion: MemoryRegion
-    var upperStartRegion: MemoryRegion
+    var blockStartRegion: MemoryRegion
     var keyRegion: MemoryRegion
     var stateRegion: MemoryRegion
 
     // Typed starts of the regions. They are constants because regions never move.
-    let vectors: UnsafeMutablePointer<Float>
-    let baseLinks: UnsafeMutablePointer<UInt32>
+    let highPlane: UnsafeMutablePointer<UInt8>
+    let lowPlane: UnsafeMutablePointer<UInt8>
+    /// Inverse length of each row's integers.
+    let scales: UnsafeMutablePointer<Float>
+    let narrowLinks: UnsafeMutablePointer<UInt16>
+    let wideLinks: UnsafeMutablePointer<UInt32>
     let upperLinks: UnsafeMutablePointer<UInt32>
-    /// First list of a slot among the upper links, counted in lists of `m` places.
-    let upperStarts: UnsafeMutablePointer<UInt32>
+    /// For each 64 slots, the first list of theirs among the upper links.
+    let blockStarts: UnsafeMutablePointer<UInt32>
     let keys: UnsafeMutablePointer<Int64>
     let states: UnsafeMutablePointer<UInt8>
 
@@ -47,34 +61,48 @@ final class Graph {
     var slotCount = 0
     /// Lists in use among the upper links: the sum of the levels of all slots.
     var upperListCount = 0
+    /// Whether layer 0 has moved to links of 32 bits.
+    var hasWideLinks = false
     /// Node where each search begins, or `noSlot`.
     var entryPoint = Graph.noSlot
     /// Level of the entry point.
     var topLevel = 0
-    var slotsByKey: [Int64: UInt32] = [:]
+    var table: KeyTable
     var freeSlots: [UInt32] = []
     /// Marks for walks of the one writer.
     var writerWalk = LayerWalk()
 
     /// Reserves address space for `configuration.capacity` vectors.
-    init(_ configuration: HNSWIndex.Configuration) throws(VectorIndexError) {
+    init(
+        _ configuration: HNSWIndex.Configuration,
+        level: CodeKernels.Level = CodeKernels.level
+    ) throws(VectorIndexError) {
         self.configuration = configuration
-        rowStride = MemoryRegion.roundUp(configuration.dimension, to: 16)
+        self.level = level
+        stride = MemoryRegion.roundUp(configuration.dimension, to: 64)
         let capacity = configuration.capacity
-        vectorRegion = try MemoryRegion(reserving: capacity * rowStride * 4)
-        baseLinkRegion = try MemoryRegion(reserving: capacity * configuration.m * 2 * 4)
+        let degree = configuration.m * 2
+        highRegion = try MemoryRegion(reserving: capacity * stride)
+        lowRegion = try MemoryRegion(reserving: capacity * stride)
+        scaleRegion = try MemoryRegion(reserving: capacity * 4)
+        narrowRegion = try MemoryRegion(reserving: min(capacity, Self.narrowLimit) * degree * 2)
+        wideRegion = try MemoryRegion(reserving: capacity * degree * 4)
         upperLinkRegion = try MemoryRegion(
             reserving: Self.upperListLimit(capacity) * configuration.m * 4
         )
-        upperStartRegion = try MemoryRegion(reserving: capacity * 4)
+        blockStartRegion = try MemoryRegion(reserving: (capacity / 64 + 1) * 4)
         keyRegion = try MemoryRegion(reserving: capacity * 8)
-        stateRegion = try MemoryRegion(reserving: capacity)
-        unsafe vectors = vectorRegion.base.assumingMemoryBound(to: Float.self)
-        unsafe baseLinks = baseLinkRegion.base.assumingMemoryBound(to: UInt32.self)
+        stateRegion = try MemoryRegion(reserving: capacity + 64)
+        unsafe highPlane = highRegion.base.assumingMemoryBound(to: UInt8.self)
+        unsafe lowPlane = lowRegion.base.assumingMemoryBound(to: UInt8.self)
+        unsafe scales = scaleRegion.base.assumingMemoryBound(to: Float.self)
+        unsafe narrowLinks = narrowRegion.base.assumingMemoryBound(to: UInt16.self)
+        unsafe wideLinks = wideRegion.base.assumingMemoryBound(to: UInt32.self)
         unsafe upperLinks = upperLinkRegion.base.assumingMemoryBound(to: UInt32.self)
-        unsafe upperStarts = upperStartRegion.base.assumingMemoryBound(to: UInt32.self)
+        unsafe blockStarts = blockStartRegion.base.assumingMemoryBound(to: UInt32.self)
         unsafe keys = keyRegion.base.assumingMemoryBound(to: Int64.self)
         unsafe states = stateRegion.base.assumingMemoryBound(to: UInt8.self)
+        table = unsafe KeyTable(keys: keyRegion.base.assumingMemoryBound(to: Int64.self))
     }
 
     /// Most upper lists for a capacity: the expected number is capacity / (m - 1), at most a
@@ -82,7 +110,29 @@ final class Graph {
     static func upperListLimit(_ capacity: Int) -> Int { capacity + 4096 }
 
     /// Number of stored vectors.
-    var liveCount: Int { slotsByKey.count }
+    var liveCount: Int { table.count }
+
+    /// Keys of all stored vectors, ascending.
+    var sortedKeys: [Int64] {
+        var found: [Int64] = []
+        found.reserveCapacity(liveCount)
+        table.forEach { found.append(key($0)) }
+        found.sort()
+        return found
+    }
+
+    /// Planes and links of layer 0 as the kernels see them.
+    var codes: CodeGraph {
+        unsafe CodeGraph(
+            high: highPlane,
+            low: lowPlane,
+            scales: scales,
+            narrow: hasWideLinks ? nil : UnsafePointer(narrowLinks),
+            wide: hasWideLinks ? UnsafePointer(wideLinks) : nil,
+            stride: stride,
+            degree: configuration.m * 2
+        )
+    }
 
     /// The links of a slot on a layer not above its level.
     @inline(__always)
@@ -90,10 +140,27 @@ final class Graph {
         assert(Int(slot) < slotCount && layer <= level(slot))
         let m = configuration.m
         if layer == 0 {
-            return unsafe LinkList(places: baseLinks + Int(slot) * 2 * m, capacity: 2 * m)
+            let start = Int(slot) * 2 * m
+            if hasWideLinks {
+                return unsafe LinkList(places: wideLinks + start, capacity: 2 * m)
+            }
+            return unsafe LinkList(
+                narrow: narrowLinks + start,
+                unused: upperLinks,
+                capacity: 2 * m
+            )
         }
-        let list = unsafe Int(upperStarts[Int(slot)]) + layer - 1
-        return unsafe LinkList(places: upperLinks + list * m, capacity: m)
+        return unsafe LinkList(places: upperPlaces(slot, layer: layer), capacity: m)
+    }
+
+    /// The links of a slot on a layer above 0.
+    @unsafe
+    func upperPlaces(_ slot: UInt32, layer: Int) -> UnsafeMutablePointer<UInt32> {
+        var list = unsafe Int(blockStarts[Int(slot) / 64]) + layer - 1
+        for index in (Int(slot) & ~63)..<Int(slot) {
+            list &+= unsafe Int(states[index] & ~Self.liveBit)
+        }
+        return unsafe upperLinks + list * configuration.m
     }
 
     /// Level of a slot, live or free.
@@ -116,43 +183,56 @@ final class Graph {
         return unsafe keys[Int(slot)]
     }
 
-    /// Start of a slot's `(rowStride)` floats.
-    @inline(__always)
-    @unsafe
-    func row(_ slot: UInt32) -> UnsafeMutablePointer<Float> {
-        assert(Int(slot) < slotCount)
-        return unsafe vectors + Int(slot) * rowStride
+    /// Stores a quantised vector in a slot.
+    func storeRow(_ slot: UInt32, _ query: borrowing CodeQuery) {
+        let start = Int(slot) * stride
+        unsafe query.store(high: highPlane + start, low: lowPlane + start)
+        unsafe scales[Int(slot)] = query.scale
     }
 
-    /// Inner product of two stored vectors.
-    @inline(__always)
-    func similarity(_ first: UInt32, _ second: UInt32) -> Float {
-        unsafe DistanceKernels.dot(row(first), row(second), count: rowStride)
+    /// Whether a slot holds exactly this quantised vector.
+    func holds(_ query: borrowing CodeQuery, in slot: UInt32) -> Bool {
+        let start = Int(slot) * stride
+        return unsafe query.isStored(high: highPlane + start, low: lowPlane + start)
     }
 
-    /// Inner products of a row-shaped query with the rows of `slots`.
-    func similarities(of slot: UInt32, to others: [UInt32], into scores: inout [Float]) {
-        scores.removeAll(keepingCapacity: true)
-        scores.append(contentsOf: repeatElement(0, count: others.count))
-        guard !others.isEmpty else { return }
-        unsafe others.withUnsafeBufferPointer { ids in
-            unsafe scores.withUnsafeMutableBufferPointer { out in
-                guard let ids = ids.baseAddress, let out = out.baseAddress else { return }
-                unsafe DistanceKernels.dotGathered(
-                    query: row(slot),
-                    rows: vectors,
-                    stride: rowStride,
-                    ids: ids,
-                    count: others.count,
-                    into: out
-                )
+    /// Inner products, by high bytes, of a stored vector with those of `others`.
+    func similarities(of slot: UInt32, to others: [UInt32], _ scratch: SearchScratch) -> [Float] {
+        let codes = codes
+        scratch.other.load(slot, of: codes, level: level)
+        let size = others.count
+        return unsafe [Float](unsafeUninitializedCapacity: size) { scores, initializedCount in
+            if let scores = scores.baseAddress {
+                unsafe others.withUnsafeBufferPointer { ids in
+                    guard let ids = ids.baseAddress else { return }
+                    unsafe CodeKernels.score(
+                        codes,
+                        scratch.other,
+                        ids: ids,
+                        count: others.count,
+                        into: scores,
+                        level: level
+                    )
+                }
             }
+            initializedCount = others.count
         }
     }
 
-    /// The stored vector of a slot, without padding.
+    /// The stored vector of a slot: within 1e-5 per number of what was stored, of length 1.
     func vector(_ slot: UInt32) -> [Float] {
-        unsafe Array(UnsafeBufferPointer(start: row(slot), count: configuration.dimension))
+        let start = Int(slot) * stride
+        let scale = unsafe scales[Int(slot)]
+        return (0..<configuration.dimension).map { index in
+            let high = unsafe Int(highPlane[start + index]) - 128
+            let low = unsafe Int(lowPlane[start + index]) - 128
+            return Float(high * 256 + low) * scale
+        }
+    }
+
+    /// Length of the stored vector of a slot, 1 but for rounding.
+    func norm(_ slot: UInt32) -> Float {
+        vector(slot).reduce(0) { $0 + $1 * $1 }.squareRoot()
     }
 
     /// Level that every slot number has: geometric with P(level >= l) = m^-l, from a hash of seed

@@ -1,3 +1,5 @@
+import LinearAlgebra
+
 extension HNSWIndex {
     /// Most hits one search returns.
     package static let maximumHitCount = 10_000
@@ -25,14 +27,15 @@ extension HNSWIndex {
         filter: SearchFilter = .all
     ) -> [IndexHit] {
         requireQuery(query, count: k)
-        guard k > 0 else { return [] }
         let effort = min(max(effort ?? max(Self.defaultEffort, 2 * k), k), Self.maximumEffort)
-        return lock.read { searchLocked(query, count: k, effort: effort, filter: filter) }
+        return search(query, count: k, effort: effort, stop: .never, filter: filter)
     }
 
     /// The stored vectors nearest to a query, by scoring all that pass the filter: the truth that
     /// `search` approximates.
     ///
+    /// Exact of what is stored, 16 bits per number: a score is within 1e-5 of the inner product
+    /// with the inserted vector's direction, so that ranks may differ where scores are that near.
     /// O(passing rows).
     ///
     /// - Parameters:
@@ -47,10 +50,13 @@ extension HNSWIndex {
     ) -> [IndexHit] {
         requireQuery(query, count: k)
         guard k > 0 else { return [] }
-        return lock.read {
-            var scratch = graph.makeScratch(queueCapacity: 1)
-            scratch.setQuery(query)
-            return scan(&scratch, count: k, filter: filter)
+        return withScratch { scratch in
+            guard scratch.setQuery(query, level: graph.level) else { return [] }
+            return lock.read {
+                var best = TopHits(capacity: k)
+                graph.scanFully(filter, scratch, best: &best)
+                return best.hits
+            }
         }
     }
 
@@ -82,41 +88,61 @@ extension HNSWIndex {
         precondition((0...Self.maximumHitCount).contains(k), "hit count out of range")
     }
 
-    /// A search under the read lock.
-    private func searchLocked(
+    /// A search whose parameters have been checked.
+    func search(
         _ query: [Float],
         count k: Int,
         effort: Int,
+        stop: CodeStop,
         filter: SearchFilter
     ) -> [IndexHit] {
-        let effort = min(effort, max(graph.liveCount, 1))
-        var scratch = graph.makeScratch(queueCapacity: effort)
-        scratch.setQuery(query)
+        guard k > 0 else { return [] }
+        return withScratch { scratch in
+            guard scratch.setQuery(query, level: graph.level) else { return [] }
+            return lock.read {
+                let effort = min(effort, max(graph.liveCount, 1))
+                return searchLocked(scratch, count: k, effort: effort, stop: stop, filter: filter)
+            }
+        }
+    }
+
+    /// A search under the read lock.
+    private func searchLocked(
+        _ scratch: SearchScratch,
+        count k: Int,
+        effort: Int,
+        stop: CodeStop,
+        filter: SearchFilter
+    ) -> [IndexHit] {
+        var stop = stop
+        stop.margin = Graph.roundingMargin * scratch.query.scale
         switch filter {
         case .all:
-            graph.search(effort: effort, &scratch)
+            graph.search(effort: effort, stop: stop, scratch)
+            return graph.rank(scratch.walk, count: k, scratch)
         case .only(let keys):
             let passing = min(keys.count, graph.liveCount)
-            if scanIsCheaper(passing: passing, effort: effort) {
-                return scan(&scratch, count: k, filter: filter)
+            guard passing > 0 else { return [] }
+            if scanIsCheaper(passing: passing, effort: effort)
+                || !graph.searchFiltered(
+                    effort: effort,
+                    frontier: Self.frontierShare * effort * graph.liveCount / passing,
+                    stop: stop,
+                    // Twice the scan's cost is the most a filtered search may come to.
+                    budget: passing,
+                    scratch,
+                    keys: keys
+                )
+            {
+                // Twice as many as wanted, so that rounding of high bytes loses none.
+                graph.scan(filter, count: 2 * k + 32, scratch)
             }
-            // Twice the scan's cost is the most a filtered search may come to.
-            let finished = graph.searchFiltered(
-                effort: effort,
-                budget: passing,
-                &scratch,
-                passes: { [graph] in keys.contains(graph.key($0)) }
-            )
-            if !finished { return scan(&scratch, count: k, filter: filter) }
+            return graph.rank(scratch.results, count: k, scratch)
         }
-        var best = TopHits(capacity: k)
-        for rank in 0..<scratch.queue.count {
-            let candidate = scratch.queue[rank]
-            guard candidate.score >= best.worstScore else { break }
-            best.offer(IndexHit(key: graph.key(candidate.slot), score: candidate.score))
-        }
-        return best.hits
     }
+
+    /// Entries of a filtered walk's frontier, per place of the list and inverse share that passes.
+    private static let frontierShare = 4
 
     /// Whether scanning the passing rows costs less than walking the graph.
     ///
@@ -130,17 +156,4 @@ extension HNSWIndex {
     /// Rows scored per search list entry, times their cost against rows of a scan:
     /// an estimate, not yet calibrated.
     private static let walkCost = 12.0
-
-    private func scan(
-        _ scratch: inout SearchScratch,
-        count k: Int,
-        filter: SearchFilter
-    ) -> [IndexHit] {
-        var best = TopHits(capacity: k)
-        switch filter {
-        case .all: graph.scanAll(&scratch, passes: { _ in true }, best: &best)
-        case .only(let keys): graph.scan(keys, &scratch, best: &best)
-        }
-        return best.hits
-    }
 }

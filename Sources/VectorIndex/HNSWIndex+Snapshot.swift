@@ -28,7 +28,7 @@ extension HNSWIndex {
 
     /// Opens a snapshot: checks it and maps its vectors without copying them.
     ///
-    /// Links, keys and levels (8 % of the file at dimension 384) are read into memory and
+    /// Links, keys and levels (10 % of the file at dimension 384) are read into memory and
     /// validated there, so that nobody can change an index number after it was checked. Vectors
     /// stay pages of the file, shared with other processes; changes to the index go to private
     /// copies of pages and never to the file. The file must not be overwritten in place or
@@ -75,13 +75,28 @@ extension SnapshotHeader {
     }
 }
 
+extension MemoryRegion {
+    /// Maps a section of a snapshot.
+    fileprivate mutating func map(
+        _ section: SnapshotHeader.Section,
+        of file: borrowing SnapshotFile
+    ) throws(VectorIndexError) {
+        try map(
+            descriptor: file.descriptor,
+            offset: section.offset,
+            byteCount: section.byteCount
+        )
+    }
+}
+
 extension Graph {
     /// The bytes of each section, in the order of `SnapshotHeader.parts`.
     fileprivate func sectionBytes(_ sections: [SnapshotHeader.Section]) -> [UnsafeRawBufferPointer]
     {
         let starts = unsafe [
-            keyRegion.base, stateRegion.base, baseLinkRegion.base, upperLinkRegion.base,
-            vectorRegion.base,
+            keyRegion.base, stateRegion.base, scaleRegion.base,
+            hasWideLinks ? wideRegion.base : narrowRegion.base, upperLinkRegion.base,
+            highRegion.base, lowRegion.base,
         ]
         return unsafe starts.indices.map { index in
             unsafe UnsafeRawBufferPointer(start: starts[index], count: sections[index].byteCount)
@@ -124,17 +139,19 @@ extension Graph {
         _ header: SnapshotHeader,
         from file: borrowing SnapshotFile
     ) throws(VectorIndexError) {
-        guard let vectorSection = header.sections.last else { return }
-        try vectorRegion.map(
-            descriptor: file.descriptor,
-            offset: vectorSection.offset,
-            byteCount: vectorSection.byteCount
-        )
+        for (part, section) in zip(SnapshotHeader.parts, header.sections) {
+            switch part {
+            case .vectors: try highRegion.map(section, of: file)
+            case .lowBytes: try lowRegion.map(section, of: file)
+            default: break
+            }
+        }
+        hasWideLinks = header.slotCount > Self.narrowLimit
         try commitMemory(slotCount: header.slotCount, upperListCount: header.upperListCount)
         let bytes = unsafe sectionBytes(header.sections)
         for (index, part) in SnapshotHeader.parts.enumerated() {
             let section = header.sections[index]
-            if part != .vectors {
+            if part != .vectors, part != .lowBytes {
                 let target = unsafe UnsafeMutableRawBufferPointer(mutating: bytes[index])
                 let count = try unsafe file.read(into: target, offset: section.offset)
                 guard count == section.byteCount else {
@@ -151,6 +168,7 @@ extension Graph {
         slotCount = header.slotCount
         try adoptStates(header)
         try adoptKeys(header)
+        try validateScales()
         try validateLinks()
         try adoptEntryPoint(header)
     }

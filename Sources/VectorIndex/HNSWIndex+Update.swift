@@ -1,35 +1,25 @@
 import Synchronization
 
 extension HNSWIndex {
-    /// How far a vector's length may be from 1: rounding of half-precision sources stays below.
+    /// How far the length of a stored vector may be from 1.
     package static let lengthTolerance: Float = 1e-2
 
-    /// Stores a vector, replacing the one stored under the same key.
+    /// Stores the direction of a vector, replacing the one stored under the same key.
     ///
     /// - Parameters:
     ///   - key: Any number; the caller's identifier.
-    ///   - vector: `(dimension)` numbers of length 1 within 0.01. Another dimension is a
-    ///     programmer's
-    ///     error and traps.
-    /// - Throws: `notUnitLength`, `full`, `outOfMemory`; the index then is as it was, but for
-    ///   `full` and `outOfMemory` on an update, which cannot happen because the old slot is
-    ///   reused.
+    ///   - vector: `(dimension)` numbers; their length is made 1. Another dimension is a
+    ///     programmer's error and traps.
+    /// - Throws: `notUnitLength` for zero, NaN and infinity, `full`, `outOfMemory`; the index then
+    ///   is as it was.
     package func insert(key: Int64, vector: [Float]) throws(VectorIndexError) {
         precondition(
             vector.count == configuration.dimension,
             "vector has another dimension than the index"
         )
-        try requireUnitLength(vector, key: key)
         try writer.withLock { (_) throws(VectorIndexError) in
-            // Only this thread writes now, so it may read without the lock.
-            if let old = graph.slotsByKey[key] {
-                return try replace(old, key: key, vector: vector)
-            }
-            var scratch = graph.makeScratch(queueCapacity: configuration.efConstruction)
-            scratch.setQuery(vector)
-            let plan = try graph.planInsertion(&scratch)
-            let row = unsafe UnsafePointer(scratch.query)
-            lock.write { unsafe graph.carryOut(plan, key: key, vector: row) }
+            let result = withScratch { insert(key: key, vector: vector, $0) }
+            try result.get()
         }
     }
 
@@ -37,43 +27,43 @@ extension HNSWIndex {
     @discardableResult
     package func remove(key: Int64) -> Bool {
         writer.withLock { _ in
-            guard let slot = graph.slotsByKey[key] else { return false }
-            lock.write { graph.remove(slot) }
+            guard let slot = graph.table.slot(of: key) else { return false }
+            withScratch { scratch in lock.write { graph.remove(slot, scratch) } }
             return true
         }
     }
 
-    /// Update: removal and insertion while readers wait, so that none misses the key in between.
-    private func replace(
-        _ old: UInt32,
+    /// An insertion by the thread that holds `writer`, which may read without the lock.
+    private func insert(
         key: Int64,
-        vector: [Float]
-    ) throws(VectorIndexError) {
-        guard graph.vector(old) != vector else { return }
-        let result: Result<Void, VectorIndexError> = lock.write {
-            graph.remove(old)
-            var scratch = graph.makeScratch(queueCapacity: configuration.efConstruction)
-            scratch.setQuery(vector)
-            do throws(VectorIndexError) {
-                let plan = try graph.planInsertion(&scratch)
-                unsafe graph.carryOut(plan, key: key, vector: scratch.query)
-                return .success(())
-            } catch {
-                return .failure(error)
-            }
+        vector: [Float],
+        _ scratch: SearchScratch
+    ) -> Result<Void, VectorIndexError> {
+        guard scratch.setQuery(vector, level: graph.level) else {
+            return .failure(.notUnitLength(key: key, norm: scratch.norm))
         }
-        try result.get()
+        if let old = graph.table.slot(of: key) {
+            if graph.holds(scratch.query, in: old) { return .success(()) }
+            replace(old, key: key, scratch)
+            return .success(())
+        }
+        do throws(VectorIndexError) {
+            let slot = try graph.prepareSlot()
+            let plan = graph.planInsertion(into: slot, scratch)
+            lock.write { graph.carryOut(plan, key: key, scratch) }
+            return .success(())
+        } catch {
+            return .failure(error)
+        }
     }
 
-    private func requireUnitLength(
-        _ vector: [Float],
-        key: Int64
-    ) throws(VectorIndexError) {
-        var sum: Float = 0
-        for value in vector { sum += value * value }
-        let norm = sum.squareRoot()
-        guard abs(norm - 1) <= Self.lengthTolerance else {
-            throw .notUnitLength(key: key, norm: norm)
+    /// Update: removal and insertion while readers wait, so that none misses the key in between.
+    private func replace(_ old: UInt32, key: Int64, _ scratch: SearchScratch) {
+        lock.write {
+            graph.remove(old, scratch)
+            // The slot that was freed last is taken first.
+            let plan = graph.planInsertion(into: old, scratch)
+            graph.carryOut(plan, key: key, scratch)
         }
     }
 }

@@ -1,3 +1,4 @@
+import LinearAlgebra
 import Synchronization
 
 /// An index of unit vectors under integer keys that finds the nearest by inner product (cosine).
@@ -14,8 +15,8 @@ import Synchronization
 /// insertion does its own searching beside the readers and holds them up only while it changes
 /// links. A search sees each insertion, update or removal entirely or not at all.
 /// Sharing it unchecked is safe because every access to `graph` (plain and mapped memory) happens
-/// inside `lock.read`, inside `lock.write`, or as a pure read of the only writer, which holds
-/// `writer`.
+/// inside `lock.read`, inside `lock.write`, or by the only writer, which holds `writer` and outside
+/// `lock.write` writes nothing but rows of free slots; `pool` is used inside `poolLock`.
 ///
 /// **Exactness.** `search` is approximate (DESIGN.md has recall and speed per `effort`);
 /// `exactSearch` is not, and `search` uses it by itself when a filter passes so few rows that
@@ -47,7 +48,7 @@ package final class HNSWIndex: @unchecked Sendable {
         ///   - m: Links per node and layer; 16 is the middle of the paper's 5 to 48.
         ///   - efConstruction: 200 is what the compared libraries are measured with.
         ///   - seed: Any number.
-        ///   - capacity: Default 4,194,304, about 6.5 GB of vectors at dimension 384.
+        ///   - capacity: Default 4,194,304, about 3.5 GB at dimension 384.
         package init(
             dimension: Int,
             m: Int = 16,
@@ -80,6 +81,9 @@ package final class HNSWIndex: @unchecked Sendable {
     package let identity: String
 
     let graph: Graph
+    /// Scratch of searches that are over.
+    private var pool: [SearchScratch] = []
+    private let poolLock = Mutex<Void>(())
     let lock = ReadWriteLock()
     /// Held by the one thread that changes the graph or saves it.
     let writer = Mutex<Void>(())
@@ -102,6 +106,22 @@ package final class HNSWIndex: @unchecked Sendable {
         self.init(graph: try Graph(configuration), identity: identity, revision: 0)
     }
 
+    /// Makes an empty index that uses the kernels of one set of instructions, for tests.
+    convenience init(
+        configuration: Configuration,
+        identity: String,
+        level: Int32
+    ) throws(VectorIndexError) {
+        self.init(
+            graph: try Graph(
+                configuration,
+                level: CodeKernels.Level(rawValue: level) ?? .portable
+            ),
+            identity: identity,
+            revision: 0
+        )
+    }
+
     /// Wraps a validated graph.
     init(graph: Graph, identity: String, revision: Int64) {
         precondition(
@@ -113,6 +133,22 @@ package final class HNSWIndex: @unchecked Sendable {
         self.identity = identity
         savedRevision.store(revision, ordering: .relaxed)
     }
+
+    /// Runs `body` with scratch that nobody else uses.
+    func withScratch<Result>(_ body: (SearchScratch) -> Result) -> Result {
+        var pooled: SearchScratch?
+        poolLock.withLock { _ in pooled = pool.popLast() }
+        let scratch = pooled ?? graph.makeScratch()
+        defer {
+            poolLock.withLock { _ in
+                if pool.count < Self.poolLimit { pool.append(scratch) }
+            }
+        }
+        return body(scratch)
+    }
+
+    /// Scratch kept for later searches: as many as processors may search at once.
+    private static let poolLimit = 64
 
     /// Number of stored vectors.
     package var count: Int { lock.read { graph.liveCount } }
@@ -126,16 +162,17 @@ package final class HNSWIndex: @unchecked Sendable {
     /// Keys of all stored vectors, ascending.
     ///
     /// O(n log n).
-    package var keys: [Int64] { lock.read { graph.slotsByKey.keys.sorted() } }
+    package var keys: [Int64] { lock.read { graph.sortedKeys } }
 
     /// Whether a vector is stored under `key`.
     package func contains(_ key: Int64) -> Bool {
-        lock.read { graph.slotsByKey[key] != nil }
+        lock.read { graph.table.slot(of: key) != nil }
     }
 
-    /// The vector stored under `key`, `(dimension)` numbers of unit length; nil when there is
+    /// The vector stored under `key`, `(dimension)` numbers of unit length, each within 1e-5 of
+    /// what was stored (largest number 1; smaller ones are kept more exactly); nil when there is
     /// none.
     package func vector(forKey key: Int64) -> [Float]? {
-        lock.read { graph.slotsByKey[key].map { graph.vector($0) } }
+        lock.read { graph.table.slot(of: key).map { graph.vector($0) } }
     }
 }

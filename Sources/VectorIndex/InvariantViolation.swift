@@ -38,7 +38,7 @@ extension HNSWIndex {
     package var meanDegree: Double {
         lock.read {
             var total = 0
-            for slot in graph.slotsByKey.values { total += graph.links(slot, layer: 0).count }
+            graph.table.forEach { total += graph.links($0, layer: 0).count }
             return Double(total) / Double(max(graph.liveCount, 1))
         }
     }

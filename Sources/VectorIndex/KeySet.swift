@@ -1,3 +1,5 @@
+import LinearAlgebra
+
 /// An immutable set of keys, kept as a bitmap where keys are dense and as a sorted array where
 /// they are not.
 ///
@@ -64,6 +66,23 @@ package struct KeySet: Equatable, Sendable {
                     body(first + Int64(index * 64 + rest.trailingZeroBitCount))
                     rest &= rest - 1
                 }
+            }
+        }
+    }
+
+    /// Calls `body` with the set as kernels see it, together with the keys of slots.
+    func withFilter<Result>(
+        keys: UnsafePointer<Int64>,
+        _ body: (CodeFilter) -> Result
+    ) -> Result {
+        switch storage {
+        case .bitmap(let first, let words):
+            unsafe words.withUnsafeBufferPointer {
+                unsafe body(CodeFilter(keys: keys, first: first, words: $0))
+            }
+        case .sorted(let sorted):
+            unsafe sorted.withUnsafeBufferPointer {
+                unsafe body(CodeFilter(keys: keys, sorted: $0))
             }
         }
     }

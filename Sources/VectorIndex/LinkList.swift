@@ -1,16 +1,30 @@
 /// The links of one node on one layer: a fixed number of places, filled from the front, the rest
-/// holding `Graph.noSlot`.
+/// holding "no slot".
 ///
-/// The handle borrows the graph's memory and is valid until the graph is gone.
+/// Layer 0 of a graph of fewer than 65,536 slots has places of 16 bits, all others of 32. The
+/// handle borrows the graph's memory and is valid until the graph changes its width or is gone.
 @safe
 struct LinkList {
-    private let places: UnsafeMutablePointer<UInt32>
+    private let narrow: UnsafeMutablePointer<UInt16>?
+    private let wide: UnsafeMutablePointer<UInt32>
     /// Largest number of links.
     let capacity: Int
 
     /// Wraps `capacity` places that the caller knows to be memory of the graph.
     init(places: UnsafeMutablePointer<UInt32>, capacity: Int) {
-        unsafe self.places = places
+        unsafe narrow = nil
+        unsafe wide = places
+        self.capacity = capacity
+    }
+
+    /// The same for places of 16 bits; `unused` is any pointer, which is not followed.
+    init(
+        narrow: UnsafeMutablePointer<UInt16>,
+        unused: UnsafeMutablePointer<UInt32>,
+        capacity: Int
+    ) {
+        unsafe self.narrow = unsafe narrow
+        unsafe wide = unused
         self.capacity = capacity
     }
 
@@ -19,27 +33,36 @@ struct LinkList {
     /// O(capacity).
     var count: Int {
         var count = 0
-        while count < capacity, unsafe places[count] != Graph.noSlot { count += 1 }
+        while count < capacity, self[count] != Graph.noSlot { count += 1 }
         return count
     }
 
     /// Whether no place is free.
-    var isFull: Bool { unsafe places[capacity - 1] != Graph.noSlot }
+    var isFull: Bool { self[capacity - 1] != Graph.noSlot }
 
     /// The link at a place; `noSlot` from the end of the list on.
     @inline(__always)
     subscript(index: Int) -> UInt32 {
-        assert(index >= 0 && index < capacity)
-        return unsafe places[index]
+        get {
+            assert(index >= 0 && index < capacity)
+            guard let narrow = unsafe narrow else { return unsafe wide[index] }
+            let link = unsafe narrow[index]
+            return link == .max ? Graph.noSlot : UInt32(link)
+        }
+        nonmutating set {
+            assert(index >= 0 && index < capacity)
+            if let narrow = unsafe narrow {
+                unsafe narrow[index] = UInt16(truncatingIfNeeded: newValue)
+            } else {
+                unsafe wide[index] = newValue
+            }
+        }
     }
-
-    /// Start of the places, for kernels that gather rows.
-    @unsafe var pointer: UnsafePointer<UInt32> { unsafe UnsafePointer(places) }
 
     /// Whether `slot` is among the links.
     func contains(_ slot: UInt32) -> Bool {
         for index in 0..<capacity {
-            let link = unsafe places[index]
+            let link = self[index]
             if link == slot { return true }
             if link == Graph.noSlot { return false }
         }
@@ -50,10 +73,10 @@ struct LinkList {
     @discardableResult
     func add(_ slot: UInt32) -> Bool {
         for index in 0..<capacity {
-            let link = unsafe places[index]
+            let link = self[index]
             if link == slot { return true }
             if link == Graph.noSlot {
-                unsafe places[index] = slot
+                self[index] = slot
                 return true
             }
         }
@@ -63,20 +86,24 @@ struct LinkList {
     /// Removes a link if it is there; the last link takes its place.
     func remove(_ slot: UInt32) {
         let count = count
-        for index in 0..<count where unsafe places[index] == slot {
-            unsafe places[index] = places[count - 1]
-            unsafe places[count - 1] = Graph.noSlot
+        for index in 0..<count where self[index] == slot {
+            self[index] = self[count - 1]
+            self[count - 1] = Graph.noSlot
             return
         }
     }
 
     /// Removes all links.
     func clear() {
-        unsafe places.update(repeating: Graph.noSlot, count: capacity)
+        for index in 0..<capacity { self[index] = Graph.noSlot }
     }
 
     /// A copy of the links.
     var links: [UInt32] {
-        (0..<count).map { self[$0] }
+        let count = count
+        return unsafe [UInt32](unsafeUninitializedCapacity: count) { buffer, initializedCount in
+            for index in 0..<count { unsafe buffer[index] = self[index] }
+            initializedCount = count
+        }
     }
 }

@@ -79,6 +79,11 @@ struct MemoryRegion: ~Copyable {
         committedByteCount = Self.roundUp(byteCount, to: Self.pageByteCount)
     }
 
+    /// Gives the memory back; the range stays reserved and reads as zero.
+    func release() {
+        unsafe madvise(base, committedByteCount, MADV_DONTNEED)
+    }
+
     /// The smallest multiple of `unit` that is not less than `value`.
     static func roundUp(_ value: Int, to unit: Int) -> Int {
         (value + unit - 1) / unit * unit

@@ -1,54 +1,47 @@
-/// What one search needs besides the graph: the query in row layout, the set of visited nodes, the
-/// search list, and room for one node's links and their scores.
+import LinearAlgebra
+
+/// What one search needs besides the graph.
 ///
-/// One allocation per search and a few kilobytes to clear (one bit per stored vector) cost well
-/// under a microsecond, so there is no pool to share between threads.
-@safe
-struct SearchScratch: ~Copyable {
-    /// `(rowStride)` floats: the query, padded with zeros as rows are.
-    let query: UnsafeMutablePointer<Float>
-    /// Unvisited links of the node being followed.
-    let slots: UnsafeMutablePointer<UInt32>
-    /// Their scores.
-    let scores: UnsafeMutablePointer<Float>
-    var queue: CandidateQueue
+/// That is the quantised query, the set of visited nodes, and search lists. Used again by the next
+/// search, so that only its marks have to be cleared.
+final class SearchScratch {
+    var query: CodeQuery
+    /// A second vector, where stored ones are compared with each other.
+    var other: CodeQuery
+    var walk: CodeWalk
+    /// What passes a filter.
+    var results: CodeWalk
     var visited: VisitedSet
-    /// Rows scored so far, the cost of a search.
-    var scoredCount = 0
+    var room: CodeKernels.SelectionRoom
+    /// Length of the query vector, by which its scores are multiplied.
+    var norm: Float = 1
 
-    /// Makes scratch for a graph.
-    ///
-    /// - Parameters:
-    ///   - rowStride: Floats per row.
-    ///   - batch: Most rows scored at once.
-    ///   - queueCapacity: Largest `ef` that will be asked for.
-    ///   - slotCount: Slots the visited set can hold.
-    init(rowStride: Int, batch: Int, queueCapacity: Int, slotCount: Int) {
-        unsafe query = .allocate(capacity: rowStride)
-        unsafe query.initialize(repeating: 0, count: rowStride)
-        unsafe slots = .allocate(capacity: batch)
-        unsafe scores = .allocate(capacity: batch)
-        queue = CandidateQueue(capacity: queueCapacity)
-        visited = VisitedSet(slotCount: slotCount)
+    /// Makes scratch for a graph of a configuration.
+    init(stride: Int, m: Int) {
+        query = CodeQuery(stride: stride)
+        other = CodeQuery(stride: stride)
+        walk = CodeWalk(capacity: 64)
+        results = CodeWalk(capacity: 64)
+        visited = VisitedSet(slotCount: 0)
+        room = CodeKernels.SelectionRoom(stride: stride, wanted: 2 * m)
     }
 
-    deinit {
-        unsafe query.deallocate()
-        unsafe slots.deallocate()
-        unsafe scores.deallocate()
-    }
-
-    /// Copies the query vector into row layout.
-    func setQuery(_ vector: [Float]) {
-        for index in vector.indices { unsafe query[index] = vector[index] }
+    /// Takes a query vector; false when it has no direction or is not finite.
+    func setQuery(_ vector: [Float], level: CodeKernels.Level) -> Bool {
+        var sum: Float = 0
+        for value in vector { sum += value * value }
+        norm = sum.squareRoot()
+        guard norm.isFinite, norm > 1e-18 else { return false }
+        query.set(vector.span, level: level)
+        return true
     }
 }
 
 /// A bitmap with one bit per slot.
 @safe
 struct VisitedSet: ~Copyable {
-    private let words: UnsafeMutablePointer<UInt64>
-    private let wordCount: Int
+    private var words: UnsafeMutablePointer<UInt64>
+    private var wordCount: Int
 
     /// Makes an empty set for slots below `slotCount`.
     init(slotCount: Int) {
@@ -61,13 +54,25 @@ struct VisitedSet: ~Copyable {
         unsafe words.deallocate()
     }
 
-    /// Removes all slots.
-    func clear() {
-        unsafe words.update(repeating: 0, count: wordCount)
+    /// Empties the set and makes room for slots below `slotCount`.
+    mutating func reset(slotCount: Int) {
+        let needed = slotCount / 64 + 1
+        if needed > wordCount {
+            unsafe words.deallocate()
+            wordCount = needed + needed / 4
+            unsafe words = .allocate(capacity: wordCount)
+            unsafe words.initialize(repeating: 0, count: wordCount)
+        } else {
+            unsafe words.update(repeating: 0, count: needed)
+        }
     }
+
+    /// The bitmap, for kernels.
+    @unsafe var pointer: UnsafeMutablePointer<UInt64> { unsafe words }
 
     /// Adds a slot; whether it was new.
     @inline(__always)
+    @discardableResult
     func insert(_ slot: UInt32) -> Bool {
         let index = Int(slot >> 6)
         assert(index < wordCount)

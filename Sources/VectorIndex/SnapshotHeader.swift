@@ -4,7 +4,7 @@
 /// DESIGN.md has the layout as a table.
 struct SnapshotHeader: Equatable {
     /// Format this program writes and reads.
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     /// First bytes of the file.
     ///
     /// Like PNG's: a byte that is not text, a name, and line ends that a text conversion would
@@ -16,9 +16,10 @@ struct SnapshotHeader: Equatable {
     static let byteOrderMark: UInt32 = 0x0102_0304
     /// The sections in file order.
     ///
-    /// Vectors come last, so that the rest of their last page lies behind the end of the file and
-    /// is zero when mapped.
-    static let parts: [SnapshotPart] = [.keys, .states, .baseLinks, .upperLinks, .vectors]
+    /// The planes of the vectors come last; they are mapped.
+    static let parts: [SnapshotPart] = [
+        .keys, .states, .scales, .baseLinks, .upperLinks, .vectors, .lowBytes,
+    ]
 
     /// One section of the file.
     struct Section: Equatable {
@@ -55,11 +56,12 @@ struct SnapshotHeader: Equatable {
 
     /// Where the sections lie, which follows from the counts; checksums are left 0.
     func layout() -> [Section] {
-        let rowByteCount = MemoryRegion.roundUp(configuration.dimension, to: 16) * 4
-        let listByteCount = configuration.m * 4
+        let planeByteCount = MemoryRegion.roundUp(configuration.dimension, to: 64) * slotCount
+        let linkByteCount = slotCount <= Graph.narrowLimit ? 2 : 4
         let byteCounts = [
-            slotCount * 8, slotCount, slotCount * 2 * listByteCount,
-            upperListCount * listByteCount, slotCount * rowByteCount,
+            slotCount * 8, slotCount, slotCount * 4,
+            slotCount * 2 * configuration.m * linkByteCount,
+            upperListCount * configuration.m * 4, planeByteCount, planeByteCount,
         ]
         var offset = Self.byteCount
         return byteCounts.map { byteCount in

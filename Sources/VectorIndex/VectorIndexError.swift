@@ -1,6 +1,6 @@
 /// Why the index refused: a vector, a write, or a snapshot file.
 package enum VectorIndexError: Error, Equatable, Sendable {
-    /// The vector for `key` is not of unit length (or holds NaN or infinity).
+    /// The vector for `key` has no direction: it is zero, or holds NaN or infinity.
     case notUnitLength(key: Int64, norm: Float)
     /// The index holds as many vectors as its configuration allows.
     case full(capacity: Int)
@@ -34,9 +34,11 @@ package enum SnapshotPart: String, Equatable, Sendable {
     case header
     case keys
     case states
+    case scales
     case baseLinks = "base links"
     case upperLinks = "upper links"
     case vectors
+    case lowBytes = "low bytes of vectors"
 }
 
 /// What is impossible about the contents of a snapshot part.
@@ -44,6 +46,7 @@ package enum StructuralFault: String, Equatable, Sendable {
     case sizeOutOfRange = "a size is out of range"
     case sectionOutOfBounds = "a section lies outside the file or overlaps another"
     case identityNotText = "the identity is not UTF-8"
+    case scaleOutOfRange = "a length is out of range"
     case levelMismatch = "a level is not the one its slot number gives"
     case duplicateKey = "a key occurs twice"
     case countMismatch = "the number of live vectors differs from the header's"
@@ -60,7 +63,7 @@ extension VectorIndexError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .notUnitLength(let key, let norm):
-            "vector for key \(key) has length \(norm), not 1"
+            "vector for key \(key) has length \(norm) and no direction"
         case .full(let capacity):
             "the index is full at \(capacity) vectors"
         case .outOfMemory(let byteCount):

@@ -55,6 +55,12 @@ func unit(_ vector: [Float]) -> [Float] {
     return vector.map { $0 / norm }
 }
 
+/// Whether a stored vector is the given one: 16 bits per number keep it within 1e-5 of 1.
+func isStored(_ vector: [Float], as stored: [Float]?) -> Bool {
+    guard let stored, stored.count == vector.count else { return false }
+    return zip(vector, stored).allSatisfy { abs($0 - $1) < 2e-5 }
+}
+
 func makeIndex(_ vectors: [[Float]], m: Int = 16, capacity: Int = 100_000) throws -> HNSWIndex {
     let index = try HNSWIndex(
         configuration: .init(dimension: vectors[0].count, m: m, capacity: capacity),

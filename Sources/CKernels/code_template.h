@@ -1,0 +1,374 @@
+// The kernels of ckernels_code.h for one set of instructions. The including file defines
+// KERNELS(name), the dot products `dot_one` and `dot_four`, and `unvisited_of`.
+
+#include <math.h>
+#include <string.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+enum { lookahead = 8 };
+
+static inline __attribute__((always_inline)) void prefetch_row(const uint8_t *row, size_t stride) {
+    for (size_t i = 0; i < stride; i += 64) __builtin_prefetch(row + i, 0, 3);
+}
+
+static float quantise(const float *vector, size_t count, size_t stride, int8_t *high, int8_t *low,
+                      int32_t *high_sum, int32_t *low_sum) {
+    // Largest magnitude by integer comparison, which vectorises and is the same on every machine.
+    int32_t largest = 1;
+    for (size_t i = 0; i < count; i++) {
+        union { float value; int32_t bits; } number = {vector[i]};
+        int32_t magnitude = number.bits & 0x7FFFFFFF;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    union { int32_t bits; float value; } limit = {largest};
+    float factor = 32639.0f / limit.value;
+    int64_t squares = 0;
+    int32_t high_total = 0, low_total = 0;
+    for (size_t i = 0; i < count; i++) {
+        // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits.
+        union { float value; int32_t bits; } number = {vector[i] * factor + 12582912.0f};
+        int32_t value = number.bits - 0x4B400000;
+        int32_t upper = (value + 128) >> 8, lower = value - upper * 256;
+        high[i] = (int8_t)upper;
+        low[i] = (int8_t)lower;
+        high_total += upper;
+        low_total += lower;
+        squares += (int64_t)(value * value);
+    }
+    memset(high + count, 0, stride - count);
+    memset(low + count, 0, stride - count);
+    *high_sum = high_total;
+    *low_sum = low_total;
+    return (float)(1.0 / sqrt((double)squares));
+}
+
+static inline __attribute__((always_inline)) void score_body(
+    const preloop_code_graph *graph, const preloop_code_query *query, const uint32_t *ids,
+    size_t count, float *scores, size_t stride) {
+    const uint8_t *rows = graph->high;
+    int32_t bias = 128 * query->high_sum;
+    float scale = query->scale * 65536.0f;
+    size_t warm = count < lookahead ? count : lookahead;
+    for (size_t i = 0; i < warm; i++) prefetch_row(rows + ids[i] * stride, stride);
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        for (size_t j = i + lookahead; j < i + lookahead + 4 && j < count; j++)
+            prefetch_row(rows + ids[j] * stride, stride);
+        int32_t dots[4];
+        dot_four(rows + ids[i] * stride, rows + ids[i + 1] * stride, rows + ids[i + 2] * stride,
+                 rows + ids[i + 3] * stride, query->high, stride, dots);
+        for (size_t j = 0; j < 4; j++)
+            scores[i + j] = (float)(dots[j] - bias) * graph->scales[ids[i + j]] * scale;
+    }
+    for (; i < count; i++) {
+        int32_t dot = dot_one(rows + ids[i] * stride, query->high, stride);
+        scores[i] = (float)(dot - bias) * graph->scales[ids[i]] * scale;
+    }
+}
+
+static void score(const preloop_code_graph *graph, const preloop_code_query *query,
+                  const uint32_t *ids, size_t count, float *scores) {
+    // The usual dimension of sentence models gets a loop of known length: the query stays in
+    // registers.
+    if (graph->stride == 384) score_body(graph, query, ids, count, scores, 384);
+    else score_body(graph, query, ids, count, scores, graph->stride);
+}
+
+static void score_fully(const preloop_code_graph *graph, const preloop_code_query *query,
+                        const uint32_t *ids, size_t count, float *scores) {
+    size_t stride = graph->stride;
+    for (size_t i = 0; i < count && i < lookahead; i++) {
+        prefetch_row(graph->low + ids[i] * stride, stride);
+        prefetch_row(graph->high + ids[i] * stride, stride);
+    }
+    int32_t high_bias = 128 * query->high_sum, low_bias = 128 * query->low_sum;
+    for (size_t i = 0; i < count; i++) {
+        if (i + lookahead < count) {
+            prefetch_row(graph->low + ids[i + lookahead] * stride, stride);
+            prefetch_row(graph->high + ids[i + lookahead] * stride, stride);
+        }
+        const uint8_t *high = graph->high + ids[i] * stride, *low = graph->low + ids[i] * stride;
+        int64_t upper = dot_one(high, query->high, stride) - high_bias;
+        int64_t crossed = (int64_t)dot_one(high, query->low, stride) - low_bias
+            + dot_one(low, query->high, stride) - high_bias;
+        int64_t lower = dot_one(low, query->low, stride) - low_bias;
+        double sum = (double)(upper * 65536 + crossed * 256 + lower);
+        scores[i] = (float)(sum * graph->scales[ids[i]] * query->scale);
+    }
+}
+
+static void load(const preloop_code_graph *graph, uint32_t slot, int8_t *high, int8_t *low,
+                 preloop_code_query *query) {
+    size_t stride = graph->stride;
+    const uint8_t *row = graph->high + slot * stride;
+    int32_t sum = 0;
+    for (size_t i = 0; i < stride; i++) {
+        high[i] = (int8_t)(row[i] ^ 0x80);
+        sum += row[i];
+    }
+    query->high = high;
+    query->high_sum = sum - (int32_t)(128 * stride);
+    query->low = low;
+    query->low_sum = 0;
+    query->scale = graph->scales[slot];
+    if (!low) return;
+    const uint8_t *rest = graph->low + slot * stride;
+    sum = 0;
+    for (size_t i = 0; i < stride; i++) {
+        low[i] = (int8_t)(rest[i] ^ 0x80);
+        sum += rest[i];
+    }
+    query->low_sum = sum - (int32_t)(128 * stride);
+}
+
+static inline __attribute__((always_inline)) size_t place_of(const uint64_t *entries, size_t count,
+                                                             uint64_t entry) {
+    // Branchless: the number of entries before it, by halving.
+    size_t low = 0;
+    while (count > 0) {
+        size_t half = count / 2;
+        int isBefore = entries[low + half] > entry;
+        low = isBefore ? low + half + 1 : low;
+        count = isBefore ? count - half - 1 : half;
+    }
+    return low;
+}
+
+static inline __attribute__((always_inline)) size_t offer(preloop_code_walk *walk,
+                                                          uint64_t entry) {
+    size_t count = walk->count;
+    if (count == walk->capacity) {
+        if (entry <= walk->entries[count - 1]) return count;
+        count--;
+    }
+    size_t place = place_of(walk->entries, count, entry);
+    memmove(walk->entries + place + 1, walk->entries + place, (count - place) * 8);
+    walk->entries[place] = entry;
+    walk->count = count + 1;
+    if (place < walk->cursor) walk->cursor = place;
+    return place;
+}
+
+/// Score below which nothing is worth following: set by the `wanted`-th best so far.
+static inline __attribute__((always_inline)) float bound_of(const preloop_code_walk *results,
+                                                            const preloop_code_stop *stop) {
+    if (stop->reach == 0 || results->count < stop->wanted) return -3;
+    float last = preloop_code_entry_score(results->entries[stop->wanted - 1]);
+    float gap = 1 - last;
+    gap = gap > 0 ? gap : 0;
+    float reached = stop->reach * gap;
+    return 1 - reached - stop->margin;
+}
+
+static void walk_base(const preloop_code_graph *graph, const preloop_code_query *query,
+                      const preloop_code_stop *stop, preloop_code_walk *shared) {
+    preloop_code_walk walk = *shared;
+    float bound = bound_of(&walk, stop);
+    for (;;) {
+        while (walk.cursor < walk.count && !(walk.entries[walk.cursor] & 1)) walk.cursor++;
+        if (walk.cursor >= walk.count) break;
+        uint64_t entry = walk.entries[walk.cursor];
+        if (preloop_code_entry_score(entry) < bound) break;
+        walk.entries[walk.cursor++] = entry & ~(uint64_t)1;
+        size_t count = unvisited_of(graph, preloop_code_entry_slot(entry), walk.visited, walk.ids);
+        // The list that will probably be followed next.
+        if (walk.cursor < walk.count) {
+            size_t next = preloop_code_entry_slot(walk.entries[walk.cursor]) * graph->degree;
+            if (graph->narrow) __builtin_prefetch(graph->narrow + next);
+            else __builtin_prefetch(graph->wide + next);
+        }
+        score(graph, query, walk.ids, count, walk.scores);
+        walk.scored += count;
+        float worst = walk.count == walk.capacity
+            ? preloop_code_entry_score(walk.entries[walk.count - 1]) : -3;
+        float threshold = worst > bound ? worst : bound;
+        count = above(walk.ids, walk.scores, count, threshold);
+        for (size_t i = 0; i < count; i++)
+            offer(&walk, preloop_code_entry(walk.scores[i], walk.ids[i]));
+        bound = bound_of(&walk, stop);
+    }
+    *shared = walk;
+}
+
+static inline __attribute__((always_inline)) int passes(const preloop_code_filter *filter,
+                                                        uint32_t slot) {
+    int64_t key = filter->keys[slot];
+    if (filter->words) {
+        uint64_t offset = (uint64_t)key - (uint64_t)filter->first;
+        if (key < filter->first || offset / 64 >= filter->word_count) return 0;
+        return (int)(filter->words[offset / 64] >> (offset % 64) & 1);
+    }
+    size_t low = 0, count = filter->sorted_count;
+    while (count > 0) {
+        size_t half = count / 2;
+        if (filter->sorted[low + half] < key) low += half + 1, count -= half + 1;
+        else count = half;
+    }
+    return low < filter->sorted_count && filter->sorted[low] == key;
+}
+
+static int walk_filtered(const preloop_code_graph *graph, const preloop_code_query *query,
+                         const preloop_code_filter *filter, const preloop_code_stop *stop,
+                         size_t budget, preloop_code_walk *walk, preloop_code_walk *results) {
+    for (size_t i = 0; i < walk->count; i++)
+        if (passes(filter, preloop_code_entry_slot(walk->entries[i])))
+            offer(results, walk->entries[i]);
+    for (;;) {
+        while (walk->cursor < walk->count && !(walk->entries[walk->cursor] & 1)) walk->cursor++;
+        if (walk->cursor >= walk->count) return walk->count < walk->capacity;
+        uint64_t entry = walk->entries[walk->cursor];
+        float bound = bound_of(results, stop);
+        float worst = results->count == results->capacity
+            ? preloop_code_entry_score(results->entries[results->count - 1]) : -3;
+        float threshold = worst > bound ? worst : bound;
+        if (preloop_code_entry_score(entry) < threshold) return 1;
+        walk->entries[walk->cursor++] = entry & ~(uint64_t)1;
+        uint32_t slot = preloop_code_entry_slot(entry);
+        size_t count = unvisited_of(graph, slot, walk->visited, walk->ids);
+        score(graph, query, walk->ids, count, walk->scores);
+        walk->scored += count;
+        count = above(walk->ids, walk->scores, count, threshold);
+        for (size_t i = 0; i < count; i++) {
+            uint64_t found = preloop_code_entry(walk->scores[i], walk->ids[i]);
+            offer(walk, found);
+            if (passes(filter, walk->ids[i])) offer(results, found);
+        }
+        if (walk->scored > budget) return 0;
+    }
+}
+
+static void scan(const preloop_code_graph *graph, const preloop_code_query *query,
+                 const uint32_t *ids, size_t count, preloop_code_walk *best) {
+    enum { block = 64 };
+    uint32_t slots[block + 16];
+    float scores[block + 16];
+    for (size_t start = 0; start < count; start += block) {
+        size_t size = count - start < block ? count - start : block;
+        memcpy(slots, ids + start, size * 4);
+        for (size_t i = start + size; i < start + size + 8 && i < count; i++)
+            prefetch_row(graph->high + ids[i] * graph->stride, graph->stride);
+        score(graph, query, slots, size, scores);
+        float worst = best->count == best->capacity
+            ? preloop_code_entry_score(best->entries[best->count - 1]) : -3;
+        size = above(slots, scores, size, worst);
+        for (size_t i = 0; i < size; i++) offer(best, preloop_code_entry(scores[i], slots[i]));
+    }
+}
+
+static size_t passing(const preloop_code_filter *filter, const uint8_t *states, uint32_t first,
+                      uint32_t end, uint32_t *ids) {
+    size_t count = 0;
+    if (filter && filter->words) {
+        // Branchless, for selectivities around one half.
+        int64_t low = filter->first;
+        uint64_t span = filter->word_count * 64;
+        for (uint32_t slot = first; slot < end; slot++) {
+            uint64_t offset = (uint64_t)filter->keys[slot] - (uint64_t)low;
+            uint64_t inside = offset < span;
+            uint64_t word = filter->words[inside ? offset / 64 : 0];
+            ids[count] = slot;
+            count += (word >> (offset % 64)) & inside & (states[slot] >> 7);
+        }
+        return count;
+    }
+    for (uint32_t slot = first; slot < end; slot++) {
+        ids[count] = slot;
+        count += states[slot] >> 7 && (!filter || passes(filter, slot));
+    }
+    return count;
+}
+
+/// Whether `query`, a candidate with this score, is as near to one of `slots` as to its node.
+static inline __attribute__((always_inline)) int is_dominated(
+    const preloop_code_graph *graph, const preloop_code_query *query, float limit,
+    const uint32_t *slots, size_t count, size_t stride) {
+    int32_t bias = 128 * query->high_sum;
+    float scale = query->scale * 65536.0f;
+    for (size_t i = 0; i < count; i += 4) {
+        int32_t dots[4];
+        dot_four(graph->high + slots[i] * stride, graph->high + slots[i + 1] * stride,
+                 graph->high + slots[i + 2] * stride, graph->high + slots[i + 3] * stride,
+                 query->high, stride, dots);
+        for (size_t j = 0; j < 4; j++)
+            if ((float)(dots[j] - bias) * graph->scales[slots[i + j]] * scale >= limit) return 1;
+    }
+    return 0;
+}
+
+static inline __attribute__((always_inline)) size_t diversify_body(
+    const preloop_code_graph *graph, const uint64_t *entries, size_t count, size_t wanted,
+    float factor, uint8_t *kept, int8_t *buffer, uint32_t *slots, size_t stride) {
+    size_t chosen = 0, rank = 0;
+    for (; rank < count && chosen < wanted; rank++) {
+        uint32_t slot = preloop_code_entry_slot(entries[rank]);
+        if (rank + 2 < count)
+            prefetch_row(graph->high + preloop_code_entry_slot(entries[rank + 2]) * stride, stride);
+        preloop_code_query query;
+        load(graph, slot, buffer, 0, &query);
+        // In squared distances: d(other) * factor <= d(node).
+        float distance = 1 - preloop_code_entry_score(entries[rank]);
+        float limit = 1 - distance / factor;
+        kept[rank] = !is_dominated(graph, &query, limit, slots, chosen, stride);
+        if (!kept[rank]) continue;
+        // The last chosen is repeated, so that four may be read at once.
+        slots[chosen] = slots[chosen + 1] = slots[chosen + 2] = slots[chosen + 3] = slot;
+        chosen++;
+    }
+    return rank;
+}
+
+static size_t diversify(const preloop_code_graph *graph, const uint64_t *entries, size_t count,
+                        size_t wanted, float factor, uint8_t *kept, int8_t *buffer,
+                        uint32_t *slots) {
+    if (graph->stride == 384)
+        return diversify_body(graph, entries, count, wanted, factor, kept, buffer, slots, 384);
+    return diversify_body(
+        graph, entries, count, wanted, factor, kept, buffer, slots, graph->stride);
+}
+
+static size_t victims(const preloop_code_graph *graph, uint32_t node, const uint32_t *ids,
+                      size_t count, uint32_t newcomer, float near, float factor, int all,
+                      int8_t *buffer, uint32_t *order) {
+    enum { most = 128 };
+    float scores[most];
+    uint64_t entries[most + 1];
+    uint8_t kept[most + 1];
+    uint32_t slots[most + 5];
+    preloop_code_query query;
+    load(graph, node, buffer, 0, &query);
+    score(graph, &query, ids, count, scores);
+    entries[0] = preloop_code_entry(near, newcomer);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t entry = preloop_code_entry(scores[i], ids[i]);
+        size_t place = i + 1;
+        for (; place > 0 && entries[place - 1] < entry; place--)
+            entries[place] = entries[place - 1];
+        entries[place] = entry;
+    }
+    count++;
+    diversify(graph, entries, count, count, factor, kept, buffer, slots);
+    size_t written = 0;
+    for (int wanted = 0; wanted < 2; wanted++)
+        for (size_t i = count; i-- > 0;) {
+            if (kept[i] != wanted) continue;
+            order[written++] = preloop_code_entry_slot(entries[i]);
+            if (order[written - 1] == newcomer && !all) return written;
+        }
+    return written;
+}
+
+static int have_common(const uint32_t *first, size_t first_count, const uint32_t *second,
+                       size_t second_count, uint32_t other) {
+    uint32_t common = 0;
+    for (size_t i = 0; i < first_count; i++) {
+        common |= first[i] == other;
+        for (size_t j = 0; j < second_count; j++) common |= first[i] == second[j];
+    }
+    return common != 0;
+}
+
+const preloop_code_kernels KERNELS = {
+    quantise, score,     score_fully, load,        walk_base, walk_filtered,
+    scan,     passing,   diversify,   victims,     have_common, offer,
+};

@@ -1,0 +1,98 @@
+/// Which slot holds a key: open addressing over slot numbers, 5 to 11 bytes per key.
+///
+/// The keys themselves are not repeated; they are compared in the array of the graph. The hash is
+/// seeded anew in each process, so that no file can be made to collide.
+@safe
+struct KeyTable: ~Copyable {
+    private var places: [UInt32]
+    private var shift: UInt64
+    private let factor = UInt64.random(in: .min ... .max) | 1
+    private let keys: UnsafeMutablePointer<Int64>
+    /// Number of keys.
+    private(set) var count = 0
+
+    /// Makes an empty table over the keys of a graph's slots.
+    init(keys: UnsafeMutablePointer<Int64>) {
+        unsafe self.keys = keys
+        places = [UInt32](repeating: Graph.noSlot, count: 16)
+        shift = 60
+    }
+
+    /// Makes room for so many keys.
+    mutating func reserve(_ capacity: Int) {
+        var size = places.count
+        while size * 3 / 4 < capacity { size *= 2 }
+        if size > places.count { rebuild(size) }
+    }
+
+    /// The slot of a key; nil when it is not stored.
+    @inline(__always)
+    func slot(of key: Int64) -> UInt32? {
+        let mask = places.count - 1
+        var place = home(key)
+        while true {
+            let slot = places[place]
+            if slot == Graph.noSlot { return nil }
+            if unsafe keys[Int(slot)] == key { return slot }
+            place = (place + 1) & mask
+        }
+    }
+
+    /// Enters a slot whose key is already in the array; false when the key is in the table.
+    mutating func insert(_ slot: UInt32) -> Bool {
+        if (count + 1) * 4 > places.count * 3 { rebuild(places.count * 2) }
+        let key = unsafe keys[Int(slot)]
+        let mask = places.count - 1
+        var place = home(key)
+        while places[place] != Graph.noSlot {
+            if unsafe keys[Int(places[place])] == key { return false }
+            place = (place + 1) & mask
+        }
+        places[place] = slot
+        count += 1
+        return true
+    }
+
+    /// Takes out the key of a slot, whose key must still be in the array.
+    mutating func remove(_ slot: UInt32) {
+        let mask = places.count - 1
+        var place = unsafe home(keys[Int(slot)])
+        while places[place] != slot {
+            guard places[place] != Graph.noSlot else { return }
+            place = (place + 1) & mask
+        }
+        count -= 1
+        // Entries behind the gap move up unless they would come before their home.
+        var next = (place + 1) & mask
+        while places[next] != Graph.noSlot {
+            let distance = unsafe (next - home(keys[Int(places[next])])) & mask
+            if distance >= (next - place) & mask {
+                places[place] = places[next]
+                place = next
+            }
+            next = (next + 1) & mask
+        }
+        places[place] = Graph.noSlot
+    }
+
+    /// Calls `body` with every slot in the table, in no order.
+    func forEach(_ body: (UInt32) -> Void) {
+        for slot in places where slot != Graph.noSlot { body(slot) }
+    }
+
+    @inline(__always)
+    private func home(_ key: Int64) -> Int {
+        Int(truncatingIfNeeded: (UInt64(bitPattern: key) &* factor) &>> shift)
+    }
+
+    private mutating func rebuild(_ size: Int) {
+        let old = places
+        places = [UInt32](repeating: Graph.noSlot, count: size)
+        shift = 64 - UInt64(size.trailingZeroBitCount)
+        for slot in old where slot != Graph.noSlot {
+            var place = unsafe home(keys[Int(slot)])
+            while places[place] != Graph.noSlot { place = (place + 1) & (size - 1) }
+            places[place] = slot
+        }
+    }
+}

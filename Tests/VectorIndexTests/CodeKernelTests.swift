@@ -1,0 +1,104 @@
+import Testing
+
+@testable import VectorIndex
+
+/// Every set of instructions gives the same bits, and those are right.
+@Suite struct CodeKernelTests {
+    @Test(arguments: [1, 3, 48, 64, 65, 200, 384, 500, 768])
+    func `scores are inner products to 16 bits`(dimension: Int) throws {
+        var source = ClusteredVectors(dimension: dimension, clusters: 5, seed: 4)
+        let (base, queries) = (source.next(40), source.next(5))
+        let index = try makeIndex(base)
+        for query in queries {
+            for hit in index.exactSearch(query, count: 40) {
+                let exact = zip(query, base[Int(hit.key)]).reduce(0) { $0 + Double($1.0 * $1.1) }
+                // Few numbers are large numbers, whose sixteen bits are coarser.
+                let tolerance = dimension < 100 ? 4e-5 : 1e-5
+                #expect(abs(Double(hit.score) - exact) < tolerance, "dimension \(dimension)")
+            }
+        }
+    }
+
+    @Test(arguments: [20, 48, 384, 500], Int32(0)...3)
+    func `every set of instructions builds the same graph and finds the same`(
+        dimension: Int,
+        level: Int32
+    ) throws {
+        var source = ClusteredVectors(dimension: dimension, clusters: 9, seed: 6)
+        let (base, queries) = (source.next(500), source.next(20))
+        let shape = HNSWIndex.Configuration(dimension: dimension, m: 7, efConstruction: 40)
+        let best = try HNSWIndex(configuration: shape, identity: "test", level: 3)
+        let index = try HNSWIndex(configuration: shape, identity: "test", level: level)
+        for (key, vector) in base.enumerated() {
+            try best.insert(key: Int64(key), vector: vector)
+            try index.insert(key: Int64(key), vector: vector)
+        }
+        for key in stride(from: Int64(0), to: 500, by: 9) {
+            best.remove(key: key)
+            index.remove(key: key)
+        }
+        #expect(index.checkInvariants() == [])
+        for slot in 0..<UInt32(500) where index.graph.isLive(slot) {
+            #expect(
+                index.graph.links(slot, layer: 0).links == best.graph.links(slot, layer: 0).links
+            )
+        }
+        let some = KeySet(stride(from: 0, to: 500, by: 3))
+        for query in queries {
+            #expect(index.search(query, count: 10) == best.search(query, count: 10))
+            #expect(index.exactSearch(query, count: 10) == best.exactSearch(query, count: 10))
+            let filtered = index.search(query, count: 10, filter: .only(some))
+            #expect(filtered == best.search(query, count: 10, filter: .only(some)))
+        }
+    }
+
+    @Test func `links grow to 32 bits when slots outgrow 16`() throws {
+        var source = ClusteredVectors(dimension: 8, clusters: 300, seed: 2)
+        let index = try HNSWIndex(
+            configuration: .init(dimension: 8, m: 4, efConstruction: 8),
+            identity: "test"
+        )
+        let count = Graph.narrowLimit + 200
+        for key in 0..<count { try index.insert(key: Int64(key), vector: source.next()) }
+        #expect(index.graph.hasWideLinks && index.count == count)
+        #expect(index.checkInvariants() == [])
+        let queries = source.next(20)
+        try withTemporaryPath { path in
+            try index.save(to: path, revision: 1)
+            let opened = try HNSWIndex.open(path: path, expecting: "test", dimension: 8)
+            for query in queries {
+                #expect(opened.search(query, count: 10) == index.search(query, count: 10))
+            }
+            try opened.insert(key: -1, vector: queries[0])
+            #expect(opened.search(queries[0], count: 1).map(\.key) == [-1])
+            #expect(opened.checkInvariants() == [])
+        }
+    }
+
+    @Test func `the table of keys agrees with a dictionary`() {
+        var generator = SeededGenerator(state: 12)
+        let keys = UnsafeMutablePointer<Int64>.allocate(capacity: 500)
+        defer { keys.deallocate() }
+        for slot in 0..<500 { keys[slot] = Int64(slot * slot * slot - 1000) }
+        var table = KeyTable(keys: keys)
+        var model: Set<UInt32> = []
+        for _ in 0..<20_000 {
+            let slot = UInt32.random(in: 0..<500, using: &generator)
+            if model.contains(slot) {
+                table.remove(slot)
+                model.remove(slot)
+            } else {
+                let isNew = table.insert(slot)
+                #expect(isNew)
+                model.insert(slot)
+            }
+        }
+        #expect(table.count == model.count)
+        for slot in 0..<UInt32(500) {
+            let found = table.slot(of: keys[Int(slot)])
+            #expect(found == (model.contains(slot) ? slot : nil))
+        }
+        let isNew = model.first.map { table.insert($0) }
+        #expect(isNew == false)
+    }
+}
