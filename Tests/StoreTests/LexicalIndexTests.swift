@@ -51,6 +51,24 @@ import Testing
         for id in 100...120 { try await put(store, Int64(id), "filler \(id)", "nothing") }
     }
 
+    @Test func `documents that share rare words are found without their lengths`() async throws {
+        let scratch = try await Engine.sqlite.store()
+        let index = try await LexicalIndex(
+            path: scratch.directory.path("lexical"),
+            of: scratch.store
+        )
+        try await filler(scratch.store)
+        try await put(scratch.store, 1, "kernel panic", "nothing")
+        try await put(scratch.store, 2, "nothing", "a kernel of corn")
+        try await put(scratch.store, 3, "something else", "nothing")
+        try await index.follow(scratch.store)
+        let queries = ["kernel panic", "", "corn"].map { LexicalQuery(text: $0) }
+        let found = try await index.sharing(queries)
+        #expect(found.map { $0.best(5).map(\.issue.rawValue) } == [[1, 2], [], [2]])
+        // The same rarity counts the same wherever it stands.
+        #expect(found[0].score(of: IssueID(2)) < found[2].score(of: IssueID(2)))
+    }
+
     @Test func `the index follows changes and deletions`() async throws {
         let scratch = try await Engine.sqlite.store()
         let index = try await LexicalIndex(

@@ -28,6 +28,8 @@ package struct Duplicates: Sendable {
         package var postings = 2_000
         /// Changes of the feed in a step.
         package var page = 256
+        /// Issues compared at a time: their candidates are in memory together.
+        package var issues = 32
 
         package init() {}
     }
@@ -76,12 +78,10 @@ package struct Duplicates: Sendable {
         guard let last = page.1.last else { return nil }
         let issues = Set(page.1.compactMap { $0.issue(of: model) }).sorted()
         let view = try await search.index.view()
-        // All at once; one by one each would be a few reads of its own.
-        _ = try await search.profiles.load(issues)
-        var found: [(issue: IssueID, pairs: [DuplicateTable.Scored])] = []
-        for issue in issues {
+        var found: [Found] = []
+        for chunk in issues.chunked(by: limits.issues) {
             try Task.checkCancellation()
-            found.append((issue, try await pairs(of: issue, view: view, isCurrent: true)))
+            found += try await pairs(of: chunk, view: view, isCurrent: !found.isEmpty)
         }
         let (results, start, now, best) = (found, page.0, store.clock.now(), limits.pairs)
         try await store.write { connection, account in
@@ -122,43 +122,88 @@ package struct Duplicates: Sendable {
 
     /// The probable pairs of an issue as the store is now, best first.
     package func pairs(of issue: IssueID) async throws -> [DuplicateTable.Scored] {
-        let all = try await pairs(of: issue, view: search.index.view(), isCurrent: false)
-        return Array(all.prefix(limits.pairs))
+        let view = try await search.index.view()
+        let found = try await pairs(of: [issue], view: view, isCurrent: false)
+        return found.flatMap { $0.pairs.prefix(limits.pairs) }
     }
 
+    /// An issue with all its probable pairs, best first.
+    private struct Found: Sendable {
+        var issue: IssueID
+        var pairs: [DuplicateTable.Scored] = []
+    }
+
+    /// All at once: one by one, each issue would be half a dozen reads of its own.
     private func pairs(
-        of issue: IssueID,
+        of issues: [IssueID],
         view: IndexView,
         isCurrent: Bool
-    ) async throws -> [DuplicateTable.Scored] {
-        let own = try await search.profiles.load([issue], isCurrent: isCurrent)
-        guard let query = own.profiles[issue], query.title != nil || !query.body.isEmpty else {
-            return []
+    ) async throws -> [Found] {
+        let own = try await search.profiles.load(issues, isCurrent: isCurrent).profiles
+        let queries = issues.compactMap { own[$0] }.filter { $0.title != nil || !$0.body.isEmpty }
+        let candidates = try await candidates(of: queries, view: view)
+        let everyone = candidates.reduce(into: Set(issues)) { $0.formUnion($1) }.sorted()
+        let loaded = try await search.profiles.load(everyone, isCurrent: true)
+        var found: [IssueID: Found] = [:]
+        for (query, candidates) in zip(queries, candidates) {
+            // Read again: numbers of terms may have changed with the second load.
+            guard let query = loaded.profiles[query.issue] else { continue }
+            let scored = candidates.compactMap { candidate -> DuplicateTable.Scored? in
+                guard candidate != query.issue, let answer = loaded.profiles[candidate],
+                    answer.kind == query.kind
+                else { return nil }
+                return self.scored(query, answer, loaded.meter)
+            }
+            found[query.issue] = Found(
+                issue: query.issue,
+                pairs: scored.sorted(by: DuplicateTable.isBetter)
+            )
         }
-        var words = LexicalQuery.Limits()
-        words.phrases = limits.phrases
-        words.postings = limits.postings
-        let near = try await search.candidates(
-            of: query,
+        return issues.map { found[$0] ?? Found(issue: $0) }
+    }
+
+    /// For each issue those near it by a vector or by words, and its partners so far.
+    private func candidates(
+        of queries: [IssueProfile],
+        view: IndexView
+    ) async throws -> [Set<IssueID>] {
+        let gathering = gathering
+        var candidates = try await search.near(
+            queries,
             view: view,
             passing: IssueSearch.Passing(),
-            windows: limits.windows,
-            documents: limits.documents,
-            limits: words
+            gathering: gathering
         )
+        let issues = queries.map(\.issue)
+        let texts = try await search.lexical.documents(of: issues)
+        let terms = Dictionary(
+            texts.map { ($0.issue, $0.titleTerms + $0.bodyTerms) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        let words = issues.map { issue in
+            LexicalQuery(terms: terms[issue] ?? [], limits: gathering.words)
+        }
+        let scores = try await search.lexical.sharing(words)
         let partners = try await store.read { connection, account in
-            try DuplicateTable.partners(of: issue, account: account, on: connection)
-        }
-        let candidates = Set(near + partners).sorted()
-        let loaded = try await search.profiles.load([issue] + candidates, isCurrent: true)
-        guard let query = loaded.profiles[issue] else { return [] }
-        let scored = candidates.compactMap { candidate -> DuplicateTable.Scored? in
-            guard let answer = loaded.profiles[candidate], answer.kind == query.kind else {
-                return nil
+            try issues.map { issue in
+                try DuplicateTable.partners(of: issue, account: account, on: connection)
             }
-            return self.scored(query, answer, loaded.meter)
         }
-        return scored.sorted(by: DuplicateTable.isBetter)
+        for (place, issue) in issues.enumerated() {
+            let best = scores[place].best(gathering.documents) { $0 != issue }
+            candidates[place].formUnion(best.map(\.issue))
+            candidates[place].formUnion(partners[place])
+        }
+        return candidates
+    }
+
+    private var gathering: IssueSearch.Gathering {
+        var gathering = IssueSearch.Gathering()
+        gathering.windows = limits.windows
+        gathering.documents = limits.documents
+        gathering.words.phrases = limits.phrases
+        gathering.words.postings = limits.postings
+        return gathering
     }
 
     private func scored(

@@ -23,9 +23,9 @@ package actor IndexPipeline {
     /// Searches what is indexed.
     package nonisolated let search: IssueSearch
 
-    /// Steps between two snapshots while a long backlog is worked off: a process that is killed
-    /// then leaves at most so many pages for the next to insert again.
-    private static let stepsBetweenSnapshots = 64
+    /// Rounds of comparing between two snapshots while a long backlog is worked off: a process
+    /// that is killed then leaves what they inserted for the next to insert again.
+    private static let roundsBetweenSnapshots = 64
 
     /// Opens the indexes of a store.
     ///
@@ -97,27 +97,55 @@ package actor IndexPipeline {
         try await duplicates.restart()
     }
 
+    /// Embeds what is waiting; beside it what has vectors is compared, so that the encoder does not
+    /// wait for the comparing.
     private func work(
         _ report: inout IndexReport,
         _ progress: @Sendable (IndexReport) -> Void
     ) async throws {
-        var steps = 0
-        while let step = try await indexer.step() {
-            report += step
-            try await compare(&report)
-            progress(report)
-            steps += 1
-            if steps % Self.stepsBetweenSnapshots == 0 { try await index.saveIfWorthwhile() }
+        let (steps, step) = AsyncStream.makeStream(
+            of: Void.self,
+            bufferingPolicy: .bufferingNewest(1)
+        )
+        async let compared = compare(after: steps)
+        do {
+            while let done = try await indexer.step() {
+                report += done
+                progress(report)
+                step.yield()
+            }
+            step.finish()
+            report.compared += try await compared
+        } catch {
+            step.finish()
+            // The next run need not insert again what this one has.
+            if error is CancellationError { try await index.saveIfWorthwhile() }
+            throw error
         }
-        // What an earlier run left behind between its vectors and its pairs.
-        try await compare(&report)
-        progress(report)
     }
 
-    private func compare(_ report: inout IndexReport) async throws {
+    /// Compares whenever vectors were written, and a last time at the end: an earlier run may have
+    /// left something behind.
+    ///
+    /// - Returns: The number of issues compared.
+    @concurrent
+    nonisolated private func compare(after steps: AsyncStream<Void>) async throws -> Int {
+        var count = 0
+        var rounds = 0
+        for await _ in steps {
+            count += try await compare()
+            rounds += 1
+            if rounds % Self.roundsBetweenSnapshots == 0 { try await index.saveIfWorthwhile() }
+        }
+        return count + (try await compare())
+    }
+
+    nonisolated private func compare() async throws -> Int {
         try await lexical.follow(store)
         try await index.refresh()
-        while let count = try await duplicates.step() { report.compared += count }
+        var count = 0
+        while let compared = try await duplicates.step() { count += compared }
+        return count
     }
 }
 

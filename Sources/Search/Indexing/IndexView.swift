@@ -8,6 +8,17 @@ package struct IndexView: Sendable {
     let aside: [Int64: [Float]]
     /// Keys of windows whose issue is deleted.
     let hidden: Set<Int64>
+    /// How many windows of the graph must not be answered with.
+    private let outdatedCount: Int
+
+    init(index: HNSWIndex, aside: [Int64: [Float]], hidden: Set<Int64>) {
+        self.index = index
+        self.aside = aside
+        self.hidden = hidden
+        outdatedCount =
+            aside.keys.count(where: { index.contains($0) })
+            + hidden.count(where: { aside[$0] == nil && index.contains($0) })
+    }
 
     /// The nearest windows, nearest first; equal scores by key.
     ///
@@ -19,10 +30,9 @@ package struct IndexView: Sendable {
     package func search(_ query: [Float], count: Int, filter: KeySet? = nil) -> [IndexHit] {
         guard count > 0 else { return [] }
         // At most so many of the graph's hits are replaced or hidden, so what is left is complete.
-        let surplus = aside.count + hidden.count
         var hits = index.search(
             query,
-            count: min(count + surplus, max(index.count, 1)),
+            count: min(count + outdatedCount, max(index.count, 1)),
             filter: filter.map { .only($0) } ?? .all
         ).filter { aside[$0.key] == nil && !hidden.contains($0.key) }
         for (key, vector) in aside where !vector.isEmpty && !hidden.contains(key) {

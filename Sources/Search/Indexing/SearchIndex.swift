@@ -139,9 +139,7 @@ package actor SearchIndex {
     private func apply(_ changes: [PassageTable.VectorChange]) throws {
         guard let last = changes.last else { return }
         changesSinceSnapshot += changes.count
-        if role == .reader, aside.count + changes.count <= Self.asideLimit,
-            changes.count < Self.pageSize
-        {
+        if role == .reader, aside.count + changes.count <= Self.asideLimit {
             // An empty vector stands for a key that is gone.
             for change in changes { aside[change.id.rawValue] = change.vector ?? [] }
         } else {

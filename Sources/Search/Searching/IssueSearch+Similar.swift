@@ -5,13 +5,15 @@ import VectorIndex
 /// Issues like a given one.
 extension IssueSearch {
     /// How candidates are gathered for one issue.
-    private enum Gathering {
+    struct Gathering: Sendable {
         /// Windows taken for each vector of the issue.
-        static let windows = 150
+        var windows = 150
         /// Windows of the body that are asked with; more find what the first ones found.
-        static let bodies = 3
+        var bodies = 3
         /// Documents taken from the lexical index.
-        static let documents = 150
+        var documents = 150
+        /// What of the issue's text the lexical index is asked for.
+        var words = LexicalQuery.Limits()
     }
 
     /// The issue a person means.
@@ -175,9 +177,7 @@ extension IssueSearch {
             of: query,
             view: view,
             passing: passing,
-            windows: Gathering.windows,
-            documents: Gathering.documents,
-            limits: LexicalQuery.Limits()
+            gathering: Gathering()
         )
         let loaded = try await profiles.load([issue] + candidates)
         guard let query = loaded.profiles[issue] else { return [] }
@@ -200,33 +200,50 @@ extension IssueSearch {
         of query: IssueProfile,
         view: IndexView,
         passing: Passing,
-        windows: Int,
-        documents: Int,
-        limits: LexicalQuery.Limits
+        gathering: Gathering
     ) async throws -> [IssueID] {
-        var keys: Set<Int64> = []
-        for vector in [query.title].compactMap({ $0 }) + query.body.prefix(Gathering.bodies) {
-            let hits = view.search(vector, count: windows, filter: passing.passages)
-            keys.formUnion(hits.map(\.key))
-        }
-        let passages = keys.sorted().map { PassageID($0) }
-        let owners = try await store.read { connection, account in
-            try PassageTable.owners(of: passages, account: account, on: connection)
-        }
-        var issues = Set(owners.values)
         let texts = try await lexical.documents(of: [query.issue])
+        var issues = try await near([query], view: view, passing: passing, gathering: gathering)[0]
         if let text = texts.first {
             let words = LexicalQuery(
                 terms: text.titleTerms + text.bodyTerms,
-                limits: limits
+                limits: gathering.words
             )
             let scores = try await lexical.scores(of: words, weights: Scoring.pairColumns)
-            let best = scores.best(documents) { issue in
+            let best = scores.best(gathering.documents) { issue in
                 issue != query.issue && passing.issues?.contains(issue.rawValue) ?? true
             }
             issues.formUnion(best.map(\.issue))
         }
         issues.remove(query.issue)
         return issues.sorted()
+    }
+
+    /// For each issue those with a window near one of its vectors, itself too.
+    func near(
+        _ queries: [IssueProfile],
+        view: IndexView,
+        passing: Passing,
+        gathering: Gathering
+    ) async throws -> [Set<IssueID>] {
+        let keys = queries.map { query in
+            let vectors = [query.title].compactMap { $0 } + query.body.prefix(gathering.bodies)
+            return Set(
+                vectors.flatMap { vector in
+                    view.search(vector, count: gathering.windows, filter: passing.passages)
+                        .map(\.key)
+                }
+            )
+        }
+        var owners: [Int64: IssueID] = [:]
+        let all = keys.reduce(into: Set()) { $0.formUnion($1) }.sorted()
+        for chunk in all.chunked(by: 500) {
+            let passages = chunk.map { PassageID($0) }
+            let found = try await store.read { connection, account in
+                try PassageTable.owners(of: passages, account: account, on: connection)
+            }
+            owners.merge(found) { first, _ in first }
+        }
+        return keys.map { keys in Set(keys.compactMap { owners[$0] }) }
     }
 }

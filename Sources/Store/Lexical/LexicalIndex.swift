@@ -96,18 +96,38 @@ package actor LexicalIndex {
         of query: LexicalQuery,
         weights: LexicalWeights
     ) async throws -> LexicalScores {
-        guard !query.isEmpty else { return LexicalScores() }
+        try await matches(of: [query]) { database, queries in
+            try queries.map { try Self.scan(database, query: $0, weights: weights) }
+        }[0]
+    }
+
+    /// Scores every document that has a term of a query in its title or body by how much the
+    /// shared terms tell, without their number and without the document's length.
+    ///
+    /// For gathering candidates that are measured otherwise afterwards: FTS5's BM25 reads the
+    /// length of every match, which is most of the time of a query.
+    ///
+    /// - Returns: As ``scores(of:weights:)``, for each query.
+    package func sharing(_ queries: [LexicalQuery]) async throws -> [LexicalScores] {
+        try await matches(of: queries) { database, queries in
+            try queries.map { try Self.scanShared(database, query: $0) }
+        }
+    }
+
+    private func matches(
+        of queries: [LexicalQuery],
+        _ scan: @escaping @Sendable (GRDB.Database, [LexicalQuery]) throws -> [LexicalScores]
+    ) async throws -> [LexicalScores] {
+        let nothing = queries.map { _ in LexicalScores() }
+        guard !queries.allSatisfy(\.isEmpty) else { return nothing }
         do {
             try reopenIfReplaced()
-            let query = try await selected(query)
-            guard !query.isEmpty else { return LexicalScores() }
-            return try await guarded { database in
-                try Self.scan(database, query: query, weights: weights)
-            }
+            let selected = try await selected(queries)
+            return try await guarded { database in try scan(database, selected) }
         } catch {
             guard case .corrupt = StoreError(error) else { throw StoreError(error) }
             try replaceDamaged()
-            return LexicalScores()
+            return nothing
         }
     }
 
@@ -146,18 +166,20 @@ package actor LexicalIndex {
         do { return try await pool.read(body) } catch { throw StoreError(error) }
     }
 
-    /// The query with the phrases that tell most.
-    private func selected(_ query: LexicalQuery) async throws -> LexicalQuery {
-        let terms = Array(Set(query.phrases.flatMap(\.terms)))
+    /// The queries with the phrases that tell most.
+    private func selected(_ queries: [LexicalQuery]) async throws -> [LexicalQuery] {
+        let terms = Array(Set(queries.lazy.flatMap(\.phrases).flatMap(\.terms)))
         let counts = try await counts(of: terms)
         let byTerm = Dictionary(uniqueKeysWithValues: zip(terms, counts.terms))
-        var query = query
-        query.select(documentCount: counts.documents) { term in
-            let count = byTerm[term] ?? 0
-            // FTS5 may know an accented word in another spelling; it is asked as a rare one.
-            return count == 0 && term.utf8.contains { $0 >= 0x80 } ? 1 : count
+        return queries.map { query in
+            var query = query
+            query.select(documentCount: counts.documents) { term in
+                let count = byTerm[term] ?? 0
+                // FTS5 may know an accented word in another spelling; it is asked as a rare one.
+                return count == 0 && term.utf8.contains { $0 >= 0x80 } ? 1 : count
+            }
+            return query
         }
-        return query
     }
 
     private static func scan(
@@ -166,6 +188,7 @@ package actor LexicalIndex {
         weights: LexicalWeights
     ) throws -> LexicalScores {
         var scores = LexicalScores()
+        guard !query.isEmpty else { return scores }
         let statement = try database.cachedStatement(
             sql: """
                 SELECT rowid, bm25(documents, ?, ?, ?) FROM documents
@@ -179,6 +202,26 @@ package actor LexicalIndex {
         while let row = try rows.next() {
             // FTS5 gives better matches smaller values.
             scores.append(document: row[0], score: -(row[1] as Double))
+        }
+        return scores
+    }
+
+    private static func scanShared(
+        _ database: GRDB.Database,
+        query: LexicalQuery
+    ) throws -> LexicalScores {
+        let statement = try database.cachedStatement(
+            sql: "SELECT rowid FROM documents WHERE documents MATCH ?"
+        )
+        var found: [Int64: Double] = [:]
+        for phrase in query.phrases {
+            let expression = "{title body} : \(phrase.quoted)"
+            let rows = try Int64.fetchCursor(statement, arguments: [expression])
+            while let document = try rows.next() { found[document, default: 0] += phrase.weight }
+        }
+        var scores = LexicalScores()
+        for (document, score) in found.sorted(by: { $0.key < $1.key }) {
+            scores.append(document: document, score: score)
         }
         return scores
     }

@@ -9,6 +9,11 @@ package struct LexicalQuery: Sendable {
     package struct Phrase: Sendable, Hashable {
         package var terms: [String]
         package var count: Int
+        /// How much the phrase tells: repeats times rarity; 0 until the index was asked.
+        package var weight = 0.0
+
+        /// The phrase in an expression for MATCH.
+        var quoted: String { "\"\(terms.joined(separator: " "))\"" }
     }
 
     /// How much of a query text is used.
@@ -111,6 +116,7 @@ package struct LexicalQuery: Sendable {
             walked += weighted[place].rarest
             guard phrases.isEmpty || walked <= limits.postings else { break }
             phrases.append(weighted[place].phrase)
+            phrases[phrases.count - 1].weight = weighted[place].weight
         }
     }
 
@@ -118,9 +124,8 @@ package struct LexicalQuery: Sendable {
     var matchExpression: String {
         var parts: [String] = []
         for phrase in phrases {
-            let quoted = "\"\(phrase.terms.joined(separator: " "))\""
             parts.append(
-                contentsOf: repeatElement(quoted, count: min(phrase.count, limits.repeats))
+                contentsOf: repeatElement(phrase.quoted, count: min(phrase.count, limits.repeats))
             )
         }
         return parts.joined(separator: " OR ")

@@ -6,5 +6,5 @@ package struct Migration: Sendable {
     package let statements: [String]
 
     /// Every step, oldest first.
-    package static let all: [Migration] = [.initial]
+    package static let all: [Migration] = [.initial, .pairsBySecond]
 }

@@ -204,21 +204,27 @@ package enum DuplicateTable {
     }
 
     /// The issues that form a pair with this one, by age.
+    ///
+    /// Not ordered by the statement: SQLite would walk all pairs in the order of the key rather
+    /// than sort the few it finds.
     package static func partners(
         of issue: IssueID,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [IssueID] {
-        try connection.rows(
-            """
-            SELECT second_issue_id AS id FROM duplicate_pairs
-            WHERE account_id = \(account) AND first_issue_id = \(issue)
-            UNION ALL
-            SELECT first_issue_id AS id FROM duplicate_pairs
-            WHERE account_id = \(account) AND second_issue_id = \(issue)
-            ORDER BY id
-            """
-        ).map { row throws(StoreError) -> IssueID in try row.identifier("id") }
+        try connection.rows(partnersStatement(of: issue, account: account))
+            .map { row throws(StoreError) -> IssueID in try row.identifier("id") }.sorted()
+    }
+
+    /// Apart so that its query plan can be tested: it runs once for every issue.
+    static func partnersStatement(of issue: IssueID, account: AccountID) -> SQL {
+        """
+        SELECT second_issue_id AS id FROM duplicate_pairs
+        WHERE account_id = \(account) AND first_issue_id = \(issue)
+        UNION ALL
+        SELECT first_issue_id AS id FROM duplicate_pairs
+        WHERE account_id = \(account) AND second_issue_id = \(issue)
+        """
     }
 
     /// Undecided pairs of live issues, best first; equal scores by age.

@@ -86,9 +86,8 @@ extension PassageTable {
                 AND p.issue_id = c.issue_id AND p.comment_id = c.id
             WHERE c.account_id = \(account) AND c.revision > \(revision)
                 AND c.deleted_at IS NOT NULL AND p.deleted_at IS NULL
-            ORDER BY id
             """
-        ).map { row throws(StoreError) -> PassageID in try row.identifier("id") }
+        ).map { row throws(StoreError) -> PassageID in try row.identifier("id") }.sorted()
     }
 
     private enum Joined {
