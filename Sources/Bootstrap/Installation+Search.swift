@@ -10,6 +10,10 @@ extension Installation {
 
     /// Where the account's index files are.
     package var indexDirectory: String { "\(home.indexes)/\(store.account)" }
+    /// The vector index's file.
+    package var snapshotPath: String { "\(indexDirectory)/vectors.snapshot" }
+    /// The words index's file.
+    package var lexicalIndexPath: String { "\(indexDirectory)/lexical.sqlite" }
 
     /// The local model's directory, whether it exists or not; nil when vectors come from a
     /// provider.
@@ -44,14 +48,16 @@ extension Installation {
     }
 
     /// Opens the indexes for questions: mapped, nothing rebuilt.
-    package func search() async throws(CommandFailure) -> IssueSearch {
+    ///
+    /// For ``SearchRequest/Mode/text`` the model is neither needed nor loaded.
+    package func search(
+        mode: SearchRequest.Mode = .hybrid
+    ) async throws(CommandFailure) -> IssueSearch {
         try await attempt("cannot open the indexes") {
+            guard mode != .text else { return try await wordSearch() }
             let embedder = try await embedder()
             let identity = embedder.model
-            let models = try await store.read { connection, account in
-                try EmbeddingModelTable.all(account: account, on: connection)
-            }
-            let model = models.first { row in
+            let model = try await embeddingModels().first { row in
                 row.name == identity.name && row.revision == identity.revision
                     && row.dimension == identity.dimension
             }
@@ -62,19 +68,45 @@ extension Installation {
                     hint: "run `preloop-sync scan all`, or `preloop index rebuild`"
                 )
             }
-            try IndexDirectory.make(indexDirectory)
-            let index = try await SearchIndex(
-                store: store,
-                identity: identity,
-                model: model.id,
-                directory: indexDirectory,
-                role: .reader
-            )
-            let lexical = try await LexicalIndex(
-                path: "\(indexDirectory)/lexical.sqlite",
-                of: store
-            )
-            return IssueSearch(store: store, embedder: embedder, index: index, lexical: lexical)
+            return try await search(with: embedder, model: model.id)
+        }
+    }
+
+    /// Words alone: the windows shown are those of the model in use, whatever is installed now.
+    private func wordSearch() async throws -> IssueSearch {
+        let current = try await embeddingModels().first(where: \.isCurrent)
+        let identity = ModelIdentity(
+            name: current?.name ?? "none",
+            revision: current?.revision ?? "",
+            dimension: current?.dimension ?? 1
+        )
+        // No row has the identifier 0: without a model there are no windows to show.
+        return try await search(
+            with: AbsentEmbedder(model: identity),
+            model: current?.id ?? EmbeddingModelID(0)
+        )
+    }
+
+    private func search(
+        with embedder: any Embedder,
+        model: EmbeddingModelID
+    ) async throws -> IssueSearch {
+        try IndexDirectory.make(indexDirectory)
+        let index = try await SearchIndex(
+            store: store,
+            identity: embedder.model,
+            model: model,
+            directory: indexDirectory,
+            role: .reader
+        )
+        let lexical = try await LexicalIndex(path: lexicalIndexPath, of: store)
+        return IssueSearch(store: store, embedder: embedder, index: index, lexical: lexical)
+    }
+
+    /// The models whose vectors are stored, oldest first.
+    package func embeddingModels() async throws -> [EmbeddingModelTable.Row] {
+        try await store.read { connection, account in
+            try EmbeddingModelTable.all(account: account, on: connection)
         }
     }
 

@@ -47,8 +47,10 @@ struct DuplicatesDecideCommand: AsyncParsableCommand {
             ])
             return
         }
-        try Output.text(["\(singleLine(one.key)) and \(singleLine(other.key)): \(verdict.rawValue)"]
-        )
+        let names = IssueNames([one, other])
+        try Output.text([
+            "\(names.name(of: one)) and \(names.name(of: other)): \(verdict.rawValue)"
+        ])
     }
 }
 

@@ -53,7 +53,8 @@ struct DuplicatesListCommand: AsyncParsableCommand {
             try Output.text(["No undecided pair has a score of \(twoDecimals(minScore)) or more."])
             return
         }
-        try Output.text(pairs.flatMap(lines))
+        let names = IssueNames(pairs.flatMap { [$0.first, $0.second] })
+        try Output.text(pairs.flatMap { lines($0, names) })
     }
 
     private func json(_ pair: Duplicates.Listed) -> JSONValue {
@@ -63,10 +64,13 @@ struct DuplicatesListCommand: AsyncParsableCommand {
         ]
     }
 
-    private func lines(_ pair: Duplicates.Listed) -> [String] {
-        [
-            "\(twoDecimals(pair.score))  \(pair.first.line)",
-            "      \(pair.second.line)",
-        ]
+    /// The score, and each issue with its address.
+    private func lines(_ pair: Duplicates.Listed, _ names: IssueNames) -> [String] {
+        let sides = [pair.first, pair.second].flatMap { issue in
+            [names.line(of: issue)] + (issue.url.isEmpty ? [] : ["  " + singleLine(issue.url)])
+        }
+        return sides.enumerated().map { place, text in
+            (place == 0 ? "\(twoDecimals(pair.score))  " : "      ") + text
+        }
     }
 }

@@ -28,9 +28,7 @@ struct ModelsListCommand: AsyncParsableCommand {
     func run() async throws {
         let installation = try await Installation.open()
         let rows = try await attempt("cannot list the models") {
-            try await installation.store.read { connection, account in
-                try EmbeddingModelTable.all(account: account, on: connection)
-            }
+            try await installation.embeddingModels()
         }
         let configured = try await configuredModel(of: installation)
         var entries = rows.map { row in

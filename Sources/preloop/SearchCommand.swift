@@ -23,6 +23,15 @@ struct SearchCommand: AsyncParsableCommand {
     @Option(help: "Only issues with this label; given several times, with all of them.")
     var label: [String] = []
 
+    @Option(help: "Only issues this user is assigned to, by the name the tracker shows.")
+    var assignee: String?
+
+    @Option(help: "Only issues of the tracker's own type, such as Bug.")
+    var type: String?
+
+    @Option(help: "Only this owner, group or site; may be given several times.")
+    var organization: [String] = []
+
     @Option(help: "Only this tracker, by its name.")
     var tracker: String?
 
@@ -57,7 +66,7 @@ struct SearchCommand: AsyncParsableCommand {
         request.limit = limit
         request.offset = offset
         request.filter = try await filter(in: installation)
-        let search = try await installation.search()
+        let search = try await installation.search(mode: mode)
         let hits = try await attempt("the search failed") {
             try await search.search(request)
         }
@@ -72,7 +81,8 @@ struct SearchCommand: AsyncParsableCommand {
             try Output.text(["Nothing found."])
             return
         }
-        try Output.text(hits.enumerated().flatMap { $1.lines(rank: offset + $0 + 1) })
+        let names = IssueNames(hits.map(\.issue))
+        try Output.text(hits.enumerated().flatMap { $1.lines(rank: offset + $0 + 1, names: names) })
     }
 
     private func filter(in installation: Installation) async throws(CommandFailure) -> IssueFilter {
@@ -85,12 +95,41 @@ struct SearchCommand: AsyncParsableCommand {
         filter.state = state.issueState
         filter.kind = kind
         filter.labels = label
+        filter.assignee = assignee
+        filter.type = type
+        filter.organizations = try await organizations(in: installation)
         if let since {
             filter.updatedSince = try await attempt("cannot read --since") {
                 try SinceOption(since).instant(before: installation.store.clock.now())
             }
         }
         return filter
+    }
+
+    /// The paths asked for; one that no tracker has is an error and not an empty answer.
+    private func organizations(
+        in installation: Installation
+    ) async throws(CommandFailure) -> [String] {
+        guard !organization.isEmpty else { return [] }
+        let known = try await attempt("cannot look up the organisations") {
+            try await installation.store.read { connection, account in
+                try TrackerTable.list(account: account, on: connection).flatMap { tracker in
+                    try OrganizationTable.list(
+                        of: tracker.id,
+                        account: account,
+                        on: connection
+                    ).map { $0.path.lowercased() }
+                }
+            }
+        }
+        for path in organization where !known.contains(path.lowercased()) {
+            throw CommandFailure(
+                .notFound,
+                "there is no organisation `\(path)`",
+                hint: "it is what stands before the slash in a project's path"
+            )
+        }
+        return organization
     }
 }
 

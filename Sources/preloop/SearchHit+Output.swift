@@ -17,8 +17,8 @@ extension SearchHit {
     }
 
     /// The hit for people: score, issue, address, the passage that matched.
-    func lines(rank: Int) -> [String] {
-        var lines = ["\(rank). \(twoDecimals(score))  \(issue.line)"]
+    func lines(rank: Int, names: IssueNames) -> [String] {
+        var lines = ["\(rank). \(twoDecimals(score))  \(names.line(of: issue))"]
         if !issue.url.isEmpty { lines.append("   \(singleLine(issue.url))") }
         if let passage, !passage.text.utf8.elementsEqual(issue.title.utf8) {
             lines.append("   \(passage.part.rawValue): \(singleLine(passage.text))")

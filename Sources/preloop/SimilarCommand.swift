@@ -61,12 +61,14 @@ struct SimilarCommand: AsyncParsableCommand {
             try Output.result(["issue": issue.json, "hits": .array(hits.map(\.json))])
             return
         }
+        let names = IssueNames([issue] + hits.map(\.issue))
         guard !hits.isEmpty else {
-            try Output.text(["Nothing like \(issue.line)."])
+            try Output.text(["Nothing like \(names.line(of: issue))."])
             return
         }
         try Output.text(
-            ["Like \(issue.line)"] + hits.enumerated().flatMap { $1.lines(rank: $0 + 1) }
+            ["Like \(names.line(of: issue))"]
+                + hits.enumerated().flatMap { $1.lines(rank: $0 + 1, names: names) }
         )
     }
 

@@ -11,12 +11,6 @@ extension IssueSummary {
             "created_at": .string(createdAt.iso8601), "updated_at": .string(updatedAt.iso8601),
         ]
     }
-
-    /// One line for people: key, state, title.
-    package var line: String {
-        let state = state == .closed ? " (closed)" : ""
-        return "\(singleLine(key))\(state)  \(singleLine(title))"
-    }
 }
 
 /// A score with two decimals, without a formatter.
