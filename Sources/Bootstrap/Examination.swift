@@ -4,7 +4,6 @@ import Glibc
 import LinearAlgebra
 import Search
 import Store
-import VectorIndex
 
 /// What one check found.
 package struct Finding: Sendable, Equatable {
@@ -59,7 +58,8 @@ package struct Examination: Sendable {
             findings.append(await integrity(of: installation))
             findings.append(contentsOf: await secrets(of: installation))
             findings.append(await model(of: installation))
-            findings.append(await snapshot(of: installation))
+            findings.append(await installation.examineSnapshot())
+            findings.append(await installation.examineLexicalIndex())
         } catch {
             findings.append(broken("database", error))
         }
@@ -210,13 +210,13 @@ package struct Examination: Sendable {
         return Finding(subject: subject, grade: .good, detail: "token \(tracker.status.rawValue)")
     }
 
-    // MARK: - Model and index
+    // MARK: - Model
 
     private func model(of installation: Installation) async -> Finding {
         do {
             if case .local(directory: nil) = settings.embedding {
                 // Before it is loaded: a file that is cut short should not be called anything else.
-                try await ModelFetch(home: home.path).check()
+                try await ModelFetch(home: home.path).check(ModelDigest(home: home).model)
             }
             let embedder = try await installation.embedder()
             return Finding(
@@ -228,52 +228,6 @@ package struct Examination: Sendable {
         } catch {
             return broken("model", error)
         }
-    }
-
-    /// Opens the snapshot as a search does, with every checksum and link checked.
-    private func snapshot(of installation: Installation) async -> Finding {
-        let path = "\(installation.indexDirectory)/vectors.snapshot"
-        guard HomeDirectory.mode(of: path) != nil else {
-            return Finding(
-                subject: "snapshot",
-                grade: .good,
-                detail: "none yet; searches build it when needed"
-            )
-        }
-        do {
-            let model = try await installation.embedder().model
-            let index = try Self.openSnapshot(path, dimension: model.dimension)
-            return Finding(
-                subject: "snapshot",
-                grade: .good,
-                detail: "\(index.count) vectors, revision \(index.revision)"
-            )
-        } catch {
-            let failure = CommandFailure("snapshot", cause: error)
-            return Finding(
-                subject: "snapshot",
-                grade: .doubtful,
-                detail: failure.reason ?? failure.what,
-                advice: "nothing is lost; `preloop index rebuild` makes it anew"
-            )
-        }
-    }
-
-    /// Opens a snapshot whoever it belongs to.
-    private static func openSnapshot(
-        _ path: String,
-        dimension: Int
-    ) throws(VectorIndexError) -> HNSWIndex {
-        let identity: String
-        do {
-            // No index has this identity; the refusal names the one it has.
-            return try HNSWIndex.open(path: path, expecting: "", dimension: dimension)
-        } catch {
-            // A pattern in the catch clause crashes the compiler (6.3.1).
-            guard case .snapshotIdentity(_, let found) = error else { throw error }
-            identity = found
-        }
-        return try HNSWIndex.open(path: path, expecting: identity, dimension: dimension)
     }
 
     private func broken(_ subject: String, _ error: any Error) -> Finding {

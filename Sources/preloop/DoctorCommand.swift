@@ -17,7 +17,7 @@ struct DoctorCommand: AsyncParsableCommand {
         if output.isJSON {
             try Output.result([
                 "ok": .bool(!findings.contains { $0.grade == .broken }),
-                "checks": .array(findings.map(json)),
+                "checks": .array(findings.map(\.json)),
             ])
         } else {
             try Output.text(findings.flatMap(lines))
@@ -25,13 +25,6 @@ struct DoctorCommand: AsyncParsableCommand {
         guard !findings.contains(where: { $0.grade == .broken }) else {
             throw ExitCode(ExitStatus.failure.rawValue)
         }
-    }
-
-    private func json(_ finding: Finding) -> JSONValue {
-        [
-            "check": .string(finding.subject), "status": .string(finding.grade.rawValue),
-            "detail": .string(finding.detail), "advice": JSONValue(finding.advice),
-        ]
     }
 
     private func lines(_ finding: Finding) -> [String] {

@@ -7,23 +7,38 @@ import Search
 struct IndexVerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Compare the indexes with the store, row by row."
+        abstract: "Compare the indexes with the store, row by row.",
+        discussion: """
+            Ends with 1 when they differ, or when an index file cannot be used: searches then \
+            answer from an index made anew in memory, which takes its time.
+            """
     )
 
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
         let installation = try await Installation.open()
-        let result = try await attempt("the indexes cannot be verified") {
-            let pipeline = try await installation.pipeline()
-            let result = try await pipeline.verify()
-            try await pipeline.close()
-            return result
-        }
+        // First: opening the indexes for use puts others in the place of those that cannot be used.
+        let files = [
+            await installation.examineSnapshot(), await installation.examineLexicalIndex(),
+        ]
+        let unusable = files.filter { $0.grade != .good }
+        let result = unusable.isEmpty ? try await compare(in: installation) : nil
         if output.isJSON {
-            try Output.result(["index": result.json])
+            try Output.result([
+                "index": result?.json ?? .null, "files": .array(files.map(\.json)),
+            ])
         } else {
-            try Output.text(lines(result))
+            let found = files.map { "\($0.subject): \(singleLine($0.detail))" }
+            try Output.text(found + (result.map(lines) ?? []))
+        }
+        guard let result else {
+            throw CommandFailure(
+                .failure,
+                "an index file cannot be used",
+                reason: unusable.map { singleLine($0.detail) }.joined(separator: "; "),
+                hint: unusable.first?.advice
+            )
         }
         guard result.isSound else {
             throw CommandFailure(
@@ -31,6 +46,17 @@ struct IndexVerifyCommand: AsyncParsableCommand {
                 "the indexes differ from the store",
                 hint: "make them anew with `preloop index rebuild`"
             )
+        }
+    }
+
+    private func compare(
+        in installation: Installation
+    ) async throws(CommandFailure) -> IndexVerification {
+        try await attempt("the indexes cannot be verified") {
+            let pipeline = try await installation.pipeline()
+            let result = try await pipeline.verify()
+            try await pipeline.close()
+            return result
         }
     }
 

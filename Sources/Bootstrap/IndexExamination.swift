@@ -1,0 +1,143 @@
+import Domain
+import Store
+import VectorIndex
+
+/// The index files as they lie there, before anything quietly makes them anew.
+///
+/// Both are caches: whatever is wrong with one costs time, never an answer, and so is no more than
+/// doubtful.
+extension Installation {
+    private static let cure = "nothing is lost; `preloop index rebuild` makes it anew"
+
+    /// Opens the vector index's snapshot, every checksum and link checked.
+    package func examineSnapshot() async -> Finding {
+        let subject = "snapshot"
+        guard HomeDirectory.mode(of: snapshotPath) != nil else {
+            return Finding(
+                subject: subject,
+                grade: .good,
+                detail: "none yet; it will be built when there is enough to put into it"
+            )
+        }
+        do {
+            let snapshot = try Self.openSnapshot(snapshotPath)
+            if let fault = try await fault(of: snapshot) {
+                return Finding(
+                    subject: subject,
+                    grade: .doubtful,
+                    detail: "`\(snapshotPath)` cannot be used: \(fault)",
+                    advice: Self.cure
+                )
+            }
+            return Finding(
+                subject: subject,
+                grade: .good,
+                detail: "\(snapshot.index.count) vectors, revision \(snapshot.index.revision)"
+            )
+        } catch {
+            return Self.unusable(subject, snapshotPath, error)
+        }
+    }
+
+    /// Opens the words index, its text compared with its lists.
+    package func examineLexicalIndex() async -> Finding {
+        let subject = "words index"
+        let path = lexicalIndexPath
+        let fault: String
+        do {
+            switch try await LexicalIndex.examine(path: path, of: store) {
+            case .missing:
+                return Finding(
+                    subject: subject,
+                    grade: .good,
+                    detail: "none yet; it will be built by the next scan or search"
+                )
+            case .sound(let documents, let revision):
+                return Finding(
+                    subject: subject,
+                    grade: .good,
+                    detail: "\(documents) documents, revision \(revision)"
+                )
+            case .foreign: fault = "it belongs to another store"
+            case .ahead(let revision, let head):
+                fault = "it is at revision \(revision), ahead of the store's \(head)"
+            case .damaged(let detail): fault = detail
+            }
+        } catch {
+            return Self.unusable(subject, path, error)
+        }
+        return Finding(
+            subject: subject,
+            grade: .doubtful,
+            detail: "`\(path)` cannot be used: \(fault)",
+            advice: Self.cure
+        )
+    }
+
+    private static func unusable(
+        _ subject: String,
+        _ path: String,
+        _ error: any Error
+    ) -> Finding {
+        let failure = CommandFailure(subject, cause: error)
+        return Finding(
+            subject: subject,
+            grade: .doubtful,
+            detail: "`\(path)` cannot be used: \(failure.reason ?? failure.what)",
+            advice: cure
+        )
+    }
+
+    // MARK: - Whose snapshot
+
+    /// A snapshot with what its identity says: account, model, dimension.
+    private struct OpenedSnapshot {
+        var index: HNSWIndex
+        var parts: [String]
+    }
+
+    /// Opens a snapshot whoever it belongs to.
+    private static func openSnapshot(_ path: String) throws(VectorIndexError) -> OpenedSnapshot {
+        let identity: String
+        do {
+            // No index has this identity; the refusal names the one it has.
+            _ = try HNSWIndex.open(path: path, expecting: "", dimension: 1)
+            identity = ""
+        } catch {
+            // A pattern in the catch clause crashes the compiler (6.3.1).
+            guard case .snapshotIdentity(_, let found) = error else { throw error }
+            identity = found
+        }
+        let parts = identity.split(separator: "/", omittingEmptySubsequences: false)
+        let dimension = parts.count > 2 ? Int(parts[2]) : nil
+        return OpenedSnapshot(
+            index: try HNSWIndex.open(
+                path: path,
+                expecting: identity,
+                dimension: dimension ?? 1
+            ),
+            parts: parts.map(String.init)
+        )
+    }
+
+    /// Why a whole snapshot is not the one that searches need; nil when it is.
+    private func fault(of snapshot: OpenedSnapshot) async throws -> String? {
+        let (owner, head) = try await store.read { connection, account in
+            (
+                try StoreIdentity.text(account: account, on: connection),
+                try AccountTable.currentRevision(account: account, on: connection)
+            )
+        }
+        guard let first = snapshot.parts.first, haveEqualBytes(first, owner) else {
+            return "it belongs to another store"
+        }
+        let current = try await embeddingModels().first(where: \.isCurrent)
+        guard let current, snapshot.parts.count > 1,
+            haveEqualBytes(snapshot.parts[1], "\(current.id)")
+        else { return "it holds the vectors of a model that is not in use" }
+        guard snapshot.index.revision <= head.rawValue else {
+            return "it is at revision \(snapshot.index.revision), ahead of the store's \(head)"
+        }
+        return nil
+    }
+}
