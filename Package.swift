@@ -190,6 +190,7 @@ let package = Package(
             name: "CommandTests",
             dependencies: [
                 "Bootstrap", "Domain", "Store", "Sync", "TestSupport", "preloop", "preloop-sync",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ],
             swiftSettings: testing

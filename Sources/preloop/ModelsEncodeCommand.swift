@@ -37,19 +37,39 @@ struct ModelsEncodeCommand: AsyncParsableCommand {
                 try input.next(Self.batchSize)
             }
             guard !lines.isEmpty else { break }
-            let texts = try lines.enumerated().map { try text($1, line: number + $0 + 1) }
+            let (texts, refusal) = texts(of: lines, after: number)
             number += lines.count
-            let vectors = try await attempt("the texts cannot be encoded") {
-                try await embedder.encode(texts)
+            // A batch that begins with the line that is refused has no texts.
+            if !texts.isEmpty {
+                let vectors = try await attempt("the texts cannot be encoded") {
+                    try await embedder.encode(texts)
+                }
+                for (index, text) in texts.enumerated() {
+                    try output.line(line(text, vector: vectors[index], embedder: embedder))
+                }
+                try output.flush()
             }
-            for (index, text) in texts.enumerated() {
-                try output.line(line(text, vector: vectors[index], embedder: embedder))
-            }
-            try output.flush()
+            if let refusal { throw refusal }
         }
     }
 
-    private func text(_ line: [UInt8], line number: Int) throws -> String {
+    /// The texts before the first line that has none, and what is wrong with that one.
+    private func texts(
+        of lines: [[UInt8]],
+        after count: Int
+    ) -> (texts: [String], refusal: CommandFailure?) {
+        var texts: [String] = []
+        for line in lines {
+            do throws(CommandFailure) {
+                texts.append(try text(line, line: count + texts.count + 1))
+            } catch {
+                return (texts, error)
+            }
+        }
+        return (texts, nil)
+    }
+
+    private func text(_ line: [UInt8], line number: Int) throws(CommandFailure) -> String {
         let value = try? JSONParser.parse(line)
         guard let text = value?["text"]?.string else {
             throw CommandFailure(

