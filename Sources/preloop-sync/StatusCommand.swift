@@ -18,8 +18,8 @@ struct StatusCommand: AsyncParsableCommand {
         var trackers: [Tracker]
         var projects: [StoredProject]
         var counts: [ProjectID: ProjectCounts.Row]
-        /// Changed texts the indexer has not looked at.
-        var backlog: Int
+        /// Changed texts the indexer has not looked at; projects without any are left out.
+        var waiting: [ProjectID: Int]
         /// Who scans now.
         var holder: LeaseHolder?
     }
@@ -33,7 +33,7 @@ struct StatusCommand: AsyncParsableCommand {
                     trackers: try TrackerTable.list(account: account, on: connection),
                     projects: try ProjectTable.list(account: account, on: connection),
                     counts: try ProjectCounts.all(account: account, on: connection),
-                    backlog: try Self.backlog(account: account, on: connection),
+                    waiting: try Self.waiting(account: account, on: connection),
                     holder: try LeaseTable.holder(
                         of: ScanRunner.leaseName,
                         now: now,
@@ -56,10 +56,10 @@ struct StatusCommand: AsyncParsableCommand {
         }
     }
 
-    private static func backlog(
+    private static func waiting(
         account: AccountID,
         on connection: any SQLConnection
-    ) throws(StoreError) -> Int {
+    ) throws(StoreError) -> [ProjectID: Int] {
         let models = try EmbeddingModelTable.all(account: account, on: connection)
         var revision = Revision.zero
         if let current = models.first(where: \.isCurrent) {
@@ -69,7 +69,7 @@ struct StatusCommand: AsyncParsableCommand {
                 on: connection
             )
         }
-        return try PassageTable.changedTextCount(
+        return try ProjectCounts.changedTexts(
             after: revision,
             account: account,
             on: connection
@@ -98,6 +98,7 @@ struct StatusCommand: AsyncParsableCommand {
             "comments": .integer(Int64(counts.comments)),
             "deleted": .integer(Int64(counts.deleted)),
             "quarantined": .integer(Int64(counts.quarantined)),
+            "backlog": .integer(Int64(status.waiting[project.id] ?? 0)),
         ]
     }
 
@@ -111,7 +112,8 @@ struct StatusCommand: AsyncParsableCommand {
             return lines + ["Nothing has been scanned yet. Run `preloop-sync scan all`."]
         }
         var table = TextTable([
-            "TRACKER", "PROJECT", "LAST SCAN", "READ UP TO", "ISSUES", "PULLS", "COMMENTS", "NOTE",
+            "TRACKER", "PROJECT", "LAST SCAN", "READ UP TO", "ISSUES", "PULLS", "COMMENTS",
+            "TO INDEX", "NOTE",
         ])
         for project in status.projects { table.append(cells(project, in: status)) }
         return lines + table.lines + ["\(status.backlog) texts waiting to be indexed"]
@@ -129,12 +131,16 @@ struct StatusCommand: AsyncParsableCommand {
             project.lastScanAt?.iso8601 ?? "never",
             cursor.hasReadEverything ? cursor.watermark?.iso8601 ?? "-" : "first scan",
             "\(counts.issues)", "\(counts.pullRequests)", "\(counts.comments)",
+            "\(status.waiting[project.id] ?? 0)",
             notes.joined(separator: "; "),
         ]
     }
 }
 
 extension StatusCommand.Status {
+    /// Of all projects, and of those that are no longer there.
+    fileprivate var backlog: Int { waiting.values.reduce(0, +) }
+
     /// Puts trackers in the order of their names, and projects below them in that of their paths.
     fileprivate mutating func sort() {
         trackers.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }

@@ -119,6 +119,24 @@ struct ScanTests {
         #expect(try status.json["scanning"] == .null)
     }
 
+    @Test func `the status tells what of each project waits to be indexed`() throws {
+        let sandbox = try Sandbox(Self.provider)
+        #expect(try sandbox.preloop("init").status == 0)
+        let file = sandbox.home + "/corpus.jsonl"
+        let lines = [("a", 1), ("b", 1), ("b", 2)].map { source, number in
+            #"{"id":"\#(source)-\#(number)","source":"\#(source)","title":"t","body":"b"}"#
+        }
+        try Data(lines.joined(separator: "\n").utf8).write(to: URL(fileURLWithPath: file))
+        // The provider does not answer: nothing is indexed.
+        #expect(try sandbox.preloop("index", "import", "--jsonl", file).status == 1)
+        let status = try sandbox.run("preloop-sync", "status", "--json").json
+        #expect(status["backlog"] == 3)
+        #expect(status["projects"]?.array?.map { $0["backlog"] } == [1, 2])
+        let text = try sandbox.run("preloop-sync", "status").output
+        #expect(text.contains("TO INDEX"))
+        #expect(text.contains("3 texts waiting to be indexed"))
+    }
+
     @Test func `a scan stopped while it only indexes says so`() throws {
         let sandbox = try Sandbox(Self.provider)
         #expect(try sandbox.preloop("init").status == 0)

@@ -62,4 +62,30 @@ package enum ProjectCounts {
         }
         return counts
     }
+
+    /// How many issues and comments of each project changed after a revision; projects without any
+    /// are left out.
+    package static func changedTexts(
+        after revision: Revision,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [ProjectID: Int] {
+        let rows = try connection.rows(
+            """
+            SELECT project_id, COUNT(*) AS total FROM issues
+            WHERE account_id = \(account) AND revision > \(revision)
+            GROUP BY project_id
+            UNION ALL
+            SELECT project_id, COUNT(*) AS total FROM comments
+            WHERE account_id = \(account) AND revision > \(revision)
+            GROUP BY project_id
+            """
+        )
+        var counts: [ProjectID: Int] = [:]
+        for row in rows {
+            let project: ProjectID = try row.identifier("project_id")
+            counts[project, default: 0] += Int(try row.integer("total"))
+        }
+        return counts
+    }
 }
