@@ -17,9 +17,11 @@ package enum Terminal {
     /// Asks for a line without showing what is typed.
     ///
     /// Ctrl-C arrives as a character and not as a signal, which would end the process and leave
-    /// the terminal without echo; so the line is put together here, key by key.
+    /// the terminal without echo; so the line is put together here, key by key. Signals from
+    /// elsewhere wait until the terminal is as it was.
     ///
-    /// - Throws: ``CommandFailure`` when there is no terminal, the input ends, or Ctrl-C is typed.
+    /// - Throws: ``CommandFailure`` when there is no terminal, the input ends, Ctrl-C is typed, or
+    ///   a signal ends the waiting.
     static func readSecret(prompt: String) throws(CommandFailure) -> String {
         let descriptor = unsafe open("/dev/tty", O_RDWR | O_CLOEXEC)
         guard descriptor >= 0, isatty(descriptor) == 1 else {
@@ -35,6 +37,8 @@ package enum Terminal {
         guard unsafe tcgetattr(descriptor, &settings) == 0 else {
             throw CommandFailure(.failure, "cannot switch off the terminal's echo")
         }
+        let signals = try SignalPipe([SIGHUP, SIGINT, SIGQUIT, SIGTERM])
+        defer { signals.close() }
         let before = settings
         settings.c_lflag &= ~tcflag_t(ECHO | ISIG | ICANON)
         unsafe withUnsafeMutableBytes(of: &settings.c_cc) { characters in
@@ -50,12 +54,23 @@ package enum Terminal {
         }
         write(prompt, to: descriptor)
         defer { write("\n", to: descriptor) }
-        return try line(from: descriptor)
+        return try line(from: descriptor, until: signals)
     }
 
-    private static func line(from descriptor: Int32) throws(CommandFailure) -> String {
+    private static func line(
+        from descriptor: Int32,
+        until signals: SignalPipe
+    ) throws(CommandFailure) -> String {
         var bytes: [UInt8] = []
         while bytes.count < 65_536 {
+            var questions = [descriptor, signals.readEnd].map { descriptor in
+                pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            }
+            // EINTR is the signal whose byte the next round finds.
+            guard unsafe poll(&questions, 2, -1) > 0 else { continue }
+            guard questions[1].revents == 0 else {
+                throw CommandFailure(.interrupted, "no token was given", reason: "interrupted")
+            }
             var byte: UInt8 = 0
             let count = unsafe read(descriptor, &byte, 1)
             if count < 0, errno == EINTR { continue }

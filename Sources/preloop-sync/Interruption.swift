@@ -1,10 +1,6 @@
 import Bootstrap
 import Dispatch
 import Glibc
-import Synchronization
-
-/// Where the signal handler writes; -1 while nobody listens.
-private let wakeUpDescriptor = Atomic<Int32>(-1)
 
 /// Runs `body` until it ends; SIGINT or SIGTERM cancel it and wait for its orderly end.
 ///
@@ -13,7 +9,7 @@ private let wakeUpDescriptor = Atomic<Int32>(-1)
 func interruptible<Value: Sendable>(
     _ body: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
-    let signals = try SignalPipe()
+    let signals = try ScanSignals()
     defer { signals.close() }
     let arrivals = signals.arrivals
     return try await withThrowingTaskGroup(of: Value?.self) { group in
@@ -32,29 +28,18 @@ func interruptible<Value: Sendable>(
     }
 }
 
-/// Turns signals into bytes of a pipe.
-///
-/// Not a dispatch signal source: on Linux it needs the signal blocked in every thread, which it
-/// does only when a thread has caught one, and under load about one signal in twenty was lost for
-/// good.
-private struct SignalPipe {
+/// SIGINT and SIGTERM as a stream.
+private struct ScanSignals {
     /// One element for the first signal.
     let arrivals: AsyncStream<Void>
 
+    private let pipe: SignalPipe
     private let source: any DispatchSourceRead
 
     init() throws {
-        var ends: [Int32] = [-1, -1]
-        guard unsafe pipe(&ends) == 0,
-            ends.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 })
-        else {
-            throw CommandFailure(
-                .failure,
-                "cannot listen for signals",
-                reason: unsafe String(cString: strerror(errno))
-            )
-        }
-        let (readEnd, writeEnd) = (ends[0], ends[1])
+        let pipe = try SignalPipe([SIGINT, SIGTERM])
+        let readEnd = pipe.readEnd
+        self.pipe = pipe
         let (stream, continuation) = AsyncStream.makeStream(
             of: Void.self,
             bufferingPolicy: .bufferingNewest(1)
@@ -67,28 +52,12 @@ private struct SignalPipe {
             continuation.yield()
             continuation.finish()
         }
-        source.setCancelHandler {
-            // The handler may run on another thread at this moment; the two descriptors of a
-            // process that is about to end are left to it.
-            continuation.finish()
-        }
+        source.setCancelHandler { continuation.finish() }
         source.resume()
-        wakeUpDescriptor.store(writeEnd, ordering: .sequentiallyConsistent)
-        for number in [SIGINT, SIGTERM] { _ = signal(number, handleSignal) }
     }
 
     func close() {
-        for number in [SIGINT, SIGTERM] { _ = signal(number, SIG_DFL) }
-        wakeUpDescriptor.store(-1, ordering: .sequentiallyConsistent)
+        pipe.close()
         source.cancel()
     }
-}
-
-/// Runs on any thread at any point: only calls that signal-safety(7) allows.
-private func handleSignal(_ number: Int32) {
-    _ = signal(number, SIG_DFL)
-    let descriptor = wakeUpDescriptor.load(ordering: .sequentiallyConsistent)
-    guard descriptor >= 0 else { return }
-    var byte = UInt8(truncatingIfNeeded: number)
-    _ = unsafe write(descriptor, &byte, 1)
 }

@@ -5,7 +5,7 @@ import Domain
 struct TrackerAddress {
     /// Without user, query, fragment and final slash; empty for the vendor's own cloud.
     let url: String
-    private let isVendorCloud: Bool
+    private let host: String
 
     /// Reads an http or https URL; nil is the vendor's own cloud.
     ///
@@ -13,7 +13,7 @@ struct TrackerAddress {
     init(url: String?) throws {
         guard let url else {
             self.url = ""
-            isVendorCloud = true
+            host = ""
             return
         }
         let bytes = Array(url.utf8)
@@ -30,12 +30,58 @@ struct TrackerAddress {
         guard !authority.contains(UInt8(ascii: "@")) else {
             throw ValidationError("--url carries no user name or password; use --user and a token")
         }
-        let host = authority.prefix { $0 != UInt8(ascii: ":") }
-        guard !host.isEmpty else { throw ValidationError("--url has no host") }
+        host = try Self.host(of: Array(authority)).lowercased()
         var kept = bytes
         while kept.last == UInt8(ascii: "/") { kept.removeLast() }
         self.url = String(decoding: kept, as: UTF8.self)
-        isVendorCloud = Self.isVendorCloud(String(decoding: host, as: UTF8.self).lowercased())
+    }
+
+    /// The host of `host`, `host:port` or `[address]:port`.
+    private static func host(of authority: [UInt8]) throws -> String {
+        var host = authority[...]
+        var port: ArraySlice<UInt8>?
+        if authority.first == UInt8(ascii: "["), let end = authority.firstIndex(of: 0x5D) {
+            host = authority[1..<end]
+            let isAddress = host.allSatisfy { byte in
+                (48...58).contains(byte) || (65...70).contains(byte) || (97...102).contains(byte)
+                    || byte == UInt8(ascii: ".")
+            }
+            let rest = authority[(end + 1)...]
+            guard isAddress, host.contains(UInt8(ascii: ":")),
+                rest.isEmpty || rest.first == UInt8(ascii: ":")
+            else { throw ValidationError("--url has no valid address in brackets") }
+            port = rest.isEmpty ? nil : rest.dropFirst()
+        } else {
+            host = authority.prefix { $0 != UInt8(ascii: ":") }
+            port = host.count == authority.count ? nil : authority[(host.count + 1)...]
+            guard isName(host) else { throw ValidationError("--url has no valid host") }
+        }
+        if let port {
+            let number = Int(String(decoding: port, as: UTF8.self)) ?? 0
+            guard port.allSatisfy({ (48...57).contains($0) }), (1...65_535).contains(number) else {
+                throw ValidationError("the port of --url is a number from 1 to 65535")
+            }
+        }
+        return String(decoding: host, as: UTF8.self)
+    }
+
+    /// Labels of letters, digits, hyphens and underscores between dots (RFC 952, 1123, and what
+    /// internal names look like).
+    private static func isName(_ host: ArraySlice<UInt8>) -> Bool {
+        let labels = host.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        // A final dot is that of an absolute name.
+        let named =
+            labels.count > 1 && labels.last?.isEmpty == true ? labels.dropLast() : labels[...]
+        return host.count <= 253
+            && named.allSatisfy { label in
+                (1...63).contains(label.count) && label.first != UInt8(ascii: "-")
+                    && label.last != UInt8(ascii: "-")
+                    && label.allSatisfy { byte in
+                        (48...57).contains(byte) || (65...90).contains(byte)
+                            || (97...122).contains(byte) || byte == UInt8(ascii: "-")
+                            || byte == UInt8(ascii: "_")
+                    }
+            }
     }
 
     /// The deployment when the operator does not name it.
@@ -48,8 +94,38 @@ struct TrackerAddress {
         return isAtlassianAccount ? .cloud : .server
     }
 
-    private static func isVendorCloud(_ host: String) -> Bool {
-        ["github.com", "api.github.com", "gitlab.com", "api.atlassian.com"].contains(host)
+    /// Refuses what no service of this kind takes.
+    ///
+    /// Which Jira Cloud's bearer tokens belong to nobody's e-mail address, the gateway's host tells.
+    func validate(
+        for kind: TrackerKind,
+        deployment: TrackerDeployment?,
+        user: String?
+    ) throws {
+        if kind == .jira, url.isEmpty { throw ValidationError("jira needs --url") }
+        if let user {
+            guard kind == .jira else { throw ValidationError("--user is for jira only") }
+            let isPlain = user.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value != 0x7F }
+            guard !user.isEmpty, isPlain, !user.utf8.contains(UInt8(ascii: ":")) else {
+                throw ValidationError("--user is a name or an e-mail address")
+            }
+        }
+        guard deployment == nil || kind == .jira else {
+            throw ValidationError("--deployment is for jira only; the URL tells it of \(kind)")
+        }
+        let isCloud = (deployment ?? self.deployment(of: kind, user: user)) == .cloud
+        guard kind != .jira || !isCloud || user != nil || host == Self.gateway else {
+            throw ValidationError(
+                "Jira Cloud needs --user, the e-mail address of the token's owner"
+            )
+        }
+    }
+
+    /// Takes bearer tokens of OAuth; sites themselves take API tokens with an e-mail address.
+    private static let gateway = "api.atlassian.com"
+
+    private var isVendorCloud: Bool {
+        ["", "github.com", "api.github.com", "gitlab.com", Self.gateway].contains(host)
             || host.hasSuffix(".atlassian.net") || host.hasSuffix(".ghe.com")
     }
 }

@@ -46,16 +46,16 @@ struct TrackersAddCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard !name.isEmpty, name.utf8.count <= 100, singleLine(name).utf8.elementsEqual(name.utf8)
-        else { throw ValidationError("--name is one line of at most 100 bytes") }
+        guard name.unicodeScalars.contains(where: { !$0.properties.isWhitespace }),
+            name.utf8.count <= 100, singleLine(name).utf8.elementsEqual(name.utf8)
+        else { throw ValidationError("--name is one line of 1 to 100 bytes") }
         guard !haveEqualBytes(name, IssueImport.trackerName) else {
             throw ValidationError(
                 "the name `\(name)` belongs to the issues of `preloop index import`"
             )
         }
         try token.validate(for: kind)
-        if kind == .jira, url == nil { throw ValidationError("jira needs --url") }
-        _ = try TrackerAddress(url: url)
+        try TrackerAddress(url: url).validate(for: kind, deployment: deployment, user: user)
     }
 
     func run() async throws {

@@ -72,6 +72,14 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
         try token.validate(for: change.tracker.kind)
         if url != nil { change.tracker.url = try TrackerAddress(url: url).url }
         if let user { change.tracker.userName = user }
+        if changesAddress {
+            let tracker = change.tracker
+            try TrackerAddress(url: tracker.url.isEmpty ? nil : tracker.url).validate(
+                for: tracker.kind,
+                deployment: tracker.kind == .jira ? tracker.deployment : nil,
+                user: tracker.userName
+            )
+        }
         if changesToken {
             change.secret = try token.read(environment: settings.environment, for: name)
         }

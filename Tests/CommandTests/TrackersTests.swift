@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import Glibc
 import Store
 import Testing
 
@@ -109,6 +110,91 @@ struct TrackersTests {
         #expect(terminal.exitStatus() == 130)
         #expect(terminal.echoes)
         #expect(!terminal.screen.contains("hunter2"))
+    }
+
+    @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
+    func `a signal at the prompt leaves the terminal as it was`(signal: Int32) throws {
+        let sandbox = try Sandbox()
+        let terminal = try sandbox.startOnTerminal(
+            "preloop",
+            "trackers",
+            "add",
+            "github",
+            "--name",
+            "gh",
+            "--no-test"
+        )
+        #expect(terminal.wait(for: "token for gh: "))
+        #expect(!terminal.echoes)
+        terminal.signal(signal)
+        #expect(terminal.exitStatus() == 130)
+        #expect(terminal.echoes)
+    }
+
+    /// What cannot work is refused before a token is asked for or stored, tried out or not.
+    @Test(arguments: [
+        ["github", "--name", ""],
+        ["github", "--name", " "],
+        ["github", "--name", "two\nlines"],
+        ["github", "--url", "ftp://ghe.example"],
+        ["github", "--url", "ghe.example"],
+        ["github", "--url", "https://"],
+        ["github", "--url", "https://a..b"],
+        ["github", "--url", "https://-a.example"],
+        ["github", "--url", "https://under score.example"],
+        ["github", "--url", "https://a.example:0"],
+        ["github", "--url", "https://a.example:99999"],
+        ["github", "--url", "https://a.example:port"],
+        ["github", "--url", "https://[::1"],
+        ["github", "--url", "https://[12]:80"],
+        ["github", "--deployment", "server"],
+        ["gitlab", "--deployment", "cloud"],
+        ["github", "--user", "me@example.com"],
+        ["jira"],
+        ["jira", "--url", "https://acme.atlassian.net"],
+        ["jira", "--url", "https://jira.acme.example", "--deployment", "cloud"],
+        ["jira", "--url", "https://jira.acme.example", "--user", "a:b"],
+        ["jira", "--url", "https://jira.acme.example", "--user", ""],
+        ["github", "--include", ""],
+        ["github", "--include", "acme//web"],
+        ["github", "--include", "/acme"],
+        ["github", "--exclude", "acme/"],
+        ["github", "--exclude", "acme/[ab]*"],
+        ["github", "--include", "acme/{web,app}"],
+        ["github", "--include", "!acme/web"],
+        ["github", "--include", "acme web"],
+        ["github", "--include", "https://github.com/acme"],
+    ])
+    func `impossible values are refused with 2`(arguments: [String]) throws {
+        let sandbox = try Sandbox()
+        let name = arguments.contains("--name") ? [] : ["--name", "x"]
+        let result = try sandbox.start(
+            "preloop",
+            ["trackers", "add"] + arguments + name + ["--token-env", "TOKEN", "--no-test"],
+            environment: token
+        ).wait()
+        #expect(result.status == 2, "\(result.output)")
+        #expect(!result.errors.isEmpty)
+        #expect(!FileManager.default.fileExists(atPath: sandbox.home + "/preloop.db"))
+    }
+
+    @Test(arguments: [
+        ["github", "--url", "http://localhost:8080"],
+        ["github", "--url", "https://ghe.acme.example/api/v3/"],
+        ["gitlab", "--url", "http://[::1]:8080/gitlab"],
+        ["gitlab", "--include", "**/legacy-?"],
+        ["jira", "--url", "https://acme.atlassian.net", "--user", "me@acme.example"],
+        ["jira", "--url", "https://api.atlassian.com/ex/jira/7"],
+        ["jira", "--url", "https://jira.acme.example/jira", "--include", "KEY"],
+    ])
+    func `values that may work are stored`(arguments: [String]) throws {
+        let sandbox = try Sandbox()
+        let result = try sandbox.start(
+            "preloop",
+            ["trackers", "add"] + arguments + ["--name", "x", "--token-env", "TOKEN", "--no-test"],
+            environment: token
+        ).wait()
+        #expect(result.status == 0, "\(result.errors)")
     }
 
     @Test func `an unreachable service stores nothing`() throws {
