@@ -16,8 +16,6 @@ package struct GitHubClient: TrackerClient {
 
     /// The largest page GitHub serves.
     static let pageSize = 100
-    /// 20,000 repositories; a token that sees more wants narrower permissions.
-    private static let maximumListPageCount = 200
 
     package init(_ parameters: TrackerClients.Parameters) {
         var configuration = TrackerSession.Configuration(
@@ -149,25 +147,18 @@ package struct GitHubClient: TrackerClient {
         in keys: [String] = [],
         mayBeMissing: Bool = false
     ) async throws(TrackerError) -> ProjectRows<GitHubRepository>? {
-        var repositories = ProjectRows<GitHubRepository>()
-        var query: QueryString? = QueryString(["per_page": String(Self.pageSize)])
-        for _ in 0..<Self.maximumListPageCount {
-            guard let current = query else { break }
-            let list = try await session.list(
-                TrackerRequest(
-                    path: path,
-                    query: current,
-                    acceptedStatuses: mayBeMissing ? [403, 404] : [],
-                    paging: Self.paging(current)
-                ),
-                at: keys
+        var repositories = try await session.projects(
+            at: path,
+            QueryString(["per_page": String(Self.pageSize)]),
+            in: keys,
+            mayBeMissing: mayBeMissing,
+            as: ProjectForm(
+                pathField: "full_name",
+                read: GitHubRepository.init,
+                paging: Self.paging
             )
-            if list.response.status != 200 { return nil }
-            repositories.add(list.read(GitHubRepository.init), pathField: "full_name")
-            query = list.response.headers.nextPageQuery
-        }
-        if query != nil { repositories.noteRest(after: Self.maximumListPageCount) }
-        repositories.rows.removeAll { !$0.hasIssues }
+        )
+        repositories?.rows.removeAll { !$0.hasIssues }
         return repositories
     }
 

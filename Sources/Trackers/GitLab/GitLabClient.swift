@@ -15,8 +15,6 @@ package struct GitLabClient: TrackerClient {
 
     /// The largest page GitLab serves.
     static let pageSize = 100
-    /// 20,000 projects; a token that sees more wants a narrower one.
-    private static let maximumListPageCount = 200
     static let paging = PageParameters(size: "per_page", page: "page")
 
     package init(_ parameters: TrackerClients.Parameters) {
@@ -133,24 +131,17 @@ package struct GitLabClient: TrackerClient {
         _ first: QueryString,
         mayBeMissing: Bool = false
     ) async throws(TrackerError) -> ProjectRows<GitLabProject>? {
-        var projects = ProjectRows<GitLabProject>()
-        var query: QueryString? = first
-        for _ in 0..<Self.maximumListPageCount {
-            guard let current = query else { break }
-            let list = try await session.list(
-                TrackerRequest(
-                    path: path,
-                    query: current,
-                    acceptedStatuses: mayBeMissing ? [403, 404] : [],
-                    paging: Self.paging
-                )
+        var projects = try await session.projects(
+            at: path,
+            first,
+            mayBeMissing: mayBeMissing,
+            as: ProjectForm(
+                pathField: "path_with_namespace",
+                read: GitLabProject.init,
+                paging: { _ in Self.paging }
             )
-            if list.response.status != 200 { return nil }
-            projects.add(list.read(GitLabProject.init), pathField: "path_with_namespace")
-            query = list.response.headers.nextPageQuery
-        }
-        if query != nil { projects.noteRest(after: Self.maximumListPageCount) }
-        projects.rows.removeAll { !$0.hasItems }
+        )
+        projects?.rows.removeAll { !$0.hasItems }
         return projects
     }
 }

@@ -1,4 +1,5 @@
 import Domain
+import HTTPClient
 import Synchronization
 
 /// What a list of projects held, page by page.
@@ -38,6 +39,50 @@ extension UnreadableProject {
             path: value?[pathField]?.string.map(sanitized),
             reason: item.reason
         )
+    }
+}
+
+/// How a service shows projects in lists that `Link` headers lead through.
+struct ProjectForm<Row: Sendable>: Sendable {
+    /// The member with a project's path.
+    var pathField: String
+    var read: @Sendable (FieldReader) throws(FieldError) -> Row
+    var paging: @Sendable (QueryString) -> PageParameters
+}
+
+extension TrackerSession {
+    /// 20,000 projects; a token that sees more wants a narrower view.
+    private static let maximumProjectPageCount = 200
+
+    /// Every page of a list of projects.
+    ///
+    /// - Returns: Nil when the list is refused (403, 404) and `mayBeMissing` said so.
+    func projects<Row>(
+        at path: String,
+        _ first: QueryString,
+        in keys: [String] = [],
+        mayBeMissing: Bool,
+        as form: ProjectForm<Row>
+    ) async throws(TrackerError) -> ProjectRows<Row>? {
+        var projects = ProjectRows<Row>()
+        var query: QueryString? = first
+        for _ in 0..<Self.maximumProjectPageCount {
+            guard let current = query else { break }
+            let list = try await list(
+                TrackerRequest(
+                    path: path,
+                    query: current,
+                    acceptedStatuses: mayBeMissing ? [403, 404] : [],
+                    paging: form.paging(current)
+                ),
+                at: keys
+            )
+            if list.response.status != 200 { return nil }
+            projects.add(list.read(form.read), pathField: form.pathField)
+            query = list.response.headers.nextPageQuery
+        }
+        if query != nil { projects.noteRest(after: Self.maximumProjectPageCount) }
+        return projects
     }
 }
 
