@@ -12,6 +12,7 @@ struct ProjectScanner: Sendable {
     let project: StoredProject
     let remote: RemoteProject
     let writer: PageWriter
+    let ends: ScanEnds
     let configuration: ScanConfiguration
     let progress: @Sendable (ScanProgress) -> Void
 
@@ -132,6 +133,14 @@ extension ProjectScanner {
         let (cursor, stored) = (course.scan.cursor, course.stored)
         let wasHidden = project.state != .active
         let id = project.id
+        course.report.hasCensus = course.scan.hasCompletedCensus
+        if let refusal { course.report.outcome = .failed(reason: refusal) }
+        course.phase = .ended
+        defer { report(&course) }
+        if cursor == stored, !wasHidden {
+            try await ends.add(scanEnd, of: id)
+            return course.report
+        }
         try await writer.write { connection, account in
             if cursor != stored {
                 try ProjectTable.setCursor(
@@ -152,10 +161,6 @@ extension ProjectScanner {
             }
             try ProjectTable.endScan(scanEnd, of: id, account: account, on: connection)
         }
-        course.report.hasCensus = course.scan.hasCompletedCensus
-        if let refusal { course.report.outcome = .failed(reason: refusal) }
-        course.phase = .ended
-        report(&course)
         return course.report
     }
 

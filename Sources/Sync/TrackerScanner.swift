@@ -104,6 +104,7 @@ extension TrackerScanner {
         _ report: inout TrackerReport
     ) async throws {
         var refusal: String?
+        let ends = ScanEnds(store: store, lease: lease)
         let reports = try await withThrowingTaskGroup(of: ProjectReport.self) { group in
             var reports: [ProjectReport] = []
             func keep(_ project: ProjectReport) {
@@ -118,10 +119,17 @@ extension TrackerScanner {
                 if index >= configuration.projectConcurrency, let done = try await group.next() {
                     keep(done)
                 }
-                group.addTask { try await scan(target, lease: lease, isFull: isFull) }
+                group.addTask {
+                    try await scan(target, lease: lease, ends: ends, isFull: isFull)
+                }
             }
             while let done = try await group.next() { keep(done) }
             return reports
+        }
+        do {
+            try await ends.write()
+        } catch is CancellationError {
+            // Only when projects were last looked at is lost; the report says the scan was stopped.
         }
         report.projects += reports
         guard let refusal else { return }
@@ -132,8 +140,13 @@ extension TrackerScanner {
         try await setStatus(.invalid, detail: refusal)
     }
 
-    private func scan(_ target: Target, lease: Lease, isFull: Bool) async throws -> ProjectReport {
-        let scanner = scanner(of: target, lease: lease)
+    private func scan(
+        _ target: Target,
+        lease: Lease,
+        ends: ScanEnds,
+        isFull: Bool
+    ) async throws -> ProjectReport {
+        let scanner = scanner(of: target, lease: lease, ends: ends)
         let path = target.remote.path
         var report = ProjectReport(tracker: tracker.name, path: path)
         let start = store.clock.now()
@@ -151,7 +164,7 @@ extension TrackerScanner {
         return report
     }
 
-    private func scanner(of target: Target, lease: Lease) -> ProjectScanner {
+    private func scanner(of target: Target, lease: Lease, ends: ScanEnds) -> ProjectScanner {
         ProjectScanner(
             client: client,
             tracker: tracker,
@@ -164,6 +177,7 @@ extension TrackerScanner {
                 project: target.stored.id,
                 listing: client.commentListing
             ),
+            ends: ends,
             configuration: configuration,
             progress: progress
         )
