@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Sync
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import preloop_sync
@@ -135,7 +136,7 @@ struct ProgressTests {
             "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_DIMENSION": "3",
             "PRELOOP_EMBEDDING_URL": "http://127.0.0.1:1/v1", "TOKEN": "t",
         ])
-        let service = try CannedServer { Self.github($0) }
+        let service = try ScriptedHTTPServer { [Self.github($0.target)] }
         let added = try sandbox.preloop(
             "trackers",
             "add",
@@ -143,7 +144,7 @@ struct ProgressTests {
             "--name",
             "gh",
             "--url",
-            service.url + "/api",
+            service.origin + "/api",
             "--token-env",
             "TOKEN"
         )
@@ -157,26 +158,25 @@ struct ProgressTests {
     }
 
     /// A GitHub with one repository, whose second page of issues never comes.
-    private static func github(_ request: CannedServer.Request) -> CannedServer.Answer? {
-        let target = request.target
+    private static func github(_ target: String) -> ScriptedHTTPServer.Step {
         if target.hasPrefix("/api/user/repos") {
-            return CannedServer.Answer(
-                body: """
+            return .answer(
+                text: """
                     [{"id":1,"name":"web","full_name":"acme/web","has_issues":true,
                     "html_url":"http://127.0.0.1/acme/web","owner":{"login":"acme","id":2}}]
                     """
             )
         }
-        if target.hasPrefix("/api/user") { return CannedServer.Answer(body: #"{"login":"ann"}"#) }
+        if target.hasPrefix("/api/user") { return .answer(text: #"{"login":"ann"}"#) }
         guard target.hasPrefix("/api/repositories/1/issues") else {
-            return CannedServer.Answer(status: 404, body: #"{"message":"Not Found"}"#)
+            return .answer(404, text: #"{"message":"Not Found"}"#)
         }
-        if target.contains("page=2") { return nil }
+        if target.contains("page=2") { return .stall }
         let isProbe = target.contains("direction=desc")
         let links = isProbe ? "" : ", </x?page=11&per_page=100>; rel=\"last\""
-        return CannedServer.Answer(
-            headers: ["Link: </x?page=2&per_page=100>; rel=\"next\"\(links)"],
-            body: """
+        return .answer(
+            headers: [("Link", "</x?page=2&per_page=100>; rel=\"next\"\(links)")],
+            text: """
                 [{"id":11,"number":1,"title":"t","body":"b","state":"open","comments":0,
                 "created_at":"2024-01-01T00:00:00Z","updated_at":"2024-01-01T00:00:00Z",
                 "html_url":"http://127.0.0.1/acme/web/issues/1","user":{"login":"ann"}}]

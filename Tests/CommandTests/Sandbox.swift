@@ -115,6 +115,8 @@ final class RunningProgram {
         for file in [output, errors] { try? FileManager.default.removeItem(at: file) }
     }
 
+    var isRunning: Bool { process.isRunning }
+
     func signal(_ number: Int32) {
         kill(process.processIdentifier, number)
     }

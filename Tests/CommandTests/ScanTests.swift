@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Store
 import Sync
+import TestSupport
 import Testing
 
 /// The scan's command line; what a scan does is Sync's to test.
@@ -91,9 +92,9 @@ struct ScanTests {
     func `a signal ends a scan in order, and the next one may begin`(signal: Int32) throws {
         let sandbox = try Sandbox(Self.provider)
         let asked = DispatchSemaphore(value: 0)
-        let silence = try CannedServer { _ in
+        let silence = try ScriptedHTTPServer { _ in
             asked.signal()
-            return nil
+            return [.stall]
         }
         #expect(
             try sandbox.preloop(
@@ -103,7 +104,7 @@ struct ScanTests {
                 "--name",
                 "gh",
                 "--url",
-                "http://127.0.0.1:\(silence.port)",
+                silence.origin,
                 "--token-env",
                 "TOKEN",
                 "--no-test"
@@ -145,14 +146,14 @@ struct ScanTests {
         try Data(line.utf8).write(to: URL(fileURLWithPath: file))
         #expect(try sandbox.preloop("index", "import", "--jsonl", file).status == 1)
         let asked = DispatchSemaphore(value: 0)
-        let silence = try CannedServer { _ in
+        let silence = try ScriptedHTTPServer { _ in
             asked.signal()
-            return nil
+            return [.stall]
         }
         let scan = try sandbox.start(
             "preloop-sync",
             ["scan", "all", "--json"],
-            environment: ["PRELOOP_EMBEDDING_URL": silence.url]
+            environment: ["PRELOOP_EMBEDDING_URL": silence.origin]
         )
         asked.wait()
         scan.signal(SIGINT)
@@ -193,20 +194,24 @@ struct ScanTests {
 
     @Test func `a missing scope ends with 7 and is named`() throws {
         let sandbox = try Sandbox(Self.provider)
-        let service = try CannedServer { request in
+        let service = try ScriptedHTTPServer { request in
             guard request.target.hasSuffix("/user") else {
-                return CannedServer.Answer(
-                    status: 403,
-                    headers: ["X-Accepted-OAuth-Scopes: repo", "X-OAuth-Scopes: gist"],
-                    body: #"{"message":"Forbidden"}"#
-                )
+                return [
+                    .answer(
+                        403,
+                        headers: [
+                            ("X-Accepted-OAuth-Scopes", "repo"), ("X-OAuth-Scopes", "gist"),
+                        ],
+                        text: #"{"message":"Forbidden"}"#
+                    )
+                ]
             }
-            return CannedServer.Answer(body: #"{"login":"ann"}"#)
+            return [.answer(text: #"{"login":"ann"}"#)]
         }
         let added = try sandbox.start(
             "preloop",
             [
-                "trackers", "add", "github", "--name", "gh", "--url", service.url,
+                "trackers", "add", "github", "--name", "gh", "--url", service.origin,
                 "--token-env", "TOKEN", "--no-test",
             ]
         ).wait()

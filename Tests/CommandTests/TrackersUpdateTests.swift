@@ -1,6 +1,7 @@
 import Domain
 import Foundation
 import Store
+import TestSupport
 import Testing
 
 /// New tokens, addresses and scopes for a tracker that is there.
@@ -10,17 +11,17 @@ struct TrackersUpdateTests {
     ]
 
     /// A GitHub that accepts one token.
-    private static func service(accepting token: String) throws -> CannedServer {
-        try CannedServer { request in
-            guard request.authorization == "Bearer \(token)" else {
-                return CannedServer.Answer(status: 401, body: #"{"message":"Bad credentials"}"#)
+    private static func service(accepting token: String) throws -> ScriptedHTTPServer {
+        try ScriptedHTTPServer { request in
+            guard request.headers["authorization"] == "Bearer \(token)" else {
+                return [.answer(401, text: #"{"message":"Bad credentials"}"#)]
             }
-            return CannedServer.Answer(body: #"{"login":"ann"}"#)
+            return [.answer(text: #"{"login":"ann"}"#)]
         }
     }
 
     /// A sandbox with the tracker `gh`, whose stored token is `ghp_old`.
-    private func sandbox(_ service: CannedServer) throws -> Sandbox {
+    private func sandbox(_ service: ScriptedHTTPServer) throws -> Sandbox {
         let sandbox = try Sandbox(environment)
         let added = try sandbox.preloop(
             "trackers",
@@ -29,7 +30,7 @@ struct TrackersUpdateTests {
             "--name",
             "gh",
             "--url",
-            service.url,
+            service.origin,
             "--token-env",
             "OLD",
             "--include",
@@ -107,12 +108,12 @@ struct TrackersUpdateTests {
         let second = try Self.service(accepting: "ghp_old")
         let stranger = try Self.service(accepting: "ghp_other")
         let sandbox = try sandbox(first)
-        let refused = try sandbox.preloop("trackers", "update", "gh", "--url", stranger.url)
+        let refused = try sandbox.preloop("trackers", "update", "gh", "--url", stranger.origin)
         #expect(refused.status == 4)
-        #expect(try tracker(in: sandbox)?["url"] == .string(first.url))
-        let moved = try sandbox.preloop("trackers", "update", "gh", "--url", second.url)
+        #expect(try tracker(in: sandbox)?["url"] == .string(first.origin))
+        let moved = try sandbox.preloop("trackers", "update", "gh", "--url", second.origin)
         #expect(moved.status == 0)
-        #expect(try tracker(in: sandbox)?["url"] == .string(second.url))
+        #expect(try tracker(in: sandbox)?["url"] == .string(second.origin))
         #expect(try tracker(in: sandbox)?["status"] == "valid")
     }
 
