@@ -96,7 +96,8 @@ struct TrackerAddress {
 
     /// Refuses what no service of this kind takes.
     ///
-    /// Which Jira Cloud's bearer tokens belong to nobody's e-mail address, the gateway's host tells.
+    /// Jira Cloud's sites take API tokens with their owner's e-mail address; only its gateway takes
+    /// bearer tokens.
     func validate(
         for kind: TrackerKind,
         deployment: TrackerDeployment?,
@@ -121,7 +122,7 @@ struct TrackerAddress {
         }
     }
 
-    /// Takes bearer tokens of OAuth; sites themselves take API tokens with an e-mail address.
+    /// Takes the bearer tokens of OAuth.
     private static let gateway = "api.atlassian.com"
 
     private var isVendorCloud: Bool {
