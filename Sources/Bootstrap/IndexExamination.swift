@@ -58,6 +58,13 @@ extension Installation {
                     grade: .good,
                     detail: "\(documents) documents, revision \(revision)"
                 )
+            case .busy:
+                return Finding(
+                    subject: subject,
+                    grade: .doubtful,
+                    detail: "`\(path)` could not be looked at: another process writes it",
+                    advice: "try again when the scan has ended"
+                )
             case .foreign: fault = "it belongs to another store"
             case .ahead(let revision, let head):
                 fault = "it is at revision \(revision), ahead of the store's \(head)"

@@ -104,6 +104,32 @@ struct IndexFileTests {
         #expect(verified.errors.contains("another store"))
     }
 
+    @Test func `a words index that is being written is not called damaged`() throws {
+        let indexed = try made()
+        defer { indexed.remove() }
+        let script = """
+            import sqlite3, sys
+            database = sqlite3.connect(sys.argv[1], isolation_level=None)
+            database.execute("BEGIN IMMEDIATE")
+            print("held", flush=True)
+            sys.stdin.read()
+            """
+        let writer = Process()
+        let (input, output) = (Pipe(), Pipe())
+        writer.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        writer.arguments = ["python3", "-c", script, indexed.wordsIndex]
+        writer.standardInput = input
+        writer.standardOutput = output
+        try writer.run()
+        #expect(!output.fileHandleForReading.availableData.isEmpty)
+        let words = try check("words index", in: indexed)
+        #expect(words?["status"] == "warning")
+        #expect(words?["detail"]?.string?.contains("another process writes it") == true)
+        try input.fileHandleForWriting.close()
+        writer.waitUntilExit()
+        #expect(try check("words index", in: indexed)?["status"] == "ok")
+    }
+
     @Test(arguments: ["rubbish", "pages", "lists"])
     func `a damaged words index is told and not replaced`(kind: String) async throws {
         let indexed = try made()

@@ -13,6 +13,8 @@ package enum LexicalCondition: Sendable, Equatable {
     /// It holds changes that the store has not: the store was put back to an earlier state.
     case ahead(revision: Revision, head: Revision)
     case damaged(detail: String)
+    /// Another process writes it and could not be waited for.
+    case busy
 }
 
 extension LexicalIndex {
@@ -40,7 +42,9 @@ extension LexicalIndex {
             defer { try? queue.close() }
             found = try await queue.writeWithoutTransaction(contents)
         } catch {
-            return .damaged(detail: "\(StoreError(error))")
+            let error = StoreError(error)
+            guard error != .busy else { return .busy }
+            return .damaged(detail: "\(error)")
         }
         guard let found else { return .missing }
         if let problem = found.problem { return .damaged(detail: problem) }

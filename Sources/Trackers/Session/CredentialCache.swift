@@ -18,15 +18,25 @@ final class CredentialCache: Sendable {
     /// The credential to show.
     ///
     /// Those who find its time over at the same moment each get another one; all of them hold, and
-    /// the last is kept.
+    /// the last is kept. The time is over before the credential's end: while none is to be had for
+    /// the moment, the one we have is shown on.
     func current() async throws(TrackerError) -> Secret {
-        if let credential = cached.withLock({ $0 }), isFresh(credential) {
+        let kept = cached.withLock { $0 }
+        if let kept, isFresh(kept) { return kept.secret }
+        do throws(TrackerError) {
+            let credential = try await source()
+            cached.withLock { $0 = credential }
             return credential.secret
+        } catch {
+            guard error.isRetryable, var kept else { throw error }
+            kept.renewAt = now().advanced(by: Self.pauseAfterFailure)
+            cached.withLock { $0 = kept }
+            return kept.secret
         }
-        let credential = try await source()
-        cached.withLock { $0 = credential }
-        return credential.secret
     }
+
+    /// A source that fails has been asked several times already.
+    private static let pauseAfterFailure: Duration = .seconds(60)
 
     private func isFresh(_ credential: TrackerSession.Credential) -> Bool {
         credential.renewAt.map { now() < $0 } ?? true

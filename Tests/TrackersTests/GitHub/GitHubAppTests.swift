@@ -148,6 +148,33 @@ import Testing
         #expect(made.withLock { $0 } == 3)
     }
 
+    @Test func `while no new token is to be had the old one is used to its end`() async throws {
+        let made = Mutex(0)
+        let service = try ScriptedService { call in
+            guard call.path.hasSuffix("/access_tokens") else { return .answer(text: "[]") }
+            let count = made.withLock { count in
+                count += 1
+                return count
+            }
+            return count == 1 ? Self.token(1) : .answer(502, text: "<html>")
+        }
+        let time = Mutex(Self.now)
+        let client = try service.client(.github, credential: try app().stored) {
+            time.withLock { $0 }
+        }
+        for minutes in [0, 56, 57] {
+            time.withLock { $0 = Self.now.advanced(by: .seconds(60 * minutes)) }
+            _ = try await client.issues(
+                of: Fixture.project,
+                walk: .everything,
+                page: nil,
+                validator: nil
+            )
+            #expect(service.calls.last?.headers["authorization"] == "Bearer ghs_1")
+        }
+        #expect(made.withLock { $0 } > 2)
+    }
+
     @Test func `the only installation is found, several have to be chosen from`() async throws {
         for count in 0...2 {
             let service = try ScriptedService { call in
