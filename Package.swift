@@ -93,7 +93,9 @@ let package = Package(
         ),
         .testTarget(
             name: "EmbeddingsTests",
-            dependencies: ["Domain", "Embeddings", "HTTPClient", "TestSupport"],
+            dependencies: [
+                "Domain", "Embeddings", "HTTPClient", "LinearAlgebra", "TestSupport",
+            ],
             swiftSettings: testing
         ),
 
@@ -189,7 +191,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "Bootstrap", "Domain", "Store", "Sync", "TestSupport", "preloop", "preloop-sync",
+                "Bootstrap", "Domain", "Search", "Store", "Sync", "TestSupport", "preloop",
+                "preloop-sync",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ],

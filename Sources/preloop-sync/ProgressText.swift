@@ -33,7 +33,13 @@ struct ProgressText {
     /// `tick` moves the mark in bars whose length nobody knows.
     func bars(tick: Int) -> [String] {
         let (lines, indexed, _) = board.snapshot
-        return shown(lines).map { bar($0, tick: tick) } + [
+        return shown(lines).map { line in
+            let project = IndexReport.Project(
+                tracker: line.step.tracker,
+                path: line.step.project ?? ""
+            )
+            return bar(line, tick: tick, embedded: indexed.embeddedByProject[project] ?? 0)
+        } + [
             "indexed: \(indexed.texts) texts, \(indexed.embedded) passages embedded, "
                 + "\(indexed.compared) issues compared"
         ]
@@ -46,11 +52,12 @@ struct ProgressText {
         return Array((ended.suffix(max(0, Self.room - active.count)) + active).suffix(Self.room))
     }
 
-    private func bar(_ line: ProgressBoard.Line, tick: Int) -> String {
+    private func bar(_ line: ProgressBoard.Line, tick: Int, embedded: Int) -> String {
         let step = line.step
         var text =
             "[\(track(step, tick: tick))] \(singleLine(step.tracker)) "
             + "\(singleLine(step.project ?? "")) \(step.phase.rawValue): \(step.fetched) fetched"
+            + ", \(embedded) embedded"
         // First what a narrow terminal must not cut off.
         if let end = waitEnd(line) { text += ", rate limit until \(seconds(end))" }
         let elapsed = max(0.001, (line.changedAt - line.startedAt) / .seconds(1))

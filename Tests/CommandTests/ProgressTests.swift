@@ -1,6 +1,7 @@
 import Domain
 import Foundation
 import Glibc
+import Search
 import Sync
 import Synchronization
 import TestSupport
@@ -33,7 +34,7 @@ struct ProgressTests {
         let walk = ScanProgress.WalkProgress(read: 300, remaining: 900)
         #expect(board.note(Self.step(.issues, fetched: 300, walk: walk)))
         let bar = ProgressText(board: board, now: Self.noon).bars(tick: 0)[0]
-        #expect(bar.hasPrefix("[###---------] gh acme/web issues: 300 fetched, 900 remaining ("))
+        #expect(bar.hasPrefix("[###---------] gh acme/web issues: 300 fetched, 0 embedded, 900 remaining ("))
     }
 
     @Test func `a bar without a known length shows no remaining`() {
@@ -67,6 +68,18 @@ struct ProgressTests {
         let after = ProgressText(board: board, now: Self.noon)
         #expect(!after.bars(tick: 0)[0].contains("rate limit"))
         #expect(!after.summary.contains("rate limit"))
+    }
+
+    @Test func `each bar tells what was embedded of its own project`() {
+        let board = ProgressBoard()
+        _ = board.note(Self.step(.issues, fetched: 5))
+        var report = IndexReport()
+        report.embeddedByProject = [
+            .init(tracker: "gh", path: "acme/web"): 7, .init(tracker: "gh", path: "o/other"): 9,
+        ]
+        board.note(report)
+        let text = ProgressText(board: board, now: Self.noon)
+        #expect(text.bars(tick: 0)[0].contains("5 fetched, 7 embedded"))
     }
 
     @Test func `without a terminal there is a line every thirty seconds`() async throws {
@@ -151,7 +164,7 @@ struct ProgressTests {
         #expect(added.status == 0)
         let terminal = try sandbox.startOnTerminal("preloop-sync", "scan", "all")
         // One issue of the probe's eleven pages is read; the second page never comes.
-        #expect(terminal.wait(for: "gh acme/web issues: 2 fetched, 1000 remaining"))
+        #expect(terminal.wait(for: "gh acme/web issues: 2 fetched, 0 embedded, 1000 remaining"))
         terminal.signal(SIGINT)
         #expect(terminal.exitStatus() == 130)
         #expect(terminal.screen.contains("the scan was stopped"))

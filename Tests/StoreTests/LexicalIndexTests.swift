@@ -162,7 +162,7 @@ import Testing
         #expect(try await index.state() == (1, Revision(1)))
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: ["emptied", "replaced"])
+    @Test(.timeLimit(.minutes(5)), arguments: ["emptied", "replaced"])
     func `a second process goes on when the first makes the index anew`(
         how: String
     ) async throws {

@@ -16,6 +16,19 @@ package struct IndexReport: Sendable, Equatable {
     package var dropped = 0
     /// Issues whose duplicates were looked for.
     package var compared = 0
+    /// Windows embedded, by project.
+    package var embeddedByProject: [Project: Int] = [:]
+
+    /// A project as people know it.
+    package struct Project: Sendable, Hashable {
+        package var tracker: String
+        package var path: String
+
+        package init(tracker: String, path: String) {
+            self.tracker = tracker
+            self.path = path
+        }
+    }
 
     package init() {}
 
@@ -28,6 +41,7 @@ package struct IndexReport: Sendable, Equatable {
         left.unchanged += right.unchanged
         left.dropped += right.dropped
         left.compared += right.compared
+        left.embeddedByProject.merge(right.embeddedByProject, uniquingKeysWith: +)
     }
 
     /// The counts by name.
@@ -37,6 +51,16 @@ package struct IndexReport: Sendable, Equatable {
             "moved": .integer(Int64(moved)), "removed": .integer(Int64(removed)),
             "unchanged": .integer(Int64(unchanged)), "dropped": .integer(Int64(dropped)),
             "compared": .integer(Int64(compared)),
+            "projects": .array(
+                embeddedByProject.sorted {
+                    ($0.key.tracker, $0.key.path) < ($1.key.tracker, $1.key.path)
+                }.map { project, count in
+                    [
+                        "tracker": .string(project.tracker), "project": .string(project.path),
+                        "embedded": .integer(Int64(count)),
+                    ]
+                }
+            ),
         ]
     }
 }

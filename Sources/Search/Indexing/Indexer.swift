@@ -99,6 +99,10 @@ package actor Indexer {
         let isWritten = try await write(plan, page: page)
         guard isWritten else { return IndexReport() }
         report.embedded += embedded.drafts.count
+        report.embeddedByProject.merge(
+            try await countsByProject(embedded.drafts),
+            uniquingKeysWith: +
+        )
         report.moved += plan.moved.count - embedded.drafts.count
         report.removed += plan.vanished.count
         report.unchanged += plan.unchangedCount
@@ -357,6 +361,22 @@ package actor Indexer {
         }
     }
 
+    private func countsByProject(
+        _ drafts: [PassageTable.Draft]
+    ) async throws -> [IndexReport.Project: Int] {
+        guard !drafts.isEmpty else { return [:] }
+        let issues = Set(drafts.map(\.place.issue)).sorted()
+        let projects = try await store.read { connection, account in
+            try ProjectTable.names(ofIssues: issues, account: account, on: connection)
+        }
+        var counts: [IndexReport.Project: Int] = [:]
+        for draft in drafts {
+            guard let name = projects[draft.place.issue] else { continue }
+            counts[.init(tracker: name.tracker, path: name.path), default: 0] += 1
+        }
+        return counts
+    }
+
     /// Embeds the comments of an issue that was taken for deleted and is back: they did not change,
     /// so the feed does not name them.
     private func revive(_ issue: IssueID) async throws -> IndexReport {
@@ -406,6 +426,10 @@ package actor Indexer {
                 )
             }
             report.embedded += drafts.count
+            report.embeddedByProject.merge(
+                try await countsByProject(drafts),
+                uniquingKeysWith: +
+            )
         }
     }
 }

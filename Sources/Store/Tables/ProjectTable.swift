@@ -241,6 +241,28 @@ package enum ProjectTable {
         )
     }
 
+    /// The names of issues' trackers and the paths of their projects.
+    package static func names(
+        ofIssues issues: [IssueID],
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [IssueID: (tracker: String, path: String)] {
+        guard !issues.isEmpty else { return [:] }
+        let rows = try connection.rows(
+            """
+            SELECT i.id, t.name AS tracker, p.path FROM issues AS i
+            JOIN projects AS p ON p.account_id = i.account_id AND p.id = i.project_id
+            JOIN trackers AS t ON t.account_id = p.account_id AND t.id = p.tracker_id
+            WHERE i.account_id = \(account) AND i.id IN (\(PassageTable.list(issues)))
+            """
+        )
+        var names: [IssueID: (tracker: String, path: String)] = [:]
+        for row in rows {
+            names[try row.identifier("id")] = (try row.text("tracker"), try row.text("path"))
+        }
+        return names
+    }
+
     /// Stores how a scan of the project ended.
     package static func endScan(
         _ end: ScanEnd,
