@@ -35,7 +35,7 @@ struct BERTEncoder: Sendable {
         return pool(lengths: lengths, workspace: workspace)
     }
 
-    private func embed(_ ids: [Int32], lengths: [Int], workspace: inout EncoderWorkspace) {
+    func embed(_ ids: [Int32], lengths: [Int], workspace: inout EncoderWorkspace) {
         let width = configuration.hiddenSize
         weights.words.withSpan { words in
             weights.positions.withSpan { positions in
@@ -59,7 +59,7 @@ struct BERTEncoder: Sendable {
         }
     }
 
-    private func attend(
+    func attend(
         _ layer: EncoderWeights.Layer,
         lengths: [Int],
         workspace: inout EncoderWorkspace
@@ -125,7 +125,7 @@ struct BERTEncoder: Sendable {
         )
     }
 
-    private func feedForward(
+    func feedForward(
         _ layer: EncoderWeights.Layer,
         rows: Int,
         workspace: inout EncoderWorkspace

@@ -10,6 +10,8 @@ struct BatchPlan: Sendable {
     /// Where each text's ids lie in `ids`.
     private let ranges: [Range<Int>]
     let batches: [Batch]
+    /// Of all texts.
+    var tokenCount: Int { ids.count }
 
     /// Tokenises `texts`, sorts them by length, longest first so that workers end together, and
     /// fills batches up to `maximumBatchTokens`; a longer text is a batch of its own.

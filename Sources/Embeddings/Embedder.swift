@@ -1,7 +1,8 @@
 /// Turns texts into unit vectors; the local model and the remote providers implement it.
 ///
-/// Contract: `encode` is deterministic, a batch equals its single texts, vectors have Euclidean
-/// norm 1 (or are all zero for a text without any token).
+/// Contract: `encode` is deterministic, a batch equals its single texts (to a cosine of 0.997 where
+/// large batches run in a lower precision, docs/decisions/0005-precision.md), vectors have
+/// Euclidean norm 1 (or are all zero for a text without any token).
 package protocol Embedder: Sendable {
     /// Which vectors this makes. Vectors of different identities never mix.
     var model: ModelIdentity { get }

@@ -1,10 +1,10 @@
-import LinearAlgebra
+package import LinearAlgebra
 import Synchronization
 
 /// Runs a BERT-family sentence model on this machine's processors.
 ///
-/// Loading maps the weights and reads the vocabulary, no more; the first text pays for touching
-/// them.
+/// Loading maps the weights and reads the vocabulary, no more. Small calls run on the mapped
+/// weights in float32; the first large one packs them for ``Configuration/precision``, once.
 package final class LocalEmbedder: Embedder {
     /// How much of the machine to use.
     package struct Configuration: Sendable, Equatable {
@@ -21,6 +21,14 @@ package final class LocalEmbedder: Embedder {
         /// and leave room for a title in front.
         package var windowTokens = 112
 
+        /// Of the matrix products of calls that bring many tokens.
+        package var precision: EncodingPrecision = .float32
+        /// Calls with fewer tokens run in float32 on the mapped weights: packing all weights first
+        /// would take a search longer than its query, and a query loses nothing.
+        package var minimumPackedTokens = 512
+        /// The instructions to use; the machine's when it lacks these.
+        package var kernels: KernelLevel = .machine
+
         package init(name: String? = nil) {
             self.name = name
         }
@@ -33,8 +41,10 @@ package final class LocalEmbedder: Embedder {
     private let encoder: BERTEncoder
     let configuration: Configuration
     private let modelPath: String
+    /// The encoder over packed weights, once a call was worth packing them.
+    private let packedEncoder = Mutex<PackedEncoder?>(nil)
     /// Buffers of idle workers; at most one a worker is kept.
-    private let workspaces = Mutex<[EncoderWorkspace]>([])
+    private let idleScratch = Mutex<[Scratch]>([])
 
     /// Loads the model in `directory` (the layout of sentence-transformers).
     ///
@@ -120,15 +130,16 @@ package final class LocalEmbedder: Embedder {
             maximumTokens: maximumTokens,
             maximumBatchTokens: configuration.maximumBatchTokens
         )
+        let packed = packedEncoder(for: plan)
         let cursor = Cursor()
         let workerCount = min(configuration.workerCount, plan.batches.count)
         var outcomes: [Result<[Part], EmbeddingError>] = []
         if workerCount <= 1 {
-            outcomes = [work(on: plan, from: cursor)]
+            outcomes = [work(on: plan, from: cursor, with: packed)]
         } else {
             outcomes = await withTaskGroup { group in
                 for _ in 0..<workerCount {
-                    group.addTask { @concurrent in self.work(on: plan, from: cursor) }
+                    group.addTask { @concurrent in self.work(on: plan, from: cursor, with: packed) }
                 }
                 return await group.reduce(into: []) { $0.append($1) }
             }
@@ -148,15 +159,41 @@ package final class LocalEmbedder: Embedder {
         return values
     }
 
+    /// Buffers of one worker.
+    private struct Scratch: Sendable {
+        var workspace = EncoderWorkspace()
+        var arena: EncoderArena
+    }
+
+    /// The encoder for a plan: nil for the one that needs no packing.
+    private func packedEncoder(for plan: BatchPlan) -> PackedEncoder? {
+        guard plan.tokenCount >= configuration.minimumPackedTokens else { return nil }
+        return packedEncoder.withLock { packed in
+            if let packed { return packed }
+            let made = PackedEncoder(
+                encoder,
+                samples: ActivationExtents.sampleTexts.map(tokenIDs),
+                precision: configuration.precision,
+                level: level
+            )
+            packed = made
+            return made
+        }
+    }
+
+    private var level: KernelLevel { min(configuration.kernels, .machine) }
+
     /// Encodes batches until none is left or the task is cancelled.
     private func work(
         on plan: BatchPlan,
-        from cursor: Cursor
+        from cursor: Cursor,
+        with packed: PackedEncoder?
     ) -> Result<[Part], EmbeddingError> {
-        var workspace = workspaces.withLock { $0.popLast() } ?? EncoderWorkspace()
+        var scratch =
+            idleScratch.withLock { $0.popLast() } ?? Scratch(arena: EncoderArena(level: level))
         defer {
-            workspaces.withLock { idle in
-                if idle.count < configuration.workerCount { idle.append(workspace) }
+            idleScratch.withLock { idle in
+                if idle.count < configuration.workerCount { idle.append(scratch) }
             }
         }
         var parts: [Part] = []
@@ -166,7 +203,9 @@ package final class LocalEmbedder: Embedder {
             guard !Task.isCancelled else { return .failure(.cancelled) }
             let batch = plan.batches[index]
             let (ids, lengths) = plan.content(of: batch)
-            let vectors = encoder.encode(ids, lengths: lengths, workspace: &workspace)
+            let vectors =
+                packed?.encode(ids, lengths: lengths, arena: &scratch.arena)
+                ?? encoder.encode(ids, lengths: lengths, workspace: &scratch.workspace)
             // A file with NaN or infinity among its weights passes every other check.
             guard vectors.allSatisfy(\.isFinite) else {
                 return .failure(
