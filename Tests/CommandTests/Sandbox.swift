@@ -82,6 +82,17 @@ final class Sandbox: Sendable {
         try start("preloop", arguments, environment: environment).wait(input: input)
     }
 
+    /// Adds the tracker `gh`, whose token is in the variable `TOKEN`, without trying it out.
+    func addTracker(url: String) throws -> Result {
+        let words = ["trackers", "add", "github", "--name", "gh", "--token-env", "TOKEN"]
+        return try start("preloop", words + ["--url", url, "--no-test"]).wait()
+    }
+
+    /// Begins to add the tracker `gh` on a terminal, which asks for the token.
+    func askForToken() throws -> PseudoTerminal {
+        try startOnTerminal("preloop", "trackers", "add", "github", "--name", "gh", "--no-test")
+    }
+
     /// The sandbox's store, for tests that put rows in or look at them.
     func store() async throws -> Store {
         try await Store.open(SQLiteDatabase(path: home + "/preloop.db"))

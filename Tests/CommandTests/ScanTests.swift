@@ -96,20 +96,7 @@ struct ScanTests {
             asked.signal()
             return [.stall]
         }
-        #expect(
-            try sandbox.preloop(
-                "trackers",
-                "add",
-                "github",
-                "--name",
-                "gh",
-                "--url",
-                silence.origin,
-                "--token-env",
-                "TOKEN",
-                "--no-test"
-            ).status == 0
-        )
+        #expect(try sandbox.addTracker(url: silence.origin).status == 0)
         let scan = try sandbox.start("preloop-sync", ["scan", "all"])
         asked.wait()
         scan.signal(signal)
@@ -167,20 +154,7 @@ struct ScanTests {
         let sandbox = try Sandbox(
             Self.provider.merging(["SECRET_KEY": "a key of this test"]) { $1 }
         )
-        #expect(
-            try sandbox.preloop(
-                "trackers",
-                "add",
-                "github",
-                "--name",
-                "gh",
-                "--url",
-                "http://127.0.0.1:1",
-                "--token-env",
-                "TOKEN",
-                "--no-test"
-            ).status == 0
-        )
+        #expect(try sandbox.addTracker(url: "http://127.0.0.1:1").status == 0)
         let result = try sandbox.run(
             "preloop-sync",
             "scan",
@@ -208,13 +182,7 @@ struct ScanTests {
             }
             return [.answer(text: #"{"login":"ann"}"#)]
         }
-        let added = try sandbox.start(
-            "preloop",
-            [
-                "trackers", "add", "github", "--name", "gh", "--url", service.origin,
-                "--token-env", "TOKEN", "--no-test",
-            ]
-        ).wait()
+        let added = try sandbox.addTracker(url: service.origin)
         #expect(added.status == 0)
         let result = try sandbox.run("preloop-sync", "scan", "all", "--json")
         #expect(result.status == 7)

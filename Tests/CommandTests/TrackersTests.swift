@@ -95,15 +95,7 @@ struct TrackersTests {
 
     @Test func `Ctrl-C at the prompt ends with 130 and leaves the terminal as it was`() throws {
         let sandbox = try Sandbox()
-        let terminal = try sandbox.startOnTerminal(
-            "preloop",
-            "trackers",
-            "add",
-            "github",
-            "--name",
-            "gh",
-            "--no-test"
-        )
+        let terminal = try sandbox.askForToken()
         #expect(terminal.wait(for: "token for gh: "))
         #expect(!terminal.echoes)
         terminal.type("ghp_hunter2\u{3}")
@@ -115,15 +107,7 @@ struct TrackersTests {
     @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
     func `a signal at the prompt leaves the terminal as it was`(signal: Int32) throws {
         let sandbox = try Sandbox()
-        let terminal = try sandbox.startOnTerminal(
-            "preloop",
-            "trackers",
-            "add",
-            "github",
-            "--name",
-            "gh",
-            "--no-test"
-        )
+        let terminal = try sandbox.askForToken()
         #expect(terminal.wait(for: "token for gh: "))
         #expect(!terminal.echoes)
         terminal.signal(signal)
