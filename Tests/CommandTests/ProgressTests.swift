@@ -34,7 +34,8 @@ struct ProgressTests {
         let walk = ScanProgress.WalkProgress(read: 300, remaining: 900)
         #expect(board.note(Self.step(.issues, fetched: 300, walk: walk)))
         let bar = ProgressText(board: board, now: Self.noon).bars(tick: 0)[0]
-        #expect(bar.hasPrefix("[###---------] gh acme/web issues: 300 fetched, 0 embedded, 900 remaining ("))
+        let told = "gh acme/web issues: 300 fetched, 0 embedded, 900 remaining ("
+        #expect(bar.hasPrefix("[###---------] " + told))
     }
 
     @Test func `a bar without a known length shows no remaining`() {
