@@ -22,6 +22,7 @@ typedef struct {
     size_t (*victims)(const preloop_code_graph *, uint32_t, const uint32_t *, size_t, uint32_t,
                       float, float, int, int8_t *, uint32_t *);
     int (*have_common)(const uint32_t *, size_t, const uint32_t *, size_t, uint32_t);
+    int (*have_common_base)(const preloop_code_graph *, uint32_t, uint32_t, uint32_t);
     size_t (*offer)(preloop_code_walk *, uint64_t);
 } preloop_code_kernels;
 

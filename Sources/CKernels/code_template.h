@@ -368,7 +368,26 @@ static int have_common(const uint32_t *first, size_t first_count, const uint32_t
     return common != 0;
 }
 
+static size_t links_of(const preloop_code_graph *graph, uint32_t slot, uint32_t *links) {
+    size_t start = slot * graph->degree, count = 0;
+    for (size_t i = 0; i < graph->degree; i++) {
+        uint32_t link = graph->narrow ? graph->narrow[start + i] : graph->wide[start + i];
+        links[i] = link;
+        count += link != (graph->narrow ? 0xFFFFu : 0xFFFFFFFFu);
+    }
+    return count;
+}
+
+static int have_common_base(const preloop_code_graph *graph, uint32_t first, uint32_t second,
+                            uint32_t other) {
+    uint32_t lists[2][128];
+    size_t first_count = links_of(graph, first, lists[0]);
+    size_t second_count = links_of(graph, second, lists[1]);
+    return have_common(lists[0], first_count, lists[1], second_count, other);
+}
+
 const preloop_code_kernels KERNELS = {
     quantise, score,     score_fully, load,        walk_base, walk_filtered,
-    scan,     passing,   diversify,   victims,     have_common, offer,
+    scan,     passing,   diversify,   victims,     have_common, have_common_base,
+    offer,
 };

@@ -81,6 +81,11 @@ int preloop_code_have_common(int level, const uint32_t *first, size_t first_coun
     return kernels_at(level)->have_common(first, first_count, second, second_count, other);
 }
 
+int preloop_code_have_common_base(int level, const preloop_code_graph *graph, uint32_t first,
+                                  uint32_t second, uint32_t other) {
+    return kernels_at(level)->have_common_base(graph, first, second, other);
+}
+
 size_t preloop_code_offer(preloop_code_walk *walk, uint64_t entry) {
     return preloop_code_portable.offer(walk, entry);
 }

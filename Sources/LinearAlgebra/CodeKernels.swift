@@ -520,6 +520,19 @@ package enum CodeKernels {
         ) != 0
     }
 
+    /// Whether the lists of two nodes on layer 0 share a slot, or the first's holds `other`.
+    package static func haveCommon(
+        _ graph: CodeGraph,
+        _ first: UInt32,
+        _ second: UInt32,
+        or other: UInt32,
+        level: Level
+    ) -> Bool {
+        var raw = unsafe graph.raw
+        return unsafe preloop_code_have_common_base(level.rawValue, &raw, first, second, other)
+            != 0
+    }
+
     /// Scratch of the selection of neighbours.
     package struct SelectionRoom: Sendable {
         fileprivate var bytes: [Int8]

@@ -1,9 +1,30 @@
+import LinearAlgebra
+
 extension Graph {
     /// Nodes expanded in search of a detour before a link counts as indispensable.
     ///
     /// Detours of two or three steps are the rule; a longer search costs more than trying another
     /// link.
     static let detourLimit = 64
+
+    /// Whether two linked nodes would still be joined without their link: by a node that both are
+    /// linked to, or by `newcomer`, which is about to be linked to `second`.
+    func haveCommonNeighbour(
+        _ first: UInt32,
+        _ second: UInt32,
+        or newcomer: UInt32,
+        layer: Int
+    ) -> Bool {
+        if layer == 0 {
+            return CodeKernels.haveCommon(codes, first, second, or: newcomer, level: level)
+        }
+        return CodeKernels.haveCommon(
+            links(first, layer: layer).links,
+            links(second, layer: layer).links,
+            or: newcomer,
+            level: level
+        )
+    }
 
     /// Breadth-first search along a layer: whether one of `goals` is reached from `start` (or is
     /// it).

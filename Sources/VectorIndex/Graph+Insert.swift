@@ -20,21 +20,27 @@ struct InsertionPlan {
 
 extension Graph {
     /// Factor on squared distances in Algorithm 4: a candidate is rejected when another is that
-    /// much nearer to it.
-    static let diversity: Float = 1
-    /// Candidates that Algorithm 4 looks at.
-    static let selectionLimit = 200
+    /// much nearer to it (alpha squared of DiskANN's RobustPrune).
+    ///
+    /// Against 1, a third fewer rows are scored at recall 0.999 and none more at 0.95.
+    static let diversity: Float = 1.2
+    /// Candidates that Algorithm 4 looks at: those behind the hundredth are hardly ever selected.
+    static let selectionLimit = 100
 
     /// Finds the place of a vector (Algorithm 1, INSERT, up to the point where links change).
     ///
     /// Reads the graph and writes no memory that readers look at, so it runs beside searches.
     ///
     /// - Parameters:
-    ///   - slot: A free slot with memory behind it, which receives the row.
+    ///   - slot: A free slot with memory behind it, in which the row has been stored.
+    ///   - mates: Slots with rows whose plans will be carried out before this one.
     ///   - scratch: Holds the vector as query.
     /// - Returns: The slot and the neighbours on each layer.
-    func planInsertion(into slot: UInt32, _ scratch: SearchScratch) -> InsertionPlan {
-        storeRow(slot, scratch.query)
+    func planInsertion(
+        into slot: UInt32,
+        after mates: ArraySlice<UInt32> = [],
+        _ scratch: SearchScratch
+    ) -> InsertionPlan {
         let level = Self.level(ofSlot: Int(slot), seed: configuration.seed, m: configuration.m)
         var plan = InsertionPlan(slot: slot, level: level)
         let highest = min(level, topLevel)
@@ -48,6 +54,7 @@ extension Graph {
             for rank in 0..<scratch.walk.count { scratch.visited.insert(scratch.walk.slot(rank)) }
             if layer == 0 {
                 searchBaseLayer(.never, scratch)
+                offer(mates, scratch)
             } else {
                 searchUpperLayer(layer, scratch)
             }
@@ -55,6 +62,22 @@ extension Graph {
         }
         plan.layers = layers.reversed()
         return plan
+    }
+
+    /// Compares the vector with those that are not in the graph yet but will be before it.
+    private func offer(_ mates: ArraySlice<UInt32>, _ scratch: SearchScratch) {
+        guard !mates.isEmpty else { return }
+        unsafe mates.withUnsafeBufferPointer { ids in
+            guard let ids = ids.baseAddress else { return }
+            unsafe CodeKernels.scan(
+                codes,
+                scratch.query,
+                ids: ids,
+                count: mates.count,
+                best: &scratch.walk,
+                level: level
+            )
+        }
     }
 
     /// Chooses neighbours from the list of a search, and what they may give up for the new node.
@@ -65,8 +88,12 @@ extension Graph {
     ) -> InsertionPlan.LayerPlan {
         let neighbours = selectNeighbours(scratch)
         let victims = neighbours.map { neighbour in
+            // One that is not in the graph yet has room.
+            guard Int(neighbour.slot) < slotCount, isLive(neighbour.slot) else {
+                return [UInt32]()
+            }
             let list = links(neighbour.slot, layer: layer)
-            guard list.isFull else { return [UInt32]() }
+            guard list.isFull else { return [] }
             return Array(
                 CodeKernels.victims(
                     codes,
@@ -221,7 +248,7 @@ extension Graph {
     /// The victim is the farthest link that Algorithm 4 would not select, counting the new node
     /// in, else the farthest of all. It loses its link too (links are two-way), but only if
     /// another path between the two is known to exist, so no layer ever falls apart. A new node is
-    /// not its own victim before it has `m / 2` links, and a victim keeps at least `m / 2`:
+    /// not its own victim before it has `m / 4` links, and a victim keeps at least `m / 4`:
     /// outliers, whose links everybody else finds dispensable, would otherwise become hard to
     /// find.
     private func replaceLink(
@@ -232,7 +259,7 @@ extension Graph {
         _ scratch: SearchScratch
     ) {
         let node = neighbour.slot
-        let floor = configuration.m / 2
+        let floor = configuration.m / 4
         let own = links(slot, layer: layer)
         let needsLink = own.count < floor
         let list = links(node, layer: layer)
@@ -245,7 +272,7 @@ extension Graph {
                 let other = links(victim, layer: layer)
                 guard list.contains(victim), other[floor] != Self.noSlot else { continue }
                 // A common neighbour is the detour of two steps; nearly always there is one.
-                if CodeKernels.haveCommon(other.links, list.links, or: slot, level: level) {
+                if haveCommonNeighbour(victim, node, or: slot, layer: layer) {
                     unlink(node, victim, layer: layer)
                     link(node, slot, layer: layer)
                     return true

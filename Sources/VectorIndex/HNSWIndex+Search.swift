@@ -18,17 +18,21 @@ extension HNSWIndex {
     ///   - k: Hits wanted, at most 10,000; 0 gives none.
     ///   - effort: Length of the search list (`ef` in the paper), at least `k` whatever is given;
     ///     nil takes `max(96, 2 k)`.
+    ///   - reach: Ends a walk early: nodes whose squared distance exceeds that of the `k`-th best
+    ///     by this factor are not followed. 0 follows all of the list.
     ///   - filter: Which vectors may be returned. Narrow filters are scanned exactly.
     /// - Returns: At most `k` hits, nearest first, equal scores by ascending key.
     package func search(
         _ query: [Float],
         count k: Int,
         effort: Int? = nil,
+        reach: Float = 0,
         filter: SearchFilter = .all
     ) -> [IndexHit] {
         requireQuery(query, count: k)
         let effort = min(max(effort ?? max(Self.defaultEffort, 2 * k), k), Self.maximumEffort)
-        return search(query, count: k, effort: effort, stop: .never, filter: filter)
+        let stop = CodeStop(wanted: k, reach: reach, margin: 0)
+        return search(query, count: k, effort: effort, stop: stop, filter: filter)
     }
 
     /// The stored vectors nearest to a query, by scoring all that pass the filter: the truth that

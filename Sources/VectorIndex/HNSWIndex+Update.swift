@@ -34,7 +34,7 @@ extension HNSWIndex {
     }
 
     /// An insertion by the thread that holds `writer`, which may read without the lock.
-    private func insert(
+    func insert(
         key: Int64,
         vector: [Float],
         _ scratch: SearchScratch
@@ -49,6 +49,7 @@ extension HNSWIndex {
         }
         do throws(VectorIndexError) {
             let slot = try graph.prepareSlot()
+            graph.storeRow(slot, scratch.query)
             let plan = graph.planInsertion(into: slot, scratch)
             lock.write { graph.carryOut(plan, key: key, scratch) }
             return .success(())
@@ -62,6 +63,7 @@ extension HNSWIndex {
         lock.write {
             graph.remove(old, scratch)
             // The slot that was freed last is taken first.
+            graph.storeRow(old, scratch.query)
             let plan = graph.planInsertion(into: old, scratch)
             graph.carryOut(plan, key: key, scratch)
         }

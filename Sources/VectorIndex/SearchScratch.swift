@@ -26,12 +26,37 @@ final class SearchScratch {
         room = CodeKernels.SelectionRoom(stride: stride, wanted: 2 * m)
     }
 
+    /// Measures a vector's length; false when it has no direction or is not finite.
+    func measure(_ vector: [Float]) -> Bool {
+        let width = SIMD8<Float>.scalarCount
+        var sums = SIMD8<Float>()
+        var sum: Float = 0
+        unsafe vector.withUnsafeBytes { bytes in
+            var index = 0
+            while index + width <= vector.count {
+                let part = unsafe bytes.loadUnaligned(
+                    fromByteOffset: index * 4,
+                    as: SIMD8<Float>.self
+                )
+                sums += part * part
+                index += width
+            }
+            sum = sums.sum()
+            while index < vector.count {
+                sum += vector[index] * vector[index]
+                index += 1
+            }
+        }
+        norm = sum.squareRoot()
+        return norm.isFinite && norm > Self.smallestNorm
+    }
+
+    /// Shorter vectors have squares that lose their bits.
+    private static let smallestNorm: Float = 1e-18
+
     /// Takes a query vector; false when it has no direction or is not finite.
     func setQuery(_ vector: [Float], level: CodeKernels.Level) -> Bool {
-        var sum: Float = 0
-        for value in vector { sum += value * value }
-        norm = sum.squareRoot()
-        guard norm.isFinite, norm > 1e-18 else { return false }
+        guard measure(vector) else { return false }
         query.set(vector.span, level: level)
         return true
     }

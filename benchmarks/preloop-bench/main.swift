@@ -16,17 +16,17 @@ let subcommands = [
     Subcommand(name: "encode", synopsis: "MODEL-DIRECTORY", minimumCount: 1) {
         try await benchmarkEncoding(modelPath: $0[0])
     },
-    Subcommand(name: "index", synopsis: VectorIndexBenchmark.synopsis, minimumCount: 1) {
-        try VectorIndexBenchmark.run(arguments: $0, part: "search")
+    Subcommand(name: "index", synopsis: VectorOptions.synopsis, minimumCount: 2) {
+        try IndexBenchmark.run($0)
     },
-    Subcommand(name: "filter", synopsis: VectorIndexBenchmark.synopsis, minimumCount: 1) {
-        try VectorIndexBenchmark.run(arguments: $0, part: "filter")
+    Subcommand(name: "filter", synopsis: VectorOptions.synopsis, minimumCount: 2) {
+        try IndexBenchmark.runFilters($0)
     },
-    Subcommand(name: "churn", synopsis: VectorIndexBenchmark.synopsis, minimumCount: 1) {
-        try VectorIndexBenchmark.run(arguments: $0, part: "delete")
+    Subcommand(name: "churn", synopsis: VectorOptions.synopsis, minimumCount: 2) {
+        try IndexBenchmark.runChurn($0)
     },
-    Subcommand(name: "snapshot", synopsis: VectorIndexBenchmark.synopsis, minimumCount: 1) {
-        try VectorIndexBenchmark.run(arguments: $0, part: "snapshot")
+    Subcommand(name: "snapshot", synopsis: VectorOptions.synopsis, minimumCount: 2) {
+        try IndexBenchmark.runSnapshot($0)
     },
 ]
 

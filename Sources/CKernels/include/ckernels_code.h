@@ -155,6 +155,10 @@ size_t preloop_code_victims(int level, const preloop_code_graph *graph, uint32_t
 int preloop_code_have_common(int level, const uint32_t *first, size_t first_count,
                              const uint32_t *second, size_t second_count, uint32_t other);
 
+/// The same for the lists of two nodes on layer 0.
+int preloop_code_have_common_base(int level, const preloop_code_graph *graph, uint32_t first,
+                                  uint32_t second, uint32_t other);
+
 /// Puts an entry in its place; drops the worst when the list is full. Returns its place, or
 /// `capacity` when it is not better than the worst.
 size_t preloop_code_offer(preloop_code_walk *walk, uint64_t entry);

@@ -1,0 +1,107 @@
+import Glibc
+import VectorIndex
+
+/// Measures `HNSWIndex`: build, recall and speed (`index`), filters (`filter`), deletion and
+/// re-insertion (`churn`), snapshots (`snapshot`), all pairs (`join`).
+enum IndexBenchmark {
+    /// An index with its data.
+    struct Subject {
+        let options: VectorOptions
+        let data: VectorData
+        let index: HNSWIndex
+        let buildSeconds: Double
+        let buildWallSeconds: Double
+        let residentBytes: Int
+
+        /// Reads the data and builds the index.
+        init(_ arguments: [String]) throws {
+            let options = try VectorOptions(arguments)
+            let data = try VectorData(options)
+            let index = try HNSWIndex(
+                configuration: .init(
+                    dimension: options.dimension,
+                    m: options.m,
+                    efConstruction: options.construction
+                ),
+                identity: "benchmark"
+            )
+            let before = Measuring.residentBytes()
+            var wall = 0.0
+            let seconds = try Measuring.cpuSeconds {
+                wall = try Measuring.wallSeconds {
+                    try index.build(
+                        keys: data.base.indices.map(Int64.init),
+                        vectors: data.base,
+                        threads: options.threads
+                    )
+                }
+            }
+            buildSeconds = seconds
+            buildWallSeconds = wall
+            residentBytes = Measuring.residentBytes() - before
+            self.options = options
+            self.data = data
+            self.index = index
+        }
+
+        /// Begins a line with what was built.
+        func line(_ name: String) -> MeasurementLine {
+            var line = MeasurementLine(name, options, count: data.base.count)
+            line.add("build_cpu_s", buildSeconds)
+            line.add("build_wall_s", buildWallSeconds)
+            line.add("bytes_per_vector", residentBytes / data.base.count)
+            line.add("mean_degree", index.meanDegree)
+            return line
+        }
+
+        /// Measures one way of searching: queries per second in one go, then one by one.
+        func measure(
+            _ line: MeasurementLine,
+            floors: [Float],
+            _ search: ([Float]) -> [IndexHit]
+        ) {
+            var line = line
+            var found: [[Int64]] = []
+            var best = Double.infinity
+            for _ in 0..<3 {
+                found.removeAll(keepingCapacity: true)
+                best = min(
+                    best,
+                    Measuring.cpuSeconds {
+                        for query in data.queries { found.append(search(query).map(\.key)) }
+                    }
+                )
+            }
+            let times = data.queries.map { query in
+                Measuring.wallSeconds { _ = search(query) } * 1e6
+            }
+            line.add("recall_at_10", data.recall(found, floors: floors))
+            line.add("queries_per_cpu_s", (Double(data.queries.count) / best).rounded())
+            line.add("p50_us", Measuring.percentile(times, 0.5))
+            line.add("p99_us", Measuring.percentile(times, 0.99))
+            line.print()
+        }
+    }
+
+    /// Recall and speed by effort.
+    static func run(_ arguments: [String]) throws {
+        let subject = try Subject(arguments)
+        let floors = subject.data.floors()
+        for (effort, reach) in settings {
+            var line = subject.line("index")
+            line.add("ef", effort)
+            line.add("reach", Double(reach))
+            subject.measure(line, floors: floors) {
+                subject.index.search($0, count: 10, effort: effort, reach: reach)
+            }
+        }
+    }
+
+    /// Search lists without and with an early end.
+    private static let settings: [(effort: Int, reach: Float)] = [
+        (10, 0), (16, 0), (24, 0), (32, 0), (48, 0), (64, 0), (96, 0), (128, 0), (192, 0),
+        (256, 0), (384, 0), (512, 0), (24, 1.1), (32, 1.1), (48, 1.12), (64, 1.12), (64, 1.16),
+        (96, 1.16), (128, 1.16), (256, 1.16), (256, 1.2), (256, 1.25), (384, 1.3), (512, 1.3),
+        (512, 1.4),
+    ]
+}
