@@ -126,6 +126,7 @@ extension Graph {
             throw .full(capacity: configuration.capacity)
         }
         try commitMemory(slotCount: slot + 1, upperListCount: lists)
+        highRegion.collapse(below: slotCount * stride)
         return UInt32(slot)
     }
 

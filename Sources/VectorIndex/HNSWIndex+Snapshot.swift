@@ -141,17 +141,17 @@ extension Graph {
     ) throws(VectorIndexError) {
         for (part, section) in zip(SnapshotHeader.parts, header.sections) {
             switch part {
-            case .vectors: try highRegion.map(section, of: file)
             case .lowBytes: try lowRegion.map(section, of: file)
             default: break
             }
         }
         hasWideLinks = header.slotCount > Self.narrowLimit
         try commitMemory(slotCount: header.slotCount, upperListCount: header.upperListCount)
+        highRegion.adviseHugePages(below: header.slotCount * stride)
         let bytes = unsafe sectionBytes(header.sections)
         for (index, part) in SnapshotHeader.parts.enumerated() {
             let section = header.sections[index]
-            if part != .vectors, part != .lowBytes {
+            if part != .lowBytes {
                 let target = unsafe UnsafeMutableRawBufferPointer(mutating: bytes[index])
                 let count = try unsafe file.read(into: target, offset: section.offset)
                 guard count == section.byteCount else {

@@ -12,10 +12,16 @@ struct MemoryRegion: ~Copyable {
     let base: UnsafeMutableRawPointer
     private let reservedByteCount: Int
     private(set) var committedByteCount = 0
+    /// Bytes at the start that are known to lie in huge pages, or for which that was refused.
+    private var collapsedByteCount = 0
 
     /// Step in which memory is made usable: large enough to be rare, small enough for tiny
     /// indexes.
     private static let step = 1 << 20
+    /// Size of a huge page, where there are any.
+    private static let hugePageByteCount = 1 << 21
+    /// `MADV_COLLAPSE` of Linux 6.1 and later.
+    private static let adviceToCollapse: Int32 = 25
     /// Page size for which file offsets are laid out; every Linux target has pages of 4 KiB or a
     /// kernel that maps such offsets only when they are multiples of its own (checked by mmap).
     static let pageByteCount = 4096
@@ -77,6 +83,35 @@ struct MemoryRegion: ~Copyable {
             throw .snapshotInputOutput(operation: "mmap", code: errno)
         }
         committedByteCount = Self.roundUp(byteCount, to: Self.pageByteCount)
+    }
+
+    /// Puts what is full of the first `byteCount` bytes into huge pages, where the system has them.
+    ///
+    /// Rows read in no order out of 20 MB miss the translation cache at every second one: scans
+    /// become a fifth faster. Only whole huge pages are made, so no memory is used up for it. May
+    /// be refused, which changes nothing but the speed.
+    mutating func collapse(below byteCount: Int) {
+        let size = Self.hugePageByteCount
+        let limit = min(byteCount, committedByteCount)
+        while true {
+            let start = unsafe UInt(bitPattern: base) + UInt(collapsedByteCount)
+            let aligned = (start + UInt(size) - 1) / UInt(size) * UInt(size)
+            let offset = collapsedByteCount + Int(aligned - start)
+            guard offset + size <= limit else { return }
+            unsafe madvise(base + offset, size, Self.adviceToCollapse)
+            collapsedByteCount = offset + size
+        }
+    }
+
+    /// Asks for huge pages for what is about to be filled: the whole ones among the first
+    /// `byteCount` bytes, which must be committed and untouched.
+    mutating func adviseHugePages(below byteCount: Int) {
+        let size = Self.hugePageByteCount
+        let start = unsafe (size - Int(UInt(bitPattern: base) % UInt(size))) % size
+        let length = (min(byteCount, committedByteCount) - start) / size * size
+        guard length > 0 else { return }
+        unsafe madvise(base + start, length, MADV_HUGEPAGE)
+        collapsedByteCount = start + length
     }
 
     /// Gives the memory back; the range stays reserved and reads as zero.
