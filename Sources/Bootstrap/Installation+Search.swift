@@ -1,6 +1,7 @@
 import Domain
 package import Embeddings
 import HTTPClient
+import LinearAlgebra
 package import Search
 package import Store
 
@@ -29,12 +30,27 @@ extension Installation {
         try await Self.embedder(settings)
     }
 
-    /// What makes vectors; needs the model, but no store.
-    package static func embedder(_ settings: Settings) async throws -> any Embedder {
+    /// In which numbers texts are embedded for the index: eight-bit ones where the machine has
+    /// instructions for them (docs/decisions/0005-precision.md).
+    package static var indexingPrecision: EncodingPrecision {
+        KernelLevel.machine == .vnni ? .int8 : .float32
+    }
+
+    /// What makes vectors; needs the model, but no store. `precision` is that of the local model
+    /// where the environment says nothing.
+    package static func embedder(
+        _ settings: Settings,
+        precision: EncodingPrecision = indexingPrecision
+    ) async throws -> any Embedder {
         switch settings.embedding {
         case .local(let directory):
             let models = HomeDirectory(settings.home).models
-            return try LocalEmbedder(directory: directory ?? "\(models)/\(defaultModelName)")
+            var configuration = LocalEmbedder.Configuration()
+            configuration.precision = settings.precision ?? precision
+            return try LocalEmbedder(
+                directory: directory ?? "\(models)/\(defaultModelName)",
+                configuration: configuration
+            )
         case .remote(let model):
             var configuration = RemoteEmbedder.Configuration(
                 baseURL: model.url,

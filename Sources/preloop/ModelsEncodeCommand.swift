@@ -10,7 +10,8 @@ struct ModelsEncodeCommand: AsyncParsableCommand {
         abstract: "Encode lines of {\"text\":…} from standard input.",
         discussion: """
             Writes a line of {"ids":[…],"vector":[…]} for each, in order. Needs no installation \
-            but the model; a provider tells no token ids.
+            but the model; a provider tells no token ids. Encodes in float32 unless \
+            PRELOOP_EMBEDDING_PRECISION says otherwise.
             """
     )
 
@@ -27,7 +28,8 @@ struct ModelsEncodeCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try Settings.read()
         let embedder = try await attempt("cannot load the model") {
-            try await Installation.embedder(settings)
+            // Whoever compares vectors wants the reference.
+            try await Installation.embedder(settings, precision: .float32)
         }
         var input = InputLines()
         var output = Output()

@@ -35,6 +35,7 @@ struct SettingsTests {
         ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_URL": "ftp://a"],
         ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_URL": "host:1"],
         ["HOME": "/h", "SECRET_KEY": "fifteen letters"],
+        ["HOME": "/h", "PRELOOP_EMBEDDING_PRECISION": "int4"],
         [:],
     ])
     func `a wrong value is a usage error`(environment: [String: String]) throws {
