@@ -36,8 +36,9 @@ extension Installation {
         KernelLevel.machine == .vnni ? .int8 : .float32
     }
 
-    /// What makes vectors; needs the model, but no store. `precision` is that of the local model
-    /// where the environment says nothing.
+    /// What makes vectors; needs the model, but no store.
+    ///
+    /// `precision` is that of the local model where the environment says nothing.
     package static func embedder(
         _ settings: Settings,
         precision: EncodingPrecision = indexingPrecision
