@@ -100,9 +100,16 @@ extension Graph {
         return true
     }
 
-    /// The approximate nearest nodes of layer 0, left in `scratch.walk`, best first.
-    func search(effort: Int, stop: CodeStop, _ scratch: SearchScratch) {
+    /// The approximate nearest nodes of layer 0, left in `scratch.walk`, best first; without
+    /// `hidden`, which must not be above layer 0.
+    func search(
+        effort: Int,
+        stop: CodeStop,
+        hiding hidden: UInt32? = nil,
+        _ scratch: SearchScratch
+    ) {
         guard beginWalk(effort: effort, scratch) else { return }
+        if let hidden { scratch.visited.insert(hidden) }
         searchBaseLayer(stop, scratch)
     }
 

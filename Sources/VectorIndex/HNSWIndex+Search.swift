@@ -1,13 +1,16 @@
 import LinearAlgebra
+import Synchronization
 
 extension HNSWIndex {
     /// Most hits one search returns.
     package static let maximumHitCount = 10_000
     /// Largest search list.
     package static let maximumEffort = 20_000
-    /// Search list length when the caller names none: recall@10 of 0.99 on 50,000 issue texts
-    /// (DESIGN.md, Measured).
+    /// Search list length when the caller names none and the index is not calibrated: recall@10 of
+    /// 0.99 on 50,000 issue texts (DESIGN.md, Measured).
     package static let defaultEffort = 96
+    /// Recall that is aimed at when the caller names nothing and the index is calibrated.
+    package static let defaultRecall = 0.99
 
     /// The stored vectors nearest to a query, by walking the graph.
     ///
@@ -17,7 +20,7 @@ extension HNSWIndex {
     ///     programmer's error and traps.
     ///   - k: Hits wanted, at most 10,000; 0 gives none.
     ///   - effort: Length of the search list (`ef` in the paper), at least `k` whatever is given;
-    ///     nil takes `max(96, 2 k)`.
+    ///     nil takes what the calibration says for a recall of 0.99, or `max(96, 2 k)`.
     ///   - reach: Ends a walk early: nodes whose squared distance exceeds that of the `k`-th best
     ///     by this factor are not followed. 0 follows all of the list.
     ///   - filter: Which vectors may be returned. Narrow filters are scanned exactly.
@@ -30,6 +33,12 @@ extension HNSWIndex {
         filter: SearchFilter = .all
     ) -> [IndexHit] {
         requireQuery(query, count: k)
+        if effort == nil, reach == 0 {
+            if let rung = calibration.withLock({ $0.rung(for: Self.defaultRecall) }) {
+                let effort = rung.effort * max(k, Calibration.hits) / Calibration.hits
+                return search(query, count: k, effort: effort, reach: rung.reach, filter: filter)
+            }
+        }
         let effort = min(max(effort ?? max(Self.defaultEffort, 2 * k), k), Self.maximumEffort)
         let stop = CodeStop(wanted: k, reach: reach, margin: 0)
         return search(query, count: k, effort: effort, stop: stop, filter: filter)

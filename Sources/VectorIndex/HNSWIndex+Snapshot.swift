@@ -13,10 +13,17 @@ extension HNSWIndex {
     ///   - revision: Position in the change feed up to which the index is complete.
     /// - Throws: `snapshotInputOutput`; an older snapshot at `path` is then untouched.
     package func save(to path: String, revision: Int64) throws(VectorIndexError) {
+        calibrateIfStale()
+        let calibration = calibration.withLock { $0 }
         let file = try SnapshotFile(replacing: path)
         do throws(VectorIndexError) {
             try writer.withLock { (_) throws(VectorIndexError) in
-                try graph.write(to: file, identity: identity, revision: revision)
+                try graph.write(
+                    to: file,
+                    identity: identity,
+                    revision: revision,
+                    calibration: calibration
+                )
             }
             try file.publish(at: path)
         } catch {
@@ -56,7 +63,12 @@ extension HNSWIndex {
         }
         let graph = try Graph(header.configuration)
         try graph.load(header, from: file)
-        return HNSWIndex(graph: graph, identity: identity, revision: header.revision)
+        return HNSWIndex(
+            graph: graph,
+            identity: identity,
+            revision: header.revision,
+            calibration: header.calibration
+        )
     }
 }
 
@@ -109,10 +121,12 @@ extension Graph {
     fileprivate func write(
         to file: borrowing SnapshotFile,
         identity: String,
-        revision: Int64
+        revision: Int64,
+        calibration: Calibration
     ) throws(VectorIndexError) {
         var header = SnapshotHeader(
             configuration: configuration,
+            calibration: calibration,
             identity: identity,
             revision: revision,
             slotCount: slotCount,

@@ -82,6 +82,8 @@ package final class HNSWIndex: @unchecked Sendable {
     package let identity: String
 
     let graph: Graph
+    /// Recall of the search settings.
+    let calibration = Mutex(Calibration())
     /// What the threads of a build work on; set and cleared by the one that holds `writer`.
     var batchInWork: BuildBatch?
     /// Scratch of searches that are over.
@@ -126,7 +128,12 @@ package final class HNSWIndex: @unchecked Sendable {
     }
 
     /// Wraps a validated graph.
-    init(graph: Graph, identity: String, revision: Int64) {
+    init(
+        graph: Graph,
+        identity: String,
+        revision: Int64,
+        calibration: Calibration = Calibration()
+    ) {
         precondition(
             identity.utf8.count <= Self.maximumIdentityByteCount,
             "index identity is too long"
@@ -135,6 +142,7 @@ package final class HNSWIndex: @unchecked Sendable {
         self.configuration = graph.configuration
         self.identity = identity
         savedRevision.store(revision, ordering: .relaxed)
+        self.calibration.withLock { $0 = calibration }
     }
 
     /// Runs `body` with scratch that nobody else uses.

@@ -31,6 +31,7 @@ struct SnapshotHeader: Equatable {
     }
 
     var configuration: HNSWIndex.Configuration
+    var calibration = Calibration()
     var identity: String
     var revision: Int64
     var slotCount: Int
@@ -51,6 +52,7 @@ struct SnapshotHeader: Equatable {
         static let version = 12
         static let checksum = 16
         static let numbers = 24
+        static let calibration = 512
         static let identity = 1024
     }
 
@@ -95,6 +97,10 @@ struct SnapshotHeader: Equatable {
             page.put(UInt64(section.byteCount))
             page.put(section.checksum)
         }
+        page.offset = Place.calibration
+        page.put(UInt64(calibration.vectorCount))
+        page.put(UInt32(calibration.recalls.count))
+        for recall in calibration.recalls { page.put(recall.bitPattern) }
         page.offset = Place.identity
         page.put(bytes: Array(identity.utf8))
         page.offset = Place.checksum
@@ -184,6 +190,8 @@ extension SnapshotHeader {
                 checksum: reader.uint64()
             )
         }
+        reader.offset = Place.calibration
+        calibration = try reader.calibration()
         reader.offset = Place.identity
         guard let text = String(validating: reader.take(identityByteCount), as: UTF8.self) else {
             throw .snapshotStructure(part: .header, detail: .identityNotText)
@@ -241,6 +249,20 @@ private struct PageReader {
     /// A count or offset; what no file can have becomes `Int.max`, which no range check accepts.
     mutating func count() -> Int {
         Int(exactly: uint64()) ?? .max
+    }
+
+    /// A calibration: no rungs, or one recall for each.
+    mutating func calibration() throws(VectorIndexError) -> Calibration {
+        let vectorCount = count()
+        let rungCount = Int(uint32())
+        guard vectorCount <= HNSWIndex.Configuration.maximumCapacity,
+            rungCount == 0 || rungCount == Calibration.ladder.count
+        else { throw .snapshotStructure(part: .header, detail: .sizeOutOfRange) }
+        let recalls = (0..<rungCount).map { _ in Float(bitPattern: uint32()) }
+        guard recalls.allSatisfy({ (0...1).contains($0) }) else {
+            throw .snapshotStructure(part: .header, detail: .sizeOutOfRange)
+        }
+        return Calibration(vectorCount: vectorCount, recalls: recalls)
     }
 
     mutating func take(_ count: Int) -> ArraySlice<UInt8> {

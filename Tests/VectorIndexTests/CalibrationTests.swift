@@ -1,0 +1,49 @@
+import Synchronization
+import Testing
+
+@testable import VectorIndex
+
+@Suite struct CalibrationTests {
+    @Test func `a recall that is asked for is reached, and kept in the snapshot`() throws {
+        let (base, queries) = RecallTests.vectors
+        let index = try HNSWIndex(configuration: .init(dimension: 48), identity: "test")
+        try index.build(keys: base.indices.map(Int64.init), vectors: base)
+        index.calibrate()
+        let truth = queries.map { index.exactSearch($0, count: 10) }
+        for wanted in [0.8, 0.9, 0.98] {
+            var found = 0
+            for (query, exact) in zip(queries, truth) {
+                let floor = (exact.last?.score ?? 1) - 1e-6
+                found += index.search(query, count: 10, recall: wanted).count { $0.score >= floor }
+            }
+            // The sample and these queries are a thousand hits each.
+            #expect(Double(found) / 1000 >= wanted - 0.02)
+        }
+        try withTemporaryPath { path in
+            try index.save(to: path, revision: 1)
+            let opened = try HNSWIndex.open(path: path, expecting: "test", dimension: 48)
+            #expect(opened.calibration.withLock { $0 } == index.calibration.withLock { $0 })
+            #expect(opened.calibration.withLock { $0.recalls.count } == Calibration.ladder.count)
+        }
+    }
+
+    @Test func `dearer rungs find no less`() throws {
+        let (base, _) = RecallTests.vectors
+        let index = try makeIndex(Array(base.prefix(2000)))
+        index.calibrate()
+        let recalls = index.calibration.withLock { $0.recalls }
+        for (cheaper, dearer) in zip(recalls, recalls.dropFirst()) {
+            #expect(dearer >= cheaper - 0.01)
+        }
+        #expect(recalls.last == 1)
+    }
+
+    @Test func `a calibration is made anew when a quarter has changed, and not for a few`() {
+        var calibration = Calibration()
+        #expect(!calibration.isStale(for: 999) && calibration.isStale(for: 1000))
+        calibration.vectorCount = 4000
+        #expect(!calibration.isStale(for: 5000) && calibration.isStale(for: 5001))
+        #expect(calibration.isStale(for: 2999))
+        #expect(calibration.rung(for: 0.9) == nil)
+    }
+}
