@@ -153,12 +153,13 @@ static inline __attribute__((always_inline)) size_t offer(preloop_code_walk *wal
 /// Score below which nothing is worth following: set by the `wanted`-th best so far.
 static inline __attribute__((always_inline)) float bound_of(const preloop_code_walk *results,
                                                             const preloop_code_stop *stop) {
-    if (stop->reach == 0 || results->count < stop->wanted) return -3;
+    if (stop->reach == 0 || results->count < stop->wanted) return stop->floor;
     float last = preloop_code_entry_score(results->entries[stop->wanted - 1]);
     float gap = 1 - last;
     gap = gap > 0 ? gap : 0;
     float reached = stop->reach * gap;
-    return 1 - reached - stop->margin;
+    float bound = 1 - reached - stop->margin;
+    return bound > stop->floor ? bound : stop->floor;
 }
 
 static void walk_base(const preloop_code_graph *graph, const preloop_code_query *query,
@@ -386,8 +387,39 @@ static int have_common_base(const preloop_code_graph *graph, uint32_t first, uin
     return have_common(lists[0], first_count, lists[1], second_count, other);
 }
 
+static inline __attribute__((always_inline)) size_t near_body(
+    const preloop_code_graph *graph, const preloop_code_query *query, uint32_t first, uint32_t end,
+    float floor, uint32_t *ids, size_t stride) {
+    int32_t bias = 128 * query->high_sum;
+    float scale = query->scale * 65536.0f;
+    size_t count = 0;
+    for (uint32_t slot = first; slot < end; slot += 4) {
+        // The last rows are read again where fewer than four are left.
+        uint32_t base = end - first < 4 ? first : slot + 4 <= end ? slot : end - 4;
+        const uint8_t *rows = graph->high + base * stride;
+        int32_t dots[4] = {0};
+        if (end - first < 4)
+            for (uint32_t j = 0; j < end - first; j++)
+                dots[j] = dot_one(rows + j * stride, query->high, stride);
+        else
+            dot_four(rows, rows + stride, rows + 2 * stride, rows + 3 * stride, query->high, stride,
+                     dots);
+        for (uint32_t j = slot - base; j < 4 && base + j < end; j++) {
+            ids[count] = base + j;
+            count += (float)(dots[j] - bias) * graph->scales[base + j] * scale >= floor;
+        }
+    }
+    return count;
+}
+
+static size_t near(const preloop_code_graph *graph, const preloop_code_query *query,
+                   uint32_t first, uint32_t end, float floor, uint32_t *ids) {
+    if (graph->stride == 384) return near_body(graph, query, first, end, floor, ids, 384);
+    return near_body(graph, query, first, end, floor, ids, graph->stride);
+}
+
 const preloop_code_kernels KERNELS = {
     quantise, score,     score_fully, load,        walk_base, walk_filtered,
     scan,     passing,   diversify,   victims,     have_common, have_common_base,
-    offer,
+    near,     offer,
 };

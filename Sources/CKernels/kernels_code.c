@@ -86,6 +86,12 @@ int preloop_code_have_common_base(int level, const preloop_code_graph *graph, ui
     return kernels_at(level)->have_common_base(graph, first, second, other);
 }
 
+size_t preloop_code_near(int level, const preloop_code_graph *graph,
+                         const preloop_code_query *query, uint32_t first, uint32_t end,
+                         float floor, uint32_t *ids) {
+    return kernels_at(level)->near(graph, query, first, end, floor, ids);
+}
+
 size_t preloop_code_offer(preloop_code_walk *walk, uint64_t entry) {
     return preloop_code_portable.offer(walk, entry);
 }

@@ -253,9 +253,12 @@ package struct CodeStop: Sendable, Equatable {
     package var reach: Float
     /// Added to the distance, for the error of high bytes.
     package var margin: Float
+    /// Nothing below this score is followed.
+    package var floor: Float
 
-    /// Describes an end.
-    package init(wanted: Int, reach: Float, margin: Float) {
+    /// Describes an end; no score is below -3.
+    package init(wanted: Int, reach: Float, margin: Float, floor: Float = -3) {
+        self.floor = floor
         self.wanted = wanted
         self.reach = reach
         self.margin = margin
@@ -265,7 +268,7 @@ package struct CodeStop: Sendable, Equatable {
     package static let never = CodeStop(wanted: 1, reach: 0, margin: 0)
 
     fileprivate var raw: preloop_code_stop {
-        preloop_code_stop(wanted: wanted, reach: reach, margin: margin)
+        preloop_code_stop(wanted: wanted, reach: reach, margin: margin, floor: floor)
     }
 }
 
@@ -436,6 +439,29 @@ package enum CodeKernels {
             states,
             range.lowerBound,
             range.upperBound,
+            ids
+        )
+    }
+
+    /// The slots of a range that score at least `floor` by high bytes; returns how many were
+    /// written to `ids`, which has room for all.
+    @unsafe
+    package static func near(
+        _ graph: CodeGraph,
+        _ query: borrowing CodeQuery,
+        range: Range<UInt32>,
+        floor: Float,
+        into ids: UnsafeMutablePointer<UInt32>,
+        level: Level
+    ) -> Int {
+        var (graph, query) = unsafe (graph.raw, query.raw)
+        return unsafe preloop_code_near(
+            level.rawValue,
+            &graph,
+            &query,
+            range.lowerBound,
+            range.upperBound,
+            floor,
             ids
         )
     }

@@ -25,6 +25,9 @@ let subcommands = [
     Subcommand(name: "churn", synopsis: VectorOptions.synopsis, minimumCount: 2) {
         try IndexBenchmark.runChurn($0)
     },
+    Subcommand(name: "join", synopsis: VectorOptions.synopsis, minimumCount: 2) {
+        try IndexBenchmark.runJoin($0)
+    },
     Subcommand(name: "snapshot", synopsis: VectorOptions.synopsis, minimumCount: 2) {
         try IndexBenchmark.runSnapshot($0)
     },

@@ -52,6 +52,7 @@ typedef struct {
     size_t wanted;
     float reach;
     float margin;
+    float floor; ///< Nothing below this score is followed; -3 for no such end.
 } preloop_code_stop;
 
 /// Which slots count as results: those whose key is in a bitmap or in a sorted array.
@@ -158,6 +159,12 @@ int preloop_code_have_common(int level, const uint32_t *first, size_t first_coun
 /// The same for the lists of two nodes on layer 0.
 int preloop_code_have_common_base(int level, const preloop_code_graph *graph, uint32_t first,
                                   uint32_t second, uint32_t other);
+
+/// The slots of `first ..< end`, whose rows lie side by side, that score at least `floor`; returns
+/// how many were written to `ids`, which has room for all.
+size_t preloop_code_near(int level, const preloop_code_graph *graph,
+                         const preloop_code_query *query, uint32_t first, uint32_t end,
+                         float floor, uint32_t *ids);
 
 /// Puts an entry in its place; drops the worst when the list is full. Returns its place, or
 /// `capacity` when it is not better than the worst.
