@@ -89,6 +89,7 @@ let package = Package(
                 "Domain", "HTTPClient", "LinearAlgebra",
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
+            exclude: ["DESIGN.md"],
             swiftSettings: hot
         ),
         .testTarget(
