@@ -36,6 +36,12 @@ struct FloatTensor: Sendable {
         }
     }
 
+    /// Lets go of the memory of the file the weights are mapped from; they stay usable.
+    func releasePages() {
+        guard case .mapped(let file, _) = storage else { return }
+        file.releasePages()
+    }
+
     /// A copy of the values.
     var values: [Float] {
         withSpan { span in unsafe span.withUnsafeBufferPointer { unsafe Array($0) } }

@@ -135,11 +135,13 @@ package final class LocalEmbedder: Embedder {
         let workerCount = min(configuration.workerCount, plan.batches.count)
         var outcomes: [Result<[Part], EmbeddingError>] = []
         if workerCount <= 1 {
-            outcomes = [work(on: plan, from: cursor, with: packed)]
+            outcomes = [await work(on: plan, from: cursor, with: packed)]
         } else {
             outcomes = await withTaskGroup { group in
                 for _ in 0..<workerCount {
-                    group.addTask { @concurrent in self.work(on: plan, from: cursor, with: packed) }
+                    group.addTask { @concurrent in
+                        await self.work(on: plan, from: cursor, with: packed)
+                    }
                 }
                 return await group.reduce(into: []) { $0.append($1) }
             }
@@ -177,6 +179,8 @@ package final class LocalEmbedder: Embedder {
                 level: level
             )
             packed = made
+            // The matrices have been read for the last time; words are read row by row.
+            encoder.weights.words.releasePages()
             return made
         }
     }
@@ -188,7 +192,7 @@ package final class LocalEmbedder: Embedder {
         on plan: BatchPlan,
         from cursor: Cursor,
         with packed: PackedEncoder?
-    ) -> Result<[Part], EmbeddingError> {
+    ) async -> Result<[Part], EmbeddingError> {
         var scratch =
             idleScratch.withLock { $0.popLast() } ?? Scratch(arena: EncoderArena(level: level))
         defer {
@@ -213,6 +217,8 @@ package final class LocalEmbedder: Embedder {
                 )
             }
             parts.append(Part(texts: batch.texts, vectors: vectors))
+            // Workers hold every thread of the pool: others would wait for the whole call.
+            await Task.yield()
         }
     }
 }

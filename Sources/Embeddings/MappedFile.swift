@@ -55,4 +55,12 @@ final class MappedFile: Sendable {
         let start = unsafe UnsafePointer<Float>(bitPattern: address + UInt(offset))
         return body(unsafe UnsafeBufferPointer(start: start, count: count).span)
     }
+
+    /// Lets the system take back the memory of the whole file; what is read again comes from its
+    /// cache.
+    func releasePages() {
+        let start = unsafe UnsafeMutableRawPointer(bitPattern: address)
+        // Only advice: without it the pages stay until memory is short.
+        _ = unsafe madvise(start, byteCount, MADV_DONTNEED)
+    }
 }

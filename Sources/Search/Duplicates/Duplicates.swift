@@ -76,7 +76,15 @@ package struct Duplicates: Sendable {
             )
         }
         guard let last = page.1.last else { return nil }
-        let issues = Set(page.1.compactMap { $0.issue(of: model) }).sorted()
+        let passages = page.1.compactMap { $0.passage(of: model) }
+        // Comments are not compared.
+        let issues = try await store.read { connection, account in
+            try PassageTable.issuesWithOwnWindows(
+                among: passages,
+                account: account,
+                on: connection
+            )
+        }
         let view = try await search.index.view()
         var found: [Found] = []
         for chunk in issues.chunked(by: limits.issues) {
@@ -294,12 +302,12 @@ package struct Duplicates: Sendable {
 }
 
 extension FeedChange {
-    /// The issue of a passage of a model.
-    fileprivate func issue(of wanted: EmbeddingModelID) -> IssueID? {
-        guard case .passage(_, of: let issue, let model) = subject, model == wanted else {
+    /// The window of a model that has changed.
+    fileprivate func passage(of wanted: EmbeddingModelID) -> PassageID? {
+        guard case .passage(let passage, of: _, let model) = subject, model == wanted else {
             return nil
         }
-        return issue
+        return passage
     }
 }
 

@@ -23,9 +23,9 @@ package actor IndexPipeline {
     /// Searches what is indexed.
     package nonisolated let search: IssueSearch
 
-    /// Rounds of comparing between two snapshots while a long backlog is worked off: a process
-    /// that is killed then leaves what they inserted for the next to insert again.
-    private static let roundsBetweenSnapshots = 64
+    /// Changes between two snapshots while a long backlog is worked off: a process that is killed
+    /// leaves so many for the next to insert again.
+    private static let changesBetweenSnapshots = 8_192
 
     /// Opens the indexes of a store.
     ///
@@ -131,12 +131,7 @@ package actor IndexPipeline {
     @concurrent
     nonisolated private func compare(after steps: AsyncStream<Void>) async throws -> Int {
         var count = 0
-        var rounds = 0
-        for await _ in steps {
-            count += try await compare()
-            rounds += 1
-            if rounds % Self.roundsBetweenSnapshots == 0 { try await index.saveIfWorthwhile() }
-        }
+        for await _ in steps { count += try await compare() }
         return count + (try await compare())
     }
 
@@ -144,7 +139,10 @@ package actor IndexPipeline {
         try await lexical.follow(store)
         try await index.refresh()
         var count = 0
-        while let compared = try await duplicates.step() { count += compared }
+        while let compared = try await duplicates.step() {
+            count += compared
+            try await index.saveIfWorthwhile(after: Self.changesBetweenSnapshots)
+        }
         return count
     }
 }

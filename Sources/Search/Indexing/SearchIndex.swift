@@ -24,7 +24,7 @@ package actor SearchIndex {
     /// Changes read from the store at a time.
     private static let pageSize = 1_000
     /// A snapshot is worth writing when a reader would have more than this to catch up with.
-    private static let saveThreshold = 64
+    package static let saveThreshold = 64
 
     private let store: Store
     private let role: Role
@@ -164,11 +164,13 @@ package actor SearchIndex {
 
     /// Writes a snapshot when a reader would otherwise have much to catch up with.
     ///
+    /// `changes` is how much: a reader compares a few without any building.
+    ///
     /// - Returns: Whether one was written.
     @discardableResult
-    package func saveIfWorthwhile() throws -> Bool {
+    package func saveIfWorthwhile(after changes: Int = saveThreshold) throws -> Bool {
         let exists = unsafe access(path, R_OK) == 0
-        guard changesSinceSnapshot > Self.saveThreshold || (!exists && changesSinceSnapshot > 0)
+        guard changesSinceSnapshot > changes || (!exists && changesSinceSnapshot > 0)
         else { return false }
         try save()
         return true

@@ -170,6 +170,26 @@ extension PassageTable {
         return owners
     }
 
+    /// The issues to which windows of titles and bodies belong, tombstones included, ascending;
+    /// those of comments among `passages` count for nothing.
+    package static func issuesWithOwnWindows(
+        among passages: [PassageID],
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [IssueID] {
+        guard !passages.isEmpty else { return [] }
+        let rows = try connection.rows(
+            """
+            SELECT DISTINCT issue_id FROM passages
+            WHERE account_id = \(account) AND id IN (\(list(passages))) AND comment_id = 0
+            ORDER BY issue_id
+            """
+        )
+        return try rows.map { row throws(StoreError) -> IssueID in
+            try row.identifier("issue_id")
+        }
+    }
+
     /// The issues among these that are not deleted, ascending.
     package static func liveIssues(
         among issues: [IssueID],
