@@ -29,8 +29,8 @@ package struct EncoderArena: Sendable {
             let step = format.stepLength
             return (columnCount + step - 1) / step * step
         }
-        /// With the rows of a last tile that are read and not used.
-        private var paddedRowCount: Int { roundUp(rowCount, to: PRELOOP_GEMM_ROWS) }
+        /// With the rows behind the last that a tile may read: it may start at any row.
+        private var paddedRowCount: Int { rowCount + PRELOOP_GEMM_ROWS - 1 }
         var rowByteCount: Int { stride * format.elementByteCount }
         private var scaleByteCount: Int { 8 + exactByteCount }
         private var exactByteCount: Int { 4 * PRELOOP_GEMM_EXACT }
