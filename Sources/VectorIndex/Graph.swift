@@ -201,6 +201,7 @@ final class Graph {
         let codes = codes
         scratch.other.load(slot, of: codes, level: level)
         let size = others.count
+        guard size > 0 else { return [] }
         return unsafe [Float](unsafeUninitializedCapacity: size) { scores, initializedCount in
             if let scores = scores.baseAddress {
                 unsafe others.withUnsafeBufferPointer { ids in

@@ -18,6 +18,9 @@ struct KeyTable: ~Copyable {
         shift = 60
     }
 
+    /// Bytes the places take.
+    var byteCount: Int { places.count * 4 }
+
     /// Makes room for so many keys.
     mutating func reserve(_ capacity: Int) {
         var size = places.count

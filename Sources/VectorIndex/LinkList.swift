@@ -101,6 +101,8 @@ struct LinkList {
     /// A copy of the links.
     var links: [UInt32] {
         let count = count
+        // An array of no capacity is shared by the process: its length must not even be written.
+        guard count > 0 else { return [] }
         return unsafe [UInt32](unsafeUninitializedCapacity: count) { buffer, initializedCount in
             for index in 0..<count { unsafe buffer[index] = self[index] }
             initializedCount = count

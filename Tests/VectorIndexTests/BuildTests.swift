@@ -44,6 +44,16 @@ import Testing
         #expect(recall(index, queries) >= 0.99)
     }
 
+    @Test func `the bytes of a vector are counted`() throws {
+        var source = ClusteredVectors(dimension: 384, clusters: 20, seed: 1)
+        let index = try makeIndex(source.next(1000))
+        let memory = index.memory
+        // Two planes, 32 links of 16 bits, length, key, state; upper links and the table of keys.
+        let fixed = 1000 * (2 * 384 + 64 + 4 + 8 + 1)
+        #expect((fixed..<(fixed + 1000 * 20)).contains(memory.total))
+        #expect(memory.walk < 1000 * 460)
+    }
+
     @Test func `a build with a vector that has no direction stores nothing`() throws {
         let index = try HNSWIndex(configuration: .init(dimension: 2), identity: "test")
         #expect(throws: VectorIndexError.notUnitLength(key: 2, norm: 0)) {

@@ -50,6 +50,7 @@ enum IndexBenchmark {
             line.add("build_cpu_s", buildSeconds)
             line.add("build_wall_s", buildWallSeconds)
             line.add("bytes_per_vector", residentBytes / data.base.count)
+            line.add("index_bytes_per_vector", index.memory.total / data.base.count)
             line.add("mean_degree", index.meanDegree)
             return line
         }
