@@ -37,12 +37,16 @@ package struct ScanRunner: Sendable {
 
     /// Scans what is selected and reports; cancelling the task ends it cleanly with a report.
     ///
+    /// `finishing` is awaited after the last page, still under the lease: what belongs to the scan
+    /// and must not run beside another one's.
+    ///
     /// Throws ``SyncError`` for a selection that cannot be scanned, `StoreError.leaseHeld` when
     /// another scan runs, `StoreError.leaseLost` when this one was taken for dead, and other store
     /// errors.
     package func run(
         _ request: ScanRequest,
-        progress: @escaping @Sendable (ScanProgress) -> Void = { _ in }
+        progress: @escaping @Sendable (ScanProgress) -> Void = { _ in },
+        finishing: @escaping @Sendable () async -> Void = {}
     ) async throws -> ScanReport {
         let trackers = try await trackers(request.selection)
         let startedAt = store.clock.now()
@@ -64,7 +68,14 @@ package struct ScanRunner: Sendable {
             do {
                 result = .success(
                     try await withHeartbeat(of: lease) {
-                        try await scan(trackers, request: request, lease: lease, progress: progress)
+                        let reports = try await scan(
+                            trackers,
+                            request: request,
+                            lease: lease,
+                            progress: progress
+                        )
+                        await finishing()
+                        return reports
                     }
                 )
             } catch {

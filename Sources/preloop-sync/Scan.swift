@@ -58,11 +58,18 @@ struct Scan {
                 of: Void.self,
                 bufferingPolicy: .bufferingNewest(1)
             )
-            async let indexed = index(pipeline, following: wakeUps, progress: progress)
+            let (ends, end) = AsyncStream.makeStream(of: Void.self)
+            async let indexed = index(pipeline, following: wakeUps, ending: end, progress: progress)
             do {
-                var report = try await runner.run(request) { step in
-                    if progress.note(step) { waker.yield() }
-                }
+                var report = try await runner.run(
+                    request,
+                    progress: { step in if progress.note(step) { waker.yield() } },
+                    finishing: {
+                        // Under the lease: the next scan must not begin beside this one's indexing.
+                        waker.finish()
+                        for await _ in ends {}
+                    }
+                )
                 waker.finish()
                 let (index, failure) = await indexed
                 // Also when only the indexing was left to stop.
@@ -82,8 +89,10 @@ struct Scan {
     private func index(
         _ pipeline: IndexPipeline?,
         following wakeUps: AsyncStream<Void>,
+        ending end: AsyncStream<Void>.Continuation,
         progress: ProgressBoard
     ) async -> (IndexReport, CommandFailure?) {
+        defer { end.finish() }
         guard let pipeline else { return (IndexReport(), nil) }
         do {
             let report = try await pipeline.run(following: wakeUps) { report in

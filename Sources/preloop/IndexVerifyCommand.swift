@@ -69,6 +69,7 @@ struct IndexVerifyCommand: AsyncParsableCommand {
             "\(result.lexicalFaults) faults in the lexical index, "
                 + "\(result.lexicalSurplus) documents too many",
             "\(result.backlog) texts waiting to be indexed",
+            "\(result.lexicalBacklog) texts the words index had to catch up with first",
         ]
     }
 }

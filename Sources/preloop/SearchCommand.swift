@@ -53,9 +53,8 @@ struct SearchCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard limit >= 0, offset >= 0 else {
-            throw ValidationError("--limit and --offset are not negative")
-        }
+        guard limit > 0 else { throw ValidationError("--limit is 1 or more") }
+        guard offset >= 0 else { throw ValidationError("--offset is not negative") }
         if let since { _ = try SinceOption(since) }
     }
 
@@ -69,6 +68,17 @@ struct SearchCommand: AsyncParsableCommand {
         let search = try await installation.search(mode: mode)
         let hits = try await attempt("the search failed") {
             try await search.search(request)
+        }
+        if mode != .vector {
+            let waiting = try await attempt("the search failed") {
+                try await search.waitingTexts()
+            }
+            if waiting > 0 {
+                standardError(
+                    "note: \(waiting) changed texts are not in the words index yet and may be "
+                        + "missing here; a scan brings them in, or `preloop index rebuild`"
+                )
+            }
         }
         guard !output.isJSON else {
             try Output.result([

@@ -1,4 +1,5 @@
 import Domain
+import Foundation
 import Store
 import Testing
 
@@ -50,6 +51,36 @@ import Testing
             paged += page.map(\.issue.key)
         }
         #expect(paged == all)
+    }
+
+    @Test(arguments: ["damaged", "removed"])
+    func `a words index that cannot be used is made anew before a search answers`(
+        how: String
+    ) async throws {
+        let world = try await World()
+        try await crowd(world)
+        let pipeline = try await world.pipeline(FakeEmbedder())
+        _ = try await pipeline.drain()
+        var request = SearchRequest(text: "wort4x wort12x wort30x")
+        request.mode = .text
+        let expected = try await pipeline.search.search(request).map(\.issue.key)
+        #expect(!expected.isEmpty)
+        try await pipeline.close()
+        let path = world.indexDirectory + "/lexical.sqlite"
+        if how == "removed" {
+            for suffix in ["", "-wal", "-shm"] {
+                try? FileManager.default.removeItem(atPath: path + suffix)
+            }
+        } else {
+            let file = try #require(FileHandle(forUpdatingAtPath: path))
+            let end = try file.seekToEnd()
+            try file.seek(toOffset: 4096)
+            try file.write(contentsOf: Data(repeating: 0xA5, count: Int(end) - 4096))
+            try file.close()
+        }
+        let reopened = try await world.pipeline(FakeEmbedder())
+        #expect(try await reopened.search.search(request).map(\.issue.key) == expected)
+        #expect(try await reopened.search.waitingTexts() == 0)
     }
 
     @Test(arguments: 0..<9)

@@ -357,6 +357,36 @@ import Trackers
         #expect(try await fixture.scan().isComplete)
     }
 
+    @Test func `what finishes a scan runs under its lease`() async throws {
+        let fixture = try await SyncFixture(world())
+        let refused = Mutex(false)
+        let other = LeaseHolder(
+            host: "elsewhere",
+            bootID: "other",
+            namespace: "pid:[1]",
+            processID: 7,
+            startTicks: 1
+        )
+        let second = ScanRunner(
+            store: fixture.store,
+            clients: { [world = fixture.world] _ in world },
+            holder: other
+        )
+        _ = try await fixture.runner().run(
+            ScanRequest(),
+            finishing: {
+                // Everything is read; what was read is being indexed.
+                do {
+                    _ = try await second.run(ScanRequest())
+                } catch StoreError.leaseHeld {
+                    refused.withLock { $0 = true }
+                } catch {}
+            }
+        )
+        #expect(refused.withLock { $0 })
+        #expect(try await fixture.scan().isComplete)
+    }
+
     @Test func `a scan that lost its lease writes nothing more`() async throws {
         let fixture = try await SyncFixture(world())
         let other = LeaseHolder(

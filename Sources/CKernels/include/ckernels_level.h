@@ -1,7 +1,7 @@
 #pragma once
 
-/// Sets of instructions the kernels exist for, slowest first. The values are ordered: a machine that
-/// runs one runs all smaller ones.
+/// Sets of instructions the kernels exist for, slowest first. The values are ordered: a machine
+/// that runs one runs all smaller ones.
 enum {
     PRELOOP_KERNELS_PORTABLE = 0, ///< C that any processor runs.
     PRELOOP_KERNELS_AVX2 = 1,     ///< x86-64 with AVX2, FMA and F16C.

@@ -89,7 +89,10 @@ package struct Duplicates: Sendable {
         var found: [Found] = []
         for chunk in issues.chunked(by: limits.issues) {
             try Task.checkCancellation()
-            found += try await pairs(of: chunk, view: view, isCurrent: !found.isEmpty)
+            let isCurrent = !found.isEmpty
+            found += try await search.healingWords {
+                try await pairs(of: chunk, view: view, isCurrent: isCurrent)
+            }
         }
         let (results, start, now, best) = (found, page.0, store.clock.now(), limits.pairs)
         try await store.write { connection, account in
@@ -131,7 +134,9 @@ package struct Duplicates: Sendable {
     /// The probable pairs of an issue as the store is now, best first.
     package func pairs(of issue: IssueID) async throws -> [DuplicateTable.Scored] {
         let view = try await search.index.view()
-        let found = try await pairs(of: [issue], view: view, isCurrent: false)
+        let found = try await search.healingWords {
+            try await pairs(of: [issue], view: view, isCurrent: false)
+        }
         return found.flatMap { $0.pairs.prefix(limits.pairs) }
     }
 

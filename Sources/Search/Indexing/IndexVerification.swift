@@ -22,6 +22,8 @@ package struct IndexVerification: Sendable, Equatable {
     package var lexicalSurplus = 0
     /// Issues and comments the indexer has not looked at yet; no fault.
     package var backlog = 0
+    /// Issues and comments the words index had not followed before it was compared; no fault.
+    package var lexicalBacklog = 0
 
     /// Whether everything is as the store says.
     package var isSound: Bool {
@@ -39,6 +41,7 @@ package struct IndexVerification: Sendable, Equatable {
             "lexical_faults": .integer(Int64(lexicalFaults)),
             "lexical_surplus": .integer(Int64(lexicalSurplus)),
             "backlog": .integer(Int64(backlog)),
+            "lexical_backlog": .integer(Int64(lexicalBacklog)),
         ]
     }
 }
@@ -98,6 +101,7 @@ extension IndexPipeline {
     }
 
     private func verifyDocuments(_ result: inout IndexVerification) async throws {
+        result.lexicalBacklog = try await search.waitingTexts()
         try await lexical.follow(store)
         let issues = try await store.read { connection, account in
             try PassageTable.issues(matching: IssueFilter(), account: account, on: connection)

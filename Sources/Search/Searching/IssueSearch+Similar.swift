@@ -58,7 +58,9 @@ extension IssueSearch {
         try await lexical.follow(store)
         let view = try await index.view()
         let passing = try await passing(filter)
-        let ranked = try await ranked(issue, view: view, passing: passing, limit: limit)
+        let ranked = try await healingWords {
+            try await self.ranked(issue, view: view, passing: passing, limit: limit)
+        }
         let issues = ranked.map(\.issue)
         let summaries = try await store.read { connection, account in
             try PassageTable.summaries(of: issues, account: account, on: connection)

@@ -53,7 +53,7 @@ package struct IssueSearch: Sendable {
         guard request.limit >= 0, request.offset >= 0, reach <= SearchRequest.maximumReach else {
             throw SearchError.pageOutOfRange(maximum: SearchRequest.maximumReach)
         }
-        let question = try await question(request)
+        let question = try await healingWords { try await self.question(request) }
         var ranking: [Candidate] = []
         var known: Set<IssueID> = []
         for size in Self.tiers {
@@ -64,6 +64,28 @@ package struct IssueSearch: Sendable {
         }
         let page = Array(ranking.dropFirst(request.offset).prefix(request.limit))
         return try await hits(page, of: question)
+    }
+
+    /// Changed issues and comments that the words index does not know yet: what a search by words
+    /// may miss.
+    package func waitingTexts() async throws -> Int {
+        let revision = try await lexical.revision()
+        return try await store.read { connection, account in
+            try PassageTable.changedTextCount(after: revision, account: account, on: connection)
+        }
+    }
+
+    /// Runs `body`; when the words index turns out to be damaged, makes it anew and runs it again.
+    ///
+    /// Answering without words would be a wrong answer that looks like a right one.
+    func healingWords<Value>(_ body: () async throws -> Value) async throws -> Value {
+        do {
+            return try await body()
+        } catch StoreError.corrupt {
+            try await lexical.replaceDamaged()
+            try await lexical.follow(store)
+            return try await body()
+        }
     }
 
     // MARK: - Question
@@ -101,7 +123,9 @@ package struct IssueSearch: Sendable {
         let view = try await index.view()
         var scores: LexicalScores?
         if request.mode != .vector {
-            try await lexical.follow(store, maximumBatches: Self.lexicalBatches)
+            // Few changes wait unless the file is new; a long first scan is the scan's to follow.
+            let isNew = try await lexical.revision() == .zero
+            try await lexical.follow(store, maximumBatches: isNew ? nil : Self.lexicalBatches)
             scores = try await lexical.scores(of: query, weights: constants.weights)
         }
         // Also without a filter: a tombstone may be newer than what the indexes know.

@@ -62,8 +62,9 @@ package actor LexicalIndex {
         }
     }
 
-    /// Puts an empty file in the place of a damaged one, unless another process has done so.
-    func replaceDamaged() throws {
+    /// Puts an empty file in the place of a damaged one, unless another process has done so; the
+    /// next update fills it.
+    package func replaceDamaged() throws {
         if file == FileIdentity(path) {
             // A damaged file may refuse to close; it is removed all the same.
             try? pool.close()
@@ -90,8 +91,8 @@ package actor LexicalIndex {
 
     /// Scores every document that has a term of the query.
     ///
-    /// - Returns: No match when the file turns out to be damaged: it is emptied, the next update
-    ///   fills it.
+    /// - Throws: ``StoreError/corrupt(detail:)`` when the file turns out to be damaged; see
+    ///   ``replaceDamaged()``.
     package func scores(
         of query: LexicalQuery,
         weights: LexicalWeights
@@ -107,7 +108,8 @@ package actor LexicalIndex {
     /// For gathering candidates that are measured otherwise afterwards: FTS5's BM25 reads the
     /// length of every match, which is most of the time of a query.
     ///
-    /// - Returns: As ``scores(of:weights:)``, for each query.
+    /// - Returns: What ``scores(of:weights:)`` does, for each query.
+    /// - Throws: As there.
     package func sharing(_ queries: [LexicalQuery]) async throws -> [LexicalScores] {
         try await matches(of: queries) { database, queries in
             try queries.map { try Self.scanShared(database, query: $0) }
@@ -125,9 +127,7 @@ package actor LexicalIndex {
             let selected = try await selected(queries)
             return try await guarded { database in try scan(database, selected) }
         } catch {
-            guard case .corrupt = StoreError(error) else { throw StoreError(error) }
-            try replaceDamaged()
-            return nothing
+            throw StoreError(error)
         }
     }
 
