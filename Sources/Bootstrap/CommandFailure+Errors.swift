@@ -103,8 +103,8 @@ extension CommandFailure {
 
     private static func status(of error: SearchError) -> ExitStatus {
         switch error {
-        case .unknownIssue, .ambiguousIssue: .notFound
-        case .emptyQuery, .pageOutOfRange, .invalidImport: .usage
+        case .unknownIssue: .notFound
+        case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport: .usage
         case .unexpectedVectors, .file: .failure
         }
     }

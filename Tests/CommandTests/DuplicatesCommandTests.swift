@@ -96,6 +96,22 @@ struct DuplicatesCommandTests {
         }
     }
 
+    @Test func `an ambiguous key ends with 2 and the candidates`() async throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        try await Self.fill(try await sandbox.store())
+        for words in [
+            ["similar", "PROJ-2"], ["duplicates", "decide", "PROJ-2", "PROJ-1", "related"],
+        ] {
+            let result = try sandbox.start("preloop", words).wait()
+            #expect(result.status == 2)
+            for name in ["old-jira", "new-jira"] {
+                #expect(result.errors.contains("http://\(name).example/browse/PROJ-2"))
+            }
+        }
+        #expect(try sandbox.preloop("similar", "PROJ-9").status == 5)
+    }
+
     @Test func `a verdict names the trackers of equal keys`() async throws {
         let sandbox = try Sandbox()
         #expect(try sandbox.preloop("init").status == 0)
