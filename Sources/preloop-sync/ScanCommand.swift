@@ -7,6 +7,11 @@ struct ScanCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scan",
         abstract: "Read what changed, embed it, index it.",
+        discussion: """
+            Ends with 7 when something was not read; the rest is stored. That a project can no \
+            longer be seen is told so only by the scan that notices it: later ones end with 0, \
+            and `preloop-sync status` goes on telling.
+            """,
         subcommands: [
             ScanAllCommand.self, ScanTrackerCommand.self, ScanProjectCommand.self,
         ]

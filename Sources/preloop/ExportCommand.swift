@@ -10,7 +10,7 @@ struct ExportCommand: AsyncParsableCommand {
     )
 }
 
-/// `preloop export issues --jsonl`.
+/// `preloop export issues`.
 struct ExportIssuesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "issues",
@@ -18,15 +18,12 @@ struct ExportIssuesCommand: AsyncParsableCommand {
         discussion: "The lines are ordered by tracker, project, kind and number."
     )
 
-    @Flag(help: "One JSON object a line; the only form there is.")
+    /// Accepted for those who like to say it.
+    @Flag(help: "One JSON object a line; the only form there is, with or without this flag.")
     var jsonl = false
 
     @Flag(help: "Write deleted issues too.")
     var deleted = false
-
-    func validate() throws {
-        guard jsonl else { throw ValidationError("say --jsonl") }
-    }
 
     func run() async throws {
         let installation = try await Installation.open()

@@ -81,6 +81,7 @@ struct ExportTests {
             }
         }
         #expect(places == expected)
+        #expect(try sandbox.preloop("export", "issues").output == result.output, "the same")
         let all = try sandbox.preloop("export", "issues", "--jsonl", "--deleted")
         #expect(all.output.split(separator: "\n").count == 16)
     }

@@ -35,7 +35,7 @@ struct InitTests {
         ["frobnicate"], ["search"], ["search", "x", "--mode", "magic"],
         ["search", "x", "--since", "yesterday"], ["similar"], ["similar", "A-1", "--all"],
         ["duplicates", "--min-score", "2"], ["duplicates", "decide", "A-1", "A-2", "maybe"],
-        ["export", "issues"], ["models", "encode"],
+        ["export", "issues", "--csv"], ["models", "encode"],
         ["trackers", "add", "svn", "--name", "x"], ["trackers", "add", "jira", "--name", "x"],
         ["trackers", "add", "github", "--name", "x", "--url", "ftp://x"],
         ["trackers", "add", "github", "--name", "import"],
@@ -94,6 +94,9 @@ struct InitTests {
         #expect(help.output.contains("USAGE"))
         let version = try sandbox.run(program, "--version")
         #expect(version.status == 0)
+        let scan = try sandbox.run("preloop-sync", "scan", "--help").output
+        let words = scan.split { $0.isWhitespace }.joined(separator: " ")
+        #expect(words.contains("only by the scan that notices it"))
         #expect(version.output.utf8.first.map { (48...57).contains($0) } == true)
     }
 }
