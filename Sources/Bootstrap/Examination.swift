@@ -112,7 +112,12 @@ package struct Examination: Sendable {
 
     private func mode(of path: String, subject: String) -> Finding {
         guard let mode = HomeDirectory.mode(of: path) else {
-            return Finding(subject: subject, grade: .broken, detail: "`\(path)` does not exist")
+            return Finding(
+                subject: subject,
+                grade: .broken,
+                detail: "`\(path)` does not exist",
+                advice: "put it back from a backup"
+            )
         }
         guard mode & 0o077 == 0 else {
             return Finding(
@@ -197,7 +202,9 @@ package struct Examination: Sendable {
         do {
             try opens()
         } catch {
-            return broken(subject, error)
+            var finding = broken(subject, error)
+            finding.advice = Installation.keyAdvice(for: tracker.name)
+            return finding
         }
         guard tracker.status != .invalid else {
             return Finding(

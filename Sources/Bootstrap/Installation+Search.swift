@@ -48,10 +48,23 @@ extension Installation {
             let models = HomeDirectory(settings.home).models
             var configuration = LocalEmbedder.Configuration()
             configuration.precision = settings.precision ?? precision
-            return try LocalEmbedder(
-                directory: directory ?? "\(models)/\(defaultModelName)",
-                configuration: configuration
-            )
+            do throws(EmbeddingError) {
+                return try LocalEmbedder(
+                    directory: directory ?? "\(models)/\(defaultModelName)",
+                    configuration: configuration
+                )
+            } catch {
+                guard let directory else { throw error }
+                // What `preloop models fetch` brings goes elsewhere.
+                throw CommandFailure(
+                    error == .cancelled ? .interrupted : .failure,
+                    "cannot load the model",
+                    reason: "\(error)",
+                    hint: "put a sentence-transformers model into `\(directory)`, the directory "
+                        + "that PRELOOP_EMBEDDING_MODEL names, or name another one; without the "
+                        + "variable the fetched model is used"
+                )
+            }
         case .remote(let model):
             var configuration = RemoteEmbedder.Configuration(
                 baseURL: model.url,

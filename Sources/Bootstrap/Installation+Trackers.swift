@@ -42,18 +42,37 @@ extension Installation {
     /// A client for a stored tracker; its credential is read again whenever the service refuses it.
     ///
     /// `willWait` is told until when, before requests wait for the service's rate limit. Throws
-    /// `StoreError.undecryptable` at once when the credential does not open.
+    /// at once when the credential does not open: a `TrackerError` whose cure is the key's.
     package func client(
         for tracker: Tracker,
         transport: any HTTPTransport,
         willWait: @escaping @Sendable (Timestamp) -> Void = { _ in }
     ) async throws -> any TrackerClient {
-        let box = try secretBox()
+        let box: SecretBox
+        do throws(CommandFailure) {
+            box = try secretBox()
+        } catch {
+            let isDamaged = SecretKeyFile(home: home.path).exists
+            throw TrackerError.unauthenticated(
+                detail: error.reason ?? error.what,
+                cure: TokenCure(
+                    Self.keyAdvice(for: tracker.name, isDamaged: isDamaged),
+                    isUnread: true
+                )
+            )
+        }
         let store = store
-        _ = try await Self.credential(of: tracker, in: store, box: box)
+        do {
+            _ = try await Self.credential(of: tracker, in: store, box: box)
+        } catch let error as StoreError {
+            throw Self.unread(tracker, error)
+        }
         let source: TrackerSession.CredentialSource = { () throws(TrackerError) in
             do {
                 return try await Self.credential(of: tracker, in: store, box: box)
+            } catch let error as StoreError {
+                throw Self.unread(tracker, error) as? TrackerError
+                    ?? .unauthenticated(detail: "\(error)")
             } catch {
                 throw TrackerError.unauthenticated(detail: "\(error)")
             }
@@ -62,7 +81,20 @@ extension Installation {
             for: tracker,
             transport: transport,
             willWait: willWait,
+            cure: TokenCure(
+                "make a new token and store it with `preloop trackers update \(tracker.name)`; "
+                    + tracker.kind.tokenNeeds(tracker.deployment)
+            ),
             credential: source
+        )
+    }
+
+    /// A credential that does not open says what to do about the key; other errors stay.
+    private static func unread(_ tracker: Tracker, _ error: StoreError) -> any Error {
+        guard case .undecryptable = error else { return error }
+        return TrackerError.unauthenticated(
+            detail: "\(error)",
+            cure: TokenCure(keyAdvice(for: tracker.name), isUnread: true)
         )
     }
 
@@ -87,11 +119,13 @@ extension Installation {
         return try box.open(sealed, for: .tracker(tracker.id, account: store.account))
     }
 
-    /// A client for a tracker whose credential comes from elsewhere.
+    /// A client for a tracker whose credential comes from elsewhere; `cure` is what to do when the
+    /// service refuses it.
     package static func client(
         for tracker: Tracker,
         transport: any HTTPTransport,
         willWait: @escaping @Sendable (Timestamp) -> Void = { _ in },
+        cure: TokenCure? = nil,
         credential: @escaping TrackerSession.CredentialSource
     ) throws -> any TrackerClient {
         var parameters = TrackerClients.Parameters(
@@ -103,6 +137,7 @@ extension Installation {
             transport: transport
         )
         parameters.willWait = willWait
+        parameters.tokenCure = cure
         return try TrackerClients.make(parameters)
     }
 }

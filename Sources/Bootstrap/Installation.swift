@@ -60,7 +60,8 @@ package struct Installation: Sendable {
                     .failure,
                     "the key file `\(file.path)` is missing",
                     reason: "the database holds credentials that only the lost key opens",
-                    hint: "put back the key or set SECRET_KEY"
+                    hint: "put back the key or set SECRET_KEY, or enter each tracker's token again "
+                        + "with `preloop trackers update`"
                 )
             }
             try file.create()
@@ -98,9 +99,45 @@ package struct Installation: Sendable {
     }
 
     /// The key that seals credentials: `SECRET_KEY`, else the key file.
-    package func secretBox() throws(StoreError) -> SecretBox {
-        if let key = settings.secretKey { return try SecretBox(keyMaterial: key) }
-        return try SecretBox(keyMaterial: SecretKeyFile(home: home.path).read())
+    ///
+    /// - Throws: ``CommandFailure`` that says how to get over a lost key.
+    package func secretBox() throws(CommandFailure) -> SecretBox {
+        do throws(StoreError) {
+            if let key = settings.secretKey { return try SecretBox(keyMaterial: key) }
+            return try SecretBox(keyMaterial: SecretKeyFile(home: home.path).read())
+        } catch {
+            throw CommandFailure(
+                .authentication,
+                "the stored tokens cannot be read",
+                reason: "\(error)",
+                hint: Self.keyAdvice(for: nil, isDamaged: keyFile.exists)
+            )
+        }
+    }
+
+    private var keyFile: SecretKeyFile { SecretKeyFile(home: home.path) }
+
+    /// What to do about a token that the present key does not open.
+    ///
+    /// - Parameters:
+    ///   - name: The tracker's; nil when any may be meant.
+    ///   - isDamaged: Whether the key file is there and no key; a new one is made only where there
+    ///     is none.
+    /// - Returns: One line of advice.
+    static func keyAdvice(for name: String?, isDamaged: Bool = false) -> String {
+        "put back from a backup the secret.key or SECRET_KEY it was stored with, or "
+            + (isDamaged ? "move the key file away and " : "")
+            + (name.map { "enter the token again with `preloop trackers update \($0)`" }
+                ?? "enter each tracker's token again with `preloop trackers update`")
+    }
+
+    /// Makes a key for a token that is stored anew, when the key file was lost.
+    ///
+    /// - Returns: Whether the key is new, so that what the lost one sealed stays shut.
+    package func replaceLostKey() throws -> Bool {
+        guard settings.secretKey == nil, !keyFile.exists else { return false }
+        try keyFile.create()
+        return true
     }
 
     /// Brings the store's log into its file; called by commands that wrote.

@@ -108,7 +108,9 @@ package struct TokenSource: ParsableArguments {
             throw CommandFailure(
                 .usage,
                 "cannot read the \(what) file `\(file)`",
-                reason: unsafe String(cString: strerror(errno))
+                reason: unsafe String(cString: strerror(errno)),
+                hint: "check the path and that this user may read the file, or give - and the "
+                    + "\(what) on standard input"
             )
         }
         defer { close(descriptor) }

@@ -19,6 +19,8 @@ package enum TrackerClients {
         package var priority: RequestPriority = .background
         /// Told until when, before requests wait for the service's rate limit.
         package var willWait: @Sendable (Timestamp) -> Void = { _ in }
+        /// What to do about a refused token; nil for the general advice.
+        package var tokenCure: TokenCure?
         package var clock: any Clock<Duration> = ContinuousClock()
         package var now: @Sendable () -> Timestamp = wallClock
         /// Changes a session's configuration, such as its patience; called with the client's own.
@@ -57,16 +59,24 @@ package enum TrackerClients {
         ) -> TrackerSession {
             var configuration = configuration
             adjust(&configuration)
+            let cure = tokenCure
             var session = TrackerSession(
                 configuration: configuration,
                 transport: transport,
-                renewable: credential,
+                renewable: { () async throws(TrackerError) in
+                    do throws(TrackerError) {
+                        return try await credential()
+                    } catch {
+                        throw error.cured(by: cure)
+                    }
+                },
                 budget: budget,
                 clock: clock,
                 now: now
             )
             session.priority = priority
             session.willWait = willWait
+            session.tokenCure = cure
             return session
         }
     }

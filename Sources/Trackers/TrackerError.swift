@@ -5,7 +5,9 @@ package import Domain
 /// Never holds tokens or bodies.
 package enum TrackerError: Error, Equatable, Sendable {
     /// The service does not accept the token (401, or Jira's anonymous 200).
-    case unauthenticated(detail: String)
+    ///
+    /// `cure` is what the maker of the client advises.
+    case unauthenticated(detail: String, cure: TokenCure? = nil)
     /// The token lacks a permission; `missingScope` names it when known.
     case forbidden(detail: String, missingScope: String?)
     /// The project or page does not exist or is hidden from the token.
@@ -33,8 +35,8 @@ extension TrackerError {
     /// What an operator can do about it; nil when waiting is all.
     package var hint: String? {
         switch self {
-        case .unauthenticated:
-            "make a new token and store it with `preloop trackers update NAME`"
+        case .unauthenticated(_, let cure):
+            cure?.advice ?? "make a new token and store it with `preloop trackers update`"
         case .forbidden(_, let scope?): "give the token the scope `\(scope)`"
         case .forbidden(_, nil): "check what the token may read"
         case .notFound: "check the name, and that the token can see the project"
@@ -45,11 +47,20 @@ extension TrackerError {
     }
 }
 
+extension TrackerError {
+    /// The same error with this cure, when it is a refused token without one.
+    func cured(by cure: TokenCure?) -> TrackerError {
+        guard case .unauthenticated(let detail, nil) = self else { return self }
+        return .unauthenticated(detail: detail, cure: cure)
+    }
+}
+
 extension TrackerError: CustomStringConvertible {
     /// One line for the operator.
     package var description: String {
         switch self {
-        case .unauthenticated(let detail): "the tracker refuses the token: \(detail)"
+        case .unauthenticated(let detail, let cure):
+            cure?.isUnread == true ? detail : "the tracker refuses the token: \(detail)"
         case .forbidden(let detail, let scope?):
             "the token may not do this, for it lacks the scope `\(scope)`: \(detail)"
         case .forbidden(let detail, nil): "the token may not do this: \(detail)"

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bootstrap
 import Domain
+import Glibc
 import Search
 
 /// `preloop index import --jsonl FILE`: a corpus that comes from no tracker.
@@ -19,7 +20,28 @@ struct IndexImportCommand: AsyncParsableCommand {
 
     @OptionGroup var output: OutputOptions
 
+    /// Before anything is made or loaded: nothing is imported from a file that cannot be read.
+    private func checkFile() throws(CommandFailure) {
+        var status = stat()
+        var code: Int32 = 0
+        let isThere = unsafe stat(jsonl, &status) == 0
+        let isReadable = unsafe access(jsonl, R_OK) == 0
+        if !isThere || !isReadable {
+            code = errno
+        } else if status.st_mode & S_IFMT == S_IFDIR {
+            code = EISDIR
+        }
+        guard code != 0 else { return }
+        throw CommandFailure(
+            .usage,
+            "cannot read the import file `\(jsonl)`; nothing was imported",
+            reason: systemMessage(code),
+            hint: "check the path and that this user may read the file"
+        )
+    }
+
     func run() async throws {
+        try checkFile()
         let installation = try await Installation.create(Settings.read())
         let pipeline = try await attempt("cannot open the indexes") {
             try await installation.pipeline()

@@ -77,6 +77,7 @@ struct TrackersAddCommand: AsyncParsableCommand {
             let found = try await installation.tryOut(
                 tracker,
                 secret: secret,
+                advice: "run the command again with another token",
                 orElse: "the tracker `\(name)` was not added"
             )
             identity = found
@@ -138,7 +139,8 @@ struct TrackersAddCommand: AsyncParsableCommand {
             try Output.result([
                 "name": .string(tracker.name), "kind": .string(tracker.kind.rawValue),
                 "deployment": .string(tracker.deployment.rawValue),
-                "url": .string(tracker.url), "user": JSONValue(identity?.userName),
+                "url": .string(tracker.url),
+                "user": JSONValue(identity?.userName ?? tracker.userName),
                 "warnings": JSONValue(identity?.warnings ?? []),
             ])
             return

@@ -26,11 +26,10 @@ struct TrackersTestCommand: AsyncParsableCommand {
             )
         }
         let identity: TrackerIdentity
+        let client = try await attempt("the token of `\(name)` cannot be read") {
+            try await installation.client(for: tracker, transport: try installation.transport())
+        }
         do {
-            let client = try await installation.client(
-                for: tracker,
-                transport: try installation.transport()
-            )
             identity = try await client.verify()
         } catch {
             let failure = CommandFailure("the token of `\(name)` does not work", cause: error)

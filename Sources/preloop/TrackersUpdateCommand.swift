@@ -86,9 +86,19 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
         if !noTest, changesToken || changesAddress {
             change.identity = try await tryOut(change, in: installation)
         }
+        let isNewKey = try await sealingKey(for: change, in: installation)
         let rules = try await store(change, in: installation)
         try await installation.close()
-        try report(change, rules: rules)
+        try report(change, rules: rules, isNewKey: isNewKey)
+    }
+
+    /// Makes sure that a new token can be sealed, and says whether that took a new key.
+    private func sealingKey(
+        for change: Change,
+        in installation: Installation
+    ) async throws(CommandFailure) -> Bool {
+        guard change.secret != nil else { return false }
+        return try await attempt(failure) { try installation.replaceLostKey() }
     }
 
     private var failure: String { "the tracker `\(name)` was not changed" }
@@ -105,7 +115,12 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
                 try await installation.storedCredential(of: change.tracker)
             }
         }
-        return try await installation.tryOut(change.tracker, secret: secret, orElse: failure)
+        return try await installation.tryOut(
+            change.tracker,
+            secret: secret,
+            advice: "run `preloop trackers update \(name)` with another token",
+            orElse: failure
+        )
     }
 
     /// Writes all of it, or nothing; returns the scope as it is then.
@@ -170,7 +185,7 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
         }
     }
 
-    private func report(_ change: Change, rules: [ScopeRule]) throws {
+    private func report(_ change: Change, rules: [ScopeRule], isNewKey: Bool) throws {
         let identity = change.identity
         guard !output.isJSON else {
             func patterns(_ action: ScopeRule.Action) -> JSONValue {
@@ -179,6 +194,7 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
             try Output.result([
                 "name": .string(name), "url": .string(change.tracker.url),
                 "user": JSONValue(identity?.userName), "new_token": .bool(change.secret != nil),
+                "new_key": .bool(isNewKey),
                 "include": patterns(.include), "exclude": patterns(.exclude),
                 "warnings": JSONValue(identity?.warnings ?? []),
             ])
@@ -190,6 +206,9 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
         try Output.text(
             ["Updated \(name)\(who)."]
                 + (identity?.warnings ?? []).map { "warning: \(singleLine($0))" }
+                + (isNewKey
+                    ? ["Made a new key: tokens that the lost one sealed must be entered again."]
+                    : [])
                 + (changesScope ? ["The next scan reads by the new scope."] : [])
         )
     }

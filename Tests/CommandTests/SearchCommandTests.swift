@@ -16,7 +16,9 @@ struct SearchCommandTests {
         #expect(hits?[0]?["passage"]?["text"]?.string?.contains("token") == true)
         let meaning = try indexed.sandbox.preloop("search", "token")
         #expect(meaning.status == 1)
-        #expect(meaning.errors.contains("preloop models fetch"))
+        #expect(meaning.errors.contains("`\(indexed.model.path)`"))
+        #expect(meaning.errors.contains("PRELOOP_EMBEDDING_MODEL"))
+        #expect(!meaning.errors.contains("preloop models fetch"))
     }
 
     @Test func `words are searched where nothing was ever embedded`() async throws {

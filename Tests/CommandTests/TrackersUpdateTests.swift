@@ -62,7 +62,8 @@ struct TrackersUpdateTests {
         let sandbox = try sandbox(service)
         let refused = try sandbox.preloop("trackers", "test", "gh")
         #expect(refused.status == 4)
-        #expect(refused.errors.contains("preloop trackers update"))
+        #expect(refused.errors.contains("`preloop trackers update gh`"))
+        #expect(refused.errors.contains("read:org"))
         #expect(try tracker(in: sandbox)?["status"] == "invalid")
         let doctor = try sandbox.preloop("doctor")
         #expect(doctor.output.contains("`preloop trackers update gh` stores it"))
@@ -82,8 +83,107 @@ struct TrackersUpdateTests {
         #expect(result.status == 4)
         #expect(result.errors.contains("the tracker `gh` was not changed"))
         #expect(!result.errors.contains("ghp_new"))
+        #expect(result.errors.contains("run `preloop trackers update gh` with another token"))
         #expect(try await token(in: sandbox) == "ghp_old")
         #expect(try sandbox.preloop("trackers", "test", "gh").status == 0)
+    }
+
+    @Test func `a tracker that was not added is not to be updated`() throws {
+        let service = try Self.service(accepting: "ghp_old")
+        let sandbox = try Sandbox(environment)
+        let result = try sandbox.preloop(
+            "trackers",
+            "add",
+            "gitlab",
+            "--name",
+            "gl",
+            "--url",
+            service.origin,
+            "--token-env",
+            "NEW"
+        )
+        #expect(result.status == 4)
+        #expect(result.errors.contains("run the command again with another token"))
+        #expect(result.errors.contains("read_api"))
+        #expect(!result.errors.contains("trackers update"))
+    }
+
+    @Test(arguments: ["lost", "garbled", "changed"])
+    func `a key that is gone is told everywhere, and entering the token mends it`(
+        kind: String
+    ) throws {
+        let service = try Self.service(accepting: "ghp_new")
+        let sandbox = try Sandbox([
+            "TOKEN": "ghp_old", "NEW": "ghp_new", "PRELOOP_EMBEDDING_PROVIDER": "openai",
+            "PRELOOP_EMBEDDING_URL": "http://127.0.0.1:1/v1", "PRELOOP_EMBEDDING_DIMENSION": "3",
+        ])
+        #expect(try sandbox.addTracker(url: service.origin).status == 0)
+        let key = URL(fileURLWithPath: sandbox.home + "/secret.key")
+        switch kind {
+        case "lost": try FileManager.default.removeItem(at: key)
+        case "garbled": try Data("no key".utf8).write(to: key)
+        default: try Data(String(repeating: "0", count: 64).utf8).write(to: key)
+        }
+        let scan = try sandbox.run("preloop-sync", "scan", "all")
+        let test = try sandbox.preloop("trackers", "test", "gh")
+        for result in [scan, test] {
+            #expect(result.status == 4)
+            #expect(result.errors.contains("put back from a backup the secret.key"))
+            #expect(result.errors.contains("`preloop trackers update gh`"))
+            #expect(!result.errors.contains("refuses the token"))
+        }
+        #expect(!test.errors.contains("does not work"))
+        #expect(try tracker(in: sandbox)?["status"] == "new", "the token is not blamed")
+        let checks = try sandbox.preloop("doctor", "--json").json["checks"]?.array ?? []
+        let name: JSONValue = kind == "changed" ? "tracker gh" : "key"
+        let check = checks.first { $0["check"] == name }
+        #expect(check?["status"] == "broken")
+        #expect(check?["advice"]?.string?.contains("preloop trackers update") == true)
+        let update = ["trackers", "update", "gh", "--token-env", "NEW"]
+        if kind == "garbled" {
+            let refused = try sandbox.start("preloop", update).wait()
+            #expect(refused.errors.contains("move the key file away"))
+            try FileManager.default.removeItem(at: key)
+        }
+        let mended = try sandbox.start("preloop", update).wait()
+        #expect(mended.status == 0, "\(mended.errors)")
+        #expect(mended.output.contains("Made a new key") == (kind != "changed"))
+        #expect(try sandbox.preloop("trackers", "test", "gh").status == 0)
+    }
+
+    @Test func `the user that was given is shown`() throws {
+        let sandbox = try Sandbox(environment)
+        let added = try sandbox.preloop(
+            "trackers",
+            "add",
+            "jira",
+            "--name",
+            "gh",
+            "--url",
+            "https://acme.atlassian.net",
+            "--user",
+            "ann@acme.example",
+            "--token-env",
+            "OLD",
+            "--no-test",
+            "--json"
+        )
+        #expect(try added.json["user"] == "ann@acme.example")
+        #expect(try tracker(in: sandbox)?["user"] == "ann@acme.example")
+    }
+
+    @Test func `files that are not there are told with what to do`() throws {
+        let sandbox = try Sandbox(environment)
+        for words in [
+            ["trackers", "add", "github", "--name", "gh", "--token-file", "/nope"],
+            ["index", "import", "--jsonl", "/nope"], ["index", "import", "--jsonl", "/"],
+        ] {
+            let result = try sandbox.start("preloop", words).wait()
+            #expect(result.status == 2)
+            #expect(result.errors.contains("to do: check the path"))
+            #expect(!result.errors.contains("incomplete"))
+        }
+        #expect(!FileManager.default.fileExists(atPath: sandbox.home), "nothing is made")
     }
 
     @Test func `a token that is not tried out waits for its trial`() async throws {

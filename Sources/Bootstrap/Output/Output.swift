@@ -19,7 +19,7 @@ extension OutputError: CustomStringConvertible {
 }
 
 /// What the system says an `errno` means.
-func systemMessage(_ code: Int32) -> String { unsafe String(cString: strerror(code)) }
+package func systemMessage(_ code: Int32) -> String { unsafe String(cString: strerror(code)) }
 
 /// Buffered writing to a descriptor; a result is complete only when ``flush()`` has returned.
 package struct Output: ~Copyable {

@@ -109,7 +109,8 @@ struct GitHubAccess: Sendable {
             return .unauthenticated(detail: "\(app) \(which): \(detail)")
         case .forbidden(let detail, _), .invalidResponse(let detail):
             return .unauthenticated(detail: "\(app) gets no token: \(detail)")
-        case .unauthenticated(let detail): return .unauthenticated(detail: "\(app): \(detail)")
+        case .unauthenticated(let detail, let cure):
+            return .unauthenticated(detail: "\(app): \(detail)", cure: cure)
         case .rateLimited, .unavailable, .pageTokenExpired, .cancelled: return error
         }
     }

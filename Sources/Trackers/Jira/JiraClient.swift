@@ -58,7 +58,12 @@ package struct JiraClient: TrackerClient {
         let name = ["displayName", "emailAddress", "name", "key", "accountId"].lazy
             .compactMap { value[$0]?.string }.first { !$0.isEmpty }
         guard let name, value["accountId"] != nil || value["key"] != nil || value["name"] != nil
-        else { throw .unauthenticated(detail: "`/myself` names no account") }
+        else {
+            throw .unauthenticated(
+                detail: "`/myself` names no account",
+                cure: session.tokenCure
+            )
+        }
         return TrackerIdentity(userName: sanitized(name))
     }
 

@@ -47,7 +47,7 @@ extension TrackerSession {
                     renewals += 1
                     guard renewals <= Self.maximumRenewals,
                         try await credential.renew(refused: shown)
-                    else { throw .unauthenticated(detail: detail) }
+                    else { throw .unauthenticated(detail: detail, cure: tokenCure) }
                     continue
                 case .fail(let error): throw error
                 }

@@ -35,6 +35,8 @@ package struct TrackerSession: Sendable {
     package var priority: RequestPriority = .background
     /// Told until when, before requests wait for the service's rate limit; called on any thread.
     package var willWait: @Sendable (Timestamp) -> Void = { _ in }
+    /// What to do about a refused token; nil for the general advice.
+    package var tokenCure: TokenCure?
     let transport: any HTTPTransport
     let clock: any Clock<Duration>
     let now: @Sendable () -> Timestamp

@@ -99,7 +99,7 @@ struct AccessTests {
             _ = try await client.verify()
             Testing.Issue.record("accepted")
         } catch {
-            guard case .unauthenticated(let detail) = error else { throw error }
+            guard case .unauthenticated(let detail, _) = error else { throw error }
             #expect(!detail.contains("s3cret"))
             #expect(detail.contains("401"))
         }

@@ -195,7 +195,7 @@ import Testing
                     validator: nil
                 )
                 #expect(count == 1)
-            } catch TrackerError.unauthenticated(let detail) {
+            } catch TrackerError.unauthenticated(let detail, _) {
                 #expect(count != 1)
                 #expect(count == 0 || detail.contains("90 of acme, 91 of acme"), "\(detail)")
             }
@@ -218,7 +218,9 @@ import Testing
                 validator: nil
             )
         } throws: { error in
-            guard case .unauthenticated(let detail)? = error as? TrackerError else { return false }
+            guard case .unauthenticated(let detail, _)? = error as? TrackerError else {
+                return false
+            }
             return detail.contains("GitHub App 123")
         }
         let reference = Fixture.reference
