@@ -36,6 +36,7 @@ let package = Package(
     targets: [
         // MARK: C
         .systemLibrary(name: "CBLAS", pkgConfig: "blas", providers: [.apt(["libblas-dev"])]),
+        .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(
             name: "CCurl",
             linkerSettings: [.linkedLibrary("curl")]
@@ -122,7 +123,7 @@ let package = Package(
         .target(
             name: "Store",
             dependencies: [
-                "Domain",
+                "CPostgres", "Domain",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
@@ -130,7 +131,7 @@ let package = Package(
         ),
         .testTarget(
             name: "StoreTests",
-            dependencies: ["Domain", "Store"],
+            dependencies: ["Domain", "Store", "StoreTestSupport"],
             swiftSettings: testing
         ),
 
@@ -146,7 +147,8 @@ let package = Package(
         .testTarget(
             name: "SyncTests",
             dependencies: [
-                "Domain", "HTTPClient", "Store", "Sync", "TestSupport", "Trackers",
+                "Domain", "HTTPClient", "Store", "StoreTestSupport", "Sync", "TestSupport",
+                "Trackers",
             ],
             swiftSettings: testing
         ),
@@ -159,7 +161,9 @@ let package = Package(
         ),
         .testTarget(
             name: "SearchTests",
-            dependencies: ["Domain", "Embeddings", "Search", "Store", "VectorIndex"],
+            dependencies: [
+                "Domain", "Embeddings", "Search", "Store", "StoreTestSupport", "VectorIndex",
+            ],
             swiftSettings: testing
         ),
 
@@ -192,8 +196,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "Bootstrap", "Domain", "Search", "Store", "Sync", "TestSupport", "preloop",
-                "preloop-sync",
+                "Bootstrap", "Domain", "Search", "Store", "StoreTestSupport", "Sync",
+                "TestSupport", "preloop", "preloop-sync",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ],
@@ -205,6 +209,12 @@ let package = Package(
             name: "TestSupport",
             dependencies: ["Domain"],
             path: "Tests/Support/TestSupport",
+            swiftSettings: testing
+        ),
+        .target(
+            name: "StoreTestSupport",
+            dependencies: ["Domain", "Store"],
+            path: "Tests/Support/StoreTestSupport",
             swiftSettings: testing
         ),
         .executableTarget(

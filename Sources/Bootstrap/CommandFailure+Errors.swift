@@ -67,7 +67,7 @@ extension CommandFailure {
 
     private static func status(of error: StoreError) -> ExitStatus {
         switch error {
-        case .busy, .leaseHeld, .leaseLost: .tryLater
+        case .busy, .leaseHeld, .leaseLost, .disconnected, .timedOut: .tryLater
         case .undecryptable: .authentication
         case .cancelled: .interrupted
         case .newerSchema, .corrupt, .diskFull, .readOnly, .constraint, .unexpectedValue,

@@ -40,7 +40,7 @@ package struct Examination: Sendable {
     /// Makes all checks.
     package func findings() async -> [Finding] {
         var findings = [mathematics, directory]
-        guard home.exists else {
+        guard home.exists || settings.databaseAddress != nil else {
             findings.append(
                 Finding(
                     subject: "database",
@@ -51,7 +51,9 @@ package struct Examination: Sendable {
             )
             return findings
         }
-        findings.append(mode(of: home.database, subject: "database file"))
+        if settings.databaseAddress == nil {
+            findings.append(mode(of: home.database, subject: "database file"))
+        }
         do {
             let installation = try await Installation.open(settings)
             findings.append(await schema(of: installation))

@@ -10,29 +10,23 @@ package struct Installation: Sendable {
     /// The default account's store.
     package let store: Store
 
+    /// Whether the call that gave this made its database.
+    package let isNew: Bool
+
     /// Opens the installation; one that does not exist yet is an error.
     package static func open(_ settings: Settings) async throws(CommandFailure) -> Installation {
         let home = HomeDirectory(settings.home)
-        guard home.exists else {
+        guard settings.databaseAddress != nil || home.exists else {
             throw CommandFailure(
                 .failure,
                 "there is no installation in `\(home.path)`",
                 hint: "make one with `preloop init`, or set `PRELOOP_HOME`"
             )
         }
-        return try await open(home, settings: settings) { database in
-            let isMade = try await database.read { connection in
-                try SchemaTable.exists(on: connection)
-            }
-            guard !isMade else { return }
-            try await database.close()
-            throw CommandFailure(
-                .failure,
-                "`\(home.database)` is empty",
-                reason: "it has none of the tables of an installation",
-                hint: "put back a backup of it, or begin anew with `preloop init`"
-            )
-        }
+        let installation = try await open(home, settings: settings, isNewAllowed: false)
+        // Beside a database server it holds only what is made anew: every host may have one.
+        if settings.databaseAddress != nil { try home.create() }
+        return installation
     }
 
     /// Opens the installation of this process's environment.
@@ -46,14 +40,14 @@ package struct Installation: Sendable {
         try home.create()
         let file = SecretKeyFile(home: home.path)
         guard settings.secretKey == nil, !file.exists else {
-            return try await open(home, settings: settings)
+            return try await open(home, settings: settings, isNewAllowed: true)
         }
-        guard home.exists else {
+        guard home.exists || settings.databaseAddress != nil else {
             // The key comes first: two processes at once both seal with the one that is kept.
             try await attempt("cannot make the key file") { try file.create() }
-            return try await open(home, settings: settings)
+            return try await open(home, settings: settings, isNewAllowed: true)
         }
-        let installation = try await open(home, settings: settings)
+        let installation = try await open(home, settings: settings, isNewAllowed: true)
         try await attempt("cannot make the key file") {
             guard try await !installation.hasCredentials(orKey: file) else {
                 throw CommandFailure(
@@ -88,14 +82,39 @@ package struct Installation: Sendable {
     private static func open(
         _ home: HomeDirectory,
         settings: Settings,
-        checking check: (SQLiteDatabase) async throws -> Void = { _ in }
+        isNewAllowed: Bool
     ) async throws(CommandFailure) -> Installation {
-        let store = try await attempt("cannot open the store `\(home.database)`") {
-            let database = try SQLiteDatabase(path: home.database)
-            try await check(database)
-            return try await Store.open(database)
+        let isServer = settings.databaseAddress != nil
+        let what = isServer ? "the database of `DATABASE_URL`" : "`\(home.database)`"
+        let (store, isNew) = try await attempt(
+            isServer ? "cannot open \(what)" : "cannot open the store \(what)"
+        ) {
+            let database = try database(home, settings)
+            let isMade = try await database.read { connection in
+                try SchemaTable.exists(on: connection)
+            }
+            guard isMade || isNewAllowed else {
+                try await database.close()
+                throw CommandFailure(
+                    .failure,
+                    "\(what) is empty",
+                    reason: "it has none of the tables of an installation",
+                    hint: "put back a backup of it, or begin anew with `preloop init`"
+                )
+            }
+            return (try await Store.open(database), !isMade)
         }
-        return Installation(settings: settings, home: home, store: store)
+        return Installation(settings: settings, home: home, store: store, isNew: isNew)
+    }
+
+    private static func database(
+        _ home: HomeDirectory,
+        _ settings: Settings
+    ) throws(StoreError) -> any Database {
+        guard let address = settings.databaseAddress else {
+            return try SQLiteDatabase(path: home.database)
+        }
+        return PostgresDatabase(PostgresConfiguration(address: address))
     }
 
     /// The key that seals credentials: `SECRET_KEY`, else the key file.

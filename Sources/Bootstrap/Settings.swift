@@ -6,6 +6,8 @@ import Store
 /// What the environment says, read once when a program starts.
 ///
 /// - `PRELOOP_HOME`: the installation, that is database, key, models and indexes; `~/.preloop`.
+/// - `DATABASE_URL`: the PostgreSQL database that holds the store, as libpq reads addresses; the
+///   file `preloop.db` in `PRELOOP_HOME`.
 /// - `SECRET_KEY`: seals stored credentials instead of the key file; 16 characters or more.
 /// - `PRELOOP_EMBEDDING_PROVIDER`: `local` (the default), or `openai` for any service with the
 ///   OpenAI-compatible call.
@@ -24,6 +26,10 @@ import Store
 package struct Settings: Sendable {
     /// The installation's directory, absolute.
     package var home: String
+    /// The PostgreSQL database that holds the store; nil for the file in ``home``.
+    ///
+    /// It is read by libpq, which takes what it leaves open from its own `PG*` variables.
+    package var databaseAddress: Secret?
     /// Seals stored credentials instead of the key file.
     package var secretKey: Secret?
     /// Where vectors come from.
@@ -64,6 +70,7 @@ package struct Settings: Sendable {
         }
         self.environment = environment
         home = try Self.home(value("PRELOOP_HOME"), userHome: value("HOME"))
+        databaseAddress = try Self.databaseAddress(value("DATABASE_URL"))
         secretKey = try Self.secretKey(value("SECRET_KEY"))
         precision = try Self.precision(value("PRELOOP_EMBEDDING_PRECISION"))
         switch value("PRELOOP_EMBEDDING_PROVIDER") ?? "local" {
@@ -106,6 +113,20 @@ package struct Settings: Sendable {
             path.utf8.first == UInt8(ascii: "/")
             ? path : FileManager.default.currentDirectoryPath + "/" + path
         return withoutFinalSlash(absolute)
+    }
+
+    private static func databaseAddress(_ text: String?) throws(CommandFailure) -> Secret? {
+        guard let text else { return nil }
+        guard PostgresConfiguration.isAddress(text) else {
+            // The text may hold a password and is not repeated.
+            throw CommandFailure(
+                .usage,
+                "`DATABASE_URL` is no address of a PostgreSQL database",
+                hint: "set it to postgresql://USER:PASSWORD@HOST/NAME, or not at all to use the "
+                    + "file in `PRELOOP_HOME`"
+            )
+        }
+        return Secret(text)
     }
 
     private static func secretKey(_ text: String?) throws(CommandFailure) -> Secret? {

@@ -2,7 +2,8 @@
 ///
 /// All SQL in `Tables/` is written against this protocol.
 ///
-/// Writes are serialised per account by the feed lock; a reader sees one consistent state.
+/// Writes are serialised per account by the feed lock (``AccountTable/lockFeed(of:on:)``), which a
+/// transaction takes before it reads; a reader sees one consistent state.
 package protocol Database: Sendable {
     /// Which text to use for the few statements that differ.
     var dialect: SQLDialect { get }
@@ -23,6 +24,13 @@ package protocol Database: Sendable {
     /// A number that differs from the one returned before when someone else has committed since;
     /// ours may or may not count. Cheap enough to ask several times a second.
     func changeToken() async throws -> Int64
+
+    /// Waits until someone may have committed since `token` was given, at most for `duration`.
+    ///
+    /// - Returns: Whether it is worth looking; an engine that cannot be sure that it hears of every
+    ///   commit says so when the time is up.
+    /// - Throws: `CancellationError`, and what the engine refuses.
+    func waitForChange(after token: Int64, atMost duration: Duration) async throws -> Bool
 
     /// Ends all connections; later calls throw.
     func close() async throws

@@ -10,15 +10,19 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
     package private(set) var segments: [String]
     /// Values in the order of their placeholders.
     package private(set) var binds: [SQLValue]
+    /// The type of each bind, also where the value is NULL: PostgreSQL plans a text by its types.
+    package private(set) var kinds: [SQLKind]
 
     package init(stringLiteral value: String) {
         segments = [value]
         binds = []
+        kinds = []
     }
 
     package init(stringInterpolation: StringInterpolation) {
         segments = stringInterpolation.segments
         binds = stringInterpolation.binds
+        kinds = stringInterpolation.kinds
     }
 
     /// The statement with numbered placeholders, which begin with `?` or `$`.
@@ -36,6 +40,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
     package struct StringInterpolation: StringInterpolationProtocol {
         fileprivate var segments = [""]
         fileprivate var binds: [SQLValue] = []
+        fileprivate var kinds: [SQLKind] = []
 
         package init(literalCapacity: Int, interpolationCount: Int) {
             binds.reserveCapacity(interpolationCount)
@@ -48,13 +53,18 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
 
         /// Binds a value.
         package mutating func appendInterpolation(_ value: some SQLBindable) {
-            binds.append(value.sqlValue)
-            segments.append("")
+            let bound = value.sqlValue
+            append(bound, bound.kind)
         }
 
         /// Binds a value, or NULL for nil.
-        package mutating func appendInterpolation(_ value: (some SQLBindable)?) {
-            binds.append(value?.sqlValue ?? .null)
+        package mutating func appendInterpolation<Value: SQLBindable>(_ value: Value?) {
+            append(value?.sqlValue ?? .null, Value.sqlKind)
+        }
+
+        private mutating func append(_ value: SQLValue, _ kind: SQLKind) {
+            binds.append(value)
+            kinds.append(kind)
             segments.append("")
         }
 
@@ -68,6 +78,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
             segments[segments.count - 1] += other.segments[0]
             segments += other.segments.dropFirst()
             binds += other.binds
+            kinds += other.kinds
         }
 
         /// Inserts statements separated by `separator`; for IN lists and value rows.
@@ -98,41 +109,84 @@ package enum SQLValue: Sendable, Hashable {
     case json(JSONValue)
 }
 
+/// The type of a bind.
+package enum SQLKind: Sendable, Hashable {
+    /// Of a NULL that could be of any type: the engine finds out from where it stands.
+    case unknown
+    case integer
+    case double
+    case text
+    case blob
+    case bool
+    case timestamp
+    case json
+}
+
+extension SQLValue {
+    /// The type of the value; unknown for NULL.
+    package var kind: SQLKind {
+        switch self {
+        case .null: .unknown
+        case .integer: .integer
+        case .double: .double
+        case .text: .text
+        case .blob: .blob
+        case .bool: .bool
+        case .timestamp: .timestamp
+        case .json: .json
+        }
+    }
+}
+
 /// A type that can be bound.
 package protocol SQLBindable {
+    /// What is bound.
     var sqlValue: SQLValue { get }
+    /// The type that is bound for nil.
+    static var sqlKind: SQLKind { get }
 }
 
 extension SQLValue: SQLBindable {
     package var sqlValue: SQLValue { self }
+    package static var sqlKind: SQLKind { .unknown }
 }
 extension Int64: SQLBindable {
     package var sqlValue: SQLValue { .integer(self) }
+    package static var sqlKind: SQLKind { .integer }
 }
 extension Int: SQLBindable {
     package var sqlValue: SQLValue { .integer(Int64(self)) }
+    package static var sqlKind: SQLKind { .integer }
 }
 extension Double: SQLBindable {
     package var sqlValue: SQLValue { .double(self) }
+    package static var sqlKind: SQLKind { .double }
 }
 extension String: SQLBindable {
     package var sqlValue: SQLValue { .text(self) }
+    package static var sqlKind: SQLKind { .text }
 }
 extension Bool: SQLBindable {
     package var sqlValue: SQLValue { .bool(self) }
+    package static var sqlKind: SQLKind { .bool }
 }
 extension Timestamp: SQLBindable {
     package var sqlValue: SQLValue { .timestamp(self) }
+    package static var sqlKind: SQLKind { .timestamp }
 }
 extension JSONValue: SQLBindable {
     package var sqlValue: SQLValue { .json(self) }
+    package static var sqlKind: SQLKind { .json }
 }
 extension Identifier: SQLBindable {
     package var sqlValue: SQLValue { .integer(rawValue) }
+    package static var sqlKind: SQLKind { .integer }
 }
 extension Revision: SQLBindable {
     package var sqlValue: SQLValue { .integer(rawValue) }
+    package static var sqlKind: SQLKind { .integer }
 }
 extension [UInt8]: SQLBindable {
     package var sqlValue: SQLValue { .blob(self) }
+    package static var sqlKind: SQLKind { .blob }
 }

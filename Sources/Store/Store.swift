@@ -49,10 +49,15 @@ package struct Store: Sendable {
     }
 
     /// Writes in one transaction; the closure gets the connection and the account to bind.
+    ///
+    /// The account's feed is locked first, so that what the closure reads stays true until it ends.
     package func write<Value: Sendable>(
         _ body: @escaping @Sendable (any SQLConnection, AccountID) throws -> Value
     ) async throws -> Value {
         let account = account
-        return try await database.write { connection in try body(connection, account) }
+        return try await database.write { connection in
+            try AccountTable.lockFeed(of: account, on: connection)
+            return try body(connection, account)
+        }
     }
 }

@@ -21,6 +21,11 @@ package enum StoreError: Error, Equatable, Sendable {
     /// The key file or SECRET_KEY does not open a stored secret.
     case undecryptable(name: String)
     case unavailable(detail: String)
+    /// The database server does not answer, or not any more; nothing of the transaction remains
+    /// unless the detail says otherwise.
+    case disconnected(detail: String)
+    /// A statement took longer than the server was told to spend on it.
+    case timedOut
     /// The task was cancelled; nothing of the statement or transaction remains.
     case cancelled
     case statement(detail: String)

@@ -14,8 +14,8 @@ struct InitCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try Settings.read()
-        let existed = HomeDirectory(settings.home).exists
         let installation = try await Installation.create(settings)
+        let existed = !installation.isNew
         try await installation.close()
         guard !output.isJSON else {
             try Output.result(["home": .string(settings.home), "created": .bool(!existed)])

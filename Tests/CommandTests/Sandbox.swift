@@ -2,11 +2,13 @@ import Domain
 import Foundation
 import Glibc
 import Store
+import StoreTestSupport
 
 /// A PRELOOP_HOME of a test's own, and the built programs run in it.
 final class Sandbox: Sendable {
     let home: String
     private let environment: [String: String]
+    private let scratch: ScratchDatabase?
 
     init(_ environment: [String: String] = [:]) throws {
         home =
@@ -14,6 +16,8 @@ final class Sandbox: Sendable {
             .appendingPathComponent("preloop-command-\(UUID().uuidString)").path
         // Nothing of the developer's own environment may decide a test.
         var all = ["PATH": "/usr/bin:/bin", "HOME": home, "PRELOOP_HOME": home]
+        scratch = Engine.current == .sqlite ? nil : try Engine.current.database()
+        all.merge(scratch?.environment ?? [:]) { $1 }
         all.merge(environment) { $1 }
         self.environment = all
     }
@@ -95,7 +99,7 @@ final class Sandbox: Sendable {
 
     /// The sandbox's store, for tests that put rows in or look at them.
     func store() async throws -> Store {
-        try await Store.open(SQLiteDatabase(path: home + "/preloop.db"))
+        try await Store.open(scratch?.connect() ?? SQLiteDatabase(path: home + "/preloop.db"))
     }
 
     func mode(_ name: String) throws -> Int? {

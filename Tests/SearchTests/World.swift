@@ -2,6 +2,7 @@ import Domain
 import Embeddings
 import Foundation
 import Store
+import StoreTestSupport
 
 @testable import Search
 
@@ -9,6 +10,7 @@ import Store
 final class World: Sendable {
     let directory: String
     let store: Store
+    private let scratch: ScratchStore
     let tracker: TrackerID
 
     init() async throws {
@@ -19,7 +21,8 @@ final class World: Sendable {
             atPath: directory,
             withIntermediateDirectories: true
         )
-        store = try await Store.open(try SQLiteDatabase(path: directory + "/preloop.db"))
+        scratch = try await Engine.current.store()
+        store = scratch.store
         tracker = try await store.write { connection, account in
             let ids: [TrackerID] = try AccountTable.nextIDs(1, account: account, on: connection)
             try TrackerTable.insert(

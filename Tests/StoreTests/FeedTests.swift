@@ -1,11 +1,14 @@
 import Domain
 import Foundation
+import StoreTestSupport
 import Testing
 
 @testable import Store
 
 /// The feed's promise, and what followers do with it.
 struct FeedTests {
+    private static let epoch = Timestamp(milliseconds: 0)
+
     private static func insertIssue(
         account: AccountID,
         on connection: any SQLConnection
@@ -18,7 +21,7 @@ struct FeedTests {
                 (account_id, id, project_id, external_id, kind, number, key, title, body, state,
                     labels, assignees, created_at, updated_at, url, content_hash, revision)
             VALUES (\(account), \(ids[0]), 1, \("\(ids[0])"), 'issue', \(ids[0]), 'k', 't', 'b',
-                'open', '[]', '[]', 0, 0, '', \([UInt8]()), \(revision))
+                'open', '[]', '[]', \(epoch), \(epoch), '', \([UInt8]()), \(revision))
             """
         )
         return (ids[0], revision)
@@ -36,8 +39,8 @@ struct FeedTests {
             INSERT INTO comments
                 (account_id, id, project_id, issue_id, external_id, body, created_at, updated_at,
                     content_hash, revision)
-            VALUES (\(account), \(ids[0]), 1, \(issue), \("\(ids[0])"), 'b', 0, 0, \([UInt8]()),
-                \(revision))
+            VALUES (\(account), \(ids[0]), 1, \(issue), \("\(ids[0])"), 'b', \(epoch), \(epoch),
+                \([UInt8]()), \(revision))
             """
         )
         return (ids[0], revision)
@@ -62,7 +65,7 @@ struct FeedTests {
         return (ids[0], revision)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `changes of all kinds come in the order of their revisions`(
         engine: Engine
     ) async throws {
@@ -117,7 +120,7 @@ struct FeedTests {
         #expect(issues.isLast)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a tombstone is a change`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let issue = try await scratch.store.write { connection, account in
@@ -125,7 +128,7 @@ struct FeedTests {
             let revision = try AccountTable.nextRevisions(1, account: account, on: connection)[0]
             try connection.execute(
                 """
-                UPDATE issues SET deleted_at = 1, revision = \(revision)
+                UPDATE issues SET deleted_at = \(Self.epoch), revision = \(revision)
                 WHERE account_id = \(account) AND id = \(issue)
                 """
             )
@@ -138,7 +141,7 @@ struct FeedTests {
         )
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a follower only moves forwards`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let places = try await scratch.store.write { connection, account in
@@ -165,7 +168,7 @@ struct FeedTests {
 
     /// Removing the feed lock (drawing the revision in a transaction before the one that inserts)
     /// makes this fail: a follower passes a revision that becomes visible later.
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `no follower misses a revision of eight writers`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let (writers, rows) = (8, 25)

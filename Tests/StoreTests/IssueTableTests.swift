@@ -1,5 +1,6 @@
 import Domain
 import Store
+import StoreTestSupport
 import Testing
 
 /// What issues, comments and links promise, on every engine.
@@ -75,7 +76,7 @@ import Testing
         }
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `an unchanged issue draws no revision`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let project = try await project("a", scratch.store)
@@ -91,7 +92,7 @@ import Testing
         #expect(third.comments.deleted == 1 && third.comments.changed == 1)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a composed and a decomposed letter are a change`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let project = try await project("a", scratch.store)
@@ -100,7 +101,7 @@ import Testing
         #expect(result.changed == 1)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `an older snapshot is refused unless confirmed`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let project = try await project("a", scratch.store)
@@ -111,7 +112,7 @@ import Testing
         #expect(confirmed.changed == 1)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a stored time in the future protects nothing`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let project = try await project("a", scratch.store)
@@ -120,7 +121,7 @@ import Testing
         #expect(try await put([issue("1")], in: project, scratch.store).changed == 1)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `an issue moves between projects of a tracker`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let (a, b) = (try await project("a", scratch.store), try await project("b", scratch.store))
@@ -129,7 +130,7 @@ import Testing
         #expect(result.moved == 1 && result.created == 0)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `links in a cycle and to itself are resolved within a page`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let project = try await project("a", scratch.store)

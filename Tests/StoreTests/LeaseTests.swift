@@ -1,6 +1,7 @@
 import Domain
 import Foundation
 import Store
+import StoreTestSupport
 import Testing
 
 struct LeaseTests {
@@ -44,7 +45,7 @@ struct LeaseTests {
         }
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a held lease is refused and says who has it`(engine: Engine) async throws {
         let scratch = try await engine.store()
         _ = try await acquire(scratch, 1, at: start)
@@ -55,7 +56,7 @@ struct LeaseTests {
         }
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `an expired lease goes to the next, and the first one's writes stop`(
         engine: Engine
     ) async throws {
@@ -86,7 +87,7 @@ struct LeaseTests {
         try await verify(scratch, second)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `the lease of a dead process is free at once`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let first = try await acquire(scratch, 1, at: start)
@@ -94,7 +95,7 @@ struct LeaseTests {
         #expect(second.fence == first.fence + 1)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a released lease is free and its fence is never used again`(
         engine: Engine
     ) async throws {
@@ -107,7 +108,7 @@ struct LeaseTests {
         #expect(second.fence > first.fence)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a renewed lease lasts longer`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let first = try await acquire(scratch, 1, at: start)

@@ -1,4 +1,5 @@
 import Domain
+import StoreTestSupport
 import Testing
 
 @testable import Store
@@ -12,9 +13,9 @@ struct MigratorTests {
         )
     }
 
-    @Test func `missing steps are applied once`() async throws {
-        let directory = try ScratchDirectory()
-        let database = try SQLiteDatabase(path: directory.path("a.db"))
+    @Test(arguments: Engine.all) func `missing steps are applied once`(engine: Engine) async throws
+    {
+        let database = try engine.database().connect()
         try await Migrator(migrations: Array(Self.steps.prefix(1))).migrate(database)
         try await Migrator(migrations: Self.steps).migrate(database)
         try await Migrator(migrations: Self.steps).migrate(database)
@@ -22,9 +23,10 @@ struct MigratorTests {
         #expect(current == 3)
     }
 
-    @Test func `a database from a newer version is refused untouched`() async throws {
-        let directory = try ScratchDirectory()
-        let database = try SQLiteDatabase(path: directory.path("a.db"))
+    @Test(arguments: Engine.all) func `a database from a newer version is refused untouched`(
+        engine: Engine
+    ) async throws {
+        let database = try engine.database().connect()
         try await Migrator(migrations: Self.steps).migrate(database)
         await #expect(throws: StoreError.newerSchema(found: 3, supported: 2)) {
             try await Migrator(migrations: Array(Self.steps.prefix(2))).migrate(database)
@@ -33,9 +35,10 @@ struct MigratorTests {
         #expect(current == 3)
     }
 
-    @Test func `a step that fails half-way leaves nothing of itself`() async throws {
-        let directory = try ScratchDirectory()
-        let database = try SQLiteDatabase(path: directory.path("a.db"))
+    @Test(arguments: Engine.all) func `a step that fails half-way leaves nothing of itself`(
+        engine: Engine
+    ) async throws {
+        let database = try engine.database().connect()
         let broken = Migration(
             number: 2,
             name: "broken",
@@ -55,19 +58,20 @@ struct MigratorTests {
         try await Migrator(migrations: [Self.steps[0], repaired]).migrate(database)
     }
 
-    @Test func `processes that start together migrate once`() async throws {
-        let directory = try ScratchDirectory()
-        let path = directory.path("a.db")
+    @Test(arguments: Engine.all) func `processes that start together migrate once`(engine: Engine)
+        async throws
+    {
+        let scratch = try engine.database()
         try await withThrowingTaskGroup { group in
             for _ in 0..<4 {
                 group.addTask {
-                    let store = try await Store.open(SQLiteDatabase(path: path))
+                    let store = try await Store.open(scratch.connect())
                     try await store.database.close()
                 }
             }
             try await group.waitForAll()
         }
-        let database = try SQLiteDatabase(path: path)
+        let database = try scratch.connect()
         let current = try await database.read { try SchemaTable.current(on: $0) }
         #expect(current == Migration.all.count)
     }

@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import Glibc
 import Store
+import StoreTestSupport
 import Testing
 
 /// What the SQLite engine does about its file.

@@ -1,6 +1,7 @@
 import Domain
 import Foundation
 import Store
+import StoreTestSupport
 import Testing
 
 struct SecretTests {

@@ -1,5 +1,6 @@
 import Domain
 import Store
+import StoreTestSupport
 import Testing
 
 struct TrackerTableTests {
@@ -17,7 +18,7 @@ struct TrackerTableTests {
         )
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a tracker is found by its name as it was added`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let added = tracker(3, name: "site")
@@ -39,7 +40,7 @@ struct TrackerTableTests {
         #expect(found == added)
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a name is given once`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let (first, second) = (tracker(3, name: "site"), tracker(4, name: "site"))
@@ -61,7 +62,7 @@ struct TrackerTableTests {
         }
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `scope rules keep their order and are replaced as a whole`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let scope = Scope([
@@ -95,7 +96,7 @@ struct TrackerTableTests {
         #expect(scopes == [scope, Scope()])
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `an organisation keeps its row when it is renamed`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let (ids, stored) = try await scratch.store.write { connection, account in
@@ -118,7 +119,7 @@ struct TrackerTableTests {
         #expect(stored.map(\.path) == ["new"])
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a removed tracker leaves tombstones without content and nothing else`(
         engine: Engine
     ) async throws {
@@ -160,6 +161,7 @@ struct TrackerTableTests {
     ) throws {
         let project = tracker * 10
         let issue = tracker * 100
+        let epoch = Timestamp(milliseconds: 0)
         try connection.execute(batch: [
             """
             INSERT INTO projects
@@ -171,15 +173,15 @@ struct TrackerTableTests {
                 (account_id, id, project_id, external_id, kind, number, key, title, body, state,
                     labels, assignees, created_at, updated_at, url, content_hash, revision)
             VALUES (\(account), \(issue), \(project), \("\(issue)"), 'issue', 1, 'k', 't',
-                'secret plan', 'open', '["x"]', '[]', 0, 0, '', \([1] as [UInt8]),
-                \(tracker * 3 - 8))
+                'secret plan', 'open', '["x"]', '[]', \(epoch), \(epoch), '',
+                \([1] as [UInt8]), \(tracker * 3 - 8))
             """,
             """
             INSERT INTO comments
                 (account_id, id, project_id, issue_id, external_id, body, created_at, updated_at,
                     content_hash, revision)
-            VALUES (\(account), \(issue + 1), \(project), \(issue), 'c', 'b', 0, 0,
-                \([1] as [UInt8]), \(tracker * 3 - 7))
+            VALUES (\(account), \(issue + 1), \(project), \(issue), 'c', 'b', \(epoch),
+                \(epoch), \([1] as [UInt8]), \(tracker * 3 - 7))
             """,
             """
             INSERT INTO passages

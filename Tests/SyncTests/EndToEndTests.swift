@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import HTTPClient
 import Store
+import StoreTestSupport
 import TestSupport
 import Testing
 import Trackers
@@ -163,31 +164,17 @@ extension FakeTrackers {
 
 /// A store that scans one of the services.
 private struct Installation {
-    let store: Store
-    let directory: ScratchPath
+    let scratch: ScratchStore
     let client: any TrackerClient
 
-    final class ScratchPath: Sendable {
-        let url = FileManager.default.temporaryDirectory
-            .appendingPathComponent("preloop-e2e-\(UUID().uuidString)")
-        init() throws {
-            try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-        }
-        deinit {
-            // A directory left behind in the temporary directory harms nobody.
-            try? FileManager.default.removeItem(at: url)
-        }
-    }
+    var store: Store { scratch.store }
 
     init(
         _ fake: FakeTrackers,
         _ kind: TrackerKind,
         _ deployment: TrackerDeployment = .cloud
     ) async throws {
-        directory = try ScratchPath()
-        store = try await Store.open(
-            try SQLiteDatabase(path: directory.url.appendingPathComponent("a.db").path)
-        )
+        scratch = try await Engine.current.store()
         let secret = Secret("test-token")
         let jira = deployment == .cloud ? "jira-cloud" : "jira-server"
         var parameters = TrackerClients.Parameters(
@@ -209,9 +196,9 @@ private struct Installation {
             deployment: deployment,
             name: "t",
             url: fake.origin,
-            createdAt: store.clock.now()
+            createdAt: scratch.store.clock.now()
         )
-        try await store.write { connection, account in
+        try await scratch.store.write { connection, account in
             try TrackerTable.insert(
                 tracker,
                 credential: SealedSecret(bytes: [1]),

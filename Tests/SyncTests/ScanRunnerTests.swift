@@ -480,7 +480,7 @@ import Trackers
 
 /// Takes the scan's lease away behind its back.
 private struct LeaseThief: Sendable {
-    let base: SQLiteDatabase
+    let base: any Database
     let now: Timestamp
     let holder: LeaseHolder
 

@@ -1,6 +1,6 @@
 import Domain
-import Foundation
 import Store
+import StoreTestSupport
 import Synchronization
 import Testing
 import Trackers
@@ -9,7 +9,7 @@ import Trackers
 
 /// A store with one tracker, whose client is a ``TrackerWorld``.
 final class SyncFixture: Sendable {
-    let directory: URL
+    private let scratch: ScratchDatabase
     let database: FaultyDatabase
     let store: Store
     let world: TrackerWorld
@@ -18,11 +18,8 @@ final class SyncFixture: Sendable {
 
     init(_ world: TrackerWorld) async throws {
         self.world = world
-        directory = FileManager.default.temporaryDirectory
-            .appendingPathComponent("preloop-sync-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        let engine = try SQLiteDatabase(path: directory.appendingPathComponent("a.db").path)
-        database = FaultyDatabase(engine)
+        scratch = try Engine.current.database()
+        database = FaultyDatabase(try scratch.connect())
         let shift = SharedShift()
         self.shift = shift
         store = try await Store.open(
@@ -47,11 +44,6 @@ final class SyncFixture: Sendable {
                 on: connection
             )
         }
-    }
-
-    deinit {
-        // A directory left behind in the temporary directory harms nobody.
-        try? FileManager.default.removeItem(at: directory)
     }
 
     final class SharedShift: Sendable {
@@ -132,10 +124,10 @@ final class FaultyDatabase: Database {
         var count = 0
     }
 
-    let base: SQLiteDatabase
+    let base: any Database
     let plan = Mutex(Plan())
 
-    init(_ base: SQLiteDatabase) {
+    init(_ base: any Database) {
         self.base = base
     }
 
@@ -163,6 +155,10 @@ final class FaultyDatabase: Database {
     }
 
     func changeToken() async throws -> Int64 { try await base.changeToken() }
+
+    func waitForChange(after token: Int64, atMost duration: Duration) async throws -> Bool {
+        try await base.waitForChange(after: token, atMost: duration)
+    }
 
     func close() async throws { try await base.close() }
 

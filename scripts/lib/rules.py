@@ -20,7 +20,7 @@ ALLOWED = {
     "VectorIndex": {"LinearAlgebra"},
     "Embeddings": {"Domain", "LinearAlgebra", "HTTPClient", "Crypto"},
     "Trackers": {"Domain", "HTTPClient", "CryptoExtras"},
-    "Store": {"Domain", "GRDB", "Crypto"},
+    "Store": {"CPostgres", "Domain", "GRDB", "Crypto"},
     "Sync": {"Domain", "Trackers", "Store", "Crypto"},
     "Search": {"Domain", "Store", "Embeddings", "VectorIndex", "Crypto"},
     "Bootstrap": {"Domain", "Embeddings", "HTTPClient", "Search", "Store", "Sync", "Trackers",
@@ -33,7 +33,7 @@ ALLOWED = {
 # Foundation is slow to start and treacherous with text; these may use it for files and processes.
 FOUNDATION = {"Embeddings", "Store", "Bootstrap", "preloop", "preloop-sync"}
 # Each C library has one importing file, or one small family of files with this prefix.
-C_IMPORTERS = {"CBLAS": "BLAS", "CCurl": "Curl", "CKernels": ""}
+C_IMPORTERS = {"CBLAS": "BLAS", "CCurl": "Curl", "CKernels": "", "CPostgres": "Postgres"}
 
 FILE_LIMIT, FUNCTION_LIMIT, LINE_LIMIT = 600, 70, 100
 UNCHECKED_LIMIT = 3

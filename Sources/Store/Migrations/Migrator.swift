@@ -16,8 +16,7 @@ package struct Migrator: Sendable {
 
     /// Applies the missing steps, each with its record in one transaction.
     ///
-    /// A kill leaves a whole step or none. Two processes that start together take turns by the
-    /// write lock.
+    /// A kill leaves a whole step or none. Two processes that start together take turns.
     ///
     /// - Throws: ``StoreError/newerSchema(found:supported:)`` when a newer Preloop was here.
     package func migrate(_ database: any Database) async throws {
@@ -29,6 +28,7 @@ package struct Migrator: Sendable {
         guard found < supported else { return }
         for _ in found..<supported {
             try await database.write { connection in
+                try SchemaTable.lock(on: connection)
                 try SchemaTable.create(on: connection)
                 let current = try SchemaTable.current(on: connection)
                 try check(current)
@@ -48,9 +48,7 @@ package struct Migrator: Sendable {
         _ migration: Migration,
         on connection: any SQLConnection
     ) throws(StoreError) {
-        for statement in migration.statements {
-            try connection.execute(SQL(stringLiteral: statement))
-        }
+        try connection.execute(batch: migration.statements(for: connection.dialect))
         try SchemaTable.record(migration, on: connection)
     }
 }

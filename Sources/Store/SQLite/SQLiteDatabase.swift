@@ -87,6 +87,12 @@ package struct SQLiteDatabase: Database {
         try await changes.dataVersion()
     }
 
+    /// Nobody tells of commits of other processes: sleeps and looks.
+    package func waitForChange(after token: Int64, atMost duration: Duration) async throws -> Bool {
+        try await Task.sleep(for: duration)
+        return try await changeToken() != token
+    }
+
     /// Copies the write-ahead log into the file, as far as readers allow, and ends all connections.
     ///
     /// The log is not cut: a process that opens the database while this one is at work finds one

@@ -4,7 +4,7 @@ package import Domain
 ///
 /// The counters are advanced by an UPDATE of the account's row. That row is the feed lock: it stays
 /// locked until the transaction ends, so revisions become visible in the order in which they are
-/// drawn.
+/// drawn. A transaction takes it before it reads, for what it decides on must stay true.
 package enum AccountTable {
     /// The account of an installation that has only one.
     package static let defaultID = AccountID(1)
@@ -33,6 +33,23 @@ package enum AccountTable {
         try !connection.rows("SELECT id FROM accounts WHERE id = \(account)").isEmpty
     }
 
+    /// Takes the feed lock: until the transaction ends nobody else writes in the account.
+    ///
+    /// SQLite's write transactions have it from their beginning.
+    package static func lockFeed(
+        of account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        switch connection.dialect {
+        case .sqlite: break
+        case .postgres:
+            // Not the stronger FOR UPDATE, which would wait for rows that refer to the account.
+            _ = try connection.rows(
+                "SELECT id FROM accounts WHERE id = \(account) FOR NO KEY UPDATE"
+            )
+        }
+    }
+
     /// Takes the feed lock and draws revisions, one for each row that is written or deleted.
     ///
     /// They come in ascending order, greater than all that any reader has seen. A `count` of zero
@@ -47,10 +64,21 @@ package enum AccountTable {
             """
             UPDATE accounts SET revision = revision + \(count)
             WHERE id = \(account)
-            RETURNING revision AS last
+            RETURNING revision AS last\(wakeUp(connection.dialect))
             """
         )
         return try drawn(count, from: rows).map(Revision.init)
+    }
+
+    /// Wakes the account's followers when the transaction commits.
+    ///
+    /// PostgreSQL sends equal notifications of one transaction once. They say only "look".
+    private static func wakeUp(_ dialect: SQLDialect) -> SQL {
+        switch dialect {
+        case .sqlite: ""
+        case .postgres:
+            ", pg_notify('\(raw: PostgresListener.channel)', id::text) AS notified"
+        }
     }
 
     /// Takes the feed lock and draws identifiers, never used before in the account by any table.

@@ -137,7 +137,7 @@ extension PassageTable {
         var conditions: [SQL] = ["i.deleted_at IS NULL"]
         if let state = filter.state { conditions.append("i.state = \(state.rawValue)") }
         if let kind = filter.kind { conditions.append("i.kind = \(kind.rawValue)") }
-        if let type = filter.type { conditions.append("lower(i.type) = lower(\(type))") }
+        if let type = filter.type { conditions.append("lower(i.type) = \(lowercased(type))") }
         if let author = filter.author { conditions.append("i.author = \(author)") }
         if let since = filter.updatedSince { conditions.append("i.updated_at >= \(since)") }
         for label in filter.labels {
@@ -148,6 +148,13 @@ extension PassageTable {
         }
         if let projects = projects(filter, account) { conditions.append(projects) }
         return "\(conditions, separator: " AND ")"
+    }
+
+    /// In lower case as the engines' `lower` puts the columns, which are compared by their bytes:
+    /// the letters of ASCII alone.
+    static func lowercased(_ text: String) -> String {
+        let bytes = text.utf8.map { byte in (65...90).contains(byte) ? byte + 32 : byte }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// Whether a JSON array of texts has an element.
@@ -169,7 +176,7 @@ extension PassageTable {
             conditions.append("i.project_id IN (\(list(filter.projectIDs)))")
         }
         if !filter.projects.isEmpty {
-            let paths = filter.projects.map { path -> SQL in "lower(\(path))" }
+            let paths = filter.projects.map { path -> SQL in "\(lowercased(path))" }
             conditions.append(
                 """
                 i.project_id IN (SELECT id FROM projects WHERE account_id = \(account)
@@ -178,7 +185,7 @@ extension PassageTable {
             )
         }
         if !filter.organizations.isEmpty {
-            let paths = filter.organizations.map { path -> SQL in "lower(\(path))" }
+            let paths = filter.organizations.map { path -> SQL in "\(lowercased(path))" }
             conditions.append(
                 """
                 i.project_id IN (

@@ -42,10 +42,10 @@ extension PassageTable {
             connection
         )
         if !exact.isEmpty { return exact }
-        let reference = pageURL(reference) ?? reference
+        let reference = lowercased(pageURL(reference) ?? reference)
         // Trackers do not tell upper from lower case in keys and URLs.
         return try summaries(
-            where: "(lower(i.key) = lower(\(reference)) OR lower(i.url) = lower(\(reference)))",
+            where: "(lower(i.key) = \(reference) OR lower(i.url) = \(reference))",
             account,
             connection
         )

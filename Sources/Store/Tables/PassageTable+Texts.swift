@@ -103,7 +103,7 @@ extension PassageTable {
         guard !issues.isEmpty else { return [] }
         return try connection.rows(
             """
-            SELECT id, title, substr(body, 1, \(bodyLimit)) AS body,
+            SELECT id, title, substr(body, 1, CAST(\(bodyLimit) AS INTEGER)) AS body,
                 deleted_at IS NOT NULL AS is_deleted
             FROM issues WHERE account_id = \(account) AND id IN (\(list(issues)))
             ORDER BY id
@@ -127,7 +127,7 @@ extension PassageTable {
         guard !comments.isEmpty else { return [] }
         return try connection.rows(
             """
-            SELECT c.id, c.issue_id, substr(c.body, 1, \(commentLimit)) AS body,
+            SELECT c.id, c.issue_id, substr(c.body, 1, CAST(\(commentLimit) AS INTEGER)) AS body,
                 c.deleted_at IS NOT NULL OR i.deleted_at IS NOT NULL AS is_deleted
             FROM comments AS c
             JOIN issues AS i ON i.account_id = c.account_id AND i.id = c.issue_id
@@ -149,7 +149,7 @@ extension PassageTable {
     ) throws(StoreError) -> [CommentText] {
         try connection.rows(
             """
-            SELECT c.id, c.issue_id, substr(c.body, 1, \(commentLimit)) AS body,
+            SELECT c.id, c.issue_id, substr(c.body, 1, CAST(\(commentLimit) AS INTEGER)) AS body,
                 FALSE AS is_deleted
             FROM comments AS c
             JOIN passages AS p ON p.account_id = c.account_id AND p.model_id = \(model)
@@ -172,7 +172,8 @@ extension PassageTable {
         return try connection.rows(
             """
             SELECT id, issue_id, body, FALSE AS is_deleted FROM (
-                SELECT id, issue_id, substr(body, 1, \(documentCommentLimit)) AS body,
+                SELECT id, issue_id,
+                    substr(body, 1, CAST(\(documentCommentLimit) AS INTEGER)) AS body,
                     ROW_NUMBER() OVER (PARTITION BY issue_id ORDER BY created_at, id) AS place
                 FROM comments
                 WHERE account_id = \(account) AND issue_id IN (\(list(issues)))

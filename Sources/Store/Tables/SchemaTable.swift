@@ -15,6 +15,20 @@ package enum SchemaTable {
         return try !connection.rows(statement).isEmpty
     }
 
+    /// Lets one process at a time migrate; held until the transaction ends.
+    ///
+    /// SQLite's write lock does the same. The number is ours alone within the database, and each
+    /// schema has its own.
+    static func lock(on connection: any SQLConnection) throws(StoreError) {
+        switch connection.dialect {
+        case .sqlite: break
+        case .postgres:
+            _ = try connection.rows(
+                "SELECT pg_advisory_xact_lock(1886351980, hashtext(current_schema())) AS locked"
+            )
+        }
+    }
+
     static func create(on connection: any SQLConnection) throws(StoreError) {
         try connection.execute(
             """

@@ -1,0 +1,53 @@
+package import Domain
+
+/// How a PostgreSQL database is reached and how long we wait for it.
+package struct PostgresConfiguration: Sendable {
+    /// A URL or `key=value` text as libpq reads them; secret, for it may hold a password.
+    ///
+    /// What it leaves open comes from the `PG*` variables, the service file and `~/.pgpass`.
+    package var address: Secret
+    /// Connections of this process to the database, the listening one apart: a scan writes and
+    /// indexes side by side and a server answers from few threads, while a database allows a
+    /// hundred connections of all processes together unless told otherwise.
+    package var maximumConnections = 8
+    /// The server gives up a statement after this; the longest, the removal of a tracker of a
+    /// hundred thousand issues, takes seconds.
+    package var statementTimeout = Duration.seconds(120)
+    /// How long a writer waits for another one, as on SQLite.
+    package var lockTimeout = Duration.seconds(20)
+    /// How long one attempt to connect may take unless the address has a `connect_timeout`.
+    package var connectTimeout = Duration.seconds(10)
+    /// For how long a lost server is waited for: longer than a restart with recovery takes.
+    package var reconnectTimeout = Duration.seconds(60)
+    /// Whether statements are prepared under names and kept; false for PgBouncer before 1.21.
+    ///
+    /// The first sign that names do not survive turns it off by itself.
+    package var usesNamedStatements = true
+
+    /// The defaults for an address.
+    package init(address: Secret) {
+        self.address = address
+    }
+
+    /// Whether a text can be the address of a PostgreSQL database: a URL, or `key=value` settings.
+    package static func isAddress(_ text: String) -> Bool {
+        text.hasPrefix("postgres://") || text.hasPrefix("postgresql://")
+            || (text.contains("=") && !text.contains("://"))
+    }
+
+    /// What libpq is told, in order: a later keyword takes the place of an earlier one.
+    var parameters: [(keyword: String, value: String)] {
+        [
+            ("fallback_application_name", "preloop"),
+            // A peer that vanished without a word is noticed within a minute, also while it owes
+            // us an answer.
+            ("keepalives_idle", "30"),
+            ("keepalives_interval", "10"),
+            ("keepalives_count", "3"),
+            ("tcp_user_timeout", "60000"),
+            ("dbname", address.reveal()),
+            // All that follows is not the operator's to choose.
+            ("client_encoding", "UTF8"),
+        ]
+    }
+}

@@ -1,0 +1,307 @@
+import Domain
+
+/// Runs ``SQL`` on one PostgreSQL connection inside a transaction.
+final class PostgresConnection: SQLConnection {
+    /// What a statement takes on SQLite: what works on one engine works on the other.
+    static let maximumBinds = 32_766
+    /// The server's own limit plus this, and it counts as lost.
+    private static let graceTime = Duration.seconds(10)
+    /// How long a server that was asked to stop may take.
+    private static let cancelTime = Duration.seconds(5)
+
+    private let configuration: PostgresConfiguration
+    private let handle: PostgresHandle
+    private var statements = PostgresStatements()
+    private let usesNames: Bool
+    /// Set while a transaction can be interrupted.
+    private var interrupt: PostgresInterrupt?
+    /// The first failure of the transaction: whatever its body made of it, nothing can be committed
+    /// any more.
+    private(set) var failure: PostgresFailure?
+
+    let dialect = SQLDialect.postgres
+
+    init(
+        _ configuration: PostgresConfiguration,
+        usesNames: Bool,
+        interrupt: PostgresInterrupt?
+    ) throws(PostgresFailure) {
+        self.configuration = configuration
+        self.usesNames = usesNames
+        handle = try PostgresHandle(configuration, interrupt: interrupt)
+    }
+
+    /// Whether another transaction may run on the connection.
+    var isUsable: Bool { !handle.isBroken && failure == nil }
+
+    // MARK: Statements
+
+    func rows(_ statement: SQL) throws(StoreError) -> [SQLRow] {
+        try run([statement])[0].rows
+    }
+
+    func execute(_ statement: SQL) throws(StoreError) -> Int {
+        try run([statement])[0].changed
+    }
+
+    func execute(batch statements: [SQL]) throws(StoreError) {
+        guard !statements.isEmpty else { return }
+        _ = try run(statements)
+    }
+
+    /// What a statement gave.
+    private struct Outcome {
+        var rows: [SQLRow] = []
+        var changed = 0
+        var tag = ""
+    }
+
+    private func run(_ statements: [SQL]) throws(StoreError) -> [Outcome] {
+        do throws(PostgresFailure) {
+            let outcomes = try exchange(statements)
+            if let refusal = outcomes.refusal { throw refusal }
+            return outcomes.answered
+        } catch {
+            if failure == nil { failure = error }
+            throw error.storeError(isCancelled: interrupt?.isRequested ?? false)
+        }
+    }
+
+    // MARK: Transactions
+
+    /// Begins a transaction; session settings are made for it alone, so that a pooler may give the
+    /// next one to another session.
+    ///
+    /// - Returns: The transaction's number when it may write, by which ``fate(of:)`` finds it.
+    func begin(
+        writing: Bool,
+        interrupt: PostgresInterrupt?
+    ) throws(PostgresFailure) -> String? {
+        failure = nil
+        isCancelling = false
+        evicted = usesNames ? statements.evict() : []
+        self.interrupt = interrupt
+        let limits: SQL = """
+            set_config('statement_timeout', \(milliseconds(configuration.statementTimeout)), true),
+            set_config('lock_timeout', \(milliseconds(configuration.lockTimeout)), true),
+            set_config('idle_in_transaction_session_timeout',
+                \(milliseconds(configuration.statementTimeout)), true),
+            set_config('jit', 'off', true)
+            """
+        let outcomes =
+            writing
+            ? try exchange([
+                "BEGIN ISOLATION LEVEL READ COMMITTED",
+                "SELECT pg_current_xact_id()::text AS number, \(limits)",
+            ])
+            : try exchange([
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                "SELECT \(limits)",
+            ])
+        if let refusal = outcomes.refusal { throw refusal }
+        guard writing, case .text(let number)? = try? outcomes.answered[1].rows[0].value("number")
+        else { return nil }
+        return number
+    }
+
+    /// Ends a transaction.
+    ///
+    /// Once COMMIT is on its way nothing interrupts it: its answer decides what has happened.
+    func commit() throws(PostgresFailure) {
+        if let failure { throw failure }
+        interrupt = nil
+        let outcomes = try exchange(["COMMIT"])
+        if let refusal = outcomes.refusal { throw refusal }
+        // A server that rolled back instead says so only here.
+        guard outcomes.answered.first?.tag == "COMMIT" else {
+            throw PostgresFailure(state: "25P02", message: "the transaction was rolled back")
+        }
+    }
+
+    /// Undoes a transaction; a connection on which that fails is not usable any more.
+    func rollback() {
+        interrupt = nil
+        guard !handle.isBroken else { return }
+        do throws(PostgresFailure) {
+            let outcomes = try exchange(["ROLLBACK"])
+            if outcomes.refusal == nil { failure = nil }
+        } catch {
+            failure = error
+        }
+    }
+
+    /// What became of a transaction whose COMMIT was not answered.
+    enum Fate: Equatable {
+        case committed
+        case aborted
+        /// The server has not noticed yet that its client is gone.
+        case undecided
+    }
+
+    /// Asks for the fate of a transaction on another connection.
+    func fate(of number: String) throws(PostgresFailure) -> Fate {
+        failure = nil
+        let outcomes = try exchange(["SELECT pg_xact_status(\(number)::xid8) AS fate"])
+        if let refusal = outcomes.refusal { throw refusal }
+        return switch try? outcomes.answered[0].rows[0].value("fate") {
+        case .text("committed"): .committed
+        case .text("aborted"): .aborted
+        default: .undecided
+        }
+    }
+
+    /// Runs statements outside a transaction, for the listening connection.
+    func command(_ statement: SQL) throws(PostgresFailure) {
+        let outcomes = try exchange([statement])
+        if let refusal = outcomes.refusal { throw refusal }
+    }
+
+    /// See ``PostgresHandle/waitForNotifications(until:interrupt:)``.
+    func waitForNotifications(
+        atMost duration: Duration,
+        interrupt: PostgresInterrupt
+    ) throws(PostgresFailure) -> Int {
+        try handle.waitForNotifications(
+            until: ContinuousClock.now.advanced(by: duration),
+            interrupt: interrupt
+        )
+    }
+
+    private func milliseconds(_ duration: Duration) -> String {
+        String(Int64(duration / .milliseconds(1)))
+    }
+
+    // MARK: The pipeline
+
+    private struct Exchange {
+        var answered: [Outcome] = []
+        var refusal: PostgresFailure?
+    }
+
+    /// What the next answer belongs to.
+    private enum Expected {
+        case preparation(PostgresStatements.Key, name: String)
+        case statement
+        case other
+    }
+
+    /// A statement ready to be sent.
+    private struct Queued {
+        var key: PostgresStatements.Key
+        var binds: PostgresBinds
+    }
+
+    /// Sends all statements at once and reads all answers; throws when the connection is lost.
+    private func exchange(_ batch: [SQL]) throws(PostgresFailure) -> Exchange {
+        // All of them are encoded before the first is sent: a value that cannot be sent leaves
+        // nothing half-said.
+        var queue: [Queued] = []
+        queue.reserveCapacity(batch.count)
+        for statement in batch { queue.append(try queued(statement)) }
+        defer { evicted = [] }
+        var expected: [Expected] = []
+        for name in evicted {
+            try handle.send("DEALLOCATE \(name)", types: [], binds: .none)
+            expected.append(.other)
+        }
+        var fresh: Set<String> = []
+        for item in queue { try send(item, &expected, &fresh) }
+        try handle.sendSync()
+        return try answers(to: expected)
+    }
+
+    private func queued(_ statement: SQL) throws(PostgresFailure) -> Queued {
+        guard statement.binds.count <= Self.maximumBinds else {
+            let message = "\(statement.binds.count) binds in one statement"
+            throw PostgresFailure(state: "42000", message: message)
+        }
+        do throws(StoreError) {
+            return Queued(
+                key: PostgresStatements.Key(
+                    text: statement.text(placeholder: "$"),
+                    kinds: statement.kinds
+                ),
+                binds: try PostgresBinds(statement.binds)
+            )
+        } catch {
+            throw PostgresFailure(state: "42000", message: "\(error)")
+        }
+    }
+
+    private func send(
+        _ item: Queued,
+        _ expected: inout [Expected],
+        _ fresh: inout Set<String>
+    ) throws(PostgresFailure) {
+        let key = item.key
+        switch usesNames ? statements.plan(key) : .unnamed {
+        case .unnamed:
+            try handle.send(key.text, types: key.kinds.map(PostgresType.of), binds: item.binds)
+        case .prepare(let name):
+            if fresh.insert(name).inserted {
+                let types = key.kinds.map(PostgresType.of)
+                try handle.sendPrepare(name, key.text, types: types)
+                expected.append(.preparation(key, name: name))
+            }
+            try handle.send(prepared: name, binds: item.binds)
+        case .prepared(let name):
+            try handle.send(prepared: name, binds: item.binds)
+        }
+        expected.append(.statement)
+    }
+
+    private func answers(to expected: [Expected]) throws(PostgresFailure) -> Exchange {
+        let deadline = ContinuousClock.now.advanced(
+            by: configuration.statementTimeout + Self.graceTime
+        )
+        var exchange = Exchange()
+        for item in expected {
+            guard let answer = try nextAnswer(until: deadline) else {
+                throw .lost("the connection to the database was lost")
+            }
+            switch answer {
+            case .rows(let rows, let changed, let tag):
+                switch item {
+                case .statement:
+                    exchange.answered.append(Outcome(rows: rows, changed: changed, tag: tag))
+                case .preparation(let key, let name): statements.didPrepare(key, name: name)
+                case .other: break
+                }
+            case .failure(let failure):
+                if exchange.refusal == nil { exchange.refusal = failure }
+                if handle.isBroken { throw failure }
+            case .skipped: break
+            case .sync: throw .lost("the database answered out of turn")
+            }
+            // The answer to one statement ends with nothing.
+            guard try nextAnswer(until: deadline) == nil else {
+                throw .lost("the database answered twice")
+            }
+        }
+        guard case .sync? = try nextAnswer(until: deadline) else {
+            throw .lost("the connection to the database was lost")
+        }
+        return exchange
+    }
+
+    /// An interruption asks the server to stop, and then its answer is waited for as ever.
+    private func nextAnswer(
+        until deadline: ContinuousClock.Instant
+    ) throws(PostgresFailure) -> PostgresHandle.Answer? {
+        do throws(PostgresFailure) {
+            return try handle.nextAnswer(until: deadline, interrupt: interruptOnce)
+        } catch {
+            guard error.state == "57014" else { throw error }
+            isCancelling = true
+            handle.cancel()
+            let end = ContinuousClock.now.advanced(by: Self.cancelTime)
+            return try handle.nextAnswer(until: min(end, deadline), interrupt: nil)
+        }
+    }
+
+    /// Names the server may forget, told before a transaction: within one that has failed it would
+    /// refuse.
+    private var evicted: [String] = []
+    private var isCancelling = false
+    private var interruptOnce: PostgresInterrupt? { isCancelling ? nil : interrupt }
+}

@@ -1,0 +1,201 @@
+import Synchronization
+
+/// The engine for installations of many processes: PostgreSQL 14 or newer through libpq.
+///
+/// - Reads are REPEATABLE READ READ ONLY: one snapshot. Writes are READ COMMITTED and take the
+///   account's feed lock before their first read (``AccountTable/lockFeed(of:on:)``), so each of
+///   their statements sees all that was committed before them, as on SQLite.
+/// - A lost connection is no error until ``PostgresConfiguration/reconnectTimeout`` is over: what
+///   was not committed runs again on another connection.
+/// - Loss between COMMIT and its answer leaves open whether it took place. The transaction's number
+///   is known from its beginning, and the server tells its fate (`pg_xact_status`): nothing is
+///   written twice and nothing taken for written that is not.
+/// - No session state outside a transaction, so a pooler in transaction mode works; only the
+///   listening connection has a session, and without it followers poll.
+package struct PostgresDatabase: Database {
+    package let dialect = SQLDialect.postgres
+
+    private let configuration: PostgresConfiguration
+    private let pool: PostgresPool
+    private let listener: PostgresListener
+    private let memory = Memory()
+
+    /// What was learnt about the server.
+    private final class Memory: Sendable {
+        let usesNames = Atomic(true)
+        let wasReached = Atomic(false)
+    }
+
+    /// A database at an address; nothing is connected yet.
+    package init(_ configuration: PostgresConfiguration) {
+        self.configuration = configuration
+        pool = PostgresPool(configuration)
+        listener = PostgresListener(configuration)
+        memory.usesNames.store(configuration.usesNamedStatements, ordering: .relaxed)
+    }
+
+    /// Runs `body` on one snapshot.
+    package func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value {
+        try await transact(writing: false, body)
+    }
+
+    /// Runs `body` in one transaction, again when another one or a lost connection was in the way.
+    package func write<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value {
+        try await transact(writing: true, body)
+    }
+
+    /// The number of notifications of commits so far.
+    package func changeToken() async throws -> Int64 {
+        await listener.token()
+    }
+
+    /// Waits for a notification; always worth looking, for a pooler may swallow them.
+    package func waitForChange(after token: Int64, atMost duration: Duration) async throws -> Bool {
+        try await listener.wait(
+            after: token,
+            atMost: listener.isListening ? max(duration, Self.listeningInterval) : duration
+        )
+        return true
+    }
+
+    /// How often followers look by themselves although notifications come.
+    private static let listeningInterval = Duration.seconds(1)
+
+    /// Ends all connections that are idle, others when their transaction ends.
+    package func close() async throws {
+        listener.close()
+        await pool.close()
+    }
+
+    // MARK: Trying again
+
+    private func transact<Value: Sendable>(
+        writing: Bool,
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value {
+        var patience = PostgresPatience(
+            reconnectTimeout: configuration.reconnectTimeout,
+            now: .now
+        )
+        while true {
+            switch try await attempt(writing: writing, body) {
+            case .committed(let value):
+                memory.wasReached.store(true, ordering: .relaxed)
+                return value
+            case .unanswered(let value, let transaction):
+                if try await isCommitted(transaction, &patience) { return value }
+            case .failed(let error, let remedy):
+                if remedy == .withoutNames { memory.usesNames.store(false, ordering: .relaxed) }
+                let pause = patience.pause(
+                    after: remedy,
+                    wasReached: memory.wasReached.load(ordering: .relaxed),
+                    now: .now
+                )
+                guard let pause else { throw Self.failure(error) }
+                try await Task.sleep(for: pause)
+            }
+        }
+    }
+
+    private func attempt<Value: Sendable>(
+        writing: Bool,
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> PostgresSession.Ending<Value> {
+        let session = try await pool.take()
+        let interrupt = PostgresInterrupt()
+        let usesNames = memory.usesNames.load(ordering: .relaxed)
+        let ending = await withTaskCancellationHandler {
+            await session.run(
+                writing: writing,
+                usesNames: usesNames,
+                interrupt: interrupt,
+                body
+            )
+        } onCancel: {
+            interrupt.request()
+        }
+        pool.give(session)
+        return ending
+    }
+
+    private func isCommitted(
+        _ transaction: String,
+        _ patience: inout PostgresPatience
+    ) async throws -> Bool {
+        while true {
+            let remedy: PostgresFailure.Remedy
+            let session = try await pool.take()
+            do {
+                defer { pool.give(session) }
+                switch try await session.fate(of: transaction) {
+                case .committed: return true
+                case .aborted: return false
+                case .undecided: remedy = .repeatSoon
+                }
+            } catch let failure as PostgresFailure {
+                remedy = failure.remedy
+            }
+            let pause = patience.pause(after: remedy, wasReached: true, now: .now)
+            guard let pause else {
+                throw StoreError.disconnected(
+                    detail: "the connection was lost before the database told whether it has "
+                        + "written"
+                )
+            }
+            try await Task.sleep(for: pause)
+        }
+    }
+
+    /// A cancelled task hears that it was cancelled; what the body throws passes as it is.
+    private static func failure(_ error: any Error) -> any Error {
+        (error as? StoreError) == .cancelled ? CancellationError() : error
+    }
+}
+
+/// Decides how long to wait before a transaction is tried again, and when to give up.
+struct PostgresPatience {
+    /// A transaction that found another one in its way so often has met a livelock.
+    static let maximumRepetitions = 12
+    private static let shortestPause = Duration.milliseconds(10)
+    private static let longestPause = Duration.seconds(2)
+
+    private let deadline: ContinuousClock.Instant
+    private var repetitions = 0
+    private var reconnections = 0
+
+    init(reconnectTimeout: Duration, now: ContinuousClock.Instant) {
+        deadline = now.advanced(by: reconnectTimeout)
+    }
+
+    /// The pause before the next attempt; nil to give up.
+    ///
+    /// A server that has never been reached is not waited for: more likely its address is wrong.
+    mutating func pause(
+        after remedy: PostgresFailure.Remedy,
+        wasReached: Bool,
+        now: ContinuousClock.Instant
+    ) -> Duration? {
+        switch remedy {
+        case .none: return nil
+        case .withoutNames, .replan, .repeatSoon:
+            repetitions += 1
+            guard repetitions <= Self.maximumRepetitions else { return nil }
+            return Self.pause(before: repetitions)
+        case .reconnect:
+            reconnections += 1
+            guard wasReached, now < deadline else { return nil }
+            // The first loss is mostly an idle connection that was cut: a new one is made at once.
+            return reconnections == 1 ? .zero : Self.pause(before: reconnections)
+        }
+    }
+
+    /// Doubled every time, and half of it left to chance, lest two go on meeting each other.
+    private static func pause(before attempt: Int) -> Duration {
+        let whole = min(longestPause, shortestPause * (1 << min(attempt, 10)))
+        return whole / 2 + whole / 2 * Double.random(in: 0...1)
+    }
+}

@@ -1,0 +1,59 @@
+/// What a server or libpq reported: a five-character SQLSTATE and the primary message, which names
+/// objects but, unlike the detail, no values.
+struct PostgresFailure: Error, Equatable {
+    /// Empty when it was libpq that failed, which means the connection.
+    var state: String
+    var message: String
+
+    /// The connection is gone or was never made.
+    static func lost(_ message: String) -> PostgresFailure {
+        PostgresFailure(state: "", message: message)
+    }
+
+    /// What may be done about a failed transaction.
+    enum Remedy: Equatable {
+        /// Nothing: tell the caller.
+        case none
+        /// Run it again soon: another transaction was in the way.
+        case repeatSoon
+        /// Run it again on another connection, when the server answers again.
+        case reconnect
+        /// Run it again without named statements: a pooler gave us another session's.
+        case withoutNames
+        /// Run it again on another connection: a plan outlived a change of its tables.
+        case replan
+    }
+
+    var remedy: Remedy {
+        switch state {
+        case "", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300": .reconnect
+        case "40001", "40P01": .repeatSoon
+        // Does not exist, or exists already with another text.
+        case "26000", "42P05": .withoutNames
+        case "0A000" where message.utf8.starts(with: "cached plan".utf8): .replan
+        default: state.utf8.starts(with: "08".utf8) ? .reconnect : .none
+        }
+    }
+
+    /// The error for the caller; `isCancelled` says whether we asked the server to stop.
+    func storeError(isCancelled: Bool = false) -> StoreError {
+        switch state {
+        case "57014": return isCancelled ? .cancelled : .timedOut
+        case "55P03", "40001", "40P01": return .busy
+        case "53100": return .diskFull
+        case "25006": return .readOnly
+        case "XX001", "XX002": return .corrupt(detail: message)
+        default: break
+        }
+        switch state.prefix(2) {
+        case "": return .disconnected(detail: message)
+        case "08", "53", "57": return .disconnected(detail: message)
+        case "23": return .constraint(detail: message)
+        case "28", "3D", "58": return .unavailable(detail: message)
+        // These messages quote what the statement's author wrote.
+        case "25", "26", "2D", "42", "0A": return .statement(detail: message)
+        // The others, above all 22, may quote values.
+        default: return .statement(detail: "error \(state) of the database")
+        }
+    }
+}

@@ -1,0 +1,390 @@
+import CPostgres
+import Glibc
+
+/// One libpq connection, non-blocking and in pipeline mode from its beginning.
+///
+/// Nothing here blocks but `poll`, which a deadline and a ``PostgresInterrupt`` end. Used by one
+/// thread at a time.
+@safe struct PostgresHandle: ~Copyable {
+    /// Pipeline mode is in libpq, `pg_current_xact_id` in the server since 13; older servers are
+    /// out of support.
+    static let minimumServerVersion: Int32 = 140_000
+
+    private let pointer: OpaquePointer
+
+    /// Connects and looks at whom it has connected to.
+    init(
+        _ configuration: PostgresConfiguration,
+        interrupt: PostgresInterrupt?
+    ) throws(PostgresFailure) {
+        let pointer = try unsafe Self.start(configuration)
+        do throws(PostgresFailure) {
+            try unsafe Self.connect(pointer, configuration, interrupt)
+            try unsafe Self.prepare(pointer)
+        } catch {
+            unsafe PQfinish(pointer)
+            throw error
+        }
+        unsafe self.pointer = pointer
+    }
+
+    deinit {
+        unsafe PQfinish(pointer)
+    }
+
+    /// Whether libpq has given the connection up.
+    var isBroken: Bool { unsafe PQstatus(pointer) != CONNECTION_OK }
+
+    // MARK: Connecting
+
+    private static func start(
+        _ configuration: PostgresConfiguration
+    ) throws(PostgresFailure) -> OpaquePointer {
+        // libpq's own message about an address would quote it, password and all.
+        let parameters = configuration.parameters
+        var keywords = unsafe parameters.map { unsafe UnsafePointer(strdup($0.keyword)) }
+        var values = unsafe parameters.map { unsafe UnsafePointer(strdup($0.value)) }
+        defer {
+            for unsafepointer in unsafe keywords + values {
+                unsafe free(UnsafeMutableRawPointer(mutating: pointer))
+            }
+        }
+        unsafe keywords.append(nil)
+        unsafe values.append(nil)
+        guard let pointer = unsafe PQconnectStartParams(keywords, values, 1) else {
+            throw .lost("no memory is left for a connection")
+        }
+        guard unsafe PQstatus(pointer) != CONNECTION_BAD else {
+            defer { unsafe PQfinish(pointer) }
+            // No socket means that the address was not understood or that no host was found.
+            let message = unsafe Self.message(of: pointer)
+            let isQuoting = ["URI", "connection string", "connection info", "percent-encoded"]
+                .contains { message.contains($0) }
+            throw PostgresFailure(
+                state: isQuoting ? "3D000" : "",
+                message: isQuoting ? "`DATABASE_URL` is not understood" : message
+            )
+        }
+        return unsafe pointer
+    }
+
+    private static func connect(
+        _ pointer: OpaquePointer,
+        _ configuration: PostgresConfiguration,
+        _ interrupt: PostgresInterrupt?
+    ) throws(PostgresFailure) {
+        let timeout = unsafe Self.connectTimeout(pointer) ?? configuration.connectTimeout
+        let deadline = ContinuousClock.now.advanced(by: timeout)
+        var wish = PGRES_POLLING_WRITING
+        while wish != PGRES_POLLING_OK {
+            guard wish != PGRES_POLLING_FAILED else { throw unsafe Self.refusal(pointer) }
+            let events = wish == PGRES_POLLING_READING ? POLLIN : POLLOUT
+            let outcome = unsafe wait(PQsocket(pointer), events, until: deadline, interrupt)
+            switch outcome {
+            case .ready: break
+            case .interrupted: throw PostgresFailure(state: "57014", message: "cancelled")
+            case .late: throw .lost("the database did not answer within \(timeout)")
+            }
+            wish = unsafe PQconnectPoll(pointer)
+        }
+    }
+
+    /// The address's own `connect_timeout`, which libpq leaves to those who do not block.
+    private static func connectTimeout(_ pointer: OpaquePointer) -> Duration? {
+        guard let options = unsafe PQconninfo(pointer) else { return nil }
+        defer { unsafe PQconninfoFree(options) }
+        var option = unsafe options
+        while let keyword = unsafe option.pointee.keyword {
+            if unsafe strcmp(keyword, "connect_timeout") == 0,
+                let text = unsafe option.pointee.val,
+                let seconds = unsafe Int(String(cString: text)), seconds > 0
+            {
+                return .seconds(seconds)
+            }
+            unsafe option += 1
+        }
+        return nil
+    }
+
+    private static func prepare(_ pointer: OpaquePointer) throws(PostgresFailure) {
+        unsafe PQsetNoticeProcessor(pointer, { _, _ in }, nil)
+        let version = unsafe PQserverVersion(pointer)
+        guard version >= minimumServerVersion else {
+            throw PostgresFailure(
+                state: "3D000",
+                message: "PostgreSQL \(version / 10_000) is too old; 14 or newer is needed"
+            )
+        }
+        let encoding = unsafe PQparameterStatus(pointer, "server_encoding").map {
+            unsafe String(cString: $0)
+        }
+        guard encoding == "UTF8" else {
+            throw PostgresFailure(
+                state: "3D000",
+                message: "the database's encoding is \(encoding ?? "unknown"); UTF8 is needed"
+            )
+        }
+        guard unsafe PQsetnonblocking(pointer, 1) == 0, unsafe PQenterPipelineMode(pointer) == 1
+        else { throw unsafe .lost(message(of: pointer)) }
+    }
+
+    /// Why the server or the network did not let us in; libpq tells the text alone.
+    private static func refusal(_ pointer: OpaquePointer) -> PostgresFailure {
+        let message = unsafe message(of: pointer)
+        let isFinal = [
+            "authentication failed", "does not exist", "no pg_hba.conf entry",
+            "no password supplied", "is not permitted to log in", "certificate", "SSL",
+        ].contains { message.contains($0) }
+        return PostgresFailure(state: isFinal ? "28000" : "", message: message)
+    }
+
+    private static func message(of pointer: OpaquePointer) -> String {
+        let text = unsafe PQerrorMessage(pointer).map { unsafe String(cString: $0) } ?? ""
+        let line = text.split(whereSeparator: { $0 == "\n" || $0 == "\t" }).joined(separator: " ")
+        return line.isEmpty ? "the connection to the database was lost" : line
+    }
+
+    // MARK: Waiting
+
+    private enum Outcome {
+        case ready
+        case interrupted
+        case late
+    }
+
+    /// Waits for the socket; an interruption that has been requested before does not wait at all.
+    private static func wait(
+        _ socket: Int32,
+        _ events: Int32,
+        until deadline: ContinuousClock.Instant,
+        _ interrupt: PostgresInterrupt?
+    ) -> Outcome {
+        while true {
+            if let interrupt, interrupt.isRequested { return .interrupted }
+            let left = ContinuousClock.now.duration(to: deadline)
+            guard left > .zero else { return .late }
+            var waiting = [
+                pollfd(fd: socket, events: Int16(events), revents: 0),
+                pollfd(fd: interrupt?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+            ]
+            // Rounded up, so that the last wait is not a busy one.
+            let milliseconds = Int32(clamping: Int64(left / .milliseconds(1)) + 1)
+            let count = unsafe poll(&waiting, 2, milliseconds)
+            if count < 0, errno != EINTR { return .ready }
+            if count > 0, waiting[0].revents != 0 { return .ready }
+        }
+    }
+}
+
+// MARK: - Sending
+
+extension PostgresHandle {
+    /// Queues a statement without a name.
+    func send(_ text: String, types: [UInt32], binds: PostgresBinds) throws(PostgresFailure) {
+        let isQueued = unsafe withParameters(binds) { values, lengths, formats in
+            unsafe PQsendQueryParams(
+                pointer,
+                text,
+                Int32(types.count),
+                types,
+                values,
+                lengths,
+                formats,
+                1
+            )
+        }
+        try check(isQueued)
+    }
+
+    /// Queues the preparation of a statement.
+    func sendPrepare(_ name: String, _ text: String, types: [UInt32]) throws(PostgresFailure) {
+        try check(unsafe PQsendPrepare(pointer, name, text, Int32(types.count), types))
+    }
+
+    /// Queues a prepared statement.
+    func send(prepared name: String, binds: PostgresBinds) throws(PostgresFailure) {
+        let isQueued = unsafe withParameters(binds) { values, lengths, formats in
+            unsafe PQsendQueryPrepared(
+                pointer,
+                name,
+                Int32(binds.ranges.count),
+                values,
+                lengths,
+                formats,
+                1
+            )
+        }
+        try check(isQueued)
+    }
+
+    /// Ends what is queued: the server answers up to here, whatever fails.
+    func sendSync() throws(PostgresFailure) {
+        try check(unsafe PQpipelineSync(pointer))
+    }
+
+    private func check(_ isQueued: Int32) throws(PostgresFailure) {
+        guard isQueued == 1 else { throw unsafe .lost(Self.message(of: pointer)) }
+    }
+
+    private func withParameters(
+        _ binds: PostgresBinds,
+        _ body: (
+            UnsafePointer<UnsafePointer<CChar>?>, UnsafePointer<Int32>, UnsafePointer<Int32>
+        ) -> Int32
+    ) -> Int32 {
+        unsafe binds.bytes.withUnsafeBytes { buffer in
+            let start = unsafe buffer.baseAddress?.assumingMemoryBound(to: CChar.self)
+            let values = unsafe binds.ranges.map { range in
+                unsafe range.flatMap { range in unsafe start.map { unsafe $0 + range.lowerBound } }
+            }
+            // The values are at most 500 MB long, and so fit.
+            let lengths = binds.ranges.map { range in Int32(range?.count ?? 0) }
+            let formats = [Int32](repeating: 1, count: binds.ranges.count)
+            return unsafe body(values, lengths, formats)
+        }
+    }
+}
+
+// MARK: - Receiving
+
+extension PostgresHandle {
+    /// One answer: rows, a count, an error, or the end of what was queued.
+    enum Answer {
+        case rows([SQLRow], changed: Int, tag: String)
+        case failure(PostgresFailure)
+        /// A statement behind the one that failed.
+        case skipped
+        case sync
+    }
+
+    /// Waits for the next answer, sending what is still queued meanwhile.
+    ///
+    /// - Returns: Nil between the answers to two statements.
+    func nextAnswer(
+        until deadline: ContinuousClock.Instant,
+        interrupt: PostgresInterrupt?
+    ) throws(PostgresFailure) -> Answer? {
+        while true {
+            let unsent = unsafe PQflush(pointer)
+            guard unsent >= 0 else { throw unsafe .lost(Self.message(of: pointer)) }
+            if unsafe PQisBusy(pointer) == 0 { break }
+            let events = unsent == 1 ? POLLIN | POLLOUT : POLLIN
+            let outcome = unsafe Self.wait(PQsocket(pointer), events, until: deadline, interrupt)
+            switch outcome {
+            case .ready: break
+            case .interrupted: throw PostgresFailure(state: "57014", message: "cancelled")
+            case .late: throw .lost("the database has stopped answering")
+            }
+            guard unsafe PQconsumeInput(pointer) == 1 else {
+                throw unsafe .lost(Self.message(of: pointer))
+            }
+        }
+        guard let result = unsafe PQgetResult(pointer) else { return nil }
+        defer { unsafe PQclear(result) }
+        return try unsafe Self.answer(result)
+    }
+
+    private static func answer(_ result: OpaquePointer) throws(PostgresFailure) -> Answer {
+        switch unsafe PQresultStatus(result) {
+        case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
+            do throws(StoreError) {
+                return .rows(
+                    try unsafe rows(result),
+                    changed: unsafe PQcmdTuples(result).flatMap { unsafe Int(String(cString: $0)) }
+                        ?? 0,
+                    tag: unsafe PQcmdStatus(result).map { unsafe String(cString: $0) } ?? ""
+                )
+            } catch {
+                throw PostgresFailure(state: "XX001", message: "\(error)")
+            }
+        case PGRES_PIPELINE_SYNC: return .sync
+        case PGRES_PIPELINE_ABORTED: return .skipped
+        default: return .failure(unsafe failure(result))
+        }
+    }
+
+    private static func failure(_ result: OpaquePointer) -> PostgresFailure {
+        func field(_ code: Character) -> String {
+            let number = Int32(code.asciiValue ?? 0)
+            return unsafe PQresultErrorField(result, number).map { unsafe String(cString: $0) }
+                ?? ""
+        }
+        let message = field("M")
+        return PostgresFailure(
+            state: field("C"),
+            message: message.isEmpty ? "the connection to the database was lost" : message
+        )
+    }
+
+    private static func rows(_ result: OpaquePointer) throws(StoreError) -> [SQLRow] {
+        let (rowCount, columnCount) = unsafe (PQntuples(result), PQnfields(result))
+        guard rowCount > 0 else { return [] }
+        let names = (0..<columnCount).map { column in
+            unsafe PQfname(result, column).map { unsafe String(cString: $0) } ?? ""
+        }
+        let types = (0..<columnCount).map { column in unsafe PQftype(result, column) }
+        let columns = SQLColumns(names)
+        var rows: [SQLRow] = []
+        rows.reserveCapacity(Int(rowCount))
+        for row in 0..<rowCount {
+            var values: [SQLValue] = []
+            values.reserveCapacity(types.count)
+            for column in 0..<columnCount {
+                guard unsafe PQgetisnull(result, row, column) == 0,
+                    let start = unsafe PQgetvalue(result, row, column)
+                else {
+                    values.append(.null)
+                    continue
+                }
+                let count = unsafe Int(PQgetlength(result, row, column))
+                let buffer = unsafe UnsafeRawBufferPointer(start: start, count: count)
+                values.append(
+                    try unsafe SQLValue(type: types[Int(column)], bytes: buffer.bytes)
+                )
+            }
+            rows.append(SQLRow(columns: columns, values: values))
+        }
+        return rows
+    }
+}
+
+// MARK: - Notifications and cancelling
+
+extension PostgresHandle {
+    /// Waits until the server has something to say that nobody asked for.
+    ///
+    /// - Returns: The number of notifications; 0 when the time was up or the wait interrupted.
+    func waitForNotifications(
+        until deadline: ContinuousClock.Instant,
+        interrupt: PostgresInterrupt
+    ) throws(PostgresFailure) -> Int {
+        let taken = takeNotifications()
+        if taken > 0 { return taken }
+        let outcome = unsafe Self.wait(PQsocket(pointer), POLLIN, until: deadline, interrupt)
+        guard case .ready = outcome else { return 0 }
+        guard unsafe PQconsumeInput(pointer) == 1 else {
+            throw unsafe .lost(Self.message(of: pointer))
+        }
+        // Without a statement under way an answer can only be the server's farewell.
+        if unsafe PQisBusy(pointer) == 0, isBroken { throw unsafe .lost(Self.message(of: pointer)) }
+        return takeNotifications()
+    }
+
+    private func takeNotifications() -> Int {
+        var count = 0
+        while let notification = unsafe PQnotifies(pointer) {
+            unsafe PQfreemem(notification)
+            count += 1
+        }
+        return count
+    }
+
+    /// Asks the server, on a connection of its own, to stop the statement under way.
+    func cancel() {
+        guard let request = unsafe PQgetCancel(pointer) else { return }
+        defer { unsafe PQfreeCancel(request) }
+        var message = [CChar](repeating: 0, count: 256)
+        // A refusal changes nothing: the statement ends by itself or by its time-out.
+        _ = unsafe PQcancel(request, &message, Int32(message.count))
+    }
+}

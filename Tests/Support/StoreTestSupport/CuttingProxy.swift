@@ -1,0 +1,163 @@
+import Foundation
+import Synchronization
+
+/// A way to the test database that can be cut, as a network or a proxy cuts connections.
+package final class CuttingProxy: Sendable {
+    /// What ends a connection.
+    package enum Cut: Sendable {
+        /// Nothing: bytes pass.
+        case never
+        /// The answer to the next COMMIT, once, after the server has given it: the transaction has
+        /// taken place and its client does not know.
+        case answerToCommit
+        /// The next COMMIT, once, before the server has it.
+        case commit
+    }
+
+    private struct State {
+        var cut = Cut.never
+        var count = 0
+        var sockets: Set<Int32> = []
+        var isClosed = false
+    }
+
+    private let upstream: String
+    private let directory: ScratchDirectory
+    private let listener: Int32
+    private let state = Mutex(State())
+
+    /// No proxy could be made.
+    package struct Failure: Error {}
+
+    /// A proxy to the server of a scratch database, which must be reached by a Unix socket.
+    package init(to database: ScratchDatabase) throws {
+        let items = database.address.split(separator: "?").last?.split(separator: "&") ?? []
+        guard let host = items.first(where: { $0.hasPrefix("host=/") })?.dropFirst(5)
+        else { throw Failure() }
+        upstream = "\(host)/.s.PGSQL.5432"
+        directory = try ScratchDirectory()
+        listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        address = database.address.replacing(host, with: directory.path)
+        let path = directory.path(".s.PGSQL.5432")
+        guard Self.withAddress(path, { bind(listener, $0, $1) }) == 0, listen(listener, 64) == 0
+        else { throw Failure() }
+        let accepting = listener
+        Thread.detachNewThread { [weak self] in
+            while true {
+                let client = accept(accepting, nil, nil)
+                guard client >= 0, let self else { return }
+                self.serve(client)
+            }
+        }
+    }
+
+    deinit {
+        shutdown(listener, Int32(SHUT_RDWR))
+        close(listener)
+    }
+
+    /// The address of the database by way of the proxy.
+    package let address: String
+
+    /// Connections that were cut so far.
+    package var cutCount: Int { state.withLock { $0.count } }
+
+    /// Says what is to be cut from now on.
+    package func cut(_ cut: Cut) {
+        state.withLock { $0.cut = cut }
+    }
+
+    /// Cuts all connections there are.
+    package func cutAll() {
+        state.withLock { state in
+            for socket in state.sockets { shutdown(socket, Int32(SHUT_RDWR)) }
+            state.count += state.sockets.count
+        }
+    }
+
+    private func serve(_ client: Int32) {
+        let server = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        guard Self.withAddress(upstream, { connect(server, $0, $1) }) == 0 else {
+            close(client)
+            close(server)
+            return
+        }
+        state.withLock { _ = $0.sockets.insert(client) }
+        Thread.detachNewThread { [self] in
+            forward(client, server)
+            state.withLock { _ = $0.sockets.remove(client) }
+            close(client)
+            close(server)
+        }
+    }
+
+    private func forward(_ client: Int32, _ server: Int32) {
+        var isAnswerCut = false
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            var waiting = [
+                pollfd(fd: client, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: server, events: Int16(POLLIN), revents: 0),
+            ]
+            guard poll(&waiting, 2, -1) > 0 else { return }
+            if waiting[0].revents != 0 {
+                let count = recv(client, &buffer, buffer.count, 0)
+                guard count > 0 else { return }
+                switch decide(on: buffer[..<count]) {
+                case .commit: return
+                case .answerToCommit: isAnswerCut = true
+                case .never: break
+                }
+                guard Self.send(buffer[..<count], to: server) else { return }
+            }
+            if waiting[1].revents != 0 {
+                let count = recv(server, &buffer, buffer.count, 0)
+                guard count > 0, !isAnswerCut, Self.send(buffer[..<count], to: client)
+                else { return }
+            }
+        }
+    }
+
+    /// What to do about what a client sends.
+    private func decide(on bytes: ArraySlice<UInt8>) -> Cut {
+        guard bytes.firstRange(of: Array("COMMIT\0".utf8)) != nil else { return .never }
+        return state.withLock { state in
+            guard case .never = state.cut else {
+                defer {
+                    state.cut = .never
+                    state.count += 1
+                }
+                return state.cut
+            }
+            return .never
+        }
+    }
+
+    private static func send(_ bytes: ArraySlice<UInt8>, to socket: Int32) -> Bool {
+        var rest = bytes
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes {
+                Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            guard count > 0 else { return false }
+            rest = rest.dropFirst(count)
+        }
+        return true
+    }
+
+    private static func withAddress(
+        _ path: String,
+        _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
+    ) -> Int32 {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { place in
+            place.copyBytes(from: path.utf8.prefix(place.count - 1))
+        }
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+    }
+}
