@@ -219,8 +219,9 @@ extension ScanRunner {
                         on: connection
                     )
                 }
-            } catch StoreError.busy {
-                // Another writer is slow; the next beat comes before the lease ends.
+            } catch let error as StoreError where error.isRetryable {
+                // Another writer is slow or the database away; the next beat comes before the lease
+                // ends, or else the writes of the scan find it lost.
                 continue
             } catch is CancellationError {
                 return

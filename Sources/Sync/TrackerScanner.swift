@@ -207,7 +207,7 @@ extension StoreError {
         switch self {
         case .constraint, .unexpectedValue, .statement: true
         case .newerSchema, .corrupt, .diskFull, .readOnly, .busy, .leaseHeld, .leaseLost,
-            .undecryptable, .unavailable, .cancelled:
+            .undecryptable, .unavailable, .disconnected, .timedOut, .cancelled:
             false
         }
     }

@@ -42,7 +42,8 @@ struct DuplicatesCommandTests {
                             updated_at, url, content_hash, revision)
                         VALUES (\(account), \(Int(id.rawValue) * 10 + number), \(project.id),
                             \("\(number)"), 'issue', \(number), \(key),
-                            'it hangs', '', 'open', '[]', '[]', 1000, 2500,
+                            'it hangs', '', 'open', '[]', '[]',
+                            \(Timestamp(milliseconds: 1000)), \(Timestamp(milliseconds: 2500)),
                             \("http://\(name).example/browse/\(key)"),
                             \([1] as [UInt8]), \(Int(id.rawValue) * 10 + number))
                         """

@@ -46,7 +46,8 @@ struct ExportTests {
                             SELECT \(account), COALESCE(MAX(id), 0) + 1, \(project.id),
                                 \("\(kind)\(number)"), \(kind.rawValue), \(number),
                                 \("\(path)#\(number)"), 't', \("a \"b\"\n\u{1F600}"), 'open',
-                                '["x"]', '[]', 1000, 2500, '', \([1] as [UInt8]),
+                                '["x"]', '[]', \(Timestamp(milliseconds: 1000)),
+                                \(Timestamp(milliseconds: 2500)), '', \([1] as [UInt8]),
                                 COALESCE(MAX(revision), 0) + 1,
                                 \(number == 100 ? Timestamp(milliseconds: 7) : nil)
                             FROM issues

@@ -159,7 +159,7 @@ final class World: Sendable {
             try connection.rows(
                 """
                 SELECT issue_id, comment_id, part, position, text_start, text_end,
-                    hex(text_hash) AS hash, hex(vector) AS vector
+                    text_hash, vector
                 FROM passages WHERE account_id = \(account) AND model_id = \(model)
                     AND deleted_at IS NULL
                 ORDER BY issue_id, comment_id, part, position
@@ -168,7 +168,7 @@ final class World: Sendable {
                 "\(try row.integer("issue_id")) \(try row.integer("comment_id"))"
                     + " \(try row.text("part")) \(try row.integer("position"))"
                     + " \(try row.integer("text_start")) \(try row.integer("text_end"))"
-                    + " \(try row.text("hash")) \(try row.text("vector"))"
+                    + " \(try row.blob("text_hash")) \(try row.blob("vector"))"
             }
         }
     }

@@ -15,7 +15,8 @@ struct MigratorTests {
 
     @Test(arguments: Engine.all) func `missing steps are applied once`(engine: Engine) async throws
     {
-        let database = try engine.database().connect()
+        let scratch = try engine.database()
+        let database = try scratch.connect()
         try await Migrator(migrations: Array(Self.steps.prefix(1))).migrate(database)
         try await Migrator(migrations: Self.steps).migrate(database)
         try await Migrator(migrations: Self.steps).migrate(database)
@@ -26,7 +27,8 @@ struct MigratorTests {
     @Test(arguments: Engine.all) func `a database from a newer version is refused untouched`(
         engine: Engine
     ) async throws {
-        let database = try engine.database().connect()
+        let scratch = try engine.database()
+        let database = try scratch.connect()
         try await Migrator(migrations: Self.steps).migrate(database)
         await #expect(throws: StoreError.newerSchema(found: 3, supported: 2)) {
             try await Migrator(migrations: Array(Self.steps.prefix(2))).migrate(database)
@@ -38,7 +40,8 @@ struct MigratorTests {
     @Test(arguments: Engine.all) func `a step that fails half-way leaves nothing of itself`(
         engine: Engine
     ) async throws {
-        let database = try engine.database().connect()
+        let scratch = try engine.database()
+        let database = try scratch.connect()
         let broken = Migration(
             number: 2,
             name: "broken",

@@ -45,9 +45,8 @@ import Glibc
         var keywords = unsafe parameters.map { unsafe UnsafePointer(strdup($0.keyword)) }
         var values = unsafe parameters.map { unsafe UnsafePointer(strdup($0.value)) }
         defer {
-            for unsafepointer in unsafe keywords + values {
-                unsafe free(UnsafeMutableRawPointer(mutating: pointer))
-            }
+            unsafe keywords.forEach { unsafe free(UnsafeMutableRawPointer(mutating: $0)) }
+            unsafe values.forEach { unsafe free(UnsafeMutableRawPointer(mutating: $0)) }
         }
         unsafe keywords.append(nil)
         unsafe values.append(nil)

@@ -1,6 +1,6 @@
-package import Domain
+import Domain
 import Foundation
-package import Testing
+import Testing
 
 @testable package import Store
 
