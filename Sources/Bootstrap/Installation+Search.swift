@@ -33,7 +33,7 @@ extension Installation {
     /// In which numbers texts are embedded for the index: eight-bit ones where the machine has
     /// instructions for them (docs/decisions/0005-precision.md).
     package static var indexingPrecision: EncodingPrecision {
-        KernelLevel.machine == .vnni ? .int8 : .float32
+        KernelLevel.machine >= .vnni ? .int8 : .float32
     }
 
     /// What makes vectors; needs the model, but no store.

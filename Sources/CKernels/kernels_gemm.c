@@ -1,147 +1,10 @@
-#include "ckernels_gemm.h"
+#include "gemm_shared.h"
 
-#include "ckernels_level.h"
-
-#include <math.h>
-#include <string.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-// Matrix products over packed weights, for each level of instructions.
+// The levels that work on vectors, and the entry points; kernels_gemm_amx.c has the level of tiles.
 //
-// Weights lie in panels of 32 outputs. A panel is a list of steps; a step holds for each of the 32
-// outputs four bytes: one float32, two bfloat16 or four int8 weights of consecutive inputs, which
-// is what one lane of a dot-product instruction takes. A register tile multiplies 12 rows of
-// activations with a panel, four bytes of a row at a time, broadcast. With AVX-512 that takes 24
-// accumulators, two weights and a broadcast, 27 of 32 registers, and 14 loads for 24 products, so
-// products alone limit the speed.
-
-// Vectors are passed to inlined functions only, so no call depends on how they would be passed.
-#pragma clang diagnostic ignored "-Wpsabi"
-
-typedef float v16f __attribute__((ext_vector_type(16)));
-typedef float v8f __attribute__((ext_vector_type(8)));
-typedef float v4f __attribute__((ext_vector_type(4)));
-typedef int32_t v16i __attribute__((ext_vector_type(16)));
-typedef uint32_t v16u __attribute__((ext_vector_type(16)));
-typedef uint16_t v16u16 __attribute__((ext_vector_type(16)));
-typedef uint8_t v16u8 __attribute__((ext_vector_type(16), aligned(1)));
-// What loads and stores see: neither alignment nor the type of what lies there is known.
-typedef v16f loose_v16f __attribute__((aligned(4), may_alias));
-typedef v16u16 loose_v16u16 __attribute__((aligned(2), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("clang loop unroll(full)")
-#define LOAD(place) (*(const loose_v16f *)(place))
-#define STORE(place, value) (*(loose_v16f *)(place) = (value))
-#define STORE16(place, value) (*(loose_v16u16 *)(place) = (value))
-
-INLINE size_t whole_panels(size_t count) {
-    return (count + PRELOOP_GEMM_COLUMNS - 1) / PRELOOP_GEMM_COLUMNS * PRELOOP_GEMM_COLUMNS;
-}
-
-/// Inputs of a step.
-INLINE size_t group_of(int format) {
-    return format == preloop_gemm_int8 ? 4 : format == preloop_gemm_bfloat16 ? 2 : 1;
-}
-
-INLINE size_t element_size(int format) { return 4 / group_of(format); }
-
-INLINE size_t steps_of(int format, size_t inputs) {
-    size_t group = group_of(format);
-    return (inputs + group - 1) / group;
-}
-
-INLINE uint16_t bfloat16_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if (value != value) return 0x7FC0;
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
-typedef struct {
-    void (*gemm)(const preloop_gemm *);
-    void (*pack)(
-        const preloop_gemm_packing *, const float *, size_t, size_t, const float *, const float *);
-    void (*column_squares)(const float *, size_t, size_t, float *);
-    void (*moments)(
-        const float *, size_t, size_t, const float *, const float *, float *, float *);
-    void (*quantize)(
-        float *, size_t, size_t, const float *, const size_t *, const preloop_quantized *);
-    void (*round_rows)(const float *, size_t, size_t, uint16_t *, size_t);
-    void (*normalize)(float *, size_t, size_t, const float *, const float *, float);
-    void (*attention)(const preloop_attention *);
-} gemm_kernels;
-
-// MARK: Attention's layout
-
-typedef struct {
-    char *keys;       ///< Panels of 32 keys over the numbers of the head.
-    char *values;     ///< Panels of 32 numbers over the keys.
-    float *scores;    ///< 12 rows of queries.
-    uint16_t *shares; ///< The exponents in bfloat16.
-} attention_parts;
-
-static attention_parts parts_of(const preloop_attention *a) {
-    size_t padded = whole_panels(a->rows), plane = padded * whole_panels(a->head_size) * 4;
-    char *base = a->scratch;
-    attention_parts parts = {
-        .keys = base,
-        .values = base + plane,
-        .scores = (float *)(base + 2 * plane),
-        .shares = (uint16_t *)(base + 2 * plane + PRELOOP_GEMM_ROWS * padded * 4),
-    };
-    return parts;
-}
-
-size_t preloop_attention_scratch(size_t rows, size_t head_size) {
-    size_t padded = whole_panels(rows);
-    return 8 * padded * whole_panels(head_size) + PRELOOP_GEMM_ROWS * padded * 6;
-}
-
-/// Keys become columns: a panel's step holds four bytes of each of 32 keys.
-static void pack_keys(const preloop_attention *a, size_t head, char *out) {
-    size_t element = a->is_bfloat16 ? 2 : 4, words = a->head_size * element / 4;
-    const char *keys = (const char *)a->key + head * a->head_size * element;
-    for (size_t first = 0; first < a->rows; first += PRELOOP_GEMM_COLUMNS) {
-        size_t count = a->rows - first < PRELOOP_GEMM_COLUMNS ? a->rows - first
-                                                              : PRELOOP_GEMM_COLUMNS;
-        uint32_t *panel = (uint32_t *)out + first * words;
-        if (count < PRELOOP_GEMM_COLUMNS) memset(panel, 0, words * 4 * PRELOOP_GEMM_COLUMNS);
-        for (size_t i = 0; i < count; i++) {
-            const char *key = keys + (first + i) * a->stride * element;
-            for (size_t w = 0; w < words; w++)
-                memcpy(panel + w * PRELOOP_GEMM_COLUMNS + i, key + 4 * w, 4);
-        }
-    }
-}
-
-/// Values stay rows; with bfloat16 two rows are interleaved, and an odd last one gets a zero row.
-static void pack_values(const preloop_attention *a, size_t head, char *out) {
-    size_t size = a->head_size, rows = a->rows;
-    for (size_t first = 0; first < size; first += PRELOOP_GEMM_COLUMNS) {
-        size_t width = size - first < PRELOOP_GEMM_COLUMNS ? size - first : PRELOOP_GEMM_COLUMNS;
-        size_t place = head * size + first;
-        if (!a->is_bfloat16) {
-            float *panel = (float *)out + first * rows;
-            for (size_t j = 0; j < rows; j++, panel += PRELOOP_GEMM_COLUMNS) {
-                memset(panel, 0, 4 * PRELOOP_GEMM_COLUMNS);
-                memcpy(panel, (const float *)a->value + j * a->stride + place, 4 * width);
-            }
-            continue;
-        }
-        uint16_t *panel = (uint16_t *)out + first * (rows + rows % 2);
-        for (size_t j = 0; j < rows; j += 2, panel += 2 * PRELOOP_GEMM_COLUMNS) {
-            const uint16_t *even = (const uint16_t *)a->value + j * a->stride + place;
-            const uint16_t *odd = j + 1 < rows ? even + a->stride : NULL;
-            for (size_t c = 0; c < PRELOOP_GEMM_COLUMNS; c++) {
-                panel[2 * c] = c < width ? even[c] : 0;
-                panel[2 * c + 1] = odd && c < width ? odd[c] : 0;
-            }
-        }
-    }
-}
+// A register tile multiplies 12 rows of activations with a panel, four bytes of a row at a time,
+// broadcast. With AVX-512 that takes 24 accumulators, two weights and a broadcast, 27 of 32
+// registers, and 14 loads for 24 products, so products alone limit the speed.
 
 // MARK: Levels
 
@@ -164,12 +27,16 @@ static void tile_int8_portable(
 // Without the instructions a format is never asked for: preloop_gemm_run stops.
 #define TILE_NONE(...) __builtin_trap()
 
+// Nothing goes on beside the epilogue, as it does with tile registers (kernels_gemm_amx.c).
+#define FINISHED_ROW(place) (void)(place)
+
 #define LEVEL portable
 #define TILE_ROWS 2
 #define TILE_VECTORS 1
 #define TILE_INT8 tile_int8_portable
 #define TILE_BFLOAT16 TILE_NONE
-#include "kernels_gemm_body.h"
+#include "gemm_epilogue_body.h"
+#include "gemm_level_body.h"
 #undef LEVEL
 #undef TILE_ROWS
 #undef TILE_VECTORS
@@ -213,7 +80,8 @@ static void tile_int8_avx2(
 #define TILE_ROWS 4
 #define TILE_VECTORS 1
 #define TILE_INT8 tile_int8_avx2
-#include "kernels_gemm_body.h"
+#include "gemm_epilogue_body.h"
+#include "gemm_level_body.h"
 #undef LEVEL
 #undef TILE_ROWS
 #undef TILE_VECTORS
@@ -224,7 +92,8 @@ static void tile_int8_avx2(
 #define LEVEL avx512
 #define TILE_ROWS PRELOOP_GEMM_ROWS
 #define TILE_VECTORS 2
-#include "kernels_gemm_body.h"
+#include "gemm_epilogue_body.h"
+#include "gemm_level_body.h"
 #undef LEVEL
 #undef TILE_INT8
 #undef TILE_BFLOAT16
@@ -287,14 +156,44 @@ static void tile_bfloat16_vnni(
 #define LEVEL_HAS_BFLOAT16
 #define TILE_INT8 tile_int8_vnni
 #define TILE_BFLOAT16 tile_bfloat16_vnni
-#include "kernels_gemm_body.h"
+#include "gemm_epilogue_body.h"
+#include "gemm_level_body.h"
 #pragma clang attribute pop
+
+// MARK: Tile registers
+
+static void gemm_amx(const preloop_gemm *product) {
+    if (product->format == preloop_gemm_float32)
+        gemm_vnni(product);
+    else
+        preloop_tiles_gemm(product);
+}
+
+static void attention_amx(const preloop_attention *attention) {
+    if (attention->is_bfloat16 && attention->head_size % PRELOOP_GEMM_COLUMNS == 0)
+        preloop_tiles_attention(attention);
+    else
+        attention_vnni(attention);
+}
+
+static const gemm_kernels kernels_amx = {
+    .gemm = gemm_amx,
+    .pack = pack_vnni,
+    .column_squares = column_squares_vnni,
+    .moments = moments_vnni,
+    .quantize = quantize_vnni,
+    .round_rows = round_rows_vnni,
+    .normalize = normalize_vnni,
+    .normalize_quantize = normalize_quantize_vnni,
+    .normalize_round = normalize_round_vnni,
+    .attention = attention_amx,
+};
 
 static const gemm_kernels *kernels_at(int level) {
     static const gemm_kernels *const all[] = {
-        &kernels_portable, &kernels_avx2, &kernels_avx512, &kernels_vnni,
+        &kernels_portable, &kernels_avx2, &kernels_avx512, &kernels_vnni, &kernels_amx,
     };
-    int best = preloop_kernels_level();
+    int best = preloop_kernels_matrix_level();
     return all[level < 0 ? 0 : level < best ? level : best];
 }
 #else
@@ -311,7 +210,7 @@ void preloop_gemm_run(int level, const preloop_gemm *product) {
 }
 
 size_t preloop_gemm_packed_size(int format, size_t outputs, size_t inputs) {
-    return whole_panels(outputs) * steps_of(format, inputs) * 4;
+    return whole_panels(outputs) * panel_steps(format, inputs) * 4;
 }
 
 void preloop_gemm_pack(
@@ -344,9 +243,25 @@ void preloop_rows_bfloat16(
 }
 
 void preloop_rows_normalize(
-    int level, float *x, size_t rows, size_t columns, const float *scale, const float *shift,
-    float epsilon) {
-    kernels_at(level)->normalize(x, rows, columns, scale, shift, epsilon);
+    int level, float *x, size_t rows, size_t columns, const preloop_normalization *by) {
+    kernels_at(level)->normalize(x, rows, columns, by);
+}
+
+void preloop_rows_normalize_quantize(
+    int level, float *x, size_t rows, size_t columns, const preloop_normalization *by,
+    const float *factors, const size_t *exact, const preloop_quantized *out) {
+    kernels_at(level)->normalize_quantize(x, rows, columns, by, factors, exact, out);
+}
+
+void preloop_rows_normalize_bfloat16(
+    int level, float *x, size_t rows, size_t columns, const preloop_normalization *by,
+    uint16_t *out, size_t out_stride) {
+    kernels_at(level)->normalize_round(x, rows, columns, by, out, out_stride);
+}
+
+size_t preloop_attention_scratch(size_t rows, size_t head_size) {
+    size_t padded = whole_panels(rows);
+    return 8 * padded * whole_panels(head_size) + PRELOOP_GEMM_MOST_ROWS * padded * 6;
 }
 
 void preloop_attention_run(int level, const preloop_attention *attention) {

@@ -13,8 +13,9 @@ struct PackedEncoder: Sendable {
     private let format: MatrixFormat
     private let level: KernelLevel
 
-    /// Rows that go through a block's products together: eight tiles.
-    private static let stripe = 48
+    /// Rows that go through a block's products together: whole tiles, of 32 rows with tile
+    /// registers and of 12 without, that stay in the second cache.
+    private var stripe: Int { level == .amx && format != .float32 ? 64 : 48 }
 
     /// Packs the weights: some milliseconds a million.
     ///
@@ -34,7 +35,7 @@ struct PackedEncoder: Sendable {
         let format: MatrixFormat =
             switch precision {
             case .float32: .float32
-            case .bfloat16: level == .vnni ? .bfloat16 : .float32
+            case .bfloat16: level.hasBFloat16 ? .bfloat16 : .float32
             case .int8: .int8
             }
         self.format = format
@@ -71,6 +72,7 @@ struct PackedEncoder: Sendable {
         let context: EncoderArena.Matrix
         /// Of a stripe: a product's input as the weights' format has it.
         let narrow: EncoderArena.Matrix
+        /// Activations before they become int8; of one row where they need not.
         let wide: EncoderArena.Matrix
         let activated: EncoderArena.Matrix
         let scratch: EncoderArena.Matrix
@@ -90,8 +92,10 @@ struct PackedEncoder: Sendable {
         let matrices = layOut(rows: ids.count, longest: longest)
         arena.reserve(matrices.layout)
         embed(ids, lengths: lengths, matrices, &arena)
-        for layer in layers {
-            project(layer, matrices, &arena)
+        for rows in stripes(of: ids.count) {
+            begin(rows, by: weights.normalization, layers.first, matrices, &arena)
+        }
+        for (index, layer) in layers.enumerated() {
             var first = 0
             for length in lengths {
                 let rows = first..<first + length
@@ -103,16 +107,20 @@ struct PackedEncoder: Sendable {
                 )
                 first += length
             }
-            finish(layer, matrices, &arena)
+            let next = index + 1 < layers.count ? layers[index + 1] : nil
+            for rows in stripes(of: ids.count) {
+                finish(rows, layer, matrices, &arena)
+                begin(rows, by: layer.outputNormalization, next, matrices, &arena)
+            }
         }
         return pool(lengths: lengths, matrices, arena)
     }
 
     private func layOut(rows: Int, longest: Int) -> Matrices {
         let (hidden, wide) = (configuration.hiddenSize, configuration.intermediateSize)
-        let stripe = min(rows, Self.stripe)
+        let stripe = min(rows, stripe)
         let usesBFloat16 =
-            format != .float32 && level == .vnni && configuration.headSize % 2 == 0
+            format != .float32 && level.hasBFloat16 && configuration.headSize % 2 == 0
         var layout = EncoderArena.Layout()
         let matrices = (
             layout.add(rows: rows, columns: hidden),
@@ -121,9 +129,13 @@ struct PackedEncoder: Sendable {
                 columns: 3 * hidden,
                 format: usesBFloat16 ? .bfloat16 : .float32
             ),
-            layout.add(rows: rows, columns: hidden),
+            layout.add(
+                rows: rows,
+                columns: hidden,
+                format: format == .bfloat16 ? .bfloat16 : .float32
+            ),
             layout.add(rows: stripe, columns: hidden, format: format),
-            layout.add(rows: stripe, columns: wide),
+            layout.add(rows: format == .int8 ? stripe : 1, columns: wide),
             layout.add(rows: stripe, columns: wide, format: format),
             layout.addAttentionScratch(rows: longest, headSize: configuration.headSize)
         )
@@ -163,93 +175,115 @@ struct PackedEncoder: Sendable {
                 }
             }
         }
-        arena.normalize(.init(matrices.hidden), by: weights.normalization)
     }
 
-    private func project(
-        _ layer: PackedLayer,
+    /// Normalises the input of `layer` and projects it to queries, keys and values; behind the last
+    /// layer there is none.
+    private func begin(
+        _ rows: Range<Int>,
+        by normalization: NeuralKernels.Normalization,
+        _ layer: PackedLayer?,
         _ matrices: Matrices,
         _ arena: inout EncoderArena
     ) {
-        for rows in stripes(of: matrices.hidden.rowCount) {
-            let input = convert(
-                .init(matrices.hidden, rows),
-                layer.smoothing?.projection,
-                into: matrices.narrow,
-                &arena
-            )
-            arena.multiply(
-                input,
-                by: layer.projection,
-                .store,
-                into: .init(matrices.projected, rows)
-            )
+        let hidden = EncoderArena.Rows(matrices.hidden, rows)
+        guard let layer else {
+            arena.normalize(hidden, by: normalization)
+            return
         }
+        let input = normalize(
+            hidden,
+            by: normalization,
+            converting: layer.smoothing?.projection,
+            into: matrices.narrow,
+            &arena
+        )
+        arena.multiply(
+            input,
+            by: layer.projection,
+            .store,
+            into: .init(matrices.projected, rows)
+        )
     }
 
-    /// From the context to the block's output.
+    /// From the context to the block's output before its normalisation.
     private func finish(
+        _ rows: Range<Int>,
         _ layer: PackedLayer,
         _ matrices: Matrices,
         _ arena: inout EncoderArena
     ) {
-        for rows in stripes(of: matrices.hidden.rowCount) {
-            let hidden = EncoderArena.Rows(matrices.hidden, rows)
-            let context = convert(
-                .init(matrices.context, rows),
-                layer.smoothing?.context,
-                into: matrices.narrow,
-                &arena
-            )
-            arena.multiply(context, by: layer.attentionOutput, .add, into: hidden)
-            arena.normalize(hidden, by: layer.attentionNormalization)
-            let input = convert(
-                hidden,
-                layer.smoothing?.intermediate,
-                into: matrices.narrow,
-                &arena
-            )
-            let wide = EncoderArena.Rows(matrices.wide, 0..<rows.count)
-            arena.multiply(
-                input,
-                by: layer.intermediate,
-                .activate(
-                    configuration.activation,
-                    factors: layer.outputFactors,
-                    isExact: format == .float32
-                ),
-                into: wide
-            )
-            let activated = convert(
-                wide,
-                layer.smoothing?.output,
-                into: matrices.activated,
-                &arena
-            )
-            arena.multiply(activated, by: layer.output, .add, into: hidden)
-            arena.normalize(hidden, by: layer.outputNormalization)
-        }
+        let hidden = EncoderArena.Rows(matrices.hidden, rows)
+        let context = convert(
+            .init(matrices.context, rows),
+            layer.smoothing?.context,
+            into: matrices.narrow,
+            &arena
+        )
+        arena.multiply(context, by: layer.attentionOutput, .add, into: hidden)
+        let input = normalize(
+            hidden,
+            by: layer.attentionNormalization,
+            converting: layer.smoothing?.intermediate,
+            into: matrices.narrow,
+            &arena
+        )
+        let wide = EncoderArena.Rows(
+            format == .int8 ? matrices.wide : matrices.activated,
+            0..<rows.count
+        )
+        arena.multiply(
+            input,
+            by: layer.intermediate,
+            .activate(
+                configuration.activation,
+                factors: layer.outputFactors,
+                isExact: format == .float32
+            ),
+            into: wide
+        )
+        let activated = convert(
+            wide,
+            layer.smoothing?.output,
+            into: matrices.activated,
+            &arena
+        )
+        arena.multiply(activated, by: layer.output, .add, into: hidden)
     }
 
-    /// Rows as the weights' format has them: floats are used where they are.
+    /// Normalises rows in place and gives them as the weights' format has them.
+    private func normalize(
+        _ rows: EncoderArena.Rows,
+        by normalization: NeuralKernels.Normalization,
+        converting quantization: Quantization?,
+        into target: EncoderArena.Matrix,
+        _ arena: inout EncoderArena
+    ) -> EncoderArena.Rows {
+        guard format != .float32 else {
+            arena.normalize(rows, by: normalization)
+            return rows
+        }
+        let result = EncoderArena.Rows(target, 0..<rows.count)
+        arena.normalize(rows, by: normalization, converting: quantization, into: result)
+        return result
+    }
+
+    /// Rows as the weights' format has them: those that are so already are used where they are.
     private func convert(
         _ rows: EncoderArena.Rows,
         _ quantization: Quantization?,
         into target: EncoderArena.Matrix,
         _ arena: inout EncoderArena
     ) -> EncoderArena.Rows {
-        guard format != .float32 else { return rows }
+        guard let quantization else { return rows }
         let result = EncoderArena.Rows(target, 0..<rows.count)
-        if let quantization {
-            arena.quantize(rows, by: quantization, into: result)
-        } else {
-            arena.round(rows, into: result)
-        }
+        arena.quantize(rows, by: quantization, into: result)
         return result
     }
 
     private func stripes(of count: Int) -> [Range<Int>] {
-        stride(from: 0, to: count, by: Self.stripe).map { $0..<min(count, $0 + Self.stripe) }
+        let length = stripe
+        return stride(from: 0, to: count, by: length).map { $0..<min(count, $0 + length) }
     }
 
     private func pool(

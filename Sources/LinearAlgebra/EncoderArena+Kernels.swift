@@ -31,9 +31,8 @@ extension EncoderArena {
         /// panels. `isExact` chooses the longer of two approximations of the exact GELU.
         case activate(NeuralKernels.Activation, factors: [Float], isExact: Bool)
 
-        fileprivate func code(isBFloat16: Bool) -> Int32 {
+        fileprivate var code: Int32 {
             switch self {
-            case .store where isBFloat16: Int32(preloop_gemm_store_bfloat16)
             case .store: Int32(preloop_gemm_store)
             case .add: Int32(preloop_gemm_add)
             case .activate(.gelu, _, true): Int32(preloop_gemm_gelu)
@@ -67,13 +66,30 @@ extension EncoderArena {
         by quantization: Quantization,
         into target: Rows
     ) {
+        let (columns, level) = (source.matrix.columnCount, level.rawValue)
+        guard source.count > 0 else { return }
+        let x = unsafe floats(source.matrix, source.range.lowerBound)
+        unsafe withQuantized(source, by: quantization, into: target) { factors, exact, result in
+            unsafe preloop_rows_quantize(level, x, source.count, columns, factors, exact, result)
+        }
+    }
+
+    private typealias Floats = UnsafePointer<Float>?
+    private typealias Columns = UnsafePointer<Int>?
+
+    /// Lends what the C functions that quantise `source` want: factors, exact columns, the places
+    /// of the result.
+    private func withQuantized(
+        _ source: Rows,
+        by quantization: Quantization,
+        into target: Rows,
+        _ body: (Floats, Columns, UnsafePointer<preloop_quantized>) -> Void
+    ) {
         let (columns, output) = (source.matrix.columnCount, target.matrix)
         precondition(source.count == target.count && columns == output.columnCount, "equal shapes")
         precondition(output.format == .int8, "int8")
         precondition(quantization.factors.count == columns, "a factor a column")
-        guard source.count > 0 else { return }
         let first = target.range.lowerBound
-        let x = unsafe floats(source.matrix, source.range.lowerBound)
         var result = unsafe preloop_quantized(
             codes: pointer(output, output.place(of: first)).assumingMemoryBound(to: UInt8.self),
             stride: output.stride,
@@ -83,18 +99,9 @@ extension EncoderArena {
             exact: pointer(output, output.exactPlace(of: first))
                 .assumingMemoryBound(to: Float.self)
         )
-        let level = level.rawValue
         unsafe withOptionalPointer(to: quantization.factorsInConversion) { factors in
             unsafe quantization.exactColumns.withUnsafeBufferPointer { exact in
-                unsafe preloop_rows_quantize(
-                    level,
-                    x,
-                    source.count,
-                    columns,
-                    factors,
-                    exact.baseAddress,
-                    &result
-                )
+                unsafe body(factors, exact.baseAddress, &result)
             }
         }
     }
@@ -104,8 +111,8 @@ extension EncoderArena {
     /// - Parameters:
     ///   - input: In the weights' format.
     ///   - weights: As many inputs as the rows are wide.
-    ///   - epilogue: What becomes of the sums; bfloat16 outputs are stored.
-    ///   - output: As many rows, of as many columns as there are outputs.
+    ///   - epilogue: What becomes of the sums; nothing is added to bfloat16.
+    ///   - output: As many rows, of as many columns as there are outputs; float32 or bfloat16.
     package mutating func multiply(
         _ input: Rows,
         by weights: PackedMatrix,
@@ -117,10 +124,9 @@ extension EncoderArena {
         precondition(left.columnCount == weights.inputCount, "a column an input")
         precondition(result.columnCount == weights.outputCount, "a column an output")
         precondition(input.count == output.count, "a row a row")
-        precondition(weights.format != .bfloat16 || level == .vnni, "bfloat16 has one level")
-        let isBFloat16 = result.format == .bfloat16
-        if isBFloat16 {
-            guard case .store = epilogue else { preconditionFailure("bfloat16 is stored") }
+        precondition(weights.format != .bfloat16 || level.hasBFloat16, "bfloat16 has its levels")
+        if result.format == .bfloat16, case .add = epilogue {
+            preconditionFailure("sums are kept in float32")
         }
         precondition(result.format != .int8, "int8 is made by converting")
         guard input.count > 0 else { return }
@@ -129,7 +135,8 @@ extension EncoderArena {
         unsafe product.inputs = weights.inputCount
         unsafe product.outputs = weights.outputCount
         unsafe product.format = weights.format.rawValue
-        unsafe product.epilogue = epilogue.code(isBFloat16: isBFloat16)
+        unsafe product.epilogue = epilogue.code
+        unsafe product.output_is_bfloat16 = result.format == .bfloat16 ? 1 : 0
         let (first, target) = (input.range.lowerBound, output.range.lowerBound)
         unsafe product.activations = UnsafeRawPointer(pointer(left, left.place(of: first)))
         unsafe product.activation_stride = left.stride
@@ -164,18 +171,77 @@ extension EncoderArena {
 
     /// Layer normalisation in place.
     package mutating func normalize(_ rows: Rows, by normalization: NeuralKernels.Normalization) {
+        unsafe withNormalization(normalization, of: rows) { x, columns, normalization in
+            unsafe preloop_rows_normalize(level.rawValue, x, rows.count, columns, normalization)
+        }
+    }
+
+    /// Layer normalisation in place, and the result as a product wants it, each row while it is at
+    /// hand: equal to normalising and then converting.
+    ///
+    /// - Parameters:
+    ///   - rows: Of floats.
+    ///   - normalization: As wide as the rows.
+    ///   - quantization: For an int8 target; nil for one of bfloat16.
+    ///   - target: As many rows as wide.
+    package mutating func normalize(
+        _ rows: Rows,
+        by normalization: NeuralKernels.Normalization,
+        converting quantization: Quantization?,
+        into target: Rows
+    ) {
+        let (count, output, level) = (rows.count, target.matrix, level.rawValue)
+        precondition((output.format == .int8) == (quantization != nil), "int8 is quantised")
+        unsafe withNormalization(normalization, of: rows) { x, columns, normalization in
+            guard let quantization else {
+                precondition(output.format == .bfloat16, "bfloat16")
+                precondition(count == target.count && columns == output.columnCount, "one shape")
+                let out = unsafe pointer(output, output.place(of: target.range.lowerBound))
+                unsafe preloop_rows_normalize_bfloat16(
+                    level,
+                    x,
+                    count,
+                    columns,
+                    normalization,
+                    out.assumingMemoryBound(to: UInt16.self),
+                    output.stride
+                )
+                return
+            }
+            unsafe withQuantized(rows, by: quantization, into: target) { factors, exact, result in
+                unsafe preloop_rows_normalize_quantize(
+                    level,
+                    x,
+                    count,
+                    columns,
+                    normalization,
+                    factors,
+                    exact,
+                    result
+                )
+            }
+        }
+    }
+
+    private func withNormalization(
+        _ normalization: NeuralKernels.Normalization,
+        of rows: Rows,
+        _ body: (UnsafeMutablePointer<Float>, Int, UnsafePointer<preloop_normalization>) -> Void
+    ) {
         let columns = rows.matrix.columnCount
         precondition(normalization.scale.count == columns, "one scale a column")
         guard rows.count > 0 else { return }
-        unsafe preloop_rows_normalize(
-            level.rawValue,
-            floats(rows.matrix, rows.range.lowerBound),
-            rows.count,
-            columns,
-            normalization.scale,
-            normalization.shift,
-            normalization.epsilon
-        )
+        let x = unsafe floats(rows.matrix, rows.range.lowerBound)
+        unsafe normalization.scale.withUnsafeBufferPointer { scale in
+            unsafe normalization.shift.withUnsafeBufferPointer { shift in
+                var by = unsafe preloop_normalization(
+                    scale: scale.baseAddress,
+                    shift: shift.baseAddress,
+                    epsilon: normalization.epsilon
+                )
+                unsafe body(x, columns, &by)
+            }
+        }
     }
 
     /// Attention of one sequence, all heads.
@@ -184,7 +250,7 @@ extension EncoderArena {
     ///   - projected: Queries, keys and values side by side, in float32 or bfloat16; the queries
     ///     times log₂ e / √(head size).
     ///   - headCount: Divides the context's columns.
-    ///   - context: As many rows of floats, of a third of the columns.
+    ///   - context: As many rows of float32 or bfloat16, of a third of the columns.
     ///   - scratch: From ``Layout/addAttentionScratch(rows:headSize:)``.
     package mutating func attend(
         _ projected: Rows,
@@ -197,9 +263,9 @@ extension EncoderArena {
         let size = width / headCount
         precondition(width % headCount == 0 && input.columnCount == 3 * width, "three parts")
         precondition(projected.count == context.count, "a row a row")
-        precondition(output.format == .float32 && input.format != .int8, "formats of attention")
+        precondition(output.format != .int8 && input.format != .int8, "formats of attention")
         let isBFloat16 = input.format == .bfloat16
-        precondition(!isBFloat16 || (level == .vnni && size % 2 == 0), "bfloat16 has one level")
+        precondition(!isBFloat16 || (level.hasBFloat16 && size % 2 == 0), "bfloat16 has its levels")
         guard projected.count > 0 else { return }
         let needed = preloop_attention_scratch(projected.count, size)
         precondition(needed <= 4 * scratch.columnCount, "scratch for so many rows")
@@ -214,7 +280,8 @@ extension EncoderArena {
             key: UnsafeRawPointer(start + part),
             value: UnsafeRawPointer(start + 2 * part),
             stride: input.stride,
-            context: floats(output, context.range.lowerBound),
+            context_is_bfloat16: output.format == .bfloat16 ? 1 : 0,
+            context: pointer(output, output.place(of: context.range.lowerBound)),
             context_stride: output.stride,
             scratch: pointer(scratch, scratch.place(of: 0))
         )

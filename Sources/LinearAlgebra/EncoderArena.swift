@@ -25,12 +25,9 @@ package struct EncoderArena: Sendable {
         let offset: Int
 
         /// Distance of rows in numbers.
-        var stride: Int {
-            let step = format.stepLength
-            return (columnCount + step - 1) / step * step
-        }
+        var stride: Int { format.stride(of: columnCount) }
         /// With the rows behind the last that a tile may read: it may start at any row.
-        private var paddedRowCount: Int { rowCount + PRELOOP_GEMM_ROWS - 1 }
+        private var paddedRowCount: Int { rowCount + PRELOOP_GEMM_MOST_ROWS - 1 }
         var rowByteCount: Int { stride * format.elementByteCount }
         private var scaleByteCount: Int { 8 + exactByteCount }
         private var exactByteCount: Int { 4 * PRELOOP_GEMM_EXACT }

@@ -10,11 +10,16 @@ package enum KernelLevel: Int32, Sendable, CaseIterable, Comparable {
     case avx512 = 2
     /// AVX-512 with dot products of int8 (VNNI) and bfloat16.
     case vnni = 3
+    /// The same and tile registers for products of int8 and bfloat16 (AMX).
+    case amx = 4
 
-    /// The best this machine has, or what `PRELOOP_KERNELS` lowers it to.
+    /// The best this machine has and lets this process use, or what `PRELOOP_KERNELS` lowers it to.
     package static var machine: KernelLevel {
-        KernelLevel(rawValue: preloop_kernels_level()) ?? .portable
+        KernelLevel(rawValue: preloop_kernels_matrix_level()) ?? .portable
     }
+
+    /// Whether products of bfloat16 exist; else float32 takes their place.
+    package var hasBFloat16: Bool { self >= .vnni }
 
     /// Orders levels by speed.
     package static func < (left: KernelLevel, right: KernelLevel) -> Bool {

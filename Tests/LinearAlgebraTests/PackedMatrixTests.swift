@@ -31,7 +31,8 @@ private struct Layer {
     func run(
         _ level: KernelLevel,
         _ epilogue: EncoderArena.Epilogue,
-        start: Float = 0
+        start: Float = 0,
+        output: MatrixFormat = .float32
     ) -> [Float] {
         let quantization = Quantization(factors: factors, exactColumns: exact, isApplied: false)
         var packer = MatrixPacker(
@@ -51,11 +52,14 @@ private struct Layer {
         var layout = EncoderArena.Layout()
         let source = layout.add(rows: rows, columns: inputs)
         let converted = layout.add(rows: rows, columns: inputs, format: format)
-        let result = layout.add(rows: rows, columns: outputs)
+        let result = layout.add(rows: rows, columns: outputs, format: output)
+        let widened = layout.add(rows: rows, columns: outputs)
         var arena = EncoderArena(level: level)
         arena.reserve(layout)
         arena.fill(source, with: x)
-        arena.fill(result, with: Array(repeating: start, count: rows * outputs))
+        if output == .float32 {
+            arena.fill(result, with: Array(repeating: start, count: rows * outputs))
+        }
         var input = EncoderArena.Rows(source)
         switch format {
         case .float32: break
@@ -68,7 +72,8 @@ private struct Layer {
         }
         arena.multiply(input, by: matrix, epilogue, into: .init(result))
         #expect(arena.contents(of: source) == x, "the input is as before")
-        return arena.contents(of: result)
+        return output == .float32
+            ? arena.contents(of: result) : arena.widen(result, into: widened)
     }
 
     /// Sums in double, and for each the sum of absolute products.
@@ -95,6 +100,7 @@ private struct Layer {
 @Suite struct PackedMatrixTests {
     private static let shapes = [
         (1, 1, 1), (2, 3, 31), (12, 33, 32), (13, 64, 33), (25, 384, 70), (50, 130, 96),
+        (33, 70, 64), (170, 40, 65),
     ]
 
     /// Largest errors relative to the sum of absolute products; 8 bits have steps of 1/255 of the
@@ -105,7 +111,7 @@ private struct Layer {
 
     @Test(arguments: levels, MatrixFormat.allCases)
     func `products of any shape are those of plain sums`(level: KernelLevel, format: MatrixFormat) {
-        guard format != .bfloat16 || level == .vnni else { return }
+        guard format != .bfloat16 || level.hasBFloat16 else { return }
         for (rows, inputs, outputs) in Self.shapes {
             let layer = Layer(rows, inputs, outputs, format)
             let found = layer.run(level, .store)
@@ -120,7 +126,7 @@ private struct Layer {
 
     @Test(arguments: levels, MatrixFormat.allCases)
     func `what follows a sum is applied to it`(level: KernelLevel, format: MatrixFormat) {
-        guard format != .bfloat16 || level == .vnni else { return }
+        guard format != .bfloat16 || level.hasBFloat16 else { return }
         let layer = Layer(13, 40, 45, format)
         let plain = layer.run(level, .store)
         let added = layer.run(level, .add, start: 2)
@@ -146,6 +152,42 @@ private struct Layer {
                 return abs(Double(found[index]) - expected) > bound
             }
             #expect(wrong.isEmpty, "\(activation)")
+        }
+    }
+
+    @Test(arguments: levels, [MatrixFormat.bfloat16, .int8])
+    func `bfloat16 output is the float32 output rounded`(level: KernelLevel, format: MatrixFormat) {
+        guard level.hasBFloat16 else { return }
+        let layer = Layer(37, 70, 45, format)
+        let factors = [Float](repeating: 1.5, count: PackedMatrix.wholePanels(45))
+        for epilogue in [
+            EncoderArena.Epilogue.store, .activate(.gelu, factors: factors, isExact: false),
+        ] {
+            let whole = layer.run(level, epilogue)
+            let short = layer.run(level, epilogue, output: .bfloat16)
+            #expect(short == whole.map(rounded))
+        }
+    }
+
+    @Test func `tile registers give the integers and the output of vectors`() {
+        guard KernelLevel.machine >= .amx else { return }
+        for (rows, inputs, outputs) in Self.shapes {
+            let layer = Layer(rows, inputs, outputs, .int8)
+            #expect(layer.run(.amx, .store) == layer.run(.vnni, .store))
+        }
+    }
+
+    @Test func `a process that may not use tile registers uses vectors`() async {
+        // Linux refuses where a thread's signal stack is too small for the registers' state.
+        await #expect(processExitsWith: .success) {
+            let small = 8192
+            var stack = stack_t()
+            stack.ss_sp = UnsafeMutableRawPointer.allocate(byteCount: small, alignment: 64)
+            stack.ss_size = small
+            guard sigaltstack(&stack, nil) == 0 else { return }
+            precondition(KernelLevel.machine <= .vnni, "the kernel has refused")
+            let layer = Layer(5, 40, 3, .int8)
+            precondition(layer.run(.amx, .store) == layer.run(.vnni, .store), "vectors work")
         }
     }
 
@@ -251,6 +293,53 @@ private struct Layer {
         }
     }
 
+    @Test(arguments: levels, [1, 40, 384])
+    func `normalising and converting at once is doing both`(level: KernelLevel, columns: Int) {
+        let x = values(35 * columns, seed: 1, spread: 5)
+        let normalization = NeuralKernels.Normalization(
+            scale: values(columns, seed: 2),
+            shift: values(columns, seed: 4),
+            epsilon: 1e-5
+        )
+        let quantization = Quantization(
+            factors: (0..<columns).map { 0.5 + Float($0 % 3) },
+            exactColumns: [columns - 1, columns / 2],
+            isApplied: false
+        )
+        for format in [MatrixFormat.bfloat16, .int8] {
+            guard format == .int8 || level.hasBFloat16 else { continue }
+            var layout = EncoderArena.Layout()
+            let result = layout.add(rows: 35, columns: columns)
+            let matrices = (0..<2).map { _ in
+                (
+                    layout.add(rows: 35, columns: columns),
+                    layout.add(rows: 35, columns: columns, format: format)
+                )
+            }
+            var arena = EncoderArena(level: level)
+            arena.reserve(layout)
+            for (source, _) in matrices { arena.fill(source, with: x) }
+            let factors = format == .int8 ? quantization : nil
+            arena.normalize(
+                .init(matrices[0].0),
+                by: normalization,
+                converting: factors,
+                into: .init(matrices[0].1)
+            )
+            arena.normalize(.init(matrices[1].0), by: normalization)
+            if let factors {
+                arena.quantize(.init(matrices[1].0), by: factors, into: .init(matrices[1].1))
+            } else {
+                arena.round(.init(matrices[1].0), into: .init(matrices[1].1))
+            }
+            #expect(arena.contents(of: matrices[0].0) == arena.contents(of: matrices[1].0))
+            let converted = matrices.map {
+                arena.widen($0.1, quantization: factors, into: result)
+            }
+            #expect(converted[0] == converted[1])
+        }
+    }
+
     @Test(arguments: levels, [(1, 1), (2, 5), (3, 32), (2, 64), (1, 40)])
     func `attention weighs values by the softmax of scores`(
         level: KernelLevel,
@@ -258,11 +347,23 @@ private struct Layer {
     ) {
         let width = heads.count * heads.size
         for format in [MatrixFormat.float32, .bfloat16] {
-            guard format == .float32 || (level == .vnni && heads.size % 2 == 0) else { continue }
-            for rows in [1, 2, 13, 31, 50] {
+            guard format == .float32 || (level.hasBFloat16 && heads.size % 2 == 0) else { continue }
+            for rows in [1, 2, 13, 31, 50, 65] {
                 // Between other sequences, whose rows must not count.
                 let x = values((rows + 4) * 3 * width, seed: 9)
                 let found = Self.attend(x, rows: rows, width, heads.count, format, level)
+                if format == .bfloat16 {
+                    let short = Self.attend(
+                        x,
+                        rows: rows,
+                        width,
+                        heads.count,
+                        format,
+                        level,
+                        output: .bfloat16
+                    )
+                    #expect(short == found.map(rounded), "\(rows) rows")
+                }
                 let expected = Self.plain(x, rows: rows, heads: heads)
                 let tolerance = format == .float32 ? 1e-5 : 0.03
                 let error = zip(found, expected).map { abs(Double($0) - $1) }.max() ?? 1
@@ -277,12 +378,14 @@ private struct Layer {
         _ width: Int,
         _ heads: Int,
         _ format: MatrixFormat,
-        _ level: KernelLevel
+        _ level: KernelLevel,
+        output: MatrixFormat = .float32
     ) -> [Float] {
         var layout = EncoderArena.Layout()
         let all = layout.add(rows: rows + 4, columns: 3 * width)
         let rounded = layout.add(rows: rows + 4, columns: 3 * width, format: .bfloat16)
-        let context = layout.add(rows: rows, columns: width)
+        let context = layout.add(rows: rows, columns: width, format: output)
+        let widened = layout.add(rows: rows, columns: width)
         let scratch = layout.addAttentionScratch(rows: rows, headSize: width / heads)
         var arena = EncoderArena(level: level)
         arena.reserve(layout)
@@ -294,7 +397,8 @@ private struct Layer {
             into: .init(context),
             scratch: scratch
         )
-        return arena.contents(of: context)
+        return output == .float32
+            ? arena.contents(of: context) : arena.widen(context, into: widened)
     }
 
     /// Queries come with log₂ e in them, so weights are powers of two.
@@ -324,7 +428,35 @@ private struct Layer {
     }
 }
 
+/// To bfloat16 and back, ties to even.
+private func rounded(_ value: Float) -> Float {
+    let bits = value.bitPattern
+    return Float(bitPattern: (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000)
+}
+
 extension EncoderArena {
+    /// Rows of another format than float32 in `result`, by a product with the identity: numbers of
+    /// bfloat16 stay as they are, if what is behind their last column is zero.
+    fileprivate mutating func widen(
+        _ matrix: Matrix,
+        quantization: Quantization? = nil,
+        into result: Matrix
+    ) -> [Float] {
+        let columns = matrix.columnCount
+        var packer = MatrixPacker(
+            format: matrix.format,
+            inputCount: columns,
+            outputCount: columns,
+            quantization: quantization,
+            level: level
+        )
+        var identity = [Float](repeating: 0, count: columns * columns)
+        for column in 0..<columns { identity[column * (columns + 1)] = 1 }
+        packer.append(identity.span, bias: Array(repeating: 0, count: columns))
+        multiply(.init(matrix), by: packer.finish(), .store, into: .init(result))
+        return contents(of: result)
+    }
+
     fileprivate mutating func fill(_ matrix: Matrix, with values: [Float]) {
         for row in 0..<matrix.rowCount {
             let first = row * matrix.columnCount

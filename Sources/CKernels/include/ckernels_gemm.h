@@ -14,9 +14,14 @@ extern "C" {
 #endif
 
 enum {
-    /// Rows of a register tile: row buffers that a product or attention reads must reach to a
-    /// multiple of it, whatever the rows behind the last hold.
+    /// Rows of a register tile of vectors.
     PRELOOP_GEMM_ROWS = 12,
+    /// The most rows that are read at a time: what a product or attention reads must reach so far
+    /// from its last row on, whatever the rows behind that hold.
+    PRELOOP_GEMM_MOST_ROWS = 32,
+    /// Rows of int8 and bfloat16 that a product reads are zero from their last number to a multiple
+    /// of so many bytes.
+    PRELOOP_GEMM_LINE = 64,
     /// Outputs of a register tile, which is the width of a panel of packed weights. Vectors with
     /// one value an output are read in whole panels.
     PRELOOP_GEMM_COLUMNS = 32,
@@ -28,19 +33,18 @@ enum {
 /// What activations and weights are made of.
 enum {
     preloop_gemm_float32 = 0,
-    preloop_gemm_bfloat16 = 1, ///< Products need PRELOOP_KERNELS_VNNI.
+    preloop_gemm_bfloat16 = 1, ///< Products need PRELOOP_KERNELS_VNNI or more.
     preloop_gemm_int8 = 2,     ///< Unsigned activations, signed weights.
 };
 
 /// What becomes of a sum, after its bias.
 enum {
-    preloop_gemm_store = 0,          ///< output = v
-    preloop_gemm_store_bfloat16 = 1, ///< output = v, rounded to bfloat16
-    preloop_gemm_add = 2,            ///< output += v
-    preloop_gemm_gelu = 3,           ///< output = v Phi(v) factors, within 1.1e-6 for |v| <= 8
-    preloop_gemm_gelu_short = 4,     ///< the same within 6e-5 (1 + |v|), cheaper
-    preloop_gemm_gelu_tanh = 5,      ///< the tanh form, times factors
-    preloop_gemm_relu = 6,           ///< max(v, 0), times factors
+    preloop_gemm_store = 0,      ///< output = v
+    preloop_gemm_add = 1,        ///< output += v; the output is float32
+    preloop_gemm_gelu = 2,       ///< output = v Phi(v) factors, within 1.1e-6 for |v| <= 8
+    preloop_gemm_gelu_short = 3, ///< the same within 6e-5 (1 + |v|), cheaper
+    preloop_gemm_gelu_tanh = 4,  ///< the tanh form, times factors
+    preloop_gemm_relu = 5,       ///< max(v, 0), times factors
 };
 
 /// A product of row-major activations with packed weights.
@@ -48,9 +52,7 @@ typedef struct {
     size_t rows, inputs, outputs;
     int32_t format, epilogue;
     const void *activations;
-    /// Distance of rows in elements; int8 rows are padded to a multiple of 4 with zeros, bfloat16
-    /// rows to a multiple of 2.
-    size_t activation_stride;
+    size_t activation_stride; ///< Distance of rows in elements; see PRELOOP_GEMM_LINE.
     const float *row_scale, *row_low; ///< int8: an activation is low + scale * q.
     const float *row_exact;           ///< int8: PRELOOP_GEMM_EXACT activations a row.
     const void *weights;              ///< Fastest when aligned to 64 bytes.
@@ -59,6 +61,8 @@ typedef struct {
     const float *exact_weights;       ///< int8: a row of whole panels for each of them.
     const float *bias;                ///< One value an output, whole panels.
     const float *factors;             ///< For activations: one value an output, whole panels.
+    /// Rows of bfloat16 become zero up to PRELOOP_GEMM_LINE.
+    int32_t output_is_bfloat16;
     void *output;
     size_t output_stride; ///< In elements.
 } preloop_gemm;
@@ -120,19 +124,36 @@ void preloop_rows_bfloat16(
     int level, const float *x, size_t rows, size_t columns, uint16_t *out, size_t out_stride);
 
 /// Layer normalisation in place.
+typedef struct {
+    const float *scale, *shift;
+    float epsilon;
+} preloop_normalization;
+
+/// Layer normalisation.
 void preloop_rows_normalize(
-    int level, float *x, size_t rows, size_t columns, const float *scale, const float *shift,
-    float epsilon);
+    int level, float *x, size_t rows, size_t columns, const preloop_normalization *by);
+
+/// The same, and what preloop_rows_quantize does with the rows, each while it is at hand.
+void preloop_rows_normalize_quantize(
+    int level, float *x, size_t rows, size_t columns, const preloop_normalization *by,
+    const float *factors, const size_t *exact, const preloop_quantized *out);
+
+/// The same with preloop_rows_bfloat16.
+void preloop_rows_normalize_bfloat16(
+    int level, float *x, size_t rows, size_t columns, const preloop_normalization *by,
+    uint16_t *out, size_t out_stride);
 
 /// Attention of all heads of one sequence. Queries hold the factor log2(e) / sqrt(head size).
 typedef struct {
     size_t rows, heads, head_size;
-    int32_t is_bfloat16;        ///< Else float32. bfloat16 needs the level VNNI and an even head.
+    int32_t is_bfloat16; ///< Else float32. bfloat16 needs the level VNNI or more and an even head.
     const void *query, *key, *value;
     size_t stride;              ///< Distance of rows of the three in elements.
-    float *context;
-    size_t context_stride;
-    void *scratch;              ///< preloop_attention_scratch bytes, aligned to 4.
+    /// Rows of bfloat16 become zero up to PRELOOP_GEMM_LINE.
+    int32_t context_is_bfloat16;
+    void *context;
+    size_t context_stride; ///< In elements.
+    void *scratch;              ///< preloop_attention_scratch bytes, aligned to 64.
 } preloop_attention;
 
 void preloop_attention_run(int level, const preloop_attention *attention);

@@ -7,9 +7,17 @@ enum {
     PRELOOP_KERNELS_AVX2 = 1,     ///< x86-64 with AVX2, FMA and F16C.
     PRELOOP_KERNELS_AVX512 = 2,   ///< AVX-512 F, BW, DQ and VL.
     PRELOOP_KERNELS_VNNI = 3,     ///< AVX-512 with VNNI (int8) and BF16 dot products.
+    PRELOOP_KERNELS_AMX = 4,      ///< The same and tile registers of int8 and bfloat16.
 };
 
-/// The best set of this machine, read from the processor once. The environment variable
-/// PRELOOP_KERNELS (`portable`, `avx2`, `avx512`, `vnni`) lowers it, never raises it: tests run
-/// every variant so. Cheap, callable from any thread and from constructors of other files.
+/// The best set of vector instructions of this machine, at most PRELOOP_KERNELS_VNNI, read from the
+/// processor once. The environment variable PRELOOP_KERNELS (`portable`, `avx2`, `avx512`, `vnni`,
+/// `amx`) lowers it, never raises it: tests run every variant so. Cheap, callable from any thread
+/// and from constructors of other files.
 int preloop_kernels_level(void);
+
+/// The same for matrix products, which tile registers may do (PRELOOP_KERNELS_AMX).
+///
+/// Linux gives these registers, 8 KB more of state, to a process that asks for them. The first call
+/// asks where the processor has them; when the kernel refuses, the answer is that of vectors.
+int preloop_kernels_matrix_level(void);

@@ -1,95 +1,6 @@
-// The kernels of ckernels_gemm.h, written once in vectors of sixteen floats and included by
-// kernels_gemm.c once a level: the compiler makes one register of them with AVX-512, two with
-// AVX2, four with SSE2 or NEON. The includer defines LEVEL (the suffix of names), TILE_ROWS and
-// TILE_VECTORS (the register tile of float32), and the tiles of int8 and bfloat16.
-
-#define JOIN_(a, b) a##_##b
-#define JOIN(a, b) JOIN_(a, b)
-#define FN(name) JOIN(name, LEVEL)
-
-// MARK: Vectors
-
-INLINE v16f FN(max)(v16f a, v16f b) { return a > b ? a : b; }
-INLINE v16f FN(min)(v16f a, v16f b) { return a < b ? a : b; }
-
-INLINE float FN(sum_of)(v16f v) {
-    v8f a = v.lo + v.hi;
-    v4f b = a.lo + a.hi;
-    return (b.x + b.z) + (b.y + b.w);
-}
-
-INLINE float FN(max_of)(v16f v) {
-    v8f a = v.lo > v.hi ? v.lo : v.hi;
-    v4f b = a.lo > a.hi ? a.lo : a.hi;
-    float x = b.x > b.z ? b.x : b.z, y = b.y > b.w ? b.y : b.w;
-    return x > y ? x : y;
-}
-
-/// 2^x for x <= 126, relative error below 3e-7; saturates below -126.
-INLINE v16f FN(exp2)(v16f x) {
-    // In this order NaN stays NaN.
-    x = FN(max)((v16f)(-126.0f), x);
-    // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
-    v16f shifted = x + 12582912.0f;
-    v16f r = x - (shifted - 12582912.0f);
-    v16f p = r * 1.5403530e-4f + 1.3333558e-3f;
-    p = p * r + 9.6181291e-3f;
-    p = p * r + 5.5504109e-2f;
-    p = p * r + 0.24022651f;
-    p = p * r + 0.69314718f;
-    p = p * r + 1.0f;
-    return (v16f)((v16i)p + ((v16i)shifted << 23));
-}
-
-/// v Phi(v) by a rational function for erf: degree 5 over 5 in v^2 (kernels_nn.c).
-INLINE v16f FN(gelu)(v16f v) {
-    v16f x = FN(min)(FN(max)(v, (v16f)(-5.5f)), (v16f)5.5f);
-    v16f u = x * x;
-    v16f p = u * 4.55015010509419e-08f + 1.2703678500706784e-05f;
-    p = p * u + 0.0003375978126575991f;
-    p = p * u + 0.009354192188268308f;
-    p = p * u + 0.06770024057891043f;
-    p = p * u + 0.7978844695680698f;
-    v16f q = u * 1.1975240852931388e-06f + 7.363843989181013e-05f;
-    q = q * u + 0.0018842933417648022f;
-    q = q * u + 0.02864440066869686f;
-    q = q * u + 0.2515155891572621f;
-    q = q * u + 1.0f;
-    return 0.5f * v * (1.0f + x * p / q);
-}
-
-/// v Phi(v) with Phi(v) = 1/2 + v P(v^2), P of degree 7 fitted on |v| <= 4: within 4e-5 there,
-/// and 4e-5 |v| beyond, which is below the resolution of 8 bits.
-INLINE v16f FN(gelu_short)(v16f v) {
-    v16f x = FN(min)(FN(max)(v, (v16f)(-4.0f)), (v16f)4.0f);
-    v16f u = x * x;
-    v16f p = u * -1.30128666e-09f + 1.04195564e-07f;
-    p = p * u + -3.65712092e-06f;
-    p = p * u + 7.48548925e-05f;
-    p = p * u + -0.00100648932f;
-    p = p * u + 0.00950539422f;
-    p = p * u + -0.0658878356f;
-    p = p * u + 0.39867339f;
-    return v * (x * p + 0.5f);
-}
-
-/// v / (1 + exp(-2 z)), z = sqrt(2 / pi) (v + 0.044715 v^3), which is the tanh form of GELU.
-INLINE v16f FN(gelu_tanh)(v16f v) {
-    v16f z = -2.3022082f * (v + 0.044715f * v * v * v);
-    return v / (1.0f + FN(exp2)(FN(min)(z, (v16f)126.0f)));
-}
-
-/// To the nearest, ties to even; NaN stays NaN.
-INLINE v16u16 FN(to_bfloat16)(v16f v) {
-#ifdef LEVEL_HAS_BFLOAT16
-    return (v16u16)_mm512_cvtneps_pbh((__m512)v);
-#else
-    v16u bits = (v16u)v;
-    v16u rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
-    rounded = v == v ? rounded : (v16u)0x7FC0;
-    return __builtin_convertvector(rounded, v16u16);
-#endif
-}
+// The kernels of ckernels_gemm.h, written once and included by kernels_gemm.c once a level, behind
+// gemm_epilogue_body.h; ends with the level's table of functions. The includer defines TILE_ROWS
+// and TILE_VECTORS (the register tile of float32), and the tiles of int8 and bfloat16.
 
 // MARK: Register tiles
 
@@ -118,110 +29,9 @@ static void FN(tile_float32)(
 
 // MARK: Products
 
-typedef union {
-    float floats[PRELOOP_GEMM_ROWS * PRELOOP_GEMM_COLUMNS];
-    int32_t integers[PRELOOP_GEMM_ROWS * PRELOOP_GEMM_COLUMNS];
-} FN(tile_sums) __attribute__((aligned(64)));
-
-INLINE v16f FN(apply)(int epilogue, v16f v) {
-    switch (epilogue) {
-    case preloop_gemm_gelu: return FN(gelu)(v);
-    case preloop_gemm_gelu_short: return FN(gelu_short)(v);
-    case preloop_gemm_gelu_tanh: return FN(gelu_tanh)(v);
-    case preloop_gemm_relu: return FN(max)(v, (v16f)0.0f);
-    default: return v;
-    }
-}
-
-/// Turns the sums of a tile whose first row and column are given into output. `format` and
-/// `epilogue` are constants where this is called, so each case is a loop of its own.
-INLINE void FN(finish_as)(
-    const preloop_gemm *g, int format, int epilogue, const FN(tile_sums) *sums, size_t row,
-    size_t rows, size_t column, void *output, size_t stride) {
-    for (size_t v = 0; v < PRELOOP_GEMM_COLUMNS; v += 16) {
-        size_t c = column + v;
-        v16f bias = LOAD(g->bias + c), scale = bias, sum = bias, factors = bias;
-        v16f first = bias, second = bias;
-        if (format == preloop_gemm_int8) {
-            scale = LOAD(g->weight_scale + c);
-            sum = LOAD(g->weight_sum + c);
-            first = LOAD(g->exact_weights + c);
-            second = LOAD(g->exact_weights + whole_panels(g->outputs) + c);
-        }
-        if (epilogue >= preloop_gemm_gelu) factors = LOAD(g->factors + c);
-        for (size_t r = 0; r < rows; r++) {
-            size_t place = r * PRELOOP_GEMM_COLUMNS + v;
-            v16f x;
-            if (format == preloop_gemm_int8) {
-                x = __builtin_convertvector(*(const v16i *)(sums->integers + place), v16f);
-                const float *exact = g->row_exact + (row + r) * PRELOOP_GEMM_EXACT;
-                x = x * (scale * g->row_scale[row + r]) + (sum * g->row_low[row + r] + bias);
-                x = first * exact[0] + x;
-                x = second * exact[1] + x;
-            } else {
-                x = *(const v16f *)(sums->floats + place) + bias;
-            }
-            if (epilogue == preloop_gemm_store_bfloat16) {
-                STORE16((uint16_t *)output + r * stride + v, FN(to_bfloat16)(x));
-                continue;
-            }
-            float *out = (float *)output + r * stride + v;
-            if (epilogue == preloop_gemm_add) x += LOAD(out);
-            if (epilogue >= preloop_gemm_gelu) x = FN(apply)(epilogue, x) * factors;
-            STORE(out, x);
-        }
-    }
-}
-
-#define FINISH_CASE(format, epilogue) \
-    case epilogue: FN(finish_as)(g, format, epilogue, sums, row, rows, column, out, stride); break
-#define FINISH(format)                                     \
-    switch (g->epilogue) {                                 \
-        FINISH_CASE(format, preloop_gemm_store_bfloat16);  \
-        FINISH_CASE(format, preloop_gemm_add);             \
-        FINISH_CASE(format, preloop_gemm_gelu);            \
-        FINISH_CASE(format, preloop_gemm_gelu_short);      \
-        FINISH_CASE(format, preloop_gemm_gelu_tanh);       \
-        FINISH_CASE(format, preloop_gemm_relu);            \
-        default:                                           \
-            FN(finish_as)(                                 \
-                g, format, preloop_gemm_store, sums, row, rows, column, out, stride); \
-    }
-
-static void FN(finish_at)(
-    const preloop_gemm *g, const FN(tile_sums) *sums, size_t row, size_t rows, size_t column,
-    void *out, size_t stride) {
-    if (g->format == preloop_gemm_int8) {
-        FINISH(preloop_gemm_int8)
-    } else {
-        FINISH(preloop_gemm_float32)
-    }
-}
-
-/// As finish_at; a panel that is wider than the output goes through a buffer.
-static void FN(finish)(
-    const preloop_gemm *g, const FN(tile_sums) *sums, size_t row, size_t rows, size_t column) {
-    size_t size = g->epilogue == preloop_gemm_store_bfloat16 ? 2 : 4;
-    size_t width = g->outputs - column;
-    char *out = (char *)g->output + (row * g->output_stride + column) * size;
-    if (width >= PRELOOP_GEMM_COLUMNS) {
-        FN(finish_at)(g, sums, row, rows, column, out, g->output_stride);
-        return;
-    }
-    float whole[PRELOOP_GEMM_ROWS * PRELOOP_GEMM_COLUMNS] = {0};
-    size_t pitch = g->output_stride * size, whole_pitch = PRELOOP_GEMM_COLUMNS * size;
-    char *bytes = (char *)whole;
-    if (g->epilogue == preloop_gemm_add)
-        for (size_t r = 0; r < rows; r++)
-            memcpy(bytes + r * whole_pitch, out + r * pitch, width * size);
-    FN(finish_at)(g, sums, row, rows, column, whole, PRELOOP_GEMM_COLUMNS);
-    for (size_t r = 0; r < rows; r++)
-        memcpy(out + r * pitch, bytes + r * whole_pitch, width * size);
-}
-
 static void FN(gemm)(const preloop_gemm *g) {
     size_t depth = steps_of(g->format, g->inputs);
-    size_t panel_size = depth * 4 * PRELOOP_GEMM_COLUMNS;
+    size_t panel_size = panel_steps(g->format, g->inputs) * 4 * PRELOOP_GEMM_COLUMNS;
     size_t element = element_size(g->format);
     // Rows and outputs of a stripe stay in the second cache while the weights pass by.
     enum { stripe = 8 * PRELOOP_GEMM_ROWS };
@@ -231,7 +41,7 @@ static void FN(gemm)(const preloop_gemm *g) {
             const char *panel =
                 (const char *)g->weights + column / PRELOOP_GEMM_COLUMNS * panel_size;
             for (size_t row = first; row < end; row += PRELOOP_GEMM_ROWS) {
-                FN(tile_sums) sums;
+                tile_sums sums;
                 const void *a =
                     (const char *)g->activations + row * g->activation_stride * element;
                 switch (g->format) {
@@ -249,8 +59,9 @@ static void FN(gemm)(const preloop_gemm *g) {
                         a, g->activation_stride, (const float *)panel, depth, sums.floats,
                         PRELOOP_GEMM_COLUMNS);
                 }
-                size_t rows = end - row < PRELOOP_GEMM_ROWS ? end - row : PRELOOP_GEMM_ROWS;
-                FN(finish)(g, &sums, row, rows, column);
+                tile_place place = {row, end - row, column, NULL};
+                if (place.rows > PRELOOP_GEMM_ROWS) place.rows = PRELOOP_GEMM_ROWS;
+                FN(finish)(g, &sums, &place);
             }
         }
     }
@@ -298,7 +109,7 @@ static void FN(pack_int8)(const preloop_gemm_packing *p, float *w, size_t j) {
     }
     float step = FN(weight_step)(w, p->inputs);
     float inverse = step > 0 ? 1 / step : 0;
-    size_t depth = steps_of(preloop_gemm_int8, p->inputs);
+    size_t depth = panel_steps(preloop_gemm_int8, p->inputs);
     int8_t *out = (int8_t *)p->packed
         + j / PRELOOP_GEMM_COLUMNS * depth * 4 * PRELOOP_GEMM_COLUMNS
         + j % PRELOOP_GEMM_COLUMNS * 4;
@@ -324,7 +135,7 @@ static void FN(pack_int8)(const preloop_gemm_packing *p, float *w, size_t j) {
 static void FN(pack)(
     const preloop_gemm_packing *p, const float *weights, size_t first, size_t outputs,
     const float *output_factors, const float *input_factors) {
-    size_t group = group_of(p->format), depth = steps_of(p->format, p->inputs);
+    size_t group = group_of(p->format), depth = panel_steps(p->format, p->inputs);
     for (size_t o = 0; o < outputs; o++) {
         const float *row = weights + o * p->inputs;
         float factor = output_factors ? output_factors[o] : 1;
@@ -423,57 +234,85 @@ INLINE void FN(quantize_row)(
     *low = lo;
 }
 
+/// Quantises one row, the exact columns apart.
+INLINE void FN(quantize_one)(
+    float *x, size_t columns, const float *factors, const size_t *exact,
+    const preloop_quantized *out, size_t r) {
+    float kept[PRELOOP_GEMM_EXACT];
+    for (size_t i = 0; i < PRELOOP_GEMM_EXACT; i++) {
+        kept[i] = x[exact[i]];
+        out->exact[r * PRELOOP_GEMM_EXACT + i] = kept[i] * (factors ? factors[exact[i]] : 1);
+        x[exact[i]] = 0;
+    }
+    FN(quantize_row)(
+        x, columns, factors, out->codes + r * out->stride, out->stride, out->scale + r,
+        out->low + r);
+    // Backwards, should a column stand there twice.
+    for (size_t i = PRELOOP_GEMM_EXACT; i-- > 0;) x[exact[i]] = kept[i];
+}
+
 static void FN(quantize)(
     float *x, size_t rows, size_t columns, const float *factors, const size_t *exact,
     const preloop_quantized *out) {
-    for (size_t r = 0; r < rows; r++, x += columns) {
-        float kept[PRELOOP_GEMM_EXACT];
-        for (size_t i = 0; i < PRELOOP_GEMM_EXACT; i++) {
-            kept[i] = x[exact[i]];
-            out->exact[r * PRELOOP_GEMM_EXACT + i] =
-                kept[i] * (factors ? factors[exact[i]] : 1);
-            x[exact[i]] = 0;
-        }
-        FN(quantize_row)(
-            x, columns, factors, out->codes + r * out->stride, out->stride, out->scale + r,
-            out->low + r);
-        // Backwards, should a column stand there twice.
-        for (size_t i = PRELOOP_GEMM_EXACT; i-- > 0;) x[exact[i]] = kept[i];
-    }
+    for (size_t r = 0; r < rows; r++)
+        FN(quantize_one)(x + r * columns, columns, factors, exact, out, r);
+}
+
+INLINE void FN(round_row)(const float *x, size_t columns, uint16_t *out, size_t out_stride) {
+    size_t blocked = columns - columns % 16;
+    for (size_t c = 0; c < blocked; c += 16) STORE16(out + c, FN(to_bfloat16)(LOAD(x + c)));
+    for (size_t c = blocked; c < columns; c++) out[c] = bfloat16_of(x[c]);
+    memset(out + columns, 0, 2 * (out_stride - columns));
 }
 
 static void FN(round_rows)(
     const float *x, size_t rows, size_t columns, uint16_t *out, size_t out_stride) {
+    for (size_t r = 0; r < rows; r++)
+        FN(round_row)(x + r * columns, columns, out + r * out_stride, out_stride);
+}
+
+INLINE void FN(normalize_row)(float *x, size_t columns, const preloop_normalization *by) {
     size_t blocked = columns - columns % 16;
-    for (size_t r = 0; r < rows; r++, x += columns, out += out_stride) {
-        for (size_t c = 0; c < blocked; c += 16) STORE16(out + c, FN(to_bfloat16)(LOAD(x + c)));
-        for (size_t c = blocked; c < columns; c++) out[c] = bfloat16_of(x[c]);
-        memset(out + columns, 0, 2 * (out_stride - columns));
+    v16f sums = 0.0f;
+    for (size_t c = 0; c < blocked; c += 16) sums += LOAD(x + c);
+    float sum = FN(sum_of)(sums);
+    for (size_t c = blocked; c < columns; c++) sum += x[c];
+    float mean = sum / (float)columns;
+    // Two passes: E[x^2] - E[x]^2 would cancel.
+    v16f squares = 0.0f;
+    for (size_t c = 0; c < blocked; c += 16) {
+        v16f d = LOAD(x + c) - mean;
+        squares += d * d;
     }
+    float square = FN(sum_of)(squares);
+    for (size_t c = blocked; c < columns; c++) square += (x[c] - mean) * (x[c] - mean);
+    float factor = 1 / sqrtf(square / (float)columns + by->epsilon);
+    for (size_t c = 0; c < blocked; c += 16)
+        STORE(x + c, (LOAD(x + c) - mean) * factor * LOAD(by->scale + c) + LOAD(by->shift + c));
+    for (size_t c = blocked; c < columns; c++)
+        x[c] = (x[c] - mean) * factor * by->scale[c] + by->shift[c];
 }
 
 static void FN(normalize)(
-    float *x, size_t rows, size_t columns, const float *scale, const float *shift, float epsilon) {
-    size_t blocked = columns - columns % 16;
-    for (size_t r = 0; r < rows; r++, x += columns) {
-        v16f sums = 0.0f;
-        for (size_t c = 0; c < blocked; c += 16) sums += LOAD(x + c);
-        float sum = FN(sum_of)(sums);
-        for (size_t c = blocked; c < columns; c++) sum += x[c];
-        float mean = sum / (float)columns;
-        // Two passes: E[x^2] - E[x]^2 would cancel.
-        v16f squares = 0.0f;
-        for (size_t c = 0; c < blocked; c += 16) {
-            v16f d = LOAD(x + c) - mean;
-            squares += d * d;
-        }
-        float square = FN(sum_of)(squares);
-        for (size_t c = blocked; c < columns; c++) square += (x[c] - mean) * (x[c] - mean);
-        float factor = 1 / sqrtf(square / (float)columns + epsilon);
-        for (size_t c = 0; c < blocked; c += 16)
-            STORE(x + c, (LOAD(x + c) - mean) * factor * LOAD(scale + c) + LOAD(shift + c));
-        for (size_t c = blocked; c < columns; c++)
-            x[c] = (x[c] - mean) * factor * scale[c] + shift[c];
+    float *x, size_t rows, size_t columns, const preloop_normalization *by) {
+    for (size_t r = 0; r < rows; r++) FN(normalize_row)(x + r * columns, columns, by);
+}
+
+static void FN(normalize_quantize)(
+    float *x, size_t rows, size_t columns, const preloop_normalization *by, const float *factors,
+    const size_t *exact, const preloop_quantized *out) {
+    for (size_t r = 0; r < rows; r++) {
+        FN(normalize_row)(x + r * columns, columns, by);
+        FN(quantize_one)(x + r * columns, columns, factors, exact, out, r);
+    }
+}
+
+static void FN(normalize_round)(
+    float *x, size_t rows, size_t columns, const preloop_normalization *by, uint16_t *out,
+    size_t out_stride) {
+    for (size_t r = 0; r < rows; r++) {
+        FN(normalize_row)(x + r * columns, columns, by);
+        FN(round_row)(x + r * columns, columns, out + r * out_stride, out_stride);
     }
 }
 
@@ -540,22 +379,35 @@ static void FN(attend)(const preloop_attention *a, size_t head) {
                 FN(tile_float32)(
                     parts.scores, padded, (const float *)panel, rows, sums, PRELOOP_GEMM_COLUMNS);
             size_t width = size - c < PRELOOP_GEMM_COLUMNS ? size - c : PRELOOP_GEMM_COLUMNS;
-            float *out = a->context + row * a->context_stride + head * size + c;
-            for (size_t r = 0; r < count; r++)
-                for (size_t i = 0; i < width; i++)
-                    out[r * a->context_stride + i] =
-                        sums[r * PRELOOP_GEMM_COLUMNS + i] * factors[r];
+            size_t place = row * a->context_stride + head * size + c;
+            for (size_t r = 0; r < count; r++, place += a->context_stride)
+                for (size_t i = 0; i < width; i++) {
+                    float value = sums[r * PRELOOP_GEMM_COLUMNS + i] * factors[r];
+                    if (a->context_is_bfloat16)
+                        ((uint16_t *)a->context)[place + i] = bfloat16_of(value);
+                    else
+                        ((float *)a->context)[place + i] = value;
+                }
         }
     }
 }
 
 static void FN(attention)(const preloop_attention *a) {
     for (size_t head = 0; head < a->heads; head++) FN(attend)(a, head);
+    clear_padding(a);
 }
 
 static const gemm_kernels FN(kernels) = {
-    FN(gemm),     FN(pack),       FN(column_squares), FN(moments),
-    FN(quantize), FN(round_rows), FN(normalize),      FN(attention),
+    .gemm = FN(gemm),
+    .pack = FN(pack),
+    .column_squares = FN(column_squares),
+    .moments = FN(moments),
+    .quantize = FN(quantize),
+    .round_rows = FN(round_rows),
+    .normalize = FN(normalize),
+    .normalize_quantize = FN(normalize_quantize),
+    .normalize_round = FN(normalize_round),
+    .attention = FN(attention),
 };
 
 #undef FN
