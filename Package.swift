@@ -54,6 +54,19 @@ let package = Package(
         ),
         .testTarget(name: "DomainTests", dependencies: ["Domain"], swiftSettings: testing),
 
+        // MARK: Firewall
+        .target(
+            name: "Firewall",
+            dependencies: ["Domain"],
+            exclude: ["CEL/DESIGN.md"],
+            swiftSettings: hot
+        ),
+        .testTarget(
+            name: "FirewallTests",
+            dependencies: ["Domain", "Firewall", "TestSupport"],
+            swiftSettings: testing
+        ),
+
         // MARK: LinearAlgebra
         .target(name: "LinearAlgebra", dependencies: ["CBLAS", "CKernels"], swiftSettings: hot),
         .testTarget(
@@ -180,7 +193,8 @@ let package = Package(
         .executableTarget(
             name: "preloop",
             dependencies: [
-                "Bootstrap", "Domain", "Embeddings", "Search", "Store", "Sync", "Trackers",
+                "Bootstrap", "Domain", "Embeddings", "Firewall", "Search", "Store", "Sync",
+                "Trackers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -226,7 +240,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "preloop-bench",
-            dependencies: ["Domain", "Embeddings", "VectorIndex"],
+            dependencies: ["Domain", "Embeddings", "Firewall", "VectorIndex"],
             path: "benchmarks/preloop-bench",
             swiftSettings: strict
         ),

@@ -19,6 +19,7 @@ let subcommands = [
     Subcommand(name: "tokenize", synopsis: "MODEL-DIRECTORY TEXTS.jsonl", minimumCount: 2) {
         try benchmarkTokenizing(modelPath: $0[0], textsPath: $0[1])
     },
+    Subcommand(name: "cel", synopsis: "", minimumCount: 0) { _ in try CELBenchmark.run() },
     Subcommand(name: "index", synopsis: VectorOptions.synopsis, minimumCount: 2) {
         try IndexBenchmark.run($0)
     },

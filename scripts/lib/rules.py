@@ -15,6 +15,7 @@ import sys
 SYSTEM = {"Glibc", "Synchronization", "Dispatch", "Swift", "_Concurrency"}
 ALLOWED = {
     "Domain": set(),
+    "Firewall": {"Domain"},
     "LinearAlgebra": {"CBLAS", "CKernels"},
     "HTTPClient": {"CCurl"},
     "VectorIndex": {"LinearAlgebra"},
@@ -25,8 +26,8 @@ ALLOWED = {
     "Search": {"Domain", "Store", "Embeddings", "VectorIndex", "Crypto"},
     "Bootstrap": {"Domain", "Embeddings", "HTTPClient", "Search", "Store", "Sync", "Trackers",
                   "VectorIndex", "LinearAlgebra", "ArgumentParser"},
-    "preloop": {"Bootstrap", "Domain", "Embeddings", "HTTPClient", "Search", "Store", "Sync",
-                "Trackers", "VectorIndex", "LinearAlgebra", "ArgumentParser"},
+    "preloop": {"Bootstrap", "Domain", "Embeddings", "Firewall", "HTTPClient", "Search", "Store",
+                "Sync", "Trackers", "VectorIndex", "LinearAlgebra", "ArgumentParser"},
     "preloop-sync": {"Bootstrap", "Domain", "Embeddings", "Search", "Store", "Sync", "Trackers",
                      "ArgumentParser"},
 }

@@ -1,0 +1,56 @@
+/// Optional values; `?.` and `[?…]` are nodes.
+enum OptionalFunctions {
+    static func register(in library: inout FunctionLibrary) {
+        library.declare(
+            """
+            optional::of(A): optional(A)
+            optional::ofNonZeroValue(A): optional(A)
+            optional::none(): optional(A)
+            optional(A).hasValue(): bool
+            optional(A).value(): A
+            optional(A).or(optional(A)): optional(A)
+            optional(A).orValue(A): A
+            """
+        )
+        library.function("optional.of", .unary { value, _ in .optional(CELOptional(value)) })
+        library.function(
+            "optional.ofNonZeroValue",
+            .unary { value, _ in .optional(value.isZero ? .none : CELOptional(value)) }
+        )
+        library.function("optional.none", .variadic(count: 0) { _, _ in .optional(.none) })
+        library.method(
+            "hasValue",
+            .unary { value, _ throws(EvaluationError) in
+                .bool(try optional(value).value != nil)
+            }
+        )
+        library.method(
+            "value",
+            .unary { value, _ throws(EvaluationError) in
+                guard let held = try optional(value).value else { throw EvaluationError(.noValue) }
+                return held
+            }
+        )
+        // `or` and `orValue` are called here only when the first has no value; see their node.
+        library.method(
+            "or",
+            .binary { value, other, _ throws(EvaluationError) in
+                if try optional(value).value != nil { return value }
+                _ = try optional(other)
+                return other
+            }
+        )
+        library.method(
+            "orValue",
+            .binary { value, other, _ throws(EvaluationError) in
+                try optional(value).value ?? other
+            }
+        )
+    }
+
+    /// The optional in a value.
+    static func optional(_ value: CELValue) throws(EvaluationError) -> CELOptional {
+        guard case .optional(let optional) = value else { throw EvaluationError(.noSuchOverload) }
+        return optional
+    }
+}
