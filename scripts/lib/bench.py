@@ -59,6 +59,9 @@ def measure(part, options):
         write_texts(texts)
         run(part, [bench, "tokenize", options.model, texts])
         run(part, [sys.executable, PEERS / "tokenize_texts.py", options.model, texts])
+    elif part == "cel":
+        run(part, [bench, "cel"])
+        run(part, [sys.executable, PEERS / "cel.py"])
     elif part == "pipeline":
         run(part, [sys.executable, PEERS / "end_to_end.py", "--programs", options.programs,
                    "--model", options.model, "--python", sys.executable])
@@ -125,6 +128,7 @@ def report():
         ("Filters", table_of("filter", ("lib", "filter", "ef", "recall_at_10", "queries_per_cpu_s", "p50_us"))),
         ("Encoder", table_of("encode", ("engine", "precision", "texts", "tokens", "texts_per_cpu_s"))),
         ("Tokenizer", table_of("tokenize", ("engine", "texts", "megabytes_per_cpu_s", "texts_per_cpu_s"))),
+        ("Rules", table_of("cel", ("engine", "subject", "per_cpu_s"))),
         ("End to end", table_of("pipeline", ("peer", "what", "wall_s", "cpu_s", "peak_mb", "requests", "wall",
                                              "cpu", "memory"))),
     ]

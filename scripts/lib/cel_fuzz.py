@@ -21,6 +21,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 
 from cel_expr_python import cel
 import cel_expr_python.ext as extensions
@@ -33,7 +34,7 @@ KNOWN = [
     ("seconds in text have the decimals that are needed, not three, six or nine", lambda e, a, b:
      "string(" in e and re.search(r"duration|timestamp|[dt]v|\bt\b|\bd\b", e)),
     ("not-a-number and infinities are written NaN, +Inf and -Inf", lambda e, a, b: "string(" in e
-     and re.search(r"nan|inf", json.dumps(b), re.I)),
+     and re.search(r"0\.0/0\.0|1\.0/0\.0|1e300|double\(|/ |sqrt|nan|inf", e + json.dumps(b), re.I)),
     ("`%d` and `%s` write doubles in full, as the specification has it", lambda e, a, b: "format(" in e),
     ("an index of a list may be a whole double", lambda e, a, b: a[0] == "value" and b[0] == "error"
      and re.search(r"\[", e)),
@@ -265,7 +266,8 @@ def normal(value):
         return ["d", "nan" if math.isnan(value) else repr(value)]
     if isinstance(value, datetime.datetime):
         # Microseconds are all that Python's times keep.
-        return ["time", round((value - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)).total_seconds() * 1e6)]
+        epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+        return ["time", (value - epoch) // datetime.timedelta(microseconds=1)]
     if isinstance(value, datetime.timedelta):
         return ["span", value // datetime.timedelta(microseconds=1)]
     if isinstance(value, dict):
@@ -331,9 +333,10 @@ def theirs(env, activation, source):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preloop", required=True, nargs="+", help="the command that answers rows")
+    parser.add_argument("--preloop", required=True, help="the program that answers rows")
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so long")
     parser.add_argument("--show", type=int, default=40)
     options = parser.parse_args()
     env = environment()
@@ -341,12 +344,13 @@ def main():
     maker = Maker(options.seed)
     row = {"bindings": {name: value for name, (value, _) in TYPED.items()},
            "type_env": [{"name": name, "kind": "ident", "type": kind} for name, (_, kind) in TYPED.items()]}
-    command = options.preloop if len(options.preloop) > 1 else [options.preloop[0], "cel", "--jsonl"]
-    if options.preloop[-1] == "-":
-        command = options.preloop[:-1]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([options.preloop, "cel", "--jsonl"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
     totals, explained, shown = collections.Counter(), collections.Counter(), 0
-    for start in range(0, options.count, 200):
+    began = time.monotonic()
+    for _ in range(0, options.count, 200):
+        if time.monotonic() - began > options.seconds:
+            break
         sources = [maker.of(maker.one(*TYPES), maker.random.randrange(1, 5)) for _ in range(200)]
         sources = [source if len(source) < 4000 else "true" for source in sources]
         process.stdin.write("".join(json.dumps({"id": source, "expr": source, **row}) + "\n" for source in sources))

@@ -58,7 +58,7 @@ final class MapNode: Node {
                 value = held
             }
             do throws(EvaluationError) {
-                try builder.insert(key, value)
+                try builder.insert(key, value, &frame.budget)
             } catch {
                 throw error.at(entry.position)
             }
@@ -69,7 +69,12 @@ final class MapNode: Node {
 
 extension CELEntries.Builder {
     /// Adds an entry; its key must be fit for one and new.
-    mutating func insert(_ key: CELValue, _ value: CELValue) throws(EvaluationError) {
+    mutating func insert(
+        _ key: CELValue,
+        _ value: CELValue,
+        _ budget: inout Budget
+    ) throws(EvaluationError) {
+        try budget.charge(key.hashingCost)
         switch key {
         case .bool, .int, .uint, .string: break
         default: throw EvaluationError(.unsupportedKey(typeName: key.typeName))

@@ -115,14 +115,15 @@ final class ComprehensionNode: Node {
             if let filter, try !filter.truth(&frame) { continue }
             let value = try body.evaluate(&frame)
             guard kind == .transformMapEntry else {
-                try builder.insert(elements.first(index, isAlone: second == nil), value)
+                let key = elements.first(index, isAlone: second == nil)
+                try builder.insert(key, value, &frame.budget)
                 continue
             }
             guard case .map(let map) = value else { throw EvaluationError(.noSuchOverload) }
+            try frame.budget.charge(map.readingCost)
             let entries = map.entries
-            try frame.budget.charge(entries.keys.count)
             for place in entries.keys.indices {
-                try builder.insert(entries.keys[place], entries.values[place])
+                try builder.insert(entries.keys[place], entries.values[place], &frame.budget)
             }
         }
         return builder.finish()
@@ -147,7 +148,7 @@ final class ComprehensionNode: Node {
             switch range {
             case .list(let list): self = .list(list)
             case .map(let map):
-                try budget.charge(map.countBound)
+                try budget.charge(map.readingCost)
                 self = .map(map.entries)
             default: throw EvaluationError(.noSuchOverload)
             }

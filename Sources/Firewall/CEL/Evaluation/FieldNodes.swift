@@ -8,6 +8,14 @@ extension CELMap {
         case .json(let object): object.members.count / 16
         }
     }
+
+    /// What going over all entries costs; the keys of a JSON object are hashed for that.
+    var readingCost: Int {
+        switch self {
+        case .entries(let entries): entries.keys.count
+        case .json(let object): object.members.reduce(0) { $0 + 1 + $1.key.utf8.count / 16 }
+        }
+    }
 }
 
 extension CELValue {
@@ -40,7 +48,7 @@ extension CELValue {
             guard let index = try place.listIndex(), index < UInt64(list.count) else { return nil }
             return list[Int(index)]
         case .map(let map):
-            try budget.charge(map.lookupCost)
+            try budget.charge(map.lookupCost + place.hashingCost)
             return map.value(of: place)
         default: throw EvaluationError(.noSuchOverload)
         }
@@ -59,6 +67,12 @@ extension CELValue {
             return nil
         default: throw EvaluationError(.invalidArgument("a list's index must be a number"))
         }
+    }
+
+    /// What hashing the value as a key costs.
+    var hashingCost: Int {
+        guard case .string(let text) = self else { return 0 }
+        return text.utf8.count / 16
     }
 
     /// The value as a message shows it, cut.

@@ -204,7 +204,7 @@ final class MembershipNode: Node {
         switch try collection.evaluate(&frame) {
         case .list(let list): return try list.contains(element, &frame.budget)
         case .map(let map):
-            try frame.budget.charge(map.lookupCost)
+            try frame.budget.charge(map.lookupCost + element.hashingCost)
             return map.value(of: element) != nil
         default: throw EvaluationError(.noSuchOverload).at(position, in: "in")
         }
@@ -233,7 +233,10 @@ final class TextMembershipNode: Node {
 
     func truth(_ frame: inout Frame) throws(EvaluationError) -> Bool {
         guard case .string(let value) = try element.evaluate(&frame) else { return false }
-        if let index { return index.contains(ByteText(value)) }
+        if let index {
+            try frame.budget.charge(bytes: value.utf8.count)
+            return index.contains(ByteText(value))
+        }
         for place in texts.indices where texts[place].hasBytes(of: value) { return true }
         return false
     }

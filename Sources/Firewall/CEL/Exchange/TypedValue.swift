@@ -42,9 +42,11 @@ package enum TypedValue {
 
     private static func map(_ entries: [JSONValue]) -> CELValue? {
         var builder = CELEntries.Builder(capacity: entries.count)
+        // A document is as long as it is; what it holds has been read already.
+        var budget = Budget(.max)
         for entry in entries {
             guard let key = entry[0].flatMap(value), let held = entry[1].flatMap(value),
-                (try? builder.insert(key, held)) != nil
+                (try? builder.insert(key, held, &budget)) != nil
             else { return nil }
         }
         return .map(.entries(builder.finish()))
@@ -106,7 +108,7 @@ package enum TypedValue {
             }
             return typed("list", .array(elements))
         case .map(let map):
-            try budget.charge(map.countBound)
+            try budget.charge(map.readingCost)
             let entries = map.entries
             var pairs: [JSONValue] = []
             for index in entries.keys.indices {

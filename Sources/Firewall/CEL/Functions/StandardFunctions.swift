@@ -44,7 +44,7 @@ enum StandardFunctions {
         case .map(.entries(let entries)): return .int(Int64(entries.keys.count))
         case .map(let map):
             // Repeated keys of a JSON object count once.
-            try budget.charge(map.countBound)
+            try budget.charge(map.readingCost)
             return .int(Int64(map.entries.keys.count))
         default: throw EvaluationError(.noSuchOverload)
         }

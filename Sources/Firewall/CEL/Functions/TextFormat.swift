@@ -195,7 +195,7 @@ enum TextFormat {
         _ map: CELMap,
         _ budget: inout Budget
     ) throws(EvaluationError) -> String {
-        try budget.charge(map.countBound)
+        try budget.charge(map.readingCost)
         let entries = map.entries
         var parts: [(key: String, text: String)] = []
         for index in entries.keys.indices {

@@ -16,14 +16,6 @@ package enum CELMap: Sendable {
         }
     }
 
-    /// How many entries there may be at most; exact but for repeated keys of a JSON object.
-    package var countBound: Int {
-        switch self {
-        case .entries(let entries): entries.keys.count
-        case .json(let object): object.members.count
-        }
-    }
-
     /// The entries; of repeated keys of a JSON object the last one counts.
     package var entries: CELEntries {
         switch self {

@@ -122,7 +122,7 @@ extension CELMap {
         _ other: CELMap,
         _ budget: inout Budget
     ) throws(EvaluationError) -> Bool {
-        try budget.charge(countBound + other.countBound)
+        try budget.charge(readingCost + other.readingCost)
         let left = entries
         let right = other.entries
         guard left.keys.count == right.keys.count else { return false }
