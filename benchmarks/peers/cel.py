@@ -12,8 +12,10 @@ import subprocess
 import sys
 import time
 
-import cel as rust
-from cel_expr_python import cel as cpp
+# This file has the name of the package that is measured.
+sys.path.pop(0)
+import cel as rust  # noqa: E402
+from cel_expr_python import cel as cpp  # noqa: E402
 
 CONTAINS = "path.contains('passwd') || path.contains('shadow')"
 PATH = "/home/user/project/Sources/Application/main.swift"
