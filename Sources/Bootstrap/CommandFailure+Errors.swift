@@ -81,7 +81,7 @@ extension CommandFailure {
         case .unauthenticated, .forbidden: .authentication
         case .notFound: .notFound
         case .rateLimited: .tryLater
-        case .unavailable, .invalidResponse, .pageTokenExpired: .failure
+        case .unavailable, .invalidResponse, .pageTokenExpired, .refused, .outcomeUnknown: .failure
         case .cancelled: .interrupted
         }
     }

@@ -242,6 +242,7 @@ extension CurlTransfer {
 
     private func apply(_ request: HTTPRequest) throws(OptionRefused) {
         try set(CURLOPT_URL, request.url)
+        if !request.mayReuseConnection { try set(CURLOPT_FRESH_CONNECT, 1) }
         let connect = request.limits.connectTimeout.wholeMilliseconds
         try set(CURLOPT_CONNECTTIMEOUT_MS, Int(max(1, connect)))
         // An empty value takes away a header libcurl would add by itself: no waiting for `100

@@ -8,6 +8,11 @@ package struct HTTPRequest: Sendable {
     package var headers: [HTTPField]
     package var body: [UInt8]?
     package var limits: HTTPLimits
+    /// False for what must not be sent twice.
+    ///
+    /// libcurl repeats a request by itself, whatever its method, when a connection that was kept
+    /// open ends before the first byte of the answer; on a connection of its own it never does.
+    package var mayReuseConnection = true
 
     package init(
         method: String = "GET",

@@ -247,7 +247,8 @@ package struct ProjectScan: Sendable {
         case .notFound: return stop(.inaccessible(reason: error.description))
         case .unauthenticated: return stop(.unauthenticated(reason: error.description))
         case .cancelled: return stop(.cancelled)
-        case .forbidden, .unavailable, .invalidResponse, .pageTokenExpired:
+        case .forbidden, .unavailable, .invalidResponse, .pageTokenExpired, .refused,
+            .outcomeUnknown:
             return stop(.failed(reason: error.description))
         }
     }

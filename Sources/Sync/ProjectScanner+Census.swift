@@ -329,7 +329,9 @@ extension TrackerError {
     fileprivate var endsCensus: Bool {
         switch self {
         case .unauthenticated, .rateLimited, .cancelled: true
-        case .forbidden, .notFound, .unavailable, .invalidResponse, .pageTokenExpired: false
+        case .forbidden, .notFound, .unavailable, .invalidResponse, .pageTokenExpired, .refused,
+            .outcomeUnknown:
+            false
         }
     }
 }

@@ -20,6 +20,10 @@ package enum TrackerError: Error, Equatable, Sendable {
     case invalidResponse(detail: String)
     /// A page token is no longer accepted; the walk must start again.
     case pageTokenExpired
+    /// The service understood a write and did not do it.
+    case refused(WriteRefusal)
+    /// A write was sent and its answer did not arrive or is of no use: it may have taken effect.
+    case outcomeUnknown(detail: String)
     case cancelled
 }
 
@@ -28,7 +32,9 @@ extension TrackerError {
     package var isRetryable: Bool {
         switch self {
         case .rateLimited, .unavailable, .pageTokenExpired: true
-        case .unauthenticated, .forbidden, .notFound, .invalidResponse, .cancelled: false
+        case .unauthenticated, .forbidden, .notFound, .invalidResponse, .cancelled, .refused,
+            .outcomeUnknown:
+            false
         }
     }
 
@@ -42,6 +48,8 @@ extension TrackerError {
         case .notFound: "check the name, and that the token can see the project"
         case .invalidResponse:
             "check that the URL is the service's API and not a proxy's login page"
+        case .refused(let refusal): refusal.cure
+        case .outcomeUnknown: "look in the tracker before you try again"
         case .rateLimited, .unavailable, .pageTokenExpired, .cancelled: nil
         }
     }
@@ -69,6 +77,9 @@ extension TrackerError: CustomStringConvertible {
         case .unavailable(let detail): "the tracker does not answer usefully: \(detail)"
         case .invalidResponse(let detail): "unexpected answer: \(detail)"
         case .pageTokenExpired: "the tracker no longer knows the place where the scan stopped"
+        case .refused(let refusal): "\(refusal)"
+        case .outcomeUnknown(let detail):
+            "whether the tracker did it is not known: \(detail)"
         case .cancelled: "cancelled"
         }
     }

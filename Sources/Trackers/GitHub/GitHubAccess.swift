@@ -111,7 +111,10 @@ struct GitHubAccess: Sendable {
             return .unauthenticated(detail: "\(app) gets no token: \(detail)")
         case .unauthenticated(let detail, let cure):
             return .unauthenticated(detail: "\(app): \(detail)", cure: cure)
-        case .rateLimited, .unavailable, .pageTokenExpired, .cancelled: return error
+        case .refused(let refusal):
+            return .unauthenticated(detail: "\(app) gets no token: \(refusal)")
+        case .rateLimited, .unavailable, .pageTokenExpired, .outcomeUnknown, .cancelled:
+            return error
         }
     }
 

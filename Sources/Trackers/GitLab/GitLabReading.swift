@@ -49,7 +49,12 @@ enum GitLabReading {
         if fields.value["system"]?.bool == true || fields.value["type"]?.string == "DiffNote" {
             return nil
         }
-        return Comment(
+        return try anyNote(fields)
+    }
+
+    /// A note whatever it is.
+    static func anyNote(_ fields: FieldReader) throws(FieldError) -> Comment {
+        Comment(
             externalID: try fields.identifier("id"),
             author: author(fields),
             body: try fields.optionalText("body") ?? "",

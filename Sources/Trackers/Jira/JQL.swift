@@ -55,4 +55,10 @@ enum JQL {
     static func newestFirst(ofProject id: String) -> String {
         "project = \(quoted(id)) ORDER BY updated DESC, key DESC"
     }
+
+    /// The issues created at or after an instant, the newest first.
+    static func issues(ofProject id: String, createdSince since: Timestamp) -> String {
+        "project = \(quoted(id)) AND created >= \(max(0, since.milliseconds))"
+            + " ORDER BY id DESC"
+    }
 }

@@ -140,7 +140,7 @@ extension JiraClient {
     ///   - anchor: The issue the query names, which may be deleted by now.
     /// - Returns: The rows and whether they are the last; without rows they always are.
     /// - Throws: What ``refusal(_:project:anchor:)`` makes of a 400, else the session's error.
-    private func search(
+    func search(
         _ query: String,
         in project: RemoteProject,
         size: Int,

@@ -112,7 +112,7 @@ package struct JiraClient: TrackerClient {
         }
     }
 
-    private static func project(
+    static func project(
         _ row: FieldReader,
         site: String
     ) throws(FieldError) -> RemoteProject {
@@ -126,7 +126,7 @@ package struct JiraClient: TrackerClient {
     }
 
     /// Where the site is for people, and what it is called.
-    private func site() async throws(TrackerError) -> (url: String, host: String, title: String) {
+    func site() async throws(TrackerError) -> (url: String, host: String, title: String) {
         let request = TrackerRequest(
             path: "\(dialect.apiPath)/serverInfo",
             acceptedStatuses: [401, 403, 404]

@@ -9,6 +9,8 @@ struct ErrorDetail {
     let missingScope: String?
     /// The text speaks of a rate limit.
     let mentionsRateLimit: Bool
+    /// The fields that the body blames.
+    let fields: [WriteRefusal.FieldProblem]
 
     /// Longer texts are stack traces and web pages.
     private static let maximumLength = 200
@@ -27,6 +29,50 @@ struct ErrorDetail {
         let lowered = message.lowercased()
         mentionsRateLimit = lowered.contains("rate limit") || lowered.contains("retry later")
         missingScope = Self.missingScope(response.headers, document)
+        fields = document.map(Self.fields) ?? []
+    }
+
+    /// More fields than a form has are no fields.
+    private static let maximumFieldCount = 20
+
+    /// GitHub `errors[{field, code, message}]`, GitLab `message {field: [problem]}` and `error` as
+    /// `x is missing, y is invalid`, Jira `errors {field: problem}`.
+    private static func fields(in document: JSONValue) -> [WriteRefusal.FieldProblem] {
+        var found: [WriteRefusal.FieldProblem] = []
+        for error in document["errors"]?.array ?? [] {
+            guard let field = error["field"]?.string ?? error["resource"]?.string else { continue }
+            let problem = error["message"]?.string ?? codeText(error["code"]?.string ?? "invalid")
+            found.append(.init(field: bounded(field), problem: bounded(problem)))
+        }
+        for key in ["errors", "message"] {
+            for member in document[key]?.object?.members ?? [] {
+                let values = member.value.array ?? [member.value]
+                let problem = values.compactMap(\.string).joined(separator: ", ")
+                if !problem.isEmpty {
+                    found.append(.init(field: bounded(member.key), problem: bounded(problem)))
+                }
+            }
+        }
+        if found.isEmpty, let text = document["error"]?.string {
+            for part in text.split(separator: ",") {
+                let words = part.split(separator: " ", maxSplits: 1).map(String.init)
+                guard words.count == 2, words[1].hasPrefix("is ") || words[1].hasPrefix("does ")
+                else { continue }
+                found.append(.init(field: bounded(words[0]), problem: bounded(words[1])))
+            }
+        }
+        return Array(found.prefix(maximumFieldCount))
+    }
+
+    /// GitHub's codes in words.
+    private static func codeText(_ code: String) -> String {
+        switch code {
+        case "missing": "names something that does not exist"
+        case "missing_field": "is missing"
+        case "already_exists": "is taken already"
+        case "invalid", "unprocessable": "is not acceptable"
+        default: code
+        }
     }
 
     /// GitHub `message` and `errors[]`, GitLab `message` as text or object of arrays, `error` with

@@ -1,8 +1,9 @@
+import Domain
 package import HTTPClient
 
-/// One reading exchange with a tracker, relative to the session's base URL.
+/// One exchange with a tracker, relative to the session's base URL.
 package struct TrackerRequest: Sendable {
-    /// `GET`, or `POST` for searches that read; everything sent through a session may be repeated.
+    /// What is no read goes through ``TrackerSession/write(_:isIdempotent:)``.
     package var method: String
     /// Below the base URL, starting with `/`, already percent-encoded.
     package var path: String
@@ -34,6 +35,27 @@ package struct TrackerRequest: Sendable {
         self.acceptedStatuses = acceptedStatuses
         self.followsRedirects = followsRedirects
         self.paging = paging
+    }
+}
+
+extension TrackerRequest {
+    /// A request with a JSON body.
+    static func json(
+        _ method: String,
+        _ path: String,
+        _ body: JSONValue,
+        query: QueryString = QueryString(),
+        acceptedStatuses: Set<Int> = []
+    ) -> TrackerRequest {
+        TrackerRequest(
+            method: method,
+            path: path,
+            query: query,
+            headers: [HTTPField("Content-Type", "application/json")],
+            body: body.serialized(),
+            acceptedStatuses: acceptedStatuses,
+            followsRedirects: false
+        )
     }
 }
 

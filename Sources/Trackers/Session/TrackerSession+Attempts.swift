@@ -4,7 +4,7 @@ import HTTPClient
 
 extension TrackerSession {
     /// A token that is renewed and refused again and again is not a token.
-    private static let maximumRenewals = 2
+    static let maximumRenewals = 2
 
     /// Repeats a request until its answer is whole, or gives up.
     ///
@@ -57,7 +57,7 @@ extension TrackerSession {
     }
 
     /// Waits for a place in the rate budget all workers share.
-    private func acquire() async throws(TrackerError) {
+    func acquire() async throws(TrackerError) {
         do {
             try await budget.acquire(priority) { willWait(now().advanced(by: $0)) }
         } catch {
@@ -68,7 +68,7 @@ extension TrackerSession {
         }
     }
 
-    private func account(_ response: HTTPResponse) async {
+    func account(_ response: HTTPResponse) async {
         let signal = RateSignal(response.headers, now: now())
         // A named pause comes from another limit than the window that ordinary answers tell of: its
         // "0 remaining" would keep everyone waiting for that window's end.
@@ -80,7 +80,7 @@ extension TrackerSession {
         )
     }
 
-    private func act(_ action: RetryPlan.Action) async throws(TrackerError) {
+    func act(_ action: RetryPlan.Action) async throws(TrackerError) {
         switch action {
         case .giveUp(let error): throw error
         case .pause(let duration):
@@ -92,16 +92,17 @@ extension TrackerSession {
         }
     }
 
-    private func exchange(
+    func exchange(
         _ request: TrackerRequest,
         query: QueryString,
-        credential: Secret
+        credential: Secret,
+        isWrite: Bool = false
     ) async -> Swift.Result<HTTPResponse, HTTPError> {
         guard !Task.isCancelled else { return .failure(.cancelled) }
         var limits = configuration.limits
         if !request.followsRedirects { limits.maximumRedirects = 0 }
         let address = configuration.baseURL + request.path
-        let message = HTTPRequest(
+        var message = HTTPRequest(
             method: request.method,
             url: query.items.isEmpty ? address : "\(address)?\(query.encoded)",
             headers: configuration.headers + request.headers
@@ -109,6 +110,7 @@ extension TrackerSession {
             body: request.body,
             limits: limits
         )
+        message.mayReuseConnection = !isWrite
         do {
             return .success(try await transport.send(message))
         } catch {
@@ -117,7 +119,7 @@ extension TrackerSession {
     }
 
     /// Whether a body that should be JSON begins like HTML or XML.
-    private static func isMarkup(_ body: [UInt8]) -> Bool {
+    static func isMarkup(_ body: [UInt8]) -> Bool {
         body.first { $0 > 0x20 } == UInt8(ascii: "<")
     }
 }

@@ -141,17 +141,6 @@ struct ProjectReading {
     }
 }
 
-extension IssueReference {
-    init(_ issue: Issue) {
-        self.init(
-            externalID: issue.externalID,
-            kind: issue.kind,
-            number: issue.number,
-            key: issue.key
-        )
-    }
-}
-
 extension FakeTrackers {
     /// A client of one of the services, over real HTTP, with pauses short enough for tests.
     func client(

@@ -1,0 +1,157 @@
+import Domain
+import HTTPClient
+
+extension GitHubClient: PullRequestWriter {
+    /// One pull request as it is now; the row among the issues is read too, for its identifier.
+    package func pullRequest(
+        _ pull: IssueReference,
+        in project: RemoteProject,
+        parts: PullRequestParts
+    ) async throws(TrackerError) -> PullRequest {
+        let issue = try await issue(pull, in: project)
+        guard issue.kind == .pullRequest else {
+            throw .notFound(detail: "\(issue.key) is an issue, not a pull request")
+        }
+        let path = Self.pullPath(project, pull)
+        let (value, _) = try await session.document(TrackerRequest(path: path))
+        var result = try readAnswer(value) { (fields) throws(FieldError) in
+            try GitHubReading.pullRequest(fields, issue: issue)
+        }
+        if parts.contains(.files) {
+            let files = try await session.rows(
+                at: "\(path)/files",
+                paging: Self.paging,
+                read: GitHubReading.file
+            )
+            result.add(files: files.items, isComplete: files.isComplete)
+        }
+        if parts.contains(.reviews) {
+            let reviews = try await session.rows(
+                at: "\(path)/reviews",
+                paging: Self.paging,
+                read: GitHubReading.review
+            )
+            result.reviews = reviews.items
+        }
+        if parts.contains(.checks) {
+            result.checks = try await checks(of: result.headRevision, in: project)
+        }
+        if parts.contains(.comments) {
+            result.comments = try await comments(of: pull, in: project)
+        }
+        return result
+    }
+
+    static func pullPath(_ project: RemoteProject, _ pull: IssueReference) -> String {
+        "\(path(project))/pulls/\(pull.number)"
+    }
+
+    /// Check runs and the older statuses together; nil when the token sees neither.
+    private func checks(
+        of revision: String,
+        in project: RemoteProject
+    ) async throws(TrackerError) -> Checks? {
+        let path = "\(Self.path(project))/commits/\(percentEncoded(revision))"
+        var found: [Checks.Check] = []
+        for (list, key) in [("check-runs", "check_runs"), ("status", "statuses")] {
+            let rows = try await session.rows(
+                at: "\(path)/\(list)",
+                paging: Self.paging,
+                in: [key],
+                acceptedStatuses: [403, 404, 422],
+                read: GitHubReading.check
+            )
+            found += rows.items
+        }
+        return found.isEmpty ? nil : Checks(checks: found)
+    }
+
+    /// Comments on the whole, then remarks on lines with their threads.
+    private func comments(
+        of pull: IssueReference,
+        in project: RemoteProject
+    ) async throws(TrackerError) -> [PullRequestComment] {
+        let comments = try await session.rows(
+            at: "\(Self.path(project, pull))/comments",
+            paging: Self.paging,
+            read: GitHubReading.comment
+        )
+        let remarks = try await session.rows(
+            at: "\(Self.pullPath(project, pull))/comments",
+            paging: Self.paging,
+            read: GitHubReading.reviewComment
+        )
+        let threads = remarks.items.isEmpty ? [:] : try await threads(of: pull, in: project)
+        return comments.items.map { PullRequestComment(comment: $0.comment) }
+            + remarks.items.map { remark in
+                var remark = remark
+                let thread = threads[remark.comment.externalID]
+                remark.threadID = thread?.id
+                remark.isResolved = thread?.isResolved
+                return remark
+            }
+    }
+
+    // MARK: - What only GraphQL knows
+
+    private static let threadsQuery = """
+        query($owner: String!, $name: String!, $number: Int!) {
+          repository(owner: $owner, name: $name) { pullRequest(number: $number) {
+            reviewThreads(first: 100) { nodes { id isResolved
+              comments(first: 100) { nodes { databaseId } } } } } } }
+        """
+
+    /// The thread of each remark by the remark's number; empty where GraphQL is not to be had.
+    private func threads(
+        of pull: IssueReference,
+        in project: RemoteProject
+    ) async throws(TrackerError) -> [String: (id: String, isResolved: Bool)] {
+        let names = project.path.split(separator: "/").map(String.init)
+        guard names.count == 2 else { return [:] }
+        let variables: JSONValue = [
+            "owner": .string(names[0]), "name": .string(names[1]),
+            "number": .integer(Int64(pull.number)),
+        ]
+        var request = Self.graphQL(Self.threadsQuery, variables)
+        request.acceptedStatuses = [400, 403, 404]
+        let (value, _) = try await graphSession.document(request)
+        let nodes =
+            value["data"]?["repository"]?["pullRequest"]?["reviewThreads"]?["nodes"]?.array ?? []
+        var threads: [String: (id: String, isResolved: Bool)] = [:]
+        for node in nodes {
+            guard let id = node["id"]?.string else { continue }
+            for comment in node["comments"]?["nodes"]?.array ?? [] {
+                guard let number = comment["databaseId"]?.integer else { continue }
+                threads[String(number)] = (id, node["isResolved"]?.bool ?? false)
+            }
+        }
+        return threads
+    }
+
+    /// GraphQL lies beside REST: `/graphql`, on an Enterprise Server `/api/graphql`.
+    private var graphSession: TrackerSession {
+        var session = session
+        if session.configuration.baseURL.hasSuffix("/v3") {
+            session.configuration.baseURL.removeLast("/v3".count)
+        }
+        return session
+    }
+
+    private static func graphQL(_ query: String, _ variables: JSONValue) -> TrackerRequest {
+        .json("POST", "/graphql", ["query": .string(query), "variables": variables])
+    }
+
+    /// Runs a mutation that may be run twice, and refuses what it refuses.
+    func mutate(_ query: String, _ variables: JSONValue) async throws(TrackerError) {
+        let request = Self.graphQL(query, variables)
+        let (value, _) = try await graphSession.write(request, isIdempotent: true)
+        guard let error = value["errors"]?[0] else { return }
+        let detail = sanitized(error["message"]?.string ?? "no reason given")
+        switch error["type"]?.string {
+        case "FORBIDDEN", "INSUFFICIENT_SCOPES":
+            throw .forbidden(detail: detail, missingScope: nil)
+        case "NOT_FOUND": throw .notFound(detail: detail)
+        default: throw .refused(WriteRefusal(.invalid, detail: detail))
+        }
+    }
+}

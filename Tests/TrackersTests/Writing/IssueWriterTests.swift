@@ -1,0 +1,257 @@
+import Domain
+import TestSupport
+import Testing
+
+@testable import Trackers
+
+/// What every tracker does with a written issue, over real HTTP.
+@Suite(.enabled(if: FakeTrackers.areAvailable, "needs the shared reference data"))
+struct IssueWriterTests {
+    @Test(arguments: WriteTarget.allCases)
+    func `a created issue is answered as a scan reads it`(target: WriteTarget) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let draft = IssueDraft(
+            title: "Login fails",
+            body: "It **fails**:\n\n```\nboom\n```\n\n- one\n- two",
+            labels: ["bug", "new"]
+        )
+        let written = try await fixture.writers.issues.createIssue(draft, in: fixture.project)
+        #expect(written.issue.title == draft.title)
+        #expect(written.issue.body == draft.body)
+        #expect(written.issue.labels == ["bug", "new"])
+        #expect(written.issue.state == .open)
+        #expect(written.warnings.isEmpty)
+        let truth = try await fixture.truth()
+        #expect(truth.items[written.issue.number]?.title == draft.title)
+        let read = try await ProjectReading(fixture.client, fixture.project, withComments: false)
+        let scanned = read.issues.first { $0.externalID == written.issue.externalID }
+        #expect(scanned == written.issue)
+    }
+
+    @Test(arguments: WriteTarget.allCases)
+    func `a change changes what it names and nothing else`(target: WriteTarget) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let reference = try await fixture.reference(1)
+        var change = IssueChange()
+        change.title = "Crash at start"
+        change.labels = .change(adding: ["p1"], removing: ["bug"])
+        let written = try await fixture.writers.issues.updateIssue(
+            reference,
+            in: fixture.project,
+            change
+        )
+        #expect(written.issue.title == "Crash at start")
+        #expect(written.issue.labels == ["p1"])
+        #expect(written.issue.body == "It crashes, for the 1. time")
+        #expect(written.issue.state == .open)
+        let item = try await fixture.truth().items[1]
+        #expect(item?.title == "Crash at start")
+        #expect(item?.labels == ["p1"])
+        #expect(item?.bodySHA256 == sha256(Array("It crashes, for the 1. time".utf8)))
+    }
+
+    @Test(arguments: WriteTarget.allCases)
+    func `an issue is closed and opened again`(target: WriteTarget) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let reference = try await fixture.reference(1)
+        var change = IssueChange()
+        change.state = .closed
+        let closed = try await fixture.writers.issues.updateIssue(
+            reference,
+            in: fixture.project,
+            change
+        )
+        #expect(closed.issue.state == .closed)
+        #expect(try await fixture.truth().items[1]?.isOpen == false)
+        // Closing what is closed is no error.
+        let again = try await fixture.writers.issues.updateIssue(
+            reference,
+            in: fixture.project,
+            change
+        )
+        #expect(again.issue.state == .closed)
+        change.state = .open
+        let opened = try await fixture.writers.issues.updateIssue(
+            reference,
+            in: fixture.project,
+            change
+        )
+        #expect(opened.issue.state == .open)
+        #expect(try await fixture.truth().items[1]?.isOpen == true)
+    }
+
+    @Test(arguments: WriteTarget.allCases)
+    func `a status by name is reached or refused with those that are`(
+        target: WriteTarget
+    ) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let reference = try await fixture.reference(1)
+        let name = target.isJira ? "in progress" : "Completed"
+        var change = IssueChange()
+        change.status = name
+        let written = try await fixture.writers.issues.updateIssue(
+            reference,
+            in: fixture.project,
+            change
+        )
+        switch target {
+        case .jiraCloud, .jiraServer: #expect(written.issue.status == "In Progress")
+        case .github: #expect(written.issue.status == "completed")
+        case .gitlab: #expect(written.issue.state == .closed)
+        }
+        change.status = "No Such State"
+        let refused = await refusal {
+            _ = try await fixture.writers.issues.updateIssue(
+                reference,
+                in: fixture.project,
+                change
+            )
+        }
+        #expect(refused?.reason == .invalid)
+        #expect(refused?.fields.first?.field == "status")
+        let cure = try #require(refused?.cure)
+        #expect(cure.contains(target.isJira ? "`Resolved` (Resolve Issue)" : "not_planned"))
+        let options = try await fixture.writers.issues.statusOptions(
+            of: reference,
+            in: fixture.project
+        )
+        #expect(options.contains { $0.state == .closed })
+    }
+
+    @Test(arguments: WriteTarget.allCases)
+    func `a duplicate is closed and tells of which issue`(target: WriteTarget) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let reference = try await fixture.reference(2)
+        let original = try await fixture.reference(1)
+        for _ in 0..<2 {
+            let written = try await fixture.writers.issues.closeIssue(
+                reference,
+                in: fixture.project,
+                asDuplicateOf: original
+            )
+            #expect(written.issue.state == .closed)
+            switch target {
+            case .github: #expect(written.issue.status == "duplicate")
+            case .gitlab: break
+            case .jiraCloud, .jiraServer:
+                #expect(
+                    written.issue.links == [
+                        IssueLink(
+                            relation: "duplicates",
+                            targetKey: "TOOL-1",
+                            targetExternalID: original.externalID
+                        )
+                    ]
+                )
+            }
+        }
+        let comments = try await fixture.truth().items[2]?.comments.count
+        // GitHub says it in a comment, once; GitLab's command leaves none.
+        #expect(comments == (target == .github ? 2 : 1))
+    }
+
+    @Test(arguments: WriteTarget.allCases)
+    func `priority is a field or a label, and takes the place of the old one`(
+        target: WriteTarget
+    ) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let reference = try await fixture.reference(1)
+        var change = IssueChange()
+        for priority in ["High", "Low"] {
+            change.priority = priority
+            let written = try await fixture.writers.issues.updateIssue(
+                reference,
+                in: fixture.project,
+                change
+            )
+            #expect(written.issue.priority?.lowercased() == priority.lowercased())
+            #expect(written.issue.labels.count == (target.isJira ? 1 : 2))
+        }
+    }
+
+    @Test(arguments: WriteTarget.allCases)
+    func `an assignee is found by name and taken away again`(target: WriteTarget) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let reference = try await fixture.reference(1)
+        var change = IssueChange()
+        change.assignees = [target.isJira ? "Fake User" : "ann"]
+        let given = try await fixture.writers.issues.updateIssue(
+            reference,
+            in: fixture.project,
+            change
+        )
+        #expect(given.issue.assignees == change.assignees)
+        change.assignees = []
+        let taken = try await fixture.writers.issues.updateIssue(
+            reference,
+            in: fixture.project,
+            change
+        )
+        #expect(taken.issue.assignees == [])
+    }
+
+    @Test(arguments: WriteTarget.allCases)
+    func `an empty title is refused with its field`(target: WriteTarget) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let refused = await refusal {
+            _ = try await fixture.writers.issues.createIssue(
+                IssueDraft(title: ""),
+                in: fixture.project
+            )
+        }
+        #expect(refused?.reason == .invalid)
+        #expect(refused?.fields.map(\.field) == [target.isJira ? "summary" : "title"])
+        #expect(try await fixture.truth().items.count == (target.isJira ? 3 : 4))
+    }
+
+    @Test(arguments: WriteTarget.allCases)
+    func `case 13: a token that may only read is told so`(target: WriteTarget) async throws {
+        let fixture = try await WritingFixture(target, token: "readonly-token")
+        defer { fixture.fake.stop() }
+        let error = await trackerError {
+            _ = try await fixture.writers.issues.createIssue(
+                IssueDraft(title: "x", type: "Task"),
+                in: fixture.project
+            )
+        }
+        guard case .forbidden? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(error?.isRetryable == false)
+        #expect(!"\(String(describing: error))".contains("readonly-token"))
+    }
+
+    @Test(arguments: WriteTarget.allCases)
+    func `an issue that is not there is not found`(target: WriteTarget) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let nowhere = IssueReference(
+            externalID: "",
+            kind: .issue,
+            number: 77,
+            key: "TOOL-77"
+        )
+        var change = IssueChange()
+        change.title = "x"
+        let error = await trackerError {
+            _ = try await fixture.writers.issues.updateIssue(
+                nowhere,
+                in: fixture.project,
+                change
+            )
+        }
+        guard case .notFound? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+    }
+}
