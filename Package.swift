@@ -119,6 +119,7 @@ let package = Package(
             name: "Trackers",
             dependencies: [
                 "Domain", "HTTPClient",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ],
             swiftSettings: hot

@@ -20,7 +20,7 @@ ALLOWED = {
     "HTTPClient": {"CCurl"},
     "VectorIndex": {"LinearAlgebra"},
     "Embeddings": {"Domain", "LinearAlgebra", "HTTPClient", "Crypto"},
-    "Trackers": {"Domain", "HTTPClient", "CryptoExtras"},
+    "Trackers": {"Domain", "HTTPClient", "Crypto", "CryptoExtras"},
     "Store": {"CPostgres", "Domain", "GRDB", "Crypto"},
     "Sync": {"Domain", "Trackers", "Store", "Crypto"},
     "Search": {"Domain", "Store", "Embeddings", "VectorIndex", "Crypto"},
