@@ -183,10 +183,17 @@ extension GitHubClient {
     ) async throws(TrackerError) -> PullRequestComment {
         let path = Self.pullPath(project, pull)
         let (value, _) = try await session.document(TrackerRequest(path: path))
-        guard let revision = value["head"]?["sha"]?.string, case .object(var body) = Self.remark(comment)
+        guard let revision = value["head"]?["sha"]?.string,
+            case .object(var body) = Self.remark(comment)
         else { throw .invalidResponse(detail: "a pull request without `head`") }
         body["commit_id"] = .string(revision)
-        return try await writeRemark(.object(body), comment.body, at: "\(path)/comments", pull, project)
+        return try await writeRemark(
+            .object(body),
+            comment.body,
+            at: "\(path)/comments",
+            pull,
+            project
+        )
     }
 
     /// Adds to the thread of a remark.

@@ -172,23 +172,16 @@ extension GitLabClient: IssueWriter {
         } catch .outcomeUnknown {
             // The issue's state tells.
         }
-        var present = try await self.issue(issue, in: project)
-        guard present.state == .open else { return WrittenIssue(present) }
         if let id = noteID {
             // The command was taken for text.
-            let note = TrackerRequest(
-                method: "DELETE",
-                path: "\(path)/\(id)",
-                acceptedStatuses: [404],
-                followsRedirects: false
-            )
-            _ = try await session.write(note, isIdempotent: true)
+            try await session.remove("\(path)/\(id)")
         }
+        let present = try await self.issue(issue, in: project)
+        guard present.state == .open else { return WrittenIssue(present) }
         try await relate(issue, in: project, to: original)
         var change = IssueChange()
         change.state = .closed
-        present = try await updateIssue(issue, in: project, change).issue
-        return WrittenIssue(present)
+        return try await updateIssue(issue, in: project, change)
     }
 
     private func relate(

@@ -238,13 +238,7 @@ extension GitLabClient: PullRequestWriter {
         guard response.status != 202 else { return [] }
         if response.status == 201, let id = value["id"]?.integer {
             // The command was taken for text.
-            let note = TrackerRequest(
-                method: "DELETE",
-                path: "\(path)/\(id)",
-                acceptedStatuses: [404],
-                followsRedirects: false
-            )
-            _ = try await session.write(note, isIdempotent: true)
+            try await session.remove("\(path)/\(id)")
         }
         return ["this GitLab has no requests for changes: the review is a comment"]
     }

@@ -111,7 +111,9 @@ extension JiraClient: IssueWriter {
     ) async throws(TrackerError) -> WrittenIssue {
         var fields = JSONObject()
         if let title = change.title { fields["summary"] = .string(title) }
-        if let body = change.body { fields["description"] = try await text(body, for: issue, project) }
+        if let body = change.body {
+            fields["description"] = try await text(body, for: issue, project)
+        }
         if let priority = change.priority { fields["priority"] = ["name": .string(priority)] }
         if let type = change.type { fields["issuetype"] = ["name": .string(type)] }
         if let names = change.assignees {
@@ -173,7 +175,8 @@ extension JiraClient: IssueWriter {
         let request = TrackerRequest(path: "\(dialect.apiPath)/issueLinkType")
         let (value, _) = try await session.document(request)
         let types = value["issueLinkTypes"]?.array ?? []
-        let type = types.first { $0["name"]?.string?.lowercased() == "duplicate" }
+        let type =
+            types.first { $0["name"]?.string?.lowercased() == "duplicate" }
             ?? types.first { $0["outward"]?.string?.lowercased().contains("duplicate") == true }
         guard let name = type?["name"]?.string else {
             throw .unsupported(

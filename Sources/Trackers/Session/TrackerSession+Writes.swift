@@ -13,6 +13,7 @@ extension TrackerSession {
     ///   - request: What to send.
     ///   - isIdempotent: Whether the request sets values instead of adding something.
     /// - Returns: The service's answer; the value is `null` when it has no body.
+    /// - Throws: ``TrackerError``, after what may be repeated was.
     package func write(
         _ request: TrackerRequest,
         isIdempotent: Bool = false
@@ -56,6 +57,7 @@ extension TrackerSession {
     ///   - request: What to send.
     ///   - read: Makes the result of the service's answer.
     ///   - find: Looks for what the write would have made; nil when it is not to be seen.
+    /// - Returns: What `read` or `find` made.
     /// - Throws: ``TrackerError/outcomeUnknown(detail:)`` when nothing is found either; it is not
     ///   sent again, because lists lag behind writes.
     func writeOnce<Result>(

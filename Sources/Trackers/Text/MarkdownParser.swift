@@ -193,7 +193,7 @@ struct MarkdownParser {
             } else if line.indent >= marker.width {
                 inner.append(MarkdownLine(line.withoutIndent(marker.width)))
                 lines.removeFirst()
-            } else if let last = inner.last, last.canGoOn, !line.startsBlock {
+            } else if let last = inner.last, last.canGoOn, !line.startsBlock, line.marker == nil {
                 inner.append(line)
                 lines.removeFirst()
             } else {

@@ -297,6 +297,8 @@ struct WikiInlineParser {
         let limit =
             isHyphen ? min(search.upperBound, search.lowerBound + Self.nearby) : search.upperBound
         for index in search.lowerBound..<limit where bytes[index] == mark {
+            // An escaped mark is text.
+            if bytes[index - 1] == UInt8(ascii: "\\") { continue }
             let isEnd =
                 !isMarkdownSpace(bytes[index - 1]) && isEdge(at: index + 1, in: range, mark)
             if isEnd { return index }

@@ -148,6 +148,8 @@ struct WikiInlineWriter {
     }
 
     private var output: [UInt8] = []
+    /// Marks the text stands between; inside them each of their kind would be the end.
+    private var enclosing: [UInt8] = []
     private let form: Form
 
     /// The markup of `inlines`.
@@ -200,7 +202,8 @@ struct WikiInlineWriter {
         if let link, ADFMarks.isAddress(link),
             !link.utf8.contains(where: { isMarkdownSpace($0) || "|[]".utf8.contains($0) })
         {
-            writeMarked(inner, style.subtracting(.code), next: last + 1 < bytes.count ? nil : next) {
+            let following = last + 1 < bytes.count ? nil : next
+            writeMarked(inner, style.subtracting(.code), next: following) {
                 let isSame = link.utf8.elementsEqual(inner)
                 return Array("[".utf8)
                     + (isSame ? [] : Self.linkText(inner) + [UInt8(ascii: "|")])
@@ -217,6 +220,7 @@ struct WikiInlineWriter {
             writeMarked(inner, style, next: last + 1 < bytes.count ? nil : next) {
                 var plain = WikiInlineWriter(form: form)
                 plain.output = [UInt8(ascii: "x")]
+                plain.enclosing = Self.marks(of: style)
                 plain.writePlain(inner)
                 return Array(plain.output.dropFirst())
             }
@@ -231,10 +235,7 @@ struct WikiInlineWriter {
         next: MarkdownInline?,
         body: () -> [UInt8]
     ) {
-        var marks: [UInt8] = []
-        if style.contains(.strike) { marks.append(UInt8(ascii: "-")) }
-        if style.contains(.strong) { marks.append(UInt8(ascii: "*")) }
-        if style.contains(.emphasis) { marks.append(UInt8(ascii: "_")) }
+        let marks = Self.marks(of: style)
         var following: UInt8?
         if case .text(let text, _, _)? = next { following = text.utf8.first }
         let touches =
@@ -246,6 +247,14 @@ struct WikiInlineWriter {
         for byte in marks { output += mark(byte) }
         output += body()
         for byte in marks.reversed() { output += mark(byte) }
+    }
+
+    private static func marks(of style: MarkdownStyle) -> [UInt8] {
+        var marks: [UInt8] = []
+        if style.contains(.strike) { marks.append(UInt8(ascii: "-")) }
+        if style.contains(.strong) { marks.append(UInt8(ascii: "*")) }
+        if style.contains(.emphasis) { marks.append(UInt8(ascii: "_")) }
+        return marks
     }
 
     // MARK: - Text
@@ -271,7 +280,7 @@ struct WikiInlineWriter {
         case UInt8(ascii: "|"): return form == .cell || isLineStart
         case UInt8(ascii: "#"): return isLineStart
         case _ where Self.marks.contains(byte):
-            if isLineStart { return true }
+            if isLineStart || enclosing.contains(byte) { return true }
             let isBefore = previous.map(isMarkdownWord) ?? false
             let isAfter = next.map(isMarkdownWord) ?? false
             // Between letters, or between spaces, it is no mark.

@@ -10,6 +10,8 @@ package protocol CommentWriter: Sendable {
     ///   - project: Where it lives.
     ///   - parent: The comment to reply to, by ``Comment/externalID``. Trackers without threads get
     ///     the beginning of that comment quoted above the reply.
+    /// - Returns: The comment as the tracker shows it.
+    /// - Throws: ``TrackerError``.
     func addComment(
         _ body: String,
         to issue: IssueReference,

@@ -81,8 +81,9 @@ package struct IssueDraft: Sendable, Equatable {
 /// What is to be changed about an issue or pull request; nil leaves a field as it is.
 package struct IssueChange: Sendable, Equatable {
     package var title: String?
-    /// Markdown. One that equals the present text changes nothing, so that what Markdown cannot say
-    /// is kept.
+    /// Markdown.
+    ///
+    /// One that equals the present text changes nothing, so that what Markdown cannot say is kept.
     package var body: String?
     package var state: IssueState?
     /// A state by the tracker's own word; goes before ``state``.

@@ -102,6 +102,7 @@ package struct PullRequest: Sendable, Equatable {
 
 /// One file of a diff.
 package struct FileChange: Sendable, Equatable {
+    /// What became of it.
     package enum Status: String, Sendable {
         case added, removed, modified, renamed
     }
@@ -118,6 +119,7 @@ package struct FileChange: Sendable, Equatable {
 
 /// A verdict on a pull request.
 package struct Review: Sendable, Equatable {
+    /// What it says.
     package enum Verdict: String, Sendable {
         case approved
         case changesRequested = "changes_requested"
@@ -134,6 +136,7 @@ package struct Review: Sendable, Equatable {
 
 /// What automatic checks say about a commit.
 package struct Checks: Sendable, Equatable {
+    /// How it ended, or that it has not.
     package enum State: String, Sendable {
         case success, failure, pending
     }
@@ -252,6 +255,7 @@ package struct PullRequestChange: Sendable, Equatable {
 
 /// A verdict to give.
 package struct ReviewDraft: Sendable, Equatable {
+    /// What it does.
     package enum Action: String, Sendable {
         case approve
         case requestChanges = "request_changes"

@@ -7,8 +7,10 @@ package struct TrackerWriters: Sendable {
     package var comments: any CommentWriter
     /// Nil for trackers that have none.
     package var pullRequests: (any PullRequestWriter)?
+    package var webhooks: any WebhookRegistrar
 
-    init(_ writer: some IssueWriter & CommentWriter) {
+    init(_ writer: some IssueWriter & CommentWriter & WebhookRegistrar) {
+        webhooks = writer
         issues = writer
         comments = writer
         pullRequests = writer as? any PullRequestWriter

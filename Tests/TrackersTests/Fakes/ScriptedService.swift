@@ -9,6 +9,8 @@ import TestSupport
 final class ScriptedService: Sendable {
     /// One request, decoded.
     struct Call: Sendable {
+        var method: String
+        var body: JSONValue
         var path: String
         var query: QueryString
         var headers: [String: String]
@@ -27,6 +29,11 @@ final class ScriptedService: Sendable {
             let call = Call(request)
             return [answer(call) ?? .answer(404, text: #"{"message":"404 Not Found"}"#)]
         }
+    }
+
+    /// Starts with a script of several steps, which may break connections.
+    init(steps: @escaping @Sendable (Call) -> [ScriptedHTTPServer.Step]) throws {
+        server = try ScriptedHTTPServer { request in steps(Call(request)) }
     }
 
     /// What was asked so far.
@@ -65,6 +72,8 @@ final class ScriptedService: Sendable {
 
 extension ScriptedService.Call {
     init(_ request: ScriptedHTTPServer.Request) {
+        method = request.method
+        body = (try? JSONParser.parse(request.body)) ?? .null
         let parts = request.target.split(separator: "?", maxSplits: 1).map(String.init)
         path = parts[0]
         query = QueryString(parsing: parts.count > 1 ? parts[1] : "")

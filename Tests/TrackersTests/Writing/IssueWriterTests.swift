@@ -223,7 +223,7 @@ struct IssueWriterTests {
             )
         }
         guard case .forbidden? = error else {
-            Issue.record("\(String(describing: error))")
+            Testing.Issue.record("\(String(describing: error))")
             return
         }
         #expect(error?.isRetryable == false)
@@ -250,7 +250,7 @@ struct IssueWriterTests {
             )
         }
         guard case .notFound? = error else {
-            Issue.record("\(String(describing: error))")
+            Testing.Issue.record("\(String(describing: error))")
             return
         }
     }

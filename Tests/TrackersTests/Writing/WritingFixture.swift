@@ -1,6 +1,7 @@
 import Domain
 import HTTPClient
 import TestSupport
+import Testing
 
 @testable import Trackers
 

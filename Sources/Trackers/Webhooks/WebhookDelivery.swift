@@ -1,0 +1,231 @@
+import Crypto
+package import Domain
+package import HTTPClient
+
+/// One request that claims to come from a tracker, with the bytes as they arrived.
+package struct WebhookDelivery: Sendable {
+    package var kind: TrackerKind
+    package var deployment: TrackerDeployment
+    package var headers: HTTPHeaders
+    /// As received; signatures are made over these bytes and no others.
+    package var body: [UInt8]
+
+    /// GitHub sends no more than 25 MB, the others less.
+    package static let maximumBodyByteCount = 25 << 20
+
+    package init(
+        kind: TrackerKind,
+        deployment: TrackerDeployment,
+        headers: HTTPHeaders,
+        body: [UInt8]
+    ) {
+        self.kind = kind
+        self.deployment = deployment
+        self.headers = headers
+        self.body = body
+    }
+
+    /// What tells this delivery from others, the same when it is sent again.
+    ///
+    /// The tracker's own identifier; where there is none, the digest of the body.
+    package var identifier: String {
+        let names =
+            switch kind {
+            case .github: ["X-GitHub-Delivery"]
+            case .gitlab: ["Idempotency-Key", "X-Gitlab-Event-UUID", "webhook-id"]
+            case .jira: ["X-Atlassian-Webhook-Identifier"]
+            }
+        for name in names {
+            // Longer ones are none of the trackers'.
+            if let value = headers[name], (1...200).contains(value.utf8.count),
+                value.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+            {
+                return value
+            }
+        }
+        return "sha256:" + hexadecimal(SHA256.hash(data: body))
+    }
+}
+
+/// Why a delivery is not accepted.
+package enum WebhookError: Error, Equatable, Sendable {
+    case bodyTooLarge(byteCount: Int)
+    /// No secret is stored, so that nothing can be believed.
+    case noSecret
+    /// It carries no signature.
+    case unsigned
+    /// Its signature is another's.
+    case forged
+    /// Its signature is too old, or from the future.
+    case expired
+    /// Not the JSON a tracker sends; `detail` says where.
+    case malformed(detail: String)
+}
+
+extension WebhookError: CustomStringConvertible {
+    /// One line for the log; tells nothing of secrets.
+    package var description: String {
+        switch self {
+        case .bodyTooLarge(let count):
+            "\(count) bytes are more than a tracker sends"
+        case .noSecret: "no secret is stored for this webhook"
+        case .unsigned: "the delivery is not signed"
+        case .forged: "the signature is not made with our secret"
+        case .expired: "the signature is too old or from the future"
+        case .malformed(let detail): "not a tracker's delivery: \(detail)"
+        }
+    }
+}
+
+extension WebhookDelivery {
+    /// GitLab's signed form carries its time; older ones may be replays.
+    private static let maximumAge: Duration = .seconds(300)
+
+    /// Checks the signature over the raw bytes in constant time.
+    ///
+    /// GitHub and Jira sign with HMAC-SHA256; GitLab sends the secret itself, or in newer versions
+    /// signs identifier, time and body after the Standard Webhooks specification.
+    ///
+    /// - Parameters:
+    ///   - secrets: Those that are valid now: two while one is exchanged for another.
+    ///   - now: The wall clock.
+    /// - Throws: ``WebhookError``; nothing of an unverified delivery may be kept or told.
+    package func verify(secrets: [Secret], now: Timestamp) throws(WebhookError) {
+        guard body.count <= Self.maximumBodyByteCount else {
+            throw .bodyTooLarge(byteCount: body.count)
+        }
+        let secrets = secrets.filter { !$0.isEmpty }
+        guard !secrets.isEmpty else { throw .noSecret }
+        switch kind {
+        case .github: try verifyDigest(in: "X-Hub-Signature-256", secrets)
+        case .jira: try verifyDigest(in: "X-Hub-Signature", secrets)
+        case .gitlab:
+            if headers["webhook-signature"] != nil {
+                try verifySigned(secrets, now: now)
+            } else if let token = headers["X-Gitlab-Token"] {
+                try Self.verify(token: token, secrets: secrets)
+            } else {
+                throw .unsigned
+            }
+        }
+    }
+
+    /// Checks a secret that stands in the address, for a Jira Server that cannot sign.
+    package static func verify(token: String, secrets: [Secret]) throws(WebhookError) {
+        let secrets = secrets.filter { !$0.isEmpty }
+        guard !secrets.isEmpty else { throw .noSecret }
+        // Digests of one length are compared by Crypto in constant time.
+        let shown = SHA256.hash(data: Array(token.utf8))
+        var isKnown = false
+        for secret in secrets {
+            let isEqual = SHA256.hash(data: Array(secret.reveal().utf8)) == shown
+            isKnown = isKnown || isEqual
+        }
+        guard isKnown else { throw .forged }
+    }
+
+    /// `sha256=` and 64 hexadecimal digits.
+    private func verifyDigest(in header: String, _ secrets: [Secret]) throws(WebhookError) {
+        guard let text = headers[header] else { throw .unsigned }
+        guard text.hasPrefix("sha256="),
+            let code = Self.bytes(hexadecimal: text.utf8.dropFirst(7)), code.count == 32
+        else { throw .forged }
+        try check([code], of: body, keys: secrets.map { Array($0.reveal().utf8) })
+    }
+
+    private func verifySigned(_ secrets: [Secret], now: Timestamp) throws(WebhookError) {
+        guard let id = headers["webhook-id"], let time = headers["webhook-timestamp"],
+            let seconds = Int64(time), seconds > 0, seconds < 1 << 40
+        else { throw .unsigned }
+        // Several signatures stand side by side while a key is exchanged.
+        let codes = (headers["webhook-signature"] ?? "").split(separator: " ").prefix(8)
+            .filter { $0.hasPrefix("v1,") }.compactMap { Self.bytes(base64: $0.dropFirst(3).utf8) }
+        let keys = secrets.map { secret -> [UInt8] in
+            let text = secret.reveal()
+            let encoded = text.hasPrefix("whsec_") ? text.dropFirst(6) : nil
+            return encoded.flatMap { Self.bytes(base64: $0.utf8) } ?? Array(text.utf8)
+        }
+        try check(codes, of: Array("\(id).\(time).".utf8) + body, keys: keys)
+        let age = now.milliseconds - seconds * 1000
+        guard abs(age) <= Self.maximumAge.components.seconds * 1000 else { throw .expired }
+    }
+
+    private func check(
+        _ codes: [[UInt8]],
+        of message: [UInt8],
+        keys: [[UInt8]]
+    ) throws(WebhookError) {
+        var isValid = false
+        for key in keys {
+            for code in codes {
+                let isOurs = HMAC<SHA256>.isValidAuthenticationCode(
+                    code,
+                    authenticating: message,
+                    using: SymmetricKey(data: key)
+                )
+                isValid = isValid || isOurs
+            }
+        }
+        guard isValid else { throw .forged }
+    }
+
+    // MARK: - Spellings
+
+    private static func bytes(
+        hexadecimal text: some Collection<UInt8>
+    ) -> [UInt8]? {
+        guard text.count.isMultiple(of: 2), text.count <= 128 else { return nil }
+        var bytes: [UInt8] = []
+        var high: UInt8?
+        for digit in text {
+            let value: UInt8
+            switch digit {
+            case 48...57: value = digit - 48
+            case 65...70: value = digit - 55
+            case 97...102: value = digit - 87
+            default: return nil
+            }
+            if let first = high {
+                bytes.append(first << 4 | value)
+                high = nil
+            } else {
+                high = value
+            }
+        }
+        return bytes
+    }
+
+    /// RFC 4648, section 4; nil for any other byte.
+    private static func bytes(base64 text: some Collection<UInt8>) -> [UInt8]? {
+        guard text.count <= 512 else { return nil }
+        var bytes: [UInt8] = []
+        var (bits, count) = (UInt32(0), 0)
+        for digit in text where digit != UInt8(ascii: "=") {
+            let value: UInt8
+            switch digit {
+            case 65...90: value = digit - 65
+            case 97...122: value = digit - 71
+            case 48...57: value = digit + 4
+            case UInt8(ascii: "+"): value = 62
+            case UInt8(ascii: "/"): value = 63
+            default: return nil
+            }
+            bits = bits << 6 | UInt32(value)
+            count += 6
+            if count >= 8 {
+                count -= 8
+                bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
+                bits &= (1 << UInt32(count)) - 1
+            }
+        }
+        return bytes
+    }
+}
+
+/// Lower-case digits.
+func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    let digits = Array("0123456789abcdef".utf8)
+    var text: [UInt8] = []
+    for byte in bytes { text += [digits[Int(byte >> 4)], digits[Int(byte & 15)]] }
+    return String(decoding: text, as: UTF8.self)
+}

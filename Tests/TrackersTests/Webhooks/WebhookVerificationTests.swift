@@ -1,0 +1,148 @@
+import Crypto
+import Domain
+import HTTPClient
+import Testing
+
+@testable import Trackers
+
+struct WebhookVerificationTests {
+    private static let now = Timestamp(milliseconds: 1_750_000_000_000)
+    private static let secret = Secret("0123456789abcdef0123456789abcdef")
+    private static let body = Array(#"{"action":"opened"}"#.utf8)
+
+    private func delivery(
+        _ kind: TrackerKind,
+        _ headers: [(String, String)],
+        body: [UInt8] = body
+    ) -> WebhookDelivery {
+        WebhookDelivery(
+            kind: kind,
+            deployment: .cloud,
+            headers: HTTPHeaders(headers.map { HTTPField($0.0, $0.1) }),
+            body: body
+        )
+    }
+
+    private func digest(_ message: [UInt8], key: [UInt8]) -> [UInt8] {
+        Array(HMAC<SHA256>.authenticationCode(for: message, using: SymmetricKey(data: key)))
+    }
+
+    private func error(
+        _ delivery: WebhookDelivery,
+        _ secrets: [Secret] = [secret]
+    ) -> WebhookError? {
+        do throws(WebhookError) {
+            try delivery.verify(secrets: secrets, now: Self.now)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test func `GitHub's published example is accepted`() {
+        // From GitHub's documentation of webhook validation.
+        let hello = delivery(
+            .github,
+            [
+                (
+                    "X-Hub-Signature-256",
+                    "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+                )
+            ],
+            body: Array("Hello, World!".utf8)
+        )
+        #expect(error(hello, [Secret("It's a Secret to Everybody")]) == nil)
+    }
+
+    @Test(arguments: [(TrackerKind.github, "X-Hub-Signature-256"), (.jira, "X-Hub-Signature")])
+    func `a signature over the raw bytes is accepted and any change refused`(
+        _ service: (kind: TrackerKind, header: String)
+    ) {
+        let code = digest(Self.body, key: Array(Self.secret.reveal().utf8))
+        let text = "sha256=" + hexadecimal(code)
+        #expect(error(delivery(service.kind, [(service.header, text)])) == nil)
+        let changed = delivery(service.kind, [(service.header, text)], body: Self.body + [0x20])
+        #expect(error(changed) == .forged)
+        #expect(error(delivery(service.kind, [])) == .unsigned)
+        #expect(error(delivery(service.kind, [(service.header, text)]), []) == .noSecret)
+        #expect(error(delivery(service.kind, [(service.header, text)]), [Secret("")]) == .noSecret)
+        let other = [Secret("another"), Self.secret]
+        #expect(error(delivery(service.kind, [(service.header, text)]), other) == nil)
+        for wrong in [
+            "", "sha256=", "sha1=" + hexadecimal(code), String(text.dropLast()), text + "00",
+            "sha256=zz" + text.dropFirst(9), "SHA256=" + hexadecimal(code),
+        ] {
+            #expect(error(delivery(service.kind, [(service.header, wrong)])) == .forged, "\(wrong)")
+        }
+    }
+
+    @Test func `the old GitHub signature alone is not enough`() {
+        #expect(error(delivery(.github, [("X-Hub-Signature", "sha1=00")])) == .unsigned)
+    }
+
+    @Test func `GitLab's token has to be the secret`() {
+        let right = delivery(.gitlab, [("X-Gitlab-Token", Self.secret.reveal())])
+        #expect(error(right) == nil)
+        let wrong = delivery(.gitlab, [("X-Gitlab-Token", Self.secret.reveal() + "x")])
+        #expect(error(wrong) == .forged)
+        #expect(error(delivery(.gitlab, [("X-Gitlab-Token", "")])) == .forged)
+        #expect(error(delivery(.gitlab, [])) == .unsigned)
+    }
+
+    @Test(arguments: [0, -301, 301])
+    func `GitLab's signed form covers identifier and time`(_ skew: Int64) {
+        let key: [UInt8] = Array(0..<32)
+        let secret = Secret("whsec_" + base64(key))
+        let time = "\(Self.now.milliseconds / 1000 + skew)"
+        let message = Array("id-1.\(time).".utf8) + Self.body
+        let signature = "v1," + base64(digest(message, key: key))
+        func headers(_ id: String) -> [(String, String)] {
+            [
+                ("webhook-id", id), ("webhook-timestamp", time),
+                ("webhook-signature", "v1,AAAA " + signature),
+            ]
+        }
+        let found = error(delivery(.gitlab, headers("id-1")), [secret])
+        #expect(found == (skew == 0 ? nil : .expired))
+        #expect(error(delivery(.gitlab, headers("id-2")), [secret]) == .forged)
+        // A token beside a wrong signature does not help.
+        let both = headers("id-2") + [("X-Gitlab-Token", secret.reveal())]
+        #expect(error(delivery(.gitlab, both), [secret]) == .forged)
+        #expect(
+            error(delivery(.gitlab, [("webhook-signature", signature)]), [secret]) == .unsigned
+        )
+    }
+
+    @Test func `a body beyond the limit is not looked at`() {
+        let size = WebhookDelivery.maximumBodyByteCount + 1
+        let large = delivery(.github, [], body: Array(repeating: 0x20, count: size))
+        #expect(error(large) == .bodyTooLarge(byteCount: size))
+    }
+
+    @Test func `a secret in the address is compared whole`() {
+        #expect(throws: Never.self) {
+            try WebhookDelivery.verify(token: Self.secret.reveal(), secrets: [Self.secret])
+        }
+        #expect(throws: WebhookError.forged) {
+            try WebhookDelivery.verify(token: "0123", secrets: [Self.secret])
+        }
+        #expect(throws: WebhookError.noSecret) {
+            try WebhookDelivery.verify(token: "", secrets: [Secret("")])
+        }
+    }
+
+    @Test func `no error tells the secret`() {
+        for error in [WebhookError.forged, .unsigned, .expired, .noSecret] {
+            #expect(!"\(error)".contains(Self.secret.reveal()))
+        }
+    }
+
+    @Test func `a delivery without identifier is told by its bytes`() {
+        let first = delivery(.github, [("X-GitHub-Delivery", "d-1")])
+        #expect(first.identifier == "d-1")
+        let second = delivery(.github, [("X-GitHub-Delivery", String(repeating: "x", count: 999))])
+        #expect(second.identifier.hasPrefix("sha256:"))
+        #expect(second.identifier == delivery(.github, []).identifier)
+        #expect(second.identifier != delivery(.github, [], body: [0x7B]).identifier)
+    }
+}
