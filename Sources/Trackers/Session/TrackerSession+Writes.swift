@@ -78,8 +78,8 @@ extension TrackerSession {
             }
         }
         for pause in Self.looks {
-            try await act(.pause(pause))
             do throws(TrackerError) {
+                try await act(.pause(pause))
                 if let found = try await find() { return found }
             } catch {
                 throw .outcomeUnknown(detail: "\(detail); looking for it failed: \(error)")

@@ -236,4 +236,19 @@ struct WriteTests {
         #expect(await task.value == .cancelled)
         #expect(service.calls.isEmpty)
     }
+
+    @Test func `a call cancelled while it looks does not say that nothing was done`() async throws {
+        let task = Mutex<Task<TrackerError?, Never>?>(nil)
+        let service = try ScriptedService(steps: { (call) -> [ScriptedHTTPServer.Step] in
+            if call.method == "POST" { return [.answer(502, text: "<html>")] }
+            task.withLock { $0?.cancel() }
+            return [.answer(text: "[]")]
+        })
+        let running = Task { await trackerError { _ = try await addComment(service) } }
+        task.withLock { $0 = running }
+        guard case .outcomeUnknown? = await running.value else {
+            Testing.Issue.record("\(String(describing: await running.value))")
+            return
+        }
+    }
 }
