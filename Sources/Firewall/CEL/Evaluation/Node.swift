@@ -1,8 +1,7 @@
 /// A compiled expression.
 ///
 /// Nodes are immutable, so one program runs on any number of threads.
-/// Objects with a method were measured against closures and against an array of instructions, see
-/// DESIGN.md; a node decides when it is built what can be decided then.
+/// A node decides when it is built what can be decided then; see DESIGN.md.
 protocol Node: AnyObject, Sendable {
     /// The value for a frame's bindings.
     func evaluate(_ frame: inout Frame) throws(EvaluationError) -> CELValue

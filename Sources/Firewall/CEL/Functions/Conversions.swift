@@ -86,7 +86,10 @@ enum Conversions {
             return .uint(UInt64(value))
         case .string(let text):
             try budget.charge(bytes: text.utf8.count)
-            guard let result = UInt64(text) else { throw notA("number", text) }
+            // Swift takes "-0" for a number without a sign.
+            guard text.utf8.first != UInt8(ascii: "-"), let result = UInt64(text) else {
+                throw notA("number", text)
+            }
             return .uint(result)
         default: throw EvaluationError(.noSuchOverload)
         }
