@@ -67,6 +67,10 @@ let package = Package(
             swiftSettings: testing
         ),
 
+        // MARK: MCP
+        .target(name: "MCP", dependencies: ["Domain"], swiftSettings: hot),
+        .testTarget(name: "MCPTests", dependencies: ["Domain", "MCP"], swiftSettings: testing),
+
         // MARK: LinearAlgebra
         .target(name: "LinearAlgebra", dependencies: ["CBLAS", "CKernels"], swiftSettings: hot),
         .testTarget(
@@ -181,12 +185,29 @@ let package = Package(
             swiftSettings: testing
         ),
 
+        // MARK: Gateway
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "Domain", "HTTPClient", "MCP", "Search", "Store", "Trackers",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "GatewayTests",
+            dependencies: [
+                "Domain", "Gateway", "HTTPClient", "MCP", "Search", "Store", "TestSupport",
+            ],
+            swiftSettings: testing
+        ),
+
         // MARK: Programs
         .target(
             name: "Bootstrap",
             dependencies: [
-                "Domain", "Embeddings", "HTTPClient", "LinearAlgebra", "Search", "Store", "Sync",
-                "Trackers", "VectorIndex",
+                "Domain", "Embeddings", "Gateway", "HTTPClient", "LinearAlgebra", "MCP", "Search",
+                "Store", "Sync", "Trackers", "VectorIndex",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -194,7 +215,8 @@ let package = Package(
         .executableTarget(
             name: "preloop",
             dependencies: [
-                "Bootstrap", "Domain", "Embeddings", "Firewall", "Search", "Store", "Sync",
+                "Bootstrap", "Domain", "Embeddings", "Firewall", "Gateway", "MCP", "Search",
+                "Store", "Sync",
                 "Trackers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

@@ -1,6 +1,7 @@
 package import Domain
 package import Embeddings
 import Foundation
+package import Gateway
 import Store
 
 /// What the environment says, read once when a program starts.
@@ -21,6 +22,13 @@ import Store
 /// - `PRELOOP_EMBEDDING_PRECISION`: in which numbers the local model runs, `float32`, `bfloat16` or
 ///   `int8`; the fastest of this machine for indexing, `float32` for `models encode`.
 ///
+/// - `PRELOOP_AI_PROVIDER`: `openai` or `anthropic`: who judges and rewrites issues; nobody when
+///   not set.
+/// - `PRELOOP_AI_MODEL`: the provider's name of the model; needed with a provider.
+/// - `PRELOOP_AI_URL`: the base URL with its version; `https://api.openai.com/v1` or
+///   `https://api.anthropic.com/v1`.
+/// - `PRELOOP_AI_API_KEY`: the provider's key; local servers need none.
+///
 /// Proxies (`HTTPS_PROXY`, `NO_PROXY`…) and certificate authorities (`SSL_CERT_FILE`,
 /// `SSL_CERT_DIR`, `CURL_CA_BUNDLE`) are those of curl.
 package struct Settings: Sendable {
@@ -36,6 +44,8 @@ package struct Settings: Sendable {
     package var embedding: EmbeddingSource
     /// In which numbers the local model runs; nil leaves it to what it is used for.
     package var precision: EncodingPrecision?
+    /// Who judges and rewrites issues; nil for nobody.
+    package var languageModel: LanguageModel.Configuration?
     /// All variables, for those that libraries define.
     package var environment: [String: String]
 
@@ -73,6 +83,7 @@ package struct Settings: Sendable {
         databaseAddress = try Self.databaseAddress(value("DATABASE_URL"))
         secretKey = try Self.secretKey(value("SECRET_KEY"))
         precision = try Self.precision(value("PRELOOP_EMBEDDING_PRECISION"))
+        languageModel = try Self.languageModel(value)
         switch value("PRELOOP_EMBEDDING_PROVIDER") ?? "local" {
         case "local":
             embedding = .local(
@@ -82,7 +93,8 @@ package struct Settings: Sendable {
             embedding = .remote(
                 RemoteModel(
                     url: try Self.url(
-                        value("PRELOOP_EMBEDDING_URL") ?? "https://api.openai.com/v1"
+                        value("PRELOOP_EMBEDDING_URL") ?? "https://api.openai.com/v1",
+                        variable: "PRELOOP_EMBEDDING_URL"
                     ),
                     name: value("PRELOOP_EMBEDDING_MODEL") ?? "text-embedding-3-small",
                     apiKey: value("PRELOOP_EMBEDDING_API_KEY").map(Secret.init),
@@ -141,14 +153,45 @@ package struct Settings: Sendable {
         return Secret(text)
     }
 
-    private static func url(_ text: String) throws(CommandFailure) -> String {
+    private static func languageModel(
+        _ value: (String) -> String?
+    ) throws(CommandFailure) -> LanguageModel.Configuration? {
+        guard let name = value("PRELOOP_AI_PROVIDER") else { return nil }
+        guard let provider = LanguageModel.Provider(rawValue: name) else {
+            throw CommandFailure(
+                .usage,
+                "`PRELOOP_AI_PROVIDER` is `\(name)`",
+                hint: "set it to `openai` or `anthropic`, or not at all"
+            )
+        }
+        guard let model = value("PRELOOP_AI_MODEL") else {
+            throw CommandFailure(
+                .usage,
+                "`PRELOOP_AI_PROVIDER` is set and `PRELOOP_AI_MODEL` is not",
+                hint: "set it to the provider's name of the model"
+            )
+        }
+        let standard =
+            provider == .openai ? "https://api.openai.com/v1" : "https://api.anthropic.com/v1"
+        return LanguageModel.Configuration(
+            provider: provider,
+            url: try url(value("PRELOOP_AI_URL") ?? standard, variable: "PRELOOP_AI_URL"),
+            model: model,
+            apiKey: value("PRELOOP_AI_API_KEY").map(Secret.init)
+        )
+    }
+
+    private static func url(
+        _ text: String,
+        variable: String
+    ) throws(CommandFailure) -> String {
         let parts = URLComponents(string: text)
         guard let parts, ["http", "https"].contains(parts.scheme?.lowercased()),
             parts.host?.isEmpty == false
         else {
             throw CommandFailure(
                 .usage,
-                "`PRELOOP_EMBEDDING_URL` is not an http or https address",
+                "`\(variable)` is not an http or https address",
                 hint: "set it to the provider's base URL, such as https://api.openai.com/v1"
             )
         }

@@ -17,7 +17,7 @@ struct PreloopCommand: AsyncParsableCommand {
         subcommands: [
             InitCommand.self, TrackersCommand.self, SearchCommand.self, SimilarCommand.self,
             DuplicatesCommand.self, ModelsCommand.self, IndexCommand.self, ExportCommand.self,
-            DoctorCommand.self, CELCommand.self,
+            DoctorCommand.self, CELCommand.self, MCPCommand.self, ToolsCommand.self,
         ]
     )
 }

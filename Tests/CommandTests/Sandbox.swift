@@ -7,7 +7,7 @@ import StoreTestSupport
 /// A PRELOOP_HOME of a test's own, and the built programs run in it.
 final class Sandbox: Sendable {
     let home: String
-    private let environment: [String: String]
+    let environment: [String: String]
     private let scratch: ScratchDatabase?
 
     init(_ environment: [String: String] = [:]) throws {
@@ -43,6 +43,9 @@ final class Sandbox: Sendable {
     private static var programs: URL {
         URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
     }
+
+    /// The path of a built program.
+    static func program(_ name: String) -> String { programs.appendingPathComponent(name).path }
 
     func start(
         _ program: String,
@@ -136,9 +139,25 @@ final class RunningProgram {
         kill(process.processIdentifier, number)
     }
 
+    /// Writes to a program that goes on, and waits for the first line of its output.
+    func answer(to text: String) throws -> String {
+        input.fileHandleForWriting.write(Data(text.utf8))
+        while process.isRunning {
+            let written = String(decoding: try Data(contentsOf: output), as: UTF8.self)
+            if written.contains("\n") { return written }
+            usleep(10_000)
+        }
+        return ""
+    }
+
     func wait(input text: String? = nil) throws -> Sandbox.Result {
         if let text { input.fileHandleForWriting.write(Data(text.utf8)) }
         try input.fileHandleForWriting.close()
+        return try waitForExit()
+    }
+
+    /// Waits for a program that ends by itself; its input stays open.
+    func waitForExit() throws -> Sandbox.Result {
         process.waitUntilExit()
         return Sandbox.Result(
             status: process.terminationReason == .exit ? process.terminationStatus : -1,

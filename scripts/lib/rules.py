@@ -16,6 +16,7 @@ SYSTEM = {"Glibc", "Synchronization", "Dispatch", "Swift", "_Concurrency"}
 ALLOWED = {
     "Domain": set(),
     "Firewall": {"Domain"},
+    "MCP": {"Domain"},
     "LinearAlgebra": {"CBLAS", "CKernels"},
     "HTTPClient": {"CCurl"},
     "VectorIndex": {"LinearAlgebra"},
@@ -24,10 +25,11 @@ ALLOWED = {
     "Store": {"CPostgres", "Domain", "GRDB", "Crypto"},
     "Sync": {"Domain", "Trackers", "Store", "Crypto"},
     "Search": {"Domain", "Store", "Embeddings", "VectorIndex", "Crypto"},
-    "Bootstrap": {"Domain", "Embeddings", "HTTPClient", "Search", "Store", "Sync", "Trackers",
-                  "VectorIndex", "LinearAlgebra", "ArgumentParser"},
-    "preloop": {"Bootstrap", "Domain", "Embeddings", "Firewall", "HTTPClient", "Search", "Store",
-                "Sync", "Trackers", "VectorIndex", "LinearAlgebra", "ArgumentParser"},
+    "Gateway": {"Domain", "MCP", "Store", "Search", "Trackers", "HTTPClient", "Crypto"},
+    "Bootstrap": {"Domain", "Embeddings", "Gateway", "HTTPClient", "MCP", "Search", "Store", "Sync",
+                  "Trackers", "VectorIndex", "LinearAlgebra", "ArgumentParser"},
+    "preloop": {"Bootstrap", "Domain", "Embeddings", "Firewall", "Gateway", "HTTPClient", "MCP",
+                "Search", "Store", "Sync", "Trackers", "VectorIndex", "LinearAlgebra", "ArgumentParser"},
     "preloop-sync": {"Bootstrap", "Domain", "Embeddings", "Search", "Store", "Sync", "Trackers",
                      "ArgumentParser"},
 }

@@ -34,8 +34,8 @@ package struct Duplicates: Sendable {
         package init() {}
     }
 
-    private let search: IssueSearch
-    private let limits: Limits
+    let search: IssueSearch
+    let limits: Limits
     private var store: Store { search.store }
 
     /// Looks for pairs with the indexes of a search.
@@ -210,7 +210,7 @@ package struct Duplicates: Sendable {
         return candidates
     }
 
-    private var gathering: IssueSearch.Gathering {
+    var gathering: IssueSearch.Gathering {
         var gathering = IssueSearch.Gathering()
         gathering.windows = limits.windows
         gathering.documents = limits.documents

@@ -16,6 +16,9 @@ package actor IssueProfiles {
     private var held = 0
     /// Changes up to here are in no kept profile's future.
     private var seen = Revision.zero
+    /// Whether a load is under way, and those that wait for its end in the order they came.
+    private var isTaken = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
 
     package init(
         store: Store,
@@ -41,6 +44,42 @@ package actor IssueProfiles {
         _ issues: [IssueID],
         isCurrent: Bool = false
     ) async throws -> (profiles: [IssueID: IssueProfile], meter: PairMeter) {
+        await takeTurn()
+        defer { passTurn() }
+        return try await loadInTurn(issues, isCurrent: isCurrent)
+    }
+
+    /// The profiles of live issues, that of a text which is none, and the meter that compares them.
+    ///
+    /// - Parameters:
+    ///   - issues: Any issues.
+    ///   - draft: A profile whose terms are still missing.
+    ///   - document: The draft's terms.
+    /// - Returns: The profiles of the issues that are live, and the draft's with its terms.
+    /// - Throws: What the store refuses.
+    func load(
+        _ issues: [IssueID],
+        beside draft: IssueProfile,
+        _ document: LexicalDocument
+    ) async throws -> (profiles: [IssueID: IssueProfile], draft: IssueProfile, meter: PairMeter) {
+        await takeTurn()
+        defer { passTurn() }
+        _ = try await loadInTurn(issues, isCurrent: false)
+        let unknown = terms.unknown(in: document.titleTerms + document.bodyTerms)
+        terms.add(unknown, frequencies: try await lexical.frequencies(of: unknown))
+        let title = terms.numbers(of: document.titleTerms)
+        var draft = draft
+        draft.titleTerms = TermVector(title)
+        draft.terms = TermVector(title + terms.numbers(of: document.bodyTerms))
+        // Statistics that know the draft's terms too.
+        let loaded = try await loadInTurn(issues, isCurrent: true)
+        return (loaded.profiles, draft, loaded.meter)
+    }
+
+    private func loadInTurn(
+        _ issues: [IssueID],
+        isCurrent: Bool
+    ) async throws -> (profiles: [IssueID: IssueProfile], meter: PairMeter) {
         if !isCurrent {
             try await forgetChanged()
             let state = try await lexical.statistics()
@@ -50,11 +89,30 @@ package actor IssueProfiles {
         if held + missing.count > Self.maximumCount { forgetAll() }
         let needed = profiles.isEmpty ? Set(issues).sorted() : missing
         for start in stride(from: 0, to: needed.count, by: 256) {
+            try Task.checkCancellation()
             try await read(Array(needed[start..<min(start + 256, needed.count)]))
         }
         var found: [IssueID: IssueProfile] = [:]
         for issue in issues { found[issue] = profiles[issue] }
         return (found, PairMeter(statistics: terms.statistics))
+    }
+
+    /// One load at a time: another one that forgets or numbers terms anew in the middle would leave
+    /// profiles without some of their terms.
+    private func takeTurn() async {
+        guard isTaken else {
+            isTaken = true
+            return
+        }
+        await withCheckedContinuation { waiting.append($0) }
+    }
+
+    private func passTurn() {
+        guard !waiting.isEmpty else {
+            isTaken = false
+            return
+        }
+        waiting.removeFirst().resume()
     }
 
     private func forgetAll() {

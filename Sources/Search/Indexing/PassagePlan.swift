@@ -89,7 +89,7 @@ struct PassagePlan {
 
     /// A title of usual length in front of a window tells the model what the window is about:
     /// alone, first windows rank at MAP 0.435, with it at 0.618 (docs/decisions/0004-ranking.md).
-    private static func prefix(_ title: String) -> [UInt8] {
+    static func prefix(_ title: String) -> [UInt8] {
         guard !title.isEmpty else { return [] }
         var end =
             title.utf8.index(

@@ -145,7 +145,7 @@ extension IssueSearch {
         var passages: KeySet?
     }
 
-    private func passing(_ filter: IssueFilter) async throws -> Passing {
+    func passing(_ filter: IssueFilter) async throws -> Passing {
         guard !filter.isEmpty else { return Passing() }
         let model = index.model
         return try await store.read { connection, account in

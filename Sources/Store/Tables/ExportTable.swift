@@ -41,6 +41,26 @@ package enum ExportTable {
         return found
     }
 
+    /// Reads one issue that is not deleted.
+    package static func issue(
+        _ id: IssueID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Row? {
+        let rows = try connection.rows(
+            """
+            SELECT id, external_id, kind, number, key, title, body, state, status, labels, author,
+                assignees, priority, type, created_at, updated_at, url, deleted_at
+            FROM issues WHERE account_id = \(account) AND id = \(id) AND deleted_at IS NULL
+            """
+        )
+        guard let row = rows.first else { return nil }
+        guard let kind = IssueKind(rawValue: try row.text("kind")) else {
+            throw .unexpectedValue(column: "issues.kind")
+        }
+        return try issue(row, kind: kind)
+    }
+
     private static func issue(_ row: SQLRow, kind: IssueKind) throws(StoreError) -> Row {
         guard let state = IssueState(rawValue: try row.text("state")) else {
             throw .unexpectedValue(column: "issues.state")

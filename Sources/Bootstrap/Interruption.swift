@@ -1,4 +1,3 @@
-import Bootstrap
 import Dispatch
 import Glibc
 
@@ -6,10 +5,10 @@ import Glibc
 ///
 /// `body` has to end soon after its task is cancelled; what it returns or throws is passed on. A
 /// second signal ends the process at once, as it would have without us: the store stays sound.
-func interruptible<Value: Sendable>(
+package func interruptible<Value: Sendable>(
     _ body: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
-    let signals = try ScanSignals()
+    let signals = try StopSignals()
     defer { signals.close() }
     let arrivals = signals.arrivals
     return try await withThrowingTaskGroup(of: Value?.self) { group in
@@ -29,7 +28,7 @@ func interruptible<Value: Sendable>(
 }
 
 /// SIGINT and SIGTERM as a stream.
-private struct ScanSignals {
+private struct StopSignals {
     /// One element for the first signal.
     let arrivals: AsyncStream<Void>
 

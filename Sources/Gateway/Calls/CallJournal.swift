@@ -1,0 +1,88 @@
+package import Store
+
+/// Keeps what was called.
+///
+/// Contract: when ``begin(_:)`` returns, the call is on record for good; when it throws, the call
+/// must not run.
+package protocol CallJournal: Sendable {
+    /// Writes a call that is about to run, or one that ended before it ran.
+    func begin(_ call: ToolCallTable.Call) async throws
+
+    /// Writes how a call ended.
+    func complete(
+        _ id: String,
+        _ outcome: ToolCallTable.Outcome,
+        _ end: ToolCallTable.End
+    ) async throws
+}
+
+/// The journal in the store; calls that come at the same time share a transaction.
+package actor StoreJournal: CallJournal {
+    private let store: Store
+    private var waiting: [(entry: Entry, written: CheckedContinuation<Void, any Error>)] = []
+    /// Writes what waits; nil when nothing does.
+    private var writer: Task<Void, Never>?
+
+    private enum Entry: Sendable {
+        case begin(ToolCallTable.Call)
+        case complete(String, ToolCallTable.Outcome, ToolCallTable.End)
+    }
+
+    package init(store: Store) {
+        self.store = store
+    }
+
+    /// Writes a call that is about to run, or one that ended before it ran.
+    package func begin(_ call: ToolCallTable.Call) async throws {
+        try await write(.begin(call))
+    }
+
+    /// Writes how a call ended.
+    package func complete(
+        _ id: String,
+        _ outcome: ToolCallTable.Outcome,
+        _ end: ToolCallTable.End
+    ) async throws {
+        try await write(.complete(id, outcome, end))
+    }
+
+    /// Whoever finds nobody writing writes for all who come meanwhile.
+    private func write(_ entry: Entry) async throws {
+        try await withCheckedThrowingContinuation { written in
+            waiting.append((entry, written))
+            guard writer == nil else { return }
+            // Not a child of the caller: the others' entries must not die with its cancellation.
+            writer = Task { await self.writeAll() }
+        }
+    }
+
+    private func writeAll() async {
+        while !waiting.isEmpty {
+            let batch = waiting
+            waiting = []
+            let entries = batch.map(\.entry)
+            do {
+                try await store.write { connection, account in
+                    for entry in entries {
+                        switch entry {
+                        case .begin(let call):
+                            try ToolCallTable.insert(call, account: account, on: connection)
+                        case .complete(let id, let outcome, let end):
+                            try ToolCallTable.complete(
+                                id,
+                                outcome,
+                                end,
+                                account: account,
+                                on: connection
+                            )
+                        }
+                    }
+                }
+                for (_, written) in batch { written.resume() }
+            } catch {
+                for (_, written) in batch { written.resume(throwing: error) }
+            }
+        }
+        writer = nil
+    }
+}

@@ -1,0 +1,54 @@
+import Domain
+import MCP
+
+/// Something that can be called.
+///
+/// Only ``GuardedCall`` can: nothing else makes a ``CallContext``.
+protocol Tool: Sendable {
+    /// As it is listed.
+    var definition: ToolDefinition { get }
+
+    /// Does what it is for; `arguments` are what the definition's schema accepts.
+    ///
+    /// Returns `structuredContent` as the output schema says. Throws for what the caller has to
+    /// know; ends soon after its task is cancelled.
+    func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue
+}
+
+/// Checked arguments, by name.
+struct ToolArguments: Sendable {
+    let members: JSONObject
+
+    /// A text that is there or has the default.
+    func text(_ name: String, default fallback: String = "") -> String {
+        members[name]?.string ?? fallback
+    }
+
+    /// A text that may be missing; an empty one counts as missing.
+    func optionalText(_ name: String) -> String? {
+        members[name]?.string.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// An integer that is there or has the default.
+    func integer(_ name: String, default fallback: Int) -> Int {
+        members[name]?.integer.flatMap(Int.init(exactly:)) ?? fallback
+    }
+
+    /// A number that is there or has the default.
+    func number(_ name: String, default fallback: Double) -> Double {
+        members[name]?.double ?? fallback
+    }
+
+    /// A truth value that is there or has the default.
+    func flag(_ name: String, default fallback: Bool) -> Bool {
+        members[name]?.bool ?? fallback
+    }
+
+    /// A list of texts; empty when it is missing.
+    func texts(_ name: String) -> [String] {
+        members[name]?.array?.compactMap(\.string) ?? []
+    }
+
+    /// Whether it was given at all.
+    func has(_ name: String) -> Bool { members[name] != nil }
+}

@@ -1,0 +1,181 @@
+package import Domain
+package import MCP
+
+/// Serves one connection: feeds messages to a ``ServerSession`` and does what it says.
+///
+/// Work runs in the task of ``run(_:)``, so cancelling that ends all of it.
+package actor SessionServer {
+    /// What comes in, one after the other.
+    package enum Input: Sendable {
+        case bytes([UInt8])
+        /// A message longer than the limit, which was not kept.
+        case tooLong
+    }
+
+    private var session: ServerSession
+    private let calls: GuardedCall
+    private let caller: Caller
+    private let parser: MessageParser
+    private let write: @Sendable (JSONValue) async -> Void
+    private let jobs: AsyncStream<ServerSession.Job>
+    private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
+    /// For each job that runs what stops it.
+    private var stops: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
+    private var exchange = 0
+    private var isInputOver = false
+
+    /// - Parameters:
+    ///   - session: A new one.
+    ///   - calls: Runs the tools.
+    ///   - caller: On whose behalf.
+    ///   - parser: Reads messages.
+    ///   - write: Delivers a message, in the order of the calls; returns when there is room for
+    ///     another one.
+    package init(
+        session: ServerSession,
+        calls: GuardedCall,
+        caller: Caller,
+        parser: MessageParser = MessageParser(),
+        write: @escaping @Sendable (JSONValue) async -> Void
+    ) {
+        self.session = session
+        self.calls = calls
+        self.caller = caller
+        self.parser = parser
+        self.write = write
+        // Never holds more than the session lets run.
+        (jobs, jobsContinuation) = AsyncStream.makeStream()
+    }
+
+    /// Serves until the input is over and all work has ended; cancelling stops the work.
+    ///
+    /// - Parameters:
+    ///   - input: Messages as they come.
+    ///   - grace: How long calls may go on when the input is over.
+    package func run(
+        _ input: some AsyncSequence<Input, Never> & Sendable,
+        grace: Duration = .seconds(1)
+    ) async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.read(input, grace: grace) }
+            for await job in jobs {
+                group.addTask { await self.perform(job) }
+            }
+        }
+        await apply(session.end())
+    }
+
+    /// Tells listeners that the list of tools is another one.
+    package func toolsChanged() async {
+        await apply(session.toolsChanged())
+    }
+
+    // MARK: - Input
+
+    private func read(
+        _ input: some AsyncSequence<Input, Never> & Sendable,
+        grace: Duration
+    ) async {
+        for await item in input {
+            exchange += 1
+            await apply(take(item, exchange))
+        }
+        isInputOver = true
+        await awaitQuiet(within: grace)
+        await apply(session.end())
+        jobsContinuation.finish()
+    }
+
+    private func take(_ item: Input, _ exchange: Int) -> [ServerSession.Action] {
+        switch item {
+        case .tooLong:
+            let reason = "a message has at most \(parser.limits.bytes) bytes"
+            return session.refuse(.init(id: nil, error: .invalidRequest(reason)), in: exchange)
+        case .bytes(let bytes):
+            do throws(MessageParser.Failure) {
+                return session.receive(try parser.parse(bytes), in: exchange)
+            } catch {
+                return session.refuse(error, in: exchange)
+            }
+        }
+    }
+
+    /// Calls that are nearly done are answered, for `echo … | preloop mcp`; others are not waited
+    /// for.
+    private func awaitQuiet(within grace: Duration) async {
+        let end = ContinuousClock.now.advanced(by: grace)
+        while session.isBusy, ContinuousClock.now < end, !Task.isCancelled {
+            do {
+                try await Task.sleep(for: .milliseconds(10))
+            } catch {
+                return
+            }
+        }
+    }
+
+    // MARK: - Actions
+
+    private func apply(_ actions: [ServerSession.Action]) async {
+        for action in actions {
+            switch action {
+            case .send(let message, _): await write(message)
+            case .exchangeEnded: break
+            case .start(let job): jobsContinuation.yield(job)
+            case .cancel(let job): stops[job]?.finish()
+            }
+        }
+    }
+
+    /// Does a job; it ends early when it is stopped, and is finished only when its work has ended.
+    private func perform(_ job: ServerSession.Job) async {
+        let (stop, continuation) = AsyncStream.makeStream(of: Void.self)
+        stops[job.id] = continuation
+        // It may have been cancelled between its start and this.
+        if session.isCancelled(job.id) { continuation.finish() }
+        let outcome = await withTaskGroup(
+            of: Result<ServerSession.Outcome, RPCError>?.self
+        ) { group in
+            group.addTask { await self.outcome(of: job) }
+            group.addTask {
+                for await _ in stop {}
+                return nil
+            }
+            defer { group.cancelAll() }
+            while let result = await group.next() {
+                if let result { return result }
+                // Stopped: the work is told, and its end waited for.
+                group.cancelAll()
+            }
+            return .failure(.internalError("the work ended without a result"))
+        }
+        stops[job.id] = nil
+        await apply(session.finish(job.id, outcome))
+    }
+
+    nonisolated private func outcome(
+        of job: ServerSession.Job
+    ) async -> Result<ServerSession.Outcome, RPCError> {
+        switch job.work {
+        case .listTools: return .success(.tools(await calls.visibleTools(to: caller)))
+        case .callTool(let name, let arguments):
+            var request = GuardedCall.Request(tool: name, arguments: arguments)
+            request.client = job.context.client
+            request.traceParent = job.context.meta.traceParent
+            do throws(RPCError) {
+                let result = try await calls.run(request, by: caller) { event in
+                    await self.report(event, of: job.id)
+                }
+                return .success(.result(result))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    private func report(_ event: GuardedCall.Event, of job: ServerSession.JobID) async {
+        switch event {
+        case .progress(let progress): await apply(session.progress(job, progress))
+        case .log(let level, let text): await apply(session.log(job, level, text))
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import Domain
+import Search
+import Store
+
+/// What several tools read from the store.
+struct StoreReading: Sendable {
+    let store: Store
+
+    /// The one issue that a reference means.
+    func issue(_ reference: String) async throws -> IssueSummary {
+        let found = try await store.read { connection, account in
+            try PassageTable.summaries(
+                forReference: reference,
+                account: account,
+                on: connection
+            )
+        }
+        guard let first = found.first else { throw SearchError.unknownIssue(reference: reference) }
+        guard found.count == 1 else {
+            throw SearchError.ambiguousIssue(
+                reference: reference,
+                candidates: found.prefix(5).map { $0.url.isEmpty ? $0.key : $0.url }
+            )
+        }
+        return first
+    }
+
+    /// The issue with its texts.
+    func row(_ issue: IssueSummary) async throws -> ExportTable.Row {
+        let row = try await store.read { connection, account in
+            try ExportTable.issue(issue.issue, account: account, on: connection)
+        }
+        guard let row else { throw SearchError.unknownIssue(reference: issue.key) }
+        return row
+    }
+
+    /// The projects of a path, of a URL, or of `tracker:path` where a path alone is not enough.
+    func projects(_ reference: String) async throws -> [StoredProject] {
+        let (all, trackers) = try await store.read { connection, account in
+            (
+                try ProjectTable.list(account: account, on: connection),
+                try TrackerTable.list(account: account, on: connection)
+            )
+        }
+        let wanted = reference.lowercased()
+        let found = all.filter { project in
+            let tracker = trackers.first { $0.id == project.trackerID }?.name ?? ""
+            let path = project.path.lowercased()
+            return path == wanted || "\(tracker.lowercased()):\(path)" == wanted
+                || (!project.url.isEmpty && project.url.lowercased() == wanted)
+        }
+        guard !found.isEmpty else {
+            throw ToolFailure(
+                "there is no project `\(reference)`",
+                hint: "list_projects shows the projects and their paths"
+            )
+        }
+        return found
+    }
+
+    /// The restriction that `project` and `state` of a call mean.
+    func filter(_ arguments: ToolArguments) async throws -> IssueFilter {
+        var filter = IssueFilter()
+        if let project = arguments.optionalText("project") {
+            filter.projectIDs = try await projects(project).map(\.id)
+        }
+        filter.state = IssueState(rawValue: arguments.text("state"))
+        return filter
+    }
+}
+
+extension IssueSummary {
+    /// As tools show an issue in a list; `id` is what every tool takes as a reference.
+    var toolMembers: JSONObject {
+        var object = JSONObject()
+        object.append(key: "id", value: .string(url.isEmpty ? key : url))
+        object.append(key: "key", value: .string(key))
+        object.append(key: "kind", value: .string(kind.rawValue))
+        object.append(key: "title", value: .string(title))
+        object.append(key: "state", value: .string(state.rawValue))
+        object.append(key: "project", value: .string(projectPath))
+        object.append(key: "tracker", value: .string(tracker))
+        object.append(key: "url", value: .string(url))
+        object.append(key: "created_at", value: .string(createdAt.iso8601))
+        object.append(key: "updated_at", value: .string(updatedAt.iso8601))
+        return object
+    }
+
+    /// The same as a value.
+    var toolJSON: JSONValue { .object(toolMembers) }
+}
+
+/// A score as answers show it: more digits mean nothing.
+func rounded(_ score: Double) -> JSONValue {
+    .double((score * 10_000).rounded() / 10_000)
+}

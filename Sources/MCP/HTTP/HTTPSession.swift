@@ -1,0 +1,225 @@
+import Domain
+
+/// One session of the older revisions over HTTP, as a value: which stream a message goes to, and
+/// what a client that comes back has missed.
+///
+/// A call is answered by a stream of events, whose identifiers let the client go on after a lost
+/// connection; everything else is answered as JSON. A lost connection cancels nothing.
+package struct HTTPSession: Sendable {
+    /// A connection that takes events; numbered by the HTTP layer, never reused.
+    package typealias ConnectionID = Int
+
+    /// What the HTTP layer has to do, in order.
+    package enum Action: Sendable, Equatable {
+        /// Answer this connection and be done with it.
+        case reply(ConnectionID, HTTPReply)
+        /// Send this head on a connection and keep the body open.
+        case open(ConnectionID, HTTPReply)
+        case write(ConnectionID, [UInt8])
+        case close(ConnectionID)
+        case start(ServerSession.Job)
+        case cancel(ServerSession.JobID)
+    }
+
+    /// The stream of what answers nothing; a GET opens it.
+    private static let general = 0
+    /// What a client is told to wait before it comes back.
+    private static let retryMilliseconds = 1_000
+
+    private var session: ServerSession
+    private var log: EventLog
+    /// Which connection a stream writes to; none while the client is away.
+    private var connections: [Int: ConnectionID] = [:]
+    /// Exchanges whose answer is JSON, with the connection that waits for it.
+    private var plain: [Int: ConnectionID] = [:]
+    /// Streams that still have something to say.
+    private var streams: Set<Int> = [general]
+    private var lastExchange = 0
+
+    package init(server: ServerDescription, log: EventLog = EventLog()) {
+        session = ServerSession(server: server)
+        self.log = log
+    }
+
+    /// Whether anything runs: such a session is not expired.
+    package var isBusy: Bool { session.isBusy }
+
+    /// Takes what came by POST.
+    package mutating func post(
+        _ incoming: MessageParser.Incoming,
+        on connection: ConnectionID
+    ) -> [Action] {
+        lastExchange += 1
+        let exchange = lastExchange
+        guard incoming.hasRequest else {
+            return [.reply(connection, .accepted)]
+                + translated(session.receive(incoming, in: exchange))
+        }
+        guard incoming.hasCall else {
+            plain[exchange] = connection
+            return translated(session.receive(incoming, in: exchange))
+        }
+        streams.insert(exchange)
+        connections[exchange] = connection
+        var actions: [Action] = [.open(connection, .eventStream)]
+        // Something to come back to before the first word; older clients would take the empty
+        // event for a message.
+        if session.negotiatedVersion.map({ $0 >= .november2025 }) == true {
+            let id = log.append("", to: exchange)
+            actions.append(.write(connection, ServerSentEvent(id: id.text, data: "").bytes))
+        }
+        return actions + translated(session.receive(incoming, in: exchange))
+    }
+
+    /// Opens a stream for what answers nothing, or goes on with one behind an event.
+    package mutating func stream(
+        after event: EventID?,
+        on connection: ConnectionID
+    ) -> [Action] {
+        guard let event else {
+            guard connections[Self.general] == nil else {
+                let error = RPCError.invalidRequest("the session's stream is open already")
+                return [.reply(connection, .failure(error, status: 409))]
+            }
+            connections[Self.general] = connection
+            return [.open(connection, .eventStream)]
+        }
+        let missed: [ServerSentEvent]
+        do throws(EventLog.ReplayError) {
+            missed = try log.events(after: event)
+        } catch {
+            let reason =
+                error == .forgotten
+                ? "what followed that event is not kept any more"
+                : "`Last-Event-ID` names no event of this session"
+            return [.reply(connection, .failure(.invalidRequest(reason), status: 400))]
+        }
+        var actions: [Action] = []
+        // Each message goes to one connection: the one before is let go.
+        if let old = connections[event.stream] { actions.append(.close(old)) }
+        actions.append(.open(connection, .eventStream))
+        actions += missed.map { .write(connection, $0.bytes) }
+        guard streams.contains(event.stream) else { return actions + [.close(connection)] }
+        connections[event.stream] = connection
+        return actions
+    }
+
+    /// A connection is gone; its stream goes on without it.
+    package mutating func disconnect(_ connection: ConnectionID) {
+        for (stream, owner) in connections where owner == connection {
+            connections[stream] = nil
+        }
+        for (exchange, owner) in plain where owner == connection { plain[exchange] = nil }
+    }
+
+    /// Lets a connection go without ending its stream: the client comes back for the rest.
+    package mutating func release(_ connection: ConnectionID) -> [Action] {
+        guard connections.values.contains(connection) else { return [] }
+        disconnect(connection)
+        let event = ServerSentEvent(data: "", retry: Self.retryMilliseconds)
+        return [.write(connection, event.bytes), .close(connection)]
+    }
+
+    /// Some time has passed: open streams are kept open.
+    package func tick() -> [Action] {
+        connections.values.sorted().map { .write($0, ServerSentEvent.keepAlive) }
+    }
+
+    /// Takes what a job gave.
+    package mutating func finish(
+        _ job: ServerSession.JobID,
+        _ outcome: Result<ServerSession.Outcome, RPCError>
+    ) -> [Action] {
+        translated(session.finish(job, outcome))
+    }
+
+    /// Tells how far a call is.
+    package mutating func progress(
+        _ job: ServerSession.JobID,
+        _ progress: ServerSession.Progress
+    ) -> [Action] {
+        translated(session.progress(job, progress))
+    }
+
+    /// Tells what a call noticed.
+    package mutating func log(
+        _ job: ServerSession.JobID,
+        _ level: LogLevel,
+        _ text: String
+    ) -> [Action] {
+        translated(session.log(job, level, text))
+    }
+
+    /// Tells that the list of tools is another one.
+    package mutating func toolsChanged() -> [Action] { translated(session.toolsChanged()) }
+
+    /// Ends the session: work stops, connections are closed.
+    package mutating func end() -> [Action] {
+        let actions = translated(session.end())
+        let open = connections.values.sorted()
+        connections = [:]
+        return actions + open.map { .close($0) }
+    }
+
+    private mutating func translated(_ actions: [ServerSession.Action]) -> [Action] {
+        var result: [Action] = []
+        for action in actions {
+            switch action {
+            case .start(let job): result.append(.start(job))
+            case .cancel(let job): result.append(.cancel(job))
+            case .send(let message, let exchange):
+                if let exchange, let connection = plain.removeValue(forKey: exchange) {
+                    result.append(.reply(connection, .json(message)))
+                } else {
+                    result += event(message, on: exchange ?? Self.general)
+                }
+            case .exchangeEnded(let exchange):
+                streams.remove(exchange)
+                if let connection = connections.removeValue(forKey: exchange) {
+                    result.append(.close(connection))
+                }
+                // Cancelled before it was answered: the connection still wants an end.
+                if let connection = plain.removeValue(forKey: exchange) {
+                    result.append(.reply(connection, .accepted))
+                }
+            }
+        }
+        return result
+    }
+
+    private mutating func event(_ message: JSONValue, on stream: Int) -> [Action] {
+        // A message for a JSON answer whose client has gone is lost, as its connection is.
+        guard streams.contains(stream) else { return [] }
+        let data = message.serializedText()
+        let id = log.append(data, to: stream)
+        guard let connection = connections[stream] else { return [] }
+        return [.write(connection, ServerSentEvent(id: id.text, data: data).bytes)]
+    }
+}
+
+extension MessageParser.Incoming {
+    private var messages: [Message] {
+        switch self {
+        case .message(let message): [message]
+        case .batch(let elements):
+            elements.compactMap { if case .message(let message) = $0 { message } else { nil } }
+        }
+    }
+
+    /// Whether a response is due.
+    fileprivate var hasRequest: Bool {
+        if case .batch(let elements) = self {
+            let isInvalid = elements.contains { if case .invalid = $0 { true } else { false } }
+            if isInvalid { return true }
+        }
+        return messages.contains(where: \.isRequest)
+    }
+
+    /// Whether a tool is called, which may take long.
+    fileprivate var hasCall: Bool {
+        messages.contains { message in
+            guard case .request(let request) = message else { return false }
+            return request.method == "tools/call"
+        }
+    }
+}

@@ -1,0 +1,81 @@
+/// Header lines of a request, names compared without regard to case.
+package struct HeaderFields: Sendable, Equatable {
+    /// One line.
+    package struct Field: Sendable, Equatable {
+        package var name: String
+        package var value: String
+    }
+
+    /// In the order received.
+    package private(set) var fields: [Field]
+
+    package init(_ fields: KeyValuePairs<String, String> = [:]) {
+        self.fields = fields.map { Field(name: $0.key, value: $0.value) }
+    }
+
+    /// Adds a line.
+    package mutating func append(_ name: String, _ value: String) {
+        fields.append(Field(name: name, value: value))
+    }
+
+    /// Every value of `name`, in order.
+    package func values(of name: String) -> [String] {
+        let wanted = name.lowercased()
+        return fields.filter { $0.name.lowercased() == wanted }.map(\.value)
+    }
+
+    /// The first value of `name`.
+    package subscript(name: String) -> String? { values(of: name).first }
+}
+
+/// Values that need not be plain ASCII, as 2026-07-28 puts them into headers.
+package enum HeaderValue {
+    private static let opening = "=?base64?"
+    private static let closing = "?="
+
+    /// The text of a header value; nil when it is not one that a client may send.
+    package static func decoded(_ value: String) -> String? {
+        let bytes = Array(value.utf8)
+        guard bytes.starts(with: opening.utf8), value.hasSuffix(closing),
+            bytes.count >= opening.utf8.count + closing.utf8.count
+        else {
+            let isPlain = bytes.allSatisfy { (0x20...0x7E).contains($0) || $0 == 0x09 }
+            return isPlain ? value : nil
+        }
+        let inner = bytes.dropFirst(opening.utf8.count).dropLast(closing.utf8.count)
+        guard let decoded = base64(inner) else { return nil }
+        return String(validating: decoded, as: UTF8.self)
+    }
+
+    /// Strict Base64 of RFC 4648 with padding.
+    private static func base64(_ text: ArraySlice<UInt8>) -> [UInt8]? {
+        guard text.count % 4 == 0 else { return nil }
+        let padding = text.reversed().prefix { $0 == UInt8(ascii: "=") }.count
+        guard padding <= 2 else { return nil }
+        var bytes: [UInt8] = []
+        var (bits, count) = (UInt32(0), 0)
+        for character in text.dropLast(padding) {
+            guard let digit = digit(character) else { return nil }
+            bits = bits << 6 | digit
+            count += 6
+            if count >= 8 {
+                count -= 8
+                bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
+                bits &= (1 << UInt32(count)) - 1
+            }
+        }
+        // Bits behind the last byte are zero, or two texts would mean the same.
+        return bits == 0 ? bytes : nil
+    }
+
+    private static func digit(_ character: UInt8) -> UInt32? {
+        switch character {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt32(character) - 65
+        case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt32(character) - 71
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(character) + 4
+        case UInt8(ascii: "+"): 62
+        case UInt8(ascii: "/"): 63
+        default: nil
+        }
+    }
+}

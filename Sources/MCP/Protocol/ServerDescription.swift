@@ -1,0 +1,71 @@
+import Domain
+
+/// What a server says of itself.
+package struct ServerDescription: Sendable, Equatable {
+    package var name: String
+    package var title: String
+    package var version: String
+    /// For the model: what the tools are good for together; nil for nothing.
+    package var instructions: String?
+    /// Whether changes of the list of tools are told.
+    package var tellsToolChanges: Bool
+    /// For how long a client may keep the list of tools without asking again.
+    package var listLifetime: Duration
+
+    package init(
+        name: String,
+        title: String,
+        version: String,
+        instructions: String? = nil,
+        tellsToolChanges: Bool = false,
+        listLifetime: Duration = .seconds(60)
+    ) {
+        self.name = name
+        self.title = title
+        self.version = version
+        self.instructions = instructions
+        self.tellsToolChanges = tellsToolChanges
+        self.listLifetime = listLifetime
+    }
+
+    /// The `Implementation` of a revision.
+    func implementation(for version: ProtocolVersion) -> JSONValue {
+        var object = JSONObject()
+        object.append(key: "name", value: .string(name))
+        if version.hasStructuredContent { object.append(key: "title", value: .string(title)) }
+        object.append(key: "version", value: .string(self.version))
+        return .object(object)
+    }
+
+    /// What the server can do, the same in all revisions.
+    var capabilities: JSONValue {
+        ["tools": ["listChanged": .bool(tellsToolChanges)], "logging": .object(JSONObject())]
+    }
+
+    /// The answer to `initialize`.
+    func initializeResult(_ version: ProtocolVersion) -> JSONObject {
+        var result = JSONObject()
+        result.append(key: "protocolVersion", value: .string(version.rawValue))
+        result.append(key: "capabilities", value: capabilities)
+        result.append(key: "serverInfo", value: implementation(for: version))
+        if let instructions { result.append(key: "instructions", value: .string(instructions)) }
+        return result
+    }
+
+    /// The answer to `server/discover`, without what every modern result has.
+    func discoverResult() -> JSONObject {
+        var result = JSONObject()
+        result.append(key: "supportedVersions", value: JSONValue(ProtocolVersion.advertised))
+        result.append(key: "capabilities", value: capabilities)
+        if let instructions { result.append(key: "instructions", value: .string(instructions)) }
+        appendCaching(to: &result)
+        return result
+    }
+
+    /// What lists and descriptions say about being kept: they depend on who asks.
+    func appendCaching(to result: inout JSONObject) {
+        let milliseconds = Int64(listLifetime / .milliseconds(1))
+        result.append(key: "ttlMs", value: .integer(milliseconds))
+        result.append(key: "cacheScope", value: "private")
+    }
+}

@@ -1,0 +1,251 @@
+import Domain
+
+/// The methods of both eras.
+extension ServerSession {
+    /// Methods that exist before a session has begun; asked for without one, they say so.
+    private static let sessionMethods: Set<String> = [
+        "tools/list", "tools/call", "logging/setLevel", "server/discover", "subscriptions/listen",
+    ]
+
+    // MARK: - Modern
+
+    mutating func takeModern(
+        _ request: Message.Request,
+        _ exchange: ExchangeID
+    ) throws(RPCError) -> [Action] {
+        let envelope = try ModernEnvelope(
+            of: request.parameters,
+            isLenient: request.method == "server/discover"
+        )
+        let context = Context(
+            version: envelope.version,
+            client: envelope.client,
+            capabilities: envelope.capabilities,
+            meta: envelope.meta
+        )
+        switch request.method {
+        case "server/discover":
+            let result = decorated(server.discoverResult(), context)
+            return respond(.response(.init(id: request.id, outcome: .success(result))), exchange)
+        case "tools/list": return try listTools(request, exchange, context)
+        case "tools/call": return try callTool(request, exchange, context)
+        case "subscriptions/listen": return try listen(request, exchange, context)
+        default: throw .methodNotFound(request.method)
+        }
+    }
+
+    private mutating func listen(
+        _ request: Message.Request,
+        _ exchange: ExchangeID,
+        _ context: Context
+    ) throws(RPCError) -> [Action] {
+        guard let filter = request.parameters["notifications"]?.object else {
+            throw .invalidParameters("`notifications` must be an object that says what is wanted")
+        }
+        let count = open.values.count { request in
+            if case .subscription = request.state { true } else { false }
+        }
+        guard count < limits.subscriptions else {
+            throw .invalidRequest("there are already \(limits.subscriptions) subscriptions")
+        }
+        let wantsTools = filter["toolsListChanged"]?.bool == true && server.tellsToolChanges
+        subscribe(request, exchange, context: context, toolChanges: wantsTools)
+        var accepted = JSONObject()
+        if wantsTools { accepted.append(key: "toolsListChanged", value: true) }
+        var parameters = subscriptionMeta(request.id)
+        parameters.append(key: "notifications", value: .object(accepted))
+        let method = "notifications/subscriptions/acknowledged"
+        let message = Message.notification(.init(method: method, parameters: parameters))
+        return [.send(message.json, exchange: exchange)]
+    }
+
+    private func subscriptionMeta(_ id: RequestID) -> JSONObject {
+        var meta = JSONObject()
+        meta.append(key: RequestMeta.Key.subscriptionID, value: id.json)
+        var parameters = JSONObject()
+        parameters.append(key: "_meta", value: .object(meta))
+        return parameters
+    }
+
+    /// Tells a subscriber that nothing more will come.
+    mutating func endSubscription(_ job: JobID, _ request: OpenRequest) -> [Action] {
+        open[job] = nil
+        inFlight[request.id] = nil
+        var meta = JSONObject()
+        meta.append(key: RequestMeta.Key.subscriptionID, value: request.id.json)
+        meta.append(
+            key: RequestMeta.Key.serverInfo,
+            value: server.implementation(for: request.context.version)
+        )
+        var result = JSONObject()
+        result.append(key: "resultType", value: "complete")
+        result.append(key: "_meta", value: .object(meta))
+        let response = Message.Response(id: request.id, outcome: .success(result))
+        return respond(.response(response), request.exchange) + ended(request.exchange)
+    }
+
+    // MARK: - Legacy
+
+    mutating func takeLegacy(
+        _ request: Message.Request,
+        _ exchange: ExchangeID
+    ) throws(RPCError) -> [Action] {
+        switch request.method {
+        case "initialize": return try initialize(request, exchange)
+        // Allowed before anything else, to see whether somebody is there.
+        case "ping":
+            let response = Message.Response(id: request.id, outcome: .success(JSONObject()))
+            return respond(.response(response), exchange)
+        default: break
+        }
+        guard let handshake else {
+            guard Self.sessionMethods.contains(request.method) else {
+                throw .methodNotFound(request.method)
+            }
+            throw .invalidParameters(
+                "begin a session with `initialize`, or send "
+                    + "`\(RequestMeta.Key.protocolVersion)` and "
+                    + "`\(RequestMeta.Key.clientCapabilities)` in `params._meta`"
+            )
+        }
+        let context = Context(
+            version: handshake.version,
+            client: handshake.client,
+            capabilities: handshake.capabilities,
+            meta: RequestMeta(common: request.parameters["_meta"]?.object)
+        )
+        switch request.method {
+        case "tools/list": return try listTools(request, exchange, context)
+        case "tools/call": return try callTool(request, exchange, context)
+        case "logging/setLevel":
+            guard let level = request.parameters["level"]?.string.flatMap(LogLevel.init(rawValue:))
+            else {
+                let names = LogLevel.allCases.map(\.rawValue).joined(separator: ", ")
+                throw .invalidParameters("`level` must be one of \(names)")
+            }
+            self.handshake?.logLevel = level
+            let response = Message.Response(id: request.id, outcome: .success(JSONObject()))
+            return respond(.response(response), exchange)
+        default: throw .methodNotFound(request.method)
+        }
+    }
+
+    private mutating func initialize(
+        _ request: Message.Request,
+        _ exchange: ExchangeID
+    ) throws(RPCError) -> [Action] {
+        guard handshake == nil else {
+            throw .invalidRequest("the session has begun already")
+        }
+        guard let requested = request.parameters["protocolVersion"]?.string else {
+            throw .invalidParameters("`protocolVersion` must be a text")
+        }
+        guard let capabilities = request.parameters["capabilities"]?.object else {
+            throw .invalidParameters("`capabilities` must be an object")
+        }
+        let known = ProtocolVersion(rawValue: requested)
+        let version = known?.era == .legacy ? known ?? .latestLegacy : .latestLegacy
+        handshake = Handshake(
+            version: version,
+            // Every client has one; turning one away that does not would help nobody.
+            client: ClientDescription(request.parameters["clientInfo"]),
+            capabilities: capabilities
+        )
+        let result = server.initializeResult(version)
+        return respond(.response(.init(id: request.id, outcome: .success(result))), exchange)
+    }
+
+    // MARK: - Tools
+
+    private mutating func listTools(
+        _ request: Message.Request,
+        _ exchange: ExchangeID,
+        _ context: Context
+    ) throws(RPCError) -> [Action] {
+        var cursor: String?
+        switch request.parameters["cursor"] {
+        case nil, .null: break
+        case .string(let text): cursor = text
+        case .bool, .integer, .double, .array, .object:
+            throw .invalidParameters("`cursor` must be the text of an earlier page's `nextCursor`")
+        }
+        return try enqueue(.listTools, for: request, exchange, context: context, cursor: cursor)
+    }
+
+    private mutating func callTool(
+        _ request: Message.Request,
+        _ exchange: ExchangeID,
+        _ context: Context
+    ) throws(RPCError) -> [Action] {
+        guard let name = request.parameters["name"]?.string else {
+            throw .invalidParameters("`name` must be the name of a tool")
+        }
+        let arguments: JSONObject
+        switch request.parameters["arguments"] {
+        case nil, .null: arguments = JSONObject()
+        case .object(let members): arguments = members
+        case .bool, .integer, .double, .string, .array:
+            throw .invalidParameters("`arguments` must be an object")
+        }
+        let work = Work.callTool(name: name, arguments: arguments)
+        return try enqueue(work, for: request, exchange, context: context)
+    }
+
+    // MARK: - Notifications
+
+    /// Tells how far a call is, when its client asked for that; what does not go forward is left
+    /// out, for progress must grow.
+    package mutating func progress(_ job: JobID, _ progress: Progress) -> [Action] {
+        guard let request = open[job], request.state == .running, !isEnded,
+            let token = request.context.meta.progressToken, progress.done.isFinite,
+            progress.done > request.lastProgress
+        else { return [] }
+        open[job]?.lastProgress = progress.done
+        var parameters = JSONObject()
+        parameters.append(key: "progressToken", value: token.json)
+        parameters.append(key: "progress", value: .double(progress.done))
+        if let total = progress.total { parameters.append(key: "total", value: .double(total)) }
+        if let message = progress.message {
+            parameters.append(key: "message", value: .string(message))
+        }
+        let message = Message.notification(
+            .init(method: "notifications/progress", parameters: parameters)
+        )
+        return [.send(message.json, exchange: request.exchange)]
+    }
+
+    /// Tells what a call noticed, to a client that wants to hear it.
+    package mutating func log(_ job: JobID, _ level: LogLevel, _ text: String) -> [Action] {
+        guard let request = open[job], request.state == .running, !isEnded else { return [] }
+        let threshold =
+            request.context.version.era == .modern
+            ? request.context.meta.logLevel : handshake?.logLevel
+        guard let threshold, level >= threshold else { return [] }
+        var parameters = JSONObject()
+        parameters.append(key: "level", value: .string(level.rawValue))
+        parameters.append(key: "logger", value: .string(server.name))
+        parameters.append(key: "data", value: .string(text))
+        let message = Message.notification(
+            .init(method: "notifications/message", parameters: parameters)
+        )
+        return [.send(message.json, exchange: request.exchange)]
+    }
+
+    /// Tells those who listen that the list of tools is another one.
+    package mutating func toolsChanged() -> [Action] {
+        guard server.tellsToolChanges, !isEnded else { return [] }
+        let method = "notifications/tools/list_changed"
+        var actions: [Action] = []
+        if handshake != nil {
+            let message = Message.notification(.init(method: method))
+            actions.append(.send(message.json, exchange: nil))
+        }
+        for (_, request) in open.sorted(by: { $0.key < $1.key }) {
+            guard request.state == .subscription(toolChanges: true) else { continue }
+            let parameters = subscriptionMeta(request.id)
+            let message = Message.notification(.init(method: method, parameters: parameters))
+            actions.append(.send(message.json, exchange: request.exchange))
+        }
+        return actions
+    }
+}

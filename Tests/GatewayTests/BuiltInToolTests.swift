@@ -1,0 +1,156 @@
+import Domain
+import MCP
+import Store
+import Testing
+
+@testable import Gateway
+
+struct BuiltInToolTests {
+    @Test func `every tool has schemas that can be checked, and annotations`() async throws {
+        let world = try await IssueWorld()
+        let tools = await world.calls.visibleTools(to: caller)
+        #expect(
+            tools.map(\.name) == [
+                "estimate_compliance", "find_duplicates", "get_issue", "improve_compliance",
+                "list_projects", "search", "similar_issues", "sync_status",
+            ]
+        )
+        for tool in tools {
+            _ = try JSONSchema(tool.inputSchema)
+            _ = try JSONSchema(try #require(tool.outputSchema))
+            #expect(tool.annotations.isReadOnly)
+            #expect(tool.inputSchema["additionalProperties"] == false)
+            for property in tool.inputSchema["properties"]?.object?.members ?? [] {
+                let summary = property.value["description"]?.string
+                #expect(summary != nil, "\(tool.name).\(property.key)")
+            }
+        }
+    }
+
+    @Test func `search finds by meaning and words, with what the caller restricts`() async throws {
+        let world = try await IssueWorld()
+        let answer = try await world.call("search", ["query": "file opened crashes", "limit": 2])
+        let results = try #require(answer["results"]?.array)
+        #expect(results.count == 2)
+        #expect(results[0]["item_type"] == "issue")
+        #expect(results[0]["item"]?["project"] == "acme/app")
+        #expect(answer["note"] == .null)
+        let closed = try await world.call(
+            "search",
+            ["query": "theme", "state": "closed", "project": "ACME/APP"]
+        )
+        #expect(closed["results"]?.array?.map { $0["item"]?["key"] } == ["acme/app#3"])
+        let labelled = try await world.call("search", ["query": "crash", "labels": ["bug"]])
+        #expect(labelled["results"]?.array?.count == 2)
+        let comment = try await world.call("search", ["query": "zebras", "mode": "text"])
+        #expect(comment["results"]?[0]?["item_type"] == "comment")
+        let text = try await world.failure("search", ["query": "x", "project": "acme/none"])
+        #expect(text.contains("List_projects shows"))
+        #expect(try await world.failure("search", ["query": "  "]).contains("few words"))
+    }
+
+    @Test func `get_issue gives text, people and the latest comments`() async throws {
+        let world = try await IssueWorld()
+        for reference in [
+            "acme/app#1", "ACME/app#1", "https://hub/acme/app/issues/1",
+            "https://hub/acme/app/issues/1#issuecomment-5",
+        ] {
+            let answer = try await world.call("get_issue", ["issue": .string(reference)])
+            #expect(answer["title"] == .string(IssueWorld.crash))
+        }
+        let answer = try await world.call(
+            "get_issue",
+            ["issue": "acme/app#1", "comment_limit": 2]
+        )
+        #expect(answer["assignee"] == "ann" && answer["labels"] == ["bug"])
+        #expect(answer["comments"]?.array?.map { $0["id"] } == ["c1-1", "c1-2"])
+        #expect(answer["comments_left_out"] == 1)
+        #expect(answer["description_is_cut"] == false)
+        let text = try await world.failure("get_issue", ["issue": "acme/app#99"])
+        #expect(text.contains("there is no issue `acme/app#99`"))
+    }
+
+    @Test func `similar_issues are best first and leave the issue itself out`() async throws {
+        let world = try await IssueWorld()
+        let answer = try await world.call("similar_issues", ["issue": "acme/app#1"])
+        let keys = answer["results"]?.array?.compactMap { $0["issue"]?["key"]?.string } ?? []
+        #expect(keys.first == "acme/app#2")
+        #expect(!keys.contains("acme/app#1"))
+        let elsewhere = try await world.call(
+            "similar_issues",
+            ["issue": "acme/app#1", "project": "acme/site"]
+        )
+        let projects = elsewhere["results"]?.array?.map { $0["issue"]?["project"] } ?? []
+        #expect(projects.allSatisfy { $0 == "acme/site" })
+    }
+
+    @Test func `find_duplicates tells for a draft what it would tell for the issue`() async throws {
+        let world = try await IssueWorld()
+        let draft = try await world.call(
+            "find_duplicates",
+            [
+                "title": .string(IssueWorld.crash), "description": .string(IssueWorld.crashBody),
+                "project": "acme/app",
+            ]
+        )
+        let first = try #require(draft["duplicates"]?[0])
+        #expect(first["issue"]?["key"] == "acme/app#1")
+        #expect(first["link"] == "https://hub/acme/app/issues/1")
+        #expect(first["why"]?.string?.contains("same project") == true)
+        let score = try #require(first["score"]?.double)
+        let stored = try await world.call("find_duplicates", ["issue": "acme/app#2"])
+        let pair = try #require(stored["duplicates"]?[0])
+        #expect(pair["issue"]?["key"] == "acme/app#1")
+        #expect(abs(score - (pair["score"]?.double ?? 0)) < 0.1)
+        let nothing = try await world.call(
+            "find_duplicates",
+            ["title": "Ship the telescope to the moon", "threshold": 0.9]
+        )
+        #expect(nothing["duplicates"] == [])
+    }
+
+    @Test(arguments: [
+        [:] as JSONValue, ["title": "a", "issue": "acme/app#1"], ["description": "b"],
+        ["issue": "acme/app#1", "description": "b"],
+    ])
+    func `find_duplicates wants one subject`(_ arguments: JSONValue) async throws {
+        let world = try await IssueWorld()
+        let text = try await world.failure("find_duplicates", arguments)
+        #expect(text.contains("Give `issue`, or `title`"))
+    }
+
+    @Test func `projects and their state are told`() async throws {
+        let world = try await IssueWorld()
+        let all = try await world.call("list_projects", [:])
+        #expect(all["projects"]?.array?.map { $0["project"] } == ["acme/app", "acme/site"])
+        #expect(all["projects"]?[0]?["issues"] == 4)
+        let some = try await world.call("list_projects", ["query": "SITE"])
+        #expect(some["projects"]?.array?.count == 1)
+        let text = try await world.failure("list_projects", ["tracker": "nobody"])
+        #expect(text.contains("`hub`"))
+        let status = try await world.call("sync_status", ["project": "acme/site"])
+        #expect(status["projects"]?.array?.count == 1)
+        #expect(status["projects"]?[0]?["comments"] == 6)
+        #expect(status["scanning"] == .null && status["waiting_to_be_indexed"] == 0)
+    }
+
+    @Test func `calls are in the store, with digests instead of arguments`() async throws {
+        let world = try await IssueWorld()
+        await withTaskGroup { group in
+            for number in 0..<20 {
+                group.addTask {
+                    _ = try? await world.call("search", ["query": .string("secret\(number)")])
+                }
+            }
+        }
+        _ = try await world.failure("get_issue", ["issue": "gone"])
+        let calls = try await world.store.read { connection, account in
+            try ToolCallTable.list(limit: 100, account: account, on: connection)
+        }
+        #expect(calls.count == 21)
+        #expect(calls.count { $0.outcome == .succeeded } == 20)
+        #expect(calls.count { $0.outcome == .failed && $0.tool == "get_issue" } == 1)
+        #expect(calls.allSatisfy { $0.end != nil && $0.argumentsDigest.count == 32 })
+        #expect(Set(calls.map(\.argumentsDigest)).count == 21)
+    }
+}

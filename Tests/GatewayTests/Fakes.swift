@@ -1,0 +1,105 @@
+import Domain
+import MCP
+import Store
+import Synchronization
+
+@testable import Gateway
+
+/// A tool whose work is a closure.
+struct FakeTool: Tool {
+    var name = "fake"
+    var inputSchema: JSONValue = [
+        "type": "object", "additionalProperties": false,
+        "properties": ["text": ["type": "string"], "count": ["type": "integer"]],
+    ]
+    var body: @Sendable (ToolArguments, CallContext) async throws -> JSONValue = { arguments, _ in
+        ["said": .string(arguments.text("text"))]
+    }
+
+    var definition: ToolDefinition {
+        ToolDefinition(
+            name: name,
+            title: name,
+            summary: name,
+            inputSchema: inputSchema,
+            annotations: .init(isReadOnly: true)
+        )
+    }
+
+    func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
+        try await body(arguments, context)
+    }
+}
+
+/// A journal in memory that says in which order things happened.
+final class FakeJournal: CallJournal {
+    struct Failure: Error {}
+
+    let calls = Mutex<[ToolCallTable.Call]>([])
+    let events = Mutex<[String]>([])
+    let isBroken: Bool
+
+    init(isBroken: Bool = false) { self.isBroken = isBroken }
+
+    func note(_ event: String) { events.withLock { $0.append(event) } }
+
+    func begin(_ call: ToolCallTable.Call) async throws {
+        if isBroken { throw Failure() }
+        note("begin \(call.outcome.rawValue)")
+        calls.withLock { $0.append(call) }
+    }
+
+    func complete(
+        _ id: String,
+        _ outcome: ToolCallTable.Outcome,
+        _ end: ToolCallTable.End
+    ) async throws {
+        note("end \(outcome.rawValue)")
+        calls.withLock { calls in
+            guard let place = calls.firstIndex(where: { $0.id == id }) else { return }
+            calls[place].outcome = outcome
+            calls[place].end = end
+        }
+    }
+}
+
+/// A policy that refuses what it is told to.
+struct FakePolicy: CallPolicy {
+    var hidden: Set<String> = []
+    var denied: Set<String> = []
+
+    func isVisible(_ tool: ToolDefinition, to caller: Caller) async -> Bool {
+        !hidden.contains(tool.name)
+    }
+
+    func decide(_ call: ProposedCall) async -> CallDecision {
+        denied.contains(call.tool.name) ? .deny(reason: "not on Fridays") : .allow
+    }
+}
+
+/// A clock on which every wait is over at once.
+struct HastyClock: Clock {
+    typealias Duration = Swift.Duration
+    let base = ContinuousClock()
+    var now: ContinuousClock.Instant { base.now }
+    var minimumResolution: Duration { .zero }
+    func sleep(until deadline: ContinuousClock.Instant, tolerance: Duration?) async throws {}
+}
+
+/// A wait that ends only by cancellation, and says that it did.
+final class Endless: Sendable {
+    let hasBegun = AsyncStream.makeStream(of: Void.self)
+    let wasStopped = Mutex(false)
+
+    func wait() async throws {
+        hasBegun.continuation.yield()
+        defer { wasStopped.withLock { $0 = true } }
+        try await Task.sleep(for: .seconds(3_600))
+    }
+
+    func begun() async {
+        for await _ in hasBegun.stream { return }
+    }
+}
+
+let caller = Caller(name: "local:ann", channel: .stdio)

@@ -1,0 +1,539 @@
+import Domain
+import MCP
+import Testing
+
+/// What a request over HTTP is, before anything carries bytes.
+struct EndpointRouterTests {
+    private let router = EndpointRouter(allowedOrigins: ["https://ok.example"])
+
+    private static let meta = """
+        "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",\
+        "io.modelcontextprotocol/clientCapabilities":{}}
+        """
+
+    /// A POST with the headers of a conforming modern client, changed by the test.
+    private func modern(
+        _ method: String = "tools/call",
+        parameters: String = #""name":"search""#,
+        headers: [String: String?] = [:],
+        body: String? = nil
+    ) -> EndpointRouter.Route {
+        var all: [String: String?] = [
+            "Accept": "application/json, text/event-stream", "Content-Type": "application/json",
+            "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method,
+            "Mcp-Name": method == "tools/call" ? "search" : nil,
+        ]
+        all.merge(headers) { $1 }
+        var fields = HeaderFields()
+        for (name, value) in all { if let value { fields.append(name, value) } }
+        let comma = parameters.isEmpty ? "" : ","
+        let text =
+            body
+            ?? #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":{\#(parameters)\#(comma)\#(Self.meta)}}"#
+        let request = EndpointRequest(method: "POST", headers: fields, body: Array(text.utf8))
+        return router.route(request)
+    }
+
+    private func refusal(_ route: EndpointRouter.Route) -> (status: Int, code: Int64?)? {
+        guard case .reply(let reply) = route else { return nil }
+        let message = try? JSONParser.parse(reply.body)
+        return (reply.status, message?["error"]?["code"]?.integer)
+    }
+
+    @Test func `a conforming request goes through`() {
+        guard case .modern(let request) = modern() else {
+            Testing.Issue.record("refused")
+            return
+        }
+        #expect(request.method == "tools/call")
+    }
+
+    @Test(arguments: [
+        ("MCP-Protocol-Version", nil as String?), ("Mcp-Method", nil), ("Mcp-Name", nil),
+        ("Mcp-Method", "tools/list"), ("Mcp-Method", "Tools/Call"), ("Mcp-Name", "other"),
+        ("Mcp-Name", "=?base64?c2VhcmNo"), ("Mcp-Name", "=?base64?!!!!?="), ("Mcp-Name", "s\u{1}"),
+        ("MCP-Protocol-Version", "2025-11-25"),
+    ])
+    func `headers that are missing or say something else are 400 and -32020`(
+        _ name: String,
+        _ value: String?
+    ) {
+        let refusal = refusal(modern(headers: [name: value]))
+        #expect(refusal?.status == 400 && refusal?.code == -32020)
+    }
+
+    @Test func `a header that is there twice is refused`() {
+        var fields = HeaderFields([
+            "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/list",
+            "content-type": "application/json",
+        ])
+        fields.append("mcp-method", "tools/list")
+        let text = #"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{\#(Self.meta)}}"#
+        let route = router.route(
+            EndpointRequest(method: "POST", headers: fields, body: Array(text.utf8))
+        )
+        #expect(refusal(route)?.code == -32020)
+    }
+
+    @Test func `an encoded name is decoded before it is compared`() {
+        let name = "Grüße, 世界"
+        let encoded = "=?base64?R3LDvMOfZSwg5LiW55WM?="
+        let route = modern(parameters: #""name":"\#(name)""#, headers: ["Mcp-Name": encoded])
+        if case .reply = route { Testing.Issue.record("\(route)") }
+        #expect(HeaderValue.decoded("=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?=") == "=?base64?literal?=")
+        #expect(HeaderValue.decoded("=?base64?IHBhZGRlZCA=?=") == " padded ")
+        #expect(HeaderValue.decoded("=?base64??=") == "")
+        #expect(HeaderValue.decoded("=?base64?IHBhZGRlZCB=?=") == nil)
+        #expect(HeaderValue.decoded("=?base64?/w==?=") == nil)
+        #expect(HeaderValue.decoded("plain") == "plain")
+    }
+
+    @Test func `the name is taken from the body, never from the header`() {
+        let refusal = refusal(
+            modern(parameters: #""name":"delete""#, headers: ["Mcp-Name": "search"])
+        )
+        #expect(refusal?.code == -32020)
+    }
+
+    @Test func `discovery without headers is served`() {
+        let headers: [String: String?] = ["Mcp-Method": nil, "MCP-Protocol-Version": nil]
+        let route = modern("server/discover", parameters: "", headers: headers)
+        if case .reply = route { Testing.Issue.record("\(route)") }
+        let wrong = modern("server/discover", parameters: "", headers: ["Mcp-Method": "ping"])
+        #expect(refusal(wrong)?.code == -32020)
+    }
+
+    @Test func `metadata that is missing is 400 and -32602`() {
+        let body = #"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}"#
+        let refusal = refusal(modern("tools/list", body: body))
+        #expect(refusal?.status == 400 && refusal?.code == -32602)
+    }
+
+    @Test(arguments: ["2099-01-01", "1900-01-01", "x"])
+    func `an unknown revision is 400 and -32022`(_ version: String) {
+        let refusal = refusal(modern(headers: ["MCP-Protocol-Version": version]))
+        #expect(refusal?.status == 400 && refusal?.code == -32022)
+    }
+
+    @Test(arguments: [
+        ("{", 400, -32700), ("[]", 400, -32600),
+        (#"{"jsonrpc":"2.0","id":1,"result":{}}"#, 400, -32600),
+        ("5", 400, -32600),
+    ])
+    func `a body that is no request is 400`(_ body: String, _ status: Int, _ code: Int64) {
+        let refusal = refusal(modern(body: body))
+        #expect(refusal?.status == status && refusal?.code == code)
+    }
+
+    @Test func `a notification is received and there is nothing to say`() {
+        let body = #"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{}}"#
+        #expect(modern(body: body) == .reply(HTTPReply(status: 202)))
+    }
+
+    @Test(arguments: [
+        ("Accept", "application/json", 406), ("Accept", "text/event-stream", 406),
+        ("Accept", "text/html", 406), ("Content-Type", "text/plain", 415),
+        ("Origin", "https://evil.example", 403), ("Origin", "null", 403),
+    ])
+    func `what HTTP itself forbids has its status`(
+        _ name: String,
+        _ value: String,
+        _ status: Int
+    ) {
+        #expect(refusal(modern(headers: [name: value]))?.status == status)
+    }
+
+    @Test(arguments: ["*/*", "application/*, text/*", "application/json;q=1, text/event-stream"])
+    func `accept may be wide`(_ value: String) {
+        #expect(refusal(modern(headers: ["Accept": value])) == nil)
+    }
+
+    @Test func `a page of an allowed origin may call`() {
+        #expect(refusal(modern(headers: ["Origin": "https://OK.example"])) == nil)
+    }
+
+    @Test func `a body that is too long is 413`() {
+        let long = String(repeating: " ", count: MessageParser.Limits().bytes + 1)
+        #expect(refusal(modern(body: long))?.status == 413)
+    }
+
+    @Test(arguments: ["GET", "DELETE", "PUT"])
+    func `the modern era has POST alone`(_ method: String) {
+        let headers = HeaderFields([
+            "MCP-Protocol-Version": "2026-07-28", "Mcp-Session-Id": "abc",
+            "Accept": "text/event-stream",
+        ])
+        let route = router.route(EndpointRequest(method: method, headers: headers))
+        guard case .reply(let reply) = route else {
+            Testing.Issue.record("\(route)")
+            return
+        }
+        #expect(reply.status == 405 && reply.headers["allow"] == "POST")
+    }
+
+    @Test func `session headers mean nothing to the modern era`() {
+        let route = modern(headers: ["Mcp-Session-Id": "gone", "Last-Event-ID": "1-1"])
+        if case .reply = route { Testing.Issue.record("\(route)") }
+    }
+
+    // MARK: - Legacy
+
+    private func legacy(
+        _ method: String,
+        _ body: String = "",
+        _ headers: [String: String] = [:]
+    ) -> EndpointRouter.Route {
+        var fields = HeaderFields(["Content-Type": "application/json"])
+        for (name, value) in headers { fields.append(name, value) }
+        return router.route(
+            EndpointRequest(method: method, headers: fields, body: Array(body.utf8))
+        )
+    }
+
+    @Test func `initialize begins a session, with or without a version header`() {
+        let body = #"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#
+        guard case .initialize = legacy("POST", body) else {
+            Testing.Issue.record("no session")
+            return
+        }
+        guard case .initialize = legacy("POST", body, ["MCP-Protocol-Version": "2025-11-25"])
+        else {
+            Testing.Issue.record("no session")
+            return
+        }
+    }
+
+    @Test func `other requests name their session`() {
+        let body = #"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#
+        #expect(refusal(legacy("POST", body))?.status == 400)
+        guard case .post("abc", _) = legacy("POST", body, ["Mcp-Session-Id": "abc"]) else {
+            Testing.Issue.record("no session")
+            return
+        }
+        #expect(refusal(legacy("POST", body, ["Mcp-Session-Id": "a b"]))?.status == 400)
+        #expect(refusal(legacy("GET"))?.status == 400)
+        #expect(refusal(legacy("DELETE"))?.status == 400)
+        #expect(legacy("DELETE", "", ["Mcp-Session-Id": "abc"]) == .end(session: "abc"))
+        let get = legacy("GET", "", ["Mcp-Session-Id": "abc", "Last-Event-ID": "3-7"])
+        #expect(get == .stream(session: "abc", after: EventID(stream: 3, number: 7)))
+        let wrong = legacy("GET", "", ["Mcp-Session-Id": "abc", "Last-Event-ID": "x"])
+        #expect(refusal(wrong)?.status == 400)
+        let unknown = legacy("GET", "", ["Mcp-Session-Id": "a", "MCP-Protocol-Version": "1"])
+        #expect(refusal(unknown)?.status == 400)
+    }
+}
+
+struct HTTPExchangeTests {
+    private func request(_ method: String, _ extra: String = "", meta: String = "") throws
+        -> Message.Request
+    {
+        let text = """
+            {"jsonrpc":"2.0","id":1,"method":"\(method)","params":{\(extra)"_meta":{\(meta)\
+            "io.modelcontextprotocol/protocolVersion":"2026-07-28",\
+            "io.modelcontextprotocol/clientCapabilities":{}}}}
+            """
+        guard case .message(.request(let request)) = try MessageParser().parse(Array(text.utf8))
+        else { throw RPCError(0, "no request") }
+        return request
+    }
+
+    private func replyStatus(_ actions: [HTTPExchange.Action]) -> Int? {
+        guard case .reply(let reply) = actions.last else { return nil }
+        return reply.status
+    }
+
+    private func text(_ actions: [HTTPExchange.Action]) -> String {
+        actions.map { action in
+            switch action {
+            case .reply(let reply): "reply \(reply.status)"
+            case .open(let head): "open \(head.headers["content-type"] ?? "")"
+            case .write(let bytes): String(decoding: bytes, as: UTF8.self)
+            case .close: "close"
+            case .start: "start"
+            case .cancel: "cancel"
+            }
+        }.joined(separator: "|")
+    }
+
+    private func start(_ exchange: inout HTTPExchange, _ meta: String = "") throws -> Int {
+        let actions = exchange.begin(try request("tools/call", #""name":"a","#, meta: meta))
+        guard case .start(let job) = actions.first else { throw RPCError(0, "no job") }
+        return job.id
+    }
+
+    private static let result = Result<ServerSession.Outcome, RPCError>.success(
+        .result(ToolResult(["a": 1]))
+    )
+
+    @Test func `a quick answer is JSON with the status of its error`() throws {
+        for (method, status) in [
+            ("server/discover", 200), ("nonsense", 404), ("subscriptions/listen", 400),
+        ] {
+            var exchange = HTTPExchange(server: Conversation.server)
+            #expect(replyStatus(exchange.begin(try request(method))) == status)
+        }
+        var exchange = HTTPExchange(server: Conversation.server)
+        let job = try start(&exchange)
+        let unknown = exchange.finish(job, .failure(.unknownTool("a")))
+        #expect(replyStatus(unknown) == 400)
+        #expect(exchange.tick().isEmpty)
+    }
+
+    @Test func `something to say before the answer makes it a stream`() throws {
+        var exchange = HTTPExchange(server: Conversation.server)
+        let job = try start(&exchange, #""progressToken":1,"#)
+        let first = text(exchange.progress(job, .init(done: 1)))
+        #expect(first.utf8.starts(with: "open text/event-stream|data: {".utf8))
+        #expect(first.contains("notifications/progress"))
+        let last = text(exchange.finish(job, Self.result))
+        #expect(last.contains(#""structuredContent":{"a":1}"#) && last.hasSuffix("|close"))
+        #expect(!last.contains("id: "))
+    }
+
+    @Test func `a silent call becomes a stream that comments keep open`() throws {
+        var exchange = HTTPExchange(server: Conversation.server)
+        let job = try start(&exchange)
+        #expect(text(exchange.tick()) == "open text/event-stream|: \n\n")
+        #expect(text(exchange.tick()) == ": \n\n")
+        #expect(text(exchange.finish(job, Self.result)).hasSuffix("|close"))
+    }
+
+    @Test func `a client that goes away cancels`() throws {
+        var exchange = HTTPExchange(server: Conversation.server)
+        let job = try start(&exchange)
+        #expect(exchange.disconnect() == [.cancel(job)])
+        #expect(exchange.finish(job, Self.result).isEmpty)
+        #expect(exchange.tick().isEmpty)
+    }
+
+    @Test func `a subscription streams until the server ends it`() throws {
+        var exchange = HTTPExchange(server: Conversation.server)
+        let filter = #""notifications":{"toolsListChanged":true},"#
+        let opened = text(exchange.begin(try request("subscriptions/listen", filter)))
+        #expect(opened.contains("open text/event-stream|data: "))
+        #expect(opened.contains("acknowledged"))
+        #expect(text(exchange.toolsChanged()).contains("list_changed"))
+        let ended = text(exchange.end())
+        #expect(ended.contains(#""resultType":"complete""#) && ended.hasSuffix("|close"))
+    }
+}
+
+struct HTTPSessionTests {
+    private func incoming(_ text: String) throws -> MessageParser.Incoming {
+        try MessageParser().parse(Array(text.utf8))
+    }
+
+    private func session(_ version: String = "2025-11-25") throws -> HTTPSession {
+        var session = HTTPSession(server: Conversation.server)
+        let text = """
+            {"jsonrpc":"2.0","id":0,"method":"initialize","params":\
+            {"protocolVersion":"\(version)","capabilities":{}}}
+            """
+        let actions = session.post(try incoming(text), on: 100)
+        guard case .reply(100, let reply) = actions.first, reply.status == 200 else {
+            throw RPCError(0, "no session")
+        }
+        return session
+    }
+
+    private static let call = """
+        {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","_meta":\
+        {"progressToken":"t"}}}
+        """
+    private static let result = Result<ServerSession.Outcome, RPCError>.success(
+        .result(ToolResult(["a": 1]))
+    )
+
+    private func job(_ actions: [HTTPSession.Action]) throws -> Int {
+        for case .start(let job) in actions { return job.id }
+        throw RPCError(0, "no job")
+    }
+
+    private func written(_ actions: [HTTPSession.Action], to connection: Int) -> String {
+        actions.map { action in
+            if case .write(connection, let bytes) = action {
+                String(decoding: bytes, as: UTF8.self)
+            } else {
+                ""
+            }
+        }.joined()
+    }
+
+    @Test func `a notification is 202 and a list is JSON`() throws {
+        var session = try session()
+        let initialized = #"{"jsonrpc":"2.0","method":"notifications/initialized"}"#
+        #expect(session.post(try incoming(initialized), on: 1).first == .reply(1, .accepted))
+        let list = #"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#
+        let job = try job(session.post(try incoming(list), on: 2))
+        let actions = session.finish(job, .success(.tools([])))
+        guard case .reply(2, let reply) = actions.first else {
+            Testing.Issue.record("\(actions)")
+            return
+        }
+        #expect(reply.headers["content-type"] == "application/json")
+    }
+
+    @Test func `a call streams, with something to come back to at once`() throws {
+        var session = try session()
+        let begun = session.post(try incoming(Self.call), on: 1)
+        #expect(begun.contains(.open(1, .eventStream)))
+        #expect(written(begun, to: 1) == "id: 2-1\ndata: \n\n")
+        let ended = session.finish(try job(begun), Self.result)
+        #expect(written(ended, to: 1).utf8.starts(with: "id: 2-2\ndata: {".utf8))
+        #expect(ended.last == .close(1))
+        // Clients of older revisions would take an empty event for a message.
+        var older = try self.session("2025-06-18")
+        #expect(written(older.post(try incoming(Self.call), on: 1), to: 1) == "")
+    }
+
+    @Test func `a lost connection cancels nothing, and what was missed comes later`() throws {
+        var session = try session()
+        let begun = session.post(try incoming(Self.call), on: 1)
+        let job = try job(begun)
+        #expect(written(session.progress(job, .init(done: 1)), to: 1).contains("id: 2-2"))
+        session.disconnect(1)
+        #expect(session.progress(job, .init(done: 2)).isEmpty)
+        let resumed = session.stream(after: EventID(stream: 2, number: 2), on: 7)
+        #expect(resumed.first == .open(7, .eventStream))
+        #expect(written(resumed, to: 7).contains(#""progress":2.0"#))
+        #expect(!written(resumed, to: 7).contains(#""progress":1.0"#))
+        let ended = session.finish(job, Self.result)
+        #expect(written(ended, to: 7).contains("structuredContent") && ended.last == .close(7))
+        // Also when all was over before it came back.
+        let late = session.stream(after: EventID(stream: 2, number: 3), on: 8)
+        #expect(written(late, to: 8).contains("structuredContent") && late.last == .close(8))
+    }
+
+    @Test func `events of another stream are never given again`() throws {
+        var session = try session()
+        let first = try job(session.post(try incoming(Self.call), on: 1))
+        let other = Self.call.replacing("\"id\":1", with: "\"id\":2")
+        let second = try job(session.post(try incoming(other), on: 2))
+        for job in [first, second] { _ = session.finish(job, Self.result) }
+        let resumed = written(session.stream(after: EventID(stream: 2, number: 1), on: 3), to: 3)
+        #expect(resumed.contains(#""id":1"#) && !resumed.contains(#""id":2"#))
+    }
+
+    @Test(arguments: ["9-1", "2-99"])
+    func `an event that never was is refused`(_ event: String) throws {
+        var session = try session()
+        _ = session.post(try incoming(Self.call), on: 1)
+        let actions = session.stream(after: EventID(event), on: 2)
+        guard case .reply(2, let reply) = actions.first else {
+            Testing.Issue.record("\(actions)")
+            return
+        }
+        #expect(reply.status == 400)
+    }
+
+    @Test func `the server may let a connection go and be come back to`() throws {
+        var session = try session()
+        let job = try job(session.post(try incoming(Self.call), on: 1))
+        let released = session.release(1)
+        #expect(written(released, to: 1) == "retry: 1000\ndata: \n\n")
+        #expect(released.last == .close(1))
+        let resumed = session.stream(after: EventID(stream: 2, number: 1), on: 2)
+        #expect(resumed == [.open(2, .eventStream)])
+        #expect(written(session.finish(job, Self.result), to: 2).contains("structuredContent"))
+    }
+
+    @Test func `one stream carries what answers nothing`() throws {
+        var session = try session()
+        #expect(session.stream(after: nil, on: 1) == [.open(1, .eventStream)])
+        guard case .reply(2, let reply) = session.stream(after: nil, on: 2).first else {
+            Testing.Issue.record("two streams")
+            return
+        }
+        #expect(reply.status == 409)
+        #expect(written(session.toolsChanged(), to: 1).contains("list_changed"))
+        #expect(session.tick() == [.write(1, ServerSentEvent.keepAlive)])
+        session.disconnect(1)
+        #expect(session.toolsChanged().isEmpty)
+        let resumed = session.stream(after: EventID(stream: 0, number: 1), on: 3)
+        #expect(written(resumed, to: 3).contains("list_changed"))
+    }
+
+    @Test func `cancelling is a message, and ends the stream`() throws {
+        var session = try session()
+        let job = try job(session.post(try incoming(Self.call), on: 1))
+        let cancel = """
+            {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}
+            """
+        let actions = session.post(try incoming(cancel), on: 2)
+        #expect(actions.contains(.cancel(job)) && actions.contains(.close(1)))
+        #expect(session.finish(job, Self.result).isEmpty)
+    }
+
+    @Test func `the end stops work and closes connections`() throws {
+        var session = try session()
+        let job = try job(session.post(try incoming(Self.call), on: 1))
+        _ = session.stream(after: nil, on: 2)
+        let actions = session.end()
+        #expect(actions.contains(.cancel(job)))
+        #expect(actions.contains(.close(1)) && actions.contains(.close(2)))
+    }
+}
+
+struct EventLogTests {
+    @Test func `the oldest events make room, and asking for them says so`() throws {
+        var limits = EventLog.Limits()
+        limits.events = 3
+        var log = EventLog(limits: limits)
+        for number in 1...5 { _ = log.append("e\(number)", to: 1) }
+        let kept = try log.events(after: EventID(stream: 1, number: 2)).map(\.data)
+        #expect(kept == ["e3", "e4", "e5"])
+        #expect(throws: EventLog.ReplayError.forgotten) {
+            try log.events(after: EventID(stream: 1, number: 1))
+        }
+        limits.bytes = 10
+        var small = EventLog(limits: limits)
+        for _ in 1...3 { _ = small.append("12345", to: 1) }
+        #expect(try small.events(after: EventID(stream: 1, number: 1)).count == 2)
+    }
+
+    @Test func `data with line ends is one event`() {
+        let event = ServerSentEvent(id: "1-1", data: "a\nb", retry: 5)
+        #expect(
+            String(decoding: event.bytes, as: UTF8.self)
+                == "id: 1-1\nretry: 5\ndata: a\ndata: b\n\n"
+        )
+    }
+}
+
+struct HTTPSessionTableTests {
+    @Test func `a session is found by its principal alone`() {
+        var table = HTTPSessionTable<Int>()
+        _ = table.add(7, id: "a", principal: "ann", now: .zero)
+        #expect(table.with("a", principal: "bob", now: .zero) { $0 } == nil)
+        #expect(table.with("b", principal: "ann", now: .zero) { $0 } == nil)
+        #expect(
+            table.with("a", principal: "ann", now: .zero) {
+                $0 += 1; return $0
+            } == 8
+        )
+        #expect(table.remove("a", principal: "bob") == nil)
+        #expect(table.remove("a", principal: "ann") == 8)
+        #expect(table.count == 0)
+    }
+
+    @Test func `the least recently used makes room`() {
+        var limits = HTTPSessionTable<Int>.Limits()
+        (limits.sessions, limits.sessionsPerPrincipal) = (3, 2)
+        var table = HTTPSessionTable<Int>(limits: limits)
+        _ = table.add(1, id: "1", principal: "ann", now: .seconds(1))
+        _ = table.add(2, id: "2", principal: "ann", now: .seconds(2))
+        _ = table.with("1", principal: "ann", now: .seconds(3)) { _ in }
+        #expect(table.add(3, id: "3", principal: "ann", now: .seconds(4)) == [2])
+        _ = table.add(4, id: "4", principal: "bob", now: .seconds(5))
+        #expect(table.add(5, id: "5", principal: "eve", now: .seconds(6)) == [1])
+    }
+
+    @Test func `idle sessions end unless they are busy`() {
+        var table = HTTPSessionTable<Int>()
+        _ = table.add(1, id: "1", principal: "ann", now: .zero)
+        _ = table.add(2, id: "2", principal: "ann", now: .zero)
+        #expect(table.expire(now: .seconds(3_599)) { _ in false }.isEmpty)
+        #expect(table.expire(now: .seconds(3_600)) { $0 == 2 } == [1])
+        #expect(table.count == 1)
+    }
+}

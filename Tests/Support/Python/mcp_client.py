@@ -1,0 +1,124 @@
+"""Drives a server over stdio by the official Python SDK and prints what it saw as one JSON object.
+
+    python3 mcp_client.py MODE SCENARIO -- PROGRAM ARGUMENTS…
+
+MODE is `legacy`, `auto` or `2026-07-28`. Nothing is judged here: the tests do that.
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+import anyio
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.shared.exceptions import MCPError
+
+# One argument set that is right and one that is wrong, for every tool.
+CALLS = {
+    "search": ({"query": "crash when a file is opened", "limit": 3}, {"query": "", "limit": 0}),
+    "get_issue": ({"issue": "x-0"}, {"isue": "x-0"}),
+    "similar_issues": ({"issue": "x-0", "limit": 2}, {"issue": "x-0", "limit": "many"}),
+    "find_duplicates": (
+        {"title": "crash when a file is opened", "description": "what happened", "threshold": 0},
+        {"title": "a", "threshold": 7},
+    ),
+    "list_projects": ({}, {"tracker": 5}),
+    "sync_status": ({}, {"nonsense": True}),
+    "estimate_compliance": ({"issues": ["x-0", "x-1"]}, {"issues": "x-0"}),
+    "improve_compliance": ({"issues": ["x-0"], "compliance_metric": "Bug"}, {"issues": []}),
+}
+
+
+def shown(result):
+    return {
+        "is_error": bool(result.is_error),
+        "text": result.content[0].text if result.content else None,
+        "structured": result.structured_content,
+    }
+
+
+async def everything(client):
+    """Lists the tools and calls each with good and with bad arguments."""
+    listed = await client.list_tools()
+    seen = {
+        "version": client.protocol_version,
+        "server": client.server_info.name if client.server_info else None,
+        "instructions": bool(client.instructions),
+        "tools": [tool.name for tool in listed.tools],
+        "again": [tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools],
+        "read_only": [bool(tool.annotations and tool.annotations.read_only_hint)
+                      for tool in listed.tools],
+        "has_output_schema": [tool.output_schema is not None for tool in listed.tools],
+        "good": {}, "bad": {},
+    }
+    for name, (good, bad) in CALLS.items():
+        # The SDK checks structured content against the output schema by itself.
+        seen["good"][name] = shown(await client.call_tool(name, good))
+        seen["bad"][name] = shown(await client.call_tool(name, bad))
+    try:
+        await client.call_tool("no_such_tool", {})
+    except MCPError as error:
+        seen["unknown_tool"] = error.error.code
+    return seen
+
+
+async def progress(client):
+    """Collects the progress of a call over four issues."""
+    told = []
+
+    async def on_progress(done, total, message):
+        told.append([done, total, message])
+
+    result = await client.call_tool(
+        "estimate_compliance", {"issues": ["x-0", "x-1", "x-2", "x-3"]},
+        progress_callback=on_progress)
+    await anyio.sleep(0.1)
+    return {"told": told, "result": shown(result)}
+
+
+async def many(client):
+    """Sixteen calls side by side, and as many again behind them."""
+    answers = []
+
+    async def call(number):
+        result = await client.call_tool("search", {"query": f"crash {number}", "mode": "text"})
+        answers.append([number, shown(result)])
+
+    async with anyio.create_task_group() as group:
+        for number in range(32):
+            group.start_soon(call, number)
+    return {"answers": len(answers), "errors": sum(answer["is_error"] for _, answer in answers),
+            "queries": sorted(json.loads(answer["text"])["query"] for _, answer in answers)}
+
+
+async def big(client):
+    """An issue with half a megabyte of text."""
+    result = await client.call_tool("get_issue", {"issue": "x-0"})
+    return {"bytes": len(result.content[0].text), "is_cut":
+            (result.structured_content or json.loads(result.content[0].text))["description_is_cut"]}
+
+
+async def cancel(client):
+    """Gives up a call after half a second, and asks something else."""
+    started = time.monotonic()
+    with anyio.move_on_after(0.5) as scope:
+        await client.call_tool("estimate_compliance", {"issues": ["x-0"]})
+    after = await client.call_tool("list_projects", {})
+    return {"gave_up": scope.cancelled_caught, "seconds": time.monotonic() - started,
+            "after": shown(after)}
+
+
+async def main():
+    mode, scenario = sys.argv[1:3]
+    program = sys.argv[sys.argv.index("--") + 1:]
+    # The environment of this process, whole: the SDK hands on only a few variables by itself.
+    import os
+    parameters = StdioServerParameters(command=program[0], args=program[1:], env=dict(os.environ))
+    async with Client(stdio_client(parameters), mode=mode) as client:
+        seen = await globals()[scenario](client)
+    print(json.dumps(seen))
+
+
+asyncio.run(main())
