@@ -187,7 +187,10 @@ struct ComplianceTests {
             "did you mean `checks`"
         ),
         (
-            #"{"v":1,"metrics":[{"name":"a","short_name":"b","checks":[{"id":"x","rule":"rhyme","requirement":"r","advice":"a"}]}]}"#,
+            """
+            {"v":1,"metrics":[{"name":"a","short_name":"b","checks":[{"id":"x","rule":"rhyme",\
+            "requirement":"r","advice":"a"}]}]}
+            """,
             "`metrics[0].checks[0].rule` must be one of"
         ),
     ])

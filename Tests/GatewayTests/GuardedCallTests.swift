@@ -1,6 +1,7 @@
 import Domain
 import MCP
 import Store
+import Synchronization
 import Testing
 
 @testable import Gateway

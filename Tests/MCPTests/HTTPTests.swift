@@ -27,9 +27,11 @@ struct EndpointRouterTests {
         var fields = HeaderFields()
         for (name, value) in all { if let value { fields.append(name, value) } }
         let comma = parameters.isEmpty ? "" : ","
-        let text =
-            body
-            ?? #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":{\#(parameters)\#(comma)\#(Self.meta)}}"#
+        let whole = """
+            {"jsonrpc":"2.0","id":1,"method":"\(method)","params":\
+            {\(parameters)\(comma)\(Self.meta)}}
+            """
+        let text = body ?? whole
         let request = EndpointRequest(method: "POST", headers: fields, body: Array(text.utf8))
         return router.route(request)
     }

@@ -23,9 +23,8 @@ struct JSONSchemaTests {
         #expect(try check(Self.search, all).isEmpty)
     }
 
-    /// What a model reads when it was wrong: it must say what to write instead.
-    @Test(arguments: [
-        (["limit": 5] as JSONValue, "`query` is missing: What you look for."),
+    private static let mistakes: [(JSONValue, String)] = [
+        (["limit": 5], "`query` is missing: What you look for."),
         (["query": 5], "`query` must be a text, but is 5"),
         (["query": ""], "`query` must not be empty"),
         (["query": "x", "limit": "ten"], "`limit` must be an integer, but is \"ten\""),
@@ -46,7 +45,10 @@ struct JSONSchemaTests {
             "`labels` must have at most 2 elements, but has 3"
         ),
         ("text", "must be an object, but is \"text\""),
-    ])
+    ]
+
+    /// What a model reads when it was wrong: it must say what to write instead.
+    @Test(arguments: mistakes)
     func `a violation says how to mend it`(_ value: JSONValue, _ expected: String) throws {
         #expect(try check(Self.search, value) == [expected])
     }

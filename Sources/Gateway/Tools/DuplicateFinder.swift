@@ -21,7 +21,7 @@ struct DuplicateFinder: Sendable {
 
     /// For a draft.
     func duplicates(
-        of draft: IssueDraft,
+        of draft: ReportDraft,
         filter: IssueFilter,
         threshold: Double,
         limit: Int
@@ -32,7 +32,9 @@ struct DuplicateFinder: Sendable {
         let issues = likely.map(\.issue)
         let summaries = try await summaries(of: issues)
         return likely.compactMap { match in
-            summaries[match.issue].map { json($0, match.score, match.features.json, nil) }
+            summaries[match.issue].map { summary in
+                json(summary, match.score, match.features.json, nil, isPlaced: draft.project != nil)
+            }
         }
     }
 
@@ -81,23 +83,29 @@ struct DuplicateFinder: Sendable {
         _ issue: IssueSummary,
         _ score: Double,
         _ features: JSONValue,
-        _ verdict: DuplicateTable.Verdict?
+        _ verdict: DuplicateTable.Verdict?,
+        isPlaced: Bool = true
     ) -> JSONValue {
         [
-            "issue": issue.toolJSON, "score": rounded(score), "why": .string(why(features)),
+            "issue": issue.toolJSON, "score": rounded(score),
+            "why": .string(why(features, isPlaced: isPlaced)),
             "features": features, "verdict": JSONValue(verdict?.rawValue),
             "link": .string(issue.url.isEmpty ? issue.key : issue.url),
         ]
     }
 
     /// The measurements that the score rests on, for people.
-    private func why(_ features: JSONValue) -> String {
+    private func why(_ features: JSONValue, isPlaced: Bool) -> String {
         func percent(_ name: String) -> String {
             let value = features[name]?.double ?? 0
             return "\(Int((max(0, min(1, value)) * 100).rounded())) %"
         }
-        let place = features["same_project"]?.bool == true ? "same project" : "another project"
-        return "texts alike in meaning \(percent("bodies")), titles \(percent("titles")), "
-            + "shared wording \(percent("lexical")); \(place)"
+        let alike =
+            "texts alike in meaning \(percent("bodies")), titles \(percent("titles")), "
+            + "shared wording \(percent("lexical"))"
+        // Where a draft goes is not known before it is said.
+        guard isPlaced else { return alike }
+        let isSame = features["same_project"]?.bool == true
+        return alike + (isSame ? "; same project" : "; another project")
     }
 }

@@ -63,7 +63,7 @@ struct FindDuplicatesTool: Tool {
             )
             return answer(issue.key, threshold, found)
         }
-        let draft = IssueDraft(
+        let draft = ReportDraft(
             title: title ?? "",
             body: arguments.text("description"),
             project: filter.projectIDs.count == 1 ? filter.projectIDs[0] : nil

@@ -4,7 +4,7 @@ package import Store
 import VectorIndex
 
 /// A report that is written and not sent yet.
-package struct IssueDraft: Sendable, Equatable {
+package struct ReportDraft: Sendable, Equatable {
     package var title: String
     /// Markdown; may be empty.
     package var body: String
@@ -41,7 +41,7 @@ extension Duplicates {
     /// - Returns: Issues at or above the floor of ``Limits``.
     /// - Throws: ``SearchError/emptyQuery`` for a draft that says nothing.
     package func matches(
-        of draft: IssueDraft,
+        of draft: ReportDraft,
         filter: IssueFilter = IssueFilter(),
         limit: Int
     ) async throws -> [DraftMatch] {
@@ -82,7 +82,7 @@ extension Duplicates {
     }
 
     /// The vectors of a draft, made of the same windows as those of an issue.
-    private func profile(of draft: IssueDraft) async throws -> IssueProfile {
+    private func profile(of draft: ReportDraft) async throws -> IssueProfile {
         let embedder = search.embedder
         let titleBytes = Array(draft.title.utf8)
         let title = embedder.windows(of: draft.title, maximumCount: 1).map { titleBytes[$0] }

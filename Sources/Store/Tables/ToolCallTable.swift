@@ -32,7 +32,7 @@ package enum ToolCallTable {
         package var tool: String
         /// On whose behalf.
         package var caller: String
-        /// How it came: `stdio`, `command`, …
+        /// How it came, such as `stdio`.
         package var channel: String
         /// What the client says of itself.
         package var client: String?
