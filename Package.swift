@@ -197,7 +197,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Domain", "Gateway", "HTTPClient", "MCP", "Search", "Store", "TestSupport",
+                "Domain", "Embeddings", "Gateway", "HTTPClient", "MCP", "Search", "Store",
+                "StoreTestSupport", "TestSupport",
             ],
             swiftSettings: testing
         ),

@@ -100,7 +100,7 @@ struct MCPCommandTests {
         let seen = try PythonClient(indexed: indexed).play("progress", mode)
         let told = seen["told"]?.array?.compactMap { $0[0]?.double } ?? []
         #expect(told == [0, 1, 2, 3, 4])
-        #expect(seen["told"]?[1]?[2] == "x-1" && seen["told"]?[1]?[1] == 4)
+        #expect(seen["told"]?[1]?[2] == "x-1" && seen["told"]?[1]?[1]?.double == 4)
         #expect(seen["result"]?["is_error"] == false)
     }
 

@@ -17,7 +17,7 @@ struct ToolCallTableTests {
         )
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `a call is read as it was written, and again when it has ended`(
         _ engine: Engine
     ) async throws {
@@ -65,7 +65,7 @@ struct ToolCallTableTests {
         #expect(after == [second, first])
     }
 
-    @Test(arguments: Engine.allCases)
+    @Test(arguments: Engine.all)
     func `an identifier is used once`(_ engine: Engine) async throws {
         let scratch = try await engine.store()
         let call = call("a")
