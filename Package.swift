@@ -217,8 +217,7 @@ let package = Package(
             name: "preloop",
             dependencies: [
                 "Bootstrap", "Domain", "Embeddings", "Firewall", "Gateway", "MCP", "Search",
-                "Store", "Sync",
-                "Trackers",
+                "Store", "Sync", "Trackers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict

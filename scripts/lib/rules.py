@@ -29,7 +29,8 @@ ALLOWED = {
     "Bootstrap": {"Domain", "Embeddings", "Gateway", "HTTPClient", "MCP", "Search", "Store", "Sync",
                   "Trackers", "VectorIndex", "LinearAlgebra", "ArgumentParser"},
     "preloop": {"Bootstrap", "Domain", "Embeddings", "Firewall", "Gateway", "HTTPClient", "MCP",
-                "Search", "Store", "Sync", "Trackers", "VectorIndex", "LinearAlgebra", "ArgumentParser"},
+                "Search", "Store", "Sync", "Trackers", "VectorIndex", "LinearAlgebra",
+                "ArgumentParser"},
     "preloop-sync": {"Bootstrap", "Domain", "Embeddings", "Search", "Store", "Sync", "Trackers",
                      "ArgumentParser"},
 }
