@@ -59,3 +59,18 @@ static inline __attribute__((always_inline)) void add_lanes(__m512i a, __m512i b
         _mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
     _mm_storeu_si128((__m128i *)out, quarter);
 }
+
+/// Scores from sums of upper halves: (16 * sum - bias) * length of the row * scale.
+static inline __attribute__((always_inline)) void finish(
+    const float *scales, const uint32_t *ids, const int32_t *sums, size_t count, int32_t bias,
+    float scale, float *scores) {
+    for (size_t i = 0; i < count; i += 16) {
+        __mmask16 lanes = count - i >= 16 ? 0xFFFF : (__mmask16)((1u << (count - i)) - 1);
+        __m512i whole = _mm512_maskz_loadu_epi32(lanes, sums + i);
+        whole = _mm512_sub_epi32(_mm512_slli_epi32(whole, 4), _mm512_set1_epi32(bias));
+        __m512i slots = _mm512_maskz_loadu_epi32(lanes, ids + i);
+        __m512 factor = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), lanes, slots, scales, 4);
+        __m512 score = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), factor);
+        _mm512_mask_storeu_ps(scores + i, lanes, _mm512_mul_ps(score, _mm512_set1_ps(scale)));
+    }
+}

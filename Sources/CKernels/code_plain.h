@@ -28,3 +28,13 @@ static inline __attribute__((always_inline)) size_t above(uint32_t *ids, float *
     }
     return kept;
 }
+
+/// Scores from sums of upper halves: (16 * sum - bias) * length of the row * scale.
+static inline __attribute__((always_inline)) void finish(
+    const float *scales, const uint32_t *ids, const int32_t *sums, size_t count, int32_t bias,
+    float scale, float *scores) {
+    for (size_t i = 0; i < count; i++) {
+        int32_t whole = (int32_t)((uint32_t)sums[i] * 16 - (uint32_t)bias);
+        scores[i] = (float)whole * scales[ids[i]] * scale;
+    }
+}

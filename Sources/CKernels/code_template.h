@@ -1,12 +1,17 @@
-// The kernels of ckernels_code.h for one set of instructions. The including file defines
-// KERNELS(name), the dot products `dot_one` and `dot_four`, and `unvisited_of`.
+// The kernels of ckernels_code.h for one set of instructions. The including file defines KERNELS,
+// the dot products `dot_bytes` (of a plane of bytes), `dot_one` and `dot_four` (of high bytes, from
+// their two planes), `dot_coarse` (of four rows of upper halves), and `finish`, `unvisited_of` and
+// `above`.
 
 #include <math.h>
 #include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
 
-enum { lookahead = 8 };
+/// Rows asked for ahead of the one being read; nodes of a walk followed at a time: two, so that
+/// their rows are waited for once, and hardly any is followed that one at a time would have left
+/// out.
+enum { lookahead = 8, followed_at_once = 2 };
 
 static inline __attribute__((always_inline)) void prefetch_row(const uint8_t *row, size_t stride) {
     for (size_t i = 0; i < stride; i += 64) __builtin_prefetch(row + i, 0, 3);
@@ -43,27 +48,41 @@ static float quantise(const float *vector, size_t count, size_t stride, int8_t *
     return (float)(1.0 / sqrt((double)squares));
 }
 
+static inline __attribute__((always_inline)) void prefetch_high(const preloop_code_graph *graph,
+                                                                uint32_t slot, size_t stride) {
+    prefetch_row(graph->coarse + slot * (stride / 2), stride / 2);
+    prefetch_row(graph->middle + slot * (stride / 2), stride / 2);
+}
+
+/// The sums of four gathered rows of high bytes.
+static inline __attribute__((always_inline)) void dot_gathered(
+    const preloop_code_graph *graph, const int8_t *query, const uint32_t *ids, size_t stride,
+    int32_t *dots) {
+    four_rows rows;
+    for (size_t j = 0; j < 4; j++) {
+        rows.coarse[j] = graph->coarse + ids[j] * (stride / 2);
+        rows.middle[j] = graph->middle + ids[j] * (stride / 2);
+    }
+    dot_four(&rows, query, stride, dots);
+}
+
 static inline __attribute__((always_inline)) void score_body(
     const preloop_code_graph *graph, const preloop_code_query *query, const uint32_t *ids,
     size_t count, float *scores, size_t stride) {
-    const uint8_t *rows = graph->high;
     int32_t bias = 128 * query->high_sum;
     float scale = query->scale * 65536.0f;
     size_t warm = count < lookahead ? count : lookahead;
-    for (size_t i = 0; i < warm; i++) prefetch_row(rows + ids[i] * stride, stride);
-    size_t i = 0;
-    for (; i + 4 <= count; i += 4) {
+    for (size_t i = 0; i < warm; i++) prefetch_high(graph, ids[i], stride);
+    for (size_t i = 0; i < count; i += 4) {
         for (size_t j = i + lookahead; j < i + lookahead + 4 && j < count; j++)
-            prefetch_row(rows + ids[j] * stride, stride);
+            prefetch_high(graph, ids[j], stride);
+        // The last row is read again where fewer than four are left.
+        uint32_t four[4];
         int32_t dots[4];
-        dot_four(rows + ids[i] * stride, rows + ids[i + 1] * stride, rows + ids[i + 2] * stride,
-                 rows + ids[i + 3] * stride, query->high, stride, dots);
-        for (size_t j = 0; j < 4; j++)
-            scores[i + j] = (float)(dots[j] - bias) * graph->scales[ids[i + j]] * scale;
-    }
-    for (; i < count; i++) {
-        int32_t dot = dot_one(rows + ids[i] * stride, query->high, stride);
-        scores[i] = (float)(dot - bias) * graph->scales[ids[i]] * scale;
+        for (size_t j = 0; j < 4; j++) four[j] = ids[i + j < count ? i + j : count - 1];
+        dot_gathered(graph, query->high, four, stride, dots);
+        for (size_t j = 0; j < 4 && i + j < count; j++)
+            scores[i + j] = (float)(dots[j] - bias) * graph->scales[four[j]] * scale;
     }
 }
 
@@ -75,37 +94,87 @@ static void score(const preloop_code_graph *graph, const preloop_code_query *que
     else score_body(graph, query, ids, count, scores, graph->stride);
 }
 
+/// Estimates of gathered rows that have been asked for, at most `at_once`.
+enum { at_once = 256 };
+static inline __attribute__((always_inline)) void estimate_fetched(
+    const preloop_code_graph *graph, const preloop_code_query *query, const uint32_t *ids,
+    size_t count, float *scores, size_t stride) {
+    int32_t dots[at_once];
+    size_t width = stride / 2, last = count - 1;
+    for (size_t i = 0; i < count; i += 4) {
+        const uint8_t *rows = graph->coarse;
+        dot_coarse(rows + ids[i] * width, rows + ids[i + 1 < count ? i + 1 : last] * width,
+                   rows + ids[i + 2 < count ? i + 2 : last] * width,
+                   rows + ids[i + 3 < count ? i + 3 : last] * width, query->high, stride, dots + i);
+    }
+    // The lower half of a byte is 7.5 on average: 16 * upper + 7.5 - 128.
+    int32_t bias = 120 * query->high_sum + (query->high_sum >> 1);
+    finish(graph->scales, ids, dots, count, bias, query->scale * 65536.0f, scores);
+}
+
+static inline __attribute__((always_inline)) void estimate_body(
+    const preloop_code_graph *graph, const preloop_code_query *query, const uint32_t *ids,
+    size_t count, float *scores, size_t stride) {
+    for (size_t start = 0; start < count; start += at_once) {
+        size_t size = count - start < at_once ? count - start : at_once;
+        for (size_t i = 0; i < size; i++)
+            prefetch_row(graph->coarse + ids[start + i] * (stride / 2), stride / 2);
+        estimate_fetched(graph, query, ids + start, size, scores + start, stride);
+    }
+}
+
+static void estimate(const preloop_code_graph *graph, const preloop_code_query *query,
+                     const uint32_t *ids, size_t count, float *scores) {
+    if (graph->stride == 384) estimate_body(graph, query, ids, count, scores, 384);
+    else estimate_body(graph, query, ids, count, scores, graph->stride);
+}
+
 static void score_fully(const preloop_code_graph *graph, const preloop_code_query *query,
                         const uint32_t *ids, size_t count, float *scores) {
-    size_t stride = graph->stride;
+    size_t stride = graph->stride, width = stride / 2;
     for (size_t i = 0; i < count && i < lookahead; i++) {
         prefetch_row(graph->low + ids[i] * stride, stride);
-        prefetch_row(graph->high + ids[i] * stride, stride);
+        prefetch_high(graph, ids[i], stride);
     }
     int32_t high_bias = 128 * query->high_sum, low_bias = 128 * query->low_sum;
     for (size_t i = 0; i < count; i++) {
         if (i + lookahead < count) {
             prefetch_row(graph->low + ids[i + lookahead] * stride, stride);
-            prefetch_row(graph->high + ids[i + lookahead] * stride, stride);
+            prefetch_high(graph, ids[i + lookahead], stride);
         }
-        const uint8_t *high = graph->high + ids[i] * stride, *low = graph->low + ids[i] * stride;
-        int64_t upper = dot_one(high, query->high, stride) - high_bias;
-        int64_t crossed = (int64_t)dot_one(high, query->low, stride) - low_bias
-            + dot_one(low, query->high, stride) - high_bias;
-        int64_t lower = dot_one(low, query->low, stride) - low_bias;
+        const uint8_t *coarse = graph->coarse + ids[i] * width;
+        const uint8_t *middle = graph->middle + ids[i] * width;
+        const uint8_t *low = graph->low + ids[i] * stride;
+        int64_t upper = dot_one(coarse, middle, query->high, stride) - high_bias;
+        int64_t crossed = (int64_t)dot_one(coarse, middle, query->low, stride) - low_bias
+            + dot_bytes(low, query->high, stride) - high_bias;
+        int64_t lower = dot_bytes(low, query->low, stride) - low_bias;
         double sum = (double)(upper * 65536 + crossed * 256 + lower);
         scores[i] = (float)(sum * graph->scales[ids[i]] * query->scale);
     }
 }
 
+/// High bytes plus 128 of a row, from the two planes of their halves.
+static inline __attribute__((always_inline)) void unpack(const uint8_t *coarse,
+                                                         const uint8_t *middle, size_t stride,
+                                                         uint8_t *bytes) {
+    for (size_t block = 0; block < stride / 128; block++)
+        for (size_t i = 0; i < 64; i++) {
+            uint8_t upper = coarse[block * 64 + i], lower = middle[block * 64 + i];
+            bytes[block * 128 + i] = (uint8_t)(upper << 4) | (lower & 15);
+            bytes[block * 128 + 64 + i] = (upper & 0xF0) | lower >> 4;
+        }
+}
+
 static void load(const preloop_code_graph *graph, uint32_t slot, int8_t *high, int8_t *low,
                  preloop_code_query *query) {
-    size_t stride = graph->stride;
-    const uint8_t *row = graph->high + slot * stride;
+    size_t stride = graph->stride, width = stride / 2;
+    uint8_t *bytes = (uint8_t *)high;
+    unpack(graph->coarse + slot * width, graph->middle + slot * width, stride, bytes);
     int32_t sum = 0;
     for (size_t i = 0; i < stride; i++) {
-        high[i] = (int8_t)(row[i] ^ 0x80);
-        sum += row[i];
+        sum += bytes[i];
+        bytes[i] ^= 0x80;
     }
     query->high = high;
     query->high_sum = sum - (int32_t)(128 * stride);
@@ -120,6 +189,18 @@ static void load(const preloop_code_graph *graph, uint32_t slot, int8_t *high, i
         sum += rest[i];
     }
     query->low_sum = sum - (int32_t)(128 * stride);
+}
+
+static void store(const int8_t *high, const int8_t *low, size_t stride, uint8_t *coarse,
+                  uint8_t *middle, uint8_t *rest) {
+    for (size_t block = 0; block < stride / 128; block++)
+        for (size_t i = 0; i < 64; i++) {
+            uint8_t first = (uint8_t)high[block * 128 + i] ^ 0x80;
+            uint8_t second = (uint8_t)high[block * 128 + 64 + i] ^ 0x80;
+            coarse[block * 64 + i] = first >> 4 | (second & 0xF0);
+            middle[block * 64 + i] = (first & 15) | (uint8_t)(second << 4);
+        }
+    for (size_t i = 0; i < stride; i++) rest[i] = (uint8_t)low[i] ^ 0x80;
 }
 
 static inline __attribute__((always_inline)) size_t place_of(const uint64_t *entries, size_t count,
@@ -158,38 +239,101 @@ static inline __attribute__((always_inline)) float bound_of(const preloop_code_w
     float gap = 1 - last;
     gap = gap > 0 ? gap : 0;
     float reached = stop->reach * gap;
-    float bound = 1 - reached - stop->margin;
+    float bound = 1 - reached;
     return bound > stop->floor ? bound : stop->floor;
 }
 
-static void walk_base(const preloop_code_graph *graph, const preloop_code_query *query,
-                      const preloop_code_stop *stop, preloop_code_walk *shared) {
+/// Takes the best entries that have not been followed and reach the bound, a few at a time, and
+/// asks for the rows of their unvisited links, which are left in `walk->ids`. Returns how many
+/// entries were taken.
+static inline __attribute__((always_inline)) size_t follow(
+    const preloop_code_graph *graph, preloop_code_walk *walk, float bound, size_t *count,
+    size_t stride) {
+    size_t taken = 0;
+    *count = 0;
+    while (taken < followed_at_once) {
+        while (walk->cursor < walk->count && !(walk->entries[walk->cursor] & 1)) walk->cursor++;
+        if (walk->cursor >= walk->count) break;
+        uint64_t entry = walk->entries[walk->cursor];
+        if (preloop_code_entry_score(entry) < bound) break;
+        walk->entries[walk->cursor++] = entry & ~(uint64_t)1;
+        taken++;
+        uint32_t *ids = walk->ids + *count;
+        size_t fresh = unvisited_of(graph, preloop_code_entry_slot(entry), walk->visited, ids);
+        for (size_t i = 0; i < fresh; i++)
+            prefetch_row(graph->coarse + ids[i] * (stride / 2), stride / 2);
+        *count += fresh;
+    }
+    return taken;
+}
+
+/// Asks for the links of a node that will probably be followed.
+static inline __attribute__((always_inline)) void prefetch_links(const preloop_code_graph *graph,
+                                                                 uint32_t slot) {
+    size_t start = slot * graph->degree;
+    if (graph->narrow) {
+        __builtin_prefetch(graph->narrow + start);
+    } else {
+        __builtin_prefetch(graph->wide + start);
+        __builtin_prefetch(graph->wide + start + graph->degree / 2);
+    }
+}
+
+/// The score that a newly found node must exceed to be of use.
+static inline __attribute__((always_inline)) float threshold_of(const preloop_code_walk *walk,
+                                                                float bound) {
+    if (walk->count < walk->capacity) return bound;
+    float worst = preloop_code_entry_score(walk->entries[walk->count - 1]);
+    return worst > bound ? worst : bound;
+}
+
+static inline __attribute__((always_inline)) void walk_body(
+    const preloop_code_graph *graph, const preloop_code_query *query,
+    const preloop_code_stop *stop, preloop_code_walk *shared, size_t stride) {
     preloop_code_walk walk = *shared;
     float bound = bound_of(&walk, stop);
-    for (;;) {
-        while (walk.cursor < walk.count && !(walk.entries[walk.cursor] & 1)) walk.cursor++;
-        if (walk.cursor >= walk.count) break;
-        uint64_t entry = walk.entries[walk.cursor];
-        if (preloop_code_entry_score(entry) < bound) break;
-        walk.entries[walk.cursor++] = entry & ~(uint64_t)1;
-        size_t count = unvisited_of(graph, preloop_code_entry_slot(entry), walk.visited, walk.ids);
-        // The list that will probably be followed next.
-        if (walk.cursor < walk.count) {
-            size_t next = preloop_code_entry_slot(walk.entries[walk.cursor]) * graph->degree;
-            if (graph->narrow) __builtin_prefetch(graph->narrow + next);
-            else __builtin_prefetch(graph->wide + next);
-        }
-        score(graph, query, walk.ids, count, walk.scores);
+    size_t count;
+    while (follow(graph, &walk, bound, &count, stride)) {
+        if (count == 0) continue;
+        estimate_fetched(graph, query, walk.ids, count, walk.scores, stride);
         walk.scored += count;
-        float worst = walk.count == walk.capacity
-            ? preloop_code_entry_score(walk.entries[walk.count - 1]) : -3;
-        float threshold = worst > bound ? worst : bound;
-        count = above(walk.ids, walk.scores, count, threshold);
-        for (size_t i = 0; i < count; i++)
+        count = above(walk.ids, walk.scores, count, threshold_of(&walk, bound));
+        for (size_t i = 0; i < count; i++) {
+            prefetch_links(graph, walk.ids[i]);
             offer(&walk, preloop_code_entry(walk.scores[i], walk.ids[i]));
+        }
         bound = bound_of(&walk, stop);
     }
     *shared = walk;
+}
+
+static void walk_base(const preloop_code_graph *graph, const preloop_code_query *query,
+                      const preloop_code_stop *stop, preloop_code_walk *walk) {
+    if (graph->stride == 384) walk_body(graph, query, stop, walk, 384);
+    else walk_body(graph, query, stop, walk, graph->stride);
+}
+
+static void refine(const preloop_code_graph *graph, const preloop_code_query *query, size_t count,
+                   preloop_code_walk *walk) {
+    enum { block = 64 };
+    uint32_t ids[block];
+    float scores[block];
+    uint64_t *entries = walk->entries;
+    for (size_t start = 0; start < count; start += block) {
+        size_t size = count - start < block ? count - start : block;
+        for (size_t i = 0; i < size; i++) ids[i] = preloop_code_entry_slot(entries[start + i]);
+        score(graph, query, ids, size, scores);
+        for (size_t i = 0; i < size; i++) {
+            // By insertion: estimates leave little to be moved.
+            uint64_t entry = preloop_code_entry(scores[i], ids[i]);
+            size_t place = start + i;
+            for (; place > 0 && entries[place - 1] < entry; place--)
+                entries[place] = entries[place - 1];
+            entries[place] = entry;
+        }
+    }
+    walk->count = count;
+    walk->cursor = 0;
 }
 
 static inline __attribute__((always_inline)) int passes(const preloop_code_filter *filter,
@@ -216,22 +360,17 @@ static int walk_filtered(const preloop_code_graph *graph, const preloop_code_que
         if (passes(filter, preloop_code_entry_slot(walk->entries[i])))
             offer(results, walk->entries[i]);
     for (;;) {
-        while (walk->cursor < walk->count && !(walk->entries[walk->cursor] & 1)) walk->cursor++;
-        if (walk->cursor >= walk->count) return walk->count < walk->capacity;
-        uint64_t entry = walk->entries[walk->cursor];
-        float bound = bound_of(results, stop);
-        float worst = results->count == results->capacity
-            ? preloop_code_entry_score(results->entries[results->count - 1]) : -3;
-        float threshold = worst > bound ? worst : bound;
-        if (preloop_code_entry_score(entry) < threshold) return 1;
-        walk->entries[walk->cursor++] = entry & ~(uint64_t)1;
-        uint32_t slot = preloop_code_entry_slot(entry);
-        size_t count = unvisited_of(graph, slot, walk->visited, walk->ids);
-        score(graph, query, walk->ids, count, walk->scores);
+        float threshold = threshold_of(results, bound_of(results, stop));
+        size_t count, stride = graph->stride;
+        if (follow(graph, walk, threshold, &count, stride) == 0)
+            return walk->cursor < walk->count || walk->count < walk->capacity;
+        if (count == 0) continue;
+        estimate_fetched(graph, query, walk->ids, count, walk->scores, stride);
         walk->scored += count;
         count = above(walk->ids, walk->scores, count, threshold);
         for (size_t i = 0; i < count; i++) {
             uint64_t found = preloop_code_entry(walk->scores[i], walk->ids[i]);
+            prefetch_links(graph, walk->ids[i]);
             offer(walk, found);
             if (passes(filter, walk->ids[i])) offer(results, found);
         }
@@ -239,22 +378,34 @@ static int walk_filtered(const preloop_code_graph *graph, const preloop_code_que
     }
 }
 
-static void scan(const preloop_code_graph *graph, const preloop_code_query *query,
-                 const uint32_t *ids, size_t count, preloop_code_walk *best) {
+static inline __attribute__((always_inline)) void scan_body(
+    const preloop_code_graph *graph, const preloop_code_query *query, const uint32_t *ids,
+    size_t count, const preloop_code_stop *stop, preloop_code_walk *best, size_t stride) {
     enum { block = 64 };
     uint32_t slots[block + 16];
     float scores[block + 16];
+    size_t width = stride / 2;
+    for (size_t i = 0; i < count && i < block; i++)
+        prefetch_row(graph->coarse + ids[i] * width, width);
     for (size_t start = 0; start < count; start += block) {
         size_t size = count - start < block ? count - start : block;
         memcpy(slots, ids + start, size * 4);
-        for (size_t i = start + size; i < start + size + 8 && i < count; i++)
-            prefetch_row(graph->high + ids[i] * graph->stride, graph->stride);
-        score(graph, query, slots, size, scores);
-        float worst = best->count == best->capacity
-            ? preloop_code_entry_score(best->entries[best->count - 1]) : -3;
-        size = above(slots, scores, size, worst);
+        for (size_t i = start + block; i < start + 2 * block && i < count; i++)
+            prefetch_row(graph->coarse + ids[i] * width, width);
+        estimate_fetched(graph, query, slots, size, scores, stride);
+        float floor = -3;
+        if (best->count >= stop->wanted)
+            floor = preloop_code_entry_score(best->entries[stop->wanted - 1]) - stop->margin;
+        size = above(slots, scores, size, threshold_of(best, floor));
         for (size_t i = 0; i < size; i++) offer(best, preloop_code_entry(scores[i], slots[i]));
     }
+}
+
+static void scan(const preloop_code_graph *graph, const preloop_code_query *query,
+                 const uint32_t *ids, size_t count, const preloop_code_stop *stop,
+                 preloop_code_walk *best) {
+    if (graph->stride == 384) scan_body(graph, query, ids, count, stop, best, 384);
+    else scan_body(graph, query, ids, count, stop, best, graph->stride);
 }
 
 static size_t passing(const preloop_code_filter *filter, const uint8_t *states, uint32_t first,
@@ -288,9 +439,7 @@ static inline __attribute__((always_inline)) int is_dominated(
     float scale = query->scale * 65536.0f;
     for (size_t i = 0; i < count; i += 4) {
         int32_t dots[4];
-        dot_four(graph->high + slots[i] * stride, graph->high + slots[i + 1] * stride,
-                 graph->high + slots[i + 2] * stride, graph->high + slots[i + 3] * stride,
-                 query->high, stride, dots);
+        dot_gathered(graph, query->high, slots + i, stride, dots);
         for (size_t j = 0; j < 4; j++)
             if ((float)(dots[j] - bias) * graph->scales[slots[i + j]] * scale >= limit) return 1;
     }
@@ -304,7 +453,7 @@ static inline __attribute__((always_inline)) size_t diversify_body(
     for (; rank < count && chosen < wanted; rank++) {
         uint32_t slot = preloop_code_entry_slot(entries[rank]);
         if (rank + 2 < count)
-            prefetch_row(graph->high + preloop_code_entry_slot(entries[rank + 2]) * stride, stride);
+            prefetch_high(graph, preloop_code_entry_slot(entries[rank + 2]), stride);
         preloop_code_query query;
         load(graph, slot, buffer, 0, &query);
         // In squared distances: d(other) * factor <= d(node).
@@ -396,14 +545,10 @@ static inline __attribute__((always_inline)) size_t near_body(
     for (uint32_t slot = first; slot < end; slot += 4) {
         // The last rows are read again where fewer than four are left.
         uint32_t base = end - first < 4 ? first : slot + 4 <= end ? slot : end - 4;
-        const uint8_t *rows = graph->high + base * stride;
-        int32_t dots[4] = {0};
-        if (end - first < 4)
-            for (uint32_t j = 0; j < end - first; j++)
-                dots[j] = dot_one(rows + j * stride, query->high, stride);
-        else
-            dot_four(rows, rows + stride, rows + 2 * stride, rows + 3 * stride, query->high, stride,
-                     dots);
+        uint32_t four[4];
+        int32_t dots[4];
+        for (uint32_t j = 0; j < 4; j++) four[j] = base + j < end ? base + j : end - 1;
+        dot_gathered(graph, query->high, four, stride, dots);
         for (uint32_t j = slot - base; j < 4 && base + j < end; j++) {
             ids[count] = base + j;
             count += (float)(dots[j] - bias) * graph->scales[base + j] * scale >= floor;
@@ -419,7 +564,7 @@ static size_t near(const preloop_code_graph *graph, const preloop_code_query *qu
 }
 
 const preloop_code_kernels KERNELS = {
-    quantise, score,     score_fully, load,        walk_base, walk_filtered,
-    scan,     passing,   diversify,   victims,     have_common, have_common_base,
-    near,     offer,
+    quantise,      score, estimate, score_fully, load,    store,       walk_base,        refine,
+    walk_filtered, scan,  passing,  diversify,   victims, have_common, have_common_base, near,
+    offer,
 };

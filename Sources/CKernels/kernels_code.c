@@ -27,6 +27,12 @@ void preloop_code_score(int level, const preloop_code_graph *graph,
     kernels_at(level)->score(graph, query, ids, count, scores);
 }
 
+void preloop_code_estimate(int level, const preloop_code_graph *graph,
+                           const preloop_code_query *query, const uint32_t *ids, size_t count,
+                           float *scores) {
+    kernels_at(level)->estimate(graph, query, ids, count, scores);
+}
+
 void preloop_code_score_fully(int level, const preloop_code_graph *graph,
                               const preloop_code_query *query, const uint32_t *ids, size_t count,
                               float *scores) {
@@ -38,10 +44,20 @@ void preloop_code_load(int level, const preloop_code_graph *graph, uint32_t slot
     kernels_at(level)->load(graph, slot, high, low, query);
 }
 
+void preloop_code_store(int level, const int8_t *high, const int8_t *low, size_t stride,
+                        uint8_t *coarse, uint8_t *middle, uint8_t *rest) {
+    kernels_at(level)->store(high, low, stride, coarse, middle, rest);
+}
+
 void preloop_code_walk_base(int level, const preloop_code_graph *graph,
                             const preloop_code_query *query, const preloop_code_stop *stop,
                             preloop_code_walk *walk) {
     kernels_at(level)->walk_base(graph, query, stop, walk);
+}
+
+void preloop_code_refine(int level, const preloop_code_graph *graph,
+                         const preloop_code_query *query, size_t count, preloop_code_walk *walk) {
+    kernels_at(level)->refine(graph, query, count < walk->count ? count : walk->count, walk);
 }
 
 int preloop_code_walk_filtered(int level, const preloop_code_graph *graph,
@@ -53,8 +69,8 @@ int preloop_code_walk_filtered(int level, const preloop_code_graph *graph,
 
 void preloop_code_scan(int level, const preloop_code_graph *graph,
                        const preloop_code_query *query, const uint32_t *ids, size_t count,
-                       preloop_code_walk *best) {
-    kernels_at(level)->scan(graph, query, ids, count, best);
+                       const preloop_code_stop *stop, preloop_code_walk *best) {
+    kernels_at(level)->scan(graph, query, ids, count, stop, best);
 }
 
 size_t preloop_code_passing(int level, const preloop_code_filter *filter, const uint8_t *states,

@@ -10,15 +10,17 @@ package struct CodeGraph {
     /// Describes the planes and links of a graph.
     ///
     /// - Parameters:
-    ///   - high: `(slots, stride)` high bytes.
+    ///   - coarse: `(slots, stride / 2)` upper halves of high bytes.
+    ///   - middle: `(slots, stride / 2)` lower halves of high bytes.
     ///   - low: `(slots, stride)` low bytes.
     ///   - scales: `(slots)` inverse lengths.
     ///   - narrow: `(slots, degree)` links in 16 bits, or nil.
     ///   - wide: The same in 32 bits where `narrow` is nil.
-    ///   - stride: Bytes per row and plane, a multiple of 64.
+    ///   - stride: Numbers per row, a multiple of 128.
     ///   - degree: Places per list, at most 128.
     package init(
-        high: UnsafePointer<UInt8>,
+        coarse: UnsafePointer<UInt8>,
+        middle: UnsafePointer<UInt8>,
         low: UnsafePointer<UInt8>,
         scales: UnsafePointer<Float>,
         narrow: UnsafePointer<UInt16>?,
@@ -27,7 +29,8 @@ package struct CodeGraph {
         degree: Int
     ) {
         unsafe raw = preloop_code_graph(
-            high: high,
+            coarse: coarse,
+            middle: middle,
             low: low,
             scales: scales,
             narrow: narrow,
@@ -50,7 +53,7 @@ package struct CodeQuery: ~Copyable {
 
     /// Makes a query of zeros.
     ///
-    /// - Parameter stride: Bytes per row and plane.
+    /// - Parameter stride: Numbers per row.
     package init(stride: Int) {
         unsafe planes = .allocate(capacity: 2 * stride)
         unsafe planes.initialize(repeating: 0, count: 2 * stride)
@@ -103,25 +106,32 @@ package struct CodeQuery: ~Copyable {
         )
     }
 
-    /// Whether a stored row holds this vector.
+    /// Writes the vector as a stored row: two planes of `(stride / 2)` bytes, one of `(stride)`.
     @unsafe
-    package func isStored(high: UnsafePointer<UInt8>, low: UnsafePointer<UInt8>) -> Bool {
-        for index in 0..<stride {
-            let (first, second) = unsafe (planes[index], planes[stride + index])
-            guard unsafe UInt8(bitPattern: first) ^ 0x80 == high[index],
-                unsafe UInt8(bitPattern: second) ^ 0x80 == low[index]
-            else { return false }
-        }
-        return true
+    package func store(
+        coarse: UnsafeMutablePointer<UInt8>,
+        middle: UnsafeMutablePointer<UInt8>,
+        low: UnsafeMutablePointer<UInt8>,
+        level: CodeKernels.Level
+    ) {
+        unsafe preloop_code_store(
+            level.rawValue,
+            planes,
+            planes + stride,
+            stride,
+            coarse,
+            middle,
+            low
+        )
     }
 
-    /// Writes the vector as a stored row: two planes of `(stride)` bytes.
-    @unsafe
-    package func store(high: UnsafeMutablePointer<UInt8>, low: UnsafeMutablePointer<UInt8>) {
-        for index in 0..<stride {
-            unsafe high[index] = UInt8(bitPattern: planes[index]) ^ 0x80
-            unsafe low[index] = UInt8(bitPattern: planes[stride + index]) ^ 0x80
+    /// Whether two hold the same vector.
+    package func isEqual(to other: borrowing CodeQuery) -> Bool {
+        guard stride == other.stride else { return false }
+        for index in 0..<(2 * stride) {
+            guard unsafe planes[index] == other.planes[index] else { return false }
         }
+        return true
     }
 }
 
@@ -134,7 +144,7 @@ package struct CodeWalk: ~Copyable {
     private var allocated: Int
     fileprivate var raw: preloop_code_walk
 
-    /// Slots that one call may score.
+    /// Slots that one call may score: the links of the two nodes that a walk follows at a time.
     package static let block = 256
 
     /// Makes an empty list.
@@ -200,7 +210,7 @@ package struct CodeWalk: ~Copyable {
         return unsafe preloop_code_entry_slot(entries[rank])
     }
 
-    /// The score at a rank, best first; by high bytes alone.
+    /// The score at a rank, best first: an estimate before `refine`, of high bytes after it.
     @inline(__always)
     package func score(_ rank: Int) -> Float {
         precondition(rank >= 0 && rank < count, "rank out of range")
@@ -226,12 +236,6 @@ package struct CodeWalk: ~Copyable {
         return nil
     }
 
-    /// Lets every entry be followed again, as the start of a walk on the next layer.
-    package mutating func unfollow() {
-        for index in 0..<count { unsafe entries[index] |= 1 }
-        unsafe raw.cursor = 0
-    }
-
     @unsafe fileprivate var entryStart: UnsafePointer<UInt64> { unsafe UnsafePointer(entries) }
 
     @unsafe
@@ -251,24 +255,24 @@ package struct CodeStop: Sendable, Equatable {
     /// Factor on the squared distance of the `wanted`-th best beyond which nothing is followed; 0
     /// follows everything.
     package var reach: Float
-    /// Added to the distance, for the error of high bytes.
-    package var margin: Float
     /// Nothing below this score is followed.
     package var floor: Float
+    /// How near to the `wanted`-th best estimate a scan keeps others.
+    package var margin: Float
 
     /// Describes an end; no score is below -3.
-    package init(wanted: Int, reach: Float, margin: Float, floor: Float = -3) {
+    package init(wanted: Int, reach: Float, floor: Float = -3, margin: Float = 0) {
+        self.margin = margin
         self.floor = floor
         self.wanted = wanted
         self.reach = reach
-        self.margin = margin
     }
 
     /// Follows every entry of the list.
-    package static let never = CodeStop(wanted: 1, reach: 0, margin: 0)
+    package static let never = CodeStop(wanted: 1, reach: 0)
 
     fileprivate var raw: preloop_code_stop {
-        preloop_code_stop(wanted: wanted, reach: reach, margin: margin, floor: floor)
+        preloop_code_stop(wanted: wanted, reach: reach, floor: floor, margin: margin)
     }
 }
 
@@ -334,6 +338,35 @@ package enum CodeKernels {
         unsafe preloop_code_score(level.rawValue, &graph, &query, ids, count, scores)
     }
 
+    /// Estimates of the scores of `count` gathered rows, by upper halves of high bytes.
+    @unsafe
+    @inline(__always)
+    package static func estimate(
+        _ graph: CodeGraph,
+        _ query: borrowing CodeQuery,
+        ids: UnsafePointer<UInt32>,
+        count: Int,
+        into scores: UnsafeMutablePointer<Float>,
+        level: Level
+    ) {
+        var (graph, query) = unsafe (graph.raw, query.raw)
+        unsafe preloop_code_estimate(level.rawValue, &graph, &query, ids, count, scores)
+    }
+
+    /// Scores the first `count` entries of a list of estimates by high bytes, and drops the others.
+    package static func refine(
+        _ graph: CodeGraph,
+        _ query: borrowing CodeQuery,
+        count: Int,
+        _ walk: inout CodeWalk,
+        level: Level
+    ) {
+        var (graph, query) = unsafe (graph.raw, query.raw)
+        unsafe walk.withRaw(visited: nil) { walk in
+            unsafe preloop_code_refine(level.rawValue, &graph, &query, count, walk)
+        }
+    }
+
     /// Scores of both bytes of `count` gathered rows: within 1e-5 of the vectors' inner products.
     @unsafe
     package static func scoreFully(
@@ -348,7 +381,7 @@ package enum CodeKernels {
         unsafe preloop_code_score_fully(level.rawValue, &graph, &query, ids, count, scores)
     }
 
-    /// Follows the entries of `walk` along layer 0 until nothing better is left.
+    /// Follows entries along layer 0 until nothing better is left; scores are estimates.
     @unsafe
     package static func walk(
         _ graph: CodeGraph,
@@ -396,19 +429,20 @@ package enum CodeKernels {
         }
     }
 
-    /// Scores the high bytes of gathered rows and keeps the best.
+    /// Estimates the scores of gathered rows and keeps the best.
     @unsafe
     package static func scan(
         _ graph: CodeGraph,
         _ query: borrowing CodeQuery,
         ids: UnsafePointer<UInt32>,
         count: Int,
+        stop: CodeStop,
         best: inout CodeWalk,
         level: Level
     ) {
-        var (graph, query) = unsafe (graph.raw, query.raw)
+        var (graph, query, stop) = unsafe (graph.raw, query.raw, stop.raw)
         unsafe best.withRaw(visited: nil) { best in
-            unsafe preloop_code_scan(level.rawValue, &graph, &query, ids, count, best)
+            unsafe preloop_code_scan(level.rawValue, &graph, &query, ids, count, &stop, best)
         }
     }
 
@@ -422,25 +456,16 @@ package enum CodeKernels {
         into ids: UnsafeMutablePointer<UInt32>,
         level: Level
     ) -> Int {
-        guard let filter else {
-            return unsafe preloop_code_passing(
+        unsafe withUnsafePointer(to: filter?.raw ?? preloop_code_filter()) { raw in
+            unsafe preloop_code_passing(
                 level.rawValue,
-                nil,
+                filter == nil ? nil : raw,
                 states,
                 range.lowerBound,
                 range.upperBound,
                 ids
             )
         }
-        var raw = unsafe filter.raw
-        return unsafe preloop_code_passing(
-            level.rawValue,
-            &raw,
-            states,
-            range.lowerBound,
-            range.upperBound,
-            ids
-        )
     }
 
     /// The slots of a range that score at least `floor` by high bytes; returns how many were

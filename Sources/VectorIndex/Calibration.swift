@@ -131,19 +131,15 @@ extension Graph {
         scratch.norm = 1
         scratch.query.load(slot, of: codes, level: level)
         let wanted = Calibration.hits
-        scan(.all, count: 4 * wanted, scratch)
-        let nearest = rank(scratch.results, count: wanted + 1, scratch)
+        scan(.all, count: wanted + 1, scratch)
+        let nearest = rankResults(count: wanted + 1, scratch)
             .filter { $0.key != key }.prefix(wanted)
         guard let floor = nearest.last?.score else { return nil }
         return Calibration.ladder.map { rung in
-            let stop = CodeStop(
-                wanted: wanted,
-                reach: rung.reach,
-                margin: Self.roundingMargin * scratch.query.scale
-            )
+            let stop = CodeStop(wanted: wanted, reach: rung.reach)
             let effort = min(rung.effort, liveCount)
             search(effort: effort, stop: stop, hiding: slot, scratch)
-            let hits = rank(scratch.walk, count: wanted, scratch)
+            let hits = rank(count: wanted, scratch)
             return min(wanted, hits.count { $0.score >= floor })
         }
     }

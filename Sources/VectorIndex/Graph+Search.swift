@@ -5,13 +5,13 @@ extension Graph {
     func makeScratch() -> SearchScratch { SearchScratch(stride: stride, m: configuration.m) }
 
     /// Walks greedily from the entry point down to the layer above `layer` and returns the nearest
-    /// node found (Algorithm 5 with ef = 1, which needs no search list).
+    /// node found (Algorithm 5 with ef = 1, which needs no search list), with its estimate.
     func descend(toAbove layer: Int, _ scratch: SearchScratch) -> Candidate? {
         guard entryPoint != Self.noSlot else { return nil }
         let codes = codes
         let scores = unsafe scratch.walk.scoreBuffer
         var best = Candidate(score: 0, slot: entryPoint)
-        unsafe CodeKernels.score(
+        unsafe CodeKernels.estimate(
             codes,
             scratch.query,
             ids: &best.slot,
@@ -27,7 +27,7 @@ extension Graph {
                 let places = unsafe upperPlaces(best.slot, layer: current)
                 var count = 0
                 while count < configuration.m, unsafe places[count] != Self.noSlot { count += 1 }
-                unsafe CodeKernels.score(
+                unsafe CodeKernels.estimate(
                     codes,
                     scratch.query,
                     ids: places,
@@ -77,7 +77,7 @@ extension Graph {
         }
     }
 
-    /// Algorithm 2, SEARCH-LAYER, on layer 0, from what is in the list.
+    /// Algorithm 2, SEARCH-LAYER, on layer 0, from what is in the list; scores are estimates.
     func searchBaseLayer(_ stop: CodeStop, _ scratch: SearchScratch) {
         unsafe CodeKernels.walk(
             codes,
@@ -102,6 +102,8 @@ extension Graph {
 
     /// The approximate nearest nodes of layer 0, left in `scratch.walk`, best first; without
     /// `hidden`, which must not be above layer 0.
+    ///
+    /// Scores are estimates.
     func search(
         effort: Int,
         stop: CodeStop,
@@ -202,9 +204,13 @@ extension Graph {
         }
     }
 
-    /// Leaves the best of all passing vectors in `scratch.results`, scored by high bytes.
+    /// Leaves the best of all passing vectors in `scratch.results`, by estimates.
+    ///
+    /// Besides the `count` best it leaves what `rank` has to score to be sure of them.
     func scan(_ filter: SearchFilter, count: Int, _ scratch: SearchScratch) {
-        scratch.results.reset(capacity: count)
+        scratch.results.reset(capacity: count + Self.scanRoom)
+        let margin = Self.estimateMargin * scratch.query.scale
+        let stop = CodeStop(wanted: count, reach: 0, margin: margin)
         let codes = codes
         unsafe forEachBlock(of: filter) { ids in
             guard let start = ids.baseAddress else { return }
@@ -213,11 +219,16 @@ extension Graph {
                 scratch.query,
                 ids: start,
                 count: ids.count,
+                stop: stop,
                 best: &scratch.results,
                 level: level
             )
         }
     }
+
+    /// Places for rows whose estimates leave open whether they are hits: many where a filter
+    /// excludes the query's surroundings, because the middle of all scores is dense.
+    private static let scanRoom = 1_024
 
     /// Scores slots with both planes and offers them to `best`.
     @unsafe
@@ -255,29 +266,54 @@ extension Graph {
         }
     }
 
-    /// The best hits of a list, scored again with both planes.
+    /// The best hits of what passed a filter, `scratch.results`, scored again.
+    func rankResults(count k: Int, _ scratch: SearchScratch) -> [IndexHit] {
+        swap(&scratch.walk, &scratch.results)
+        return rank(count: k, scratch)
+    }
+
+    /// The best hits of `scratch.walk`, a list of estimates, scored again.
     ///
-    /// Scored again is what comes within four standard deviations of the rounding of high bytes to
-    /// the last wanted rank.
-    func rank(
-        _ list: borrowing CodeWalk,
-        count k: Int,
-        _ scratch: SearchScratch
-    ) -> [IndexHit] {
+    /// With high bytes is scored what comes within `estimateMargin` of the last wanted rank, then
+    /// with all bytes what comes within `roundingMargin` of it.
+    func rank(count k: Int, _ scratch: SearchScratch) -> [IndexHit] {
         var best = TopHits(capacity: k)
-        var count = min(list.count, k)
+        let margin = Self.estimateMargin * scratch.query.scale
+        let count = Self.near(scratch.walk, k, margin: margin, atLeast: 2 * k + 16)
         guard count > 0 else { return [] }
-        let floor = list.score(count - 1) - Self.roundingMargin * scratch.query.scale
-        while count < list.count, list.score(count) >= floor { count += 1 }
-        count = max(count, min(list.count, k + 4))
-        unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: count) { ids in
-            for index in 0..<count { unsafe ids[index] = list.slot(index) }
+        CodeKernels.refine(codes, scratch.query, count: count, &scratch.walk, level: level)
+        let rest = Self.near(
+            scratch.walk,
+            k,
+            margin: Self.roundingMargin * scratch.query.scale,
+            atLeast: k + 4
+        )
+        unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: rest) { ids in
+            for index in 0..<rest { unsafe ids[index] = scratch.walk.slot(index) }
             unsafe scoreFully(UnsafeBufferPointer(ids), scratch, into: &best)
         }
         return best.hits
     }
 
+    /// How many of a list come within a margin of rank `k`, or `fewest`, whose reason is that small
+    /// dimensions have errors which no normal distribution describes.
+    private static func near(
+        _ list: borrowing CodeWalk,
+        _ k: Int,
+        margin: Float,
+        atLeast fewest: Int
+    ) -> Int {
+        var count = min(list.count, k)
+        guard count > 0 else { return 0 }
+        let floor = list.score(count - 1) - margin
+        while count < list.count, list.score(count) >= floor { count += 1 }
+        return max(count, min(list.count, fewest))
+    }
+
     /// Four standard deviations of a score by high bytes, in units of `1 / |v|`: each byte is
     /// rounded by 256 / sqrt(12) = 74, of both vectors.
     static let roundingMargin: Float = 4 * 74 * 1.414
+    /// Three standard deviations of the difference of two estimates, in the same units: half a byte
+    /// is rounded by 4096 / sqrt(12) = 1182, of the stored vectors alone.
+    static let estimateMargin: Float = 3 * 1182 * 1.414
 }

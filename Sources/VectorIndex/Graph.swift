@@ -6,8 +6,8 @@ import LinearAlgebra
 /// per slot (one cache line for m = 16 while slot numbers fit 16 bits), layers above have `m`. A
 /// removed vector leaves a free slot, which the next insertion takes.
 ///
-/// Vectors are kept as 16-bit integers in two planes of bytes (`ckernels_code.h`): walks read the
-/// high plane alone, results are scored again with both.
+/// Vectors are kept as 16-bit integers in three planes (`ckernels_code.h`): walks read the coarse
+/// one alone, four bits a number; the best are scored again with eight bits, results with all.
 ///
 /// The level of a slot is a pure function of the seed and the slot number. Levels must be random
 /// but need not depend on the vector, so a reused slot keeps its level and its place among the
@@ -27,14 +27,17 @@ final class Graph {
     static let liveBit: UInt8 = 0x80
     /// Most slots whose numbers fit links of 16 bits, with one number left for "none".
     static let narrowLimit = 65_535
+    /// Rows are a multiple of so many numbers: a cache line of half bytes.
+    static let rowUnit = 128
 
     let configuration: HNSWIndex.Configuration
     /// Instructions to use; all give the same results.
     let level: CodeKernels.Level
-    /// Bytes per row and plane: the dimension rounded up to whole cache lines.
+    /// Numbers per row: the dimension rounded up to whole cache lines of the coarse plane.
     let stride: Int
 
-    var highRegion: MemoryRegion
+    var coarseRegion: MemoryRegion
+    var middleRegion: MemoryRegion
     var lowRegion: MemoryRegion
     var scaleRegion: MemoryRegion
     var narrowRegion: MemoryRegion
@@ -45,7 +48,8 @@ final class Graph {
     var stateRegion: MemoryRegion
 
     // Typed starts of the regions. They are constants because regions never move.
-    let highPlane: UnsafeMutablePointer<UInt8>
+    let coarsePlane: UnsafeMutablePointer<UInt8>
+    let middlePlane: UnsafeMutablePointer<UInt8>
     let lowPlane: UnsafeMutablePointer<UInt8>
     /// Inverse length of each row's integers.
     let scales: UnsafeMutablePointer<Float>
@@ -79,10 +83,11 @@ final class Graph {
     ) throws(VectorIndexError) {
         self.configuration = configuration
         self.level = level
-        stride = MemoryRegion.roundUp(configuration.dimension, to: 64)
+        stride = MemoryRegion.roundUp(configuration.dimension, to: Self.rowUnit)
         let capacity = configuration.capacity
         let degree = configuration.m * 2
-        highRegion = try MemoryRegion(reserving: capacity * stride)
+        coarseRegion = try MemoryRegion(reserving: capacity * stride / 2)
+        middleRegion = try MemoryRegion(reserving: capacity * stride / 2)
         lowRegion = try MemoryRegion(reserving: capacity * stride)
         scaleRegion = try MemoryRegion(reserving: capacity * 4)
         narrowRegion = try MemoryRegion(reserving: min(capacity, Self.narrowLimit) * degree * 2)
@@ -93,7 +98,8 @@ final class Graph {
         blockStartRegion = try MemoryRegion(reserving: (capacity / 64 + 1) * 4)
         keyRegion = try MemoryRegion(reserving: capacity * 8)
         stateRegion = try MemoryRegion(reserving: capacity + 64)
-        unsafe highPlane = highRegion.base.assumingMemoryBound(to: UInt8.self)
+        unsafe coarsePlane = coarseRegion.base.assumingMemoryBound(to: UInt8.self)
+        unsafe middlePlane = middleRegion.base.assumingMemoryBound(to: UInt8.self)
         unsafe lowPlane = lowRegion.base.assumingMemoryBound(to: UInt8.self)
         unsafe scales = scaleRegion.base.assumingMemoryBound(to: Float.self)
         unsafe narrowLinks = narrowRegion.base.assumingMemoryBound(to: UInt16.self)
@@ -124,7 +130,8 @@ final class Graph {
     /// Planes and links of layer 0 as the kernels see them.
     var codes: CodeGraph {
         unsafe CodeGraph(
-            high: highPlane,
+            coarse: coarsePlane,
+            middle: middlePlane,
             low: lowPlane,
             scales: scales,
             narrow: hasWideLinks ? nil : UnsafePointer(narrowLinks),
@@ -186,14 +193,19 @@ final class Graph {
     /// Stores a quantised vector in a slot.
     func storeRow(_ slot: UInt32, _ query: borrowing CodeQuery) {
         let start = Int(slot) * stride
-        unsafe query.store(high: highPlane + start, low: lowPlane + start)
+        unsafe query.store(
+            coarse: coarsePlane + start / 2,
+            middle: middlePlane + start / 2,
+            low: lowPlane + start,
+            level: level
+        )
         unsafe scales[Int(slot)] = query.scale
     }
 
-    /// Whether a slot holds exactly this quantised vector.
-    func holds(_ query: borrowing CodeQuery, in slot: UInt32) -> Bool {
-        let start = Int(slot) * stride
-        return unsafe query.isStored(high: highPlane + start, low: lowPlane + start)
+    /// Whether a slot holds exactly the query of a scratch.
+    func holdsQuery(of scratch: SearchScratch, in slot: UInt32) -> Bool {
+        scratch.other.load(slot, of: codes, level: level)
+        return scratch.query.isEqual(to: scratch.other)
     }
 
     /// Inner products, by high bytes, of a stored vector with those of `others`.
@@ -224,10 +236,14 @@ final class Graph {
     func vector(_ slot: UInt32) -> [Float] {
         let start = Int(slot) * stride
         let scale = unsafe scales[Int(slot)]
+        let line = Self.rowUnit / 2
         return (0..<configuration.dimension).map { index in
-            let high = unsafe Int(highPlane[start + index]) - 128
+            let place = start / 2 + index / Self.rowUnit * line + index % line
+            let shift = index / line % 2 * 4
+            let upper = unsafe Int(coarsePlane[place] >> shift) & 15
+            let lower = unsafe Int(middlePlane[place] >> shift) & 15
             let low = unsafe Int(lowPlane[start + index]) - 128
-            return Float(high * 256 + low) * scale
+            return Float((16 * upper + lower - 128) * 256 + low) * scale
         }
     }
 

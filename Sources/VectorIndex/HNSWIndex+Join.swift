@@ -171,7 +171,7 @@ extension Graph {
         scratch.visited.reset(slotCount: slotCount)
         scratch.visited.insert(slot)
         scratch.walk.offer(slot, score: 1)
-        let stop = CodeStop(wanted: 1, reach: 0, margin: 0, floor: threshold - slack)
+        let stop = CodeStop(wanted: 1, reach: 0, floor: threshold - slack)
         searchBaseLayer(stop, scratch)
         for rank in 0..<scratch.walk.count where found.count < limit {
             let other = scratch.walk.slot(rank)

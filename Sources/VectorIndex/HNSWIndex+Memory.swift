@@ -1,8 +1,8 @@
 /// Where the bytes of an index are.
 package struct IndexMemory: Equatable, Sendable {
-    /// High bytes, links of all layers, lengths: what a walk reads.
+    /// Upper halves of high bytes, links of all layers, lengths: what a walk reads.
     package let walk: Int
-    /// Low bytes and keys: what ranking the results reads.
+    /// The rest of each number and keys: what ranking the results reads.
     package let ranking: Int
     /// States and the table of keys: what filters and changes read.
     package let bookkeeping: Int
@@ -23,8 +23,8 @@ extension Graph {
         let links = slotCount * configuration.m * 2 * linkByteCount
         let upper = upperListCount * configuration.m * 4 + slotCount / 64 * 4
         return IndexMemory(
-            walk: slotCount * (stride + 4) + links + upper,
-            ranking: slotCount * (stride + 8),
+            walk: slotCount * (stride / 2 + 4) + links + upper,
+            ranking: slotCount * (stride / 2 + stride + 8),
             bookkeeping: slotCount + table.byteCount
         )
     }

@@ -40,7 +40,7 @@ extension HNSWIndex {
             }
         }
         let effort = min(max(effort ?? max(Self.defaultEffort, 2 * k), k), Self.maximumEffort)
-        let stop = CodeStop(wanted: k, reach: reach, margin: 0)
+        let stop = CodeStop(wanted: k, reach: reach)
         return search(query, count: k, effort: effort, stop: stop, filter: filter)
     }
 
@@ -127,15 +127,15 @@ extension HNSWIndex {
         stop: CodeStop,
         filter: SearchFilter
     ) -> [IndexHit] {
-        var stop = stop
-        stop.margin = Graph.roundingMargin * scratch.query.scale
         switch filter {
         case .all:
             graph.search(effort: effort, stop: stop, scratch)
-            return graph.rank(scratch.walk, count: k, scratch)
+            return graph.rank(count: k, scratch)
         case .only(let keys):
             let passing = min(keys.count, graph.liveCount)
             guard passing > 0 else { return [] }
+            // Room for what estimates put behind the hits.
+            let effort = max(effort, 2 * k + Self.filteredRoom)
             if scanIsCheaper(passing: passing, effort: effort)
                 || !graph.searchFiltered(
                     effort: effort,
@@ -147,12 +147,15 @@ extension HNSWIndex {
                     keys: keys
                 )
             {
-                // Twice as many as wanted, so that rounding of high bytes loses none.
-                graph.scan(filter, count: 2 * k + 32, scratch)
+                graph.scan(filter, count: k, scratch)
             }
-            return graph.rank(scratch.results, count: k, scratch)
+            return graph.rankResults(count: k, scratch)
         }
     }
+
+    /// Entries a filtered walk keeps beyond twice the hits: with as many as hits, on 48 numbers,
+    /// where estimates are coarse, it found 0.6 of them.
+    private static let filteredRoom = 16
 
     /// Entries of a filtered walk's frontier, per place of the list and inverse share that passes.
     private static let frontierShare = 4

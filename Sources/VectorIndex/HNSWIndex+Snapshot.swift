@@ -108,7 +108,7 @@ extension Graph {
         let starts = unsafe [
             keyRegion.base, stateRegion.base, scaleRegion.base,
             hasWideLinks ? wideRegion.base : narrowRegion.base, upperLinkRegion.base,
-            highRegion.base, lowRegion.base,
+            coarseRegion.base, middleRegion.base, lowRegion.base,
         ]
         return unsafe starts.indices.map { index in
             unsafe UnsafeRawBufferPointer(start: starts[index], count: sections[index].byteCount)
@@ -161,7 +161,8 @@ extension Graph {
         }
         hasWideLinks = header.slotCount > Self.narrowLimit
         try commitMemory(slotCount: header.slotCount, upperListCount: header.upperListCount)
-        highRegion.adviseHugePages(below: header.slotCount * stride)
+        coarseRegion.adviseHugePages(below: header.slotCount * stride / 2)
+        middleRegion.adviseHugePages(below: header.slotCount * stride / 2)
         let bytes = unsafe sectionBytes(header.sections)
         for (index, part) in SnapshotHeader.parts.enumerated() {
             let section = header.sections[index]

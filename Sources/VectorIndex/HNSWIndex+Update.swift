@@ -43,7 +43,7 @@ extension HNSWIndex {
             return .failure(.notUnitLength(key: key, norm: scratch.norm))
         }
         if let old = graph.table.slot(of: key) {
-            if graph.holds(scratch.query, in: old) { return .success(()) }
+            if graph.holdsQuery(of: scratch, in: old) { return .success(()) }
             replace(old, key: key, scratch)
             return .success(())
         }

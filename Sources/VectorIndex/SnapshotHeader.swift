@@ -4,7 +4,7 @@
 /// DESIGN.md has the layout as a table.
 struct SnapshotHeader: Equatable {
     /// Format this program writes and reads.
-    static let version: UInt32 = 2
+    static let version: UInt32 = 3
     /// First bytes of the file.
     ///
     /// Like PNG's: a byte that is not text, a name, and line ends that a text conversion would
@@ -16,9 +16,10 @@ struct SnapshotHeader: Equatable {
     static let byteOrderMark: UInt32 = 0x0102_0304
     /// The sections in file order.
     ///
-    /// The planes of the vectors come last; they are mapped.
+    /// The planes of the vectors come last; that of low bytes is mapped.
     static let parts: [SnapshotPart] = [
-        .keys, .states, .scales, .baseLinks, .upperLinks, .vectors, .lowBytes,
+        .keys, .states, .scales, .baseLinks, .upperLinks, .vectors, .middleBits,
+        .lowBytes,
     ]
 
     /// One section of the file.
@@ -58,12 +59,14 @@ struct SnapshotHeader: Equatable {
 
     /// Where the sections lie, which follows from the counts; checksums are left 0.
     func layout() -> [Section] {
-        let planeByteCount = MemoryRegion.roundUp(configuration.dimension, to: 64) * slotCount
+        let rowByteCount = MemoryRegion.roundUp(configuration.dimension, to: Graph.rowUnit)
+        let planeByteCount = rowByteCount * slotCount
         let linkByteCount = slotCount <= Graph.narrowLimit ? 2 : 4
         let byteCounts = [
             slotCount * 8, slotCount, slotCount * 4,
             slotCount * 2 * configuration.m * linkByteCount,
-            upperListCount * configuration.m * 4, planeByteCount, planeByteCount,
+            upperListCount * configuration.m * 4, planeByteCount / 2, planeByteCount / 2,
+            planeByteCount,
         ]
         var offset = Self.byteCount
         return byteCounts.map { byteCount in

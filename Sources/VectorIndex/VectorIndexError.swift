@@ -38,6 +38,7 @@ package enum SnapshotPart: String, Equatable, Sendable {
     case baseLinks = "base links"
     case upperLinks = "upper links"
     case vectors
+    case middleBits = "middle bits of vectors"
     case lowBytes = "low bytes of vectors"
 }
 

@@ -91,7 +91,7 @@ import Testing
             )
             #expect(error(Array("not an index".utf8)) == .notSnapshot)
             #expect(error(changed(good, 8, 1)) == .snapshotByteOrder)
-            #expect(error(changed(good, 12, 9)) == .snapshotVersion(found: 9, supported: 2))
+            #expect(error(changed(good, 12, 9)) == .snapshotVersion(found: 9, supported: 3))
             #expect(error(changed(good, 30, 0xFF)) == .snapshotChecksum(part: .header))
             #expect(error(changed(good, 4100, 0xEE)) == .snapshotChecksum(part: .keys))
             #expect(
@@ -207,7 +207,7 @@ import Testing
                 bytes[place + byte] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(byte)))
             }
         }
-        for section in 0..<7 {
+        for section in SnapshotHeader.parts.indices {
             let entry = 104 + section * 24
             let (offset, count) = (number(entry), number(entry + 8))
             guard offset <= bytes.count, count <= bytes.count - offset else { continue }

@@ -2,10 +2,14 @@
 // Kernels of the vector index: inner products of quantised vectors and walks of a graph of them.
 //
 // A vector of unit length is stored as 16-bit integers v = 256 * high + low, high and low both
-// nearest-rounded to -128...127, each in a plane of its own: walks read high bytes alone, half the
-// memory, and what they find is scored again with both. Stored bytes have 128 added, because the
-// dot product instructions multiply unsigned by signed. `scale` is 1 / |v|, so a stored vector is
-// of unit length whatever the rounding did.
+// nearest-rounded to -128...127. Stored bytes have 128 added, because the dot product instructions
+// multiply unsigned by signed; that of `high` is then cut into its upper and lower four bits, and
+// each of the three parts has a plane of its own. Walks read the upper halves alone, a quarter of
+// the memory, which gives an estimate; what they find is scored with high bytes, and the best of
+// that with all. `scale` is 1 / |v|, so a stored vector is of unit length whatever rounding did.
+//
+// Of each 128 numbers of a row, byte i of 64 holds the halves of number i (below) and of number
+// i + 64 (above).
 //
 // All sums are of integers and all roundings are single multiplications, so every instruction set
 // gives the same bits.
@@ -15,12 +19,13 @@
 
 /// Where the vectors and links of a graph lie.
 typedef struct {
-    const uint8_t *high;    ///< (slots, stride): high bytes plus 128.
+    const uint8_t *coarse;  ///< (slots, stride / 2): upper halves of high bytes plus 128.
+    const uint8_t *middle;  ///< (slots, stride / 2): their lower halves.
     const uint8_t *low;     ///< (slots, stride): low bytes plus 128.
     const float *scales;    ///< (slots): 1 / |v|.
     const uint16_t *narrow; ///< (slots, degree): links of layer 0, 0xFFFF for none; or null.
     const uint32_t *wide;   ///< The same in 32 bits where `narrow` is null, 0xFFFFFFFF for none.
-    size_t stride;          ///< Bytes per row and plane, a multiple of 64; padding is 128.
+    size_t stride;          ///< Numbers per row, a multiple of 128; padding is 0.
     size_t degree;          ///< Places per list, at most 128.
 } preloop_code_graph;
 
@@ -40,19 +45,19 @@ typedef struct {
     size_t capacity;     ///< Most entries kept, `ef`.
     size_t count;        ///< Entries in the list.
     size_t cursor;       ///< Entries before it have been followed.
-    uint32_t *ids;       ///< (degree + 16): slots to score.
-    float *scores;       ///< (degree + 16): their scores.
+    uint32_t *ids;       ///< (2 * degree + 16): slots to score.
+    float *scores;       ///< (2 * degree + 16): their scores.
     size_t scored;       ///< Rows scored so far, the cost of the walk.
 } preloop_code_walk;
 
 /// When a walk ends before its list is followed to the end: once the `wanted` best are known, a
-/// node is not followed whose squared distance exceeds theirs by the factor `reach` (and by
-/// `margin` in the score, which covers the error of high bytes). `reach` 0 follows all.
+/// node is not followed whose squared distance exceeds theirs by the factor `reach`. `reach` 0
+/// follows all.
 typedef struct {
     size_t wanted;
     float reach;
-    float margin;
-    float floor; ///< Nothing below this score is followed; -3 for no such end.
+    float floor;  ///< Nothing below this score is followed; -3 for no such end.
+    float margin; ///< A scan keeps what comes that near to the `wanted`-th best estimate.
 } preloop_code_stop;
 
 /// Which slots count as results: those whose key is in a bitmap or in a sorted array.
@@ -102,6 +107,11 @@ void preloop_code_score(int level, const preloop_code_graph *graph,
                         const preloop_code_query *query, const uint32_t *ids, size_t count,
                         float *scores);
 
+/// Estimates of the scores of gathered rows, by upper halves of high bytes.
+void preloop_code_estimate(int level, const preloop_code_graph *graph,
+                           const preloop_code_query *query, const uint32_t *ids, size_t count,
+                           float *scores);
+
 /// Scores of both bytes of gathered rows.
 void preloop_code_score_fully(int level, const preloop_code_graph *graph,
                               const preloop_code_query *query, const uint32_t *ids, size_t count,
@@ -111,24 +121,35 @@ void preloop_code_score_fully(int level, const preloop_code_graph *graph,
 void preloop_code_load(int level, const preloop_code_graph *graph, uint32_t slot, int8_t *high,
                        int8_t *low, preloop_code_query *query);
 
+/// Writes a query's bytes as a stored row of three planes.
+void preloop_code_store(int level, const int8_t *high, const int8_t *low, size_t stride,
+                        uint8_t *coarse, uint8_t *middle, uint8_t *rest);
+
 /// SEARCH-LAYER on layer 0 (Algorithm 2, Malkov & Yashunin 2016): follows the entries of
-/// `walk->entries`, which are marked as visited, until nothing better is left.
+/// `walk->entries`, which are marked as visited, until nothing better is left. Scores are
+/// estimates.
 void preloop_code_walk_base(int level, const preloop_code_graph *graph,
                             const preloop_code_query *query, const preloop_code_stop *stop,
                             preloop_code_walk *walk);
 
-/// The same, collecting in `results` only what passes the filter (`results` has its own entries;
-/// its other memory is not used). Gives up when more than `budget` rows have been scored or the
-/// frontier overflows; returns whether it came to its end.
+/// Scores the first `count` entries of a list of estimates by high bytes, sorts them and drops the
+/// others.
+void preloop_code_refine(int level, const preloop_code_graph *graph,
+                         const preloop_code_query *query, size_t count, preloop_code_walk *walk);
+
+/// The walk of layer 0, collecting in `results` only what passes the filter (`results` has its own
+/// entries; its other memory is not used). Gives up when more than `budget` rows have been scored
+/// or the frontier overflows; returns whether it came to its end.
 int preloop_code_walk_filtered(int level, const preloop_code_graph *graph,
                                const preloop_code_query *query, const preloop_code_filter *filter,
                                const preloop_code_stop *stop, size_t budget,
                                preloop_code_walk *walk, preloop_code_walk *results);
 
-/// Scores the high bytes of gathered rows and keeps the best in `best->entries`.
+/// Estimates the scores of gathered rows and keeps in `best->entries` the `wanted` best and what
+/// comes within the margin of the last of them, as far as there is room.
 void preloop_code_scan(int level, const preloop_code_graph *graph,
                        const preloop_code_query *query, const uint32_t *ids, size_t count,
-                       preloop_code_walk *best);
+                       const preloop_code_stop *stop, preloop_code_walk *best);
 
 /// The slots of `first ..< end` that are live (bit 7 of `states`) and pass the filter, which may
 /// be null; returns how many were written to `ids`.
