@@ -4,7 +4,7 @@ package import Domain
 ///
 /// `\(value)` becomes a placeholder and a bind, so text from outside can never become SQL; raw text
 /// is let in only as a static string. Placeholders are written `?1`, `?2`… for SQLite; the
-/// PostgreSQL engine renders the same segments as `$1`, `$2`….
+/// PostgreSQL engine renders the same segments as `$1`, `$2`…. One place may take a ``SQLTable``.
 package struct SQL: Sendable, ExpressibleByStringInterpolation {
     /// Text between the binds: always one more than ``binds``.
     package private(set) var segments: [String]
@@ -12,28 +12,50 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
     package private(set) var binds: [SQLValue]
     /// The type of each bind, also where the value is NULL: PostgreSQL plans a text by its types.
     package private(set) var kinds: [SQLKind]
+    /// Rows that the statement is run for; nil for a statement that is run once.
+    package private(set) var table: SQLTable?
+    /// Behind which segment the rows stand.
+    private let tablePlace: Int?
 
     package init(stringLiteral value: String) {
         segments = [value]
         binds = []
         kinds = []
+        table = nil
+        tablePlace = nil
     }
 
     package init(stringInterpolation: StringInterpolation) {
         segments = stringInterpolation.segments
         binds = stringInterpolation.binds
         kinds = stringInterpolation.kinds
+        table = stringInterpolation.table
+        tablePlace = stringInterpolation.tablePlace
     }
 
-    /// The statement with numbered placeholders, which begin with `?` or `$`.
-    package func text(placeholder prefix: Character) -> String {
+    /// The statement with numbered placeholders; those of the rows come after all others.
+    package func text(_ dialect: SQLDialect) -> String {
+        let prefix = dialect == .sqlite ? "?" : "$"
         var text = segments[0]
+        var number = 0
         for (index, segment) in segments.dropFirst().enumerated() {
-            text.append(prefix)
-            text.append(String(index + 1))
-            text.append(segment)
+            if index == tablePlace, let table {
+                text += table.text(dialect, after: binds.count)
+            } else {
+                number += 1
+                text += prefix
+                text += String(number)
+            }
+            text += segment
         }
         return text
+    }
+
+    /// The same statement for other rows.
+    func with(_ table: SQLTable) -> SQL {
+        var copy = self
+        copy.table = table
+        return copy
     }
 
     /// Collects the segments and binds of a literal; see ``SQL``.
@@ -41,6 +63,8 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
         fileprivate var segments = [""]
         fileprivate var binds: [SQLValue] = []
         fileprivate var kinds: [SQLKind] = []
+        fileprivate var table: SQLTable?
+        fileprivate var tablePlace: Int?
 
         package init(literalCapacity: Int, interpolationCount: Int) {
             binds.reserveCapacity(interpolationCount)
@@ -68,6 +92,16 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
             segments.append("")
         }
 
+        /// Inserts rows, as `VALUES` or as what gives the same rows.
+        ///
+        /// The statement is run for all of them; one whose rows are none is not run.
+        package mutating func appendInterpolation(rows table: SQLTable) {
+            precondition(self.table == nil, "a statement has one place for rows")
+            self.table = table
+            tablePlace = segments.count - 1
+            segments.append("")
+        }
+
         /// Inserts SQL text known at compile time.
         package mutating func appendInterpolation(raw text: StaticString) {
             segments[segments.count - 1] += text.description
@@ -75,6 +109,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
 
         /// Inserts another statement with its binds, such as a condition built elsewhere.
         package mutating func appendInterpolation(_ other: SQL) {
+            precondition(other.table == nil, "rows stand in the outermost statement")
             segments[segments.count - 1] += other.segments[0]
             segments += other.segments.dropFirst()
             binds += other.binds

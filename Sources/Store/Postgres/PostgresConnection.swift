@@ -4,6 +4,10 @@ import Domain
 final class PostgresConnection: SQLConnection {
     /// What a statement takes on SQLite: what works on one engine works on the other.
     static let maximumBinds = 32_766
+    /// Rows of one message: arrays of a few thousand are as fast as longer ones.
+    private static let maximumRows = 2_000
+    /// And their bytes, of which both sides hold a copy.
+    private static let maximumTableBytes = 32_000_000
     /// The server's own limit plus this, and it counts as lost.
     private static let graceTime = Duration.seconds(10)
     /// How long a server that was asked to stop may take.
@@ -41,12 +45,13 @@ final class PostgresConnection: SQLConnection {
     }
 
     func execute(_ statement: SQL) throws(StoreError) -> Int {
-        try run([statement])[0].changed
+        if let table = statement.table, table.isEmpty { return 0 }
+        return try run([statement]).reduce(0) { $0 + $1.changed }
     }
 
     func execute(batch statements: [SQL]) throws(StoreError) {
         guard !statements.isEmpty else { return }
-        _ = try run(statements)
+        _ = try run(statements.filter { !($0.table?.isEmpty ?? false) })
     }
 
     /// What a statement gave.
@@ -197,7 +202,7 @@ final class PostgresConnection: SQLConnection {
         // nothing half-said.
         var queue: [Queued] = []
         queue.reserveCapacity(batch.count)
-        for statement in batch { queue.append(try queued(statement)) }
+        for statement in batch { queue += try queued(statement) }
         defer { evicted = [] }
         var expected: [Expected] = []
         for name in evicted {
@@ -210,19 +215,28 @@ final class PostgresConnection: SQLConnection {
         return try answers(to: expected)
     }
 
-    private func queued(_ statement: SQL) throws(PostgresFailure) -> Queued {
+    /// Rows may be too many for one message; all other statements are one.
+    private func queued(_ statement: SQL) throws(PostgresFailure) -> [Queued] {
         guard statement.binds.count <= Self.maximumBinds else {
             let message = "\(statement.binds.count) binds in one statement"
             throw PostgresFailure(state: "42000", message: message)
         }
+        let key = PostgresStatements.Key(
+            text: statement.text(.postgres),
+            kinds: statement.kinds,
+            columns: statement.table?.kinds ?? []
+        )
         do throws(StoreError) {
-            return Queued(
-                key: PostgresStatements.Key(
-                    text: statement.text(placeholder: "$"),
-                    kinds: statement.kinds
-                ),
-                binds: try PostgresBinds(statement.binds)
-            )
+            guard let table = statement.table else {
+                return [Queued(key: key, binds: try PostgresBinds(statement.binds))]
+            }
+            var queue: [Queued] = []
+            for part in table.parts(rows: Self.maximumRows, bytes: Self.maximumTableBytes)
+            where !part.isEmpty {
+                let binds = try PostgresBinds(statement.binds, table: part)
+                queue.append(Queued(key: key, binds: binds))
+            }
+            return queue
         } catch {
             throw PostgresFailure(state: "42000", message: "\(error)")
         }
@@ -236,11 +250,10 @@ final class PostgresConnection: SQLConnection {
         let key = item.key
         switch usesNames ? statements.plan(key) : .unnamed {
         case .unnamed:
-            try handle.send(key.text, types: key.kinds.map(PostgresType.of), binds: item.binds)
+            try handle.send(key.text, types: key.types, binds: item.binds)
         case .prepare(let name):
             if fresh.insert(name).inserted {
-                let types = key.kinds.map(PostgresType.of)
-                try handle.sendPrepare(name, key.text, types: types)
+                try handle.sendPrepare(name, key.text, types: key.types)
                 expected.append(.preparation(key, name: name))
             }
             try handle.send(prepared: name, binds: item.binds)

@@ -13,6 +13,13 @@ struct PostgresStatements {
     struct Key: Hashable {
         var text: String
         var kinds: [SQLKind]
+        /// Of the arrays behind the other binds.
+        var columns: [SQLKind] = []
+
+        /// The types of all binds.
+        var types: [UInt32] {
+            kinds.map(PostgresType.of) + columns.map(PostgresType.array(of:))
+        }
     }
 
     private struct Entry {
@@ -63,7 +70,7 @@ struct PostgresStatements {
     private static func name(of key: Key) -> String {
         var hash = ContentHash()
         hash.add(key.text)
-        hash.add(key.kinds.map { "\($0)" })
+        hash.add(key.types.map { "\($0)" })
         let digits = hash.finalized().prefix(12).map { byte in
             (byte < 16 ? "0" : "") + String(byte, radix: 16)
         }

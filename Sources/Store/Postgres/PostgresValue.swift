@@ -34,6 +34,19 @@ enum PostgresType {
         case .json: jsonb
         }
     }
+
+    /// The type of an array of such values; arrays of values of unknown type are texts.
+    static func array(of kind: SQLKind) -> UInt32 {
+        switch kind {
+        case .integer: 1016
+        case .double: 1022
+        case .text, .unknown: 1009
+        case .blob: 1001
+        case .bool: 1000
+        case .timestamp: 1185
+        case .json: 3807
+        }
+    }
 }
 
 /// Binds in PostgreSQL's binary forms, one after the other in one run of bytes.
@@ -55,19 +68,53 @@ struct PostgresBinds {
         bytes = [0]
     }
 
-    init(_ values: [SQLValue]) throws(StoreError) {
-        ranges.reserveCapacity(values.count)
-        for value in values { try append(value) }
+    init(_ values: [SQLValue], table: SQLTable? = nil) throws(StoreError) {
+        ranges.reserveCapacity(values.count + (table?.kinds.count ?? 0))
+        for value in values {
+            let start = bytes.count
+            ranges.append(try append(value) ? start..<bytes.count : nil)
+        }
+        if let table {
+            for (column, kind) in table.kinds.enumerated() {
+                let start = bytes.count
+                try append(table.column(column), kind)
+                ranges.append(start..<bytes.count)
+            }
+        }
         // A pointer to an empty value must point somewhere.
         bytes.append(0)
     }
 
-    private mutating func append(_ value: SQLValue) throws(StoreError) {
+    /// An array of one dimension, as `array_recv` reads it.
+    private mutating func append(_ values: [SQLValue], _ kind: SQLKind) throws(StoreError) {
+        append(UInt32(1))
+        append(UInt32(values.contains(.null) ? 1 : 0))
+        append(kind == .unknown ? PostgresType.text : PostgresType.of(kind))
+        append(UInt32(truncatingIfNeeded: values.count))
+        append(UInt32(1))
+        for value in values {
+            let place = bytes.count
+            // The length is known afterwards; -1 is NULL.
+            append(UInt32.max)
+            guard try append(value) else { continue }
+            let length = UInt32(truncatingIfNeeded: bytes.count - place - 4)
+            for shift in 0..<4 {
+                bytes[place + shift] = UInt8(truncatingIfNeeded: length >> UInt32(24 - shift * 8))
+            }
+        }
+    }
+
+    private mutating func append(_ bits: UInt32) {
+        for shift in stride(from: 24, through: 0, by: -8) {
+            bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(shift)))
+        }
+    }
+
+    /// False for NULL, of which nothing is appended.
+    private mutating func append(_ value: SQLValue) throws(StoreError) -> Bool {
         let start = bytes.count
         switch value {
-        case .null:
-            ranges.append(nil)
-            return
+        case .null: return false
         case .integer(let number): append(UInt64(bitPattern: number))
         case .double(let number): append(number.bitPattern)
         case .bool(let flag): bytes.append(flag ? 1 : 0)
@@ -82,7 +129,7 @@ struct PostgresBinds {
         guard bytes.count - start <= Self.maximumValueBytes else {
             throw .statement(detail: "a value of \(bytes.count - start) bytes")
         }
-        ranges.append(start..<bytes.count)
+        return true
     }
 
     /// In network byte order.

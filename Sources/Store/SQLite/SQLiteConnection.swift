@@ -22,6 +22,7 @@ struct SQLiteConnection: SQLConnection {
     func rows(_ statement: SQL) throws(StoreError) -> [SQLRow] {
         do {
             let prepared = try prepare(statement)
+            try prepared.setArguments(arguments(statement.binds))
             let columns = SQLColumns(prepared.columnNames)
             let cursor = try Row.fetchCursor(prepared)
             var rows: [SQLRow] = []
@@ -38,8 +39,19 @@ struct SQLiteConnection: SQLConnection {
 
     func execute(_ statement: SQL) throws(StoreError) -> Int {
         do {
-            try prepare(statement).execute()
-            return database.changesCount
+            let prepared = try prepare(statement)
+            guard let table = statement.table else {
+                try prepared.execute(arguments: arguments(statement.binds))
+                return database.changesCount
+            }
+            var changed = 0
+            for row in 0..<table.count {
+                // Their number is that of the placeholders by construction.
+                prepared.setUncheckedArguments(try arguments(statement.binds + table.row(row)))
+                try prepared.execute()
+                changed += database.changesCount
+            }
+            return changed
         } catch let error as StoreError {
             throw error
         } catch {
@@ -56,12 +68,13 @@ struct SQLiteConnection: SQLConnection {
         guard binds.count <= Self.maximumBinds else {
             throw StoreError.statement(detail: "\(binds.count) binds in one statement")
         }
-        let text = statement.text(placeholder: "?")
-        let prepared =
-            binds.count <= Self.maximumCachedBinds
+        let text = statement.text(.sqlite)
+        return binds.count <= Self.maximumCachedBinds
             ? try database.cachedStatement(sql: text) : try database.makeStatement(sql: text)
-        try prepared.setArguments(StatementArguments(try binds.map(databaseValue)))
-        return prepared
+    }
+
+    private func arguments(_ binds: some Sequence<SQLValue>) throws -> StatementArguments {
+        StatementArguments(try binds.map(databaseValue))
     }
 
     private func databaseValue(_ value: SQLValue) throws -> DatabaseValue {

@@ -57,6 +57,12 @@ package enum CommentTable {
         )
     }
 
+    /// All comments that an issue has now.
+    struct Complete {
+        var issue: IssueID
+        var comments: [Comment]
+    }
+
     /// Writes the complete comments of an issue: those not in the list become tombstones.
     package static func replace(
         with comments: [Comment],
@@ -66,9 +72,34 @@ package enum CommentTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> CommentResult {
-        let current = try current(of: [issue], account: account, on: connection)
+        try replace(
+            with: [Complete(issue: issue, comments: comments)],
+            in: project,
+            present: present,
+            account: account,
+            on: connection
+        )
+    }
+
+    /// Writes the complete comments of several issues.
+    static func replace(
+        with issues: [Complete],
+        in project: ProjectID,
+        present: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> CommentResult {
+        guard !issues.isEmpty else { return CommentResult() }
+        let current = try current(
+            of: Set(issues.map(\.issue)),
+            account: account,
+            on: connection
+        )
+        let incoming = issues.flatMap { complete in
+            complete.comments.map { Incoming(issue: complete.issue, comment: $0) }
+        }
         var result = try upsert(
-            comments.map { Incoming(issue: issue, comment: $0) },
+            incoming,
             over: current,
             in: project,
             present: present,
@@ -77,7 +108,7 @@ package enum CommentTable {
         )
         result.deleted = try delete(
             from: current,
-            keeping: Set(comments.map(\.externalID)),
+            keeping: Set(incoming.map { Key(issue: $0.issue, externalID: $0.comment.externalID) }),
             at: present,
             account: account,
             on: connection
@@ -98,7 +129,7 @@ package enum CommentTable {
         let current = try current(of: [issue], account: account, on: connection)
         return try delete(
             from: current,
-            keeping: kept,
+            keeping: Set(kept.map { Key(issue: issue, externalID: $0) }),
             at: instant,
             account: account,
             on: connection
@@ -125,15 +156,17 @@ package enum CommentTable {
             account: account,
             on: connection
         )
+        var statements: [SQL] = []
         for (row, revision) in zip(rows, revisions) {
             let id: CommentID = try row.identifier("id")
-            try connection.execute(
+            statements.append(
                 """
                 UPDATE comments SET project_id = \(project), revision = \(revision)
                 WHERE account_id = \(account) AND id = \(id)
                 """
             )
         }
+        try connection.execute(batch: statements)
     }
 }
 
@@ -200,55 +233,80 @@ extension CommentTable {
             account: account,
             on: connection
         )
+        var (created, changed) = (SQLTable(rowKinds), SQLTable(rowKinds))
         for (write, revision) in zip(writes, revisions) {
-            let comment = write.incoming.comment
             if let id = write.id {
-                try connection.execute(
-                    """
-                    UPDATE comments SET project_id = \(project), author = \(comment.author),
-                        body = \(comment.body), source = \(comment.source),
-                        created_at = \(comment.createdAt), updated_at = \(comment.updatedAt),
-                        content_hash = \(write.hash), deleted_at = NULL, revision = \(revision)
-                    WHERE account_id = \(account) AND id = \(id)
-                    """
-                )
+                changed.append(row(write, id, revision, project, account))
             } else if let id = newIDs.popLast() {
-                try connection.execute(
-                    """
-                    INSERT INTO comments (account_id, id, project_id, issue_id, external_id,
-                        author, body, source, created_at, updated_at, content_hash, revision)
-                    VALUES (\(account), \(id), \(project), \(write.incoming.issue),
-                        \(comment.externalID), \(comment.author), \(comment.body),
-                        \(comment.source), \(comment.createdAt), \(comment.updatedAt),
-                        \(write.hash), \(revision))
-                    """
-                )
+                created.append(row(write, id, revision, project, account))
             }
         }
+        try connection.execute(batch: [insert(created), update(changed)])
+    }
+
+    /// The types of a row's columns, as ``insert(_:)`` and ``update(_:)`` name them.
+    private static let rowKinds: [SQLKind] = [
+        .integer, .integer, .integer, .integer, .text, .text, .text, .text, .timestamp,
+        .timestamp, .blob, .integer,
+    ]
+
+    private static func row(
+        _ write: Write,
+        _ id: CommentID,
+        _ revision: Revision,
+        _ project: ProjectID,
+        _ account: AccountID
+    ) -> [SQLValue] {
+        let comment = write.incoming.comment
+        return [
+            SQLValue(account), SQLValue(id), SQLValue(project), SQLValue(write.incoming.issue),
+            .text(comment.externalID), SQLValue(comment.author), .text(comment.body),
+            SQLValue(comment.source), .timestamp(comment.createdAt),
+            .timestamp(comment.updatedAt), .blob(write.hash), SQLValue(revision),
+        ]
+    }
+
+    private static func insert(_ rows: SQLTable) -> SQL {
+        """
+        INSERT INTO comments (account_id, id, project_id, issue_id, external_id, author, body,
+            source, created_at, updated_at, content_hash, revision)
+        \(rows: rows)
+        """
+    }
+
+    private static func update(_ rows: SQLTable) -> SQL {
+        """
+        WITH given (account_id, id, project_id, issue_id, external_id, author, body, source,
+            created_at, updated_at, content_hash, revision) AS (\(rows: rows))
+        UPDATE comments SET project_id = given.project_id, author = given.author, body = given.body,
+            source = given.source, created_at = given.created_at, updated_at = given.updated_at,
+            content_hash = given.content_hash, deleted_at = NULL, revision = given.revision
+        FROM given WHERE comments.account_id = given.account_id AND comments.id = given.id
+        """
     }
 
     private static func delete(
         from current: [Key: Current],
-        keeping kept: Set<String>,
+        keeping kept: Set<Key>,
         at instant: Timestamp,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Int {
-        let missing = current.filter { !$0.value.isDeleted && !kept.contains($0.key.externalID) }
+        let missing = current.filter { !$0.value.isDeleted && !kept.contains($0.key) }
             .map(\.value.id).sorted()
         let revisions = try AccountTable.nextRevisions(
             missing.count,
             account: account,
             on: connection
         )
-        for (id, revision) in zip(missing, revisions) {
-            try connection.execute(
+        try connection.execute(
+            batch: zip(missing, revisions).map { id, revision in
                 """
                 UPDATE comments SET deleted_at = \(instant), revision = \(revision)
                 WHERE account_id = \(account) AND id = \(id)
                 """
-            )
-        }
+            }
+        )
         return missing.count
     }
 

@@ -50,19 +50,23 @@ extension IssueTable {
     ) throws(StoreError) {
         // One statement may not touch a row twice, and a moving item can be in a page twice.
         let keys = Set(sightings.map { Key(kind: $0.kind, externalID: $0.externalID) })
-        for chunk in Array(keys).chunks(of: lookupCount) {
-            let rows = chunk.map { key -> SQL in
-                "(\(account), \(project), \(key.kind.rawValue), \(key.externalID), 'seen')"
-            }
-            try connection.execute(
-                """
-                INSERT INTO census_marks (account_id, project_id, kind, external_id, verdict)
-                VALUES \(rows)
-                ON CONFLICT (account_id, project_id, kind, external_id)
-                DO UPDATE SET verdict = 'seen'
-                """
-            )
+        var rows = SQLTable([.integer, .integer, .text, .text])
+        for key in keys {
+            rows.append([
+                SQLValue(account), SQLValue(project), .text(key.kind.rawValue),
+                .text(key.externalID),
+            ])
         }
+        // Without WHERE SQLite would take ON for the beginning of a join.
+        try connection.execute(
+            """
+            WITH given (account_id, project_id, kind, external_id) AS (\(rows: rows))
+            INSERT INTO census_marks (account_id, project_id, kind, external_id, verdict)
+            SELECT account_id, project_id, kind, external_id, 'seen' FROM given WHERE TRUE
+            ON CONFLICT (account_id, project_id, kind, external_id)
+            DO UPDATE SET verdict = 'seen'
+            """
+        )
     }
 
     /// Remembers that the tracker confirmed that the issue has left the project.
@@ -201,13 +205,13 @@ extension IssueTable {
             account: account,
             on: connection
         )
-        for (issue, revision) in zip(issues, revisions) {
-            try connection.execute(
+        try connection.execute(
+            batch: zip(issues, revisions).map { issue, revision in
                 """
                 UPDATE issues SET deleted_at = \(instant), revision = \(revision)
                 WHERE account_id = \(account) AND id = \(issue) AND deleted_at IS NULL
                 """
-            )
-        }
+            }
+        )
     }
 }

@@ -35,17 +35,18 @@ package enum IssueTable {
         var result = IssueBatchResult()
         for issue in decided { result.count(issue) }
         let ids = try write(decided, of: batch, account: account, on: connection)
+        var complete: [CommentTable.Complete] = []
         for (issue, id) in zip(decided, ids) {
             guard let id, case .complete(let comments) = issue.item.comments else { continue }
-            result.comments += try CommentTable.replace(
-                with: comments,
-                of: id,
-                in: batch.project,
-                present: batch.present,
-                account: account,
-                on: connection
-            )
+            complete.append(CommentTable.Complete(issue: id, comments: comments))
         }
+        result.comments += try CommentTable.replace(
+            with: complete,
+            in: batch.project,
+            present: batch.present,
+            account: account,
+            on: connection
+        )
         return result
     }
 
@@ -72,6 +73,7 @@ package enum IssueTable {
         newIDs.reverse()
         revisions.reverse()
         var ids: [IssueID?] = []
+        var (created, changed) = (SQLTable(rowKinds), SQLTable(rowKinds))
         for issue in issues {
             switch issue.change {
             case .refuse:
@@ -82,129 +84,119 @@ package enum IssueTable {
                 guard let id = newIDs.popLast(), let revision = revisions.popLast() else {
                     throw .unexpectedValue(column: "accounts.last_id")
                 }
-                try insert(
-                    issue,
-                    id: id,
-                    revision: revision,
-                    batch: batch,
-                    account: account,
-                    on: connection
-                )
+                created.append(row(issue, id, revision, batch, account))
                 ids.append(id)
-            case .change(let row), .revive(let row), .move(let row):
+            case .change(let current), .revive(let current), .move(let current):
                 guard let revision = revisions.popLast() else {
                     throw .unexpectedValue(column: "accounts.revision")
                 }
-                try update(
-                    issue,
-                    row: row,
-                    revision: revision,
-                    batch: batch,
-                    account: account,
-                    on: connection
-                )
-                ids.append(row.id)
+                changed.append(row(issue, current.id, revision, batch, account))
+                ids.append(current.id)
             }
         }
-        for (issue, id) in zip(issues, ids) where issue.change.isWritten {
-            guard let id else { continue }
-            try writeRelations(
-                of: issue,
-                id: id,
-                batch: batch,
-                account: account,
-                on: connection
-            )
-        }
+        try connection.execute(batch: [insert(created), update(changed)])
+        try writeRelations(
+            of: zip(issues, ids).compactMap { issue, id in
+                id.flatMap { issue.change.isWritten ? ($0, issue) : nil }
+            },
+            batch: batch,
+            account: account,
+            on: connection
+        )
         return ids
     }
 
-    /// Links, and the comments that a revived or moved issue takes along.
+    /// Links, and the comments that revived and moved issues take along.
     private static func writeRelations(
-        of issue: DecidedIssue,
-        id: IssueID,
+        of issues: [(id: IssueID, issue: DecidedIssue)],
         batch: IssueBatch,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
         try LinkTable.replace(
-            with: issue.item.issue.links,
-            of: id,
+            with: issues.map { id, issue in
+                LinkTable.Links(
+                    issue: id,
+                    links: issue.item.issue.links,
+                    isNew: issue.change == .create
+                )
+            },
             tracker: batch.tracker,
             account: account,
             on: connection
         )
-        if issue.change.isNewTarget(key: issue.item.issue.key) {
-            try LinkTable.resolve(
-                targetKey: issue.item.issue.key,
-                to: id,
-                tracker: batch.tracker,
-                account: account,
-                on: connection
-            )
-        }
-        switch issue.change {
-        case .revive, .move:
-            try CommentTable.touch(
-                of: id,
-                project: batch.project,
-                account: account,
-                on: connection
-            )
-        case .create, .change, .keep, .refuse:
-            break
+        let targets = issues.filter { $0.issue.change.isNewTarget(key: $0.issue.item.issue.key) }
+        try LinkTable.resolve(
+            targets.map { id, issue in (issue.item.issue.key, id) },
+            tracker: batch.tracker,
+            account: account,
+            on: connection
+        )
+        for (id, issue) in issues {
+            switch issue.change {
+            case .revive, .move:
+                try CommentTable.touch(
+                    of: id,
+                    project: batch.project,
+                    account: account,
+                    on: connection
+                )
+            case .create, .change, .keep, .refuse:
+                break
+            }
         }
     }
 
-    private static func insert(
+    /// The types of a row's columns, as ``insert(_:)`` and ``update(_:)`` name them.
+    private static let rowKinds: [SQLKind] = [
+        .integer, .integer, .integer, .text, .text, .integer, .text, .text, .text, .text, .text,
+        .text, .json, .text, .json, .text, .text, .timestamp, .timestamp, .text, .integer, .bool,
+        .blob, .integer,
+    ]
+
+    private static func row(
         _ decided: DecidedIssue,
-        id: IssueID,
-        revision: Revision,
-        batch: IssueBatch,
-        account: AccountID,
-        on connection: any SQLConnection
-    ) throws(StoreError) {
+        _ id: IssueID,
+        _ revision: Revision,
+        _ batch: IssueBatch,
+        _ account: AccountID
+    ) -> [SQLValue] {
         let issue = decided.item.issue
-        try connection.execute(
-            """
-            INSERT INTO issues (account_id, id, project_id, external_id, kind, number, key, title,
-                body, source, state, status, labels, author, assignees, priority, type, created_at,
-                updated_at, url, comment_count, comments_due, content_hash, revision)
-            VALUES (\(account), \(id), \(batch.project), \(issue.externalID),
-                \(issue.kind.rawValue), \(issue.number), \(issue.key), \(issue.title),
-                \(issue.body), \(issue.source), \(issue.state.rawValue), \(issue.status),
-                \(JSONValue(issue.labels)), \(issue.author), \(JSONValue(issue.assignees)),
-                \(issue.priority), \(issue.type), \(issue.createdAt), \(issue.updatedAt),
-                \(issue.url), \(issue.commentCount), \(decided.areCommentsDue), \(decided.hash),
-                \(revision))
-            """
-        )
+        return [
+            SQLValue(account), SQLValue(id), SQLValue(batch.project), .text(issue.externalID),
+            .text(issue.kind.rawValue), SQLValue(issue.number), .text(issue.key),
+            .text(issue.title), .text(issue.body), SQLValue(issue.source),
+            .text(issue.state.rawValue), SQLValue(issue.status), .json(JSONValue(issue.labels)),
+            SQLValue(issue.author), .json(JSONValue(issue.assignees)), SQLValue(issue.priority),
+            SQLValue(issue.type), .timestamp(issue.createdAt), .timestamp(issue.updatedAt),
+            .text(issue.url), SQLValue(issue.commentCount), .bool(decided.areCommentsDue),
+            .blob(decided.hash), SQLValue(revision),
+        ]
     }
 
-    private static func update(
-        _ decided: DecidedIssue,
-        row: CurrentIssue,
-        revision: Revision,
-        batch: IssueBatch,
-        account: AccountID,
-        on connection: any SQLConnection
-    ) throws(StoreError) {
-        let issue = decided.item.issue
-        try connection.execute(
-            """
-            UPDATE issues SET project_id = \(batch.project), number = \(issue.number),
-                key = \(issue.key), title = \(issue.title), body = \(issue.body),
-                source = \(issue.source), state = \(issue.state.rawValue),
-                status = \(issue.status), labels = \(JSONValue(issue.labels)),
-                author = \(issue.author), assignees = \(JSONValue(issue.assignees)),
-                priority = \(issue.priority), type = \(issue.type),
-                created_at = \(issue.createdAt), updated_at = \(issue.updatedAt),
-                url = \(issue.url), comment_count = \(issue.commentCount),
-                comments_due = \(decided.areCommentsDue), content_hash = \(decided.hash),
-                deleted_at = NULL, revision = \(revision)
-            WHERE account_id = \(account) AND id = \(row.id)
-            """
-        )
+    private static func insert(_ rows: SQLTable) -> SQL {
+        """
+        INSERT INTO issues (account_id, id, project_id, external_id, kind, number, key, title,
+            body, source, state, status, labels, author, assignees, priority, type, created_at,
+            updated_at, url, comment_count, comments_due, content_hash, revision)
+        \(rows: rows)
+        """
+    }
+
+    private static func update(_ rows: SQLTable) -> SQL {
+        """
+        WITH given (account_id, id, project_id, external_id, kind, number, key, title, body, source,
+            state, status, labels, author, assignees, priority, type, created_at, updated_at, url,
+            comment_count, comments_due, content_hash, revision) AS (\(rows: rows))
+        UPDATE issues SET project_id = given.project_id, number = given.number, key = given.key,
+            title = given.title, body = given.body, source = given.source, state = given.state,
+            status = given.status, labels = given.labels, author = given.author,
+            assignees = given.assignees, priority = given.priority, type = given.type,
+            created_at = given.created_at, updated_at = given.updated_at, url = given.url,
+            comment_count = given.comment_count, comments_due = given.comments_due,
+            content_hash = given.content_hash, deleted_at = NULL, revision = given.revision
+        FROM given WHERE issues.account_id = given.account_id AND issues.id = given.id
+        """
     }
 }
 

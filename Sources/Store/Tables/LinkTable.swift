@@ -5,50 +5,89 @@ package import Domain
 /// A link draws no revision of its own: it is content of the issue that carries it. Self references
 /// and cycles are links like others.
 package enum LinkTable {
-    /// Stores the issue's links in place of those stored before and resolves what can be resolved.
-    ///
-    /// Keys mean issues of this tracker; another may use the same ones.
-    package static func replace(
-        with links: [IssueLink],
-        of issue: IssueID,
-        tracker: TrackerID,
-        account: AccountID,
-        on connection: any SQLConnection
-    ) throws(StoreError) {
-        try connection.execute(
-            "DELETE FROM links WHERE account_id = \(account) AND issue_id = \(issue)"
-        )
-        for link in links {
-            try connection.execute(
-                """
-                INSERT INTO links (account_id, issue_id, relation, target_key, target_external_id,
-                    target_issue_id)
-                VALUES (\(account), \(issue), \(link.relation), \(link.targetKey),
-                    \(link.targetExternalID), (
-                        SELECT i.id FROM issues i
-                        JOIN projects p ON p.account_id = i.account_id AND p.id = i.project_id
-                        WHERE i.account_id = \(account) AND i.key = \(link.targetKey)
-                            AND p.tracker_id = \(tracker) AND i.deleted_at IS NULL
-                        ORDER BY i.id DESC LIMIT 1))
-                ON CONFLICT (account_id, issue_id, relation, target_key) DO NOTHING
-                """
-            )
-        }
+    /// All links of one issue.
+    struct Links {
+        var issue: IssueID
+        var links: [IssueLink]
+        /// Whether none can be stored yet.
+        var isNew: Bool
     }
 
-    /// Points to `issue` the links that wait for `targetKey` or lead to a deleted issue with it.
-    package static func resolve(
-        targetKey: String,
-        to issue: IssueID,
+    /// Stores issues' links in place of those stored before and resolves what can be resolved.
+    ///
+    /// Keys mean issues of this tracker; another may use the same ones.
+    static func replace(
+        with links: [Links],
         tracker: TrackerID,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
+        let known = links.filter { !$0.isNew }.map(\.issue)
+        var statements = known.chunks(of: IssueTable.lookupCount).map { chunk -> SQL in
+            """
+            DELETE FROM links
+            WHERE account_id = \(account) AND issue_id IN (\(PassageTable.list(Array(chunk))))
+            """
+        }
+        var rows = SQLTable([.integer, .integer, .text, .text, .text])
+        for links in links {
+            for link in links.links {
+                rows.append([
+                    SQLValue(account), SQLValue(links.issue), .text(link.relation),
+                    .text(link.targetKey), SQLValue(link.targetExternalID),
+                ])
+            }
+        }
+        statements.append(
+            """
+            WITH given (account_id, issue_id, relation, target_key, target_external_id)
+                AS (\(rows: rows))
+            INSERT INTO links (account_id, issue_id, relation, target_key, target_external_id,
+                target_issue_id)
+            SELECT account_id, issue_id, relation, target_key, target_external_id, (
+                SELECT i.id FROM issues i
+                JOIN projects p ON p.account_id = i.account_id AND p.id = i.project_id
+                WHERE i.account_id = \(account) AND i.key = given.target_key
+                    AND p.tracker_id = \(tracker) AND i.deleted_at IS NULL
+                ORDER BY i.id DESC LIMIT 1)
+            FROM given WHERE TRUE
+            ON CONFLICT (account_id, issue_id, relation, target_key) DO NOTHING
+            """
+        )
+        try connection.execute(batch: statements)
+    }
+
+    /// Points to issues the links that wait for their keys or lead to a deleted issue with one.
+    ///
+    /// Of two issues with one key the later one gets the links.
+    static func resolve(
+        _ targets: [(key: String, issue: IssueID)],
+        tracker: TrackerID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        var places: [[UInt8]: Int] = [:]
+        var unique: [(key: String, issue: IssueID)] = []
+        for target in targets {
+            let bytes = Array(target.key.utf8)
+            if let place = places[bytes] {
+                unique[place] = target
+            } else {
+                places[bytes] = unique.count
+                unique.append(target)
+            }
+        }
+        var rows = SQLTable([.integer, .text, .integer])
+        for target in unique {
+            rows.append([SQLValue(account), .text(target.key), SQLValue(target.issue)])
+        }
         try connection.execute(
             """
-            UPDATE links SET target_issue_id = \(issue)
-            WHERE account_id = \(account) AND target_key = \(targetKey)
-                AND (target_issue_id IS NULL OR EXISTS (
+            WITH given (account_id, target_key, issue_id) AS (\(rows: rows))
+            UPDATE links SET target_issue_id = given.issue_id
+            FROM given
+            WHERE links.account_id = given.account_id AND links.target_key = given.target_key
+                AND (links.target_issue_id IS NULL OR EXISTS (
                     SELECT 1 FROM issues t
                     WHERE t.account_id = links.account_id AND t.id = links.target_issue_id
                         AND t.deleted_at IS NOT NULL))

@@ -86,15 +86,14 @@ package enum PassageTable {
             on: connection
         ).makeIterator()
         var fresh = ids.makeIterator()
+        var created = SQLTable(rowKinds)
         var statements: [SQL] = []
         for draft in drafts {
             guard let revision = revisions.next() else { break }
             if let id = draft.id {
                 statements.append(update(id, to: draft, revision: revision, account: account))
             } else if let id = fresh.next() {
-                statements.append(
-                    insert(draft, id: id, model: model, revision: revision, account: account)
-                )
+                created.append(row(draft, id, model, revision, account))
             }
         }
         for id in deleted {
@@ -107,26 +106,36 @@ package enum PassageTable {
                 """
             )
         }
-        try connection.execute(batch: statements)
+        try connection.execute(batch: [insert(created)] + statements)
     }
 
-    private static func insert(
+    /// The types of a row's columns, as ``insert(_:)`` names them.
+    private static let rowKinds: [SQLKind] = [
+        .integer, .integer, .integer, .integer, .integer, .text, .integer, .integer, .integer,
+        .blob, .blob, .integer,
+    ]
+
+    private static func row(
         _ draft: Draft,
-        id: PassageID,
-        model: EmbeddingModelID,
-        revision: Revision,
-        account: AccountID
-    ) -> SQL {
+        _ id: PassageID,
+        _ model: EmbeddingModelID,
+        _ revision: Revision,
+        _ account: AccountID
+    ) -> [SQLValue] {
+        [
+            SQLValue(account), SQLValue(id), SQLValue(model), SQLValue(draft.place.issue),
+            SQLValue(draft.place.comment?.rawValue ?? 0), .text(draft.place.part.rawValue),
+            SQLValue(draft.place.position), SQLValue(draft.range.lowerBound),
+            SQLValue(draft.range.upperBound), .blob(draft.textHash),
+            .blob(VectorBytes.encode(draft.vector ?? [])), SQLValue(revision),
+        ]
+    }
+
+    private static func insert(_ rows: SQLTable) -> SQL {
         """
-        INSERT INTO passages (
-            account_id, id, model_id, issue_id, comment_id, part, position,
-            text_start, text_end, text_hash, vector, deleted_at, revision
-        ) VALUES (
-            \(account), \(id), \(model), \(draft.place.issue),
-            \(draft.place.comment?.rawValue ?? 0), \(draft.place.part.rawValue),
-            \(draft.place.position), \(draft.range.lowerBound), \(draft.range.upperBound),
-            \(draft.textHash), \(VectorBytes.encode(draft.vector ?? [])), NULL, \(revision)
-        )
+        INSERT INTO passages (account_id, id, model_id, issue_id, comment_id, part, position,
+            text_start, text_end, text_hash, vector, revision)
+        \(rows: rows)
         """
     }
 
