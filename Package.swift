@@ -263,7 +263,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "preloop-bench",
-            dependencies: ["Domain", "Embeddings", "Firewall", "VectorIndex"],
+            dependencies: ["Domain", "Embeddings", "Firewall", "Store", "VectorIndex"],
             path: "benchmarks/preloop-bench",
             swiftSettings: strict
         ),

@@ -35,6 +35,9 @@ let subcommands = [
     Subcommand(name: "snapshot", synopsis: VectorOptions.synopsis, minimumCount: 2) {
         try IndexBenchmark.runSnapshot($0)
     },
+    Subcommand(name: "store", synopsis: StoreBenchmark.synopsis, minimumCount: 2) {
+        try await StoreBenchmark.run($0)
+    },
 ]
 
 /// Ends the program with a message on standard error.
