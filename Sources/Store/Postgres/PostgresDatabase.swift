@@ -89,6 +89,7 @@ package struct PostgresDatabase: Database {
             case .unanswered(let value, let transaction):
                 if try await isCommitted(transaction, &patience) { return value }
             case .failed(let error, let remedy):
+                if remedy == .reconnect { memory.wasReached.store(true, ordering: .relaxed) }
                 if remedy == .withoutNames { memory.usesNames.store(false, ordering: .relaxed) }
                 let pause = patience.pause(
                     after: remedy,
@@ -160,6 +161,8 @@ package struct PostgresDatabase: Database {
 struct PostgresPatience {
     /// A transaction that found another one in its way so often has met a livelock.
     static let maximumRepetitions = 12
+    /// Attempts to reach a server for the first time; one may come while it is being restarted.
+    static let firstConnections = 3
     private static let shortestPause = Duration.milliseconds(10)
     private static let longestPause = Duration.seconds(2)
 
@@ -173,7 +176,7 @@ struct PostgresPatience {
 
     /// The pause before the next attempt; nil to give up.
     ///
-    /// A server that has never been reached is not waited for: more likely its address is wrong.
+    /// A server that has never been reached is hardly waited for: more likely its address is wrong.
     mutating func pause(
         after remedy: PostgresFailure.Remedy,
         wasReached: Bool,
@@ -185,9 +188,11 @@ struct PostgresPatience {
             repetitions += 1
             guard repetitions <= Self.maximumRepetitions else { return nil }
             return Self.pause(before: repetitions)
-        case .reconnect:
+        case .connect, .reconnect:
             reconnections += 1
-            guard wasReached, now < deadline else { return nil }
+            let isKnown = wasReached || remedy == .reconnect
+            guard now < deadline, isKnown || reconnections < Self.firstConnections
+            else { return nil }
             // The first loss is mostly an idle connection that was cut: a new one is made at once.
             return reconnections == 1 ? .zero : Self.pause(before: reconnections)
         }

@@ -18,6 +18,8 @@ struct PostgresFailure: Error, Equatable {
         case repeatSoon
         /// Run it again on another connection, when the server answers again.
         case reconnect
+        /// Run it again when the server can be reached, if it ever could.
+        case connect
         /// Run it again without named statements: a pooler gave us another session's.
         case withoutNames
         /// Run it again on another connection: a plan outlived a change of its tables.

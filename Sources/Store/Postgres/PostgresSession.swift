@@ -36,6 +36,12 @@ actor PostgresSession {
         let transaction: String?
         do throws(PostgresFailure) {
             connection = try connected(usesNames: usesNames, interrupt: interrupt)
+        } catch {
+            guard error.remedy == .reconnect, !interrupt.isRequested
+            else { return failed(error, interrupt) }
+            return .failed(error.storeError(), remedy: .connect)
+        }
+        do throws(PostgresFailure) {
             transaction = try connection.begin(writing: writing, interrupt: interrupt)
         } catch {
             self.connection = nil
