@@ -234,7 +234,7 @@ package enum DuplicateTable {
         on connection: any SQLConnection
     ) throws(StoreError) -> [Scored] {
         var conditions: [SQL] = [
-            "d.account_id = \(account)", "d.score >= \(listing.minimumScore)",
+            "d.score >= \(listing.minimumScore)",
             "v.verdict IS NULL", "a.deleted_at IS NULL", "b.deleted_at IS NULL",
         ]
         if !listing.projects.isEmpty {
@@ -254,7 +254,7 @@ package enum DuplicateTable {
             JOIN issues AS b ON b.account_id = d.account_id AND b.id = d.second_issue_id
             LEFT JOIN duplicate_verdicts AS v ON v.account_id = d.account_id
                 AND v.first_issue_id = d.first_issue_id AND v.second_issue_id = d.second_issue_id
-            WHERE \(conditions, separator: " AND ")
+            WHERE d.account_id = \(account) AND \(conditions, separator: " AND ")
             ORDER BY d.score DESC, d.first_issue_id, d.second_issue_id
             LIMIT \(listing.limit) OFFSET \(listing.offset)
             """
