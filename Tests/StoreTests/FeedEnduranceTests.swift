@@ -1,0 +1,251 @@
+import Domain
+import Foundation
+import StoreTestSupport
+import Synchronization
+import Testing
+
+@testable import Store
+
+/// Writers that abort and are killed, followers that are killed: none misses or repeats a change.
+///
+/// The number of changes is `PRELOOP_TEST_FEED_CHANGES`; `scripts/soak feed` takes 100,000.
+struct FeedEnduranceTests {
+    private static let changeCount =
+        ProcessInfo.processInfo.environment["PRELOOP_TEST_FEED_CHANGES"].flatMap(Int.init) ?? 1_500
+    private static let writers = 8
+    private static let followers = 3
+
+    /// What a row's newest change says.
+    private struct Version: Equatable {
+        var revision: Int64
+        var isDeleted: Bool
+    }
+
+    private struct Abort: Error {}
+
+    /// What writers, followers and the killer know of each other.
+    private final class Stage: Sendable {
+        private let end = Mutex<Int64?>(nil)
+
+        /// The last revision; nil while writers write.
+        var lastRevision: Int64? { end.withLock { $0 } }
+
+        func finish(at revision: Revision) {
+            end.withLock { $0 = revision.rawValue }
+        }
+    }
+
+    /// Drawing a revision outside the feed lock makes this fail, on PostgreSQL within seconds.
+    @Test(arguments: Engine.all)
+    func `no follower misses or repeats a change`(engine: Engine) async throws {
+        let scratch = try await engine.store()
+        let stage = Stage()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<Self.followers {
+                group.addTask {
+                    try await Self.follow(scratch, stage, seed: UInt64(number))
+                }
+            }
+            if engine == .postgres {
+                group.addTask { try await Self.kill(scratch, stage) }
+            }
+            try await withThrowingTaskGroup(of: Void.self) { writing in
+                for number in 0..<Self.writers {
+                    writing.addTask { try await Self.write(scratch, seed: UInt64(100 + number)) }
+                }
+                try await writing.waitForAll()
+            }
+            let last = try await scratch.store.read { connection, account in
+                try AccountTable.currentRevision(account: account, on: connection)
+            }
+            stage.finish(at: last)
+            // Wakes those who have seen everything before they were told that it was all.
+            try await Self.insert(1, into: scratch.store)
+            try await group.waitForAll()
+        }
+    }
+
+    // MARK: Writing
+
+    private static func write(_ scratch: ScratchStore, seed: UInt64) async throws {
+        var random = Random(seed: seed)
+        // Each as a process of its own.
+        let store = try await Store.open(scratch.database.connect())
+        var written = 0
+        while written < changeCount / writers {
+            let count = Int.random(in: 1...12, using: &random)
+            let chance = Int.random(in: 0..<100, using: &random)
+            do {
+                switch chance {
+                case 0..<15: try await insert(count, into: store, aborting: true)
+                case 15..<20: try await insert(count, into: store, dying: true)
+                case 20..<50: written += try await change(count, in: store, random.next())
+                default: written += try await insert(count, into: store)
+                }
+            } catch is Abort {
+                // Nothing of it may be seen.
+            }
+        }
+        try await store.database.close()
+    }
+
+    @discardableResult
+    private static func insert(
+        _ count: Int,
+        into store: Store,
+        aborting: Bool = false,
+        dying: Bool = false
+    ) async throws -> Int {
+        let isFirst = Mutex(true)
+        return try await store.write { connection, account in
+            let ids: [IssueID] = try AccountTable.nextIDs(count, account: account, on: connection)
+            let revisions = try AccountTable.nextRevisions(count, account: account, on: connection)
+            var rows = SQLTable([.integer, .integer, .text, .integer, .timestamp, .blob, .integer])
+            for (id, revision) in zip(ids, revisions) {
+                rows.append([
+                    SQLValue(account), SQLValue(id), .text("\(id)"), SQLValue(id),
+                    .timestamp(Timestamp(milliseconds: 0)), .blob([]), SQLValue(revision),
+                ])
+            }
+            try connection.execute(
+                """
+                WITH given (account_id, id, external_id, number, at, hash, revision)
+                    AS (\(rows: rows))
+                INSERT INTO issues (account_id, id, project_id, external_id, kind, number, key,
+                    title, body, state, labels, assignees, created_at, updated_at, url,
+                    content_hash, revision)
+                SELECT account_id, id, 1, external_id, 'issue', number, 'k', 't', 'b', 'open',
+                    '[]', '[]', at, at, '', hash, revision
+                FROM given
+                """
+            )
+            if aborting { throw Abort() }
+            if dying, connection.dialect == .postgres, isFirst.withLock({ $0 }) {
+                isFirst.withLock { $0 = false }
+                _ = try connection.rows("SELECT pg_terminate_backend(pg_backend_pid()) AS dead")
+            }
+            return count
+        }
+    }
+
+    /// Moves some rows forwards in the feed, every third as a tombstone.
+    private static func change(
+        _ count: Int,
+        in store: Store,
+        _ random: UInt64
+    ) async throws -> Int {
+        try await store.write { connection, account in
+            let head = try AccountTable.currentRevision(account: account, on: connection)
+            guard head.rawValue > 0 else { return 0 }
+            let start = Int64(random % UInt64(head.rawValue))
+            let found = try connection.rows(
+                """
+                SELECT id FROM issues WHERE account_id = \(account) AND revision > \(start)
+                ORDER BY revision LIMIT \(count)
+                """
+            )
+            let revisions = try AccountTable.nextRevisions(
+                found.count,
+                account: account,
+                on: connection
+            )
+            var statements: [SQL] = []
+            for (row, revision) in zip(found, revisions) {
+                let id: IssueID = try row.identifier("id")
+                let deletion: Timestamp? =
+                    revision.rawValue % 3 == 0 ? Timestamp(milliseconds: 1) : nil
+                statements.append(
+                    """
+                    UPDATE issues SET revision = \(revision), deleted_at = \(deletion)
+                    WHERE account_id = \(account) AND id = \(id)
+                    """
+                )
+            }
+            try connection.execute(batch: statements)
+            return found.count
+        }
+    }
+
+    /// Ends sessions of writers and followers, at any moment.
+    private static func kill(
+        _ scratch: ScratchStore,
+        _ stage: Stage
+    ) async throws {
+        let database = try scratch.database.connect()
+        while stage.lastRevision == nil {
+            try await database.write { connection in
+                _ = try connection.rows(
+                    """
+                    SELECT pg_terminate_backend(pid) AS dead FROM pg_stat_activity
+                    WHERE application_name = current_setting('application_name')
+                        AND pid <> pg_backend_pid() AND random() < 0.2
+                    """
+                )
+            }
+            try await Task.sleep(for: .milliseconds(60))
+        }
+    }
+
+    // MARK: Following
+
+    private static func follow(
+        _ scratch: ScratchStore,
+        _ stage: Stage,
+        seed: UInt64
+    ) async throws {
+        var random = Random(seed: seed)
+        let store = try await Store.open(scratch.database.connect())
+        let watcher = ChangeWatcher(store, interval: .milliseconds(20))
+        var seen: [IssueID: Version] = [:]
+        var position = Revision.zero
+        while stage.lastRevision.map({ position.rawValue < $0 }) ?? true {
+            _ = try await watcher.waitForChange(after: position)
+            let limit = Int.random(in: 1...40, using: &random)
+            let page = try await store.feed(after: position, limit: limit)
+            for change in page.changes {
+                guard case .issue(let id) = change.subject else { continue }
+                #expect(change.revision > position, "seed \(seed)")
+                position = change.revision
+                seen[id] = Version(
+                    revision: change.revision.rawValue,
+                    isDeleted: change.isDeleted
+                )
+            }
+            position = page.position
+        }
+        let reached = position
+        let stored = try await store.read { connection, account in
+            try connection.rows(
+                """
+                SELECT id, revision, deleted_at IS NOT NULL AS is_deleted FROM issues
+                WHERE account_id = \(account) AND revision <= \(reached)
+                """
+            ).map { row -> (IssueID, Version) in
+                (
+                    try row.identifier("id"),
+                    Version(
+                        revision: try row.integer("revision"),
+                        isDeleted: try row.bool("is_deleted")
+                    )
+                )
+            }
+        }
+        let truth = Dictionary(uniqueKeysWithValues: stored)
+        #expect(truth.count >= changeCount / 4)
+        #expect(seen == truth, "seed \(seed)")
+        try await store.database.close()
+    }
+
+    /// Repeatable chance (SplitMix64).
+    private struct Random: RandomNumberGenerator {
+        var state: UInt64
+        init(seed: UInt64) { state = seed }
+        mutating func next() -> UInt64 {
+            state &+= 0x9E37_79B9_7F4A_7C15
+            var mixed = state
+            mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+            mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+            return mixed ^ (mixed >> 31)
+        }
+    }
+}
