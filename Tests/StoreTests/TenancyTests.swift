@@ -3,7 +3,7 @@ import Testing
 
 /// Every statement in the sources binds the account of every table it touches.
 ///
-/// The test reads the texts of `Store`'s sources, so that a statement no test runs is seen too: each
+/// The test reads the texts of the sources, so that a statement no test runs is seen too: each
 /// mention of a table with accounts behind FROM, JOIN, UPDATE or INTO must come, in the same text,
 /// with an `account_id` that is bound or compared with one that is.
 struct TenancyTests {
