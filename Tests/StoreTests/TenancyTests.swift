@@ -10,7 +10,7 @@ struct TenancyTests {
     private static let tables: Set<String> = [
         "trackers", "scope_rules", "organizations", "projects", "issues", "comments", "links",
         "quarantine", "census_marks", "embedding_models", "passages", "duplicate_pairs",
-        "duplicate_verdicts", "followers", "leases",
+        "duplicate_verdicts", "followers", "leases", "tool_calls",
     ]
 
     private static let sources = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
