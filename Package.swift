@@ -35,7 +35,6 @@ let package = Package(
     ],
     targets: [
         // MARK: C
-        .systemLibrary(name: "CBLAS", pkgConfig: "blas", providers: [.apt(["libblas-dev"])]),
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(
             name: "CCurl",
@@ -72,7 +71,7 @@ let package = Package(
         .testTarget(name: "MCPTests", dependencies: ["Domain", "MCP"], swiftSettings: testing),
 
         // MARK: LinearAlgebra
-        .target(name: "LinearAlgebra", dependencies: ["CBLAS", "CKernels"], swiftSettings: hot),
+        .target(name: "LinearAlgebra", dependencies: ["CKernels"], swiftSettings: hot),
         .testTarget(
             name: "LinearAlgebraTests",
             dependencies: ["LinearAlgebra"],
@@ -263,7 +262,10 @@ let package = Package(
         ),
         .executableTarget(
             name: "preloop-bench",
-            dependencies: ["Domain", "Embeddings", "Firewall", "Store", "VectorIndex"],
+            dependencies: [
+                "Bootstrap", "Domain", "Embeddings", "Firewall", "HTTPClient", "LinearAlgebra",
+                "Search", "Store", "Sync", "VectorIndex",
+            ],
             path: "benchmarks/preloop-bench",
             swiftSettings: strict
         ),

@@ -79,10 +79,20 @@ package struct Examination: Sendable {
                 subject: "BLAS",
                 grade: .doubtful,
                 detail: "the library behind libblas is not OpenBLAS; encoding is many times slower",
-                advice: "install OpenBLAS, for instance the package libopenblas0-pthread"
+                advice: Self.advice
+            )
+        case .absent:
+            Finding(
+                subject: "BLAS",
+                grade: .doubtful,
+                detail: "there is no libblas.so.3; encoding a query is a hundred times slower",
+                advice: Self.advice
             )
         }
     }
+
+    private static let advice =
+        "install OpenBLAS, for instance the package libopenblas0-pthread"
 
     private var directory: Finding {
         guard let mode = HomeDirectory.mode(of: home.path) else {

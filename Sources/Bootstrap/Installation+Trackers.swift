@@ -39,6 +39,42 @@ extension Installation {
         return found
     }
 
+    /// Stores a tracker under a new identifier, its credential sealed.
+    ///
+    /// - Throws: ``CommandFailure`` when there is one of that name, and what the store refuses.
+    package func add(_ tracker: Tracker, secret: Secret, scope: Scope) async throws {
+        let box = try secretBox()
+        try await store.write { connection, account in
+            let known = try TrackerTable.find(
+                name: tracker.name,
+                account: account,
+                on: connection
+            )
+            guard known == nil else {
+                throw CommandFailure(
+                    .failure,
+                    "there is a tracker `\(tracker.name)` already",
+                    hint: "choose another name; `preloop trackers update` changes its token"
+                )
+            }
+            var tracker = tracker
+            let ids: [TrackerID] = try AccountTable.nextIDs(1, account: account, on: connection)
+            tracker.id = ids[0]
+            try TrackerTable.insert(
+                tracker,
+                credential: try box.seal(secret, for: .tracker(tracker.id, account: account)),
+                account: account,
+                on: connection
+            )
+            try ScopeRuleTable.replace(
+                with: scope,
+                of: tracker.id,
+                account: account,
+                on: connection
+            )
+        }
+    }
+
     /// A client for a stored tracker; its credential is read again whenever the service refuses it.
     ///
     /// `willWait` is told until when, before requests wait for the service's rate limit. Throws

@@ -1,5 +1,6 @@
 package import ArgumentParser
 import Glibc
+import LinearAlgebra
 
 /// Runs a program's command line from its first word to its exit status.
 package enum Program {
@@ -7,6 +8,8 @@ package enum Program {
     @concurrent package static func run(_ root: any ParsableCommand.Type) async -> Never {
         // A reader that went away (`| head`) shows as EPIPE on the write, not as a signal.
         _ = signal(SIGPIPE, SIG_IGN)
+        // Writes into the environment, which nobody reads yet.
+        BLAS.prepareForOneThread()
         var command: any ParsableCommand
         do {
             command = try root.parseAsRoot()

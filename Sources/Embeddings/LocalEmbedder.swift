@@ -48,8 +48,6 @@ package final class LocalEmbedder: Embedder {
 
     /// Loads the model in `directory` (the layout of sentence-transformers).
     ///
-    /// Sets the BLAS library to one thread for the whole process: workers run side by side instead.
-    ///
     /// - Throws: ``EmbeddingError`` when a file is missing or damaged, or the model is of another
     ///   kind.
     package init(
@@ -87,7 +85,6 @@ package final class LocalEmbedder: Embedder {
             ),
             dimension: model.hiddenSize
         )
-        BLAS.useOneThread()
     }
 
     /// Encodes texts on up to ``Configuration/workerCount`` threads; see ``Embedder``.

@@ -1,7 +1,10 @@
-import CBLAS
 import Glibc
 
-/// The system's BLAS: what it is, how many threads it uses, and its matrix product.
+/// The system's BLAS: what it is, and its matrix product.
+///
+/// The library is opened by the first product. Programs that need none, such as a scan in which
+/// nothing has changed, pay neither for its 35 MB nor for the threads that OpenBLAS starts as it
+/// is opened, which spin for 25 ms each before they sleep.
 package enum BLAS {
     /// Which library answers to the name libblas.
     package enum Implementation: Sendable, Equatable {
@@ -9,25 +12,85 @@ package enum BLAS {
         case openBLAS(configuration: String)
         /// Something else: the reference BLAS as a rule, which is forty times slower.
         case other
+        /// There is none; products are computed by the plainest of loops.
+        case absent
     }
 
     /// The library in use, found by a symbol only OpenBLAS has.
     package static var implementation: Implementation {
-        guard let symbol = unsafe dlsym(nil, "openblas_get_config") else { return .other }
+        guard let library else { return .absent }
+        guard let symbol = unsafe library.symbol("openblas_get_config") else { return .other }
         typealias Function = @convention(c) () -> UnsafePointer<CChar>?
         guard let text = unsafe unsafeBitCast(symbol, to: Function.self)() else { return .other }
         return .openBLAS(configuration: unsafe String(cString: text))
     }
 
-    /// Makes every product run on the thread that asks for it; does nothing on other libraries.
+    /// Keeps OpenBLAS from starting threads when it is opened; does nothing on other libraries.
     ///
-    /// Callers parallelise over independent products instead: OpenBLAS takes one lock for a
-    /// threaded product, so two callers would wait for each other.
-    package static func useOneThread() {
-        guard let symbol = unsafe dlsym(nil, "openblas_set_num_threads") else { return }
-        typealias Function = @convention(c) (CInt) -> Void
-        unsafe unsafeBitCast(symbol, to: Function.self)(1)
+    /// Writes into the environment, so it is called before the program has threads that read it.
+    /// Without it a thread is started and dismissed again.
+    package static func prepareForOneThread() {
+        _ = unsafe setenv("OPENBLAS_NUM_THREADS", "1", 1)
     }
+
+    // MARK: - The library
+
+    /// `cblas_sgemm` as every implementation offers it: order, transpositions, sides, and three
+    /// matrices with their strides.
+    private typealias SGEMM =
+        @convention(c) (
+            CInt, CInt, CInt, CInt, CInt, CInt, Float, UnsafePointer<Float>, CInt,
+            UnsafePointer<Float>, CInt, Float, UnsafeMutablePointer<Float>, CInt
+        ) -> Void
+
+    /// The values of the enumerations in cblas.h.
+    private enum Layout {
+        static let rowMajor: CInt = 101
+        static let plain: CInt = 111
+        static let transposed: CInt = 112
+    }
+
+    /// An opened library, never closed.
+    @safe private struct Library: Sendable {
+        /// `dlopen`'s handle as a number, which may cross threads as `dlsym` may.
+        private let handle: UInt
+        let multiply: SGEMM
+
+        /// Debian's alternative for any BLAS first, then OpenBLAS by its own name.
+        static let names = ["libblas.so.3", "libopenblas.so.0"]
+
+        /// Opens the library unless it is not there or lacks the C interface.
+        init?(named name: String) {
+            guard let opened = unsafe dlopen(name, RTLD_NOW | RTLD_LOCAL) else { return nil }
+            guard let symbol = unsafe dlsym(opened, "cblas_sgemm") else {
+                unsafe dlclose(opened)
+                return nil
+            }
+            handle = UInt(bitPattern: opened)
+            unsafe multiply = unsafe unsafeBitCast(symbol, to: SGEMM.self)
+        }
+
+        func symbol(_ name: String) -> UnsafeMutableRawPointer? {
+            unsafe dlsym(UnsafeMutableRawPointer(bitPattern: handle), name)
+        }
+    }
+
+    /// Opened by the first use, once.
+    private static let library: Library? = {
+        for name in Library.names {
+            guard let library = Library(named: name) else { continue }
+            // Callers parallelise over independent products instead: OpenBLAS takes one lock for a
+            // threaded product, so two callers would wait for each other.
+            if let symbol = unsafe library.symbol("openblas_set_num_threads") {
+                typealias Function = @convention(c) (CInt) -> Void
+                unsafe unsafeBitCast(symbol, to: Function.self)(1)
+            }
+            return library
+        }
+        return nil
+    }()
+
+    // MARK: - Products
 
     /// Computes `product`; what the output held is overwritten.
     ///
@@ -57,10 +120,14 @@ package enum BLAS {
                     guard let left = left.baseAddress, let right = right.baseAddress,
                         let output = output.baseAddress
                     else { return }
-                    unsafe cblas_sgemm(
-                        CblasRowMajor,
-                        CblasNoTrans,
-                        product.isRightTransposed ? CblasTrans : CblasNoTrans,
+                    guard let library else {
+                        unsafe multiplyPlainly(product, left, right, into: output)
+                        return
+                    }
+                    unsafe library.multiply(
+                        Layout.rowMajor,
+                        Layout.plain,
+                        product.isRightTransposed ? Layout.transposed : Layout.plain,
                         int(c.rows),
                         int(c.columns),
                         int(a.columns),
@@ -87,6 +154,28 @@ package enum BLAS {
     ) {
         var output = output.mutableSpan
         multiply(product, left: left.span, right: right.span, into: &output)
+    }
+
+    /// The product by three loops, where there is no library: slow and right.
+    static func multiplyPlainly(
+        _ product: MatrixProduct,
+        _ left: UnsafePointer<Float>,
+        _ right: UnsafePointer<Float>,
+        into output: UnsafeMutablePointer<Float>
+    ) {
+        let (a, b, c) = (product.left, product.right, product.output)
+        for row in 0..<c.rows {
+            for column in 0..<c.columns {
+                var sum: Float = 0
+                for place in 0..<a.columns {
+                    let (line, offset) =
+                        product.isRightTransposed ? (column, place) : (place, column)
+                    let factor = unsafe right[b.offset + line * b.stride + offset]
+                    sum += unsafe left[a.offset + row * a.stride + place] * factor
+                }
+                unsafe output[c.offset + row * c.stride + column] = product.scale * sum
+            }
+        }
     }
 
     /// A length as BLAS takes it; one that does not fit is a programmer's error.

@@ -37,8 +37,8 @@ package struct ScanRunner: Sendable {
 
     /// Scans what is selected and reports; cancelling the task ends it cleanly with a report.
     ///
-    /// `finishing` is awaited after the last page, still under the lease: what belongs to the scan
-    /// and must not run beside another one's.
+    /// `beginning` is called once the lease is held. `finishing` is awaited after the last page,
+    /// still under the lease: what belongs to the scan and must not run beside another one's.
     ///
     /// Throws ``SyncError`` for a selection that cannot be scanned, `StoreError.leaseHeld` when
     /// another scan runs, `StoreError.leaseLost` when this one was taken for dead, and other store
@@ -46,6 +46,7 @@ package struct ScanRunner: Sendable {
     package func run(
         _ request: ScanRequest,
         progress: @escaping @Sendable (ScanProgress) -> Void = { _ in },
+        beginning: @escaping @Sendable () -> Void = {},
         finishing: @escaping @Sendable () async -> Void = {}
     ) async throws -> ScanReport {
         let trackers = try await trackers(request.selection)
@@ -68,6 +69,7 @@ package struct ScanRunner: Sendable {
             do {
                 result = .success(
                     try await withHeartbeat(of: lease) {
+                        beginning()
                         let reports = try await scan(
                             trackers,
                             request: request,

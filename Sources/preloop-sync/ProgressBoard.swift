@@ -1,10 +1,11 @@
+import Bootstrap
 import Domain
 import Search
 import Sync
 import Synchronization
 
 /// What a running scan has told so far, for whoever draws it.
-final class ProgressBoard: Sendable {
+final class ProgressBoard: IndexedScan.Observer {
     /// One project, or a tracker that is being listed.
     struct Line: Sendable {
         var step: ScanProgress
@@ -61,9 +62,6 @@ final class ProgressBoard: Sendable {
     func note(_ report: IndexReport) {
         state.withLock { $0.index = report }
     }
-
-    /// What the indexer has done so far.
-    var indexed: IndexReport { state.withLock { $0.index } }
 
     /// Everything at this moment.
     var snapshot: (lines: [Line], indexed: IndexReport, written: Int) {

@@ -95,42 +95,8 @@ struct TrackersAddCommand: AsyncParsableCommand {
         secret: Secret,
         in installation: Installation
     ) async throws(CommandFailure) {
-        let scope = Scope(scope.rules)
-        let name = name
         try await attempt("the tracker `\(name)` was not added") {
-            let box = try installation.secretBox()
-            try await installation.store.write { connection, account in
-                let known = try TrackerTable.find(name: name, account: account, on: connection)
-                guard known == nil else {
-                    throw CommandFailure(
-                        .failure,
-                        "there is a tracker `\(name)` already",
-                        hint: "choose another name; `preloop trackers update` changes its token"
-                    )
-                }
-                var tracker = tracker
-                let ids: [TrackerID] = try AccountTable.nextIDs(
-                    1,
-                    account: account,
-                    on: connection
-                )
-                tracker.id = ids[0]
-                try TrackerTable.insert(
-                    tracker,
-                    credential: try box.seal(
-                        secret,
-                        for: .tracker(tracker.id, account: account)
-                    ),
-                    account: account,
-                    on: connection
-                )
-                try ScopeRuleTable.replace(
-                    with: scope,
-                    of: tracker.id,
-                    account: account,
-                    on: connection
-                )
-            }
+            try await installation.add(tracker, secret: secret, scope: Scope(scope.rules))
         }
     }
 

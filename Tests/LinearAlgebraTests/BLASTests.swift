@@ -1,5 +1,6 @@
-import LinearAlgebra
 import Testing
+
+@testable import LinearAlgebra
 
 @Suite struct BLASTests {
     @Test(arguments: [true, false])
@@ -13,18 +14,19 @@ import Testing
         let a = (0..<64).map { Float($0 % 13) - 6 }
         let b = (0..<128).map { Float($0 % 7) - 3 }
         var c = [Float](repeating: 99, count: 64)
-        BLAS.multiply(
-            MatrixProduct(
-                left: left,
-                right: right,
-                output: output,
-                isRightTransposed: isTransposed,
-                scale: 0.5
-            ),
-            left: a,
-            right: b,
-            into: &c
+        let product = MatrixProduct(
+            left: left,
+            right: right,
+            output: output,
+            isRightTransposed: isTransposed,
+            scale: 0.5
         )
+        BLAS.multiply(product, left: a, right: b, into: &c)
+        var plain = [Float](repeating: 99, count: 64)
+        unsafe plain.withUnsafeMutableBufferPointer { output in
+            guard let output = output.baseAddress else { return }
+            unsafe BLAS.multiplyPlainly(product, a, b, into: output)
+        }
         var expected = [Float](repeating: 99, count: 64)
         for row in 0..<5 {
             for column in 0..<6 {
@@ -37,6 +39,7 @@ import Testing
             }
         }
         #expect(c == expected)
+        #expect(plain == expected, "without a library")
     }
 
     @Test func `a layout outside its span stops the program`() async {
@@ -61,6 +64,7 @@ import Testing
         switch BLAS.implementation {
         case .openBLAS(let configuration): #expect(configuration.contains("OpenBLAS"))
         case .other: break
+        case .absent: Issue.record("no BLAS is installed")
         }
     }
 }

@@ -11,6 +11,7 @@ final class FakeEmbedder: Embedder {
     private let wordsPerWindow: Int
     private let asked = Mutex<[String]>([])
     private let failing = Mutex<Int?>(nil)
+    private let interruption = Mutex<(@Sendable () async throws -> Void)?>(nil)
 
     init(name: String = "fake", dimension: Int = 48, wordsPerWindow: Int = 20) {
         model = ModelIdentity(name: name, revision: "1", dimension: dimension)
@@ -30,7 +31,21 @@ final class FakeEmbedder: Embedder {
         failing.withLock { $0 = count }
     }
 
+    /// Does something during the next call, as another program might.
+    func interrupt(with body: @escaping @Sendable () async throws -> Void) {
+        interruption.withLock { $0 = body }
+    }
+
     func encode(_ texts: [String]) async throws(EmbeddingError) -> EmbeddingMatrix {
+        let interruption = interruption.withLock { body in
+            defer { body = nil }
+            return body
+        }
+        do {
+            try await interruption?()
+        } catch {
+            throw .provider(status: nil, reason: "\(error)", isRetryable: false)
+        }
         let fails = failing.withLock { rest -> Bool in
             guard let count = rest else { return false }
             rest = count - 1

@@ -1,4 +1,5 @@
 import Domain
+import Embeddings
 import Store
 import Testing
 
@@ -164,6 +165,69 @@ import Testing
         #expect(models.map(\.name) == ["larger"])
         let hits = try await new.search.search(SearchRequest(text: "title 3"))
         #expect(hits.first?.issue.key == "acme/app#3")
+    }
+
+    /// The page behind the one being embedded is read meanwhile.
+    ///
+    /// Texts that change at that moment
+    /// are in both, and the second page must know the windows the first one writes: without
+    /// `depends(on:)` it would make them a second time, which the table refuses, or leave alive
+    /// what belongs to an issue that is gone.
+    @Test func `what changes while it is embedded is indexed as it is in the end`() async throws {
+        let world = try await World()
+        let embedder = FakeEmbedder(wordsPerWindow: 3)
+        for number in 1...12 {
+            try await world.put(number, "title \(number)", "a b c d e f", comments: ["one", "two"])
+        }
+        let pipeline = try await world.pipeline(embedder, page: 4)
+        embedder.interrupt {
+            try await world.put(1, "title 1", "a b c x y z w", comments: ["one", "changed"])
+            try await world.delete(try await world.put(2, "title 2", "gone", comments: ["three"]))
+            try await world.put(3, "title 3", "a b c d e f", comments: ["one"])
+        }
+        _ = try await pipeline.drain()
+        #expect(try await pipeline.verify().isSound)
+        #expect(try await pipeline.backlog() == 0)
+
+        let calm = try await World()
+        for number in 1...12 {
+            try await calm.put(number, "title \(number)", "a b c d e f", comments: ["one", "two"])
+        }
+        try await calm.put(1, "title 1", "a b c x y z w", comments: ["one", "changed"])
+        try await calm.delete(try await calm.put(2, "title 2", "gone", comments: ["three"]))
+        try await calm.put(3, "title 3", "a b c d e f", comments: ["one"])
+        let reference = try await calm.pipeline(FakeEmbedder(wordsPerWindow: 3))
+        _ = try await reference.drain()
+        #expect(
+            try await world.passages(pipeline.index.model).sorted()
+                == calm.passages(reference.index.model).sorted()
+        )
+    }
+
+    @Test func `a page that cannot be embedded does not cost the page before it`() async throws {
+        let world = try await World()
+        let embedder = FakeEmbedder()
+        for number in 1...12 { try await world.put(number, "title \(number)") }
+        let pipeline = try await world.pipeline(embedder, page: 4)
+        // The third page fails while the second waits to be written.
+        embedder.fail(afterCalls: 2)
+        await #expect(throws: EmbeddingError.self) { _ = try await pipeline.drain() }
+        #expect(try await pipeline.backlog() == 4)
+        embedder.fail(afterCalls: nil)
+        #expect(try await pipeline.drain().embedded == 4)
+        #expect(try await pipeline.verify().isSound)
+    }
+
+    @Test func `it is counted how long changes waited for the embedder`() async throws {
+        let world = try await World()
+        let embedder = FakeEmbedder()
+        for number in 1...8 { try await world.put(number, "title \(number)") }
+        let pipeline = try await world.pipeline(embedder, page: 4)
+        let started = ContinuousClock.now
+        let report = try await pipeline.drain()
+        #expect(report.idle > .zero)
+        #expect(report.embedding > .zero)
+        #expect(report.idle + report.embedding <= ContinuousClock.now - started)
     }
 
     @Test func `texts without a word have no windows`() async throws {

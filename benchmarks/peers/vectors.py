@@ -13,13 +13,14 @@ counts if its exact score is within 1e-6 of the 10th exact score. Rows are norma
 import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 import numpy as np
 import psutil
+
+import machine
 
 M, EF_CONSTRUCTION, K = 16, 200, 10
 
@@ -179,7 +180,7 @@ def main():
     seconds, peer = timed(lambda: build(args.lib, base, allowed), time.process_time)
     grown = psutil.Process().memory_info().rss - before
     line = {
-        "lib": args.lib, "machine": platform.processor() or platform.machine(),
+        "lib": args.lib, "machine": machine.name(),
         "unix_time": int(time.time()), "data": os.path.basename(args.base), "n": len(base),
         "dim": args.dim, "m": M, "ef_construction": EF_CONSTRUCTION, "threads": 1,
         "filter": args.filter, "build_cpu_s": round(seconds, 2),

@@ -159,6 +159,8 @@ struct VectorOptions {
 enum BenchmarkError: Error {
     case badArgument(String)
     case unreadable(String)
+    /// The service did not give everything.
+    case incomplete(String)
 }
 
 /// A seeded generator (splitmix64), so that every run filters the same rows.

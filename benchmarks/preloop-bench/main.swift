@@ -1,4 +1,5 @@
 import Glibc
+import LinearAlgebra
 
 // Measures one subject and prints one JSON line a measurement; each subject says what it needs.
 
@@ -35,6 +36,9 @@ let subcommands = [
     Subcommand(name: "snapshot", synopsis: VectorOptions.synopsis, minimumCount: 2) {
         try IndexBenchmark.runSnapshot($0)
     },
+    Subcommand(name: "pipeline", synopsis: PipelineOptions.synopsis, minimumCount: 6) {
+        try await PipelineBenchmark.run($0)
+    },
     Subcommand(name: "store", synopsis: StoreBenchmark.synopsis, minimumCount: 2) {
         try await StoreBenchmark.run($0)
     },
@@ -47,6 +51,8 @@ func leave(_ message: String, status: Int32) -> Never {
     exit(status)
 }
 
+// Writes into the environment, which nobody reads yet.
+BLAS.prepare()
 let arguments = Array(CommandLine.arguments.dropFirst())
 guard let subcommand = subcommands.first(where: { $0.name == arguments.first }),
     arguments.count > subcommand.minimumCount

@@ -109,7 +109,8 @@ package actor IndexPipeline {
         )
         async let compared = compare(after: steps)
         do {
-            while let done = try await indexer.step() {
+            var course = Indexer.Course()
+            while let done = try await indexer.step(&course) {
                 report += done
                 progress(report)
                 step.yield()

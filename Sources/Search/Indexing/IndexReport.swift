@@ -16,6 +16,11 @@ package struct IndexReport: Sendable, Equatable {
     package var dropped = 0
     /// Issues whose duplicates were looked for.
     package var compared = 0
+    /// How long texts were being embedded.
+    package var embedding = Duration.zero
+    /// How long nothing was embedded while changes waited: from the wake-up, or the end of one
+    /// embedding, to the beginning of the next.
+    package var idle = Duration.zero
     /// Windows embedded, by project.
     package var embeddedByProject: [Project: Int] = [:]
 
@@ -41,7 +46,13 @@ package struct IndexReport: Sendable, Equatable {
         left.unchanged += right.unchanged
         left.dropped += right.dropped
         left.compared += right.compared
+        left.embedding += right.embedding
+        left.idle += right.idle
         left.embeddedByProject.merge(right.embeddedByProject, uniquingKeysWith: +)
+    }
+
+    private static func milliseconds(_ duration: Duration) -> Int64 {
+        Int64((duration / .milliseconds(1)).rounded())
     }
 
     /// The counts by name.
@@ -51,6 +62,8 @@ package struct IndexReport: Sendable, Equatable {
             "moved": .integer(Int64(moved)), "removed": .integer(Int64(removed)),
             "unchanged": .integer(Int64(unchanged)), "dropped": .integer(Int64(dropped)),
             "compared": .integer(Int64(compared)),
+            "embedding_ms": .integer(Self.milliseconds(embedding)),
+            "idle_ms": .integer(Self.milliseconds(idle)),
             "projects": .array(
                 embeddedByProject.sorted {
                     ($0.key.tracker, $0.key.path) < ($1.key.tracker, $1.key.path)

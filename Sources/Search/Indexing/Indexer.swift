@@ -4,10 +4,11 @@ package import Store
 
 /// Follows the feed of issues and comments and keeps a vector for every window of their texts.
 ///
-/// Each step reads a page of changes, cuts the texts, embeds what is new and writes windows,
-/// tombstones and its own place in the feed in one transaction. A kill at any point loses at most
-/// the page at work, which the next run reads again; two indexers at once do no harm, because a
-/// page is written only when the place in the feed is still the one it was read from.
+/// A page of changes is read, its texts are cut, what is new is embedded, and windows, tombstones
+/// and the place in the feed are written in one transaction. Three pages are at work at a time, one
+/// in each stage, so that the embedder need not wait for the store (see ``step(_:)``). A kill at
+/// any point loses at most these, which the next run reads again; two indexers at once do no harm,
+/// because a page is written only when the place in the feed is still the one it was read from.
 package actor Indexer {
     /// How much is held in memory at a time.
     package struct Limits: Sendable {
@@ -81,34 +82,6 @@ package actor Indexer {
         }
     }
 
-    /// Handles one page of changes.
-    ///
-    /// - Returns: Nil when nothing is waiting.
-    package func step() async throws -> IndexReport? {
-        try Task.checkCancellation()
-        guard let page = try await readPage() else { return nil }
-        var report = IndexReport()
-        report.texts = page.texts.count
-        for issue in page.returning {
-            report += try await revive(issue)
-        }
-        var plan = makePlan(page)
-        let embedded = try await embed(plan.missing)
-        plan.moved.append(contentsOf: embedded.drafts)
-        plan.vanished.append(contentsOf: embedded.meaningless)
-        let isWritten = try await write(plan, page: page)
-        guard isWritten else { return IndexReport() }
-        report.embedded += embedded.drafts.count
-        report.embeddedByProject.merge(
-            try await countsByProject(embedded.drafts),
-            uniquingKeysWith: +
-        )
-        report.moved += plan.moved.count - embedded.drafts.count
-        report.removed += plan.vanished.count
-        report.unchanged += plan.unchangedCount
-        return report
-    }
-
     /// Drops the vectors of models that are no longer searched; called when nothing is waiting.
     package func dropOldModels() async throws -> Int {
         let current = model
@@ -152,7 +125,7 @@ package actor Indexer {
 
     // MARK: - Reading
 
-    private struct Page: Sendable {
+    struct Page: Sendable {
         var start: Revision
         var end: Revision
         /// The changes, a text each.
@@ -168,16 +141,33 @@ package actor Indexer {
                 return stored.contains { $0.place.comment != nil && $0.isDeleted }
             }.map(\.issue).sorted()
         }
+
+        /// Whether this page must be read again once `earlier` is written, because windows that
+        /// `earlier` writes belong to what it knows as stored: the same texts, or those of an issue
+        /// that one of the two takes as a whole.
+        func depends(on earlier: Page) -> Bool {
+            let touched = Set(earlier.texts.map(\.issue))
+            let gone = Set(earlier.issues.values.lazy.filter(\.isDeleted).map(\.issue))
+            let comments = Set(earlier.texts.compactMap(\.comment))
+            return texts.contains { change in
+                guard touched.contains(change.issue) else { return false }
+                guard let comment = change.comment else { return true }
+                return gone.contains(change.issue) || comments.contains(comment)
+            }
+        }
     }
 
-    private func readPage() async throws -> Page? {
+    /// The next page behind `place`, or behind the place that is stored.
+    private func readPage(after place: Revision?) async throws -> Page? {
         let (model, limit) = (model, limits.page)
         return try await store.read { connection, account -> Page? in
-            let start = try FollowerTable.revision(
-                of: Self.follower(of: model),
-                account: account,
-                on: connection
-            )
+            let start =
+                try place
+                ?? FollowerTable.revision(
+                    of: Self.follower(of: model),
+                    account: account,
+                    on: connection
+                )
             let changes = try PassageTable.changedTexts(
                 after: start,
                 limit: limit,
@@ -219,6 +209,12 @@ package actor Indexer {
     }
 
     // MARK: - Planning
+
+    /// The next page with what is to be done about it; nil when nothing is waiting.
+    func prepare(after place: Revision? = nil) async throws -> Prepared? {
+        guard let page = try await readPage(after: place) else { return nil }
+        return Prepared(page: page, plan: makePlan(page))
+    }
 
     private func makePlan(_ page: Page) -> PassagePlan {
         var plan = PassagePlan()
@@ -284,7 +280,7 @@ package actor Indexer {
     // MARK: - Embedding and writing
 
     /// The windows with their vectors, and the rows of those that now say nothing to the model.
-    private func embed(
+    func embed(
         _ missing: [PassagePlan.Missing]
     ) async throws -> (drafts: [PassageTable.Draft], meaningless: [PassageID]) {
         var drafts: [PassageTable.Draft] = []
@@ -333,10 +329,14 @@ package actor Indexer {
         return vector.map { Float(Double($0) / norm) }
     }
 
-    private func write(_ plan: PassagePlan, page: Page) async throws -> Bool {
+    /// Writes a page unless the place in the feed has moved since it was read.
+    ///
+    /// - Returns: What was done; nil when another indexer was quicker, so that nothing was written.
+    func write(_ embedded: Embedded) async throws -> IndexReport? {
+        let (page, plan) = (embedded.page, embedded.plan)
         let (model, now, drafts, vanished) = (model, store.clock.now(), plan.moved, plan.vanished)
         let (start, end) = (page.start, page.end)
-        return try await store.write { connection, account in
+        let isWritten = try await store.write { connection, account in
             let place = try FollowerTable.revision(
                 of: Self.follower(of: model),
                 account: account,
@@ -359,6 +359,15 @@ package actor Indexer {
             )
             return true
         }
+        guard isWritten else { return nil }
+        var report = IndexReport()
+        report.texts = page.texts.count
+        report.embedded = embedded.drafts.count
+        report.embeddedByProject = try await countsByProject(embedded.drafts)
+        report.moved = plan.moved.count - embedded.drafts.count
+        report.removed = plan.vanished.count
+        report.unchanged = plan.unchangedCount
+        return report
     }
 
     private func countsByProject(
@@ -379,7 +388,7 @@ package actor Indexer {
 
     /// Embeds the comments of an issue that was taken for deleted and is back: they did not change,
     /// so the feed does not name them.
-    private func revive(_ issue: IssueID) async throws -> IndexReport {
+    func revive(_ issue: IssueID) async throws -> IndexReport {
         let (model, limit) = (model, limits.page)
         var report = IndexReport()
         var last = CommentID(0)
