@@ -9,7 +9,7 @@ package enum Program {
         // A reader that went away (`| head`) shows as EPIPE on the write, not as a signal.
         _ = signal(SIGPIPE, SIG_IGN)
         // Writes into the environment, which nobody reads yet.
-        BLAS.prepareForOneThread()
+        BLAS.prepare()
         var command: any ParsableCommand
         do {
             command = try root.parseAsRoot()
