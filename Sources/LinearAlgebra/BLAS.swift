@@ -28,8 +28,8 @@ package enum BLAS {
     ///
     /// A version older than the processor does not know it and would take the kernels of 2006: 28
     /// GFLOP/s where it has 115 (OpenBLAS 0.3.21 on an Intel of 2023). The named ones need nothing
-    /// but the instructions that were looked for, and are those newer versions choose. What the user
-    /// has set stays. Other libraries do not read these variables.
+    /// but the instructions that were looked for, and are those newer versions choose. What the
+    /// user has set stays. Other libraries do not read these variables.
     ///
     /// Writes into the environment, so it is called before the program has threads that read it.
     package static func prepare() {

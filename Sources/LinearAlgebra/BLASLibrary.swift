@@ -18,8 +18,10 @@ import Glibc
     /// The product itself.
     let sgemm: SGEMM
 
-    /// The library to use, with one thread: callers parallelise over independent products instead,
-    /// and OpenBLAS takes one lock for a threaded product, so two callers would wait for each other.
+    /// The library to use, with one thread.
+    ///
+    /// Callers parallelise over independent products instead, and OpenBLAS takes one lock for a
+    /// threaded product, so two callers would wait for each other.
     ///
     /// - Returns: nil when there is none that computes what it should.
     static func open() -> BLASLibrary? {
@@ -59,8 +61,8 @@ import Glibc
 
     /// Whether a product of small whole numbers, which floats hold exactly, is what it should be.
     ///
-    /// Its sides are odd, so that the kernels' edges are used too. Builds older than their processor
-    /// have been seen to compute nonsense.
+    /// Its sides are odd, so that the kernels' edges are used too. Builds older than their
+    /// processor have been seen to compute nonsense.
     private var isRight: Bool {
         let (rows, columns, depth) = (37, 51, 67)
         let a = (0..<rows * depth).map { Float($0 % 11) - 5 }
