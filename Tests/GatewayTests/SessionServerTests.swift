@@ -40,8 +40,8 @@ private final class Line: Sendable {
         )
     }
 
-    /// Serves what was said, to its end.
-    func run(grace: Duration = .seconds(10)) async {
+    /// Serves what was said, to its end; long beside tests that keep the machine busy.
+    func run(grace: Duration = .seconds(600)) async {
         await server.run(input.stream, grace: grace)
         output.continuation.finish()
     }
