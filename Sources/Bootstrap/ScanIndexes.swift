@@ -59,10 +59,10 @@ package actor ScanIndexes {
         guard let pipeline else { return }
         let backlog = isComplete ? try await pipeline.backlog() : 1
         // Before the files are closed: what is written later is not known to be indexed.
-        let revision = try await installation.revision()
+        let position = try await installation.feedPosition()
         try await pipeline.close()
         self.pipeline = nil
-        if backlog == 0 { SettledIndex.save(revision, in: installation) }
+        if backlog == 0 { SettledIndex.save(position, in: installation) }
     }
 }
 

@@ -2,28 +2,28 @@ package import Domain
 import Glibc
 import Store
 
-/// What the last indexing left: the store's revision at which nothing was waiting, and the files it
-/// was done with.
+/// What the last indexing left: the store and its revision at which nothing was waiting, and the
+/// files it was done with.
 ///
 /// A scan in which nothing has changed finds the same files and the same revision, and needs
 /// neither model nor indexes: reading the vocabulary alone costs more than asking a hundred
-/// projects. It is kept beside the indexes as text, revision first, then a line a file with size,
-/// times and number. Any difference only means that the indexes are opened as ever.
+/// projects. It is kept beside the indexes as text: store and revision first, then a line a file
+/// with size, times and number. Any difference only means that the indexes are opened as ever.
 package struct SettledIndex: Equatable, Sendable {
-    /// The revision at which everything was indexed.
-    package var revision: Revision
+    /// Where everything was indexed.
+    private var position: FeedPosition
     /// The files' lines.
     private var files: [String]
 
     /// Models have a dozen files; a directory with more is none of ours.
     private static let maximumFileCount = 64
-    private static let heading = "preloop settled index 1"
+    private static let heading = "preloop settled index 2"
     /// A line a file of paths of ordinary length.
     private static let maximumByteCount = 1 << 16
 
     /// The mark for a state of the files as it is now; nil when some of them are missing, or
     /// vectors come from a provider.
-    package init?(_ installation: Installation, revision: Revision) {
+    package init?(_ installation: Installation, position: FeedPosition) {
         guard let model = installation.modelDirectory, let files = Self.files(below: model)
         else { return nil }
         var lines: [String] = []
@@ -34,21 +34,21 @@ package struct SettledIndex: Equatable, Sendable {
         }
         // There is none before there is enough to put into it.
         lines.append(Self.line(of: installation.snapshotPath) ?? "none")
-        self.revision = revision
+        self.position = position
         self.files = lines
     }
 
-    /// Whether files and revision are those of the last indexing.
+    /// Whether store, revision and files are those of the last indexing.
     package static func holds(in installation: Installation) async throws -> Bool {
         guard let text = read(path(in: installation)) else { return false }
-        let revision = try await installation.revision()
-        return SettledIndex(installation, revision: revision)?.text == text
+        let position = try await installation.feedPosition()
+        return SettledIndex(installation, position: position)?.text == text
     }
 
-    /// Remembers that nothing is waiting; the indexes are closed, and `revision` was read before.
-    package static func save(_ revision: Revision, in installation: Installation) {
+    /// Remembers that nothing is waiting; the indexes are closed, `position` was read before.
+    package static func save(_ position: FeedPosition, in installation: Installation) {
         let path = path(in: installation)
-        guard let mark = SettledIndex(installation, revision: revision), mark.text != read(path)
+        guard let mark = SettledIndex(installation, position: position), mark.text != read(path)
         else { return }
         // Losing it costs the next scan the opening of its indexes.
         guard let file = unsafe fopen(path, "we") else { return }
@@ -57,7 +57,8 @@ package struct SettledIndex: Equatable, Sendable {
     }
 
     private var text: String {
-        ([Self.heading, "\(revision)"] + files + [""]).joined(separator: "\n")
+        let place = "\(position.store) \(position.revision)"
+        return ([Self.heading, place] + files + [""]).joined(separator: "\n")
     }
 
     private static func path(in installation: Installation) -> String {
@@ -117,11 +118,22 @@ package struct SettledIndex: Equatable, Sendable {
     }
 }
 
+/// A revision of one store: another database at the same path or address is another.
+package struct FeedPosition: Equatable, Sendable {
+    /// See ``StoreIdentity``.
+    package var store: String
+    /// The newest revision.
+    package var revision: Revision
+}
+
 extension Installation {
     /// The store's newest revision.
-    package func revision() async throws -> Revision {
+    package func feedPosition() async throws -> FeedPosition {
         try await store.read { connection, account in
-            try AccountTable.currentRevision(account: account, on: connection)
+            FeedPosition(
+                store: try StoreIdentity.text(account: account, on: connection),
+                revision: try AccountTable.currentRevision(account: account, on: connection)
+            )
         }
     }
 }

@@ -12,10 +12,7 @@ struct SettledIndexTests {
         init() async throws {
             indexed = try IndexedSandbox()
             try indexed.add("crash when a file is opened", "login token is refused")
-            let settings = try Settings(environment: [
-                "PRELOOP_HOME": indexed.sandbox.home,
-                "PRELOOP_EMBEDDING_MODEL": indexed.model.path,
-            ])
+            let settings = try Settings(environment: indexed.sandbox.environment)
             installation = try await Installation.open(settings)
             try await indexes().close(isComplete: true)
         }
@@ -29,9 +26,13 @@ struct SettledIndexTests {
         let settled = try await Settled()
         defer { settled.indexed.remove() }
         #expect(try await settled.holds())
-        // A scan without trackers opens nothing and leaves it settled.
+        // The program is part of what is settled: its first scan looks, the next changes nothing.
         #expect(try settled.indexed.sandbox.run("preloop-sync", "scan", "all").status == 0)
-        #expect(try await settled.holds())
+        #expect(try await !settled.holds(), "another program")
+        let mark = URL(fileURLWithPath: settled.installation.indexDirectory + "/settled")
+        let text = try Data(contentsOf: mark)
+        #expect(try settled.indexed.sandbox.run("preloop-sync", "scan", "all").status == 0)
+        #expect(try Data(contentsOf: mark) == text)
     }
 
     @Test func `a change in the store is waiting to be indexed`() async throws {

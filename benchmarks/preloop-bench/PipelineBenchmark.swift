@@ -21,7 +21,7 @@ enum PipelineBenchmark {
             "PRELOOP_HOME": options.directory, "PRELOOP_EMBEDDING_MODEL": options.model,
         ])
         let installation = try await Installation.create(settings)
-        let isNew = try await installation.revision() == .zero
+        let isNew = try await installation.feedPosition().revision == .zero
         guard isNew else { throw BenchmarkError.badArgument("--directory is not empty") }
         let tracker = Tracker(
             id: TrackerID(0),
