@@ -59,16 +59,22 @@ package struct HTTPSession: Sendable {
             plain[exchange] = connection
             return translated(session.receive(incoming, in: exchange))
         }
+        let opening = openStream(of: exchange, on: connection)
+        return opening + translated(session.receive(incoming, in: exchange))
+    }
+
+    /// Answers a call by a stream of events.
+    private mutating func openStream(of exchange: Int, on connection: ConnectionID) -> [Action] {
         streams.insert(exchange)
         connections[exchange] = connection
-        var actions: [Action] = [.open(connection, .eventStream)]
+        let head = Action.open(connection, .eventStream)
         // Something to come back to before the first word; older clients would take the empty
         // event for a message.
-        if session.negotiatedVersion.map({ $0 >= .november2025 }) == true {
-            let id = log.append("", to: exchange)
-            actions.append(.write(connection, ServerSentEvent(id: id.text, data: "").bytes))
+        guard let version = session.negotiatedVersion, version >= .november2025 else {
+            return [head]
         }
-        return actions + translated(session.receive(incoming, in: exchange))
+        let id = log.append("", to: exchange)
+        return [head, .write(connection, ServerSentEvent(id: id.text, data: "").bytes)]
     }
 
     /// Opens a stream for what answers nothing, or goes on with one behind an event.
