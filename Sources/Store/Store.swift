@@ -60,4 +60,16 @@ package struct Store: Sendable {
             return try body(connection, account)
         }
     }
+
+    /// Writes in one transaction without the feed lock, for tables that no follower reads.
+    ///
+    /// It neither waits for who writes pages nor keeps them waiting, and on PostgreSQL two such
+    /// transactions run side by side: what the closure reads may change before it ends unless it
+    /// locks the rows. What draws revisions or identifiers takes the feed lock at that moment.
+    package func writeOutsideFeed<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection, AccountID) throws -> Value
+    ) async throws -> Value {
+        let account = account
+        return try await database.write { connection in try body(connection, account) }
+    }
 }

@@ -81,6 +81,25 @@ package enum AccountTable {
         }
     }
 
+    /// Wakes whoever waits for something new in the account when the transaction commits.
+    ///
+    /// On SQLite a commit tells of itself.
+    static func wakeFollowers(
+        of account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        switch connection.dialect {
+        case .sqlite: break
+        case .postgres:
+            _ = try connection.rows(
+                """
+                SELECT pg_notify('\(raw: PostgresListener.channel)', id::text) AS notified
+                FROM accounts WHERE id = \(account)
+                """
+            )
+        }
+    }
+
     /// Takes the feed lock and draws identifiers, never used before in the account by any table.
     ///
     /// They come in ascending order. A `count` of zero takes no lock.
