@@ -16,6 +16,12 @@ extension GitHubClient {
             "head": .string(draft.sourceBranch), "base": .string(draft.targetBranch),
             "draft": .bool(draft.isDraft),
         ]
+        // Before anything is written: a wrong title must not leave half of it behind.
+        let milestone = try await session.milestone(
+            draft.milestone,
+            at: "\(Self.path(project))/milestones",
+            paging: Self.paging
+        )
         let path = "\(Self.path(project))/pulls"
         let number = try await session.writeOnce(
             .json("POST", path, body),
@@ -51,6 +57,14 @@ extension GitHubClient {
         if !draft.assignees.isEmpty { change.assignees = draft.assignees }
         if !draft.reviewers.isEmpty { change.reviewers = draft.reviewers }
         do throws(TrackerError) {
+            if let milestone {
+                let request = TrackerRequest.json(
+                    "PATCH",
+                    "\(Self.path(project))/issues/\(number)",
+                    ["milestone": .integer(Int64(milestone.id))]
+                )
+                _ = try await session.write(request, isIdempotent: true)
+            }
             return try await updatePullRequest(reference, in: project, change)
         } catch {
             // It exists: an error would make the caller create it again.

@@ -109,6 +109,12 @@ extension GitLabClient: PullRequestWriter {
         if !draft.reviewers.isEmpty {
             body["reviewer_ids"] = try await identifiers(of: draft.reviewers, field: "reviewers")
         }
+        let milestone = try await session.milestone(
+            draft.milestone,
+            at: "\(Self.path(project))/milestones",
+            paging: { _ in Self.paging }
+        )
+        if let milestone { body["milestone_id"] = .integer(Int64(milestone.id)) }
         if let squashes = draft.squashes { body["squash"] = .bool(squashes) }
         if let removes = draft.removesSourceBranch { body["remove_source_branch"] = .bool(removes) }
         let path = "\(Self.path(project))/merge_requests"

@@ -183,6 +183,20 @@ package struct PullRequestComment: Sendable, Equatable {
         package var line: Int?
         package var side: DiffSide
     }
+
+    package init(
+        comment: Comment,
+        place: Place? = nil,
+        threadID: String? = nil,
+        isResolved: Bool? = nil,
+        replyTo: String? = nil
+    ) {
+        self.comment = comment
+        self.place = place
+        self.threadID = threadID
+        self.isResolved = isResolved
+        self.replyTo = replyTo
+    }
 }
 
 /// A remark to put on a line of a diff.
@@ -213,6 +227,8 @@ package struct PullRequestDraft: Sendable, Equatable {
     package var labels: [String] = []
     package var assignees: [String] = []
     package var reviewers: [String] = []
+    /// An open milestone's title.
+    package var milestone: String?
     /// GitLab: make one commit of all when merging.
     package var squashes: Bool?
     /// GitLab: delete the branch when merging.

@@ -187,6 +187,46 @@ struct PullRequestScriptTests {
         #expect(hidden.checks == nil)
     }
 
+    @Test(arguments: [WriteTarget.github, .gitlab])
+    func `a milestone is found by its title, before anything is written`(
+        target: WriteTarget
+    ) async throws {
+        let isGitHub = target == .github
+        let service = try ScriptedService { call in
+            switch (call.method, call.path) {
+            case ("GET", "/repositories/7/milestones"), ("GET", "/api/v4/projects/7/milestones"):
+                return .answer(
+                    text: isGitHub
+                        ? #"[{"number":4,"id":77,"title":"v1","state":"open"}]"#
+                        : #"[{"id":4,"iid":1,"title":"v1","state":"active"},"#
+                            + #"{"id":5,"iid":2,"title":"v0","state":"closed"}]"#
+                )
+            case ("POST", "/repositories/7/pulls"): return .answer(201, text: Self.pull)
+            case ("PATCH", "/repositories/7/issues/9"):
+                return .answer(text: GitHubFixture.pull(9))
+            case ("POST", "/api/v4/projects/7/merge_requests"):
+                return .answer(201, text: Self.merge)
+            default: return isGitHub ? gitHub(call) : gitLab(call)
+            }
+        }
+        var draft = PullRequestDraft(title: "x", sourceBranch: "mend", targetBranch: "main")
+        let writer = try writer(target, service)
+        for title in ["v0", "v2"] {
+            draft.milestone = title
+            let refused = await refusal {
+                _ = try await writer.createPullRequest(draft, in: GitHubFixture.project)
+            }
+            #expect(refused?.fields.map(\.field) == ["milestone"])
+            #expect(refused?.cure == "use one of: `v1`")
+        }
+        #expect(writes(service).isEmpty)
+        draft.milestone = "V1"
+        let pull = try await writer.createPullRequest(draft, in: GitHubFixture.project)
+        #expect(pull.warnings.isEmpty)
+        let last = writes(service).last
+        #expect(last?.contains(isGitHub ? #"{"milestone":4}"# : #""milestone_id":4"#) == true)
+    }
+
     // MARK: - GitLab
 
     private static let merge = """
