@@ -197,7 +197,7 @@ let package = Package(
             name: "GatewayTests",
             dependencies: [
                 "Domain", "Embeddings", "Gateway", "HTTPClient", "MCP", "Search", "Store",
-                "StoreTestSupport", "TestSupport",
+                "StoreTestSupport", "Sync", "TestSupport", "Trackers",
             ],
             swiftSettings: testing
         ),

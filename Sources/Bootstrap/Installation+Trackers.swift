@@ -84,6 +84,34 @@ extension Installation {
         transport: any HTTPTransport,
         willWait: @escaping @Sendable (Timestamp) -> Void = { _ in }
     ) async throws -> any TrackerClient {
+        let access = try await access(to: tracker)
+        return try Self.client(
+            for: tracker,
+            transport: transport,
+            willWait: willWait,
+            cure: access.cure,
+            credential: access.source
+        )
+    }
+
+    /// What writes to a stored tracker; nothing is sent yet.
+    ///
+    /// - Throws: At once when the credential does not open, as ``client(for:transport:willWait:)``.
+    package func writers(
+        for tracker: Tracker,
+        transport: any HTTPTransport
+    ) async throws -> TrackerWriters {
+        let access = try await access(to: tracker)
+        var parameters = Self.parameters(
+            for: tracker,
+            transport: transport,
+            credential: access.source
+        )
+        parameters.tokenCure = access.cure
+        return try TrackerClients.writers(parameters)
+    }
+
+    private func access(to tracker: Tracker) async throws -> Access {
         let box: SecretBox
         do throws(CommandFailure) {
             box = try secretBox()
@@ -113,16 +141,17 @@ extension Installation {
                 throw TrackerError.unauthenticated(detail: "\(error)")
             }
         }
-        return try Self.client(
-            for: tracker,
-            transport: transport,
-            willWait: willWait,
-            cure: TokenCure(
-                "make a new token and store it with `preloop trackers update \(tracker.name)`; "
-                    + tracker.kind.tokenNeeds(tracker.deployment)
-            ),
-            credential: source
+        let cure = TokenCure(
+            "make a new token and store it with `preloop trackers update \(tracker.name)`; "
+                + tracker.kind.tokenNeeds(tracker.deployment)
         )
+        return Access(source: source, cure: cure)
+    }
+
+    /// A credential that is read when it is needed, and what to do when it is refused.
+    private struct Access {
+        var source: TrackerSession.CredentialSource
+        var cure: TokenCure
     }
 
     /// A credential that does not open says what to do about the key; other errors stay.
@@ -164,7 +193,18 @@ extension Installation {
         cure: TokenCure? = nil,
         credential: @escaping TrackerSession.CredentialSource
     ) throws -> any TrackerClient {
-        var parameters = TrackerClients.Parameters(
+        var parameters = parameters(for: tracker, transport: transport, credential: credential)
+        parameters.willWait = willWait
+        parameters.tokenCure = cure
+        return try TrackerClients.make(parameters)
+    }
+
+    private static func parameters(
+        for tracker: Tracker,
+        transport: any HTTPTransport,
+        credential: @escaping TrackerSession.CredentialSource
+    ) -> TrackerClients.Parameters {
+        TrackerClients.Parameters(
             kind: tracker.kind,
             deployment: tracker.deployment,
             url: tracker.url.isEmpty ? nil : tracker.url,
@@ -172,8 +212,5 @@ extension Installation {
             credential: credential,
             transport: transport
         )
-        parameters.willWait = willWait
-        parameters.tokenCure = cure
-        return try TrackerClients.make(parameters)
     }
 }

@@ -3,6 +3,9 @@ package enum TrackerKind: String, Sendable, CaseIterable {
     case github
     case gitlab
     case jira
+
+    /// Whether there are pull or merge requests.
+    package var hasPullRequests: Bool { self != .jira }
 }
 
 /// Whose machine the service runs on; it decides base path, API version and text format.

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// The official Python SDK as a client of `preloop mcp`.
-private struct PythonClient {
+struct PythonClient {
     let indexed: IndexedSandbox
     var environment: [String: String] = [:]
 

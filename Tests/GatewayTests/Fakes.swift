@@ -8,6 +8,7 @@ import Synchronization
 /// A tool whose work is a closure.
 struct FakeTool: Tool {
     var name = "fake"
+    var isReadOnly = true
     var inputSchema: JSONValue = [
         "type": "object", "additionalProperties": false,
         "properties": ["text": ["type": "string"], "count": ["type": "integer"]],
@@ -22,7 +23,7 @@ struct FakeTool: Tool {
             title: name,
             summary: name,
             inputSchema: inputSchema,
-            annotations: .init(isReadOnly: true)
+            annotations: .init(isReadOnly: isReadOnly)
         )
     }
 

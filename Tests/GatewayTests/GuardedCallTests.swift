@@ -123,6 +123,19 @@ struct GuardedCallTests {
         #expect(journal.events.withLock { $0 }.last == "end timed_out")
     }
 
+    @Test func `a stopped call that writes says that it may be done all the same`() async throws {
+        let tool = FakeTool(
+            isReadOnly: false,
+            body: { _, _ in
+                try await Task.sleep(for: .seconds(3_600))
+                return [:]
+            }
+        )
+        let result = try await calls(tool, FakeJournal(), stopwatch: HastyClock())
+            .run(call(), by: caller)
+        #expect(result.text.contains("look before you call it again"))
+    }
+
     @Test func `a cancelled call stops its work and says so on record`() async throws {
         let (journal, endless) = (FakeJournal(), Endless())
         let tool = FakeTool(body: { _, _ in

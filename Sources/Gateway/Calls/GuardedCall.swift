@@ -74,9 +74,9 @@ package struct GuardedCall: Sendable {
     /// The tools that a caller can see, always in the same order.
     package func visibleTools(to caller: Caller) async -> [ToolDefinition] {
         var visible: [ToolDefinition] = []
-        for definition in tools.definitions
-        where await policy.isVisible(definition, to: caller) {
-            visible.append(definition)
+        for entry in await tools.usable()
+        where await policy.isVisible(entry.definition, to: caller) {
+            visible.append(entry.definition)
         }
         return visible
     }
@@ -100,7 +100,7 @@ package struct GuardedCall: Sendable {
             request.arguments[member.key] = nil
         }
         var call = record(of: request, by: caller)
-        guard let entry = tools.entry(named: request.tool),
+        guard let entry = await tools.usableEntry(named: request.tool),
             await policy.isVisible(entry.definition, to: caller)
         else {
             call.outcome = .unknownTool
@@ -167,8 +167,8 @@ package struct GuardedCall: Sendable {
         do {
             guard let value = try await limited(entry.tool, arguments, context) else {
                 let seconds = Int(limits.time / .seconds(1))
-                let text = "The call was stopped after \(seconds) seconds. Ask for less at a time."
-                return (.failure(text), .timedOut)
+                let text = "The call was stopped after \(seconds) seconds. "
+                return (.failure(text + entry.advice("Ask for less at a time.")), .timedOut)
             }
             let result = ToolResult(value)
             guard result.text.utf8.count <= limits.resultBytes else {
@@ -177,7 +177,10 @@ package struct GuardedCall: Sendable {
             }
             return (result, .succeeded)
         } catch {
-            if Task.isCancelled { return (.failure("The call was cancelled."), .cancelled) }
+            if Task.isCancelled {
+                let text = "The call was cancelled. \(entry.advice("Nothing was changed."))"
+                return (.failure(text), .cancelled)
+            }
             return (.failure(ToolFailure(cause: error).text), .failed)
         }
     }
@@ -247,6 +250,15 @@ package struct GuardedCall: Sendable {
         let time = UInt64(clamping: instant.milliseconds)
         return hexadecimal(time, 12) + hexadecimal(UInt64.random(in: 0...UInt64.max), 16)
             + hexadecimal(UInt64(UInt16.random(in: 0...UInt16.max)), 4)
+    }
+}
+
+extension ToolSet.Entry {
+    /// What to tell of a call that was stopped; `harmless` where it could change nothing.
+    fileprivate func advice(_ harmless: String) -> String {
+        definition.annotations.isReadOnly
+            ? harmless
+            : "What it was to change may be changed all the same: look before you call it again."
     }
 }
 

@@ -8,11 +8,29 @@ protocol Tool: Sendable {
     /// As it is listed.
     var definition: ToolDefinition { get }
 
+    /// What an account must have for it to be of use.
+    var needs: AccountMeans { get }
+
     /// Does what it is for; `arguments` are what the definition's schema accepts.
     ///
     /// Returns `structuredContent` as the output schema says. Throws for what the caller has to
     /// know; ends soon after its task is cancelled.
     func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue
+}
+
+extension Tool {
+    /// Nothing: it works on what is stored.
+    var needs: AccountMeans { [] }
+}
+
+/// What an account has of the world outside, so that tools can be of use to it.
+struct AccountMeans: OptionSet, Sendable {
+    let rawValue: Int
+
+    /// A tracker that can be written to.
+    static let tracker = AccountMeans(rawValue: 1)
+    /// A tracker that has pull requests.
+    static let pullRequests = AccountMeans(rawValue: 2)
 }
 
 /// Checked arguments, by name.
@@ -43,6 +61,12 @@ struct ToolArguments: Sendable {
     func flag(_ name: String, default fallback: Bool) -> Bool {
         members[name]?.bool ?? fallback
     }
+
+    /// A truth value; nil when it is missing.
+    func optionalFlag(_ name: String) -> Bool? { members[name]?.bool }
+
+    /// A list of texts; nil when it is missing, for an empty one says something.
+    func optionalTexts(_ name: String) -> [String]? { has(name) ? texts(name) : nil }
 
     /// A list of texts; empty when it is missing.
     func texts(_ name: String) -> [String] {

@@ -9,9 +9,18 @@ package struct ToolSet: Sendable {
     }
 
     private(set) var entries: [Entry] = []
+    private let means: @Sendable () async throws -> AccountMeans
 
     /// Puts tools in the order of their names, so that lists are the same each time.
-    init(_ tools: [any Tool]) {
+    ///
+    /// - Parameters:
+    ///   - tools: All there are.
+    ///   - means: What the account has; tools that need more do not exist for it.
+    init(
+        _ tools: [any Tool],
+        means: @escaping @Sendable () async throws -> AccountMeans = { [] }
+    ) {
+        self.means = means
         for tool in tools {
             let definition = tool.definition
             do throws(JSONSchema.CompilationError) {
@@ -29,7 +38,30 @@ package struct ToolSet: Sendable {
     /// Every tool.
     package var definitions: [ToolDefinition] { entries.map(\.definition) }
 
-    func entry(named name: String) -> Entry? {
+    /// The tools that are of use to the account now.
+    func usable() async -> [Entry] {
+        guard entries.contains(where: { !$0.tool.needs.isEmpty }) else { return entries }
+        let have = await present()
+        return entries.filter { have.isSuperset(of: $0.tool.needs) }
+    }
+
+    /// The tool of this name when it is of use to the account now.
+    func usableEntry(named name: String) async -> Entry? {
+        guard let entry = entry(named: name) else { return nil }
+        guard !entry.tool.needs.isEmpty else { return entry }
+        return await present().isSuperset(of: entry.tool.needs) ? entry : nil
+    }
+
+    /// A store that does not answer hides nothing: the call itself tells of it.
+    private func present() async -> AccountMeans {
+        do {
+            return try await means()
+        } catch {
+            return [.tracker, .pullRequests]
+        }
+    }
+
+    private func entry(named name: String) -> Entry? {
         entries.first { $0.definition.name.utf8.elementsEqual(name.utf8) }
     }
 }

@@ -1,5 +1,7 @@
+package import Domain
 package import Search
 package import Store
+package import Trackers
 
 /// The tools that come with Preloop, made of what they work with.
 package struct BuiltInTools: Sendable {
@@ -10,6 +12,8 @@ package struct BuiltInTools: Sendable {
     package var scanLease: String
     /// Reads the metrics of the installation.
     package var metrics: @Sendable () throws -> MetricCatalogue
+    /// Makes what writes to a tracker; nil for tools that only read what is stored.
+    package var writers: (@Sendable (Tracker) async throws -> TrackerWriters)?
     /// Judges and rewrites; nil where none is configured.
     package var model: LanguageModel?
 
@@ -32,7 +36,7 @@ package struct BuiltInTools: Sendable {
         let provider = SearchProvider(open: openSearch)
         let finder = DuplicateFinder(provider: provider, reading: reading)
         let desk = ComplianceDesk(reading: reading, catalogue: metrics, model: model)
-        return ToolSet([
+        var tools: [any Tool] = [
             SearchTool(provider: provider, reading: reading),
             GetIssueTool(reading: reading),
             SimilarIssuesTool(provider: provider, reading: reading),
@@ -41,6 +45,23 @@ package struct BuiltInTools: Sendable {
             SyncStatusTool(reading: reading, scanLease: scanLease),
             EstimateComplianceTool(desk: desk),
             ImproveComplianceTool(desk: desk),
-        ])
+        ]
+        if let writers {
+            let trackers = TrackerDesk(
+                reading: reading,
+                writers: WriterProvider(make: writers),
+                searches: provider
+            )
+            tools += [
+                CreateIssueTool(desk: trackers, finder: finder),
+                UpdateIssueTool(desk: trackers),
+                AddCommentTool(desk: trackers),
+                UpdateCommentTool(desk: trackers),
+                GetPullRequestTool(desk: trackers),
+                CreatePullRequestTool(desk: trackers),
+                UpdatePullRequestTool(desk: trackers),
+            ]
+        }
+        return ToolSet(tools, means: { try await reading.means() })
     }
 }

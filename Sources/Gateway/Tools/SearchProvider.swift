@@ -25,4 +25,10 @@ actor SearchProvider {
             throw error
         }
     }
+
+    /// The indexes with their model, when somebody has needed them before.
+    func searchAtHand() async -> IssueSearch? {
+        // Why they could not be opened was told to whoever asked for them.
+        try? await opened[true]?.value
+    }
 }

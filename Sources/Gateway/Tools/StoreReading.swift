@@ -7,13 +7,27 @@ struct StoreReading: Sendable {
     let store: Store
 
     /// The one issue that a reference means.
-    func issue(_ reference: String) async throws -> IssueSummary {
-        let found = try await store.read { connection, account in
-            try PassageTable.summaries(
-                forReference: reference,
-                account: account,
-                on: connection
-            )
+    ///
+    /// - Parameters:
+    ///   - reference: A URL of it or of what lies below its page, a key, a number where only one
+    ///     issue has it, or the tracker's identifier.
+    ///   - kind: Goes before the other kind where both have the reference; nil for neither.
+    /// - Returns: As lists show it.
+    /// - Throws: ``SearchError/unknownIssue(reference:)``,
+    ///   ``SearchError/ambiguousIssue(reference:candidates:)``.
+    func issue(
+        _ reference: String,
+        preferring kind: IssueKind? = nil
+    ) async throws -> IssueSummary {
+        var found = try await summaries(reference)
+        if found.isEmpty {
+            for meaning in try await meanings(of: reference, kind: kind ?? .issue) {
+                found += try await summaries(meaning.key)
+                    .filter { $0.project == meaning.project.id }
+            }
+        }
+        if let kind, found.contains(where: { $0.kind == kind }) {
+            found.removeAll { $0.kind != kind }
         }
         guard let first = found.first else { throw SearchError.unknownIssue(reference: reference) }
         guard found.count == 1 else {
@@ -23,6 +37,42 @@ struct StoreReading: Sendable {
             )
         }
         return first
+    }
+
+    private func summaries(_ reference: String) async throws -> [IssueSummary] {
+        try await store.read { connection, account in
+            try PassageTable.summaries(
+                forReference: reference,
+                account: account,
+                on: connection
+            )
+        }
+    }
+
+    /// The project and number that a reference means, whether that issue is stored or not.
+    func meaning(
+        of reference: String,
+        kind: IssueKind
+    ) async throws -> ReferenceReader.Meaning {
+        let found = try await meanings(of: reference, kind: kind)
+        guard let first = found.first else { throw SearchError.unknownIssue(reference: reference) }
+        guard found.count == 1 else {
+            throw SearchError.ambiguousIssue(
+                reference: reference,
+                candidates: found.prefix(5).map { $0.project.url }
+            )
+        }
+        return first
+    }
+
+    private func meanings(
+        of reference: String,
+        kind: IssueKind
+    ) async throws -> [ReferenceReader.Meaning] {
+        let projects = try await store.read { connection, account in
+            try ProjectTable.list(account: account, on: connection)
+        }
+        return ReferenceReader.meanings(of: reference, kind: kind, in: projects)
     }
 
     /// The issue with its texts.
@@ -56,6 +106,16 @@ struct StoreReading: Sendable {
             )
         }
         return found
+    }
+
+    /// What the account has of trackers.
+    func means() async throws -> AccountMeans {
+        let trackers = try await store.read { connection, account in
+            try TrackerTable.list(account: account, on: connection).filter(\.isRemote)
+        }
+        var means: AccountMeans = trackers.isEmpty ? [] : .tracker
+        if trackers.contains(where: \.kind.hasPullRequests) { means.insert(.pullRequests) }
+        return means
     }
 
     /// The restriction that `project` and `state` of a call mean.

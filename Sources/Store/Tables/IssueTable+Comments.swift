@@ -100,6 +100,27 @@ extension IssueTable {
         return found
     }
 
+    /// The project's live issue with the tracker's identifier.
+    package static func find(
+        externalID: String,
+        kind: IssueKind,
+        in project: ProjectID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> IssueID? {
+        let rows = try connection.rows(
+            """
+            SELECT id FROM issues
+            WHERE account_id = \(account) AND project_id = \(project)
+                AND external_id = \(externalID) AND kind = \(kind.rawValue)
+                AND deleted_at IS NULL
+            ORDER BY id
+            """
+        )
+        guard let row = rows.first else { return nil }
+        return try row.identifier("id")
+    }
+
     static func count(
         _ statement: SQL,
         on connection: any SQLConnection

@@ -31,11 +31,20 @@ extension PassageTable {
 
     /// The live issues that a person may mean by a URL, `owner/repo#1`, `group/project!2` or
     /// `KEY-1`; a URL as a browser shows it may point into the page.
+    ///
+    /// A number means every issue that has it, `!2` only merge requests.
     package static func summaries(
         forReference reference: String,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [IssueSummary] {
+        if let (number, isPull) = number(reference) {
+            let condition: SQL =
+                isPull
+                ? "(i.number = \(number) AND i.kind = \(IssueKind.pullRequest.rawValue))"
+                : "(i.number = \(number) OR i.external_id = \(reference))"
+            return try summaries(where: condition, account, connection)
+        }
         let exact = try summaries(
             where: "(i.key = \(reference) OR i.url = \(reference) OR i.external_id = \(reference))",
             account,
@@ -49,6 +58,17 @@ extension PassageTable {
             account,
             connection
         )
+    }
+
+    /// The number of `12`, `#12` and `!12`; nil for anything else.
+    private static func number(_ reference: String) -> (number: Int64, isPull: Bool)? {
+        let isMarked = reference.utf8.first == UInt8(ascii: "#")
+        let isPull = reference.utf8.first == UInt8(ascii: "!")
+        let digits = reference.utf8.dropFirst(isMarked || isPull ? 1 : 0)
+        guard !digits.isEmpty, digits.allSatisfy({ (48...57).contains($0) }),
+            let number = Int64(String(decoding: Array(digits), as: UTF8.self))
+        else { return nil }
+        return (number, isPull)
     }
 
     /// A URL without query, fragment and final slashes; nil for what is no URL.

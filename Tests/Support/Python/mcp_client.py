@@ -31,6 +31,28 @@ CALLS = {
 }
 
 
+# The same for the tools that write, over the reference services' world.
+WRITING_CALLS = {
+    "create_issue": (
+        {"project": "acme/tool", "title": "Printing fails", "description": "Every page is green"},
+        {"project": "acme/tool", "title": ""}),
+    "update_issue": ({"issue": "acme/tool#1", "labels": ["ui"], "status": "closed"},
+                     {"issue": "acme/tool#1", "labels": "ui"}),
+    "add_comment": ({"target": "acme/tool#1", "comment": "Seen **again**"},
+                    {"target": "acme/tool#1", "comment": "x", "side": "MIDDLE"}),
+    "update_comment": ({"target": "acme/tool#2", "comment_id": "102", "body": "Never mind"},
+                       {"target": "acme/tool#2", "comment_id": 102, "body": "x"}),
+    "get_pull_request": ({"pull_request": "acme/tool#9"},
+                         {"pull_request": "acme/tool#9", "include_diff": "yes"}),
+    "create_pull_request": (
+        {"project": "acme/tool", "title": "Green", "source_branch": "g", "target_branch": "main"},
+        {"project": "acme/tool", "title": "Green", "source_branch": "g"}),
+    "update_pull_request": (
+        {"pull_request": "acme/tool#9", "title": "Mend it well", "review_action": "approve"},
+        {"pull_request": "acme/tool#9", "review_action": "shrug"}),
+}
+
+
 def shown(result):
     return {
         "is_error": bool(result.is_error),
@@ -61,6 +83,20 @@ async def everything(client):
         await client.call_tool("no_such_tool", {})
     except MCPError as error:
         seen["unknown_tool"] = error.error.code
+    return seen
+
+
+async def writing(client):
+    """Lists the tools and calls each that writes with good and with bad arguments."""
+    listed = await client.list_tools()
+    seen = {"tools": [tool.name for tool in listed.tools], "good": {}, "bad": {},
+            "hints": {tool.name: [tool.annotations.read_only_hint, tool.annotations.destructive_hint,
+                                  tool.annotations.idempotent_hint, tool.annotations.open_world_hint]
+                      for tool in listed.tools if tool.name in WRITING_CALLS}}
+    for name, (good, bad) in WRITING_CALLS.items():
+        seen["good"][name] = shown(await client.call_tool(name, good))
+        seen["bad"][name] = shown(await client.call_tool(name, bad))
+    seen["after"] = shown(await client.call_tool("get_issue", {"issue": "acme/tool#1"}))
     return seen
 
 
