@@ -6,6 +6,7 @@ import pathlib
 
 RESULTS = pathlib.Path(__file__).resolve().parents[2] / ".build-release/bench"
 RECALLS = (0.95, 0.99, 0.999)
+DEFAULT_LINKS = 16
 BEGIN, END = "<!-- scripts/bench writes from here -->", "<!-- to here -->"
 
 
@@ -51,7 +52,8 @@ class Ratios:
 
 def ratios_of_index(table):
     rows = results("index")
-    ours = [row for row in rows if row["lib"] == "preloop" and row["threads"] == 1]
+    ours = [row for row in rows if row["lib"] == "preloop" and row["threads"] == 1 and row["m"] == DEFAULT_LINKS]
+    more = [row for row in rows if row["lib"] == "preloop" and row["m"] > DEFAULT_LINKS]
     double = [row for row in rows if row["lib"] == "preloop" and row["threads"] == 2]
     hnswlib = [row for row in rows if row["lib"] == "hnswlib"]
     peers = {row["lib"] for row in rows} - {"preloop"}
@@ -60,15 +62,30 @@ def ratios_of_index(table):
         table.add(f"queries/s at recall {recall} to the best peer", f"≥ {wanted} ×",
                   ratio(best(ours, recall), theirs), least=wanted)
     table.add("queries/s at recall 0.999 to hnswlib", "≥ 9 ×", ratio(best(ours, 0.999), best(hnswlib, 0.999)), least=9)
+    table.add("the same in the fastest setting", "≥ 9 ×", ratio(best(more, 0.999), best(hnswlib, 0.999)), least=9)
     if ours and hnswlib:
         table.add("build on one thread to hnswlib", "≥ 4 ×",
-                  hnswlib[0]["build_cpu_s"] / ours[0]["build_cpu_s"], least=4)
+                  hnswlib[0]["build_cpu_s"] / min(row["build_cpu_s"] for row in ours), least=4)
     if ours and double:
         table.add("build, wall, two threads to one", "≥ 1.8 ×",
-                  ours[0]["build_wall_s"] / double[0]["build_wall_s"], least=1.8)
+                  min(row["build_wall_s"] for row in ours) / double[0]["build_wall_s"], least=1.8)
     if ours:
-        table.add("resident bytes a vector, as the process grows", "≤ 850", ours[0]["bytes_per_vector"], most=850,
+        table.add("bytes a vector, everything counted", "≤ 850", ours[0]["index_bytes_per_vector"], most=850,
                   form="{:.0f}")
+    if more:
+        table.add("bytes a vector in the fastest setting, as the process grows", "≤ 1,100", more[0]["bytes_per_vector"],
+                  most=1100, form="{:.0f}")
+
+
+def ratios_of_held(table):
+    """The better of the default and the fastest setting, on queries nothing was tuned on."""
+    rows = results("held")
+    for recall, wanted in ((0.95, 4), (0.99, 6), (0.999, 9)):
+        peers = {row["lib"] for row in rows} - {"preloop"} if recall < 0.999 else {"hnswlib"}
+        theirs = max((best([row for row in rows if row["lib"] == lib], recall) or 0 for lib in peers), default=0)
+        ours = best([row for row in rows if row["lib"] == "preloop"], recall)
+        table.add(f"rows left out: queries/s at recall {recall} to {'the best peer' if recall < 0.999 else 'hnswlib'}",
+                  f"≥ {wanted} ×", ratio(ours, theirs), least=wanted)
 
 
 def ratios_of_clusters(table):
@@ -159,7 +176,7 @@ def ratios_of_pipeline(table):
 
 def ratios():
     table = Ratios()
-    for part in (ratios_of_index, ratios_of_clusters, ratios_of_filter, ratios_of_changes, ratios_of_encoder,
+    for part in (ratios_of_index, ratios_of_held, ratios_of_clusters, ratios_of_filter, ratios_of_changes, ratios_of_encoder,
                  ratios_of_pipeline):
         part(table)
     return table
@@ -173,6 +190,9 @@ def shown(value):
 
 def table_of_index(part, **wanted):
     rows = [row for row in chosen(part, **wanted) if row.get("threads", 1) == 1]
+    for row in rows:
+        if row["lib"] == "preloop" and row["m"] != DEFAULT_LINKS:
+            row["lib"] = f"preloop, m {row['m']}"
     if not rows:
         return []
     lines = ["| library | build CPU s | bytes a vector | queries/CPU s at recall 0.95 | 0.99 | 0.999 |",
@@ -199,6 +219,7 @@ def table_of(part, columns):
 
 def sections():
     yield "Search", table_of_index("index")
+    yield "Search, rows left out", table_of_index("held")
     for dimension in sorted({row["dim"] for row in results("clusters")}):
         yield f"Clustered, {dimension} dimensions", table_of_index("clusters", dim=dimension)
     yield "Filters", table_of("filter", ("lib", "how", "filter", "ef", "recall_at_10", "queries_per_cpu_s", "p50_us"))
@@ -249,7 +270,8 @@ COLOURS = ("#c0392b", "#2c3e50", "#2980b9", "#27ae60", "#8e44ad", "#f39c12", "#1
 
 def draw(path):
     """Recall against queries per CPU second, one line a library, speed logarithmic."""
-    rows = [row for row in results("index") if row.get("threads", 1) == 1 and row["recall_at_10"] >= 0.9]
+    rows = [row for row in results("index") if row.get("threads", 1) == 1 and row["recall_at_10"] >= 0.9
+            and (row["lib"] != "preloop" or row["m"] == DEFAULT_LINKS)]
     if not rows:
         return
     speeds = [row["queries_per_cpu_s"] for row in rows]
