@@ -179,7 +179,8 @@ let package = Package(
         .testTarget(
             name: "SearchTests",
             dependencies: [
-                "Domain", "Embeddings", "Search", "Store", "StoreTestSupport", "VectorIndex",
+                "Domain", "Embeddings", "Search", "Store", "StoreTestSupport", "TestSupport",
+                "VectorIndex",
             ],
             swiftSettings: testing
         ),

@@ -105,7 +105,8 @@ extension CommandFailure {
         switch error {
         case .unknownIssue: .notFound
         case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport: .usage
-        case .unexpectedVectors, .file: .failure
+        case .unexpectedVectors, .file, .noMirror: .failure
+        case .mirrorBehind: .tryLater
         }
     }
 }

@@ -60,12 +60,24 @@ package struct Examination: Sendable {
             findings.append(await integrity(of: installation))
             findings.append(contentsOf: await secrets(of: installation))
             findings.append(await model(of: installation))
-            findings.append(await installation.examineSnapshot())
+            if settings.vectorBackend == .memory {
+                findings.append(await installation.examineSnapshot())
+            }
+            if settings.databaseAddress != nil {
+                findings.append(await installation.examineMirror())
+            }
             findings.append(await installation.examineLexicalIndex())
         } catch {
             findings.append(broken("database", error))
         }
         return findings
+    }
+
+    /// Compares every copy of the vectors with the store; the installation has been looked at.
+    package func vectors(repairing isRepairing: Bool) async -> VectorExamination? {
+        // What keeps it from being opened is among the findings already.
+        guard let installation = try? await Installation.open(settings) else { return nil }
+        return await VectorExamination(installation, repairing: isRepairing)
     }
 
     // MARK: - Machine and files

@@ -1,4 +1,5 @@
 import Domain
+import Search
 import Store
 import VectorIndex
 
@@ -8,6 +9,38 @@ import VectorIndex
 /// doubtful.
 extension Installation {
     private static let cure = "nothing is lost; `preloop index rebuild` makes it anew"
+
+    /// Looks at where vectors are searched.
+    package func examineVectorIndex() async -> Finding {
+        switch settings.vectorBackend {
+        case .memory: await examineSnapshot()
+        case .pgvector: await examineMirror()
+        }
+    }
+
+    /// Whether the database can search vectors; no fault where nobody asks it to.
+    package func examineMirror() async -> Finding {
+        let subject = "pgvector"
+        let isWanted = settings.vectorBackend == .pgvector
+        do {
+            let state = try await VectorMirror.state(of: store)
+            let isAbsent = if case .absent = state { true } else { false }
+            return Finding(
+                subject: subject,
+                grade: state.isReady || !isWanted ? .good : .broken,
+                detail: state.description,
+                advice: isAbsent && !isWanted ? nil : state.advice
+            )
+        } catch {
+            let failure = CommandFailure(subject, cause: error)
+            return Finding(
+                subject: subject,
+                grade: .broken,
+                detail: failure.reason ?? failure.what,
+                advice: failure.hint
+            )
+        }
+    }
 
     /// Opens the vector index's snapshot, every checksum and link checked.
     package func examineSnapshot() async -> Finding {

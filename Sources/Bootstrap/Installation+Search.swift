@@ -98,7 +98,7 @@ extension Installation {
                     hint: "run `preloop-sync scan all`, or `preloop index rebuild`"
                 )
             }
-            return try await search(with: embedder, model: model.id)
+            return try await search(with: embedder, model: model)
         }
     }
 
@@ -111,24 +111,37 @@ extension Installation {
             dimension: current?.dimension ?? 1
         )
         // No row has the identifier 0: without a model there are no windows to show.
-        return try await search(
-            with: AbsentEmbedder(model: identity),
-            model: current?.id ?? EmbeddingModelID(0)
-        )
+        let model =
+            current
+            ?? EmbeddingModelTable.Row(
+                id: EmbeddingModelID(0),
+                name: identity.name,
+                revision: identity.revision,
+                dimension: identity.dimension,
+                isCurrent: true
+            )
+        // Nothing is asked of the vectors: not even whether the database can search them.
+        return try await search(with: AbsentEmbedder(model: identity), model: model, .memory)
     }
 
     private func search(
         with embedder: any Embedder,
-        model: EmbeddingModelID
+        model: EmbeddingModelTable.Row,
+        _ backend: VectorBackend? = nil
     ) async throws -> IssueSearch {
         try IndexDirectory.make(indexDirectory)
-        let index = try await SearchIndex(
-            store: store,
-            identity: embedder.model,
-            model: model,
-            directory: indexDirectory,
-            role: .reader
-        )
+        let index: any WindowIndex =
+            switch backend ?? settings.vectorBackend {
+            case .memory:
+                try await SearchIndex(
+                    store: store,
+                    identity: embedder.model,
+                    model: model.id,
+                    directory: indexDirectory,
+                    role: .reader
+                )
+            case .pgvector: try await DatabaseIndex(store: store, model: model)
+            }
         let lexical = try await LexicalIndex(path: lexicalIndexPath, of: store)
         return IssueSearch(store: store, embedder: embedder, index: index, lexical: lexical)
     }
@@ -145,7 +158,8 @@ extension Installation {
         try await IndexPipeline(
             store: store,
             embedder: try await embedder(),
-            directory: indexDirectory
+            directory: indexDirectory,
+            backend: settings.vectorBackend
         )
     }
 

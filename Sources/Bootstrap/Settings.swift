@@ -2,6 +2,7 @@ package import Domain
 package import Embeddings
 import Foundation
 package import Gateway
+package import Search
 import Store
 
 /// What the environment says, read once when a program starts.
@@ -9,6 +10,8 @@ import Store
 /// - `PRELOOP_HOME`: the installation, that is database, key, models and indexes; `~/.preloop`.
 /// - `DATABASE_URL`: the PostgreSQL database that holds the store, as libpq reads addresses; the
 ///   file `preloop.db` in `PRELOOP_HOME`.
+/// - `PRELOOP_VECTOR_BACKEND`: where vectors are searched: `memory` (the default), an index in each
+///   process, or `pgvector`, by the PostgreSQL database of `DATABASE_URL`.
 /// - `SECRET_KEY`: seals stored credentials instead of the key file; 16 characters or more.
 /// - `PRELOOP_EMBEDDING_PROVIDER`: `local` (the default), or `openai` for any service with the
 ///   OpenAI-compatible call.
@@ -38,6 +41,8 @@ package struct Settings: Sendable {
     ///
     /// It is read by libpq, which takes what it leaves open from its own `PG*` variables.
     package var databaseAddress: Secret?
+    /// Where vectors are searched; pgvector only with a ``databaseAddress``.
+    package var vectorBackend: VectorBackend
     /// Seals stored credentials instead of the key file.
     package var secretKey: Secret?
     /// Where vectors come from.
@@ -81,6 +86,10 @@ package struct Settings: Sendable {
         self.environment = environment
         home = try Self.home(value("PRELOOP_HOME"), userHome: value("HOME"))
         databaseAddress = try Self.databaseAddress(value("DATABASE_URL"))
+        vectorBackend = try Self.vectorBackend(
+            value("PRELOOP_VECTOR_BACKEND"),
+            hasServer: databaseAddress != nil
+        )
         secretKey = try Self.secretKey(value("SECRET_KEY"))
         precision = try Self.precision(value("PRELOOP_EMBEDDING_PRECISION"))
         languageModel = try Self.languageModel(value)
@@ -139,6 +148,29 @@ package struct Settings: Sendable {
             )
         }
         return Secret(text)
+    }
+
+    private static func vectorBackend(
+        _ text: String?,
+        hasServer: Bool
+    ) throws(CommandFailure) -> VectorBackend {
+        guard let text else { return .memory }
+        guard let backend = VectorBackend(rawValue: text) else {
+            throw CommandFailure(
+                .usage,
+                "`PRELOOP_VECTOR_BACKEND` is `\(text)`",
+                hint: "set it to `memory` or `pgvector`, or not at all"
+            )
+        }
+        guard backend == .memory || hasServer else {
+            throw CommandFailure(
+                .usage,
+                "`PRELOOP_VECTOR_BACKEND` is `pgvector`, and the store is a SQLite file",
+                hint: "set `DATABASE_URL` to a PostgreSQL database with pgvector, or the backend "
+                    + "to `memory`"
+            )
+        }
+        return backend
     }
 
     private static func secretKey(_ text: String?) throws(CommandFailure) -> Secret? {

@@ -1,5 +1,6 @@
 package import Domain
 import Glibc
+import Search
 import Store
 
 /// What the last indexing left: the store and its revision at which nothing was waiting, and the
@@ -32,8 +33,11 @@ package struct SettledIndex: Equatable, Sendable {
             guard let line = Self.line(of: path) else { return nil }
             lines.append(line)
         }
+        switch installation.settings.vectorBackend {
         // There is none before there is enough to put into it.
-        lines.append(Self.line(of: installation.snapshotPath) ?? "none")
+        case .memory: lines.append(Self.line(of: installation.snapshotPath) ?? "none")
+        case .pgvector: lines.append("pgvector")
+        }
         self.position = position
         self.files = lines
     }

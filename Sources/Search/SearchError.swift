@@ -14,6 +14,10 @@ package enum SearchError: Error, Equatable, Sendable {
     case invalidImport(line: Int, reason: String)
     /// A file or directory cannot be read or written.
     case file(path: String, code: Int32)
+    /// Vectors are to be searched by the database, and it cannot.
+    case noMirror(reason: String, advice: String?)
+    /// Many windows were written without the mirror and are not in it yet.
+    case mirrorBehind
 }
 
 extension SearchError: CustomStringConvertible {
@@ -29,6 +33,8 @@ extension SearchError: CustomStringConvertible {
             "`\(reference)` could be \(candidates.joined(separator: ", "))"
         case .invalidImport(let line, let reason): "line \(line) of the import: \(reason)"
         case .file(let path, let code): "cannot use `\(path)` (errno \(code))"
+        case .noMirror(let reason, _): "the database cannot search vectors: \(reason)"
+        case .mirrorBehind: "the database's mirror of the vectors is still being filled"
         }
     }
 
@@ -42,6 +48,9 @@ extension SearchError: CustomStringConvertible {
         case .ambiguousIssue: "give the issue's URL"
         case .invalidImport: "each line is an object with id, source, title, body"
         case .file: nil
+        case .noMirror(_, let advice): advice
+        case .mirrorBehind:
+            "fill it with `preloop doctor --vectors --repair`, or wait for the scan that does"
         }
     }
 }

@@ -43,6 +43,10 @@ package protocol SQLConnection {
     /// Runs a statement and returns all its rows.
     func rows(_ statement: SQL) throws(StoreError) -> [SQLRow]
 
+    /// Runs statements in order and returns the rows of each, as one pipeline where the engine has
+    /// it; none of them has rows of its own (``SQLTable``).
+    func rows(batch statements: [SQL]) throws(StoreError) -> [[SQLRow]]
+
     /// Runs a statement and returns the number of rows it changed.
     @discardableResult
     func execute(_ statement: SQL) throws(StoreError) -> Int

@@ -107,6 +107,18 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
             segments[segments.count - 1] += text.description
         }
 
+        /// Inserts a number that has to stand in the text, such as the length of a column's type.
+        package mutating func appendInterpolation(number: Int) {
+            segments[segments.count - 1] += String(number)
+        }
+
+        /// Binds a vector as pgvector's `halfvec`; PostgreSQL alone has the type.
+        ///
+        /// The type has no fixed identifier, so the server finds out from where the bind stands.
+        package mutating func appendInterpolation(halfVector vector: [Float]) {
+            append(.blob(HalfVectorBytes.encode(vector)), .unknown)
+        }
+
         /// Inserts another statement with its binds, such as a condition built elsewhere.
         package mutating func appendInterpolation(_ other: SQL) {
             precondition(other.table == nil, "rows stand in the outermost statement")

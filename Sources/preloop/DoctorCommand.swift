@@ -7,18 +7,39 @@ struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
         abstract: "Examine the installation.",
-        discussion: "Reads the whole database. Ends with 1 when something is broken."
+        discussion: """
+            Reads the whole database. Ends with 1 when something is broken. With --vectors, every \
+            vector in the mirror (pgvector) and in the snapshot of the index is compared with the \
+            store's; --repair mends what differs.
+            """
     )
+
+    @Flag(help: "Compare every copy of the vectors with the store, row by row.")
+    var vectors = false
+
+    @Flag(help: "Mend what --vectors finds, from the store.")
+    var repair = false
 
     @OptionGroup var output: OutputOptions
 
+    func validate() throws {
+        guard vectors || !repair else { throw ValidationError("--repair goes with --vectors") }
+    }
+
     func run() async throws {
-        let findings = await Examination(settings: try Settings.read()).findings()
+        let examination = Examination(settings: try Settings.read())
+        var findings = await examination.findings()
+        var compared: VectorExamination?
+        if vectors {
+            compared = await examination.vectors(repairing: repair)
+            findings += compared?.findings ?? []
+        }
         if output.isJSON {
-            try Output.result([
-                "ok": .bool(!findings.contains { $0.grade == .broken }),
-                "checks": .array(findings.map(\.json)),
-            ])
+            var result = JSONObject()
+            result["ok"] = .bool(!findings.contains { $0.grade == .broken })
+            result["checks"] = .array(findings.map(\.json))
+            if let compared { result["vectors"] = compared.json }
+            try Output.result(result)
         } else {
             try Output.text(findings.flatMap(lines))
         }

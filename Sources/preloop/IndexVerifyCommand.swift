@@ -20,7 +20,7 @@ struct IndexVerifyCommand: AsyncParsableCommand {
         let installation = try await Installation.open()
         // First: opening the indexes for use puts others in the place of those that cannot be used.
         let files = [
-            await installation.examineSnapshot(), await installation.examineLexicalIndex(),
+            await installation.examineVectorIndex(), await installation.examineLexicalIndex(),
         ]
         let unusable = files.filter { $0.grade != .good }
         let result = unusable.isEmpty ? try await compare(in: installation) : nil

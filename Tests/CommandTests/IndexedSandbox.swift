@@ -9,10 +9,12 @@ struct IndexedSandbox {
     /// The model's directory.
     let model: URL
 
-    init() throws {
+    init(_ environment: [String: String] = [:]) throws {
         let folder = FileManager.default.temporaryDirectory
             .appendingPathComponent("preloop-model-\(UUID().uuidString)")
-        sandbox = try Sandbox(["PRELOOP_EMBEDDING_MODEL": folder.path])
+        sandbox = try Sandbox(
+            environment.merging(["PRELOOP_EMBEDDING_MODEL": folder.path]) { $1 }
+        )
         model = folder
         try TinyModel().write(to: folder)
     }

@@ -36,6 +36,8 @@ struct SettingsTests {
         ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_URL": "host:1"],
         ["HOME": "/h", "SECRET_KEY": "fifteen letters"],
         ["HOME": "/h", "PRELOOP_EMBEDDING_PRECISION": "int4"],
+        ["HOME": "/h", "PRELOOP_VECTOR_BACKEND": "disk", "DATABASE_URL": "postgresql://h/d"],
+        ["HOME": "/h", "PRELOOP_VECTOR_BACKEND": "pgvector"],
         [:],
     ])
     func `a wrong value is a usage error`(environment: [String: String]) throws {

@@ -101,13 +101,13 @@ import Testing
         let issue = try await world.put(1, "printer on fire", "smoke", comments: ["it burns", "a"])
         let pipeline = try await world.pipeline(embedder)
         _ = try await pipeline.drain()
-        let before = try await world.passages(pipeline.index.model)
+        let before = try await world.passages(pipeline.model)
         try await world.delete(issue)
         _ = try await pipeline.drain()
-        #expect(try await world.passages(pipeline.index.model).isEmpty)
+        #expect(try await world.passages(pipeline.model).isEmpty)
         try await world.put(1, "printer on fire", "smoke", comments: ["it burns", "a"])
         _ = try await pipeline.drain()
-        #expect(try await world.passages(pipeline.index.model) == before)
+        #expect(try await world.passages(pipeline.model) == before)
         #expect(try await pipeline.verify().isSound)
     }
 
@@ -140,8 +140,8 @@ import Testing
         let reference = try await whole.pipeline(FakeEmbedder())
         _ = try await reference.drain()
         #expect(
-            try await world.passages(second.index.model)
-                == whole.passages(reference.index.model)
+            try await world.passages(second.model)
+                == whole.passages(reference.model)
         )
         #expect(try await second.verify().isSound)
         #expect(try await world.pairsByKey().map(\.keys) == whole.pairsByKey().map(\.keys))
@@ -157,7 +157,7 @@ import Testing
         let report = try await new.drain()
         #expect(report.embedded == 20)
         #expect(report.dropped == 20)
-        #expect(try await world.passages(old.index.model).isEmpty)
+        #expect(try await world.passages(old.model).isEmpty)
         #expect(try await new.verify().isSound)
         let models = try await world.store.read { connection, account in
             try EmbeddingModelTable.all(account: account, on: connection)
@@ -199,8 +199,8 @@ import Testing
         let reference = try await calm.pipeline(FakeEmbedder(wordsPerWindow: 3))
         _ = try await reference.drain()
         #expect(
-            try await world.passages(pipeline.index.model).sorted()
-                == calm.passages(reference.index.model).sorted()
+            try await world.passages(pipeline.model).sorted()
+                == calm.passages(reference.model).sorted()
         )
     }
 

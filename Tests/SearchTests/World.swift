@@ -48,11 +48,13 @@ final class World: Sendable {
     }
 
     var indexDirectory: String { directory + "/index/1" }
+    var snapshotPath: String { indexDirectory + "/vectors.snapshot" }
 
     func pipeline(
         _ embedder: FakeEmbedder,
         page: Int = 64,
-        floor: Double = 0.1
+        floor: Double = 0.1,
+        backend: VectorBackend = .memory
     ) async throws -> IndexPipeline {
         var limits = Indexer.Limits()
         limits.page = page
@@ -62,6 +64,7 @@ final class World: Sendable {
             store: store,
             embedder: embedder,
             directory: indexDirectory,
+            backend: backend,
             limits: limits,
             duplicateLimits: duplicates
         )

@@ -55,14 +55,12 @@ extension Duplicates {
         )
         guard profile.lead != nil || !document.titleTerms.isEmpty || !document.bodyTerms.isEmpty
         else { throw SearchError.emptyQuery }
-        let view = try await search.index.view()
-        let passing = try await search.passing(filter)
+        let view = try await search.index.windows(passing: filter)
         return try await search.healingWords {
             let candidates = try await search.candidates(
                 of: profile,
                 document,
                 view: view,
-                passing: passing,
                 gathering: gathering
             )
             let loaded = try await search.profiles.load(candidates, beside: profile, document)
@@ -110,18 +108,17 @@ extension IssueSearch {
     fileprivate func candidates(
         of draft: IssueProfile,
         _ document: LexicalDocument,
-        view: IndexView,
-        passing: Passing,
+        view: any WindowView,
         gathering: Gathering
     ) async throws -> [IssueID] {
-        var issues = try await near([draft], view: view, passing: passing, gathering: gathering)[0]
+        var issues = try await near([draft], view: view, gathering: gathering)[0]
         let words = LexicalQuery(
             terms: document.titleTerms + document.bodyTerms,
             limits: gathering.words
         )
         let scores = try await lexical.sharing([words])[0]
         let best = scores.best(gathering.documents) { issue in
-            passing.issues?.contains(issue.rawValue) ?? true
+            view.issues?.contains(issue.rawValue) ?? true
         }
         issues.formUnion(best.map(\.issue))
         return issues.sorted()

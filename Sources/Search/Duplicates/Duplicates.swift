@@ -85,7 +85,7 @@ package struct Duplicates: Sendable {
                 on: connection
             )
         }
-        let view = try await search.index.view()
+        let view = try await search.index.windows(passing: IssueFilter())
         var found: [Found] = []
         for chunk in issues.chunked(by: limits.issues) {
             try Task.checkCancellation()
@@ -133,7 +133,7 @@ package struct Duplicates: Sendable {
 
     /// The probable pairs of an issue as the store is now, best first.
     package func pairs(of issue: IssueID) async throws -> [DuplicateTable.Scored] {
-        let view = try await search.index.view()
+        let view = try await search.index.windows(passing: IssueFilter())
         let found = try await search.healingWords {
             try await pairs(of: [issue], view: view, isCurrent: false)
         }
@@ -149,7 +149,7 @@ package struct Duplicates: Sendable {
     /// All at once: one by one, each issue would be half a dozen reads of its own.
     private func pairs(
         of issues: [IssueID],
-        view: IndexView,
+        view: any WindowView,
         isCurrent: Bool
     ) async throws -> [Found] {
         let own = try await search.profiles.load(issues, isCurrent: isCurrent).profiles
@@ -178,13 +178,12 @@ package struct Duplicates: Sendable {
     /// For each issue those near it by a vector or by words, and its partners so far.
     private func candidates(
         of queries: [IssueProfile],
-        view: IndexView
+        view: any WindowView
     ) async throws -> [Set<IssueID>] {
         let gathering = gathering
         var candidates = try await search.near(
             queries,
             view: view,
-            passing: IssueSearch.Passing(),
             gathering: gathering
         )
         let issues = queries.map(\.issue)

@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 package import Embeddings
 import Glibc
 package import Store
@@ -16,8 +16,14 @@ package actor IndexPipeline {
     let store: Store
     private let indexer: Indexer
     private let duplicates: Duplicates
-    /// The vector index, which snapshots are saved of.
-    package nonisolated let index: SearchIndex
+    /// Where vectors are searched.
+    package nonisolated let windows: any WindowIndex
+    /// The index in memory, which snapshots are saved of; nil when the database searches.
+    package nonisolated var index: SearchIndex? { windows as? SearchIndex }
+    /// The model whose vectors are made and searched.
+    package nonisolated var model: EmbeddingModelID { windows.model }
+    /// The model, when its vectors are mirrored.
+    private let mirrored: EmbeddingModelTable.Row?
     /// The lexical index.
     package nonisolated let lexical: LexicalIndex
     /// Searches what is indexed.
@@ -33,13 +39,16 @@ package actor IndexPipeline {
     ///   - store: Whose issues are indexed.
     ///   - embedder: Makes the vectors; its model becomes the current one.
     ///   - directory: Where the account's index files are; made with mode 0700 when missing.
+    ///   - backend: Where vectors are searched.
     ///   - limits: How much the indexer holds at a time.
     ///   - duplicateLimits: How pairs are looked for.
-    /// - Throws: ``SearchError/file(path:code:)`` and what the store refuses.
+    /// - Throws: ``SearchError/file(path:code:)``, ``SearchError/noMirror(reason:advice:)``, and
+    ///   what the store refuses.
     package init(
         store: Store,
         embedder: any Embedder,
         directory: String,
+        backend: VectorBackend = .memory,
         limits: Indexer.Limits = Indexer.Limits(),
         duplicateLimits: Duplicates.Limits = Duplicates.Limits()
     ) async throws {
@@ -47,14 +56,30 @@ package actor IndexPipeline {
         self.store = store
         indexer = try await Indexer(store: store, embedder: embedder, limits: limits)
         lexical = try await LexicalIndex(path: "\(directory)/lexical.sqlite", of: store)
-        index = try await SearchIndex(
-            store: store,
-            identity: embedder.model,
-            model: indexer.model,
-            directory: directory,
-            role: .writer
+        let identity = embedder.model
+        let row = EmbeddingModelTable.Row(
+            id: indexer.model,
+            name: identity.name,
+            revision: identity.revision,
+            dimension: identity.dimension,
+            isCurrent: true
         )
-        search = IssueSearch(store: store, embedder: embedder, index: index, lexical: lexical)
+        switch backend {
+        case .memory:
+            windows = try await SearchIndex(
+                store: store,
+                identity: identity,
+                model: row.id,
+                directory: directory,
+                role: .writer
+            )
+            let state = try await VectorMirror.prepare(store)
+            mirrored = state.isReady ? row : nil
+        case .pgvector:
+            windows = try await DatabaseIndex(store: store, model: row)
+            mirrored = row
+        }
+        search = IssueSearch(store: store, embedder: embedder, index: windows, lexical: lexical)
         duplicates = Duplicates(search: search, limits: duplicateLimits)
     }
 
@@ -79,7 +104,12 @@ package actor IndexPipeline {
         var report = IndexReport()
         try await work(&report, progress)
         report.dropped += try await indexer.dropOldModels()
-        try await index.saveIfWorthwhile()
+        if let mirrored {
+            // What was written before there was a mirror, or by a program that knows of none.
+            try await VectorMirror.catchUp(store, with: mirrored)
+            try await VectorMirror.makeIndex(store, dimension: mirrored.dimension)
+        }
+        try await windows.saveIfWorthwhile()
         return report
     }
 
@@ -120,7 +150,7 @@ package actor IndexPipeline {
         } catch {
             step.finish()
             // The next run need not insert again what this one has.
-            if error is CancellationError { try await index.saveIfWorthwhile() }
+            if error is CancellationError { try await windows.saveIfWorthwhile() }
             throw error
         }
     }
@@ -138,11 +168,11 @@ package actor IndexPipeline {
 
     nonisolated private func compare() async throws -> Int {
         try await lexical.follow(store)
-        try await index.refresh()
+        try await windows.refresh()
         var count = 0
         while let compared = try await duplicates.step() {
             count += compared
-            try await index.saveIfWorthwhile(after: Self.changesBetweenSnapshots)
+            try await windows.saveIfWorthwhile(after: Self.changesBetweenSnapshots)
         }
         return count
     }

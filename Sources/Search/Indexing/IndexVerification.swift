@@ -59,12 +59,25 @@ extension IndexPipeline {
     /// Makes both indexes anew from the store and looks for all pairs again.
     package func rebuild() async throws -> IndexReport {
         try await lexical.reset()
-        try await index.rebuild()
+        try await windows.rebuild()
         try await restartDuplicates()
         return try await drain()
     }
 
     private func verifyVectors(_ result: inout IndexVerification) async throws {
+        if let index { return try await verifyVectors(of: index, &result) }
+        let found = try await VectorMirror.compare(store)
+        result.stored = found.windows
+        result.indexed = found.rows
+        result.missing = found.faults[.missing] ?? 0
+        result.different = (found.faults[.stale] ?? 0) + (found.faults[.different] ?? 0)
+        result.surplus = found.faults[.surplus] ?? 0
+    }
+
+    private func verifyVectors(
+        of index: SearchIndex,
+        _ result: inout IndexVerification
+    ) async throws {
         let view = try await index.view()
         let (model, dimension) = (index.model, view.index.configuration.dimension)
         result.graphFaults = view.index.checkInvariants().count

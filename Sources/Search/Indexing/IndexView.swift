@@ -32,7 +32,11 @@ package struct IndexView: Sendable {
         // At most so many of the graph's hits are replaced or hidden, so what is left is complete.
         var hits = index.search(
             query,
-            count: min(count + outdatedCount, max(index.count, 1)),
+            count: min(
+                count + outdatedCount,
+                max(index.count, 1),
+                HNSWIndex.maximumHitCount
+            ),
             filter: filter.map { .only($0) } ?? .all
         ).filter { aside[$0.key] == nil && !hidden.contains($0.key) }
         for (key, vector) in aside where !vector.isEmpty && !hidden.contains(key) {

@@ -26,7 +26,7 @@ package actor SearchIndex {
     /// A snapshot is worth writing when a reader would have more than this to catch up with.
     package static let saveThreshold = 64
 
-    private let store: Store
+    let store: Store
     private let role: Role
     private let dimension: Int
     private let identity: String
@@ -64,13 +64,12 @@ package actor SearchIndex {
                 try AccountTable.currentRevision(account: account, on: connection)
             )
         }
-        let text = "\(owner)/\(model)/\(identity.dimension)/\(identity.revision)/\(identity.name)"
-        self.identity = Self.shortened(text)
+        self.identity = Self.name(owner, model, identity)
         self.store = store
         self.role = role
         self.model = model
         dimension = identity.dimension
-        path = "\(directory)/vectors.snapshot"
+        path = Self.path(in: directory)
         let opened = Self.open(path, identity: self.identity, dimension: dimension)
         if let opened, opened.revision <= head.rawValue {
             index = opened
@@ -105,11 +104,7 @@ package actor SearchIndex {
                         on: connection
                     ),
                     orphans: try PassageTable.orphans(
-                        after: try FollowerTable.revision(
-                            of: Indexer.follower(of: model),
-                            account: account,
-                            on: connection
-                        ),
+                        behind: Indexer.follower(of: model),
                         model: model,
                         account: account,
                         on: connection
@@ -168,8 +163,8 @@ package actor SearchIndex {
     ///
     /// - Returns: Whether one was written.
     @discardableResult
-    package func saveIfWorthwhile(after changes: Int = saveThreshold) throws -> Bool {
-        let exists = unsafe access(path, R_OK) == 0
+    package func saveIfWorthwhile(after changes: Int) throws -> Bool {
+        let exists = Self.hasFile(at: path)
         guard changesSinceSnapshot > changes || (!exists && changesSinceSnapshot > 0)
         else { return false }
         try save()
@@ -208,6 +203,21 @@ package actor SearchIndex {
     private static func open(_ path: String, identity: String, dimension: Int) -> HNSWIndex? {
         // Which way the file is unusable makes no difference to what is done about it.
         try? HNSWIndex.open(path: path, expecting: identity, dimension: dimension)
+    }
+
+    /// The snapshot's file.
+    static func path(in directory: String) -> String { "\(directory)/vectors.snapshot" }
+
+    static func hasFile(at path: String) -> Bool { unsafe access(path, R_OK) == 0 }
+
+    /// What a snapshot is recognised by: the account of one store, and a model.
+    static func name(
+        _ owner: String,
+        _ model: EmbeddingModelID,
+        _ identity: ModelIdentity
+    ) -> String {
+        let maker = "\(identity.dimension)/\(identity.revision)/\(identity.name)"
+        return shortened("\(owner)/\(model)/\(maker)")
     }
 
     /// The start of a text, within what a snapshot's header holds.

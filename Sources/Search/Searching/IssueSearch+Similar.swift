@@ -56,10 +56,9 @@ extension IssueSearch {
         limit: Int
     ) async throws -> [SearchHit] {
         try await lexical.follow(store)
-        let view = try await index.view()
-        let passing = try await passing(filter)
+        let view = try await index.windows(passing: filter)
         let ranked = try await healingWords {
-            try await self.ranked(issue, view: view, passing: passing, limit: limit)
+            try await self.ranked(issue, view: view, limit: limit)
         }
         let issues = ranked.map(\.issue)
         let summaries = try await store.read { connection, account in
@@ -93,15 +92,14 @@ extension IssueSearch {
         receive: (_ query: String, _ answers: [String]) throws -> Void
     ) async throws {
         try await lexical.follow(store)
-        let view = try await index.view()
         let projects = try await store.read { connection, account in
             try PassageTable.projectsWithIssues(account: account, on: connection)
         }
         for project in projects {
             var filter = IssueFilter()
             filter.projectIDs = [project]
-            let passing = try await passing(filter)
-            guard let members = passing.issues else { continue }
+            let view = try await index.windows(passing: filter)
+            guard let members = view.issues else { continue }
             var issues: [IssueID] = []
             members.forEach { issues.append(IssueID($0)) }
             let names = try await externalIDs(of: issues)
@@ -110,7 +108,6 @@ extension IssueSearch {
                 let ranked = try await ranked(
                     issue,
                     view: view,
-                    passing: passing,
                     limit: limit
                 )
                 try receive(
@@ -140,37 +137,9 @@ extension IssueSearch {
         var features: Scoring.PairFeatures
     }
 
-    struct Passing: Sendable {
-        var issues: KeySet?
-        var passages: KeySet?
-    }
-
-    func passing(_ filter: IssueFilter) async throws -> Passing {
-        guard !filter.isEmpty else { return Passing() }
-        let model = index.model
-        return try await store.read { connection, account in
-            let issues = try PassageTable.issues(
-                matching: filter,
-                account: account,
-                on: connection
-            )
-            let passages = try PassageTable.passages(
-                matching: filter,
-                model: model,
-                account: account,
-                on: connection
-            )
-            return Passing(
-                issues: KeySet(issues.lazy.map(\.rawValue)),
-                passages: KeySet(passages.lazy.map(\.rawValue))
-            )
-        }
-    }
-
     private func ranked(
         _ issue: IssueID,
-        view: IndexView,
-        passing: Passing,
+        view: any WindowView,
         limit: Int
     ) async throws -> [Answer] {
         let own = try await profiles.load([issue])
@@ -178,7 +147,6 @@ extension IssueSearch {
         let candidates = try await candidates(
             of: query,
             view: view,
-            passing: passing,
             gathering: Gathering()
         )
         let loaded = try await profiles.load([issue] + candidates)
@@ -200,12 +168,11 @@ extension IssueSearch {
     /// Issues near a given one by any of its vectors or its words, by age.
     func candidates(
         of query: IssueProfile,
-        view: IndexView,
-        passing: Passing,
+        view: any WindowView,
         gathering: Gathering
     ) async throws -> [IssueID] {
         let texts = try await lexical.documents(of: [query.issue])
-        var issues = try await near([query], view: view, passing: passing, gathering: gathering)[0]
+        var issues = try await near([query], view: view, gathering: gathering)[0]
         if let text = texts.first {
             let words = LexicalQuery(
                 terms: text.titleTerms + text.bodyTerms,
@@ -213,7 +180,7 @@ extension IssueSearch {
             )
             let scores = try await lexical.scores(of: words, weights: Scoring.pairColumns)
             let best = scores.best(gathering.documents) { issue in
-                issue != query.issue && passing.issues?.contains(issue.rawValue) ?? true
+                issue != query.issue && view.issues?.contains(issue.rawValue) ?? true
             }
             issues.formUnion(best.map(\.issue))
         }
@@ -224,28 +191,21 @@ extension IssueSearch {
     /// For each issue those with a window near one of its vectors, itself too.
     func near(
         _ queries: [IssueProfile],
-        view: IndexView,
-        passing: Passing,
+        view: any WindowView,
         gathering: Gathering
     ) async throws -> [Set<IssueID>] {
-        let keys = queries.map { query in
-            let vectors = [query.title].compactMap { $0 } + query.body.prefix(gathering.bodies)
-            return Set(
-                vectors.flatMap { vector in
-                    view.search(vector, count: gathering.windows, filter: passing.passages)
-                        .map(\.key)
-                }
-            )
+        let vectors = queries.map { query in
+            [query.title].compactMap { $0 } + query.body.prefix(gathering.bodies)
         }
-        var owners: [Int64: IssueID] = [:]
-        let all = keys.reduce(into: Set()) { $0.formUnion($1) }.sorted()
-        for chunk in all.chunked(by: 500) {
-            let passages = chunk.map { PassageID($0) }
-            let found = try await store.read { connection, account in
-                try PassageTable.owners(of: passages, account: account, on: connection)
-            }
-            owners.merge(found) { first, _ in first }
+        let found = try await view.nearest(
+            to: Array(vectors.joined()),
+            count: gathering.windows
+        )
+        var start = 0
+        return vectors.map { vectors in
+            defer { start += vectors.count }
+            let windows = found[start..<start + vectors.count].lazy.map(\.windows).joined()
+            return Set(windows.map(\.issue))
         }
-        return keys.map { keys in Set(keys.compactMap { owners[$0] }) }
     }
 }

@@ -12,25 +12,23 @@ import VectorIndex
 package struct IssueSearch: Sendable {
     let store: Store
     let embedder: any Embedder
-    let index: SearchIndex
+    let index: any WindowIndex
     let lexical: LexicalIndex
     let profiles: IssueProfiles
     let constants = Scoring.TextConstants()
 
     /// Windows and documents the pool takes from each side in its tiers; a page of ten needs the
-    /// first.
-    private static let tiers = [200, 1_000, 5_000, 25_000, 1_000_000]
+    /// first, and the last is what an index gives at most.
+    private static let tiers = [200, 1_000, 5_000, HNSWIndex.maximumHitCount]
     /// Batches of lexical documents a search brings up to date before it answers; the scan does the
     /// rest.
     private static let lexicalBatches = 8
-    /// Issues whose windows are read at a time; a long discussion has hundreds.
-    private static let issuesMeasured = 100
 
     /// Searches with the indexes of a store.
     package init(
         store: Store,
         embedder: any Embedder,
-        index: SearchIndex,
+        index: any WindowIndex,
         lexical: LexicalIndex
     ) {
         self.store = store
@@ -95,13 +93,15 @@ package struct IssueSearch: Sendable {
         var request: SearchRequest
         /// Nil in text mode.
         var vector: [Float]?
-        var view: IndexView
+        /// Nil in text mode, too.
+        var view: (any WindowView)?
+        /// What the first tier asks of the vectors.
+        var nearest: NearestWindows?
         /// Nil in vector mode.
         var scores: LexicalScores?
         /// The score of the best match that passes, more than 0.
         var bestScore: Double
         /// Nil when everything passes.
-        var passages: KeySet?
         var issues: KeySet?
 
         func passes(_ issue: IssueID) -> Bool {
@@ -120,53 +120,46 @@ package struct IssueSearch: Sendable {
             vector = try await Indexer.encode([request.text], by: embedder).first ?? nil
         }
         guard vector != nil || !query.isEmpty else { throw SearchError.emptyQuery }
-        let view = try await index.view()
-        var scores: LexicalScores?
-        if request.mode != .vector {
-            // Few changes wait unless the file is new; a long first scan is the scan's to follow.
-            let isNew = try await lexical.revision() == .zero
-            try await lexical.follow(store, maximumBatches: isNew ? nil : Self.lexicalBatches)
-            scores = try await lexical.scores(of: query, weights: constants.weights)
+        // Words are walked and vectors compared side by side.
+        async let words = scores(of: request.mode == .vector ? nil : query)
+        var view: (any WindowView)?
+        var nearest: NearestWindows?
+        if let vector {
+            let windows = try await index.windows(passing: request.filter)
+            nearest = try await windows.nearest(to: [vector], count: Self.tiers[0])[0]
+            view = windows
         }
-        // Also without a filter: a tombstone may be newer than what the indexes know.
-        let (issues, passages) = try await passing(request)
+        let issues =
+            view == nil ? try await passingIssues(request.filter) : view?.issues
         var question = Question(
             request: request,
             vector: vector,
             view: view,
-            scores: scores,
+            nearest: nearest,
+            scores: try await words,
             bestScore: 1,
-            passages: passages,
             issues: issues
         )
-        if let best = scores?.best(1, where: question.passes).first, best.score > 0 {
+        if let best = question.scores?.best(1, where: question.passes).first, best.score > 0 {
             question.bestScore = best.score
         }
         return question
     }
 
-    private func passing(
-        _ request: SearchRequest
-    ) async throws -> (issues: KeySet?, passages: KeySet?) {
-        let (filter, model, mode) = (request.filter, index.model, request.mode)
-        guard !filter.isEmpty else { return (nil, nil) }
-        return try await store.read { connection, account in
-            let issues = try PassageTable.issues(
-                matching: filter,
-                account: account,
-                on: connection
-            )
-            let passages =
-                mode == .text
-                ? []
-                : try PassageTable.passages(
-                    matching: filter,
-                    model: model,
-                    account: account,
-                    on: connection
-                )
-            return (KeySet(issues.lazy.map(\.rawValue)), KeySet(passages.lazy.map(\.rawValue)))
+    private func scores(of query: LexicalQuery?) async throws -> LexicalScores? {
+        guard let query else { return nil }
+        // Few changes wait unless the file is new; a long first scan is the scan's to follow.
+        let isNew = try await lexical.revision() == .zero
+        try await lexical.follow(store, maximumBatches: isNew ? nil : Self.lexicalBatches)
+        return try await lexical.scores(of: query, weights: constants.weights)
+    }
+
+    private func passingIssues(_ filter: IssueFilter) async throws -> KeySet? {
+        guard !filter.isEmpty else { return nil }
+        let issues = try await store.read { connection, account in
+            try PassageTable.issues(matching: filter, account: account, on: connection)
         }
+        return KeySet(issues.lazy.map(\.rawValue))
     }
 
     // MARK: - Candidates
@@ -185,16 +178,20 @@ package struct IssueSearch: Sendable {
         of question: Question,
         excluding known: Set<IssueID>
     ) async throws -> (candidates: [Candidate], isComplete: Bool) {
-        var nearest: [IssueID: IndexHit] = [:]
+        var nearest: [IssueID: NearWindow] = [:]
         var isComplete = true
-        if let vector = question.vector {
-            let hits = question.view.search(vector, count: size, filter: question.passages)
-            isComplete = hits.count < size
-            let owners = try await owners(of: hits.map { PassageID($0.key) })
-            for hit in hits {
-                // The first hit of an issue is its nearest window.
-                guard let owner = owners[hit.key], nearest[owner] == nil else { continue }
-                nearest[owner] = hit
+        if let vector = question.vector, let view = question.view {
+            let known = size == Self.tiers[0] ? question.nearest : nil
+            let found: NearestWindows
+            if let known {
+                found = known
+            } else {
+                found = try await view.nearest(to: [vector], count: size)[0]
+            }
+            isComplete = found.isAll
+            // The first window of an issue is its nearest.
+            for window in found.windows where nearest[window.issue] == nil {
+                nearest[window.issue] = window
             }
         }
         var issues = Set(nearest.keys)
@@ -204,9 +201,11 @@ package struct IssueSearch: Sendable {
             issues.formUnion(best.map(\.issue))
         }
         issues.subtract(known)
-        if let vector = question.vector {
-            let rest = issues.filter { nearest[$0] == nil }
-            for (issue, hit) in try await measure(rest.sorted(), vector) { nearest[issue] = hit }
+        if let vector = question.vector, let view = question.view {
+            // Issues that only their words brought in; comments count as they do for issues that
+            // are near, or the order would change where a tier ends.
+            let rest = issues.filter { nearest[$0] == nil }.sorted()
+            nearest.merge(try await view.nearest(of: rest, to: vector)) { first, _ in first }
         }
         let live = try await live(issues.sorted())
         let candidates = live.map { candidate($0, nearest[$0], question) }
@@ -216,57 +215,19 @@ package struct IssueSearch: Sendable {
 
     private func candidate(
         _ issue: IssueID,
-        _ hit: IndexHit?,
+        _ window: NearWindow?,
         _ question: Question
     ) -> Candidate {
         let match = Scoring.TextMatch(
-            cosine: question.vector == nil ? nil : Double(hit?.score ?? 0),
+            cosine: question.vector == nil ? nil : Double(window?.score ?? 0),
             lexical: question.scores.map { $0.score(of: issue) / question.bestScore }
         )
         return Candidate(
             issue: issue,
             match: match,
             score: Scoring.relevance(match, constants: constants),
-            passage: hit.map { PassageID($0.key) }
+            passage: window?.passage
         )
-    }
-
-    private func owners(of passages: [PassageID]) async throws -> [Int64: IssueID] {
-        var owners: [Int64: IssueID] = [:]
-        for chunk in passages.chunked(by: 10_000) {
-            let rows = try await store.read { connection, account in
-                try PassageTable.owners(of: chunk, account: account, on: connection)
-            }
-            owners.merge(rows) { first, _ in first }
-        }
-        return owners
-    }
-
-    /// The nearest window of issues that only their words brought in; comments count as they do
-    /// for issues that are near, or the order would change where a tier ends.
-    private func measure(
-        _ issues: [IssueID],
-        _ query: [Float]
-    ) async throws -> [IssueID: IndexHit] {
-        var nearest: [IssueID: IndexHit] = [:]
-        let (model, dimension) = (index.model, embedder.model.dimension)
-        for chunk in issues.chunked(by: Self.issuesMeasured) {
-            let vectors = try await store.read { connection, account in
-                try PassageTable.vectors(
-                    ofIssues: chunk,
-                    model: model,
-                    dimension: dimension,
-                    account: account,
-                    on: connection
-                )
-            }
-            for embedded in vectors {
-                let score = Float(cosine(query, embedded.vector))
-                if let best = nearest[embedded.place.issue], best.score >= score { continue }
-                nearest[embedded.place.issue] = IndexHit(key: embedded.id.rawValue, score: score)
-            }
-        }
-        return nearest
     }
 
     /// Those that are not deleted at this moment, ascending.

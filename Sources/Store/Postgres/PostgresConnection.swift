@@ -44,6 +44,12 @@ final class PostgresConnection: SQLConnection {
         try run([statement])[0].rows
     }
 
+    func rows(batch statements: [SQL]) throws(StoreError) -> [[SQLRow]] {
+        precondition(statements.allSatisfy { $0.table == nil }, "one outcome a statement")
+        guard !statements.isEmpty else { return [] }
+        return try run(statements).map(\.rows)
+    }
+
     func execute(_ statement: SQL) throws(StoreError) -> Int {
         if let table = statement.table, table.isEmpty { return 0 }
         return try run([statement]).reduce(0) { $0 + $1.changed }
@@ -155,8 +161,14 @@ final class PostgresConnection: SQLConnection {
         }
     }
 
-    /// Runs statements outside a transaction, for the listening connection.
-    func command(_ statement: SQL) throws(PostgresFailure) {
+    /// Runs a statement outside a transaction.
+    func command(
+        _ statement: SQL,
+        interrupt: PostgresInterrupt? = nil
+    ) throws(PostgresFailure) {
+        failure = nil
+        isCancelling = false
+        self.interrupt = interrupt
         let outcomes = try exchange([statement])
         if let refusal = outcomes.refusal { throw refusal }
     }

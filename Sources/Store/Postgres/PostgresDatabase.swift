@@ -48,6 +48,24 @@ package struct PostgresDatabase: Database {
         try await transact(writing: true, body)
     }
 
+    /// Runs one statement outside a transaction and on a connection of its own: for what takes long
+    /// and is none, as the making of an index beside those who write.
+    func maintain(_ statement: SQL, atMost limit: Duration) async throws {
+        var configuration = configuration
+        configuration.statementTimeout = limit
+        let session = PostgresSession(configuration)
+        let interrupt = PostgresInterrupt()
+        do {
+            try await withTaskCancellationHandler {
+                try await session.command(statement, interrupt: interrupt)
+            } onCancel: {
+                interrupt.request()
+            }
+        } catch {
+            throw Self.failure(error)
+        }
+    }
+
     /// The number of notifications of commits so far.
     package func changeToken() async throws -> Int64 {
         await listener.token()

@@ -83,6 +83,17 @@ actor PostgresSession {
         }
     }
 
+    /// Runs one statement outside a transaction.
+    func command(_ statement: SQL, interrupt: PostgresInterrupt) throws(StoreError) {
+        do throws(PostgresFailure) {
+            try connected(usesNames: false, interrupt: interrupt)
+                .command(statement, interrupt: interrupt)
+        } catch {
+            connection = nil
+            throw error.storeError(isCancelled: interrupt.isRequested)
+        }
+    }
+
     /// Ends the connection.
     func disconnect() {
         connection = nil

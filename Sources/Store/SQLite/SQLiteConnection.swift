@@ -37,6 +37,12 @@ struct SQLiteConnection: SQLConnection {
         }
     }
 
+    func rows(batch statements: [SQL]) throws(StoreError) -> [[SQLRow]] {
+        var results: [[SQLRow]] = []
+        for statement in statements { results.append(try rows(statement)) }
+        return results
+    }
+
     func execute(_ statement: SQL) throws(StoreError) -> Int {
         do {
             let prepared = try prepare(statement)

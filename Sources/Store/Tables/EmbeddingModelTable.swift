@@ -9,6 +9,20 @@ package enum EmbeddingModelTable {
         package var revision: String
         package var dimension: Int
         package var isCurrent: Bool
+
+        package init(
+            id: EmbeddingModelID,
+            name: String,
+            revision: String,
+            dimension: Int,
+            isCurrent: Bool
+        ) {
+            self.id = id
+            self.name = name
+            self.revision = revision
+            self.dimension = dimension
+            self.isCurrent = isCurrent
+        }
     }
 
     /// The account's models, oldest first.
@@ -86,6 +100,11 @@ package enum EmbeddingModelTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
+        if try PassageVectorTable.exists(on: connection) {
+            try connection.execute(
+                batch: PassageVectorTable.deleteAll(of: model, account: account)
+            )
+        }
         try connection.execute(
             """
             DELETE FROM embedding_models

@@ -67,14 +67,37 @@ extension PassageTable {
 
     /// Live windows of issues that were deleted after the indexer's last step: not to be found any
     /// more although their tombstones are not written yet.
+    ///
+    /// - Parameters:
+    ///   - follower: The indexer's name, whose place in the feed is meant.
+    ///   - model: The model whose windows are looked at.
+    ///   - account: The account.
+    ///   - connection: The connection.
+    /// - Returns: The windows, ascending.
+    /// - Throws: ``StoreError``.
     package static func orphans(
-        after revision: Revision,
+        behind follower: String,
         model: EmbeddingModelID,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [PassageID] {
-        try connection.rows(
+        try orphans(connection.rows(orphansStatement(follower, model, account)))
+    }
+
+    static func orphans(_ rows: [SQLRow]) throws(StoreError) -> [PassageID] {
+        try rows.map { row throws(StoreError) -> PassageID in try row.identifier("id") }.sorted()
+    }
+
+    static func orphansStatement(
+        _ follower: String,
+        _ model: EmbeddingModelID,
+        _ account: AccountID
+    ) -> SQL {
+        let revision: SQL = """
+            COALESCE((SELECT revision FROM followers
+                WHERE account_id = \(account) AND name = \(follower)), 0)
             """
+        return """
             SELECT p.id AS id FROM issues AS i
             JOIN passages AS p ON p.account_id = i.account_id AND p.model_id = \(model)
                 AND p.issue_id = i.id
@@ -87,7 +110,6 @@ extension PassageTable {
             WHERE c.account_id = \(account) AND c.revision > \(revision)
                 AND c.deleted_at IS NOT NULL AND p.deleted_at IS NULL
             """
-        ).map { row throws(StoreError) -> PassageID in try row.identifier("id") }.sorted()
     }
 
     private enum Joined {
@@ -129,7 +151,7 @@ extension PassageTable {
         return identifiers
     }
 
-    private static func condition(
+    static func condition(
         _ filter: IssueFilter,
         _ account: AccountID,
         _ dialect: SQLDialect

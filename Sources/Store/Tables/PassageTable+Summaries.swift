@@ -190,6 +190,26 @@ extension PassageTable {
         return owners
     }
 
+    /// The live windows of issues, by identifier.
+    package static func windows(
+        ofIssues issues: [IssueID],
+        model: EmbeddingModelID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [(PassageID, IssueID)] {
+        guard !issues.isEmpty else { return [] }
+        return try connection.rows(
+            """
+            SELECT id, issue_id FROM passages
+            WHERE account_id = \(account) AND model_id = \(model) AND issue_id IN (\(list(issues)))
+                AND deleted_at IS NULL
+            ORDER BY id
+            """
+        ).map { row throws(StoreError) -> (PassageID, IssueID) in
+            (try row.identifier("id"), try row.identifier("issue_id"))
+        }
+    }
+
     /// The issues to which windows of titles and bodies belong, tombstones included, ascending;
     /// those of comments among `passages` count for nothing.
     package static func issuesWithOwnWindows(

@@ -73,15 +73,7 @@ extension PassageTable {
             ORDER BY revision
             LIMIT \(limit)
             """
-        ).map { row throws(StoreError) -> VectorChange in
-            let isDeleted = try row.bool("is_deleted")
-            return VectorChange(
-                id: try row.identifier("id"),
-                issue: try row.identifier("issue_id"),
-                vector: isDeleted ? nil : try vector(row, dimension: dimension),
-                revision: Revision(try row.integer("revision"))
-            )
-        }
+        ).map { row throws(StoreError) -> VectorChange in try change(row, dimension: dimension) }
     }
 
     /// The vectors of live windows of issues, by issue, comment, part, position; comments are many,
@@ -138,6 +130,38 @@ extension PassageTable {
                 vector: try vector(row, dimension: dimension)
             )
         }
+    }
+
+    /// Windows after an identifier, tombstones too, by identifier; for walks over everything.
+    package static func vectorStates(
+        after id: PassageID,
+        model: EmbeddingModelID,
+        dimension: Int,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [VectorChange] {
+        try connection.rows(
+            """
+            SELECT id, issue_id, vector, deleted_at IS NOT NULL AS is_deleted, revision
+            FROM passages
+            WHERE account_id = \(account) AND model_id = \(model) AND id > \(id)
+            ORDER BY id
+            LIMIT \(limit)
+            """
+        ).map { row throws(StoreError) -> VectorChange in try change(row, dimension: dimension) }
+    }
+
+    private static func change(
+        _ row: SQLRow,
+        dimension: Int
+    ) throws(StoreError) -> VectorChange {
+        VectorChange(
+            id: try row.identifier("id"),
+            issue: try row.identifier("issue_id"),
+            vector: try row.bool("is_deleted") ? nil : try vector(row, dimension: dimension),
+            revision: Revision(try row.integer("revision"))
+        )
     }
 
     /// The number of live windows of a model.

@@ -80,21 +80,26 @@ package enum PassageTable {
             account: account,
             on: connection
         )
-        var revisions = try AccountTable.nextRevisions(
+        let drawn = try AccountTable.nextRevisions(
             drafts.count + deleted.count,
             account: account,
             on: connection
-        ).makeIterator()
+        )
+        guard let first = drawn.first, let last = drawn.last else { return }
+        let isMirrored = try PassageVectorTable.exists(on: connection)
+        var revisions = drawn.makeIterator()
         var fresh = ids.makeIterator()
         var created = SQLTable(rowKinds)
         var statements: [SQL] = []
+        var mirrored: [SQL] = []
         for draft in drafts {
-            guard let revision = revisions.next() else { break }
-            if let id = draft.id {
-                statements.append(update(id, to: draft, revision: revision, account: account))
-            } else if let id = fresh.next() {
+            guard let revision = revisions.next(), let id = draft.id ?? fresh.next() else { break }
+            if draft.id == nil {
                 created.append(row(draft, id, model, revision, account))
+            } else {
+                statements.append(update(id, to: draft, revision: revision, account: account))
             }
+            if isMirrored { mirrored.append(mirror(draft, id, model, revision, account)) }
         }
         for id in deleted {
             guard let revision = revisions.next() else { break }
@@ -105,8 +110,33 @@ package enum PassageTable {
                 WHERE account_id = \(account) AND id = \(id)
                 """
             )
+            if isMirrored { mirrored.append(PassageVectorTable.delete(id, account: account)) }
         }
-        try connection.execute(batch: [insert(created)] + statements)
+        let announced =
+            isMirrored
+            ? PassageVectorTable.announce(first...last, model: model, account: account) : []
+        try connection.execute(batch: announced + [insert(created)] + statements + mirrored)
+    }
+
+    /// What a window's mirror needs; a vector too long for the mirror has none.
+    private static func mirror(
+        _ draft: Draft,
+        _ id: PassageID,
+        _ model: EmbeddingModelID,
+        _ revision: Revision,
+        _ account: AccountID
+    ) -> SQL {
+        guard let vector = draft.vector, vector.count <= PassageVectorTable.maximumDimension else {
+            return PassageVectorTable.touch(id, revision: revision, account: account)
+        }
+        let row = PassageVectorTable.Row(
+            passage: id,
+            issue: draft.place.issue,
+            model: model,
+            revision: revision,
+            vector: vector
+        )
+        return PassageVectorTable.put(row, account: account)
     }
 
     /// The types of a row's columns, as ``insert(_:)`` names them.
@@ -164,7 +194,11 @@ package enum PassageTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Int {
-        try connection.execute(
+        if try PassageVectorTable.exists(on: connection) {
+            let mirrored = PassageVectorTable.deleteSome(of: model, limit: limit, account: account)
+            try connection.execute(mirrored)
+        }
+        return try connection.execute(
             """
             DELETE FROM passages WHERE account_id = \(account) AND id IN (
                 SELECT id FROM passages WHERE account_id = \(account) AND model_id = \(model)

@@ -88,6 +88,16 @@ package enum TrackerRemoval {
                 """
             )
         case .passage:
+            let isMirrored = try PassageVectorTable.exists(on: connection)
+            if isMirrored {
+                try connection.execute(
+                    batch: PassageVectorTable.announce(
+                        revisions[0]...revisions[total - 1],
+                        model: nil,
+                        account: account
+                    )
+                )
+            }
             try connection.execute(
                 """
                 UPDATE passages
@@ -96,6 +106,13 @@ package enum TrackerRemoval {
                 FROM (\(placed)) AS placed
                 WHERE passages.account_id = \(account) AND passages.id = placed.id
                 """
+            )
+            guard isMirrored else { return }
+            try connection.execute(
+                PassageVectorTable.delete(
+                    ofIssues: issues(of: tracker, account: account),
+                    account: account
+                )
             )
         }
     }

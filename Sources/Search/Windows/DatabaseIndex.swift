@@ -1,0 +1,128 @@
+package import Domain
+package import Store
+import Synchronization
+import VectorIndex
+
+/// The windows' vectors where PostgreSQL searches them: in the mirror, by pgvector's HNSW index.
+///
+/// This process holds nothing. Each question is answered on a snapshot of the database that has
+/// mirror and windows alike; a mirror that somebody wrote past is brought up to date first.
+package struct DatabaseIndex: WindowIndex {
+    let store: Store
+    let row: EmbeddingModelTable.Row
+    private let memory = Memory()
+    /// Whether the extension goes on when a filter drops what the index found.
+    private let canIterate: Bool
+
+    /// Windows a search mirrors before it answers: two seconds' work.
+    ///
+    /// More is a backlog, which the scan works off.
+    private static let maximumCatchUp = 4_096
+
+    /// What the database told last.
+    private final class Memory: Sendable {
+        /// Whether there is an index for vectors of this length.
+        let isIndexed = Atomic(false)
+    }
+
+    package var model: EmbeddingModelID { row.id }
+
+    /// Opens the mirror of a model, which is made when it is missing.
+    ///
+    /// - Throws: ``SearchError/noMirror(reason:advice:)``, and what the store refuses.
+    package init(store: Store, model row: EmbeddingModelTable.Row) async throws {
+        let state = try await VectorMirror.prepare(store)
+        guard case .ready(_, let indexed, _) = state else {
+            throw SearchError.noMirror(reason: state.description, advice: state.advice)
+        }
+        guard row.dimension <= PassageVectorTable.maximumDimension else {
+            throw SearchError.noMirror(
+                reason: "vectors of \(row.dimension) numbers are too long for pgvector",
+                advice: "search them in memory: unset PRELOOP_VECTOR_BACKEND"
+            )
+        }
+        self.store = store
+        self.row = row
+        canIterate = state.canIterate
+        memory.isIndexed.store(indexed.contains(row.dimension), ordering: .relaxed)
+    }
+
+    /// The windows as the database has them whenever it is asked.
+    package func windows(passing filter: IssueFilter) async throws -> any WindowView {
+        guard !filter.isEmpty else {
+            return DatabaseWindows(
+                index: self,
+                filter: filter,
+                passing: nil,
+                issues: nil,
+                rowCount: 0
+            )
+        }
+        let dimension = row.dimension
+        let (issues, count) = try await store.read { connection, account in
+            (
+                try PassageTable.issues(matching: filter, account: account, on: connection),
+                try PassageVectorTable.roughCount(dimension: dimension, on: connection)
+            )
+        }
+        return DatabaseWindows(
+            index: self,
+            filter: filter,
+            passing: issues,
+            issues: KeySet(issues.lazy.map(\.rawValue)),
+            rowCount: count
+        )
+    }
+
+    /// Mirrors what was written without the mirror.
+    package func refresh() async throws {
+        try await VectorMirror.catchUp(store, with: row)
+    }
+
+    /// Nothing: what is mirrored is there for all.
+    package func saveIfWorthwhile(after changes: Int) async throws -> Bool { false }
+
+    /// Looks at every window again and mends what is wrong.
+    package func rebuild() async throws {
+        _ = try await VectorMirror.compare(store, repairing: true)
+        try await refresh()
+    }
+
+    // MARK: - Asking
+
+    /// How a search is done when nothing else is better.
+    var plain: Plan {
+        canIterate && memory.isIndexed.load(ordering: .relaxed) ? .index : .rows
+    }
+
+    /// By the index, or row by row.
+    enum Plan { case index, rows }
+
+    /// Asks, after bringing the mirror up to date when it is not.
+    func answer(_ query: PassageVectorTable.Query) async throws -> PassageVectorTable.Answer {
+        let (row, follower) = (row, Indexer.follower(of: model))
+        var isBroughtUp = false
+        while true {
+            let answer = try await store.read { connection, account in
+                try PassageVectorTable.search(
+                    query,
+                    model: row,
+                    follower: follower,
+                    account: account,
+                    on: connection
+                )
+            }
+            // The scan makes the index when it is worthwhile; others hear of it here.
+            memory.isIndexed.store(answer.isIndexed, ordering: .relaxed)
+            if answer.isComplete { return answer }
+            // Somebody goes on writing without the mirror.
+            guard !isBroughtUp else { throw SearchError.mirrorBehind }
+            isBroughtUp = try await VectorMirror.catchUp(
+                store,
+                with: row,
+                limit: Self.maximumCatchUp
+            )
+            guard isBroughtUp else { throw SearchError.mirrorBehind }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+import Domain
+import Store
+import VectorIndex
+
+/// The windows of a ``DatabaseIndex`` that pass a filter.
+struct DatabaseWindows: WindowView {
+    let index: DatabaseIndex
+    let filter: IssueFilter
+    /// The issues that pass, ascending; nil for all.
+    let passing: [IssueID]?
+    let issues: KeySet?
+    /// Rows among which the index walks, roughly; 0 when nothing is filtered.
+    let rowCount: Int
+
+    /// `hnsw.ef_search` for few windows: of 50,000 it finds 0.985 to 0.992 of the nearest ten
+    /// (docs/decisions/0008-pgvector.md), as good as needed for candidates of pairs.
+    static let fewEffort = 100
+    /// Windows that count as few.
+    static let few = 50
+    /// For more of them: 0.998 of the nearest ten.
+    static let effort = 200
+    /// The most that pgvector takes; who wants more windows has them compared one by one.
+    static let maximumEffort = 1_000
+    /// What visiting a row by the index costs, in rows compared one by one: of 50,000 comparing is
+    /// faster where a tenth pass, the index where a fifth do.
+    static let visitCost = 5
+    /// Windows of an issue, for guessing how many rows pass.
+    static let windowsOfIssue = 2
+    /// Vectors asked for at a time; each answer is some kilobytes.
+    static let vectorsAtOnce = 64
+
+    func nearest(to vectors: [[Float]], count: Int) async throws -> [NearestWindows] {
+        guard count > 0, passing?.isEmpty != true else {
+            return vectors.map { _ in NearestWindows(windows: [], isAll: true) }
+        }
+        var found: [NearestWindows] = []
+        for chunk in vectors.chunked(by: Self.vectorsAtOnce) {
+            switch plan(count) {
+            case .rows: found += try await compareRows(chunk, count)
+            case .index: found += try await searchIndex(chunk, count)
+            }
+        }
+        return found
+    }
+
+    /// The index visits `count` rows for each share that passes, and comparing costs as many as
+    /// pass: whichever is less.
+    private func plan(_ count: Int) -> DatabaseIndex.Plan {
+        guard count <= Self.maximumEffort else { return .rows }
+        guard let passing else { return index.plain }
+        let rows = Double(passing.count * Self.windowsOfIssue)
+        let visited = Double(count) * Double(max(rowCount, 1)) / max(rows, 1)
+        return rows <= visited * Double(Self.visitCost) ? .rows : index.plain
+    }
+
+    private func searchIndex(_ vectors: [[Float]], _ count: Int) async throws -> [NearestWindows] {
+        let found = try await ask(vectors, count, .index(filter))
+        // The index gives up where few pass: then it is not known whether there are others.
+        let short = found.indices.filter { found[$0].isAll }
+        guard !short.isEmpty else { return found }
+        var mended = found
+        let compared = try await compareRows(short.map { vectors[$0] }, count)
+        for (place, windows) in zip(short, compared) { mended[place] = windows }
+        return mended
+    }
+
+    private func compareRows(_ vectors: [[Float]], _ count: Int) async throws -> [NearestWindows] {
+        try await ask(vectors, count, passing.map { .rows(of: $0) } ?? .everyRow)
+    }
+
+    /// Asks for as many more as must not be found.
+    private func ask(
+        _ vectors: [[Float]],
+        _ count: Int,
+        _ scope: PassageVectorTable.Scope
+    ) async throws -> [NearestWindows] {
+        var wanted = count
+        while true {
+            let least = wanted <= Self.few ? Self.fewEffort : Self.effort
+            let effort = min(max(least, wanted), Self.maximumEffort)
+            let answer = try await index.answer(
+                .init(vectors: vectors, count: wanted, scope: scope, effort: effort)
+            )
+            let orphans = answer.orphans
+            let isEnough =
+                orphans.isEmpty || wanted >= count + orphans.count
+                || !answer.near.contains { $0.contains { orphans.contains($0.passage) } }
+            guard isEnough else {
+                wanted = count + orphans.count
+                continue
+            }
+            return answer.near.map { near in
+                let live = near.filter { !orphans.contains($0.passage) }
+                return NearestWindows(
+                    windows: Array(live.prefix(count)),
+                    isAll: near.count < wanted
+                )
+            }
+        }
+    }
+
+    func nearest(
+        of issues: [IssueID],
+        to vector: [Float]
+    ) async throws -> [IssueID: NearWindow] {
+        let row = index.row
+        let found = try await index.store.read { connection, account in
+            try PassageVectorTable.nearest(
+                of: issues,
+                to: vector,
+                model: row,
+                account: account,
+                on: connection
+            )
+        }
+        return Dictionary(found.map { ($0.issue, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+}

@@ -1,0 +1,212 @@
+package import Domain
+
+/// The mirror: the vectors of windows once more, in a column of pgvector that PostgreSQL searches.
+///
+/// `passages` is the truth and this a copy, kept by whoever writes windows in the transaction that
+/// writes them. Each row has the revision of the window it was made from, and `vector_mirrors` says
+/// for each model up to which revision nothing is missing: windows that somebody wrote without the
+/// mirror, an older program or one before the extension was there, have greater revisions and are
+/// found by them (``catchUp(with:limit:account:on:)``). Neither table exists without the extension,
+/// and on SQLite never.
+package enum PassageVectorTable {
+    /// The longest vector the type `halfvec` takes; longer ones are searched in memory only.
+    package static let maximumDimension = 16_000
+    /// The longest one that pgvector builds an index of; longer ones are compared one by one.
+    package static let maximumIndexedDimension = 4_000
+
+    /// Whether the mirror has been made (``VectorMirror/prepare(_:)``).
+    static func exists(on connection: any SQLConnection) throws(StoreError) -> Bool {
+        switch connection.dialect {
+        case .sqlite: return false
+        case .postgres:
+            let rows = try connection.rows(
+                "SELECT to_regclass('passage_vectors') IS NOT NULL AS is_made"
+            )
+            return try rows.first?.bool("is_made") ?? false
+        }
+    }
+
+    // MARK: - Writing
+
+    /// A window's vector as it is mirrored.
+    struct Row {
+        var passage: PassageID
+        var issue: IssueID
+        var model: EmbeddingModelID
+        var revision: Revision
+        var vector: [Float]
+    }
+
+    /// Puts a row in the place of the one there is; one of the same revision stays untouched.
+    static func put(_ row: Row, account: AccountID) -> SQL {
+        """
+        INSERT INTO passage_vectors (account_id, passage_id, model_id, issue_id, revision,
+            dimension, vector)
+        VALUES (\(account), \(row.passage), \(row.model), \(row.issue), \(row.revision),
+            \(row.vector.count), \(halfVector: row.vector)::halfvec)
+        ON CONFLICT (account_id, passage_id) DO UPDATE
+        SET model_id = excluded.model_id, issue_id = excluded.issue_id,
+            revision = excluded.revision, dimension = excluded.dimension, vector = excluded.vector
+        WHERE passage_vectors.revision <> excluded.revision
+        """
+    }
+
+    /// A window whose vector stayed has a new revision.
+    static func touch(_ passage: PassageID, revision: Revision, account: AccountID) -> SQL {
+        """
+        UPDATE passage_vectors SET revision = \(revision)
+        WHERE account_id = \(account) AND passage_id = \(passage)
+        """
+    }
+
+    static func delete(_ passage: PassageID, account: AccountID) -> SQL {
+        """
+        DELETE FROM passage_vectors
+        WHERE account_id = \(account) AND passage_id = \(passage)
+        """
+    }
+
+    /// Drops the rows of issues, whatever their model.
+    static func delete(ofIssues issues: SQL, account: AccountID) -> SQL {
+        """
+        DELETE FROM passage_vectors
+        WHERE account_id = \(account) AND issue_id IN (\(issues))
+        """
+    }
+
+    /// Drops rows of a model, a bounded number at a time.
+    static func deleteSome(of model: EmbeddingModelID, limit: Int, account: AccountID) -> SQL {
+        """
+        DELETE FROM passage_vectors WHERE account_id = \(account) AND passage_id IN (
+            SELECT passage_id FROM passage_vectors
+            WHERE account_id = \(account) AND model_id = \(model)
+            LIMIT \(limit)
+        )
+        """
+    }
+
+    /// Drops all rows of a model and what is known of it.
+    static func deleteAll(of model: EmbeddingModelID, account: AccountID) -> [SQL] {
+        [
+            """
+            DELETE FROM passage_vectors WHERE account_id = \(account) AND model_id = \(model)
+            """,
+            """
+            DELETE FROM vector_mirrors WHERE account_id = \(account) AND model_id = \(model)
+            """,
+        ]
+    }
+
+    // MARK: - How far the mirror is
+
+    /// What a transaction says before it writes windows with these revisions and their mirror.
+    ///
+    /// A mirror that missed nothing before is complete up to the last of them; one that did stays
+    /// where it is. One that is ahead of the store, which was put back from a backup, is of a
+    /// future that is gone: it begins anew.
+    ///
+    /// - Parameters:
+    ///   - revisions: Those drawn for the windows.
+    ///   - model: The model of the windows; nil for windows of any.
+    ///   - account: The account.
+    /// - Returns: Statements to be run before the first window is written.
+    static func announce(
+        _ revisions: ClosedRange<Revision>,
+        model: EmbeddingModelID?,
+        account: AccountID
+    ) -> [SQL] {
+        let (first, last) = (revisions.lowerBound, revisions.upperBound)
+        let ofModel: SQL = model.map { "model_id = \($0)" } ?? "TRUE"
+        return [
+            """
+            INSERT INTO vector_mirrors (account_id, model_id, revision)
+            SELECT m.account_id, m.id, 0 FROM embedding_models AS m
+            WHERE m.account_id = \(account) AND m.dimension <= \(maximumDimension)
+            ON CONFLICT (account_id, model_id) DO NOTHING
+            """,
+            """
+            DELETE FROM passage_vectors WHERE account_id = \(account) AND EXISTS (
+                SELECT 1 FROM vector_mirrors
+                WHERE account_id = \(account) AND revision >= \(first))
+            """,
+            """
+            UPDATE vector_mirrors SET revision = 0
+            WHERE account_id = \(account) AND revision >= \(first)
+            """,
+            """
+            UPDATE vector_mirrors SET revision = \(last)
+            WHERE account_id = \(account) AND \(ofModel) AND NOT EXISTS (
+                SELECT 1 FROM passages AS p
+                WHERE p.account_id = \(account) AND p.revision > vector_mirrors.revision
+                    AND p.model_id = vector_mirrors.model_id)
+            """,
+        ]
+    }
+
+    /// Mirrors windows that were written without the mirror, oldest change first.
+    ///
+    /// - Parameters:
+    ///   - model: The model whose windows are mirrored.
+    ///   - limit: At most so many windows: what one transaction holds.
+    ///   - account: The account, whose feed lock the transaction has.
+    ///   - connection: The connection.
+    /// - Returns: The number of windows looked at; less than `limit` when none is left.
+    /// - Throws: ``StoreError``.
+    package static func catchUp(
+        with model: EmbeddingModelTable.Row,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Int {
+        let head = try AccountTable.currentRevision(account: account, on: connection)
+        let start = try revision(of: model.id, account: account, on: connection)
+        if start > head {
+            try connection.execute(batch: deleteAll(of: model.id, account: account))
+        }
+        let changes = try PassageTable.vectorChanges(
+            after: start > head ? .zero : start,
+            model: model.id,
+            dimension: model.dimension,
+            limit: limit,
+            account: account,
+            on: connection
+        )
+        var statements = changes.map { change -> SQL in
+            guard let vector = change.vector else { return delete(change.id, account: account) }
+            let row = Row(
+                passage: change.id,
+                issue: change.issue,
+                model: model.id,
+                revision: change.revision,
+                vector: vector
+            )
+            return put(row, account: account)
+        }
+        let isLast = changes.count < limit
+        guard let end = isLast ? head : changes.last?.revision else { return 0 }
+        statements.append(
+            """
+            INSERT INTO vector_mirrors (account_id, model_id, revision)
+            VALUES (\(account), \(model.id), \(end))
+            ON CONFLICT (account_id, model_id) DO UPDATE SET revision = excluded.revision
+            """
+        )
+        try connection.execute(batch: statements)
+        return changes.count
+    }
+
+    /// Up to which revision nothing of a model is missing; 0 for a model never heard of.
+    static func revision(
+        of model: EmbeddingModelID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Revision {
+        let rows = try connection.rows(
+            """
+            SELECT revision FROM vector_mirrors
+            WHERE account_id = \(account) AND model_id = \(model)
+            """
+        )
+        return Revision(try rows.first?.integer("revision") ?? 0)
+    }
+}

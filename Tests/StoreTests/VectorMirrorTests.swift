@@ -1,0 +1,366 @@
+import Domain
+import StoreTestSupport
+import Testing
+
+@testable import Store
+
+/// The mirror where there is none: on SQLite.
+struct VectorMirrorTests {
+    @Test func `a SQLite file has no mirror and needs none`() async throws {
+        let fixture = try await PassageFixture(.sqlite)
+        let model = try await fixture.model()
+        #expect(try await VectorMirror.prepare(fixture.store) == .otherEngine)
+        try await fixture.write([(1, PassageFixture.vector(1))], model: model)
+        #expect(try await fixture.passages([1], model: model).count == 1)
+    }
+
+    @Test func `halves cross in binary and back`() {
+        let vector = PassageFixture.vector(3, dimension: 384)
+        let bytes = HalfVectorBytes.encode(vector)
+        let decoded = HalfVectorBytes.decode(bytes, dimension: 384)
+        #expect(decoded == HalfVectorBytes.rounded(vector))
+        #expect(HalfVectorBytes.decode(bytes, dimension: 383) == nil)
+        #expect(HalfVectorBytes.decode(Array(bytes.dropLast()), dimension: 384) == nil)
+        #expect(HalfVectorBytes.decode([0, 1, 0, 0, 0x7E, 0], dimension: 1) == nil)
+    }
+}
+
+/// On PostgreSQL with pgvector, which `scripts/test` brings.
+@Suite(.enabled(if: Engine.all.contains(.postgres), "set PRELOOP_TEST_DATABASE_URL"))
+struct PostgresMirrorTests {
+    /// A store with a mirror, a model, and windows of issues 1 to `count`.
+    private func mirrored(
+        _ count: Int = 20,
+        dimension: Int = 8
+    ) async throws -> (PassageFixture, EmbeddingModelTable.Row) {
+        let fixture = try await PassageFixture(.postgres)
+        let model = try await fixture.model(dimension: dimension)
+        let state = try await VectorMirror.prepare(fixture.store)
+        #expect(state.isReady, "\(state.description)")
+        try await fixture.write(
+            (1...max(count, 1)).map {
+                (Int64($0), PassageFixture.vector($0, dimension: dimension))
+            },
+            model: model
+        )
+        #expect(try await VectorMirror.makeIndex(fixture.store, dimension: dimension, from: 0))
+        return (fixture, model)
+    }
+
+    private func search(
+        _ fixture: PassageFixture,
+        _ model: EmbeddingModelTable.Row,
+        _ seed: Int,
+        count: Int = 3,
+        scope: PassageVectorTable.Scope = .index(IssueFilter())
+    ) async throws -> PassageVectorTable.Answer {
+        let vector = PassageFixture.vector(seed, dimension: model.dimension)
+        return try await fixture.store.read { connection, account in
+            try PassageVectorTable.search(
+                .init(vectors: [vector], count: count, scope: scope, effort: 100),
+                model: model,
+                follower: "indexer-\(model.id)",
+                account: account,
+                on: connection
+            )
+        }
+    }
+
+    @Test func `windows are mirrored by the transaction that writes them`() async throws {
+        let (fixture, model) = try await mirrored()
+        let all = try await VectorMirror.compare(fixture.store)
+        #expect(all.windows == 20 && all.rows == 20 && all.faultCount == 0)
+        let answer = try await search(fixture, model, 7)
+        #expect(answer.isComplete)
+        #expect(answer.near[0].first?.issue == IssueID(7))
+        #expect((answer.near[0].first?.score ?? 0) > 0.999)
+        // A new vector, a move without one, and a tombstone.
+        let windows = try await fixture.passages([1, 2, 3], model: model)
+        func draft(_ place: Int, _ vector: [Float]?) -> PassageTable.Draft {
+            PassageTable.Draft(
+                id: windows[place].id,
+                place: windows[place].place,
+                range: 0..<5,
+                textHash: [2],
+                vector: vector
+            )
+        }
+        try await fixture.change(
+            [draft(0, PassageFixture.vector(101)), draft(1, nil)],
+            deleting: [windows[2].id],
+            model: model
+        )
+        let after = try await VectorMirror.compare(fixture.store)
+        #expect(after.windows == 19 && after.rows == 19 && after.faultCount == 0)
+        let changed = try await search(fixture, model, 101)
+        #expect(changed.isComplete)
+        #expect(changed.near[0].first?.issue == IssueID(1))
+        let gone = try await search(fixture, model, 3, count: 20)
+        #expect(!gone.near[0].contains { $0.issue == IssueID(3) })
+    }
+
+    @Test func `a transaction that fails leaves no row of the mirror`() async throws {
+        let (fixture, model) = try await mirrored()
+        struct Stop: Error {}
+        await #expect(throws: Stop.self) {
+            try await fixture.store.write { connection, account in
+                try PassageTable.write(
+                    [
+                        PassageTable.Draft(
+                            id: nil,
+                            place: .init(issue: IssueID(99), part: .title, position: 0),
+                            range: 0..<1,
+                            textHash: [1],
+                            vector: PassageFixture.vector(99)
+                        )
+                    ],
+                    deleting: [],
+                    model: model.id,
+                    at: Timestamp(milliseconds: 1),
+                    account: account,
+                    on: connection
+                )
+                throw Stop()
+            }
+        }
+        let all = try await VectorMirror.compare(fixture.store)
+        #expect(all.rows == 20 && all.faultCount == 0)
+        #expect(try await search(fixture, model, 1).isComplete)
+    }
+
+    @Test func `what was written without the mirror is found and mirrored`() async throws {
+        // An installation from before there was a mirror.
+        let fixture = try await PassageFixture(.postgres)
+        let model = try await fixture.model()
+        let vectors = (1...1_200).map { (Int64($0), PassageFixture.vector($0)) }
+        try await fixture.write(vectors, model: model)
+        let state = try await VectorMirror.prepare(fixture.store)
+        #expect(state.isReady)
+        #expect(try await !search(fixture, model, 5).isComplete)
+        // What is written meanwhile does not make it complete.
+        try await fixture.write([(2_000, PassageFixture.vector(2_000))], model: model)
+        #expect(try await !search(fixture, model, 5).isComplete)
+        #expect(try await !VectorMirror.catchUp(fixture.store, with: model, limit: 500))
+        #expect(try await VectorMirror.catchUp(fixture.store, with: model))
+        #expect(try await search(fixture, model, 5).near[0].first?.issue == IssueID(5))
+        #expect(try await search(fixture, model, 5).isComplete)
+        // An older program goes on writing: it knows of no mirror.
+        let window = try await fixture.passages([5], model: model)[0].id
+        try await fixture.store.write { connection, account in
+            let drawn = try AccountTable.nextRevisions(1, account: account, on: connection)
+            try connection.execute(
+                """
+                UPDATE passages SET vector = \(VectorBytes.encode(PassageFixture.vector(5_000))),
+                    revision = \(drawn[0])
+                WHERE account_id = \(account) AND id = \(window)
+                """
+            )
+        }
+        #expect(try await !search(fixture, model, 5_000).isComplete)
+        #expect(try await VectorMirror.compare(fixture.store).faults == [.stale: 1])
+        #expect(try await VectorMirror.catchUp(fixture.store, with: model))
+        #expect(try await search(fixture, model, 5_000).near[0].first?.issue == IssueID(5))
+        #expect(try await VectorMirror.compare(fixture.store).faultCount == 0)
+    }
+
+    @Test func `a store put back from a backup does not believe its mirror`() async throws {
+        let (fixture, model) = try await mirrored()
+        // The backup had seen half of it.
+        try await fixture.damage("DELETE FROM passages WHERE account_id = 1 AND revision > 10")
+        try await fixture.damage("UPDATE accounts SET revision = 10 WHERE id = 1")
+        #expect(try await !search(fixture, model, 15).isComplete)
+        try await fixture.write([(50, PassageFixture.vector(50))], model: model)
+        #expect(try await VectorMirror.catchUp(fixture.store, with: model))
+        let all = try await VectorMirror.compare(fixture.store)
+        #expect(all.windows == 11 && all.rows == 11 && all.faultCount == 0)
+        let answer = try await search(fixture, model, 15, count: 20)
+        #expect(answer.isComplete && answer.near[0].count == 11)
+    }
+
+    @Test func `models of one length and of another are searched apart`() async throws {
+        let (fixture, old) = try await mirrored()
+        let same = try await fixture.model("other")
+        try await fixture.write([(1, PassageFixture.vector(500))], model: same)
+        let long = try await fixture.model("long", dimension: 32)
+        #expect(try await VectorMirror.makeIndex(fixture.store, dimension: 32, from: 0))
+        guard case .ready(_, let indexed, _) = try await VectorMirror.state(of: fixture.store)
+        else {
+            Issue.record("the mirror is gone")
+            return
+        }
+        #expect(indexed == [8, 32])
+        try await fixture.write([(2, PassageFixture.vector(9, dimension: 32))], model: long)
+        #expect(try await search(fixture, old, 500, count: 30).near[0].count == 20)
+        let (one, other) = (
+            try await search(fixture, same, 500, count: 30).near[0],
+            try await search(fixture, long, 9, count: 30).near[0]
+        )
+        #expect(one.map(\.issue) == [IssueID(1)] && other.map(\.issue) == [IssueID(2)])
+        #expect(try await VectorMirror.compare(fixture.store).faultCount == 0)
+        // An old model is dropped with its mirror.
+        try await fixture.store.write { connection, account in
+            while try PassageTable.removeSome(
+                of: old.id,
+                limit: 7,
+                account: account,
+                on: connection
+            ) > 0 {}
+            try EmbeddingModelTable.remove(old.id, account: account, on: connection)
+        }
+        let all = try await VectorMirror.compare(fixture.store)
+        #expect(all.rows == 2 && all.faultCount == 0)
+    }
+
+    @Test(arguments: PassageVectorTable.FaultKind.allCases)
+    func `every way in which a row can be wrong is found and mended`(
+        kind: PassageVectorTable.FaultKind
+    ) async throws {
+        let (fixture, model) = try await mirrored(1_500)
+        let some: SQL = "passage_id % 100 = 7"
+        switch kind {
+        case .missing:
+            try await fixture.damage("DELETE FROM passage_vectors WHERE account_id = 1 AND \(some)")
+        case .stale:
+            try await fixture.damage(
+                """
+                UPDATE passage_vectors SET revision = revision - 1
+                WHERE account_id = 1 AND \(some)
+                """
+            )
+        case .different:
+            let other = HalfVectorBytes.rounded(PassageFixture.vector(77_777))
+            try await fixture.damage(
+                """
+                UPDATE passage_vectors SET vector = \(halfVector: other)::halfvec
+                WHERE account_id = 1 AND \(some)
+                """
+            )
+        case .surplus:
+            try await fixture.damage(
+                """
+                INSERT INTO passage_vectors (account_id, passage_id, model_id, issue_id, revision,
+                    dimension, vector)
+                SELECT account_id, passage_id + 1000000, model_id, issue_id, revision, dimension,
+                    vector
+                FROM passage_vectors WHERE account_id = 1 AND \(some)
+                """
+            )
+        }
+        let found = try await VectorMirror.compare(fixture.store)
+        #expect(found.faults == [kind: 15])
+        #expect(found.examples.count == 10)
+        let mended = try await VectorMirror.compare(fixture.store, repairing: true)
+        #expect(mended.faults == [kind: 15] && mended.mended == 15)
+        let after = try await VectorMirror.compare(fixture.store)
+        #expect(after.windows == 1_500 && after.rows == 1_500 && after.faultCount == 0)
+        #expect(try await search(fixture, model, 7).near[0].first?.issue == IssueID(7))
+    }
+
+    @Test func `a tombstone whose row stayed is surplus`() async throws {
+        let (fixture, _) = try await mirrored()
+        try await fixture.damage(
+            "UPDATE passages SET deleted_at = now() WHERE account_id = 1 AND issue_id = 4"
+        )
+        let found = try await VectorMirror.compare(fixture.store, repairing: true)
+        #expect(found.faults == [.surplus: 1])
+        #expect(try await VectorMirror.compare(fixture.store).rows == 19)
+    }
+
+    @Test func `the index is used, and what it is used for says so`() async throws {
+        let (fixture, model) = try await mirrored(600)
+        let plan = try await fixture.store.read { connection, account in
+            _ = try connection.rows("SELECT set_config('enable_sort', 'off', true)")
+            let statement = PassageVectorTable.statement(
+                PassageFixture.vector(1),
+                .init(
+                    vectors: [],
+                    count: 5,
+                    scope: .index(IssueFilter()),
+                    effort: 100
+                ),
+                model,
+                account
+            )
+            return try connection.rows("EXPLAIN \(statement)").map { try $0.text("QUERY PLAN") }
+        }
+        #expect(plan.contains { $0.contains("passage_vectors_hnsw_8") }, "\(plan)")
+    }
+
+    @Test func `an index whose making was broken off is made anew`() async throws {
+        let (fixture, model) = try await mirrored(30)
+        try await fixture.damage(
+            """
+            UPDATE pg_index SET indisvalid = FALSE
+            WHERE indexrelid = to_regclass('passage_vectors_hnsw_8')
+            """
+        )
+        #expect(try await !search(fixture, model, 3).isIndexed)
+        #expect(try await VectorMirror.makeIndex(fixture.store, dimension: 8, from: 0))
+        let answer = try await search(fixture, model, 3)
+        #expect(answer.isIndexed && answer.near[0].first?.issue == IssueID(3))
+        // Few rows are not worth one.
+        try await fixture.damage("DROP INDEX passage_vectors_hnsw_8")
+        #expect(try await !VectorMirror.makeIndex(fixture.store, dimension: 8))
+        #expect(try await search(fixture, model, 3, scope: .everyRow).near[0].count == 3)
+    }
+
+    @Test func `walking the index finds what comparing every row finds`() async throws {
+        let (fixture, model) = try await mirrored(3_000, dimension: 32)
+        var common = 0
+        for seed in 10_000..<10_050 {
+            let walked = try await search(fixture, model, seed, count: 10)
+            let compared = try await search(fixture, model, seed, count: 10, scope: .everyRow)
+            #expect(compared.near[0].count == 10)
+            let expected = Set(compared.near[0].map(\.passage))
+            common += expected.intersection(walked.near[0].map(\.passage)).count
+        }
+        #expect(common >= 490, "\(common) of 500")
+    }
+
+    @Test func `without the right to make the extension the advice names the command`()
+        async throws
+    {
+        // A database of its own, where the extension is not made yet, and a user who may not.
+        let name = "preloop_refused_\(UInt32.random(in: 0..<UInt32.max))"
+        let plain = try #require(ScratchDatabase.address)
+        let admin = try PostgresConnection(
+            PostgresConfiguration(address: Secret(plain)),
+            usesNames: false,
+            interrupt: nil
+        )
+        try admin.command(SQL(stringLiteral: "CREATE ROLE \(name) LOGIN"))
+        try admin.command(SQL(stringLiteral: "CREATE DATABASE \(name)"))
+        let separator = plain.contains("?") ? "&" : "?"
+        let inside = "\(plain)\(separator)dbname=\(name)"
+        let owner = try PostgresConnection(
+            PostgresConfiguration(address: Secret(inside)),
+            usesNames: false,
+            interrupt: nil
+        )
+        try owner.command(SQL(stringLiteral: "REVOKE CREATE ON DATABASE \(name) FROM PUBLIC"))
+        try owner.command(SQL(stringLiteral: "GRANT ALL ON SCHEMA public TO \(name)"))
+        let guest = PostgresDatabase(
+            PostgresConfiguration(address: Secret("\(inside)&user=\(name)"))
+        )
+        let store = try await Store.open(guest)
+        let state = try await VectorMirror.prepare(store)
+        guard case .refused(let database, _) = state else {
+            Issue.record("\(state.description)")
+            return
+        }
+        #expect(database == name)
+        #expect(
+            state.advice?.contains("psql -d \(name) -c 'CREATE EXTENSION vector'") == true,
+            "\(state.advice ?? "")"
+        )
+        // Windows are written all the same, and once the extension is there it is used.
+        let fixture = PassageFixture(store)
+        let model = try await fixture.model()
+        try await fixture.write([(1, PassageFixture.vector(1))], model: model)
+        try owner.command("CREATE EXTENSION vector")
+        #expect(try await VectorMirror.prepare(store).isReady)
+        #expect(try await VectorMirror.catchUp(store, with: model))
+        #expect(try await search(fixture, model, 1).near[0].map(\.issue) == [IssueID(1)])
+        try await guest.close()
+    }
+}
