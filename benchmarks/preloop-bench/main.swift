@@ -39,6 +39,12 @@ let subcommands = [
     Subcommand(name: "pipeline", synopsis: PipelineOptions.synopsis, minimumCount: 6) {
         try await PipelineBenchmark.run($0)
     },
+    Subcommand(name: "backends", synopsis: BackendsBenchmark.synopsis, minimumCount: 5) {
+        try await BackendsBenchmark.run($0)
+    },
+    Subcommand(name: "replica", synopsis: ReplicaBenchmark.synopsis, minimumCount: 4) {
+        try await ReplicaBenchmark.run($0)
+    },
     Subcommand(name: "store", synopsis: StoreBenchmark.synopsis, minimumCount: 2) {
         try await StoreBenchmark.run($0)
     },
