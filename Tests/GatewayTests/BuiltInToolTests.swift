@@ -134,6 +134,38 @@ struct BuiltInToolTests {
         #expect(status["scanning"] == .null && status["waiting_to_be_indexed"] == 0)
     }
 
+    @Test func `old calls are removed beside new ones, some at a time`() async throws {
+        let world = try await IssueWorld()
+        let now = world.store.clock.now()
+        @Sendable func call(_ id: String, days: Int) -> ToolCallTable.Call {
+            ToolCallTable.Call(
+                id: id,
+                tool: "t",
+                caller: "c",
+                channel: "stdio",
+                argumentsDigest: [1],
+                startedAt: now.advanced(by: .seconds(-86_400 * days))
+            )
+        }
+        try await world.store.write { connection, account in
+            for number in 0..<5 {
+                let old = call("old\(number)", days: 91)
+                try ToolCallTable.insert(old, account: account, on: connection)
+            }
+            let young = call("young", days: 89)
+            try ToolCallTable.insert(young, account: account, on: connection)
+        }
+        var retention = CallRetention()
+        retention.batch = 2
+        let journal = StoreJournal(store: world.store, retention: retention)
+        // The next one is written when the pruning after the one before has ended.
+        for number in 0..<4 { try await journal.begin(call("new\(number)", days: 0)) }
+        let left = try await world.store.read { connection, account in
+            try ToolCallTable.list(limit: 100, account: account, on: connection)
+        }
+        #expect(Set(left.map(\.id)) == ["young", "new0", "new1", "new2", "new3"])
+    }
+
     @Test func `calls are in the store, with digests instead of arguments`() async throws {
         let world = try await IssueWorld()
         await withTaskGroup { group in

@@ -1,3 +1,4 @@
+import Domain
 package import Store
 
 /// Keeps what was called.
@@ -16,9 +17,29 @@ package protocol CallJournal: Sendable {
     ) async throws
 }
 
+/// How long calls stay on record.
+package struct CallRetention: Sendable, Equatable {
+    /// Nil for ever.
+    package var time: Duration?
+    /// Rows removed in a transaction, which those who call meanwhile wait for.
+    package var batch = 1_000
+    /// How often old rows are looked for; at once again while there are more.
+    package var interval: Duration = .seconds(600)
+
+    /// A quarter: long enough to look into what somebody notices late.
+    package static let standardTime: Duration = .seconds(90 * 86_400)
+
+    package init(_ time: Duration? = standardTime) {
+        self.time = time
+    }
+}
+
 /// The journal in the store; calls that come at the same time share a transaction.
 package actor StoreJournal: CallJournal {
     private let store: Store
+    private let retention: CallRetention
+    /// When old rows are looked for again.
+    private var nextPruning = ContinuousClock.now
     private var waiting: [(entry: Entry, written: CheckedContinuation<Void, any Error>)] = []
     /// Writes what waits; nil when nothing does.
     private var writer: Task<Void, Never>?
@@ -28,8 +49,10 @@ package actor StoreJournal: CallJournal {
         case complete(String, ToolCallTable.Outcome, ToolCallTable.End)
     }
 
-    package init(store: Store) {
+    /// A journal that removes what is older than `retention`, beside what it writes.
+    package init(store: Store, retention: CallRetention = CallRetention()) {
         self.store = store
+        self.retention = retention
     }
 
     /// Writes a call that is about to run, or one that ended before it ran.
@@ -79,10 +102,22 @@ package actor StoreJournal: CallJournal {
                     }
                 }
                 for (_, written) in batch { written.resume() }
+                await prune()
             } catch {
                 for (_, written) in batch { written.resume(throwing: error) }
             }
         }
         writer = nil
+    }
+
+    /// Removes old rows now and then, a bounded number at a time.
+    private func prune() async {
+        guard let time = retention.time, ContinuousClock.now >= nextPruning else { return }
+        let (before, limit) = (store.clock.now().advanced(by: .zero - time), retention.batch)
+        // A store that fails keeps them until the next time.
+        let count = try? await store.writeOutsideFeed { connection, account in
+            try ToolCallTable.prune(before: before, limit: limit, account: account, on: connection)
+        }
+        if count != limit { nextPruning = ContinuousClock.now.advanced(by: retention.interval) }
     }
 }

@@ -132,6 +132,26 @@ package enum ToolCallTable {
         ).map(call)
     }
 
+    /// Removes the oldest calls that began before an instant.
+    ///
+    /// - Returns: How many; fewer than `limit` when none is left.
+    package static func prune(
+        before instant: Timestamp,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Int {
+        try connection.execute(
+            """
+            DELETE FROM tool_calls
+            WHERE account_id = \(account) AND id IN (
+                SELECT id FROM tool_calls
+                WHERE account_id = \(account) AND started_at < \(instant)
+                ORDER BY started_at, id LIMIT \(limit))
+            """
+        )
+    }
+
     private static func call(_ row: SQLRow) throws(StoreError) -> Call {
         guard let decision = Decision(rawValue: try row.text("decision")),
             let outcome = Outcome(rawValue: try row.text("outcome"))
