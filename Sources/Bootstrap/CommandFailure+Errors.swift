@@ -90,6 +90,7 @@ extension CommandFailure {
         switch error {
         case .unknownTracker, .unknownProject: .notFound
         case .notRemote: .usage
+        case .itemKeepsChanging: .tryLater
         }
     }
 

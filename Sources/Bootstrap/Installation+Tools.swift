@@ -49,7 +49,7 @@ extension Installation {
         return GuardedCall(
             tools: tools.make(),
             policy: OpenPolicy(),
-            journal: StoreJournal(store: store),
+            journal: StoreJournal(store: store, retention: CallRetention(settings.callRetention)),
             clock: store.clock
         )
     }

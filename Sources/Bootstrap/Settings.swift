@@ -13,6 +13,7 @@ import Store
 /// - `PRELOOP_VECTOR_BACKEND`: where vectors are searched: `memory` (the default), an index in each
 ///   process, or `pgvector`, by the PostgreSQL database of `DATABASE_URL`.
 /// - `SECRET_KEY`: seals stored credentials instead of the key file; 16 characters or more.
+/// - `PRELOOP_URL`: the address under which trackers and people reach the server.
 /// - `PRELOOP_EMBEDDING_PROVIDER`: `local` (the default), or `openai` for any service with the
 ///   OpenAI-compatible call.
 /// - `PRELOOP_EMBEDDING_MODEL`: with `local` the directory of a sentence-transformers model, the
@@ -32,6 +33,8 @@ import Store
 ///   `https://api.anthropic.com/v1`.
 /// - `PRELOOP_AI_API_KEY`: the provider's key; local servers need none.
 ///
+/// - `PRELOOP_CALLS_KEPT_DAYS`: how long calls of tools stay on record; 90, and 0 for ever.
+///
 /// Proxies (`HTTPS_PROXY`, `NO_PROXY`…) and certificate authorities (`SSL_CERT_FILE`,
 /// `SSL_CERT_DIR`, `CURL_CA_BUNDLE`) are those of curl.
 package struct Settings: Sendable {
@@ -45,12 +48,17 @@ package struct Settings: Sendable {
     package var vectorBackend: VectorBackend
     /// Seals stored credentials instead of the key file.
     package var secretKey: Secret?
+    /// The address under which the server is reached, without a final slash; nil when nobody has
+    /// said.
+    package var publicURL: String?
     /// Where vectors come from.
     package var embedding: EmbeddingSource
     /// In which numbers the local model runs; nil leaves it to what it is used for.
     package var precision: EncodingPrecision?
     /// Who judges and rewrites issues; nil for nobody.
     package var languageModel: LanguageModel.Configuration?
+    /// How long calls of tools stay on record; nil for ever.
+    package var callRetention: Duration?
     /// All variables, for those that libraries define.
     package var environment: [String: String]
 
@@ -91,6 +99,15 @@ package struct Settings: Sendable {
             hasServer: databaseAddress != nil
         )
         secretKey = try Self.secretKey(value("SECRET_KEY"))
+        publicURL = try value("PRELOOP_URL").map { (text) throws(CommandFailure) in
+            try Self.url(
+                text,
+                variable: "PRELOOP_URL",
+                example: "the address that trackers and people use, such as "
+                    + "https://preloop.example.com"
+            )
+        }
+        callRetention = try Self.callRetention(value("PRELOOP_CALLS_KEPT_DAYS"))
         precision = try Self.precision(value("PRELOOP_EMBEDDING_PRECISION"))
         languageModel = try Self.languageModel(value)
         switch value("PRELOOP_EMBEDDING_PROVIDER") ?? "local" {
@@ -215,7 +232,8 @@ package struct Settings: Sendable {
 
     private static func url(
         _ text: String,
-        variable: String
+        variable: String,
+        example: String = "the provider's base URL, such as https://api.openai.com/v1"
     ) throws(CommandFailure) -> String {
         let parts = URLComponents(string: text)
         guard let parts, ["http", "https"].contains(parts.scheme?.lowercased()),
@@ -224,7 +242,7 @@ package struct Settings: Sendable {
             throw CommandFailure(
                 .usage,
                 "`\(variable)` is not an http or https address",
-                hint: "set it to the provider's base URL, such as https://api.openai.com/v1"
+                hint: "set it to \(example)"
             )
         }
         return withoutFinalSlash(text)
@@ -240,6 +258,18 @@ package struct Settings: Sendable {
             )
         }
         return dimension
+    }
+
+    private static func callRetention(_ text: String?) throws(CommandFailure) -> Duration? {
+        guard let text else { return CallRetention.standardTime }
+        guard let days = Int(text), (0...36_500).contains(days) else {
+            throw CommandFailure(
+                .usage,
+                "`PRELOOP_CALLS_KEPT_DAYS` is `\(text)`",
+                hint: "set it to a number of days, or to 0 to keep calls for ever"
+            )
+        }
+        return days == 0 ? nil : .seconds(days * 86_400)
     }
 
     private static func precision(

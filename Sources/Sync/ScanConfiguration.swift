@@ -54,12 +54,14 @@ package struct ScanRequest: Sendable, Equatable {
     }
 }
 
-/// Why a scan could not begin.
+/// Why a scan could not begin, or an item not be brought up to date.
 package enum SyncError: Error, Equatable, Sendable {
     case unknownTracker(name: String)
     case unknownProject(tracker: String, path: String)
     /// The tracker holds imported issues; there is no service behind it.
     case notRemote(tracker: String)
+    /// Others kept writing the item while it was read.
+    case itemKeepsChanging(key: String)
 }
 
 extension SyncError: CustomStringConvertible {
@@ -70,6 +72,7 @@ extension SyncError: CustomStringConvertible {
         case .unknownProject(let tracker, let path):
             "the tracker `\(tracker)` shows no project `\(path)` within its scope"
         case .notRemote(let tracker): "`\(tracker)` holds imported issues; there is nothing to scan"
+        case .itemKeepsChanging(let key): "`\(key)` was written by others each time it was read"
         }
     }
 
@@ -79,6 +82,7 @@ extension SyncError: CustomStringConvertible {
         case .unknownTracker: "see `preloop trackers list`"
         case .unknownProject: "check the path, the token's access and the tracker's scope rules"
         case .notRemote: "`preloop index import` reads such issues"
+        case .itemKeepsChanging: "it is tried again by itself"
         }
     }
 }

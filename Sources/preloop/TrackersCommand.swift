@@ -4,10 +4,11 @@ import ArgumentParser
 struct TrackersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "trackers",
-        abstract: "Add, list, test, update and remove trackers.",
+        abstract: "Add, list, test, update and remove trackers, and register webhooks.",
         subcommands: [
             TrackersAddCommand.self, TrackersListCommand.self, TrackersTestCommand.self,
             TrackersUpdateCommand.self, TrackersRemoveCommand.self,
+            TrackersWebhooksCommand.self,
         ]
     )
 }

@@ -11,7 +11,7 @@ struct TenancyTests {
         "trackers", "scope_rules", "organizations", "projects", "issues", "comments", "links",
         "quarantine", "census_marks", "embedding_models", "passages", "duplicate_pairs",
         "duplicate_verdicts", "followers", "leases", "tool_calls", "jobs", "scan_schedules",
-        "passage_vectors", "vector_mirrors",
+        "passage_vectors", "vector_mirrors", "webhooks", "webhook_deliveries",
     ]
 
     private static let sources = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()

@@ -12,7 +12,7 @@ package struct Migration: Sendable {
     package let statements: [String]
 
     /// Every step, oldest first.
-    package static let all: [Migration] = [.initial, .pairsBySecond, .toolCalls, .jobs]
+    package static let all: [Migration] = [.initial, .pairsBySecond, .toolCalls, .jobs, .webhooks]
 
     /// The statements as an engine takes them.
     ///

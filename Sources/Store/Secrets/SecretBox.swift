@@ -19,17 +19,22 @@ package struct SealedSecret: Sendable, Hashable {
 /// copied into another row does not open there.
 package enum SecretOwner: Sendable, Hashable {
     case tracker(TrackerID, account: AccountID)
+    /// What an organisation's deliveries are signed with.
+    case webhook(OrganizationID, account: AccountID)
 
     fileprivate var associatedData: [UInt8] {
         switch self {
         case .tracker(let tracker, let account):
             Array("preloop/1/accounts/\(account)/trackers/\(tracker)/credential".utf8)
+        case .webhook(let organization, let account):
+            Array("preloop/1/accounts/\(account)/organizations/\(organization)/webhook".utf8)
         }
     }
 
     fileprivate var name: String {
         switch self {
         case .tracker(let tracker, _): "the credential of tracker \(tracker)"
+        case .webhook(let organization, _): "the webhook secret of organisation \(organization)"
         }
     }
 }

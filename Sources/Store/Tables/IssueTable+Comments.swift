@@ -49,6 +49,22 @@ extension IssueTable {
         )
     }
 
+    /// Has the comments of an issue read one by one by the next scan.
+    package static func markCommentsDue(
+        externalID: String,
+        in project: ProjectID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            UPDATE issues SET comments_due = \(true)
+            WHERE account_id = \(account) AND project_id = \(project)
+                AND external_id = \(externalID) AND deleted_at IS NULL
+            """
+        )
+    }
+
     /// Marks the issues of which another number of comments is stored than the tracker reports.
     ///
     /// This finds deleted comments, which move nothing else. An issue that was read one by one

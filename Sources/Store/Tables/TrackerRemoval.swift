@@ -166,7 +166,18 @@ package enum TrackerRemoval {
         let projects: SQL = """
             SELECT id FROM projects WHERE account_id = \(account) AND tracker_id = \(tracker)
             """
+        let organizations: SQL = """
+            SELECT id FROM organizations WHERE account_id = \(account) AND tracker_id = \(tracker)
+            """
         try connection.execute(batch: [
+            """
+            DELETE FROM webhooks
+            WHERE account_id = \(account) AND organization_id IN (\(organizations))
+            """,
+            """
+            DELETE FROM webhook_deliveries
+            WHERE account_id = \(account) AND organization_id IN (\(organizations))
+            """,
             "DELETE FROM quarantine WHERE account_id = \(account) AND project_id IN (\(projects))",
             """
             DELETE FROM census_marks

@@ -32,7 +32,10 @@ extension GitHubClient {
                 FieldReader(value),
                 projectPath: project.path
             )
-            guard present.externalID == issue.externalID else { return .gone }
+            // Deliveries about pull requests name them by their numbers alone.
+            guard issue.externalID.isEmpty || present.externalID == issue.externalID else {
+                return .gone
+            }
             return .present(
                 present,
                 comments: .notIncluded,

@@ -25,6 +25,21 @@ package struct WebhookDelivery: Sendable {
         self.body = body
     }
 
+    /// A delivery with its header lines as pairs.
+    package init(
+        kind: TrackerKind,
+        deployment: TrackerDeployment,
+        fields: [(name: String, value: String)],
+        body: [UInt8]
+    ) {
+        self.init(
+            kind: kind,
+            deployment: deployment,
+            headers: HTTPHeaders(fields.map { HTTPField($0.name, $0.value) }),
+            body: body
+        )
+    }
+
     /// What tells this delivery from others, the same when it is sent again.
     ///
     /// The tracker's own identifier; where there is none, the digest of the body.

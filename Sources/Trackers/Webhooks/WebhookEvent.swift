@@ -22,6 +22,11 @@ package struct WebhookEvent: Sendable, Equatable {
         /// Nil where only the path is told.
         package var externalID: String?
         package var path: String?
+
+        package init(externalID: String? = nil, path: String? = nil) {
+            self.externalID = externalID
+            self.path = path
+        }
     }
 
     /// What changed.

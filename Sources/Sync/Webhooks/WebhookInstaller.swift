@@ -1,0 +1,263 @@
+package import Domain
+package import Store
+package import Trackers
+
+/// Registers our webhooks at a tracker, for each organisation with followed projects.
+package struct WebhookInstaller: Sendable {
+    /// What became of one organisation.
+    package struct Outcome: Sendable {
+        /// Its path.
+        package var organization: String
+        /// What is registered at the tracker now, ours alone.
+        package var webhooks: [RegisteredWebhook] = []
+        /// Where the tracker refuses, by the place's path.
+        package var refused: [(place: String, error: TrackerError)] = []
+        /// Whether a secret is stored, without which no delivery is believed.
+        package var hasSecret = false
+        /// The last delivery that was believed.
+        package var lastDelivery: WebhookDeliveryTable.Row?
+    }
+
+    private let store: Store
+    private let box: SecretBox
+    private let tracker: Tracker
+    private let registrar: any WebhookRegistrar
+    private let base: String
+
+    /// How long the secret before counts beside a new one: deliveries under way are repeated by
+    /// trackers within the hour.
+    private static let previousLife: Duration = .seconds(3_600)
+
+    /// - Parameters:
+    ///   - store: Where secrets are kept.
+    ///   - box: Seals them.
+    ///   - tracker: Whose webhooks.
+    ///   - registrar: Registers them there.
+    ///   - base: The server's public address, without a final slash.
+    package init(
+        store: Store,
+        box: SecretBox,
+        tracker: Tracker,
+        registrar: any WebhookRegistrar,
+        base: String
+    ) {
+        self.store = store
+        self.box = box
+        self.tracker = tracker
+        self.registrar = registrar
+        self.base = base
+    }
+
+    /// Where the deliveries of an organisation go.
+    package static func url(
+        base: String,
+        kind: TrackerKind,
+        address: WebhookAddress
+    ) -> String {
+        "\(base)/api/v1/private/webhooks/\(kind.rawValue)/\(address)"
+    }
+
+    /// Registers what is missing and brings the rest up to date.
+    ///
+    /// The secret is stored before the tracker hears of it: deliveries may come at once.
+    ///
+    /// - Parameter renewsSecrets: Whether new secrets take the place of those in use.
+    /// - Returns: What became of each organisation.
+    /// - Throws: What the store refuses; what the tracker refuses is in the outcome.
+    package func install(renewsSecrets: Bool = false) async throws -> [Outcome] {
+        var outcomes: [Outcome] = []
+        for place in try await places() {
+            let secret = try await secret(of: place, renews: renewsSecrets)
+            var outcome = Outcome(organization: place.organization.path, hasSecret: true)
+            do throws(TrackerError) {
+                let installed = try await registrar.install(
+                    WebhookRegistration(url: url(of: place), secret: secret),
+                    for: RemoteOrganization(place.organization),
+                    projects: place.projects.map { RemoteProject($0) }
+                )
+                outcome.webhooks = installed.webhooks
+                outcome.refused = installed.refused.map { refusal in
+                    (place: refusal.project.path, error: refusal.error)
+                }
+            } catch {
+                outcome.refused = [(place.organization.path, error)]
+            }
+            outcomes.append(outcome)
+        }
+        return outcomes
+    }
+
+    /// Takes our webhooks away, and with them the secrets.
+    package func remove() async throws -> [Outcome] {
+        var outcomes: [Outcome] = []
+        for place in try await places() {
+            var outcome = try await look(at: place)
+            for webhook in outcome.webhooks {
+                do throws(TrackerError) {
+                    try await registrar.removeWebhook(webhook.id, at: webhook.place)
+                    outcome.webhooks.removeAll { $0 == webhook }
+                } catch {
+                    outcome.refused.append((webhook.place.path, error))
+                }
+            }
+            let organization = place.organization.id
+            try await store.writeOutsideFeed { connection, account in
+                try WebhookTable.remove(organization, account: account, on: connection)
+            }
+            outcome.hasSecret = false
+            outcomes.append(outcome)
+        }
+        return outcomes
+    }
+
+    /// What is registered at the tracker, and what has come from there.
+    package func status() async throws -> [Outcome] {
+        var outcomes: [Outcome] = []
+        for place in try await places() { outcomes.append(try await look(at: place)) }
+        return outcomes
+    }
+
+    // MARK: - One organisation
+
+    private struct Place: Sendable {
+        var organization: StoredOrganization
+        /// The followed ones.
+        var projects: [StoredProject]
+    }
+
+    private func places() async throws -> [Place] {
+        let tracker = tracker.id
+        return try await store.read { connection, account in
+            let projects = try ProjectTable.list(
+                tracker: tracker,
+                account: account,
+                on: connection
+            ).filter { $0.state == .active }
+            return try OrganizationTable.list(of: tracker, account: account, on: connection)
+                .compactMap { organization in
+                    let followed = projects.filter { $0.organizationID == organization.id }
+                    guard !followed.isEmpty else { return nil }
+                    return Place(organization: organization, projects: followed)
+                }
+        }
+    }
+
+    private func url(of place: Place) -> String {
+        Self.url(
+            base: base,
+            kind: tracker.kind,
+            address: WebhookAddress(account: store.account, organization: place.organization.id)
+        )
+    }
+
+    private func look(at place: Place) async throws -> Outcome {
+        let organization = place.organization.id
+        let (row, delivery) = try await store.read { connection, account in
+            (
+                try WebhookTable.find(organization, account: account, on: connection),
+                try WebhookDeliveryTable.list(
+                    of: organization,
+                    limit: 1,
+                    account: account,
+                    on: connection
+                ).first
+            )
+        }
+        var outcome = Outcome(organization: place.organization.path)
+        outcome.hasSecret = row != nil
+        outcome.lastDelivery = delivery
+        let (url, whole) = (url(of: place), RemoteOrganization(place.organization))
+        do throws(TrackerError) {
+            outcome.webhooks = try await webhooks(at: .organization(whole), url)
+        } catch {
+            // Users, and groups of GitLab's free edition, have none of their own.
+            guard error.concernsOneItem else { throw error }
+        }
+        for project in place.projects {
+            do throws(TrackerError) {
+                for webhook in try await webhooks(at: .project(RemoteProject(project)), url)
+                where !outcome.webhooks.contains(where: { $0.id == webhook.id }) {
+                    outcome.webhooks.append(webhook)
+                }
+            } catch {
+                guard error.concernsOneItem else { throw error }
+                outcome.refused.append((project.path, error))
+            }
+        }
+        return outcome
+    }
+
+    private func webhooks(
+        at place: WebhookPlace,
+        _ url: String
+    ) async throws(TrackerError) -> [RegisteredWebhook] {
+        try await registrar.webhooks(at: place).filter { haveEqualBytes($0.url, url) }
+    }
+
+    /// The secret in use, or a new one; one that does not open any more is replaced.
+    private func secret(of place: Place, renews: Bool) async throws -> Secret {
+        let organization = place.organization.id
+        let owner = SecretOwner.webhook(organization, account: store.account)
+        let row = try await store.read { connection, account in
+            try WebhookTable.find(organization, account: account, on: connection)
+        }
+        if let row, !renews {
+            do throws(StoreError) {
+                return try box.open(row.secret, for: owner)
+            } catch {
+                guard case .undecryptable = error else { throw error }
+            }
+        }
+        let secret = Self.newSecret()
+        let sealed = try box.seal(secret, for: owner)
+        let now = store.clock.now()
+        try await store.writeOutsideFeed { connection, account in
+            try WebhookTable.set(
+                sealed,
+                of: organization,
+                keepingPreviousUntil: now.advanced(by: Self.previousLife),
+                at: now,
+                account: account,
+                on: connection
+            )
+        }
+        return secret
+    }
+
+    /// 256 random bits from the system, in hexadecimal digits.
+    private static func newSecret() -> Secret {
+        let digits = (0..<4).map { _ in
+            let text = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+            return String(repeating: "0", count: 16 - text.utf8.count) + text
+        }
+        return Secret(digits.joined())
+    }
+}
+
+extension TrackerError {
+    /// Whether other places of the tracker may still answer.
+    fileprivate var concernsOneItem: Bool {
+        switch self {
+        case .notFound, .forbidden, .refused: true
+        case .unauthenticated, .rateLimited, .unavailable, .invalidResponse, .pageTokenExpired,
+            .outcomeUnknown, .cancelled:
+            false
+        }
+    }
+}
+
+extension WebhookPlace {
+    /// Its path, for people.
+    package var path: String {
+        switch self {
+        case .organization(let organization): organization.path
+        case .project(let project): project.path
+        }
+    }
+}
+
+extension RemoteOrganization {
+    fileprivate init(_ stored: StoredOrganization) {
+        self.init(externalID: stored.externalID, path: stored.path, name: stored.name)
+    }
+}

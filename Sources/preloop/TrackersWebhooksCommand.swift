@@ -1,0 +1,164 @@
+import ArgumentParser
+import Bootstrap
+import Domain
+import Store
+import Sync
+import Trackers
+
+/// `preloop trackers webhooks …`: trackers tell of changes by themselves.
+struct TrackersWebhooksCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "webhooks",
+        abstract: "Have a tracker tell of changes at once.",
+        discussion: """
+            The tracker delivers to PRELOOP_URL, where `preloop serve` takes the deliveries in. \
+            Each organisation has a secret of its own; deliveries that are not signed with it are \
+            refused. Scans go on and find what no delivery told.
+            """,
+        subcommands: [
+            TrackersWebhooksInstallCommand.self, TrackersWebhooksRemoveCommand.self,
+            TrackersWebhooksStatusCommand.self,
+        ]
+    )
+}
+
+/// What the three have in common.
+struct WebhookOptions: ParsableArguments {
+    @Argument(help: "The tracker's name.")
+    var name: String
+
+    @OptionGroup var output: OutputOptions
+
+    /// Does something at the tracker and shows what is there then.
+    func run(
+        _ what: String,
+        _ body: (WebhookInstaller) async throws -> [WebhookInstaller.Outcome]
+    ) async throws {
+        let installation = try await Installation.open()
+        let tracker = try await installation.tracker(named: name)
+        guard tracker.isRemote else {
+            throw CommandFailure(
+                .usage,
+                "`\(name)` holds imported issues; no service tells of them"
+            )
+        }
+        let outcomes = try await attempt(what) {
+            let installer = try await installation.webhookInstaller(
+                of: tracker,
+                transport: try installation.transport()
+            )
+            let outcomes = try await body(installer)
+            try await installation.close()
+            return outcomes
+        }
+        guard !outcomes.isEmpty else {
+            throw CommandFailure(
+                .failure,
+                "no project of `\(name)` is followed",
+                hint: "scan it first: `preloop-sync scan \(name)`"
+            )
+        }
+        try show(outcomes)
+    }
+
+    private func show(_ outcomes: [WebhookInstaller.Outcome]) throws {
+        guard !output.isJSON else {
+            try Output.result([
+                "name": .string(name), "organizations": .array(outcomes.map(json)),
+            ])
+            return
+        }
+        var table = TextTable(["ORGANIZATION", "WEBHOOK", "STATE", "LAST DELIVERY"])
+        for outcome in outcomes {
+            let last = outcome.lastDelivery.map { "\($0.receivedAt.iso8601) \($0.action)" } ?? "-"
+            for webhook in outcome.webhooks {
+                let state = webhook.problem ?? (webhook.isActive ? "active" : "switched off")
+                table.append([outcome.organization, webhook.place.path, state, last])
+            }
+            for refusal in outcome.refused {
+                table.append([
+                    outcome.organization, refusal.place, "refused: \(refusal.error)", last,
+                ])
+            }
+            if outcome.webhooks.isEmpty, outcome.refused.isEmpty {
+                table.append([outcome.organization, "-", "none", last])
+            }
+        }
+        try Output.text(table.lines)
+    }
+
+    private func json(_ outcome: WebhookInstaller.Outcome) -> JSONValue {
+        let webhooks: [JSONValue] = outcome.webhooks.map { webhook in
+            [
+                "id": .string(webhook.id), "place": .string(webhook.place.path),
+                "url": .string(webhook.url), "active": .bool(webhook.isActive),
+                "events": JSONValue(webhook.events), "problem": JSONValue(webhook.problem),
+            ]
+        }
+        let refused: [JSONValue] = outcome.refused.map { refusal in
+            ["place": .string(refusal.place), "reason": .string("\(refusal.error)")]
+        }
+        let last: JSONValue? = outcome.lastDelivery.map { delivery in
+            [
+                "id": .string(delivery.id), "action": .string(delivery.action),
+                "received_at": .string(delivery.receivedAt.iso8601),
+            ]
+        }
+        return [
+            "organization": .string(outcome.organization),
+            "has_secret": .bool(outcome.hasSecret), "webhooks": .array(webhooks),
+            "refused": .array(refused), "last_delivery": last ?? .null,
+        ]
+    }
+}
+
+/// `preloop trackers webhooks install`.
+struct TrackersWebhooksInstallCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "install",
+        abstract: "Register the webhooks, or bring them up to date."
+    )
+
+    @Flag(help: "Make new secrets; the old ones count for another hour.")
+    var newSecrets = false
+
+    @OptionGroup var options: WebhookOptions
+
+    func run() async throws {
+        try await options.run("cannot register the webhooks of `\(options.name)`") { installer in
+            try await installer.install(renewsSecrets: newSecrets)
+        }
+    }
+}
+
+/// `preloop trackers webhooks remove`.
+struct TrackersWebhooksRemoveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove",
+        abstract: "Take the webhooks away; deliveries are refused from then on."
+    )
+
+    @OptionGroup var options: WebhookOptions
+
+    func run() async throws {
+        try await options.run("cannot remove the webhooks of `\(options.name)`") { installer in
+            try await installer.remove()
+        }
+    }
+}
+
+/// `preloop trackers webhooks status`.
+struct TrackersWebhooksStatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Show what is registered, and when something last came."
+    )
+
+    @OptionGroup var options: WebhookOptions
+
+    func run() async throws {
+        try await options.run("cannot ask for the webhooks of `\(options.name)`") { installer in
+            try await installer.status()
+        }
+    }
+}

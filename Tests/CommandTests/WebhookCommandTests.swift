@@ -1,0 +1,100 @@
+import Domain
+import Foundation
+import TestSupport
+import Testing
+
+/// `preloop trackers webhooks …` against the reference services.
+@Suite(.enabled(if: FakeTrackers.areAvailable, "needs the shared reference data"))
+struct WebhookCommandTests {
+    private struct World {
+        let indexed: IndexedSandbox
+        let fake: FakeTrackers
+
+        var sandbox: Sandbox { indexed.sandbox }
+
+        func end() {
+            fake.stop()
+            indexed.remove()
+        }
+
+        func webhooks(_ words: String..., url: String? = "https://preloop.example/") throws
+            -> Sandbox.Result
+        {
+            try sandbox.start(
+                "preloop",
+                ["trackers", "webhooks"] + words,
+                environment: url.map { ["PRELOOP_URL": $0] } ?? [:]
+            ).wait()
+        }
+    }
+
+    private func world(_ kind: String, _ arguments: [String] = []) async throws -> World {
+        let item: JSONValue = [
+            "tracker": .string(kind), "project": kind == "jira" ? "TOOL" : "acme/tool",
+            "number": 1, "title": "Crash", "body": "It crashes", "state": "open", "labels": [],
+            "author": "ann", "created_at": "2025-01-02T03:04:05Z",
+            "updated_at": "2025-01-03T03:04:05Z", "comments": [],
+        ]
+        let fake = try await FakeTrackers.start(corpora: [.items([item])], arguments: arguments)
+        let indexed = try IndexedSandbox()
+        let sandbox = indexed.sandbox
+        #expect(try sandbox.preloop("init").status == 0)
+        let service = kind == "jira" ? "jira-cloud" : kind
+        var words = ["trackers", "add", kind, "--name", "t", "--url", fake.url(service)]
+        words += ["--token-env", "TOKEN"]
+        if kind == "jira" { words += ["--user", "someone@example.com"] }
+        let added = try sandbox.start("preloop", words, environment: ["TOKEN": "test-token"])
+            .wait()
+        #expect(added.status == 0, "\(added.errors)")
+        return World(indexed: indexed, fake: fake)
+    }
+
+    private func scan(_ world: World) throws {
+        let scanned = try world.sandbox.run("preloop-sync", "scan", "all", "--quiet")
+        #expect(scanned.status == 0, "\(scanned.errors)")
+    }
+
+    @Test(arguments: ["github", "gitlab", "jira"])
+    func `webhooks are installed once, shown and removed`(_ kind: String) async throws {
+        let world = try await world(kind)
+        defer { world.end() }
+        let early = try world.webhooks("install", "t")
+        #expect(early.status == 1 && early.errors.contains("scan it first"))
+        try scan(world)
+        let aimless = try world.webhooks("install", "t", url: nil)
+        #expect(aimless.status == 2 && aimless.errors.contains("PRELOOP_URL"))
+        for _ in 0..<2 {
+            let installed = try world.webhooks("install", "t", "--json")
+            #expect(installed.status == 0, "\(installed.errors)")
+            let place = try installed.json["organizations"]?[0]
+            #expect(place?["webhooks"]?.array?.count == 1)
+            let url = place?["webhooks"]?[0]?["url"]?.string ?? ""
+            #expect(url.hasPrefix("https://preloop.example/api/v1/private/webhooks/\(kind)/1-"))
+        }
+        let status = try world.webhooks("status", "t", "--json")
+        let place = try status.json["organizations"]?[0]
+        #expect(place?["has_secret"] == true && place?["webhooks"]?.array?.count == 1)
+        #expect(place?["last_delivery"] == .null)
+        let table = try world.webhooks("status", "t")
+        #expect(table.output.contains("active"))
+        let removed = try world.webhooks("remove", "t", "--json")
+        #expect(removed.status == 0, "\(removed.errors)")
+        let after = try world.webhooks("status", "t", "--json")
+        #expect(try after.json["organizations"]?[0]?["webhooks"] == [])
+        #expect(try after.json["organizations"]?[0]?["has_secret"] == false)
+        // Nothing of it is left anywhere a person looks.
+        let plain = try world.webhooks("status", "t")
+        #expect(plain.output.contains("none"))
+    }
+
+    @Test func `without group hooks each project has its own`() async throws {
+        let world = try await world("gitlab", ["--gitlab-ce"])
+        defer { world.end() }
+        try scan(world)
+        let installed = try world.webhooks("install", "t", "--json")
+        let place = try installed.json["organizations"]?[0]
+        #expect(place?["webhooks"]?[0]?["place"] == "acme/tool")
+        let removed = try world.webhooks("remove", "t", "--json")
+        #expect(try removed.json["organizations"]?[0]?["webhooks"] == [])
+    }
+}
