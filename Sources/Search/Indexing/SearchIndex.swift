@@ -104,7 +104,11 @@ package actor SearchIndex {
                         on: connection
                     ),
                     orphans: try PassageTable.orphans(
-                        behind: Indexer.follower(of: model),
+                        after: try FollowerTable.revision(
+                            of: Indexer.follower(of: model),
+                            account: account,
+                            on: connection
+                        ),
                         model: model,
                         account: account,
                         on: connection

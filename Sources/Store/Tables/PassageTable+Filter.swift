@@ -67,49 +67,39 @@ extension PassageTable {
 
     /// Live windows of issues that were deleted after the indexer's last step: not to be found any
     /// more although their tombstones are not written yet.
-    ///
-    /// - Parameters:
-    ///   - follower: The indexer's name, whose place in the feed is meant.
-    ///   - model: The model whose windows are looked at.
-    ///   - account: The account.
-    ///   - connection: The connection.
-    /// - Returns: The windows, ascending.
-    /// - Throws: ``StoreError``.
     package static func orphans(
-        behind follower: String,
+        after revision: Revision,
         model: EmbeddingModelID,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [PassageID] {
-        try orphans(connection.rows(orphansStatement(follower, model, account)))
+        try orphans(connection.rows(orphansStatement(revision, model, account)))
     }
 
     static func orphans(_ rows: [SQLRow]) throws(StoreError) -> [PassageID] {
         try rows.map { row throws(StoreError) -> PassageID in try row.identifier("id") }.sorted()
     }
 
+    /// The revision is a bind: PostgreSQL takes one that a subquery reads for a third of all rows,
+    /// and walks the table.
     static func orphansStatement(
-        _ follower: String,
+        _ revision: Revision,
         _ model: EmbeddingModelID,
         _ account: AccountID
     ) -> SQL {
-        let revision: SQL = """
-            COALESCE((SELECT revision FROM followers
-                WHERE account_id = \(account) AND name = \(follower)), 0)
-            """
-        return """
-            SELECT p.id AS id FROM issues AS i
-            JOIN passages AS p ON p.account_id = i.account_id AND p.model_id = \(model)
-                AND p.issue_id = i.id
-            WHERE i.account_id = \(account) AND i.revision > \(revision)
-                AND i.deleted_at IS NOT NULL AND p.deleted_at IS NULL
-            UNION ALL
-            SELECT p.id AS id FROM comments AS c
-            JOIN passages AS p ON p.account_id = c.account_id AND p.model_id = \(model)
-                AND p.issue_id = c.issue_id AND p.comment_id = c.id
-            WHERE c.account_id = \(account) AND c.revision > \(revision)
-                AND c.deleted_at IS NOT NULL AND p.deleted_at IS NULL
-            """
+        """
+        SELECT p.id AS id FROM issues AS i
+        JOIN passages AS p ON p.account_id = i.account_id AND p.model_id = \(model)
+            AND p.issue_id = i.id
+        WHERE i.account_id = \(account) AND i.revision > \(revision)
+            AND i.deleted_at IS NOT NULL AND p.deleted_at IS NULL
+        UNION ALL
+        SELECT p.id AS id FROM comments AS c
+        JOIN passages AS p ON p.account_id = c.account_id AND p.model_id = \(model)
+            AND p.issue_id = c.issue_id AND p.comment_id = c.id
+        WHERE c.account_id = \(account) AND c.revision > \(revision)
+            AND c.deleted_at IS NOT NULL AND p.deleted_at IS NULL
+        """
     }
 
     private enum Joined {

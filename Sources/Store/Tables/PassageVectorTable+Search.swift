@@ -58,7 +58,7 @@ extension PassageVectorTable {
         package var isIndexed: Bool
     }
 
-    /// Asks the mirror, in one round trip and on one snapshot with its state.
+    /// Asks the mirror, on one snapshot with its state; all vectors in one round trip.
     package static func search(
         _ query: Query,
         model: EmbeddingModelTable.Row,
@@ -66,6 +66,7 @@ extension PassageVectorTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Answer {
+        let indexed = try FollowerTable.revision(of: follower, account: account, on: connection)
         let searches = query.vectors.map { vector in
             statement(vector, query, model, account)
         }
@@ -73,7 +74,7 @@ extension PassageVectorTable {
             batch: [
                 settings(query.scope, effort: query.effort),
                 condition(model, account),
-                PassageTable.orphansStatement(follower, model.id, account),
+                PassageTable.orphansStatement(indexed, model.id, account),
             ] + searches
         )
         guard let condition = results[1].first else {
@@ -154,10 +155,11 @@ extension PassageVectorTable {
             """
         let index = "passage_vectors_hnsw_\(model.dimension)"
         return """
-            SELECT \(mirrored) > (SELECT revision FROM accounts WHERE id = \(account)) OR EXISTS (
-                SELECT 1 FROM passages AS p
+            SELECT \(mirrored) > (SELECT revision FROM accounts WHERE id = \(account)) OR (
+                SELECT p.revision FROM passages AS p
                 WHERE p.account_id = \(account) AND p.revision > \(mirrored)
-                    AND p.model_id = \(model.id)) AS is_behind,
+                    AND p.model_id = \(model.id)
+                ORDER BY p.revision LIMIT 1) IS NOT NULL AS is_behind,
                 EXISTS (SELECT 1 FROM pg_index
                     WHERE indexrelid = to_regclass(\(index)) AND indisvalid) AS is_indexed
             """

@@ -109,7 +109,9 @@ package enum PassageVectorTable {
     ///   - revisions: Those drawn for the windows.
     ///   - model: The model of the windows; nil for windows of any.
     ///   - account: The account.
-    /// - Returns: Statements to be run before the first window is written.
+    /// - Returns: Statements to be run before the first window is written. They look for the first
+    ///   window that is missing, in order: EXISTS would expect to find one soon and walk the table,
+    ///   and mostly there is none.
     static func announce(
         _ revisions: ClosedRange<Revision>,
         model: EmbeddingModelID?,
@@ -135,10 +137,11 @@ package enum PassageVectorTable {
             """,
             """
             UPDATE vector_mirrors SET revision = \(last)
-            WHERE account_id = \(account) AND \(ofModel) AND NOT EXISTS (
-                SELECT 1 FROM passages AS p
+            WHERE account_id = \(account) AND \(ofModel) AND (
+                SELECT p.revision FROM passages AS p
                 WHERE p.account_id = \(account) AND p.revision > vector_mirrors.revision
-                    AND p.model_id = vector_mirrors.model_id)
+                    AND p.model_id = vector_mirrors.model_id
+                ORDER BY p.revision LIMIT 1) IS NULL
             """,
         ]
     }
