@@ -31,7 +31,16 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(
+            url: "https://github.com/hummingbird-project/hummingbird",
+            from: "2.28.1",
+            traits: []
+        ),
     ],
     targets: [
         // MARK: C
@@ -203,6 +212,34 @@ let package = Package(
             swiftSettings: testing
         ),
 
+        // MARK: API
+        .target(
+            name: "API",
+            dependencies: [
+                "Domain", "Gateway", "MCP", "Search", "Store", "Trackers",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: strict
+        ),
+
+        .testTarget(
+            name: "APITests",
+            dependencies: [
+                "API", "Domain", "Gateway", "HTTPClient", "MCP", "Search", "Store",
+                "StoreTestSupport", "TestSupport", "Trackers",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: testing
+        ),
+
         // MARK: Programs
         .target(
             name: "Bootstrap",
@@ -216,9 +253,10 @@ let package = Package(
         .executableTarget(
             name: "preloop",
             dependencies: [
-                "Bootstrap", "Domain", "Embeddings", "Firewall", "Gateway", "MCP", "Search",
-                "Store", "Sync", "Trackers",
+                "API", "Bootstrap", "Domain", "Embeddings", "Firewall", "Gateway", "MCP",
+                "Search", "Store", "Sync", "Trackers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),

@@ -2,7 +2,7 @@ import Domain
 import Foundation
 package import Gateway
 package import MCP
-import Search
+package import Search
 import Store
 import Sync
 
@@ -30,16 +30,28 @@ extension Installation {
         }
     }
 
-    /// The way to call tools: the only one there is.
-    package func guardedCall() throws -> GuardedCall {
-        var tools = BuiltInTools(store: store, scanLease: ScanRunner.leaseName) { mode in
-            do throws(CommandFailure) {
-                return try await search(mode: mode)
-            } catch {
-                let message = error.reason.map { "\(error.what): \($0)" } ?? error.what
-                throw ToolFailure(message, hint: error.hint)
-            }
+    /// The indexes, with what is wrong in words that a caller of tools can act on.
+    package func searchForTools(mode: SearchRequest.Mode) async throws -> IssueSearch {
+        do throws(CommandFailure) {
+            return try await search(mode: mode)
+        } catch {
+            let message = error.reason.map { "\(error.what): \($0)" } ?? error.what
+            throw ToolFailure(message, hint: error.hint)
         }
+    }
+
+    /// The way to call tools: the only one there is.
+    ///
+    /// `opening` opens the indexes when somebody else keeps them open too.
+    package func guardedCall(
+        opening: (@Sendable (SearchRequest.Mode) async throws -> IssueSearch)? = nil
+    ) throws -> GuardedCall {
+        let opening = opening ?? { mode in try await searchForTools(mode: mode) }
+        var tools = BuiltInTools(
+            store: store,
+            scanLease: ScanRunner.leaseName,
+            openSearch: opening
+        )
         tools.metrics = { try metrics() }
         let transport = try transport()
         if let model = settings.languageModel {

@@ -1,4 +1,5 @@
 import Domain
+package import Domain
 package import Store
 
 /// One opened installation: what commands are made of.
@@ -77,6 +78,16 @@ package struct Installation: Sendable {
         }
         // Another process may have made the key and stored a credential at this moment.
         return isFound && !file.exists
+    }
+
+    /// The same installation as another account, which exists, sees it.
+    package func viewed(by account: AccountID) -> Installation {
+        Installation(
+            settings: settings,
+            home: home,
+            store: store.viewed(by: account),
+            isNew: isNew
+        )
     }
 
     private static func open(

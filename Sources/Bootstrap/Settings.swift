@@ -230,7 +230,8 @@ package struct Settings: Sendable {
         )
     }
 
-    private static func url(
+    /// An http or https address, without a final slash.
+    static func url(
         _ text: String,
         variable: String,
         example: String = "the provider's base URL, such as https://api.openai.com/v1"

@@ -98,7 +98,8 @@ package struct TokenSource: ParsableArguments {
         }
     }
 
-    private static func read(
+    /// Reads a short secret from a file, or from standard input for `-`.
+    static func read(
         file: String,
         holding what: String
     ) throws(CommandFailure) -> String {

@@ -40,6 +40,12 @@ package enum Entity {
     package enum Passage {}
     /// Tags ``EmbeddingModelID``.
     package enum EmbeddingModel {}
+    /// Tags ``UserID``.
+    package enum User {}
+    /// Tags ``SessionID``.
+    package enum Session {}
+    /// Tags ``APIKeyID``.
+    package enum APIKey {}
 }
 
 /// An account, the unit of tenancy: every stored row belongs to exactly one.
@@ -58,3 +64,9 @@ package typealias CommentID = Identifier<Entity.Comment>
 package typealias PassageID = Identifier<Entity.Passage>
 /// An embedding model whose vectors are stored.
 package typealias EmbeddingModelID = Identifier<Entity.EmbeddingModel>
+/// Somebody who signs in.
+package typealias UserID = Identifier<Entity.User>
+/// One signing in, from its first token to its last refresh.
+package typealias SessionID = Identifier<Entity.Session>
+/// A key that a program uses on behalf of a user.
+package typealias APIKeyID = Identifier<Entity.APIKey>

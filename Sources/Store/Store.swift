@@ -40,6 +40,11 @@ package struct Store: Sendable {
         self.clock = clock
     }
 
+    /// The same database as another account, which exists, sees it.
+    package func viewed(by account: AccountID) -> Store {
+        Store(database: database, account: account, clock: clock)
+    }
+
     /// Reads on one snapshot; the closure gets the connection and the account to bind.
     package func read<Value: Sendable>(
         _ body: @escaping @Sendable (any SQLConnection, AccountID) throws -> Value

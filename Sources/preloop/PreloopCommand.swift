@@ -18,6 +18,7 @@ struct PreloopCommand: AsyncParsableCommand {
             InitCommand.self, TrackersCommand.self, SearchCommand.self, SimilarCommand.self,
             DuplicatesCommand.self, ModelsCommand.self, IndexCommand.self, ExportCommand.self,
             DoctorCommand.self, CELCommand.self, MCPCommand.self, ToolsCommand.self,
+            ServeCommand.self, UsersCommand.self, KeysCommand.self,
         ]
     )
 }

@@ -18,7 +18,7 @@ struct ScopeOptions: ParsableArguments {
     }
 
     /// Why a pattern can match nothing; nil when it can.
-    private static func fault(of pattern: String) -> String? {
+    static func fault(of pattern: String) -> String? {
         guard (1...1000).contains(pattern.utf8.count) else { return "has not from 1 to 1000 bytes" }
         guard !pattern.contains("://") else {
             return "is a URL; a pattern is a path such as acme/*"

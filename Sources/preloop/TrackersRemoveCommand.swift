@@ -19,27 +19,8 @@ struct TrackersRemoveCommand: AsyncParsableCommand {
     func run() async throws {
         let installation = try await Installation.open()
         let tracker = try await installation.tracker(named: name)
-        let now = installation.store.clock.now()
         let count = try await attempt("the tracker `\(name)` was not removed") {
-            try await installation.store.write { connection, account in
-                // A running scan would write into projects that are no longer there.
-                let lease = try LeaseTable.acquire(
-                    ScanRunner.leaseName,
-                    holder: .current(),
-                    duration: .seconds(60),
-                    now: now,
-                    account: account,
-                    on: connection
-                )
-                let count = try TrackerRemoval.remove(
-                    tracker.id,
-                    deletedAt: now,
-                    account: account,
-                    on: connection
-                )
-                try LeaseTable.release(lease, account: account, on: connection)
-                return count
-            }
+            try await installation.remove(tracker)
         }
         try await installation.close()
         guard !output.isJSON else {
@@ -47,5 +28,31 @@ struct TrackersRemoveCommand: AsyncParsableCommand {
             return
         }
         try Output.text(["Removed \(name) with \(count) issues."])
+    }
+}
+
+extension Installation {
+    /// Removes a tracker with all that was read from it; gives the number of issues.
+    func remove(_ tracker: Tracker) async throws -> Int {
+        let now = store.clock.now()
+        return try await store.write { connection, account in
+            // A running scan would write into projects that are no longer there.
+            let lease = try LeaseTable.acquire(
+                ScanRunner.leaseName,
+                holder: .current(),
+                duration: .seconds(60),
+                now: now,
+                account: account,
+                on: connection
+            )
+            let count = try TrackerRemoval.remove(
+                tracker.id,
+                deletedAt: now,
+                account: account,
+                on: connection
+            )
+            try LeaseTable.release(lease, account: account, on: connection)
+            return count
+        }
     }
 }

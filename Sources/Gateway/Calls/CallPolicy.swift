@@ -28,13 +28,19 @@ package protocol CallPolicy: Sendable {
     func decide(_ call: ProposedCall) async -> CallDecision
 }
 
-/// The policy of an installation without rules: its own user may do everything.
+/// The policy of an installation without rules: whoever may write may do everything, and for
+/// others tools that change something do not exist.
 package struct OpenPolicy: CallPolicy {
     package init() {}
 
-    /// Every tool.
-    package func isVisible(_ tool: ToolDefinition, to caller: Caller) async -> Bool { true }
+    /// Every tool to those who may write, and those that only read to all.
+    package func isVisible(_ tool: ToolDefinition, to caller: Caller) async -> Bool {
+        caller.mayWrite || tool.annotations.isReadOnly
+    }
 
-    /// Every call.
-    package func decide(_ call: ProposedCall) async -> CallDecision { .allow }
+    /// Every call of a tool that the caller can see.
+    package func decide(_ call: ProposedCall) async -> CallDecision {
+        await isVisible(call.tool, to: call.caller)
+            ? .allow : .deny(reason: "this credential may only read")
+    }
 }

@@ -6,14 +6,21 @@ package struct Caller: Sendable, Equatable {
         case stdio
         /// `preloop tools call`.
         case command
+        /// The MCP endpoint of a server.
+        case mcp
+        /// The routes of a server that stand for tools.
+        case rest
     }
 
     /// The name in records: `local:ann`.
     package var name: String
     package var channel: Channel
+    /// Whether tools that change something are for them.
+    package var mayWrite: Bool
 
-    package init(name: String, channel: Channel) {
+    package init(name: String, channel: Channel, mayWrite: Bool = true) {
         self.name = name
         self.channel = channel
+        self.mayWrite = mayWrite
     }
 }

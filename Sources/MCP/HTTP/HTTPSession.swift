@@ -43,6 +43,8 @@ package struct HTTPSession: Sendable {
 
     /// Whether anything runs: such a session is not expired.
     package var isBusy: Bool { session.isBusy }
+    /// Whether `initialize` has agreed on a revision.
+    package var hasBegun: Bool { session.negotiatedVersion != nil }
 
     /// Takes what came by POST.
     package mutating func post(

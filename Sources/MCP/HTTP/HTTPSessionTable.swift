@@ -25,6 +25,8 @@ package struct HTTPSessionTable<Session: Sendable>: Sendable {
 
     /// How many are open.
     package var count: Int { entries.count }
+    /// Every session, in no order.
+    package var all: [Session] { entries.values.map(\.session) }
 
     /// Adds a session.
     ///

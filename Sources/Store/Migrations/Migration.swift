@@ -12,7 +12,9 @@ package struct Migration: Sendable {
     package let statements: [String]
 
     /// Every step, oldest first.
-    package static let all: [Migration] = [.initial, .pairsBySecond, .toolCalls, .jobs, .webhooks]
+    package static let all: [Migration] = [
+        .initial, .pairsBySecond, .toolCalls, .jobs, .webhooks, .users,
+    ]
 
     /// The statements as an engine takes them.
     ///

@@ -49,6 +49,8 @@ package struct SecretBox: Sendable {
     package static let minimumKeyBytes = 16
 
     private let key: SymmetricKey
+    /// Signs access tokens; says nothing about the key that seals.
+    package let signingKey: [UInt8]
 
     /// Derives the key by HKDF-SHA256, so that `SECRET_KEY` may be any long random text.
     ///
@@ -66,6 +68,13 @@ package struct SecretBox: Sendable {
             info: Array("preloop secrets, format 1".utf8),
             outputByteCount: 32
         )
+        let signing = HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: SymmetricKey(data: bytes),
+            salt: Array("preloop".utf8),
+            info: Array("preloop access tokens, format 1".utf8),
+            outputByteCount: 32
+        )
+        signingKey = unsafe signing.withUnsafeBytes { unsafe Array($0) }
     }
 
     /// Seals a secret for one row.

@@ -25,6 +25,41 @@ package enum AccountTable {
         )
     }
 
+    /// Makes an account with the next free identifier.
+    ///
+    /// - Throws: ``StoreError/constraint(detail:)`` when another one was made at this moment.
+    package static func create(
+        name: String,
+        createdAt: Timestamp,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> AccountID {
+        let rows = try connection.rows(
+            """
+            INSERT INTO accounts (id, name, created_at)
+            SELECT COALESCE(MAX(id), 0) + 1, \(name), \(createdAt) FROM accounts
+            RETURNING id
+            """
+        )
+        guard let row = rows.first else { throw .unexpectedValue(column: "accounts.id") }
+        return try row.identifier("id")
+    }
+
+    /// Every account, oldest first.
+    ///
+    /// The limit bounds one answer; an installation has one or a handful.
+    package static func list(on connection: any SQLConnection) throws(StoreError) -> [AccountID] {
+        let rows = try connection.rows("SELECT id FROM accounts ORDER BY id LIMIT 100000")
+        return try rows.map { row throws(StoreError) in try row.identifier("id") }
+    }
+
+    /// The account's name.
+    package static func name(
+        of account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> String? {
+        try connection.rows("SELECT name FROM accounts WHERE id = \(account)").first?.text("name")
+    }
+
     /// Whether the account exists.
     package static func exists(
         _ account: AccountID,

@@ -314,6 +314,62 @@ package enum DuplicateTable {
         )
     }
 
+    /// A decision.
+    package struct Decided: Sendable, Equatable {
+        package var pair: Pair
+        package var verdict: Verdict
+        package var person: String?
+        package var decidedAt: Timestamp
+    }
+
+    /// Decisions of one kind, latest first.
+    package static func decided(
+        _ verdict: Verdict,
+        limit: Int,
+        offset: Int,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [Decided] {
+        let rows = try connection.rows(
+            """
+            SELECT first_issue_id, second_issue_id, decided_by, decided_at
+            FROM duplicate_verdicts
+            WHERE account_id = \(account) AND verdict = \(verdict.rawValue)
+            ORDER BY decided_at DESC, first_issue_id, second_issue_id
+            LIMIT \(limit) OFFSET \(offset)
+            """
+        )
+        return try rows.map { row throws(StoreError) in
+            guard
+                let pair = Pair(
+                    try row.identifier("first_issue_id"),
+                    try row.identifier("second_issue_id")
+                )
+            else { throw .unexpectedValue(column: "duplicate_verdicts.second_issue_id") }
+            return Decided(
+                pair: pair,
+                verdict: verdict,
+                person: try row.optionalText("decided_by"),
+                decidedAt: try row.timestamp("decided_at")
+            )
+        }
+    }
+
+    /// The score of a pair; nil when it is none of the probable ones.
+    package static func score(
+        of pair: Pair,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Scored? {
+        try connection.rows(
+            """
+            SELECT first_issue_id, second_issue_id, score, features FROM duplicate_pairs
+            WHERE account_id = \(account) AND first_issue_id = \(pair.first)
+                AND second_issue_id = \(pair.second)
+            """
+        ).first.map(scored)
+    }
+
     /// What was decided about a pair; nil when nobody has.
     package static func verdict(
         on pair: Pair,

@@ -52,26 +52,52 @@ package enum OrganizationTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [StoredOrganization] {
-        let rows = try connection.rows(
+        try connection.rows(
             """
             SELECT id, tracker_id, external_id, path, name FROM organizations
             WHERE account_id = \(account) AND tracker_id = \(tracker)
             ORDER BY path, id
             LIMIT 100000
             """
+        ).map(organization)
+    }
+
+    /// Every organisation, by identifier.
+    package static func all(
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [StoredOrganization] {
+        try connection.rows(
+            """
+            SELECT id, tracker_id, external_id, path, name FROM organizations
+            WHERE account_id = \(account)
+            ORDER BY id
+            LIMIT 100000
+            """
+        ).map(organization)
+    }
+
+    /// One organisation.
+    package static func find(
+        _ id: OrganizationID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> StoredOrganization? {
+        try connection.rows(
+            """
+            SELECT id, tracker_id, external_id, path, name FROM organizations
+            WHERE account_id = \(account) AND id = \(id)
+            """
+        ).first.map(organization)
+    }
+
+    private static func organization(_ row: SQLRow) throws(StoreError) -> StoredOrganization {
+        StoredOrganization(
+            id: try row.identifier("id"),
+            trackerID: try row.identifier("tracker_id"),
+            externalID: try row.text("external_id"),
+            path: try row.text("path"),
+            name: try row.text("name")
         )
-        var organizations: [StoredOrganization] = []
-        for row in rows {
-            organizations.append(
-                StoredOrganization(
-                    id: try row.identifier("id"),
-                    trackerID: try row.identifier("tracker_id"),
-                    externalID: try row.text("external_id"),
-                    path: try row.text("path"),
-                    name: try row.text("name")
-                )
-            )
-        }
-        return organizations
     }
 }

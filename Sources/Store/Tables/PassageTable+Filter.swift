@@ -141,6 +141,7 @@ extension PassageTable {
         return identifiers
     }
 
+    /// What an issue `i` must be like to pass, and not deleted.
     static func condition(
         _ filter: IssueFilter,
         _ account: AccountID,

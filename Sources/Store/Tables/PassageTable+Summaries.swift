@@ -104,7 +104,8 @@ extension PassageTable {
         ).map(summary)
     }
 
-    private static func summary(_ row: SQLRow) throws(StoreError) -> IssueSummary {
+    /// A row of the columns that ``IssueSummary`` has.
+    static func summary(_ row: SQLRow) throws(StoreError) -> IssueSummary {
         guard let kind = IssueKind(rawValue: try row.text("kind")) else {
             throw .unexpectedValue(column: "issues.kind")
         }

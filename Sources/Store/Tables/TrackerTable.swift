@@ -64,6 +64,24 @@ package enum TrackerTable {
         ).first
     }
 
+    /// The tracker of that identifier.
+    package static func find(
+        _ id: TrackerID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Tracker? {
+        try trackers(
+            connection.rows(
+                """
+                SELECT id, kind, deployment, name, url, user_name, status, status_detail,
+                    checked_at, created_at
+                FROM trackers
+                WHERE account_id = \(account) AND id = \(id)
+                """
+            )
+        ).first
+    }
+
     /// A tracker's sealed credential; nil when there is no such tracker.
     package static func credential(
         of tracker: TrackerID,

@@ -1,18 +1,22 @@
-"""Drives a server over stdio by the official Python SDK and prints what it saw as one JSON object.
+"""Drives a server by the official Python SDK and prints what it saw as one JSON object.
 
     python3 mcp_client.py MODE SCENARIO -- PROGRAM ARGUMENTS…
+    python3 mcp_client.py MODE SCENARIO --url URL
 
-MODE is `legacy`, `auto` or `2026-07-28`. Nothing is judged here: the tests do that.
+The first form speaks over stdio, the second over HTTP with the key in `PRELOOP_TOKEN`. MODE is `legacy`, `auto` or `2026-07-28`. Nothing is judged here: the tests do that.
 """
 
 import asyncio
+import contextlib
 import json
+import os
 import sys
 import time
 
 import anyio
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 # One argument set that is right and one that is wrong, for every tool.
@@ -146,13 +150,23 @@ async def cancel(client):
             "after": shown(after)}
 
 
-async def main():
-    mode, scenario = sys.argv[1:3]
+@contextlib.asynccontextmanager
+async def transport():
+    """Over HTTP or stdio, as the command line says."""
+    if "--url" in sys.argv:
+        headers = {"Authorization": f"Bearer {os.environ['PRELOOP_TOKEN']}"}
+        async with create_mcp_http_client(headers=headers) as http:
+            yield streamable_http_client(sys.argv[sys.argv.index("--url") + 1], http_client=http)
+        return
     program = sys.argv[sys.argv.index("--") + 1:]
     # The environment of this process, whole: the SDK hands on only a few variables by itself.
-    import os
-    parameters = StdioServerParameters(command=program[0], args=program[1:], env=dict(os.environ))
-    async with Client(stdio_client(parameters), mode=mode) as client:
+    yield stdio_client(StdioServerParameters(command=program[0], args=program[1:],
+                                             env=dict(os.environ)))
+
+
+async def main():
+    mode, scenario = sys.argv[1:3]
+    async with transport() as streams, Client(streams, mode=mode) as client:
         seen = await globals()[scenario](client)
     print(json.dumps(seen))
 

@@ -1,0 +1,338 @@
+package import Domain
+import HTTPTypes
+package import Store
+
+extension AccountDesk {
+    /// What is asked of a new user.
+    package struct Draft: Sendable {
+        package var name: String
+        package var password: String
+        package var email: String?
+        package var role: Role
+
+        package init(name: String, password: String, email: String? = nil, role: Role) {
+            self.name = name
+            self.password = password
+            self.email = email
+            self.role = role
+        }
+    }
+
+    private static let maximumNameBytes = 128
+    /// As RFC 5321 has it.
+    private static let maximumEmailBytes = 254
+
+    /// Adds a user to an account.
+    ///
+    /// - Throws: ``Problem`` for a name that is taken or is none, and a password that is weak.
+    package func add(_ draft: Draft, to account: AccountID) async throws -> User {
+        let (user, hash) = try await checked(draft)
+        do {
+            return try await store.viewed(by: account).write { connection, account in
+                try Self.insert(user, hash, account, on: connection)
+            }
+        } catch StoreError.constraint {
+            throw Self.taken
+        }
+    }
+
+    /// Makes an account whose owner is a new user.
+    package func register(_ draft: Draft) async throws -> (User, AccountID) {
+        var draft = draft
+        draft.role = .owner
+        let (user, hash) = try await checked(draft)
+        let now = store.clock.now()
+        do {
+            return try await store.database.write { connection in
+                let account = try AccountTable.create(
+                    name: "\(user.name)'s organization",
+                    createdAt: now,
+                    on: connection
+                )
+                return (try Self.insert(user, hash, account, on: connection), account)
+            }
+        } catch StoreError.constraint {
+            throw Self.taken
+        }
+    }
+
+    private static let taken: Problem = {
+        var problem = Problem(.conflict, "the name is taken", code: "name_taken")
+        problem.fields = [Problem.Field("username", "is taken")]
+        return problem
+    }()
+
+    private func checked(_ draft: Draft) async throws -> (User, String) {
+        let name = Self.normalized(draft.name)
+        let isName = name.utf8.allSatisfy { byte in
+            (48...57).contains(byte) || (97...122).contains(byte) || "._-@+".utf8.contains(byte)
+        }
+        guard isName, (1...Self.maximumNameBytes).contains(name.utf8.count) else {
+            throw Problem.invalid("username", "must be letters, digits and . _ - @ +")
+        }
+        if let email = draft.email {
+            try Self.check(email)
+        }
+        let hash = try await hash(draft.password)
+        let user = User(
+            id: UserID(0),
+            name: name,
+            email: draft.email,
+            role: draft.role,
+            createdAt: store.clock.now()
+        )
+        return (user, hash)
+    }
+
+    private static func check(_ email: String) throws(Problem) {
+        let parts = email.split(separator: "@", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty }), !email.contains(" "),
+            email.utf8.count <= maximumEmailBytes
+        else { throw .invalid("email", "must be an address such as ann@example.com") }
+    }
+
+    private static func insert(
+        _ user: User,
+        _ hash: String,
+        _ account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> User {
+        var user = user
+        let ids: [UserID] = try AccountTable.nextIDs(1, account: account, on: connection)
+        user.id = ids[0]
+        try UserTable.insert(user, passwordHash: hash, account: account, on: connection)
+        return user
+    }
+
+    /// The users of an account.
+    package func users(of account: AccountID) async throws -> [User] {
+        try await store.viewed(by: account).read { connection, account in
+            try UserTable.list(account: account, on: connection)
+        }
+    }
+
+    /// One user of an account; a 404 when there is none.
+    package func user(_ id: UserID, of account: AccountID) async throws -> User {
+        let user = try await store.viewed(by: account).read { connection, account in
+            try UserTable.find(id, account: account, on: connection)
+        }
+        guard let user else { throw Problem.notFound() }
+        return user
+    }
+
+    /// What is to change about a user; nil stays.
+    package struct Change: Sendable {
+        package var email: String?
+        package var role: Role?
+        package var isActive: Bool?
+
+        package init(email: String? = nil, role: Role? = nil, isActive: Bool? = nil) {
+            self.email = email
+            self.role = role
+            self.isActive = isActive
+        }
+    }
+
+    /// Changes a user; an account keeps one active owner.
+    package func change(
+        _ id: UserID,
+        of account: AccountID,
+        _ change: Change
+    ) async throws -> User {
+        if let email = change.email { try Self.check(email) }
+        let now = store.clock.now()
+        let user = try await store.viewed(by: account).write { connection, account in
+            guard let user = try UserTable.find(id, account: account, on: connection) else {
+                throw Problem.notFound()
+            }
+            let losesOwner = change.role.map { $0 != .owner } ?? false || change.isActive == false
+            if user.role == .owner, user.isActive, losesOwner {
+                try Self.requireOwner(besides: id, account, on: connection)
+            }
+            try UserTable.update(
+                id,
+                email: change.email,
+                role: change.role,
+                isActive: change.isActive,
+                account: account,
+                on: connection
+            )
+            if change.isActive == false {
+                try SessionTable.revoke(
+                    nil,
+                    of: id,
+                    because: .user,
+                    at: now,
+                    account: account,
+                    on: connection
+                )
+            }
+            return try UserTable.find(id, account: account, on: connection) ?? user
+        }
+        authenticator.forget()
+        return user
+    }
+
+    /// Removes a user; an account keeps one active owner.
+    package func remove(_ id: UserID, of account: AccountID) async throws {
+        try await store.viewed(by: account).write { connection, account in
+            guard let user = try UserTable.find(id, account: account, on: connection) else {
+                throw Problem.notFound()
+            }
+            if user.role == .owner, user.isActive {
+                try Self.requireOwner(besides: id, account, on: connection)
+            }
+            try UserTable.remove(id, account: account, on: connection)
+        }
+        authenticator.forget()
+    }
+
+    private static func requireOwner(
+        besides id: UserID,
+        _ account: AccountID,
+        on connection: any SQLConnection
+    ) throws {
+        guard try UserTable.ownerCount(besides: id, account: account, on: connection) > 0 else {
+            throw Problem(.conflict, "the account needs an owner", code: "last_owner")
+        }
+    }
+
+    /// Sets a user's password and ends every session.
+    package func setPassword(_ password: String, of id: UserID, in account: AccountID) async throws
+    {
+        let hash = try await hash(password)
+        let now = store.clock.now()
+        try await store.viewed(by: account).write { connection, account in
+            guard try UserTable.find(id, account: account, on: connection) != nil else {
+                throw Problem.notFound()
+            }
+            try UserTable.setPassword(hash, of: id, account: account, on: connection)
+            try SessionTable.revoke(
+                nil,
+                of: id,
+                because: .password,
+                at: now,
+                account: account,
+                on: connection
+            )
+        }
+        authenticator.forget()
+    }
+
+    // MARK: - Keys
+
+    /// Makes a key for a user; its secret is in the answer and nowhere else.
+    package func addKey(
+        name: String,
+        scopes: Set<KeyScope>,
+        expiresAt: Timestamp?,
+        for user: UserID,
+        of account: AccountID
+    ) async throws -> NewKey {
+        let now = store.clock.now()
+        if let expiresAt, expiresAt <= now {
+            throw Problem.invalid("expires_at", "must be in the future")
+        }
+        let token = OpaqueToken(.apiKey, account: account)
+        let digest = token.digest
+        do {
+            return try await store.viewed(by: account).write { connection, account in
+                let known = try APIKeyTable.list(of: user, account: account, on: connection)
+                guard known.count < APIKeyTable.maximumPerUser else {
+                    throw Problem(
+                        .conflict,
+                        "a user has \(APIKeyTable.maximumPerUser) keys at most; remove some"
+                    )
+                }
+                let ids: [APIKeyID] = try AccountTable.nextIDs(1, account: account, on: connection)
+                let row = APIKeyTable.Row(
+                    id: ids[0],
+                    user: user,
+                    name: name,
+                    prefix: token.prefix,
+                    scopes: scopes.map(\.rawValue).sorted(),
+                    createdAt: now,
+                    expiresAt: expiresAt
+                )
+                try APIKeyTable.insert(row, digest: digest, account: account, on: connection)
+                return NewKey(row: row, key: token.text)
+            }
+        } catch StoreError.constraint {
+            throw Problem(.conflict, "there is a key of that name already", code: "name_taken")
+        }
+    }
+
+    /// A user's keys, newest first.
+    package func keys(of user: UserID, in account: AccountID) async throws -> [APIKeyTable.Row] {
+        try await store.viewed(by: account).read { connection, account in
+            try APIKeyTable.list(of: user, account: account, on: connection)
+        }
+    }
+
+    /// Removes a user's key; a 404 when there is none.
+    package func removeKey(_ id: APIKeyID, of user: UserID, in account: AccountID) async throws {
+        let isRemoved = try await store.viewed(by: account).write { connection, account in
+            try APIKeyTable.remove(id, of: user, account: account, on: connection)
+        }
+        guard isRemoved else { throw Problem.notFound() }
+        authenticator.forget()
+    }
+
+    // MARK: - Set-up
+
+    /// A token for the link that makes the first user; nil when there is one.
+    ///
+    /// The link before it is good no more.
+    package func setupToken(of account: AccountID) async throws -> String? {
+        let token = OpaqueToken(.setup, account: account)
+        let (digest, lifetime, now) = (token.digest, setupLifetime, store.clock.now())
+        return try await store.viewed(by: account).write { connection, account in
+            guard try !UserTable.hasAny(account: account, on: connection) else {
+                try SetupLinkTable.remove(account: account, on: connection)
+                return nil
+            }
+            try SetupLinkTable.replace(
+                digest: digest,
+                expiresAt: now.advanced(by: lifetime),
+                account: account,
+                on: connection
+            )
+            return token.text
+        }
+    }
+
+    /// Whether a set-up link is good.
+    package func isSetupToken(_ text: String) async throws -> Bool {
+        guard let token = OpaqueToken(.setup, text) else { return false }
+        let (digest, now) = (token.digest, store.clock.now())
+        return try await store.viewed(by: token.account).read { connection, account in
+            try SetupLinkTable.isValid(digest: digest, at: now, account: account, on: connection)
+        }
+    }
+
+    /// Makes the first user, an owner, by a set-up link, which is then used up.
+    package func setUp(_ text: String, name: String, password: String) async throws -> User {
+        let refused = Problem(.forbidden, "the link is used up or over; start the server again")
+        guard let token = OpaqueToken(.setup, text), try await isSetupToken(text) else {
+            throw refused
+        }
+        let (user, hash) = try await checked(Draft(name: name, password: password, role: .owner))
+        let (digest, now) = (token.digest, store.clock.now())
+        do {
+            return try await store.viewed(by: token.account).write { connection, account in
+                guard
+                    try SetupLinkTable.isValid(
+                        digest: digest,
+                        at: now,
+                        account: account,
+                        on: connection
+                    ), try !UserTable.hasAny(account: account, on: connection)
+                else { throw refused }
+                try SetupLinkTable.remove(account: account, on: connection)
+                return try Self.insert(user, hash, account, on: connection)
+            }
+        } catch StoreError.constraint {
+            throw Self.taken
+        }
+    }
+}

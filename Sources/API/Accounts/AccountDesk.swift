@@ -1,0 +1,251 @@
+import Crypto
+import Domain
+import HTTPTypes
+package import Store
+import Synchronization
+
+/// What is done about users, sessions and keys: by the routes, and by commands.
+package final class AccountDesk: Sendable {
+    /// How long what is given out is good.
+    package struct Lifetimes: Sendable, Equatable {
+        /// An access token: what a stolen one is good for, once its session is ended elsewhere.
+        package var access: Duration = .seconds(900)
+        /// A refresh token: how long somebody may stay away.
+        package var refresh: Duration = .seconds(7 * 86_400)
+        /// A session: after that the password is asked for again.
+        package var session: Duration = .seconds(30 * 86_400)
+        /// A set-up link, which is printed where the server was started.
+        package var setup: Duration = .seconds(86_400)
+
+        package init() {}
+    }
+
+    /// What signing in gives.
+    package struct Tokens: Sendable {
+        package var access: String
+        package var refresh: String
+        package var expiresIn: Duration
+    }
+
+    /// A key with its secret, which nobody sees again.
+    package struct NewKey: Sendable {
+        package var row: APIKeyTable.Row
+        package var key: String
+    }
+
+    let store: Store
+    let authenticator: StoreAuthenticator
+    private let hasher: PasswordHasher
+    private let signingKey: SymmetricKey
+    private let lifetimes: Lifetimes
+    var setupLifetime: Duration { lifetimes.setup }
+    private let throttle = Mutex(LoginThrottle())
+
+    package init(
+        store: Store,
+        signingKey: [UInt8],
+        lifetimes: Lifetimes = Lifetimes(),
+        hasher: PasswordHasher = PasswordHasher()
+    ) {
+        self.store = store
+        self.hasher = hasher
+        self.lifetimes = lifetimes
+        self.signingKey = SymmetricKey(data: signingKey)
+        authenticator = StoreAuthenticator(store: store, signingKey: signingKey)
+    }
+
+    // MARK: - Sessions
+
+    /// Signs somebody in.
+    ///
+    /// - Throws: ``Problem``: 401 for a wrong name or password, which is not told apart; 429 when
+    ///   there were too many.
+    package func signIn(
+        name: String,
+        password: String,
+        address: String
+    ) async throws -> Tokens {
+        let name = Self.normalized(name)
+        let now = store.clock.now()
+        let delay = throttle.withLock { $0.delay(name: name, address: address, now: now) }
+        if let delay {
+            throw Problem.overloaded(
+                "too many failed attempts",
+                status: .tooManyRequests,
+                after: max(1, Int((delay / .seconds(1)).rounded(.up)))
+            )
+        }
+        let login = try await login(name)
+        let isRight = try await hasher.verify(password, against: login?.passwordHash)
+        guard isRight, let login, login.user.isActive else {
+            throttle.withLock { $0.fail(name: name, address: address, now: now) }
+            throw Problem.unauthenticated("the name or the password is wrong")
+        }
+        throttle.withLock { $0.succeed(name: name, address: address) }
+        return try await begin(login, at: now)
+    }
+
+    private func login(_ name: String) async throws -> UserTable.Login? {
+        try await store.database.read { connection in
+            guard let account = try UserTable.account(ofName: name, on: connection) else {
+                return nil
+            }
+            return try UserTable.login(name: name, account: account, on: connection)
+        }
+    }
+
+    private func begin(_ login: UserTable.Login, at now: Timestamp) async throws -> Tokens {
+        let lifetimes = lifetimes
+        let refresh = OpaqueToken(.refresh, account: login.account)
+        let digest = refresh.digest
+        let session = try await store.viewed(by: login.account).write { connection, account in
+            let ids: [SessionID] = try AccountTable.nextIDs(1, account: account, on: connection)
+            let row = SessionTable.Row(
+                id: ids[0],
+                user: login.user.id,
+                expiresAt: now.advanced(by: lifetimes.session)
+            )
+            try SessionTable.purge(before: now, account: account, on: connection)
+            try SessionTable.insert(row, at: now, account: account, on: connection)
+            try SessionTable.insertToken(
+                digest,
+                of: row.id,
+                issuedAt: now,
+                expiresAt: now.advanced(by: lifetimes.refresh),
+                account: account,
+                on: connection
+            )
+            try UserTable.noteLogin(of: login.user.id, at: now, account: account, on: connection)
+            return row.id
+        }
+        return tokens(login.account, login.user.id, session, refresh, now)
+    }
+
+    private func tokens(
+        _ account: AccountID,
+        _ user: UserID,
+        _ session: SessionID,
+        _ refresh: OpaqueToken,
+        _ now: Timestamp
+    ) -> Tokens {
+        let access = AccessToken(
+            account: account,
+            user: user,
+            session: session,
+            expiresAt: now.advanced(by: lifetimes.access)
+        )
+        return Tokens(
+            access: access.signed(with: signingKey, at: now),
+            refresh: refresh.text,
+            expiresIn: lifetimes.access
+        )
+    }
+
+    /// What a refresh token is found to be.
+    private enum Refreshed: Sendable {
+        case renewed(UserID, SessionID)
+        case reused
+        case refused
+    }
+
+    /// Gives new tokens for a refresh token, which is then used up.
+    ///
+    /// One that comes a second time has been stolen by one of the two who came: its session ends
+    /// for both.
+    package func refresh(_ text: String) async throws -> Tokens {
+        let refused = Problem.unauthenticated("the refresh token is not good; sign in again")
+        guard let token = OpaqueToken(.refresh, text) else { throw refused }
+        let (now, lifetimes, digest) = (store.clock.now(), lifetimes, token.digest)
+        let next = OpaqueToken(.refresh, account: token.account)
+        let nextDigest = next.digest
+        let result = try await store.viewed(by: token.account).write {
+            connection,
+            account -> Refreshed in
+            guard let found = try SessionTable.token(digest, account: account, on: connection),
+                let session = try SessionTable.find(
+                    found.session,
+                    account: account,
+                    on: connection
+                )
+            else { return .refused }
+            guard found.usedAt == nil else {
+                try SessionTable.revoke(
+                    session.id,
+                    of: session.user,
+                    because: .reuse,
+                    at: now,
+                    account: account,
+                    on: connection
+                )
+                return .reused
+            }
+            guard session.revokedAt == nil, session.expiresAt > now, found.expiresAt > now,
+                let user = try UserTable.find(session.user, account: account, on: connection),
+                user.isActive
+            else { return .refused }
+            try SessionTable.useToken(digest, at: now, account: account, on: connection)
+            try SessionTable.insertToken(
+                nextDigest,
+                of: session.id,
+                issuedAt: now,
+                expiresAt: min(now.advanced(by: lifetimes.refresh), session.expiresAt),
+                account: account,
+                on: connection
+            )
+            return .renewed(user.id, session.id)
+        }
+        switch result {
+        case .renewed(let user, let session):
+            return tokens(token.account, user, session, next, now)
+        case .reused:
+            authenticator.forget()
+            throw refused
+        case .refused: throw refused
+        }
+    }
+
+    /// Ends the session that a request comes from.
+    package func signOut(_ principal: Principal) async throws {
+        guard case .session(let session) = principal.credential else {
+            throw Problem(.conflict, "an API key has no session; remove the key instead")
+        }
+        try await revoke(session, of: principal.user, principal.account, because: .signedOut)
+    }
+
+    func revoke(
+        _ session: SessionID?,
+        of user: UserID,
+        _ account: AccountID,
+        because reason: SessionTable.Revocation
+    ) async throws {
+        let now = store.clock.now()
+        try await store.viewed(by: account).write { connection, account in
+            try SessionTable.revoke(
+                session,
+                of: user,
+                because: reason,
+                at: now,
+                account: account,
+                on: connection
+            )
+        }
+        authenticator.forget()
+    }
+
+    /// The hash of a password that is good enough.
+    func hash(_ password: String, field: String = "password") async throws -> String {
+        if let weakness = PasswordHasher.weakness(of: password) {
+            throw Problem.invalid(field, weakness)
+        }
+        return try await hasher.hash(password)
+    }
+
+    /// Whether a password is a user's.
+    func isPassword(_ password: String, of name: String) async throws -> Bool {
+        let login = try await login(name)
+        return try await hasher.verify(password, against: login?.passwordHash)
+    }
+
+    /// Names are the same whatever their case.
+    static func normalized(_ name: String) -> String { Substring(name.lowercased()).trimmed }
+}

@@ -1,0 +1,67 @@
+package import Domain
+
+/// What a route asks of whoever calls it; every route names one, or is open.
+package enum Permission: String, Sendable, CaseIterable {
+    /// Issues, comments, projects, search, duplicates, how fresh they are.
+    case viewIssues = "view_issues"
+    /// Trackers and their state, without credentials.
+    case viewTrackers = "view_trackers"
+    /// Metrics of the process.
+    case viewMetrics = "view_metrics"
+    /// Say whether two issues are duplicates.
+    case reviewDuplicates = "review_duplicates"
+    /// Create, change and comment issues in trackers.
+    case editIssues = "edit_issues"
+    /// Begin a scan.
+    case syncTrackers = "sync_trackers"
+    /// Add, change and remove trackers; needs their credentials.
+    case manageTrackers = "manage_trackers"
+    /// Add, change and remove users.
+    case manageUsers = "manage_users"
+    /// One's own password, sessions and API keys.
+    case manageSelf = "manage_self"
+    /// Call tools; which ones, the gateway decides.
+    case callTools = "call_tools"
+}
+
+extension Role {
+    /// What a role may do.
+    package var permissions: Set<Permission> {
+        switch self {
+        case .owner, .admin: Set(Permission.allCases)
+        case .editor:
+            [
+                .viewIssues, .viewTrackers, .viewMetrics, .reviewDuplicates, .editIssues,
+                .syncTrackers, .manageSelf, .callTools,
+            ]
+        case .viewer: [.viewIssues, .viewTrackers, .manageSelf, .callTools]
+        }
+    }
+}
+
+/// What an API key is restricted to; a key without any may do what its user may.
+package enum KeyScope: String, Sendable, CaseIterable {
+    /// Read over REST.
+    case read
+    /// Read and write over REST, but nothing about users, trackers and keys.
+    case write
+    /// Tools that change nothing, over MCP.
+    case mcpRead = "mcp:read"
+    /// All tools, over MCP.
+    case mcpWrite = "mcp:write"
+    /// The metrics of the process, for a collector.
+    case metrics
+
+    /// What a key with this scope may do at most.
+    var permissions: Set<Permission> {
+        switch self {
+        case .read: [.viewIssues, .viewTrackers]
+        case .write: [.viewIssues, .viewTrackers, .reviewDuplicates, .editIssues, .syncTrackers]
+        case .mcpRead, .mcpWrite: [.callTools]
+        case .metrics: [.viewMetrics]
+        }
+    }
+
+    /// Whether tools that change something may be called.
+    var mayWriteByTools: Bool { self == .mcpWrite || self == .write }
+}

@@ -1,0 +1,39 @@
+package import Domain
+
+/// Who a request comes from, as its credential says and the store confirms.
+package struct Principal: Sendable, Equatable {
+    /// How somebody has shown who they are.
+    package enum Credential: Sendable, Equatable {
+        /// An access token of a session.
+        case session(SessionID)
+        case apiKey(APIKeyID, scopes: Set<KeyScope>)
+    }
+
+    package var account: AccountID
+    package var user: UserID
+    package var name: String
+    package var role: Role
+    package var credential: Credential
+
+    /// Whether a route may be used.
+    package func may(_ permission: Permission) -> Bool {
+        guard role.permissions.contains(permission) else { return false }
+        guard case .apiKey(_, let scopes) = credential, !scopes.isEmpty else { return true }
+        return scopes.contains { $0.permissions.contains(permission) }
+    }
+
+    /// Whether tools that change something may be called.
+    package var mayWriteByTools: Bool {
+        guard role.permissions.contains(.editIssues) else { return false }
+        guard case .apiKey(_, let scopes) = credential, !scopes.isEmpty else { return true }
+        return scopes.contains(where: \.mayWriteByTools)
+    }
+
+    /// The same for all requests of one user by one credential: whose sessions are whose.
+    package var identity: String {
+        switch credential {
+        case .session: "\(account)/\(user)"
+        case .apiKey(let key, _): "\(account)/\(user)/\(key)"
+        }
+    }
+}

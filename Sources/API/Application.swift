@@ -1,0 +1,134 @@
+package import Domain
+package import Gateway
+package import Logging
+package import MCP
+package import Search
+package import Store
+
+/// Everything behind the server's address: routes, users, the MCP endpoint, and what they share.
+package struct Application: Sendable {
+    /// What the application is made of.
+    package struct Means: Sendable {
+        /// The installation's own account; others are views of the same database.
+        package var store: Store
+        /// Signs access tokens.
+        package var signingKey: [UInt8]
+        package var version: String
+        /// What the MCP server says of itself.
+        package var description: ServerDescription
+        /// The way to call tools of an account.
+        package var calls: @Sendable (AccountID) async throws -> GuardedCall
+        /// Opens the indexes of an account, or gives those that are open.
+        package var search: @Sendable (AccountID, SearchRequest.Mode) async throws -> IssueSearch
+        package var trackers: TrackerOperations
+        package var guardian: RequestGuard
+        package var limits = ServerLimits()
+        package var lifetimes = AccountDesk.Lifetimes()
+        /// Whether strangers may make accounts.
+        package var allowsRegistration = false
+        package var logger: Logger
+
+        package init(
+            store: Store,
+            signingKey: [UInt8],
+            version: String,
+            description: ServerDescription,
+            guardian: RequestGuard,
+            logger: Logger,
+            trackers: TrackerOperations,
+            calls: @escaping @Sendable (AccountID) async throws -> GuardedCall,
+            search: @escaping @Sendable (AccountID, SearchRequest.Mode) async throws -> IssueSearch
+        ) {
+            self.store = store
+            self.signingKey = signingKey
+            self.version = version
+            self.description = description
+            self.guardian = guardian
+            self.logger = logger
+            self.trackers = trackers
+            self.calls = calls
+            self.search = search
+        }
+    }
+
+    /// Users, sessions and keys.
+    package let desk: AccountDesk
+    let connections: ConnectionTable
+    let readiness = Readiness()
+    let responder: Responder
+    private let endpoint: MCPEndpoint
+    private let metrics: ServerMetrics
+
+    package init(_ means: Means) {
+        let connections = ConnectionTable(limits: means.limits)
+        let metrics = ServerMetrics()
+        let desk = AccountDesk(
+            store: means.store,
+            signingKey: means.signingKey,
+            lifetimes: means.lifetimes
+        )
+        let endpoint = MCPEndpoint(
+            means: MCPEndpoint.Means(
+                server: means.description,
+                calls: means.calls,
+                guardian: means.guardian,
+                connections: connections
+            )
+        )
+        let operation = OperationRoutes(
+            store: means.store,
+            version: means.version,
+            readiness: readiness,
+            metrics: metrics,
+            connections: connections,
+            authenticator: desk.authenticator,
+            samples: {
+                [
+                    ServerMetrics.Sample(
+                        name: "preloop_mcp_sessions",
+                        help: "Open MCP sessions.",
+                        kind: "gauge",
+                        value: Double(await endpoint.sessionCount)
+                    )
+                ]
+            }
+        )
+        var routes = operation.routes + SetupRoutes(desk: desk).routes + endpoint.routes
+        routes += Self.interface(means, desk)
+        routes += DocumentationRoutes(routes, version: means.version).routes
+        responder = Responder(
+            table: RouteTable(routes),
+            guardian: means.guardian,
+            authenticator: desk.authenticator,
+            metrics: metrics,
+            idempotency: Idempotency(store: means.store),
+            limits: means.limits,
+            logger: means.logger
+        )
+        self.desk = desk
+        self.connections = connections
+        self.endpoint = endpoint
+        self.metrics = metrics
+    }
+
+    /// What is below `/api/v1`.
+    private static func interface(_ means: Means, _ desk: AccountDesk) -> [Route] {
+        let (store, tools) = (means.store, ToolRoutes(calls: means.calls))
+        return AuthRoutes(desk: desk, allowsRegistration: means.allowsRegistration).routes
+            + UserRoutes(desk: desk).routes
+            + TrackerRoutes(store: store, operations: means.trackers).routes
+            + ProjectRoutes(store: store, operations: means.trackers).routes
+            + IssueRoutes(store: store, search: means.search, tools: tools).routes
+            + DuplicateRoutes(store: store).routes + StatisticsRoutes(store: store).routes
+            + tools.routes
+    }
+
+    /// Requests that are being served.
+    var inFlight: Int { metrics.inFlight }
+
+    /// Does what goes on behind the requests, until it is cancelled.
+    func run() async { await endpoint.run() }
+
+    /// Ends streams that only wait, and others when their work has ended or the time is over.
+    func endStreams(within limit: Duration) async { await endpoint.stop(within: limit) }
+}

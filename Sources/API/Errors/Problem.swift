@@ -1,0 +1,89 @@
+import Domain
+package import HTTPTypes
+
+/// Why a request was not served, as `application/problem+json` (RFC 9457).
+package struct Problem: Error, Sendable, Equatable {
+    /// What is wrong with one field.
+    package struct Field: Sendable, Equatable {
+        /// Where, such as `title`.
+        package var path: String
+        package var message: String
+
+        package init(_ path: String, _ message: String) {
+            self.path = path
+            self.message = message
+        }
+    }
+
+    package var status: HTTPResponse.Status
+    /// One sentence: what is wrong, and what to do where there is something.
+    package var detail: String
+    /// For programs; nil where the status says it all.
+    package var code: String?
+    package var fields: [Field] = []
+    package var headers: HTTPFields = [:]
+
+    package init(_ status: HTTPResponse.Status, _ detail: String, code: String? = nil) {
+        self.status = status
+        self.detail = detail
+        self.code = code
+    }
+
+    /// The same for what does not exist and for what belongs to somebody else.
+    package static func notFound() -> Problem {
+        Problem(.notFound, "there is nothing here, or it is not yours")
+    }
+
+    /// Nobody is signed in.
+    package static func unauthenticated(
+        _ detail: String = "send `Authorization: Bearer` with an access token or an API key"
+    ) -> Problem {
+        var problem = Problem(.unauthorized, detail)
+        problem.headers[.wwwAuthenticate] = #"Bearer realm="preloop""#
+        return problem
+    }
+
+    /// Fields that are missing or wrong.
+    package static func invalid(_ fields: [Field]) -> Problem {
+        let first = fields.first.map { "`\($0.path)` \($0.message)" } ?? "a field is wrong"
+        var problem = Problem(.unprocessableContent, first, code: "invalid_fields")
+        problem.fields = fields
+        return problem
+    }
+
+    /// One field that is missing or wrong.
+    package static func invalid(_ path: String, _ message: String) -> Problem {
+        invalid([Field(path, message)])
+    }
+
+    /// Come back later.
+    package static func overloaded(
+        _ detail: String,
+        status: HTTPResponse.Status = .serviceUnavailable,
+        after seconds: Int = 1
+    ) -> Problem {
+        var problem = Problem(status, detail)
+        problem.headers[.retryAfter] = String(seconds)
+        return problem
+    }
+
+    /// The answer.
+    func response(requestID: String) -> APIResponse {
+        var object = JSONObject()
+        object.append(key: "type", value: "about:blank")
+        object.append(key: "title", value: .string(status.reasonPhrase))
+        object.append(key: "status", value: .integer(Int64(status.code)))
+        object.append(key: "detail", value: .string(detail))
+        if let code { object.append(key: "code", value: .string(code)) }
+        if !fields.isEmpty {
+            let list = fields.map { field -> JSONValue in
+                ["path": .string(field.path), "message": .string(field.message)]
+            }
+            object.append(key: "errors", value: .array(list))
+        }
+        object.append(key: "request_id", value: .string(requestID))
+        var headers = headers
+        headers[.contentType] = "application/problem+json"
+        return APIResponse(status, headers: headers, body: JSONValue.object(object).serialized())
+    }
+}

@@ -1,0 +1,123 @@
+import Gateway
+import MCP
+
+/// One session of the older revisions: an ``HTTPSession`` with its work, which goes on while its
+/// client is away.
+actor LegacySession {
+    private var session: HTTPSession
+    private let calling: ToolCalling
+    private var outlets: [HTTPSession.ConnectionID: Outlet] = [:]
+    private var lastConnection = 0
+    private let jobs: AsyncStream<ServerSession.Job>
+    private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
+    private var running: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
+    private var isEnded = false
+
+    init(server: ServerDescription, calling: ToolCalling) {
+        session = HTTPSession(server: server)
+        self.calling = calling
+        // Never holds more than the session lets run.
+        (jobs, jobsContinuation) = AsyncStream.makeStream()
+    }
+
+    /// Does the session's work until it is ended.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            for await job in jobs { group.addTask { await self.perform(job) } }
+        }
+    }
+
+    /// Whether anything runs: such a session is not expired.
+    var isBusy: Bool { session.isBusy }
+    /// Whether `initialize` has agreed on a revision.
+    var hasBegun: Bool { session.hasBegun }
+
+    /// Takes what came by POST; the answer goes to `outlet`.
+    ///
+    /// - Returns: The connection, for ``disconnect(_:)``.
+    func post(
+        _ incoming: MessageParser.Incoming,
+        _ outlet: Outlet
+    ) -> HTTPSession.ConnectionID {
+        let connection = connect(outlet)
+        apply(session.post(incoming, on: connection))
+        return connection
+    }
+
+    /// Opens a stream, or goes on with one behind an event.
+    func stream(after event: EventID?, _ outlet: Outlet) -> HTTPSession.ConnectionID {
+        let connection = connect(outlet)
+        apply(session.stream(after: event, on: connection))
+        return connection
+    }
+
+    /// A connection is gone; its work goes on.
+    func disconnect(_ connection: HTTPSession.ConnectionID) {
+        outlets[connection] = nil
+        session.disconnect(connection)
+    }
+
+    /// Some time has passed: open streams are kept open.
+    func tick() { apply(session.tick()) }
+
+    /// Ends the session: its work stops, its connections are closed.
+    func end() {
+        isEnded = true
+        apply(session.end())
+        for outlet in outlets.values { outlet.close() }
+        outlets = [:]
+        jobsContinuation.finish()
+    }
+
+    private func connect(_ outlet: Outlet) -> HTTPSession.ConnectionID {
+        lastConnection += 1
+        // What comes to a session that has just ended gets no answer from it.
+        if isEnded {
+            outlet.send(.reply(.unknownSession))
+        } else {
+            outlets[lastConnection] = outlet
+        }
+        return lastConnection
+    }
+
+    private func apply(_ actions: [HTTPSession.Action]) {
+        for action in actions {
+            switch action {
+            case .reply(let connection, let reply):
+                outlets.removeValue(forKey: connection)?.send(.reply(reply))
+            case .open(let connection, let head): outlets[connection]?.send(.open(head))
+            case .write(let connection, let bytes): outlets[connection]?.send(.write(bytes))
+            case .close(let connection): outlets.removeValue(forKey: connection)?.close()
+            case .start(let job): jobsContinuation.yield(job)
+            case .cancel(let job): running[job]?.finish()
+            }
+        }
+    }
+
+    private func perform(_ job: ServerSession.Job) async {
+        let (stop, continuation) = AsyncStream.makeStream(of: Void.self)
+        running[job.id] = continuation
+        if isEnded { continuation.finish() }
+        let calling = calling
+        let outcome = await stoppable(by: stop) {
+            await calling.outcome(of: job) { event in await self.report(event, of: job.id) }
+        }
+        running[job.id] = nil
+        apply(session.finish(job.id, outcome))
+    }
+
+    private func report(_ event: GuardedCall.Event, of job: ServerSession.JobID) {
+        switch event {
+        case .progress(let progress): apply(session.progress(job, progress))
+        case .log(let level, let text): apply(session.log(job, level, text))
+        }
+    }
+}
+
+extension HTTPReply {
+    /// A session that there is not, or not any more; its client begins a new one.
+    static let unknownSession = HTTPReply.failure(
+        .invalidRequest("there is no such session; begin one with `initialize`"),
+        status: 404
+    )
+}

@@ -1,0 +1,283 @@
+import Domain
+import Gateway
+import HTTPTypes
+import HummingbirdCore
+import MCP
+import NIOCore
+
+/// `/mcp/v1`: the tools over streamable HTTP, in both eras.
+actor MCPEndpoint {
+    /// What it takes from the rest of the server.
+    struct Means: Sendable {
+        var server: ServerDescription
+        /// The way to call tools of an account.
+        var calls: @Sendable (AccountID) async throws -> GuardedCall
+        var guardian: RequestGuard
+        var connections: ConnectionTable
+    }
+
+    /// Where it is.
+    static let path = "/mcp/v1"
+    /// How often sessions are looked at that nobody uses any more.
+    private static let expiryInterval: Duration = .seconds(15)
+
+    private let means: Means
+    private let router: EndpointRouter
+    private var sessions = HTTPSessionTable<LegacySession>()
+    private var modern: [ObjectIdentifier: ModernCall] = [:]
+    private let begun: AsyncStream<LegacySession>
+    private let begunContinuation: AsyncStream<LegacySession>.Continuation
+    private let start = ContinuousClock.now
+    private var isStopping = false
+
+    init(means: Means) {
+        self.means = means
+        router = EndpointRouter()
+        // Holds the sessions that begin before the next one's work is taken up.
+        (begun, begunContinuation) = AsyncStream.makeStream()
+    }
+
+    /// The sessions that are open.
+    var sessionCount: Int { sessions.count }
+
+    /// The routes.
+    nonisolated var routes: [Route] {
+        // What the methods mean is the protocol's; refusals of others, too.
+        let methods: [HTTPRequest.Method] = [.get, .post, .put, .patch, .delete]
+        return methods.map { method in
+            Route(
+                method: method,
+                path: Self.path,
+                access: .permission(.callTools),
+                tag: "MCP",
+                summary: "The Model Context Protocol over streamable HTTP",
+                bodyLimit: MessageParser.Limits().bytes + 1,
+                isDocumented: false,
+                action: .stream { request, writer, channel in
+                    try await self.serve(request, writer, channel)
+                }
+            )
+        }
+    }
+
+    // MARK: - Life
+
+    /// Does the work of all sessions until it is cancelled.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.keep() }
+            for await session in begun { group.addTask { await session.run() } }
+        }
+    }
+
+    /// Ends what only waits at once, and calls when they have ended or the time is over.
+    func stop(within limit: Duration) async {
+        isStopping = true
+        let deadline = ContinuousClock.now + limit
+        for call in modern.values where call.isSubscription { await call.end() }
+        var rest = sessions.expire(now: .seconds(Int64.max / 2)) { _ in false }
+        while !rest.isEmpty {
+            var busy: [LegacySession] = []
+            for session in rest {
+                if await session.isBusy, ContinuousClock.now < deadline {
+                    busy.append(session)
+                } else {
+                    await session.end()
+                }
+            }
+            rest = busy
+            guard !rest.isEmpty else { break }
+            await pause(.milliseconds(50))
+        }
+        begunContinuation.finish()
+    }
+
+    /// Goes on when cancelled: stopping is what comes after cancellation.
+    private func pause(_ time: Duration) async {
+        let timer = Task { try? await Task.sleep(for: time) }
+        await timer.value
+    }
+
+    private func keep() async {
+        while !Task.isCancelled {
+            do {
+                try await Task.sleep(for: Self.expiryInterval)
+            } catch {
+                return
+            }
+            var busy: Set<ObjectIdentifier> = []
+            for session in sessions.all {
+                await session.tick()
+                if await session.isBusy { busy.insert(ObjectIdentifier(session)) }
+            }
+            let ended = sessions.expire(now: now) { busy.contains(ObjectIdentifier($0)) }
+            for session in ended { await session.end() }
+        }
+    }
+
+    private var now: Duration { start.duration(to: .now) }
+
+    // MARK: - Requests
+
+    /// Serves one request.
+    nonisolated private func serve(
+        _ request: APIRequest,
+        _ writer: consuming ResponseWriter,
+        _ channel: any Channel
+    ) async throws -> HTTPResponse.Status {
+        let principal = try request.user()
+        let outlet = Outlet()
+        var extra: HTTPFields = [.requestID: request.id]
+        var router = router
+        // Pages were let in by the server's own check, before anybody's credential was looked at.
+        if let origin = request.headers[.origin] { router.allowedOrigins = [origin.lowercased()] }
+        let route = router.route(EndpointRequest(request))
+        let connections = means.connections
+        let isThere = connections.watch(channel) { outlet.close() }
+        if !isThere { outlet.close() }
+        let ending: @Sendable () async -> Void
+        do {
+            switch route {
+            case .reply(let reply):
+                outlet.send(.reply(reply))
+                ending = {}
+            case .modern(let message): ending = try await serve(message, principal, outlet)
+            case .initialize(let message):
+                let (id, end) = try await begin(message, principal, outlet)
+                if let id { extra[.mcpSession] = id }
+                ending = end
+            case .post(let id, let incoming):
+                ending = await with(id, principal, outlet) { await $0.post(incoming, outlet) }
+            case .stream(let id, let event):
+                ending = await with(id, principal, outlet) { await $0.stream(after: event, outlet) }
+            case .end(let id):
+                outlet.send(.reply(await end(id, principal)))
+                ending = {}
+            }
+        } catch {
+            let problem = Problem(cause: error)
+            let failure = RPCError.internalError(problem.detail)
+            outlet.send(.reply(.failure(failure, status: problem.status.code)))
+            ending = {}
+        }
+        let guardian = means.guardian
+        let result: Result<HTTPResponse.Status, any Error>
+        do {
+            let status = try await outlet.drain(to: writer) { head in
+                head.headerFields.append(contentsOf: extra)
+                head.headerFields[.xContentTypeOptions] = "nosniff"
+                if let origin = request.headers[.origin] { guardian.allow(origin, in: &head) }
+            }
+            result = .success(status)
+        } catch {
+            result = .failure(error)
+        }
+        _ = connections.watch(channel, whenGone: nil)
+        await ending()
+        return try result.get()
+    }
+
+    /// Begins a request of the modern era.
+    ///
+    /// - Returns: What is to be done when its connection has been served, or is gone.
+    nonisolated private func serve(
+        _ message: Message.Request,
+        _ principal: Principal,
+        _ outlet: Outlet
+    ) async throws -> @Sendable () async -> Void {
+        let call = ModernCall(
+            server: means.server,
+            calling: try await calling(principal),
+            outlet: outlet,
+            isSubscription: message.method == "subscriptions/listen"
+        )
+        await add(call)
+        // Not a child: the connection's own task sends what it says, and ends it below.
+        let work = Task { await call.run(message) }
+        return {
+            await call.disconnect()
+            work.cancel()
+            await work.value
+            await self.remove(call)
+        }
+    }
+
+    private func add(_ call: ModernCall) async {
+        modern[ObjectIdentifier(call)] = call
+        if isStopping, call.isSubscription { await call.end() }
+    }
+
+    private func remove(_ call: ModernCall) { modern[ObjectIdentifier(call)] = nil }
+
+    private func begin(
+        _ message: Message.Request,
+        _ principal: Principal,
+        _ outlet: Outlet
+    ) async throws -> (String?, @Sendable () async -> Void) {
+        let session = LegacySession(server: means.server, calling: try await calling(principal))
+        let connection = await session.post(.message(.request(message)), outlet)
+        guard await session.hasBegun, !isStopping else { return (nil, {}) }
+        let id = Self.newIdentifier()
+        let crowded = sessions.add(session, id: id, principal: principal.identity, now: now)
+        begunContinuation.yield(session)
+        for session in crowded { await session.end() }
+        return (id, { await session.disconnect(connection) })
+    }
+
+    /// Gives a session what came for it.
+    private func with(
+        _ id: String,
+        _ principal: Principal,
+        _ outlet: Outlet,
+        _ body: @Sendable (LegacySession) async -> HTTPSession.ConnectionID
+    ) async -> @Sendable () async -> Void {
+        guard let session = sessions.with(id, principal: principal.identity, now: now, { $0 })
+        else {
+            outlet.send(.reply(.unknownSession))
+            return {}
+        }
+        let connection = await body(session)
+        return { await session.disconnect(connection) }
+    }
+
+    private func end(_ id: String, _ principal: Principal) async -> HTTPReply {
+        guard let session = sessions.remove(id, principal: principal.identity) else {
+            return .unknownSession
+        }
+        await session.end()
+        return HTTPReply(status: 204)
+    }
+
+    nonisolated private func calling(_ principal: Principal) async throws -> ToolCalling {
+        ToolCalling(
+            calls: try await means.calls(principal.account),
+            caller: principal.caller(.mcp)
+        )
+    }
+
+    /// 128 random bits.
+    private static func newIdentifier() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return Base64URL.encode((0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) })
+    }
+}
+
+extension EndpointRequest {
+    /// The same request as the protocol's own code reads it.
+    init(_ request: APIRequest) {
+        var headers = MCP.HeaderFields()
+        for field in request.headers { headers.append(field.name.rawName, field.value) }
+        self.init(method: request.method.rawValue, headers: headers, body: request.body)
+    }
+}
+
+extension Principal {
+    /// The same as whoever calls tools.
+    func caller(_ channel: Caller.Channel) -> Caller {
+        Caller(name: "user:\(name)", channel: channel, mayWrite: mayWriteByTools)
+    }
+}
+
+extension HTTPField.Name {
+    static let mcpSession = known("Mcp-Session-Id")
+}

@@ -1,0 +1,122 @@
+import Gateway
+import MCP
+
+/// One POST of the modern era: an ``HTTPExchange`` with its work.
+actor ModernCall {
+    /// A call that is silent for that long becomes a stream, which comments keep open: proxies
+    /// give up on silent connections after 30 to 60 seconds.
+    static let tick: Duration = .seconds(15)
+
+    private var exchange: HTTPExchange
+    private let calling: ToolCalling
+    private let outlet: Outlet
+    private let jobs: AsyncStream<ServerSession.Job>
+    private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
+    private var running: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
+    /// Whether it waits for notifications and does no work.
+    nonisolated let isSubscription: Bool
+
+    init(
+        server: ServerDescription,
+        calling: ToolCalling,
+        outlet: Outlet,
+        isSubscription: Bool
+    ) {
+        exchange = HTTPExchange(server: server)
+        self.calling = calling
+        self.outlet = outlet
+        self.isSubscription = isSubscription
+        // One request has one job.
+        (jobs, jobsContinuation) = AsyncStream.makeStream()
+    }
+
+    /// Serves a request until it is answered or given up.
+    func run(_ request: Message.Request) async {
+        apply(exchange.begin(request))
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.keepOpen() }
+            for await job in jobs { await perform(job) }
+            group.cancelAll()
+        }
+    }
+
+    /// The client has gone: its work stops.
+    func disconnect() {
+        apply(exchange.disconnect())
+        jobsContinuation.finish()
+    }
+
+    /// The server is stopping.
+    func end() {
+        apply(exchange.end())
+        outlet.close()
+        jobsContinuation.finish()
+    }
+
+    private func keepOpen() async {
+        while !Task.isCancelled {
+            do {
+                try await Task.sleep(for: Self.tick)
+            } catch {
+                return
+            }
+            apply(exchange.tick())
+        }
+    }
+
+    private func apply(_ actions: [HTTPExchange.Action]) {
+        for action in actions {
+            switch action {
+            case .reply(let reply):
+                outlet.send(.reply(reply))
+                jobsContinuation.finish()
+            case .open(let head): outlet.send(.open(head))
+            case .write(let bytes): outlet.send(.write(bytes))
+            case .close:
+                outlet.close()
+                jobsContinuation.finish()
+            case .start(let job): jobsContinuation.yield(job)
+            case .cancel(let job): running[job]?.finish()
+            }
+        }
+    }
+
+    private func perform(_ job: ServerSession.Job) async {
+        let (stop, continuation) = AsyncStream.makeStream(of: Void.self)
+        running[job.id] = continuation
+        let calling = calling
+        let outcome = await stoppable(by: stop) {
+            await calling.outcome(of: job) { event in await self.report(event, of: job.id) }
+        }
+        running[job.id] = nil
+        apply(exchange.finish(job.id, outcome))
+    }
+
+    private func report(_ event: GuardedCall.Event, of job: ServerSession.JobID) {
+        switch event {
+        case .progress(let progress): apply(exchange.progress(job, progress))
+        case .log(let level, let text): apply(exchange.log(job, level, text))
+        }
+    }
+}
+
+/// Does a job, which is cancelled when `stop` ends; its end is waited for in any case.
+func stoppable(
+    by stop: AsyncStream<Void>,
+    _ work: @escaping @Sendable () async -> Result<ServerSession.Outcome, RPCError>
+) async -> Result<ServerSession.Outcome, RPCError> {
+    await withTaskGroup(of: Result<ServerSession.Outcome, RPCError>?.self) { group in
+        group.addTask { await work() }
+        group.addTask {
+            for await _ in stop {}
+            return nil
+        }
+        defer { group.cancelAll() }
+        while let result = await group.next() {
+            if let result { return result }
+            // Stopped: the work is told, and its end waited for.
+            group.cancelAll()
+        }
+        return .failure(.internalError("the work ended without a result"))
+    }
+}

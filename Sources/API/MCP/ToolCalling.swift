@@ -1,0 +1,28 @@
+import Domain
+import Gateway
+import MCP
+
+/// Does the jobs of MCP sessions for one caller.
+struct ToolCalling: Sendable {
+    let calls: GuardedCall
+    let caller: Caller
+
+    /// Does one job.
+    func outcome(
+        of job: ServerSession.Job,
+        report: @escaping @Sendable (GuardedCall.Event) async -> Void
+    ) async -> Result<ServerSession.Outcome, RPCError> {
+        switch job.work {
+        case .listTools: return .success(.tools(await calls.visibleTools(to: caller)))
+        case .callTool(let name, let arguments):
+            var request = GuardedCall.Request(tool: name, arguments: arguments)
+            request.client = job.context.client
+            request.traceParent = job.context.meta.traceParent
+            do throws(RPCError) {
+                return .success(.result(try await calls.run(request, by: caller, report: report)))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+}

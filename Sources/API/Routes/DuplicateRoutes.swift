@@ -1,0 +1,281 @@
+import Domain
+import HTTPTypes
+import Search
+import Store
+
+/// Pairs of issues that may be the same report, and what people decide about them.
+struct DuplicateRoutes: Sendable {
+    let store: Store
+
+    private static let tag = "Duplicates"
+    private static let path = "/api/v1/issue-duplicates"
+    private static let verdict = Shape.choice(DuplicateTable.Verdict.allCases.map(\.rawValue))
+    private static let pairShape = Shape.object([
+        "issue1": IssueShapes.summary, "issue2": IssueShapes.summary, "similarity": Shape.number,
+        "features": ["type": "object"], "resolution": Shape.optionalText,
+    ])
+
+    /// The routes.
+    var routes: [Route] {
+        let (view, review) = (
+            Route.Access.permission(.viewIssues), Route.Access.permission(.reviewDuplicates)
+        )
+        return [
+            .on(
+                .get,
+                Self.path,
+                view,
+                tag: Self.tag,
+                "Undecided pairs, most probable first; the similarity is a probability",
+                handler: list
+            ).query("project_ids", Shape.list(of: Shape.identifier, atMost: 100))
+                .query(
+                    "similarity_threshold",
+                    Shape.number(0...1, "The least probability; 0.5.")
+                )
+                .query("status", Shape.choice(["opened", "closed", "all"], "all when not given"))
+                .paged
+                .answers(
+                    .ok,
+                    Shape.object([
+                        "threshold_used": Shape.number,
+                        "duplicates": Shape.list(of: Self.pairShape),
+                    ])
+                ),
+            .on(
+                .get,
+                "\(Self.path)/check",
+                view,
+                tag: Self.tag,
+                "What is known about two issues",
+                handler: check
+            ).query("issue1_id", Shape.identifier).query("issue2_id", Shape.identifier)
+                .answers(
+                    .ok,
+                    Shape.object([
+                        "issue1": IssueShapes.summary, "issue2": IssueShapes.summary,
+                        "similarity": ["type": ["number", "null"]],
+                        "features": ["type": ["object", "null"]],
+                        "decision": Shape.optionalText,
+                    ])
+                ).problems(.notFound),
+            .on(
+                .get,
+                "\(Self.path)/confirmed",
+                view,
+                tag: Self.tag,
+                "What was decided, latest first",
+                handler: decided
+            ).query("verdict", Self.verdict).paged
+                .answers(
+                    .ok,
+                    Shape.list(
+                        of: Shape.object([
+                            "issue1": IssueShapes.summary, "issue2": IssueShapes.summary,
+                            "decision": Self.verdict, "decided_by": Shape.optionalText,
+                            "decided_at": Shape.instant,
+                        ])
+                    )
+                ),
+            .on(
+                .post,
+                "\(Self.path)/decisions",
+                review,
+                tag: Self.tag,
+                "Say whether two issues are duplicates",
+                handler: decide
+            ).body(
+                Shape.object([
+                    "issue1_id": Shape.identifier, "issue2_id": Shape.identifier,
+                    "decision": Self.verdict,
+                ])
+            ).answers(
+                .created,
+                Shape.object([
+                    "issue1_id": Shape.identifier, "issue2_id": Shape.identifier,
+                    "decision": Self.verdict,
+                ])
+            ).problems(.notFound),
+            .on(
+                .get,
+                "/api/v1/project-duplicate-stats",
+                view,
+                tag: Self.tag,
+                "Per project how many issues are in an undecided pair",
+                handler: statistics
+            ).query("project_ids", Shape.list(of: Shape.identifier, atMost: 100))
+                .query(
+                    "similarity_threshold",
+                    Shape.number(0...1, "The least probability; 0.5.")
+                )
+                .answers(
+                    .ok,
+                    Shape.list(
+                        of: Shape.object([
+                            "project_id": Shape.identifier, "project": Shape.text,
+                            "total": Shape.count, "duplicates": Shape.count,
+                        ])
+                    )
+                ),
+        ]
+    }
+
+    /// Pairs that statistics look at: beyond that the figure is "many".
+    private static let statisticsLimit = 50_000
+
+    private func listing(_ request: APIRequest) -> DuplicateTable.Listing {
+        var listing = DuplicateTable.Listing()
+        listing.minimumScore = request.arguments["similarity_threshold"]?.double ?? 0.5
+        listing.projects = (request.arguments["project_ids"]?.array ?? []).compactMap { value in
+            value.integer.map { ProjectID($0) }
+        }
+        switch request.arguments["status"]?.string {
+        case "opened": listing.state = .open
+        case "closed": listing.state = .closed
+        default: listing.state = nil
+        }
+        return listing
+    }
+
+    @Sendable private func list(_ request: APIRequest) async throws -> APIResponse {
+        let page = try PageRequest(request)
+        var listing = listing(request)
+        listing.offset = try Self.offset(page)
+        listing.limit = page.limit + 1
+        let store = store.viewed(by: try request.user().account)
+        let found = try await Duplicates.list(listing, in: store)
+        let pairs = found.prefix(page.limit).map { pair -> JSONValue in
+            [
+                "issue1": IssueShapes.json(pair.first), "issue2": IssueShapes.json(pair.second),
+                "similarity": IssueShapes.rounded(pair.score), "features": pair.features,
+                "resolution": .null,
+            ]
+        }
+        let next = found.count > page.limit ? String(listing.offset + page.limit) : nil
+        var response = page.answer([], next: next, to: request)
+        let answer: JSONValue = [
+            "threshold_used": .double(listing.minimumScore), "duplicates": .array(pairs),
+        ]
+        response.body = answer.serialized()
+        return response
+    }
+
+    private static func offset(_ page: PageRequest) throws(Problem) -> Int {
+        guard let cursor = page.cursor else { return page.skip }
+        guard let offset = Int(cursor), (0...1_000_000).contains(offset) else {
+            throw PageRequest.invalidCursor
+        }
+        return offset
+    }
+
+    /// The two issues of a request; a 404 when one is not there.
+    private func pair(
+        _ source: JSONObject,
+        _ store: Store
+    ) async throws -> (one: IssueSummary, other: IssueSummary) {
+        let ids = try ["issue1_id", "issue2_id"].map { name in
+            guard let id = source[name]?.integer else { throw Problem.invalid(name, "is missing") }
+            return IssueID(id)
+        }
+        guard ids[0] != ids[1] else {
+            throw Problem.invalid("issue2_id", "must be another issue than `issue1_id`")
+        }
+        let found = try await store.read { connection, account in
+            try PassageTable.summaries(of: ids, account: account, on: connection)
+        }
+        guard let one = found.first(where: { $0.issue == ids[0] }),
+            let other = found.first(where: { $0.issue == ids[1] })
+        else { throw Problem.notFound() }
+        return (one, other)
+    }
+
+    @Sendable private func check(_ request: APIRequest) async throws -> APIResponse {
+        let store = store.viewed(by: try request.user().account)
+        let (one, other) = try await pair(request.arguments, store)
+        guard let pair = DuplicateTable.Pair(one.issue, other.issue) else {
+            throw Problem.notFound()
+        }
+        let (scored, verdict) = try await store.read { connection, account in
+            (
+                try DuplicateTable.score(of: pair, account: account, on: connection),
+                try DuplicateTable.verdict(on: pair, account: account, on: connection)
+            )
+        }
+        return .json([
+            "issue1": IssueShapes.json(one), "issue2": IssueShapes.json(other),
+            "similarity": scored.map { IssueShapes.rounded($0.score) } ?? .null,
+            "features": scored?.features ?? .null, "decision": JSONValue(verdict?.rawValue),
+        ])
+    }
+
+    @Sendable private func decided(_ request: APIRequest) async throws -> APIResponse {
+        let page = try PageRequest(request)
+        let offset = try Self.offset(page)
+        let word = request.arguments["verdict"]?.string ?? ""
+        let verdict = DuplicateTable.Verdict(rawValue: word) ?? .duplicate
+        let store = store.viewed(by: try request.user().account)
+        let (rows, summaries) = try await store.read { connection, account in
+            let rows = try DuplicateTable.decided(
+                verdict,
+                limit: page.limit + 1,
+                offset: offset,
+                account: account,
+                on: connection
+            )
+            let issues = Set(rows.flatMap { [$0.pair.first, $0.pair.second] }).sorted()
+            return (rows, try PassageTable.summaries(of: issues, account: account, on: connection))
+        }
+        let items = rows.prefix(page.limit).compactMap { row -> JSONValue? in
+            // An issue that was deleted since is shown no more.
+            guard let one = summaries.first(where: { $0.issue == row.pair.first }),
+                let other = summaries.first(where: { $0.issue == row.pair.second })
+            else { return nil }
+            return [
+                "issue1": IssueShapes.json(one), "issue2": IssueShapes.json(other),
+                "decision": .string(row.verdict.rawValue), "decided_by": JSONValue(row.person),
+                "decided_at": .string(row.decidedAt.iso8601),
+            ]
+        }
+        let next = rows.count > page.limit ? String(offset + page.limit) : nil
+        return page.answer(items, next: next, to: request)
+    }
+
+    @Sendable private func decide(_ request: APIRequest) async throws -> APIResponse {
+        let principal = try request.user()
+        let store = store.viewed(by: principal.account)
+        let (one, other) = try await pair(request.content, store)
+        let word = request.content["decision"]?.string ?? ""
+        guard let verdict = DuplicateTable.Verdict(rawValue: word) else {
+            throw Problem.invalid("decision", "must be a verdict")
+        }
+        try await Duplicates.decide(one, other, verdict, by: principal.name, in: store)
+        return .json(.object(request.content), status: .created)
+    }
+
+    @Sendable private func statistics(_ request: APIRequest) async throws -> APIResponse {
+        var listing = listing(request)
+        listing.limit = Self.statisticsLimit
+        let wanted = Set(listing.projects)
+        let store = store.viewed(by: try request.user().account)
+        let pairs = try await Duplicates.list(listing, in: store)
+        let (projects, counts) = try await store.read { connection, account in
+            (
+                try ProjectTable.list(account: account, on: connection),
+                try ProjectCounts.all(account: account, on: connection)
+            )
+        }
+        var involved: [ProjectID: Set<IssueID>] = [:]
+        for issue in pairs.flatMap({ [$0.first, $0.second] }) {
+            involved[issue.project, default: []].insert(issue.issue)
+        }
+        let items = projects.filter { wanted.isEmpty || wanted.contains($0.id) }.map {
+            project -> JSONValue in
+            [
+                "project_id": .integer(project.id.rawValue), "project": .string(project.path),
+                "total": .integer(Int64(counts[project.id]?.issues ?? 0)),
+                "duplicates": .integer(Int64(involved[project.id]?.count ?? 0)),
+            ]
+        }
+        return .json(.array(items))
+    }
+}

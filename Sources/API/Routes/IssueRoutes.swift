@@ -1,0 +1,276 @@
+import Domain
+import Gateway
+import HTTPTypes
+import Search
+import Store
+
+/// Issues: lists, search, one by itself, and what is written to trackers.
+struct IssueRoutes: Sendable {
+    let store: Store
+    let search: @Sendable (AccountID, SearchRequest.Mode) async throws -> IssueSearch
+    let tools: ToolRoutes
+
+    private static let tag = "Issues"
+    private static let path = "/api/v1/issues"
+    private static let hitShape = Shape.object([
+        "item_type": Shape.choice(["issue", "comment"]), "item": IssueShapes.summary,
+        "similarity": Shape.number, "vector_score": ["type": ["number", "null"]],
+        "lexical_score": ["type": ["number", "null"]], "passage": Shape.optionalText,
+    ])
+    private static let searchShape = Shape.object([
+        "query": Shape.text, "search_type": Shape.text, "note": Shape.optionalText,
+        "results": Shape.list(of: hitShape),
+    ])
+
+    /// The routes.
+    var routes: [Route] { readingRoutes + writingRoutes }
+
+    // MARK: - Reading
+
+    private var readingRoutes: [Route] {
+        let access = Route.Access.permission(.viewIssues)
+        return [
+            IssueRestriction.parameters(
+                of: .on(
+                    .get,
+                    Self.path,
+                    access,
+                    tag: Self.tag,
+                    "Issues, the latest change first",
+                    handler: list
+                )
+            ).paged.answers(.ok, Shape.list(of: IssueShapes.summary)).problems(.notFound),
+            searchRoute(Self.path + "/search", "Search issues"),
+            searchRoute("/api/v1/search", "Search issues and their comments"),
+            .on(.get, "\(Self.path)/{id}", access, tag: Self.tag, "An issue with its comments") {
+                request in
+                Versioned.answer(try await issue(request), to: request)
+            }.answers(.ok, IssueShapes.full),
+            .on(.get, "\(Self.path)/{id}/comments", access, tag: Self.tag, "An issue's comments") {
+                request in
+                let page = try PageRequest(request)
+                let comments = try await issue(request)["comments"]?.array ?? []
+                let slice = try page.slice(of: comments)
+                return page.answer(slice.items, next: slice.next, to: request)
+            }.paged.answers(.ok, Shape.list(of: IssueShapes.comment)),
+            .on(
+                .get,
+                "\(Self.path)/{id}/similar",
+                access,
+                tag: Self.tag,
+                "Issues like an issue, most similar first"
+            ) { request in
+                let summary = try await summary(request)
+                let search = try await opened(.hybrid, try request.user().account)
+                let limit = request.arguments["limit"]?.integer.flatMap(Int.init(exactly:)) ?? 10
+                let hits = try await search.similar(to: summary.issue, limit: limit)
+                return .json(.array(hits.map(Self.json)))
+            }.query("limit", Shape.integer(1...100, "How many; 10."))
+                .answers(.ok, Shape.list(of: Self.hitShape)).problems(.serviceUnavailable),
+        ]
+    }
+
+    @Sendable private func list(_ request: APIRequest) async throws -> APIResponse {
+        let page = try PageRequest(request)
+        let filter = try await IssueRestriction(store: store).filter(request)
+        let place = try page.cursor.map(Self.place)
+        let store = store.viewed(by: try request.user().account)
+        let found = try await store.read { connection, account in
+            try IssueListTable.page(
+                matching: filter,
+                after: place,
+                offset: place == nil ? page.skip : 0,
+                limit: page.limit + 1,
+                account: account,
+                on: connection
+            )
+        }
+        let shown = found.prefix(page.limit)
+        let next = found.count > page.limit ? shown.last.map(Self.cursor) : nil
+        return page.answer(shown.map(IssueShapes.json), next: next, to: request)
+    }
+
+    private static func cursor(_ issue: IssueSummary) -> String {
+        "\(issue.updatedAt.milliseconds)/\(issue.issue)"
+    }
+
+    private static func place(_ cursor: String) throws(Problem) -> IssueListTable.Place {
+        let parts = cursor.split(separator: "/").compactMap { Int64($0) }
+        guard parts.count == 2 else { throw PageRequest.invalidCursor }
+        return IssueListTable.Place(
+            updatedAt: Timestamp(milliseconds: parts[0]),
+            issue: IssueID(parts[1])
+        )
+    }
+
+    private func summary(_ request: APIRequest) async throws -> IssueSummary {
+        let id: IssueID = try request.identifier("id")
+        let found = try await store.viewed(by: try request.user().account).read {
+            connection,
+            account in
+            try PassageTable.summaries(of: [id], account: account, on: connection).first
+        }
+        guard let found else { throw Problem.notFound() }
+        return found
+    }
+
+    private func issue(_ request: APIRequest) async throws -> JSONValue {
+        let summary = try await summary(request)
+        let (row, comments) = try await store.viewed(by: try request.user().account).read {
+            connection,
+            account in
+            (
+                try ExportTable.issue(summary.issue, account: account, on: connection),
+                try ExportTable.comments(of: summary.issue, account: account, on: connection)
+            )
+        }
+        guard let row else { throw Problem.notFound() }
+        return IssueShapes.json(summary, row.issue, comments)
+    }
+
+    // MARK: - Search
+
+    private func searchRoute(_ path: String, _ summary: String) -> Route {
+        let route = Route.on(
+            .get,
+            path,
+            .permission(.viewIssues),
+            tag: Self.tag,
+            summary,
+            handler: find
+        )
+        let modes = ["hybrid", "similarity", "fulltext"]
+        return IssueRestriction.parameters(of: route)
+            .query("query", Shape.text(10_000, "In your own words.", minimum: 1))
+            .query("search_type", Shape.choice(modes, "By meaning, by words, or both (hybrid)."))
+            .query("limit", Shape.integer(1...PageRequest.maximumLimit, "How many; 10."))
+            .query("skip", Shape.integer(0...4_900, "How many to leave out; 0."))
+            .answers(.ok, Self.searchShape).problems(.notFound, .serviceUnavailable)
+    }
+
+    @Sendable private func find(_ request: APIRequest) async throws -> APIResponse {
+        let arguments = request.arguments
+        guard let text = arguments["query"]?.string else {
+            throw Problem.invalid("query", "is missing")
+        }
+        var question = SearchRequest(text: text)
+        switch arguments["search_type"]?.string {
+        case "similarity": question.mode = .vector
+        case "fulltext": question.mode = .text
+        default: question.mode = .hybrid
+        }
+        question.limit = arguments["limit"]?.integer.flatMap(Int.init(exactly:)) ?? 10
+        question.offset = arguments["skip"]?.integer.flatMap(Int.init(exactly:)) ?? 0
+        question.filter = try await IssueRestriction(store: store).filter(request)
+        let account = try request.user().account
+        var note: String?
+        let search: IssueSearch
+        do {
+            search = try await opened(question.mode, account)
+        } catch let problem as Problem {
+            // Without a model words are still there, where nobody insists on meaning.
+            guard question.mode == .hybrid else { throw problem }
+            question.mode = .text
+            note = "searched by words alone: \(problem.detail)"
+            search = try await opened(.text, account)
+        }
+        let hits = try await search.search(question)
+        let mode = question.mode
+        return .json([
+            "query": .string(text),
+            "search_type": .string(
+                mode == .vector ? "similarity" : mode == .text ? "fulltext" : "hybrid"
+            ), "note": JSONValue(note), "results": .array(hits.map(Self.json)),
+        ])
+    }
+
+    /// The indexes; a ``Problem`` that says what to do when they cannot be had.
+    private func opened(
+        _ mode: SearchRequest.Mode,
+        _ account: AccountID
+    ) async throws -> IssueSearch {
+        do {
+            return try await search(account, mode)
+        } catch let failure as ToolFailure {
+            throw Problem.unavailable(failure)
+        }
+    }
+
+    private static func json(_ hit: SearchHit) -> JSONValue {
+        [
+            "item_type": hit.passage?.part == .comment ? "comment" : "issue",
+            "item": IssueShapes.json(hit.issue), "similarity": IssueShapes.rounded(hit.score),
+            "vector_score": hit.vectorScore.map(IssueShapes.rounded) ?? .null,
+            "lexical_score": hit.lexicalScore.map(IssueShapes.rounded) ?? .null,
+            "passage": JSONValue(hit.passage?.text),
+        ]
+    }
+
+    // MARK: - Writing
+
+    /// What a tool answers, as it is.
+    private static let toolAnswer: JSONValue = ["type": "object"]
+
+    private var writingRoutes: [Route] {
+        let access = Route.Access.permission(.editIssues)
+        let labels = Shape.list(of: Shape.text(255, minimum: 1), atMost: 100)
+        return [
+            .on(.post, Self.path, access, tag: Self.tag, "Create an issue in a tracker") {
+                request in
+                var arguments = request.content
+                arguments["project"] = arguments["project"] ?? arguments["project_name"]
+                arguments["project_name"] = nil
+                let answer = try await tools.call("create_issue", arguments, request)
+                return .json(answer, status: .created)
+            }.body(
+                Shape.object([
+                    "project?": Shape.text(1_000), "project_name?": Shape.text(1_000),
+                    "title": Shape.text(1_000, minimum: 1), "description?": Shape.text(1_000_000),
+                    "labels?": labels, "assignee?": Shape.text(255), "priority?": Shape.text(255),
+                    "status?": Shape.text(255), "force?": Shape.flag,
+                ])
+            ).answers(.created, Self.toolAnswer).problems(.notFound),
+            .on(
+                .put,
+                "\(Self.path)/{id}",
+                access,
+                tag: Self.tag,
+                "Change an issue in its tracker"
+            ) { request in
+                try Versioned.check(request, against: try await issue(request))
+                var arguments = request.content
+                arguments["issue"] = .string(try await reference(request))
+                _ = try await tools.call("update_issue", arguments, request)
+                return Versioned.answer(try await issue(request), to: request)
+            }.body(
+                Shape.object([
+                    "title?": Shape.text(1_000, minimum: 1), "description?": Shape.text(1_000_000),
+                    "labels?": labels, "assignee?": Shape.text(255), "priority?": Shape.text(255),
+                    "status?": Shape.text(255),
+                ])
+            ).answers(.ok, IssueShapes.full).problems(.preconditionFailed),
+            .on(
+                .post,
+                "\(Self.path)/{id}/comments",
+                access,
+                tag: Self.tag,
+                "Comment an issue in its tracker"
+            ) { request in
+                let arguments: JSONValue = [
+                    "target": .string(try await reference(request)),
+                    "comment": request.content["body"] ?? "",
+                ]
+                let members = arguments.object ?? JSONObject()
+                let answer = try await tools.call("add_comment", members, request)
+                return .json(answer, status: .created)
+            }.body(Shape.object(["body": Shape.text(1_000_000, minimum: 1)]))
+                .answers(.created, Self.toolAnswer),
+        ]
+    }
+
+    /// What tools take for the issue that the path names.
+    private func reference(_ request: APIRequest) async throws -> String {
+        let summary = try await summary(request)
+        return summary.url.isEmpty ? summary.key : summary.url
+    }
+}

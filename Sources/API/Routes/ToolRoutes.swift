@@ -1,0 +1,67 @@
+import Domain
+import Gateway
+import HTTPTypes
+import MCP
+
+/// Tools over REST: each by its name, with its arguments as the body.
+struct ToolRoutes: Sendable {
+    let calls: @Sendable (AccountID) async throws -> GuardedCall
+
+    private static let tag = "Tools"
+
+    /// The routes.
+    var routes: [Route] {
+        let access = Route.Access.permission(.callTools)
+        return [
+            .on(.get, "/api/v1/tools", access, tag: Self.tag, "The tools you may call") { request in
+                let principal = try request.user()
+                let tools = try await calls(principal.account)
+                    .visibleTools(to: principal.caller(.rest))
+                return .json(.array(tools.map { $0.json() }))
+            }.answers(.ok, Shape.list(of: ["type": "object"])),
+            .on(
+                .post,
+                "/api/v1/mcp/{tool}",
+                access,
+                tag: Self.tag,
+                "Call a tool; the body is its arguments, as `/api/v1/tools` describes them"
+            ) { request in
+                let name = request.parameters["tool"] ?? ""
+                return .json(try await call(name, try request.object(), request))
+            }.takesAnyBody.answers(.ok, ["type": "object"]),
+        ]
+    }
+
+    /// Calls a tool on behalf of whoever sent the request.
+    ///
+    /// - Throws: A ``Problem``: 404 for a tool that there is not, 422 for what the tool tells of.
+    func call(
+        _ name: String,
+        _ arguments: JSONObject,
+        _ request: APIRequest
+    ) async throws -> JSONValue {
+        let principal = try request.user()
+        var call = GuardedCall.Request(tool: name, arguments: arguments)
+        call.traceParent = request.headers[.traceParent].flatMap { text in
+            text.utf8.count <= 64 ? text : nil
+        }
+        let result: ToolResult
+        do throws(RPCError) {
+            result = try await calls(of: principal).run(call, by: principal.caller(.rest))
+        } catch {
+            throw Problem(.notFound, "there is no tool `\(name)` for you", code: "unknown_tool")
+        }
+        guard !result.isError else {
+            throw Problem(.unprocessableContent, result.text, code: "tool_error")
+        }
+        return result.structured ?? ["text": .string(result.text)]
+    }
+
+    private func calls(of principal: Principal) async throws(RPCError) -> GuardedCall {
+        do {
+            return try await calls(principal.account)
+        } catch {
+            throw .internalError("\(error)")
+        }
+    }
+}

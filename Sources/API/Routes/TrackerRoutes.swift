@@ -1,0 +1,284 @@
+import Domain
+import HTTPTypes
+import Store
+import Trackers
+
+/// Trackers, and their scans.
+struct TrackerRoutes: Sendable {
+    let store: Store
+    let operations: TrackerOperations
+
+    private static let tag = "Trackers"
+    private static let path = "/api/v1/trackers"
+    private static let patterns = Shape.list(of: Shape.text(1_000, minimum: 1), atMost: 1_000)
+    private static let shape = Shape.object([
+        "id": Shape.identifier, "name": Shape.text, "tracker_type": Shape.text,
+        "deployment": Shape.text, "url": Shape.text, "username": Shape.optionalText,
+        "status": Shape.choice(["new", "valid", "invalid"]), "status_detail": Shape.optionalText,
+        "checked_at": Shape.optionalInstant, "created_at": Shape.instant,
+        "include": Shape.list(of: Shape.text), "exclude": Shape.list(of: Shape.text),
+        "projects": Shape.count,
+    ])
+    private static let stateShape = Shape.object([
+        "state": Shape.choice(["idle", "running", "done", "partial", "failed"]),
+        "started_at": Shape.optionalInstant, "ended_at": Shape.optionalInstant,
+        "problems": Shape.list(of: Shape.text),
+        "projects": Shape.list(
+            of: Shape.object([
+                "tracker": Shape.text, "project": Shape.optionalText, "phase": Shape.text,
+                "fetched": Shape.count, "written": Shape.count,
+            ])
+        ),
+    ])
+    private static let testShape = Shape.object([
+        "username": Shape.text, "scopes": Shape.list(of: Shape.text),
+        "warnings": Shape.list(of: Shape.text),
+    ])
+
+    /// The routes.
+    var routes: [Route] { readingRoutes + writingRoutes + syncRoutes }
+
+    // MARK: - Reading
+
+    private var readingRoutes: [Route] {
+        let access = Route.Access.permission(.viewTrackers)
+        return [
+            .on(.get, Self.path, access, tag: Self.tag, "The trackers, by name") { request in
+                let page = try PageRequest(request)
+                let store = store.viewed(by: try request.user().account)
+                let entries = try await store.read { connection, account in
+                    try TrackerTable.list(account: account, on: connection).map { tracker in
+                        try Entry(tracker, account, connection)
+                    }
+                }
+                let slice = try page.slice(of: entries)
+                return page.answer(slice.items.map(\.json), next: slice.next, to: request)
+            }.paged.answers(.ok, Shape.list(of: Self.shape)),
+            .on(.get, "\(Self.path)/{id}", access, tag: Self.tag, "A tracker") { request in
+                Versioned.answer(try await entry(request).json, to: request)
+            }.answers(.ok, Self.shape),
+        ]
+    }
+
+    /// A tracker with what is known about it.
+    private struct Entry: Sendable {
+        var tracker: Tracker
+        var scope: Scope
+        var projectCount: Int
+
+        init(
+            _ tracker: Tracker,
+            _ account: AccountID,
+            _ connection: any SQLConnection
+        ) throws(StoreError) {
+            self.tracker = tracker
+            scope = try ScopeRuleTable.scope(of: tracker.id, account: account, on: connection)
+            projectCount = try ProjectTable.list(
+                tracker: tracker.id,
+                account: account,
+                on: connection
+            ).count { $0.state == .active }
+        }
+
+        var json: JSONValue {
+            func patterns(_ action: ScopeRule.Action) -> JSONValue {
+                JSONValue(scope.rules.filter { $0.action == action }.map(\.pattern))
+            }
+            return [
+                "id": .integer(tracker.id.rawValue), "name": .string(tracker.name),
+                "tracker_type": .string(tracker.kind.rawValue),
+                "deployment": .string(tracker.deployment.rawValue), "url": .string(tracker.url),
+                "username": JSONValue(tracker.userName),
+                "status": .string(tracker.status.rawValue),
+                "status_detail": JSONValue(tracker.statusDetail),
+                "checked_at": JSONValue(tracker.checkedAt?.iso8601),
+                "created_at": .string(tracker.createdAt.iso8601),
+                "include": patterns(.include), "exclude": patterns(.exclude),
+                "projects": .integer(Int64(projectCount)),
+            ]
+        }
+    }
+
+    /// The tracker that the path names; a 404 when there is none.
+    private func entry(_ request: APIRequest) async throws -> Entry {
+        let id: TrackerID = try request.identifier("id")
+        return try await entry(id, try request.user().account)
+    }
+
+    private func entry(_ id: TrackerID, _ account: AccountID) async throws -> Entry {
+        let entry = try await store.viewed(by: account).read { connection, account in
+            try TrackerTable.find(id, account: account, on: connection).map { tracker in
+                try Entry(tracker, account, connection)
+            }
+        }
+        guard let entry else { throw Problem.notFound() }
+        return entry
+    }
+
+    // MARK: - Writing
+
+    private var writingRoutes: [Route] {
+        let access = Route.Access.permission(.manageTrackers)
+        let isTested = Shape.flag
+        return [
+            .on(.post, Self.path, access, tag: Self.tag, "Add a tracker; its token is tried out") {
+                request in
+                let account = try request.user().account
+                let tracker = try await operations.add(try draft(request.content), account)
+                let json = try await entry(tracker.id, account).json
+                return Versioned.answer(json, to: request, status: .created)
+            }.body(
+                Shape.object([
+                    "name": Shape.text(100, minimum: 1),
+                    "tracker_type": Shape.choice(TrackerKind.allCases.map(\.rawValue)),
+                    "deployment?": Shape.choice(TrackerDeployment.allCases.map(\.rawValue)),
+                    "url?": Shape.text(2_000, minimum: 1),
+                    "username?": Shape.text(255, minimum: 1),
+                    "api_key": Shape.text(65_536, "The token.", minimum: 1),
+                    "include?": Self.patterns, "exclude?": Self.patterns, "test?": isTested,
+                ])
+            ).answers(.created, Self.shape).problems(.conflict, .badGateway).withoutKeeping,
+            .on(
+                .put,
+                "\(Self.path)/{id}",
+                access,
+                tag: Self.tag,
+                "Change a tracker's token, address or scope",
+                handler: change
+            ).body(
+                Shape.object([
+                    "url?": Shape.text(2_000, minimum: 1),
+                    "username?": Shape.text(255, minimum: 1),
+                    "api_key?": Shape.text(65_536, "The token.", minimum: 1),
+                    "include?": Self.patterns, "exclude?": Self.patterns, "test?": isTested,
+                ])
+            ).answers(.ok, Self.shape).problems(.badGateway, .preconditionFailed).withoutKeeping,
+            .on(
+                .delete,
+                "\(Self.path)/{id}",
+                access,
+                tag: Self.tag,
+                "Remove a tracker with all that was read from it"
+            ) { request in
+                let account = try request.user().account
+                let entry = try await entry(request)
+                try Versioned.check(request, against: entry.json)
+                _ = try await operations.remove(entry.tracker, account)
+                return .noContent
+            }.answers(.noContent).problems(.serviceUnavailable, .preconditionFailed),
+            .on(
+                .post,
+                "\(Self.path)/{id}/test-connection",
+                access,
+                tag: Self.tag,
+                "Ask the service whose token it is"
+            ) { request in
+                let account = try request.user().account
+                let entry = try await entry(request)
+                return .json(Self.json(try await operations.test(entry.tracker, account)))
+            }.answers(.ok, Self.testShape).problems(.badGateway, .serviceUnavailable),
+        ]
+    }
+
+    private func draft(_ content: JSONObject) throws(Problem) -> TrackerOperations.Draft {
+        guard let kind = (content["tracker_type"]?.string).flatMap(TrackerKind.init(rawValue:))
+        else { throw .invalid("tracker_type", "must be a kind of tracker") }
+        return TrackerOperations.Draft(
+            name: content["name"]?.string ?? "",
+            kind: kind,
+            deployment: (content["deployment"]?.string).flatMap(TrackerDeployment.init(rawValue:)),
+            url: content["url"]?.string,
+            userName: content["username"]?.string,
+            token: Secret(content["api_key"]?.string ?? ""),
+            scope: Self.scope(content) ?? Scope(),
+            isTested: content["test"]?.bool ?? true
+        )
+    }
+
+    @Sendable private func change(_ request: APIRequest) async throws -> APIResponse {
+        let account = try request.user().account
+        let before = try await entry(request)
+        try Versioned.check(request, against: before.json)
+        let content = request.content
+        let change = TrackerOperations.Change(
+            url: content["url"]?.string,
+            userName: content["username"]?.string,
+            token: (content["api_key"]?.string).map(Secret.init),
+            scope: Self.scope(content),
+            isTested: content["test"]?.bool ?? true
+        )
+        try await operations.change(before.tracker, change, account)
+        return Versioned.answer(try await entry(request).json, to: request)
+    }
+
+    /// The rules; nil when neither list is given.
+    private static func scope(_ content: JSONObject) -> Scope? {
+        guard content["include"] != nil || content["exclude"] != nil else { return nil }
+        func rules(_ name: String, _ action: ScopeRule.Action) -> [ScopeRule] {
+            (content[name]?.array ?? []).compactMap(\.string).map {
+                ScopeRule(action: action, pattern: $0)
+            }
+        }
+        return Scope(rules("include", .include) + rules("exclude", .exclude))
+    }
+
+    private static func json(_ identity: TrackerIdentity) -> JSONValue {
+        [
+            "username": .string(identity.userName), "scopes": JSONValue(identity.scopes),
+            "warnings": JSONValue(identity.warnings),
+        ]
+    }
+
+    // MARK: - Scans
+
+    private var syncRoutes: [Route] {
+        let (view, run) = (
+            Route.Access.permission(.viewTrackers), Route.Access.permission(.syncTrackers)
+        )
+        return [
+            .on(.post, "/api/v1/sync", run, tag: Self.tag, "Begin a scan of all trackers") {
+                request in
+                let account = try request.user().account
+                let state = try await operations.startSync(nil, account)
+                return .json(Self.json(state), status: .accepted)
+            }.answers(.accepted, Self.stateShape).problems(.conflict, .serviceUnavailable),
+            .on(.get, "/api/v1/sync", view, tag: Self.tag, "How the latest scan is") { request in
+                .json(Self.json(await operations.syncState(try request.user().account)))
+            }.answers(.ok, Self.stateShape),
+            .on(.post, "\(Self.path)/{id}/sync", run, tag: Self.tag, "Begin a scan of a tracker") {
+                request in
+                let account = try request.user().account
+                let entry = try await entry(request)
+                let state = try await operations.startSync(entry.tracker, account)
+                return .json(Self.json(state), status: .accepted)
+            }.answers(.accepted, Self.stateShape).problems(.conflict, .serviceUnavailable),
+            .on(
+                .get,
+                "\(Self.path)/{id}/sync",
+                view,
+                tag: Self.tag,
+                "How the latest scan is, of this tracker's projects"
+            ) { request in
+                let entry = try await entry(request)
+                var state = await operations.syncState(try request.user().account)
+                state.projects = state.projects.filter { $0.tracker == entry.tracker.name }
+                return .json(Self.json(state))
+            }.answers(.ok, Self.stateShape),
+        ]
+    }
+
+    private static func json(_ state: TrackerOperations.SyncState) -> JSONValue {
+        let projects = state.projects.map { project -> JSONValue in
+            [
+                "tracker": .string(project.tracker), "project": JSONValue(project.project),
+                "phase": .string(project.phase), "fetched": .integer(Int64(project.fetched)),
+                "written": .integer(Int64(project.written)),
+            ]
+        }
+        return [
+            "state": .string(state.state), "started_at": JSONValue(state.startedAt?.iso8601),
+            "ended_at": JSONValue(state.endedAt?.iso8601), "problems": JSONValue(state.problems),
+            "projects": .array(projects),
+        ]
+    }
+}

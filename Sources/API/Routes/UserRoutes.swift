@@ -1,0 +1,103 @@
+import Domain
+import HTTPTypes
+import Store
+
+/// Those who sign in to an account, for its administrators.
+struct UserRoutes: Sendable {
+    let desk: AccountDesk
+
+    private static let tag = "Users"
+    private static let path = "/api/v1/users"
+
+    /// The routes.
+    var routes: [Route] {
+        let access = Route.Access.permission(.manageUsers)
+        let role = Shape.choice(Role.allCases.map(\.rawValue))
+        let shape = AuthRoutes.userShape
+        return [
+            .on(.get, Self.path, access, tag: Self.tag, "The account's users, by name") { request in
+                let users = try await desk.users(of: try request.user().account)
+                return .json(.array(users.map(AuthRoutes.json)))
+            }.answers(.ok, Shape.list(of: shape)),
+            .on(.post, Self.path, access, tag: Self.tag, "Add a user", handler: add).body(
+                Shape.object([
+                    "username": Shape.text(128, minimum: 1),
+                    "password": Shape.text(1_024, minimum: 1), "email?": Shape.text(254),
+                    "role": role,
+                ])
+            ).answers(.created, shape).problems(.conflict),
+            .on(.get, "\(Self.path)/{id}", access, tag: Self.tag, "A user") { request in
+                let user = try await desk.user(
+                    try request.identifier("id"),
+                    of: try request.user().account
+                )
+                return .json(AuthRoutes.json(user))
+            }.answers(.ok, shape),
+            .on(.put, "\(Self.path)/{id}", access, tag: Self.tag, "Change a user", handler: change)
+                .body(
+                    Shape.object([
+                        "email?": Shape.text(254, minimum: 3), "role?": role,
+                        "is_active?": Shape.flag, "password?": Shape.text(1_024, minimum: 1),
+                    ])
+                ).answers(.ok, shape).problems(.conflict),
+            .on(.delete, "\(Self.path)/{id}", access, tag: Self.tag, "Remove a user") { request in
+                let principal = try request.user()
+                let id: UserID = try request.identifier("id")
+                try await check(principal, may: nil, about: id)
+                try await desk.remove(id, of: principal.account)
+                return .noContent
+            }.answers(.noContent).problems(.conflict),
+        ]
+    }
+
+    @Sendable private func add(_ request: APIRequest) async throws -> APIResponse {
+        let principal = try request.user()
+        let role = Role(rawValue: request.content["role"]?.string ?? "") ?? .viewer
+        try await check(principal, may: role, about: nil)
+        let draft = AccountDesk.Draft(
+            name: request.content["username"]?.string ?? "",
+            password: request.content["password"]?.string ?? "",
+            email: request.content["email"]?.string,
+            role: role
+        )
+        let user = try await desk.add(draft, to: principal.account)
+        return .json(AuthRoutes.json(user), status: .created)
+    }
+
+    @Sendable private func change(_ request: APIRequest) async throws -> APIResponse {
+        let principal = try request.user()
+        let id: UserID = try request.identifier("id")
+        let role = (request.content["role"]?.string).flatMap(Role.init(rawValue:))
+        try await check(principal, may: role, about: id)
+        if let password = request.content["password"]?.string {
+            try await desk.setPassword(password, of: id, in: principal.account)
+        }
+        let user = try await desk.change(
+            id,
+            of: principal.account,
+            .init(
+                email: request.content["email"]?.string,
+                role: role,
+                isActive: request.content["is_active"]?.bool
+            )
+        )
+        return .json(AuthRoutes.json(user))
+    }
+
+    /// Owners are the owners' business: an administrator neither makes nor changes one.
+    private func check(
+        _ principal: Principal,
+        may role: Role?,
+        about id: UserID?
+    ) async throws {
+        var isAboutOwner = role == .owner
+        if let id {
+            isAboutOwner =
+                try await desk.user(id, of: principal.account).role == .owner
+                || isAboutOwner
+        }
+        guard principal.role == .owner || !isAboutOwner else {
+            throw Problem(.forbidden, "only an owner may do that", code: "permission_denied")
+        }
+    }
+}

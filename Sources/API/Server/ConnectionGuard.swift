@@ -1,0 +1,94 @@
+import HTTPTypes
+import NIOCore
+import NIOHTTPTypes
+
+/// Tells the ``ConnectionTable`` what one connection does: the first handler behind the decoder.
+final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    /// What a client still sends is read for so long after the answer that ends a connection:
+    /// closing at once would reset it, and the answer be lost.
+    private static let lingerTime = TimeAmount.milliseconds(500)
+
+    private let table: ConnectionTable
+    private var id: ConnectionTable.ID?
+    /// Requests whose answer has not ended.
+    private var requestsInProgress = 0
+    private var isReadingBody = false
+    private var closesAfterResponse = false
+
+    init(table: ConnectionTable) {
+        self.table = table
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let address = context.remoteAddress?.ipAddress ?? "local"
+        id = table.admit(context.channel, address: address)
+        if id == nil { context.close(promise: nil) }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if let id { table.remove(id) }
+        id = nil
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        if let id { table.remove(id) }
+        id = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if let id {
+            switch unwrapInboundIn(data) {
+            case .head:
+                requestsInProgress += 1
+                isReadingBody = true
+                table.note(id, .reading, for: table.limits.bodyTime)
+            case .body(let buffer):
+                let seconds = Double(buffer.readableBytes) / Double(table.limits.bodyBytesPerSecond)
+                table.extend(id, by: .seconds(seconds))
+            case .end:
+                isReadingBody = false
+                table.note(id, .serving, for: nil)
+            }
+        }
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch unwrapOutboundIn(data) {
+        case .head(let head):
+            if head.headerFields[.connection] == "close" { closesAfterResponse = true }
+            context.write(data, promise: promise)
+        case .body: context.write(data, promise: promise)
+        case .end:
+            context.write(data, promise: promise)
+            requestsInProgress -= 1
+            responseEnded(context)
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if let id { table.noteStall(id, isStalled: !context.channel.isWritable) }
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func responseEnded(_ context: ChannelHandlerContext) {
+        guard let id, requestsInProgress <= 0 else { return }
+        if closesAfterResponse {
+            context.flush()
+            let channel = context.channel
+            table.note(id, .waiting, for: .seconds(1))
+            context.eventLoop.scheduleTask(in: Self.lingerTime) { channel.close(promise: nil) }
+        } else if !isReadingBody {
+            table.note(id, .waiting, for: table.limits.idleTime)
+        }
+    }
+}
+
+@available(*, unavailable)
+extension ConnectionGuard: Sendable {}

@@ -1,0 +1,150 @@
+import Crypto
+import Domain
+import HTTPTypes
+import Store
+
+/// Makes a repeated write happen once: the second request gets the first one's answer.
+///
+/// A key belongs to one request of one user. While the first is under way, and also when its
+/// process ended in between so that nobody knows whether it took effect, the second is refused:
+/// doing it twice would be worse.
+struct Idempotency: Sendable {
+    /// As long as a client may come back.
+    private static let lifetime: Duration = .seconds(86_400)
+    private static let maximumKeyBytes = 128
+
+    let store: Store
+
+    /// Answers by `handler`, or with what it has answered before.
+    func answer(
+        _ request: APIRequest,
+        by handler: Route.Handler
+    ) async throws -> APIResponse {
+        guard let key = request.headers[.idempotencyKey], let principal = request.principal else {
+            return try await handler(request)
+        }
+        guard (1...Self.maximumKeyBytes).contains(key.utf8.count),
+            key.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+        else {
+            throw Problem.invalid(
+                "Idempotency-Key",
+                "must be 1 to \(Self.maximumKeyBytes) visible characters"
+            )
+        }
+        let digest = Self.digest(of: request)
+        let store = store.viewed(by: principal.account)
+        if let answer = try await begin(key, digest, principal, store) {
+            var response = APIResponse(
+                HTTPResponse.Status(code: answer.status),
+                body: answer.body
+            )
+            if let type = answer.contentType { response.headers[.contentType] = type }
+            response.headers[.idempotentReplayed] = "true"
+            return response
+        }
+        let response: APIResponse
+        do {
+            response = try await handler(request)
+        } catch {
+            response = Problem(cause: error).response(requestID: request.id)
+        }
+        try await end(key, response, principal, store)
+        return response
+    }
+
+    /// What was answered before; nil when this is the first.
+    private func begin(
+        _ key: String,
+        _ digest: [UInt8],
+        _ principal: Principal,
+        _ store: Store
+    ) async throws -> IdempotencyTable.Answer? {
+        let now = store.clock.now()
+        return try await store.write { connection, account in
+            try IdempotencyTable.purge(
+                before: now.advanced(by: .zero - Self.lifetime),
+                account: account,
+                on: connection
+            )
+            let known = try IdempotencyTable.find(
+                key,
+                of: principal.user,
+                account: account,
+                on: connection
+            )
+            guard let known else {
+                try IdempotencyTable.begin(
+                    key,
+                    requestDigest: digest,
+                    of: principal.user,
+                    at: now,
+                    account: account,
+                    on: connection
+                )
+                return nil
+            }
+            guard known.requestDigest == digest else {
+                throw Problem(
+                    .unprocessableContent,
+                    "this `Idempotency-Key` was used for another request",
+                    code: "idempotency_key_reused"
+                )
+            }
+            guard let answer = known.answer else {
+                throw Problem(
+                    .conflict,
+                    "the first request with this `Idempotency-Key` has not ended; look whether it "
+                        + "took effect before you use another key",
+                    code: "idempotent_request_open"
+                )
+            }
+            return answer
+        }
+    }
+
+    /// Keeps the answer; one that only says "try again" is not kept.
+    private func end(
+        _ key: String,
+        _ response: APIResponse,
+        _ principal: Principal,
+        _ store: Store
+    ) async throws {
+        let isFinal = response.status.kind != .serverError && response.status != .tooManyRequests
+        try await store.write { connection, account in
+            guard isFinal else {
+                try IdempotencyTable.remove(
+                    key,
+                    of: principal.user,
+                    account: account,
+                    on: connection
+                )
+                return
+            }
+            try IdempotencyTable.complete(
+                key,
+                IdempotencyTable.Answer(
+                    status: response.status.code,
+                    contentType: response.headers[.contentType],
+                    body: response.body
+                ),
+                of: principal.user,
+                account: account,
+                on: connection
+            )
+        }
+    }
+
+    private static func digest(of request: APIRequest) -> [UInt8] {
+        var hash = SHA256()
+        hash.update(data: Array("\(request.method.rawValue) \(request.path)\n".utf8))
+        for item in request.query.items {
+            hash.update(data: Array("\(item.name)=\(item.value)\n".utf8))
+        }
+        hash.update(data: request.body)
+        return Array(hash.finalize())
+    }
+}
+
+extension HTTPField.Name {
+    static let idempotentReplayed = known("Idempotent-Replayed")
+}

@@ -1,0 +1,259 @@
+import Domain
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import MCP
+import NIOCore
+
+/// Takes a request through every check to its handler, and its answer back.
+///
+/// The order: who may talk to this server at all (`Host`, `Origin`), which route, who asks, what
+/// the route lets them do, then the parameters and the body, then the handler.
+struct Responder: Sendable {
+    let table: RouteTable
+    let guardian: RequestGuard
+    let authenticator: any Authenticator
+    let metrics: ServerMetrics
+    let idempotency: Idempotency
+    let limits: ServerLimits
+    let logger: Logger
+
+    /// What a request comes to before anything is written.
+    private enum Plan {
+        case answer(APIResponse)
+        case stream(Route.StreamHandler, APIRequest)
+    }
+
+    /// Serves one request of a connection.
+    func respond(
+        to request: Request,
+        _ writer: consuming ResponseWriter,
+        _ channel: any Channel
+    ) async throws {
+        let start = ContinuousClock.now
+        let count = metrics.begin()
+        let id = Self.requestID(request)
+        if request.headers[.expect]?.lowercased() == "100-continue" {
+            try await writer.writeInformationalHead(.init(status: .continue))
+        }
+        var path = request.head.path?.prefix { $0 != "?" } ?? ""
+        if path.isEmpty { path = "/" }
+        let match = table.match(request.method, path)
+        let label = if case .route(let route, _) = match { route.path } else { "none" }
+        var (status, user) = (HTTPResponse.Status.internalServerError, String?.none)
+        defer {
+            metrics.end(
+                request.method,
+                route: label,
+                status: status,
+                duration: start.duration(to: .now)
+            )
+            record(id, request, label, status, user, start)
+        }
+        let isOverloaded = count > limits.requests
+        switch await plan(request, id, path, match, channel, isOverloaded: isOverloaded, &user) {
+        case .answer(let response):
+            status = response.status
+            try await write(response, to: request, id, writer)
+        case .stream(let handler, let apiRequest):
+            status = try await handler(apiRequest, writer, channel)
+        }
+    }
+
+    // MARK: - Plan
+
+    private func plan(
+        _ request: Request,
+        _ id: String,
+        _ path: Substring,
+        _ match: RouteTable.Match,
+        _ channel: any Channel,
+        isOverloaded: Bool,
+        _ user: inout String?
+    ) async -> Plan {
+        do {
+            guard !isOverloaded else {
+                throw Problem.overloaded("\(limits.requests) requests are being served already")
+            }
+            try guardian.check(request.head)
+            if let reply = guardian.preflight(request.head) { return .answer(reply) }
+            guard case .route(let route, let parameters) = match else {
+                throw Self.problem(of: match, request.method)
+            }
+            let query = request.head.path?.split(separator: "?", maxSplits: 1).dropFirst().first
+            var apiRequest = APIRequest(
+                id: id,
+                method: request.method,
+                path: String(path),
+                query: QueryItems(query ?? ""),
+                headers: request.headers,
+                peer: channel.remoteAddress?.ipAddress ?? "local",
+                parameters: parameters
+            )
+            apiRequest.principal = try await admitted(apiRequest, to: route)
+            user = apiRequest.principal?.name
+            apiRequest.arguments = try route.arguments(of: apiRequest)
+            apiRequest.body = try await body(of: request, limit: route.bodyLimit)
+            apiRequest.content = try route.content(of: apiRequest)
+            switch route.action {
+            case .answer(let handler):
+                guard route.isWrite, route.keepsAnswers else {
+                    return .answer(try await handler(apiRequest))
+                }
+                return .answer(try await idempotency.answer(apiRequest, by: handler))
+            case .stream(let handler): return .stream(handler, apiRequest)
+            }
+        } catch {
+            let problem = Problem(cause: error)
+            if problem.status.kind == .serverError {
+                logger.error(
+                    "request failed",
+                    metadata: ["request_id": .string(id), "reason": .string("\(error)")]
+                )
+            }
+            return .answer(problem.response(requestID: id))
+        }
+    }
+
+    private static func problem(
+        of match: RouteTable.Match,
+        _ method: HTTPRequest.Method
+    ) -> Problem {
+        guard case .otherMethods(let methods) = match else { return .notFound() }
+        let names = methods.map(\.rawValue).joined(separator: ", ")
+        var problem = Problem(.methodNotAllowed, "this address takes \(names)")
+        problem.headers[.allow] = names
+        return problem
+    }
+
+    /// Who asks, when they may.
+    private func admitted(
+        _ request: APIRequest,
+        to route: Route
+    ) async throws -> Principal? {
+        guard case .permission(let permission) = route.access else { return nil }
+        guard let principal = try await authenticator.principal(of: request) else {
+            throw Problem.unauthenticated()
+        }
+        guard principal.may(permission) else {
+            if principal.role.permissions.contains(permission) {
+                throw Problem(
+                    .forbidden,
+                    "the scopes of this API key do not include `\(permission.rawValue)`",
+                    code: "api_key_scope_denied"
+                )
+            }
+            throw Problem(
+                .forbidden,
+                "the role `\(principal.role.rawValue)` may not `\(permission.rawValue)`",
+                code: "permission_denied"
+            )
+        }
+        return principal
+    }
+
+    private func body(of request: Request, limit: Int?) async throws -> [UInt8] {
+        let limit = limit ?? limits.bodyBytes
+        let tooLarge = Problem.tooLarge(limit)
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit {
+            throw tooLarge
+        }
+        var bytes: [UInt8] = []
+        for try await buffer in request.body {
+            guard bytes.count + buffer.readableBytes <= limit else { throw tooLarge }
+            bytes.append(contentsOf: buffer.readableBytesView)
+        }
+        return bytes
+    }
+
+    // MARK: - Answer
+
+    private func write(
+        _ response: APIResponse,
+        to request: Request,
+        _ id: String,
+        _ writer: consuming ResponseWriter
+    ) async throws {
+        var head = HTTPResponse(status: response.status, headerFields: response.headers)
+        decorate(&head, for: request.head, id)
+        if response.status.code != 204 {
+            head.headerFields[.contentLength] = String(response.body.count)
+        }
+        guard request.method != .head, !response.body.isEmpty else {
+            try await writer.writeResponse(head)
+            return
+        }
+        let body = ResponseBody(byteBuffer: ByteBuffer(bytes: response.body))
+        try await writer.write(response: head, body: body)
+    }
+
+    /// Adds what every answer has.
+    func decorate(_ head: inout HTTPResponse, for request: HTTPRequest, _ id: String) {
+        head.headerFields[.requestID] = id
+        head.headerFields[.xContentTypeOptions] = "nosniff"
+        if head.headerFields[.cacheControl] == nil { head.headerFields[.cacheControl] = "no-store" }
+        if let origin = request.headerFields[.origin] { guardian.allow(origin, in: &head) }
+    }
+
+    private func record(
+        _ id: String,
+        _ request: Request,
+        _ route: String,
+        _ status: HTTPResponse.Status,
+        _ user: String?,
+        _ start: ContinuousClock.Instant
+    ) {
+        let milliseconds = start.duration(to: .now) / .milliseconds(1)
+        var metadata: Logger.Metadata = [
+            "request_id": .string(id), "method": .string(request.method.rawValue),
+            "route": .string(route), "status": .stringConvertible(status.code),
+            "ms": .stringConvertible((milliseconds * 100).rounded() / 100),
+        ]
+        if let user { metadata["user"] = .string(user) }
+        if let trace = request.headers[.traceParent], trace.utf8.count <= 64 {
+            metadata["traceparent"] = .string(trace)
+        }
+        // What is asked every second by a supervisor says nothing.
+        let level: Logger.Level = route == "/healthz" || route == "/readyz" ? .debug : .info
+        logger.log(level: level, "request", metadata: metadata)
+    }
+
+    /// The client's identifier where it is a plain word, else a new one.
+    private static func requestID(_ request: Request) -> String {
+        if let given = request.headers[.requestID], (1...64).contains(given.utf8.count),
+            given.utf8.allSatisfy({ byte in
+                (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+                    || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+            })
+        {
+            return given
+        }
+        let text = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+        return String(repeating: "0", count: 16 - text.utf8.count) + text
+    }
+}
+
+extension Problem {
+    /// A body that is longer than its route takes; the rest of it is not read.
+    static func tooLarge(_ limit: Int) -> Problem {
+        var problem = Problem(.contentTooLarge, "the body may have \(limit) bytes at most")
+        problem.headers[.connection] = "close"
+        return problem
+    }
+}
+
+extension HTTPField.Name {
+    static let requestID = known("X-Request-ID")
+    static let traceParent = known("traceparent")
+    static let idempotencyKey = known("Idempotency-Key")
+    static let forwardedFor = known("X-Forwarded-For")
+    static let forwarded = known("Forwarded")
+
+    /// A name that is one.
+    static func known(_ name: String) -> HTTPField.Name {
+        guard let field = HTTPField.Name(name) else {
+            preconditionFailure("`\(name)` is no name of a header")
+        }
+        return field
+    }
+}

@@ -1,0 +1,160 @@
+import Domain
+import HTTPTypes
+import HummingbirdCore
+import MCP
+import NIOCore
+
+/// One row of the route table: what the router matches, what is checked before the handler, and
+/// what the OpenAPI document says.
+struct Route: Sendable {
+    /// Who may call.
+    enum Access: Sendable, Equatable {
+        case open
+        case permission(Permission)
+    }
+
+    /// Answers a request that passed all checks.
+    typealias Handler = @Sendable (APIRequest) async throws -> APIResponse
+    /// Writes the answer itself, such as a stream; gives the status for the log.
+    typealias StreamHandler =
+        @Sendable (APIRequest, consuming ResponseWriter, any Channel) async throws
+        -> HTTPResponse.Status
+
+    enum Action: Sendable {
+        case answer(Handler)
+        case stream(StreamHandler)
+    }
+
+    /// A value that is given in the query or in a header.
+    struct Parameter: Sendable {
+        var name: String
+        /// Its type and limits; values are converted and checked by it.
+        var schema: JSONValue
+        var isHeader = false
+        var compiled: JSONSchema
+    }
+
+    var method: HTTPRequest.Method
+    /// Such as `/api/v1/trackers/{id}`.
+    var path: String
+    var access: Access
+    var tag: String
+    var summary: String
+    var parameters: [Parameter] = []
+    /// What the body must be like; nil for none, or for what the handler reads itself.
+    var body: JSONValue?
+    var compiledBody: JSONSchema?
+    /// Whether a form is taken in place of JSON.
+    var takesForm = false
+    var status: HTTPResponse.Status = .ok
+    /// What the answer is like; nil for none.
+    var result: JSONValue?
+    /// Of the answer; JSON when nil.
+    var resultType: String?
+    /// Problems besides those that every route of its kind has.
+    var problems: [HTTPResponse.Status] = []
+    var bodyLimit: Int?
+    /// Whether an `Idempotency-Key` is honoured; not where an answer holds a secret, for answers
+    /// are kept.
+    var keepsAnswers = true
+    /// Whether the OpenAPI document has it.
+    var isDocumented = true
+    var action: Action
+
+    /// The parts of the path, `{id}` as they stand.
+    var segments: [Substring] { path.split(separator: "/") }
+    /// Whether something may change: what an `Idempotency-Key` is good for.
+    var isWrite: Bool { method != .get && method != .head }
+}
+
+extension Route {
+    /// A route whose handler gives an answer.
+    static func on(
+        _ method: HTTPRequest.Method,
+        _ path: String,
+        _ access: Access,
+        tag: String,
+        _ summary: String,
+        handler: @escaping Handler
+    ) -> Route {
+        Route(
+            method: method,
+            path: path,
+            access: access,
+            tag: tag,
+            summary: summary,
+            action: .answer(handler)
+        )
+    }
+
+    /// The route with a parameter in the query.
+    func query(_ name: String, _ schema: JSONValue) -> Route {
+        var copy = self
+        copy.parameters.append(
+            Parameter(name: name, schema: schema, compiled: Self.compiled(schema, path))
+        )
+        return copy
+    }
+
+    /// The route with a parameter in a header.
+    func header(_ name: String, _ schema: JSONValue) -> Route {
+        var copy = self
+        var parameter = Parameter(name: name, schema: schema, compiled: Self.compiled(schema, path))
+        parameter.isHeader = true
+        copy.parameters.append(parameter)
+        return copy
+    }
+
+    /// The route with a body that must follow a schema.
+    func body(_ schema: JSONValue, orForm takesForm: Bool = false) -> Route {
+        var copy = self
+        copy.body = schema
+        copy.compiledBody = Self.compiled(schema, path)
+        copy.takesForm = takesForm
+        return copy
+    }
+
+    /// The route with a body that only its handler understands: a JSON object.
+    var takesAnyBody: Route {
+        var copy = self
+        copy.body = ["type": "object"]
+        return copy
+    }
+
+    /// The route with what it answers with.
+    func answers(_ status: HTTPResponse.Status = .ok, _ schema: JSONValue? = nil) -> Route {
+        var copy = self
+        copy.status = status
+        copy.result = schema
+        return copy
+    }
+
+    /// The route with problems of its own.
+    func problems(_ statuses: HTTPResponse.Status...) -> Route {
+        var copy = self
+        copy.problems += statuses
+        return copy
+    }
+
+    /// The route without the keeping of its answers.
+    var withoutKeeping: Route {
+        var copy = self
+        copy.keepsAnswers = false
+        return copy
+    }
+
+    /// The route without a place in the OpenAPI document.
+    var undocumented: Route {
+        var copy = self
+        copy.isDocumented = false
+        return copy
+    }
+
+    private static func compiled(_ schema: JSONValue, _ path: String) -> JSONSchema {
+        do throws(JSONSchema.CompilationError) {
+            return try JSONSchema(schema)
+        } catch {
+            preconditionFailure("a schema of `\(path)`: \(error)")
+        }
+    }
+}

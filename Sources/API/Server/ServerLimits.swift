@@ -1,0 +1,27 @@
+/// What strangers may take of the server, each with its reason.
+package struct ServerLimits: Sendable, Equatable {
+    /// Open connections: below the usual 65,536 descriptors, and 4,000 slow ones leave room.
+    package var connections = 4_096
+    /// Of one address; no fewer, for a proxy in front brings everybody from one.
+    package var connectionsPerAddress = 1_024
+    /// Requests served side by side, streams of events included; more are told to come back.
+    package var requests = 2_048
+    /// From a new connection to its first whole head: a slow mobile line needs two.
+    package var headTime: Duration = .seconds(15)
+    /// Between two requests of a connection; clients' pools keep theirs for 60 to 90 seconds.
+    package var idleTime: Duration = .seconds(75)
+    /// From a head to its whole body, before what ``bodyBytesPerSecond`` adds.
+    package var bodyTime: Duration = .seconds(20)
+    /// A body may take longer by this rate; a trickle of single bytes wins nothing.
+    package var bodyBytesPerSecond = 16_384
+    /// For how long a client may read nothing of its answer.
+    package var writeStallTime: Duration = .seconds(30)
+    /// A body, where its route says nothing else: text of an issue has a megabyte at most.
+    package var bodyBytes = 2 << 20
+    /// All header lines of a request: cookies and tokens have some kilobytes.
+    package var headBytes = 32 << 10
+    /// For how long requests under way may go on when the server stops.
+    package var drainTime: Duration = .seconds(10)
+
+    package init() {}
+}

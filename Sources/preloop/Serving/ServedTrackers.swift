@@ -1,0 +1,257 @@
+import API
+import ArgumentParser
+import Bootstrap
+import Domain
+import Search
+import Store
+import Sync
+import Trackers
+
+/// What the server does about trackers: the same as the commands, with the server's refusals.
+struct ServedTrackers: Sendable {
+    let installation: Installation
+    let scans: ServedScans
+
+    /// The operations as the routes take them.
+    var operations: TrackerOperations {
+        TrackerOperations(
+            add: { draft, account in try await add(draft, account) },
+            change: { tracker, change, account in try await self.change(tracker, change, account) },
+            remove: { tracker, account in
+                try await installation.viewed(by: account).remove(tracker)
+            },
+            test: { tracker, account in try await test(tracker, account) },
+            startSync: { tracker, account in try await scans.start(tracker, account) },
+            syncState: { account in await scans.state(of: account) }
+        )
+    }
+
+    private func add(
+        _ draft: TrackerOperations.Draft,
+        _ account: AccountID
+    ) async throws -> Tracker {
+        let installation = installation.viewed(by: account)
+        try Self.checkName(draft.name)
+        try Self.check(draft.scope)
+        let address = try Self.address(
+            draft.url,
+            of: draft.kind,
+            deployment: draft.deployment,
+            user: draft.userName
+        )
+        var tracker = Tracker(
+            id: TrackerID(0),
+            kind: draft.kind,
+            deployment: draft.deployment
+                ?? address.deployment(of: draft.kind, user: draft.userName),
+            name: draft.name,
+            url: address.url,
+            userName: draft.userName,
+            createdAt: installation.store.clock.now()
+        )
+        let token = try Self.token(draft.token)
+        let name = draft.name
+        let known = try await installation.store.read { connection, account in
+            try TrackerTable.find(name: name, account: account, on: connection)
+        }
+        guard known == nil else {
+            throw Problem(.conflict, "there is a tracker `\(name)` already", code: "name_taken")
+        }
+        if draft.isTested {
+            let identity = try await verify(tracker, token, installation)
+            tracker.status = .valid
+            tracker.statusDetail = identity.statusDetail
+            tracker.checkedAt = installation.store.clock.now()
+        }
+        try await installation.add(tracker, secret: token, scope: draft.scope)
+        let stored = try await installation.store.read { connection, account in
+            try TrackerTable.find(name: name, account: account, on: connection)
+        }
+        guard let stored else { throw Problem.notFound() }
+        return stored
+    }
+
+    private func change(
+        _ before: Tracker,
+        _ change: TrackerOperations.Change,
+        _ account: AccountID
+    ) async throws {
+        let installation = installation.viewed(by: account)
+        guard before.isRemote else { throw Self.imported }
+        if let scope = change.scope { try Self.check(scope) }
+        var tracker = before
+        let changesAddress = change.url != nil || change.userName != nil
+        if changesAddress {
+            if let user = change.userName { tracker.userName = user }
+            tracker.url = try Self.address(
+                change.url ?? (before.url.isEmpty ? nil : before.url),
+                of: tracker.kind,
+                deployment: tracker.kind == .jira ? tracker.deployment : nil,
+                user: tracker.userName
+            ).url
+        }
+        let token = try change.token.map(Self.token)
+        var identity: TrackerIdentity?
+        if change.isTested, token != nil || changesAddress {
+            let stored: Secret
+            if let token {
+                stored = token
+            } else {
+                stored = try await installation.storedCredential(of: before)
+            }
+            identity = try await verify(tracker, stored, installation)
+        }
+        let sealed = try token.map { token in
+            try installation.secretBox().seal(
+                token,
+                for: .tracker(before.id, account: installation.store.account)
+            )
+        }
+        try await write(tracker, sealed, change.scope, identity, changesAddress, installation)
+    }
+
+    private func write(
+        _ tracker: Tracker,
+        _ sealed: SealedSecret?,
+        _ scope: Scope?,
+        _ identity: TrackerIdentity?,
+        _ changesAddress: Bool,
+        _ installation: Installation
+    ) async throws {
+        let now = installation.store.clock.now()
+        try await installation.store.write { connection, account in
+            let id = tracker.id
+            guard try TrackerTable.find(id, account: account, on: connection) != nil else {
+                throw Problem.notFound()
+            }
+            if let sealed {
+                try TrackerTable.setCredential(sealed, of: id, account: account, on: connection)
+            }
+            if changesAddress {
+                try TrackerTable.setAddress(
+                    url: tracker.url,
+                    userName: tracker.userName,
+                    of: id,
+                    account: account,
+                    on: connection
+                )
+            }
+            if let identity {
+                try TrackerTable.setStatus(
+                    .valid,
+                    detail: identity.statusDetail,
+                    checkedAt: now,
+                    of: id,
+                    account: account,
+                    on: connection
+                )
+            }
+            if let scope {
+                try ScopeRuleTable.replace(with: scope, of: id, account: account, on: connection)
+            }
+        }
+    }
+
+    /// Asks the service, and notes what it says.
+    private func test(_ tracker: Tracker, _ account: AccountID) async throws -> TrackerIdentity {
+        let installation = installation.viewed(by: account)
+        guard tracker.isRemote else { throw Self.imported }
+        let transport = try installation.transport()
+        let client = try await installation.client(for: tracker, transport: transport)
+        do {
+            let identity = try await client.verify()
+            try await note(.valid, identity.statusDetail, of: tracker, installation)
+            return identity
+        } catch let error as TrackerError {
+            if case .unauthenticated = error {
+                try await note(.invalid, "\(error)", of: tracker, installation)
+            }
+            throw error
+        }
+    }
+
+    private func note(
+        _ status: TrackerStatus,
+        _ detail: String?,
+        of tracker: Tracker,
+        _ installation: Installation
+    ) async throws {
+        let now = installation.store.clock.now()
+        try await installation.store.write { connection, account in
+            try TrackerTable.setStatus(
+                status,
+                detail: detail,
+                checkedAt: now,
+                of: tracker.id,
+                account: account,
+                on: connection
+            )
+        }
+    }
+
+    private func verify(
+        _ tracker: Tracker,
+        _ token: Secret,
+        _ installation: Installation
+    ) async throws -> TrackerIdentity {
+        let client = try Installation.client(
+            for: tracker,
+            transport: try installation.transport(),
+            cure: TokenCure("send another token; \(tracker.kind.tokenNeeds(tracker.deployment))")
+        ) { () throws(TrackerError) in token }
+        return try await client.verify()
+    }
+
+    // MARK: - Checks
+
+    private static let imported = Problem(
+        .conflict,
+        "this tracker holds imported issues; there is no service behind it"
+    )
+
+    private static func checkName(_ name: String) throws(Problem) {
+        let hasWords = name.unicodeScalars.contains { !$0.properties.isWhitespace }
+        guard hasWords, name.utf8.count <= 100, haveEqualBytes(singleLine(name), name) else {
+            throw .invalid("name", "must be one line of 1 to 100 bytes")
+        }
+        guard !haveEqualBytes(name, IssueImport.trackerName) else {
+            throw .invalid("name", "belongs to the issues of `preloop index import`")
+        }
+    }
+
+    private static func check(_ scope: Scope) throws(Problem) {
+        for rule in scope.rules {
+            if let fault = ScopeOptions.fault(of: rule.pattern) {
+                throw .invalid(
+                    rule.action.rawValue,
+                    "has the pattern `\(rule.pattern)`: it \(fault)"
+                )
+            }
+        }
+    }
+
+    private static func address(
+        _ url: String?,
+        of kind: TrackerKind,
+        deployment: TrackerDeployment?,
+        user: String?
+    ) throws(Problem) -> TrackerAddress {
+        do {
+            let address = try TrackerAddress(url: url)
+            try address.validate(for: kind, deployment: deployment, user: user)
+            return address
+        } catch let error as ValidationError {
+            throw .invalid("url", error.message.replacing("--", with: ""))
+        } catch {
+            throw .invalid("url", "\(error)")
+        }
+    }
+
+    /// A header can carry visible ASCII only.
+    private static func token(_ secret: Secret) throws(Problem) -> Secret {
+        guard secret.reveal().utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            throw .invalid("api_key", "holds spaces, line breaks or characters beyond ASCII")
+        }
+        return secret
+    }
+}

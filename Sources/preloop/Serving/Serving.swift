@@ -1,0 +1,93 @@
+import API
+import Bootstrap
+import Domain
+import Gateway
+import Logging
+import Search
+import Store
+
+/// Makes the server's application of an installation.
+struct Serving: Sendable {
+    private let installation: Installation
+    private let settings: ServerSettings
+    private let host: String
+    private let accounts: AccountTools
+    /// Scans that the server runs; stopped with it.
+    let scans: ServedScans
+
+    init(_ installation: Installation, _ settings: ServerSettings, host: String) {
+        self.installation = installation
+        self.settings = settings
+        self.host = host
+        accounts = AccountTools(installation)
+        scans = ServedScans(installation)
+    }
+
+    /// The application; throws when there is no key to sign with.
+    func application(_ logger: Logger) throws(CommandFailure) -> Application {
+        let accounts = accounts
+        var means = Application.Means(
+            store: installation.store,
+            signingKey: try installation.secretBox().signingKey,
+            version: Installation.version,
+            description: Installation.serverDescription,
+            guardian: RequestGuard(
+                listening: host,
+                publicURL: settings.publicURL,
+                hosts: settings.allowedHosts,
+                origins: settings.allowedOrigins
+            ),
+            logger: logger,
+            trackers: ServedTrackers(installation: installation, scans: scans).operations,
+            calls: { account in try await accounts.calls(of: account) },
+            search: { account, mode in try await accounts.search(mode, of: account) }
+        )
+        means.lifetimes.access = settings.accessTime
+        means.lifetimes.refresh = settings.refreshTime
+        means.lifetimes.session = settings.sessionTime
+        means.allowsRegistration = settings.allowsRegistration
+        return Application(means)
+    }
+}
+
+/// The tools and the indexes of each account, made once: the indexes stay open.
+actor AccountTools {
+    private let installation: Installation
+    private var made: [AccountID: GuardedCall] = [:]
+    /// By account, and by whether the model is needed.
+    private var opened: [AccountID: [Bool: Task<IssueSearch, any Error>]] = [:]
+
+    init(_ installation: Installation) {
+        self.installation = installation
+    }
+
+    /// The way to call tools of an account.
+    func calls(of account: AccountID) throws -> GuardedCall {
+        if let calls = made[account] { return calls }
+        let calls = try installation.viewed(by: account).guardedCall { mode in
+            try await self.search(mode, of: account)
+        }
+        made[account] = calls
+        return calls
+    }
+
+    /// The indexes of an account; throws why they cannot be opened, and tries again next time.
+    func search(
+        _ mode: SearchRequest.Mode,
+        of account: AccountID
+    ) async throws -> IssueSearch {
+        let needsModel = mode != .text
+        let viewed = installation.viewed(by: account)
+        let task =
+            opened[account]?[needsModel]
+            // Not a child of the first caller: the others wait for the same.
+            ?? Task { try await viewed.searchForTools(mode: mode) }
+        opened[account, default: [:]][needsModel] = task
+        do {
+            return try await task.value
+        } catch {
+            if opened[account]?[needsModel] == task { opened[account]?[needsModel] = nil }
+            throw error
+        }
+    }
+}

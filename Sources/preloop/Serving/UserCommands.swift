@@ -1,0 +1,218 @@
+import API
+import ArgumentParser
+import Bootstrap
+import Domain
+import Store
+
+/// `preloop users …`: who can sign in to the server.
+struct UsersCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "users",
+        abstract: "Add, list, change and remove those who sign in to `preloop serve`.",
+        subcommands: [
+            UsersListCommand.self, UsersAddCommand.self, UsersUpdateCommand.self,
+            UsersRemoveCommand.self,
+        ]
+    )
+}
+
+extension Role: ExpressibleByArgument {}
+
+extension Installation {
+    /// What is done about users, sessions and keys.
+    func desk() throws(CommandFailure) -> AccountDesk {
+        AccountDesk(store: store, signingKey: try secretBox().signingKey)
+    }
+
+    /// The user of that name.
+    func user(named name: String) async throws -> User {
+        let wanted = name.lowercased()
+        guard
+            let user = try await desk().users(of: store.account).first(where: {
+                $0.name == wanted
+            })
+        else {
+            throw CommandFailure(
+                .notFound,
+                "there is no user `\(name)`",
+                hint: "`preloop users list` shows the names"
+            )
+        }
+        return user
+    }
+}
+
+/// Runs `body`; a refusal of the accounts becomes a failure in the operator's terms.
+func attemptAccounts<Value>(
+    _ what: String,
+    _ body: () async throws -> Value
+) async throws(CommandFailure) -> Value {
+    try await attempt(what) {
+        do {
+            return try await body()
+        } catch let problem as Problem {
+            let status: ExitStatus = problem.status == .notFound ? .notFound : .failure
+            throw CommandFailure(status, what, reason: problem.detail)
+        }
+    }
+}
+
+extension User {
+    /// As commands print one.
+    var output: JSONValue {
+        [
+            "id": .integer(id.rawValue), "username": .string(name), "email": JSONValue(email),
+            "role": .string(role.rawValue), "is_active": .bool(isActive),
+            "created_at": .string(createdAt.iso8601),
+            "last_login_at": JSONValue(lastLoginAt?.iso8601),
+        ]
+    }
+}
+
+/// `preloop users list`.
+struct UsersListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "List the users."
+    )
+
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let installation = try await Installation.open()
+        let users = try await attemptAccounts("cannot list the users") {
+            try await installation.desk().users(of: installation.store.account)
+        }
+        guard !output.isJSON else {
+            try Output.result(["users": .array(users.map(\.output))])
+            return
+        }
+        guard !users.isEmpty else {
+            try Output.text(["There are no users. Add one with `preloop users add`."])
+            return
+        }
+        var table = TextTable(["NAME", "ROLE", "EMAIL", "LAST LOGIN"])
+        for user in users {
+            table.append([
+                user.name, user.role.rawValue + (user.isActive ? "" : " (inactive)"),
+                user.email ?? "-", user.lastLoginAt?.iso8601 ?? "never",
+            ])
+        }
+        try Output.text(table.lines)
+    }
+}
+
+/// `preloop users add`.
+struct UsersAddCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "add", abstract: "Add a user.")
+
+    @Argument(help: "The name to sign in with.")
+    var name: String
+
+    @Option(help: "owner, admin, editor or viewer.")
+    var role = Role.viewer
+
+    @Option(help: "The user's e-mail address.")
+    var email: String?
+
+    @OptionGroup var password: PasswordSource
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let installation = try await Installation.open()
+        let text = try password.read(environment: installation.settings.environment, for: name)
+        let user = try await attemptAccounts("cannot add the user") {
+            try await installation.desk().add(
+                .init(name: name, password: text, email: email, role: role),
+                to: installation.store.account
+            )
+        }
+        try await installation.close()
+        guard !output.isJSON else {
+            try Output.result(["user": user.output])
+            return
+        }
+        try Output.text(["Added \(user.name), \(user.role.rawValue)."])
+    }
+}
+
+/// `preloop users update`.
+struct UsersUpdateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "update",
+        abstract: "Change a user's role, e-mail address or password, or switch a user off or on."
+    )
+
+    @Argument(help: "The user's name.")
+    var name: String
+
+    @Option(help: "owner, admin, editor or viewer.")
+    var role: Role?
+
+    @Option(help: "The user's e-mail address.")
+    var email: String?
+
+    @Flag(inversion: .prefixedNo, help: "Whether signing in and keys work.")
+    var active: Bool?
+
+    @Flag(help: "Set a new password; every session of the user ends.")
+    var setPassword = false
+
+    @OptionGroup var password: PasswordSource
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard role != nil || email != nil || active != nil || setPassword else {
+            throw ValidationError("say what to change")
+        }
+    }
+
+    func run() async throws {
+        let installation = try await Installation.open()
+        let environment = installation.settings.environment
+        let text = setPassword ? try password.read(environment: environment, for: name) : nil
+        let user = try await attemptAccounts("cannot change the user") {
+            let (desk, account) = (try installation.desk(), installation.store.account)
+            let user = try await installation.user(named: name)
+            if let text { try await desk.setPassword(text, of: user.id, in: account) }
+            return try await desk.change(
+                user.id,
+                of: account,
+                .init(email: email, role: role, isActive: active)
+            )
+        }
+        try await installation.close()
+        guard !output.isJSON else {
+            try Output.result(["user": user.output])
+            return
+        }
+        try Output.text(["Changed \(user.name)."])
+    }
+}
+
+/// `preloop users remove`.
+struct UsersRemoveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove",
+        abstract: "Remove a user with all sessions and keys."
+    )
+
+    @Argument(help: "The user's name.")
+    var name: String
+
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let installation = try await Installation.open()
+        try await attemptAccounts("cannot remove the user") {
+            let user = try await installation.user(named: name)
+            try await installation.desk().remove(user.id, of: installation.store.account)
+        }
+        try await installation.close()
+        guard !output.isJSON else {
+            try Output.result(["username": .string(name)])
+            return
+        }
+        try Output.text(["Removed \(name)."])
+    }
+}

@@ -1,0 +1,306 @@
+import Domain
+import Foundation
+import HTTPClient
+import Logging
+import MCP
+import Store
+import StoreTestSupport
+import Synchronization
+import TestSupport
+import Trackers
+
+@testable import API
+@testable import Gateway
+
+/// A server of a test's own on a free port, over an empty store.
+final class RunningServer: Sendable {
+    /// What came back.
+    struct Answer {
+        var status: Int
+        var headers: HTTPHeaders
+        var body: [UInt8]
+
+        var text: String { String(decoding: body, as: UTF8.self) }
+        var json: JSONValue { get throws { try JSONParser.parse(body) } }
+    }
+
+    /// What may differ from test to test.
+    struct Setup {
+        var limits = ServerLimits()
+        var tools: [any Tool] = [EchoTool()]
+        var allowsRegistration = false
+        var lifetimes = AccountDesk.Lifetimes()
+        var origins: [String] = []
+        var operations = FakeOperations()
+    }
+
+    let scratch: ScratchStore
+    let application: Application
+    let port: Int
+    private let client: CurlClient
+    private let serving: Task<Void, any Error>
+    static let signingKey = [UInt8](repeating: 7, count: 32)
+    static let password = "correct horse battery"
+
+    init(_ setup: Setup = Setup(), clock: WallClock = .system) async throws {
+        let scratch = try await Engine.current.store(clock: clock)
+        self.scratch = scratch
+        var logger = Logger(label: "test") { JSONLogHandler(label: $0) }
+        logger.logLevel = .critical
+        let tools = setup.tools
+        var means = Application.Means(
+            store: scratch.store,
+            signingKey: Self.signingKey,
+            version: "1.2.3",
+            description: ServerDescription(name: "preloop", title: "Preloop", version: "1.2.3"),
+            guardian: RequestGuard(listening: "127.0.0.1", origins: setup.origins),
+            logger: logger,
+            trackers: setup.operations.operations,
+            calls: { account in
+                GuardedCall(
+                    tools: ToolSet(tools),
+                    policy: OpenPolicy(),
+                    journal: StoreJournal(store: scratch.store.viewed(by: account))
+                )
+            },
+            search: { _, _ in throw ToolFailure("there is no index here") }
+        )
+        means.limits = setup.limits
+        means.allowsRegistration = setup.allowsRegistration
+        means.lifetimes = setup.lifetimes
+        let application = Application(means)
+        self.application = application
+        let (ports, port) = AsyncStream.makeStream(of: Int.self)
+        let finalLogger = logger
+        serving = Task {
+            defer { port.finish() }
+            try await HTTPServer(
+                .init(host: "127.0.0.1", port: 0),
+                application: application,
+                logger: finalLogger
+            ).run { bound in port.yield(bound) }
+        }
+        var bound: Int?
+        for await number in ports {
+            bound = number
+            break
+        }
+        guard let bound else {
+            try await serving.value
+            throw CancellationError()
+        }
+        self.port = bound
+        client = try CurlClient(configuration: .init(version: "test"))
+    }
+
+    /// Lets requests under way end, and ends the server.
+    func stop() async throws {
+        serving.cancel()
+        try await serving.value
+    }
+
+    var origin: String { "http://127.0.0.1:\(port)" }
+
+    /// Sends a request.
+    func send(
+        _ method: String,
+        _ path: String,
+        _ body: JSONValue? = nil,
+        token: String? = nil,
+        headers: [(String, String)] = []
+    ) async throws -> Answer {
+        var fields = headers.map { HTTPClient.HTTPField($0.0, $0.1) }
+        if let token { fields.append(.init("Authorization", "Bearer \(token)")) }
+        if body != nil, !headers.contains(where: { $0.0 == "Content-Type" }) {
+            fields.append(.init("Content-Type", "application/json"))
+        }
+        let response = try await client.send(
+            HTTPClient.HTTPRequest(
+                method: method,
+                url: origin + path,
+                headers: fields,
+                body: body?.serialized()
+            )
+        )
+        return Answer(status: response.status, headers: response.headers, body: response.body)
+    }
+
+    /// Sends a form.
+    func sendForm(_ path: String, _ form: String) async throws -> Answer {
+        let type = HTTPClient.HTTPField("Content-Type", "application/x-www-form-urlencoded")
+        let response = try await client.send(
+            HTTPClient.HTTPRequest(
+                method: "POST",
+                url: origin + path,
+                headers: [type],
+                body: Array(form.utf8)
+            )
+        )
+        return Answer(status: response.status, headers: response.headers, body: response.body)
+    }
+
+    /// Adds a user, whose password is ``password``.
+    func add(
+        _ name: String,
+        _ role: Role,
+        to account: AccountID = AccountTable.defaultID
+    ) async throws -> User {
+        let draft = AccountDesk.Draft(name: name, password: Self.password, role: role)
+        return try await application.desk.add(draft, to: account)
+    }
+
+    /// Another account, with an owner.
+    func addAccount(owner name: String) async throws -> AccountID {
+        let draft = AccountDesk.Draft(name: name, password: Self.password, role: .owner)
+        return try await application.desk.register(draft).1
+    }
+
+    /// A key of a user.
+    func key(
+        _ name: String,
+        scopes: Set<KeyScope> = [],
+        expiresAt: Timestamp? = nil
+    ) async throws -> String {
+        let desk = application.desk
+        let (account, user) = try await scratch.store.database.read { connection in
+            let account =
+                try UserTable.account(ofName: name, on: connection) ?? AccountTable.defaultID
+            let login = try UserTable.login(name: name, account: account, on: connection)
+            return (account, login?.user.id ?? UserID(0))
+        }
+        return try await desk.addKey(
+            name: "key \(UInt64.random(in: 0...UInt64.max))",
+            scopes: scopes,
+            expiresAt: expiresAt,
+            for: user,
+            of: account
+        ).key
+    }
+
+    /// Signs somebody in by ``password``.
+    func signIn(_ name: String) async throws -> JSONValue {
+        let body: JSONValue = ["username": .string(name), "password": .string(Self.password)]
+        return try await send("POST", "/api/v1/auth/token", body).json
+    }
+}
+
+/// Gives back what it is given.
+struct EchoTool: Tool {
+    var definition: ToolDefinition {
+        ToolDefinition(
+            name: "echo",
+            title: "Echo",
+            summary: "Gives back a text, `times` times.",
+            inputSchema: [
+                "type": "object", "required": ["text"], "additionalProperties": false,
+                "properties": ["text": ["type": "string"], "times": ["type": "integer"]],
+            ],
+            annotations: .init(isReadOnly: true)
+        )
+    }
+
+    func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
+        let times = arguments.integer("times", default: 1)
+        return ["said": .string(String(repeating: arguments.text("text"), count: times))]
+    }
+}
+
+/// A tool that changes something.
+struct WriteTool: Tool {
+    let count = Counter()
+
+    var definition: ToolDefinition {
+        ToolDefinition(
+            name: "write",
+            title: "Write",
+            summary: "Counts its calls.",
+            inputSchema: ["type": "object"],
+            annotations: .init(isReadOnly: false)
+        )
+    }
+
+    func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
+        ["calls": .integer(Int64(count.add()))]
+    }
+}
+
+/// A tool that reports progress, and ends when it is told to or cancelled.
+struct WaitingTool: Tool {
+    let started = Gate()
+    let mayEnd = Gate()
+    let wasCancelled = Counter()
+
+    var definition: ToolDefinition {
+        ToolDefinition(
+            name: "wait",
+            title: "Wait",
+            summary: "Waits.",
+            inputSchema: ["type": "object"],
+            annotations: .init(isReadOnly: true)
+        )
+    }
+
+    func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
+        await context.progress(1, of: 2, "waiting")
+        started.open()
+        do {
+            try await mayEnd.pass()
+        } catch {
+            _ = wasCancelled.add()
+            throw error
+        }
+        return ["waited": true]
+    }
+}
+
+/// Counts.
+final class Counter: Sendable {
+    private let state = Mutex(0)
+
+    var value: Int { state.withLock { $0 } }
+
+    func add() -> Int {
+        state.withLock { count in
+            count += 1
+            return count
+        }
+    }
+}
+
+/// Opens once; one task may wait for that.
+final class Gate: Sendable {
+    private let stream: AsyncStream<Void>
+    private let continuation: AsyncStream<Void>.Continuation
+
+    init() { (stream, continuation) = AsyncStream.makeStream() }
+
+    func open() { continuation.finish() }
+
+    func pass() async throws {
+        for await _ in stream {}
+        try Task.checkCancellation()
+    }
+}
+
+/// What a server's trackers answer in tests: nothing leaves the process.
+final class FakeOperations: Sendable {
+    let tested = Counter()
+    let synced = Counter()
+
+    var operations: TrackerOperations {
+        TrackerOperations(
+            add: { _, _ in throw Problem(.badGateway, "no service") },
+            change: { _, _, _ in },
+            remove: { _, _ in 0 },
+            test: { _, _ in
+                _ = self.tested.add()
+                return TrackerIdentity(userName: "bot")
+            },
+            startSync: { _, _ in
+                _ = self.synced.add()
+                return TrackerOperations.SyncState(state: "running")
+            },
+            syncState: { _ in TrackerOperations.SyncState(state: "idle") }
+        )
+    }
+}

@@ -1,0 +1,202 @@
+import Domain
+import Testing
+
+@testable import API
+
+/// What the server does before any route: limits, names, forms of refusal.
+@Suite struct ServerTests {
+    @Test func `a supervisor, a balancer and a collector are answered`() async throws {
+        let server = try await RunningServer()
+        let health = try await server.send("GET", "/healthz")
+        #expect(health.status == 200)
+        #expect(try health.json["version"] == "1.2.3")
+        #expect(try await server.send("GET", "/readyz").json["status"] == "ready")
+        _ = try await server.send("GET", "/nothing")
+        let metrics = try await server.send("GET", "/metrics").text
+        #expect(
+            metrics.contains(
+                #"preloop_http_requests_total{method="GET",route="/healthz",status="200"} 1"#
+            )
+        )
+        #expect(metrics.contains(#"route="none",status="404"} 1"#))
+        #expect(metrics.contains("# TYPE preloop_http_request_duration_seconds histogram"))
+        #expect(metrics.contains(#"le="+Inf"} 1"#))
+        #expect(metrics.contains("preloop_http_requests_in_flight 1\n"))
+        // Every line is a comment or `name{labels} number`.
+        let line = /^(# (HELP|TYPE) .*|[a-z_]+(\{[^}]*\})? -?[0-9.e+-]+)$/
+        for text in metrics.split(separator: "\n") { #expect(text.wholeMatch(of: line) != nil) }
+        let forwarded = try await server.send(
+            "GET",
+            "/metrics",
+            headers: [("X-Forwarded-For", "9.9.9.9")]
+        )
+        #expect(forwarded.status == 401)
+        try await server.stop()
+    }
+
+    @Test func `refusals are problem documents that name the request`() async throws {
+        let server = try await RunningServer()
+        let missing = try await server.send(
+            "GET",
+            "/api/v1/nothing",
+            headers: [("X-Request-ID", "abc-1")]
+        )
+        #expect(missing.status == 404)
+        #expect(missing.headers["Content-Type"] == "application/problem+json")
+        #expect(missing.headers["X-Request-ID"] == "abc-1")
+        #expect(try missing.json["request_id"] == "abc-1")
+        #expect(try missing.json["status"] == 404)
+        #expect(try missing.json["detail"]?.string?.isEmpty == false)
+        let strange = try await server.send(
+            "GET",
+            "/healthz",
+            headers: [("X-Request-ID", "<script>")]
+        )
+        #expect(strange.headers["X-Request-ID"]?.utf8.count == 16)
+        let method = try await server.send("DELETE", "/api/v1/auth/token")
+        #expect(method.status == 405 && method.headers["Allow"] == "POST")
+        let head = try await server.send("HEAD", "/healthz")
+        #expect(head.status == 200 && head.body.isEmpty)
+        let type = try await server.send(
+            "POST",
+            "/api/v1/auth/token",
+            [:],
+            headers: [("Content-Type", "text/plain")]
+        )
+        #expect(type.status == 415)
+        let fields = try await server.send("POST", "/api/v1/auth/token", ["username": 5])
+        #expect(fields.status == 422)
+        #expect(try fields.json["errors"]?.array?.count == 2)
+        try await server.stop()
+    }
+
+    @Test func `only the server's own names, and pages that may, are answered`() async throws {
+        var setup = RunningServer.Setup()
+        setup.origins = ["https://console.example.com"]
+        let server = try await RunningServer(setup)
+        let rebound = try RawClient(port: server.port)
+        #expect(rebound.send("GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n"))
+        #expect(rebound.read(until: "\r\n").contains("421"))
+        let nameless = try RawClient(port: server.port)
+        #expect(nameless.send("GET /healthz HTTP/1.1\r\n\r\n"))
+        #expect(nameless.read(until: "\r\n").contains("400"))
+        func status(_ origin: String) async throws -> Int {
+            try await server.send("GET", "/healthz", headers: [("Origin", origin)]).status
+        }
+        #expect(try await status("https://evil.example") == 403)
+        #expect(try await status("null") == 403)
+        #expect(try await status(server.origin) == 200)
+        let allowed = try await server.send(
+            "GET",
+            "/healthz",
+            headers: [("Origin", "https://console.example.com")]
+        )
+        #expect(allowed.headers["Access-Control-Allow-Origin"] == "https://console.example.com")
+        let question = try await server.send(
+            "OPTIONS",
+            "/api/v1/auth/token",
+            headers: [
+                ("Origin", "https://console.example.com"),
+                ("Access-Control-Request-Method", "POST"),
+            ]
+        )
+        #expect(question.status == 204)
+        #expect(question.headers["Access-Control-Allow-Methods"]?.contains("POST") == true)
+        try await server.stop()
+    }
+
+    @Test func `a body beyond the limit is refused, announced or not`() async throws {
+        var setup = RunningServer.Setup()
+        setup.limits.bodyBytes = 1_000
+        let server = try await RunningServer(setup)
+        let long = String(repeating: "x", count: 2_000)
+        let announced = try await server.send(
+            "POST",
+            "/api/v1/auth/token",
+            ["username": .string(long)]
+        )
+        #expect(announced.status == 413)
+        let chunked = try RawClient(port: server.port)
+        let head = "POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\n"
+        #expect(
+            chunked.send(head + "Transfer-Encoding: chunked\r\n\r\n7d0\r\n\(long)\r\n0\r\n\r\n")
+        )
+        #expect(chunked.read(until: "\r\n").contains("413"))
+        #expect(chunked.read().isEmpty == false)
+        let heads = try RawClient(port: server.port)
+        let field = "X-Long: \(String(repeating: "y", count: 40_000))\r\n"
+        #expect(heads.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\(field)\r\n"))
+        #expect(!heads.read(until: "\r\n").contains("200"))
+        try await server.stop()
+    }
+
+    @Test func `a client that is slow with its head or body is closed`() async throws {
+        var setup = RunningServer.Setup()
+        setup.limits.headTime = .seconds(1)
+        setup.limits.bodyTime = .seconds(1)
+        let server = try await RunningServer(setup)
+        let silent = try RawClient(port: server.port)
+        let head = try RawClient(port: server.port)
+        #expect(head.send("GET /healthz HTTP/1.1\r\nHost: local"))
+        let body = try RawClient(port: server.port)
+        #expect(
+            body.send(
+                "POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90\r\n\r\n{"
+            )
+        )
+        #expect(silent.isClosed())
+        #expect(head.isClosed())
+        #expect(!body.read().contains("200"))
+        #expect(server.application.connections.counts.overdue == 3)
+        #expect(try await server.send("GET", "/healthz").status == 200)
+        try await server.stop()
+    }
+
+    @Test func `slow connections make room for others, and served ones do not`() async throws {
+        var setup = RunningServer.Setup()
+        setup.limits.connectionsPerAddress = 3
+        let server = try await RunningServer(setup)
+        let slow = try (0..<3).map { _ in try RawClient(port: server.port) }
+        for client in slow { #expect(client.send("GET /hea")) }
+        while server.application.connections.counts.open < 3 { await Task.yield() }
+        #expect(try await server.send("GET", "/healthz").status == 200)
+        #expect(slow[0].isClosed())
+        #expect(server.application.connections.counts.evicted == 1)
+        try await server.stop()
+    }
+
+    @Test func `requests under way are answered before the server ends`() async throws {
+        let tool = WaitingTool()
+        var setup = RunningServer.Setup()
+        setup.tools = [tool]
+        let server = try await RunningServer(setup)
+        _ = try await server.add("ann", .viewer)
+        let key = try await server.key("ann")
+        async let answer = server.send(
+            "POST",
+            "/mcp/v1",
+            ModernRequest.call("wait", [:]),
+            token: key,
+            headers: ModernRequest.headers("tools/call", "wait")
+        )
+        try await tool.started.pass()
+        async let stopped: Void = server.stop()
+        while !server.application.readiness.isDraining { await Task.yield() }
+        tool.mayEnd.open()
+        #expect(try await answer.text.contains(#""waited":true"#))
+        try await stopped
+        await #expect(throws: (any Error).self) { try await server.send("GET", "/healthz") }
+    }
+
+    @Test func `secrets do not reach the log`() {
+        let key = "plk_1_0123456789abcdefghijABCDEFGHIJ0123456789"
+        #expect(Redaction.cleaned("a \(key) b") == "a <redacted> b")
+        #expect(
+            Redaction.cleaned("Bearer eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.abc!") == "Bearer <redacted>!"
+        )
+        #expect(Redaction.cleaned("plk_ is how keys begin") == "plk_ is how keys begin")
+        #expect(Redaction.isSecret(key: "Authorization"))
+        #expect(Redaction.isSecret(key: "refresh_token"))
+        #expect(!Redaction.isSecret(key: "route"))
+    }
+}

@@ -1,0 +1,114 @@
+import Domain
+import Foundation
+import Store
+import TestSupport
+import Testing
+
+/// `preloop serve` as a process.
+struct ServeTests {
+    @Test func `the server answers curl, tells what it does, and ends by SIGTERM`() throws {
+        let server = try ServeProcess(try Sandbox())
+        let health = try server.curl("\(server.origin)/healthz")
+        #expect(health.status == 200)
+        let form = try server.curl(
+            "-d",
+            "username=ann&password=correct horse battery",
+            "\(server.origin)/api/v1/auth/token"
+        )
+        #expect(form.status == 200)
+        let token = try JSONParser.parse(form.body)["access_token"]?.string ?? ""
+        for credential in [token, server.key] {
+            let me = try server.curl(
+                "-H",
+                "Authorization: Bearer \(credential)",
+                "\(server.origin)/api/v1/auth/users/me"
+            )
+            #expect(try JSONParser.parse(me.body)["username"] == "ann")
+        }
+        let refused = try server.curl("\(server.origin)/api/v1/auth/users/me?token=\(server.key)")
+        #expect(refused.status == 401)
+        let result = try server.stop()
+        #expect(result.status == 0, "\(result.errors)")
+        // The log is one object a line, and has no secret.
+        let lines = result.errors.split(separator: "\n")
+        for line in lines { _ = try JSONParser.parse(String(line)) }
+        #expect(lines.contains { $0.contains(#""route":"/api/v1/auth/token""#) })
+        #expect(!result.errors.contains(server.key) && !result.errors.contains(token))
+        #expect(!result.output.contains("/setup"))
+    }
+
+    @Test func `without users a link is printed that makes the first`() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let running = try sandbox.start("preloop", ["serve", "--port", "0"])
+        let first = try running.answer(to: "")
+        let origin = try #require(first.firstMatch(of: /http:\/\/127\.0\.0\.1:\d+/)).0
+        // The link comes with the next write.
+        var output = first
+        while !output.contains("setup?token=") {
+            output = try running.answer(to: "")
+            usleep(10_000)
+        }
+        let link = try #require(output.firstMatch(of: /token=(pls_1_\w+)/)).1
+        #expect(output.contains("\(origin)/setup?token="))
+        running.signal(SIGTERM)
+        let result = try running.waitForExit()
+        #expect(result.status == 0 && !result.errors.contains(link))
+    }
+
+    @Test func `users and keys are managed by commands`() throws {
+        let sandbox = try Sandbox()
+        let password = ["PASSWORD": "correct horse battery"]
+        let words = ["init", "--admin", "ann", "--password-env", "PASSWORD"]
+        #expect(try sandbox.start("preloop", words, environment: password).wait().status == 0)
+        #expect(try sandbox.start("preloop", words, environment: password).wait().status == 1)
+        let add = ["users", "add", "bob", "--role", "editor", "--password-env", "PASSWORD"]
+        #expect(try sandbox.start("preloop", add, environment: password).wait().status == 0)
+        let list = try sandbox.preloop("users", "list", "--json").json["users"]
+        #expect(list?.array?.compactMap { $0["role"]?.string } == ["owner", "editor"])
+        let made = try sandbox.preloop(
+            "keys",
+            "add",
+            "ci",
+            "--user",
+            "bob",
+            "--scope",
+            "mcp:read",
+            "metrics",
+            "--days",
+            "7",
+            "--json"
+        )
+        #expect(try made.json["key"]?.string?.hasPrefix("plk_1_") == true, "\(made.errors)")
+        #expect(try made.json["details"]?["scopes"] == ["mcp:read", "metrics"])
+        #expect(try sandbox.preloop("keys", "list", "--user", "bob").output.contains("mcp:read"))
+        #expect(try sandbox.preloop("keys", "remove", "ci", "--user", "bob").status == 0)
+        #expect(try sandbox.preloop("keys", "remove", "ci", "--user", "bob").status == 5)
+        #expect(try sandbox.preloop("users", "update", "ann", "--role", "viewer").status == 1)
+        #expect(try sandbox.preloop("users", "update", "bob", "--no-active").status == 0)
+        #expect(try sandbox.preloop("users", "remove", "bob").status == 0)
+        #expect(try sandbox.preloop("users", "remove", "bob").status == 5)
+    }
+
+    @Test(arguments: [
+        ("LOG_LEVEL", "loud"), ("ALLOWED_ORIGINS", "*"), ("PRELOOP_URL", "example.com"),
+        ("REGISTRATION_ENABLED", "perhaps"), ("MAX_SESSION_DAYS", "0"),
+    ])
+    func `a setting that is none is told`(_ name: String, _ value: String) throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let result = try sandbox.preloop("serve", "--port", "0", environment: [name: value])
+        #expect(result.status == 2)
+        #expect(result.errors.contains(name))
+    }
+
+    @Test func `an address that is taken is told`() throws {
+        let (socket, port) = try LoopbackSocket.listen(backlog: 1)
+        defer { close(socket) }
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let result = try sandbox.preloop("serve", "--port", "\(port)")
+        #expect(result.status == 1)
+        #expect(result.errors.contains("\(port)"))
+    }
+}
