@@ -215,6 +215,29 @@ enum ModernRequest {
         try await server.stop()
     }
 
+    @Test func `headers that mirror arguments say what the body says`() async throws {
+        let (server, key) = try await server([RoutedTool()])
+        func call(_ arguments: JSONValue, _ headers: [(String, String)]) async throws -> Int {
+            try await server.send(
+                "POST",
+                path,
+                ModernRequest.call("routed", arguments),
+                token: key,
+                headers: ModernRequest.headers("tools/call", "routed") + headers
+            ).status
+        }
+        let (tenant, level) = ("Mcp-Param-Tenant", "Mcp-Param-Level")
+        let both: JSONValue = ["tenant": "é", "deep": ["level": 42]]
+        #expect(try await call(both, [(tenant, "=?base64?w6k=?="), (level, "42")]) == 200)
+        #expect(try await call([:], []) == 200)
+        #expect(try await call(both, [(tenant, "=?base64?w6k=?=")]) == 400)
+        #expect(try await call(both, [(tenant, "e"), (level, "42")]) == 400)
+        #expect(try await call([:], [(tenant, "x")]) == 400)
+        #expect(try await call(["tenant": "x"], [(tenant, "x"), (tenant, "y")]) == 400)
+        #expect(try await call(["tenant": "x"], [(tenant, "x"), ("Mcp-Param-Other", "z")]) == 200)
+        try await server.stop()
+    }
+
     @Test func `tools that change something exist for those who may write`() async throws {
         let tool = WriteTool()
         let (server, key) = try await server([EchoTool(), tool])

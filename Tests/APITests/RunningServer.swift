@@ -253,6 +253,32 @@ struct WaitingTool: Tool {
     }
 }
 
+/// A tool whose arguments are mirrored in headers.
+struct RoutedTool: Tool {
+    var definition: ToolDefinition {
+        ToolDefinition(
+            name: "routed",
+            title: "Routed",
+            summary: "Has arguments that proxies route by.",
+            inputSchema: [
+                "type": "object",
+                "properties": [
+                    "tenant": ["type": "string", "x-mcp-header": "Tenant"],
+                    "deep": [
+                        "type": "object",
+                        "properties": ["level": ["type": "integer", "x-mcp-header": "Level"]],
+                    ],
+                ],
+            ],
+            annotations: .init(isReadOnly: true)
+        )
+    }
+
+    func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
+        .object(arguments.members)
+    }
+}
+
 /// Counts.
 final class Counter: Sendable {
     private let state = Mutex(0)

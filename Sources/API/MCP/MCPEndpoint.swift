@@ -141,7 +141,13 @@ actor MCPEndpoint {
             case .reply(let reply):
                 outlet.send(.reply(reply))
                 ending = {}
-            case .modern(let message): ending = try await serve(message, principal, outlet)
+            case .modern(let message):
+                if let error = try await mismatch(message, principal, request) {
+                    outlet.send(.reply(.failure(error, id: message.id)))
+                    ending = {}
+                } else {
+                    ending = try await serve(message, principal, outlet)
+                }
             case .initialize(let message):
                 let (id, end) = try await begin(message, principal, outlet)
                 if let id { extra[.mcpSession] = id }
@@ -175,6 +181,20 @@ actor MCPEndpoint {
         _ = connections.watch(channel, whenGone: nil)
         await ending()
         return try result.get()
+    }
+
+    /// What the headers that mirror a tool's arguments say against them.
+    nonisolated private func mismatch(
+        _ message: Message.Request,
+        _ principal: Principal,
+        _ request: APIRequest
+    ) async throws -> RPCError? {
+        guard message.method == "tools/call", let name = message.parameters["name"]?.string,
+            let arguments = message.parameters["arguments"]?.object,
+            let tool = try await means.calls(principal.account).definition(named: name)
+        else { return nil }
+        let headers = ParameterHeaders(of: tool.inputSchema)
+        return headers.isEmpty ? nil : headers.mismatch(arguments, EndpointRequest(request).headers)
     }
 
     /// Begins a request of the modern era.

@@ -81,6 +81,11 @@ package struct GuardedCall: Sendable {
         return visible
     }
 
+    /// A tool's definition, whoever can see it; for transports, not for callers.
+    package func definition(named name: String) -> ToolDefinition? {
+        tools.definitions.first { haveEqualBytes($0.name, name) }
+    }
+
     /// Calls a tool.
     ///
     /// - Parameters:

@@ -1,0 +1,95 @@
+package import Domain
+
+/// The `Mcp-Param-…` headers that 2026-07-28 mirrors arguments in, against the body.
+///
+/// A tool's schema names them by `x-mcp-header` at properties of the types text, integer and truth
+/// value, also nested ones. Header and argument are there together and equal, or neither is:
+/// whoever routes by the header must not be told anything else than who reads the body.
+package struct ParameterHeaders: Sendable {
+    private struct Position: Sendable {
+        var path: [String]
+        var header: String
+    }
+
+    private static let key = "x-mcp-header"
+    private static let prefix = "Mcp-Param-"
+    /// What `float` to text loses differs from program to program: no `number`.
+    private static let types: Set<String> = ["string", "integer", "boolean"]
+    /// Deeper ones are refused when the schema is compiled.
+    private static let maximumDepth = 32
+
+    private let positions: [Position]
+
+    /// Reads the annotations of a tool's schema; none that can be used say nothing.
+    package init(of schema: JSONValue) {
+        var found: [Position] = []
+        Self.collect(schema, [], into: &found)
+        positions = found
+    }
+
+    /// Whether there is anything to compare.
+    package var isEmpty: Bool { positions.isEmpty }
+
+    private static func collect(_ schema: JSONValue, _ path: [String], into found: inout [Position])
+    {
+        guard path.count < maximumDepth, let properties = schema["properties"]?.object else {
+            return
+        }
+        for member in properties.members {
+            let place = path + [member.key]
+            if let name = member.value[key]?.string, isToken(name),
+                let type = member.value["type"]?.string, types.contains(type)
+            {
+                found.append(Position(path: place, header: prefix + name))
+            }
+            collect(member.value, place, into: &found)
+        }
+    }
+
+    /// A name of a header (RFC 9110, section 5.6.2).
+    private static func isToken(_ name: String) -> Bool {
+        !name.isEmpty
+            && name.utf8.allSatisfy { byte in
+                (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+                    || "!#$%&'*+-.^_`|~".utf8.contains(byte)
+            }
+    }
+
+    /// What the headers of a call say against its arguments; nil when they agree.
+    package func mismatch(_ arguments: JSONObject, _ headers: HeaderFields) -> RPCError? {
+        for position in positions {
+            let values = headers.values(of: position.header)
+            let name = position.path.joined(separator: ".")
+            guard values.count <= 1 else {
+                return .headerMismatch("`\(position.header)` is there more than once")
+            }
+            let argument = Self.text(at: position.path, of: .object(arguments))
+            switch (values.first, argument) {
+            case (nil, nil): continue
+            case (nil, _?):
+                return .headerMismatch("`\(position.header)` is missing, and `\(name)` is there")
+            case (let value?, let argument):
+                guard let decoded = HeaderValue.decoded(value), decoded == argument else {
+                    return .headerMismatch("`\(position.header)` is not `\(name)` of the body")
+                }
+            }
+        }
+        return nil
+    }
+
+    /// An argument as a header shows it; nil for none, null, and what no header can show.
+    private static func text(at path: [String], of arguments: JSONValue) -> String? {
+        var value = arguments
+        for key in path {
+            guard let next = value[key] else { return nil }
+            value = next
+        }
+        return switch value {
+        case .string(let text): text
+        case .integer(let number): String(number)
+        case .bool(let flag): flag ? "true" : "false"
+        case .double(let number): Int64(exactly: number).map(String.init)
+        case .null, .array, .object: nil
+        }
+    }
+}
