@@ -253,8 +253,8 @@ let package = Package(
         .executableTarget(
             name: "preloop",
             dependencies: [
-                "API", "Bootstrap", "Domain", "Embeddings", "Firewall", "Gateway", "MCP",
-                "Search", "Store", "Sync", "Trackers",
+                "API", "Bootstrap", "Domain", "Embeddings", "Firewall", "Gateway", "HTTPClient",
+                "MCP", "Search", "Store", "Sync", "Trackers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -18,7 +18,8 @@ struct PreloopCommand: AsyncParsableCommand {
             InitCommand.self, TrackersCommand.self, SearchCommand.self, SimilarCommand.self,
             DuplicatesCommand.self, ModelsCommand.self, IndexCommand.self, ExportCommand.self,
             DoctorCommand.self, CELCommand.self, MCPCommand.self, ToolsCommand.self,
-            ServeCommand.self, UsersCommand.self, KeysCommand.self,
+            ServeCommand.self, UsersCommand.self, KeysCommand.self, LoginCommand.self,
+            LogoutCommand.self, StatusCommand.self, APICommand.self,
         ]
     )
 }

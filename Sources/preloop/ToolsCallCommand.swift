@@ -23,6 +23,7 @@ struct ToolsCallCommand: AsyncParsableCommand {
     @Argument(help: "The arguments, a JSON object.")
     var arguments = "{}"
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
@@ -34,6 +35,10 @@ struct ToolsCallCommand: AsyncParsableCommand {
             members = object
         } catch let error as JSONError {
             throw CommandFailure(.usage, "the arguments are not JSON", reason: "\(error)")
+        }
+        if let server = try remote.server(try Settings.read()) {
+            let path = "/api/v1/mcp/\(name)"
+            return try report(try await server.call("POST", path, .object(members)))
         }
         let installation = try await Installation.open()
         let calls = try await attempt("cannot open the tools") { try installation.guardedCall() }
@@ -55,12 +60,14 @@ struct ToolsCallCommand: AsyncParsableCommand {
         guard !result.isError else {
             throw CommandFailure(.failure, "`\(name)` gave an error", reason: result.text)
         }
+        try report(result.structured ?? .string(result.text))
+    }
+
+    private func report(_ result: JSONValue) throws {
         guard !output.isJSON else {
-            try Output.result([
-                "tool": .string(name), "result": result.structured ?? .string(result.text),
-            ])
+            try Output.result(["tool": .string(name), "result": result])
             return
         }
-        try Output.text([result.text])
+        try Output.text([result.string ?? result.serializedText()])
     }
 }

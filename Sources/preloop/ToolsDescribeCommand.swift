@@ -1,8 +1,6 @@
 import ArgumentParser
 import Bootstrap
 import Domain
-import Gateway
-import MCP
 
 /// `preloop tools describe NAME`: what a tool takes and gives.
 struct ToolsDescribeCommand: AsyncParsableCommand {
@@ -14,13 +12,12 @@ struct ToolsDescribeCommand: AsyncParsableCommand {
     @Argument(help: "The tool's name.")
     var name: String
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let installation = try await Installation.open()
-        let calls = try await attempt("cannot open the tools") { try installation.guardedCall() }
-        let tools = await calls.visibleTools(to: installation.localCaller(.command))
-        guard let tool = tools.first(where: { haveEqualBytes($0.name, name) }) else {
+        let tools = try await remote.tools()
+        guard let tool = tools.first(where: { $0["name"]?.string == name }) else {
             throw CommandFailure(
                 .notFound,
                 "there is no tool `\(name)`",
@@ -28,12 +25,15 @@ struct ToolsDescribeCommand: AsyncParsableCommand {
             )
         }
         guard !output.isJSON else {
-            try Output.result(["tool": tool.json()])
+            try Output.result(["tool": tool])
             return
         }
-        var lines = ["\(tool.name): \(tool.title)", tool.summary, ""]
-        let required = Set(tool.inputSchema["required"]?.array?.compactMap(\.string) ?? [])
-        for member in tool.inputSchema["properties"]?.object?.members ?? [] {
+        let schema = tool["inputSchema"]
+        var lines = [
+            "\(name): \(tool["title"]?.string ?? "")", tool["description"]?.string ?? "", "",
+        ]
+        let required = Set(schema?["required"]?.array?.compactMap(\.string) ?? [])
+        for member in schema?["properties"]?.object?.members ?? [] {
             let kind = member.value["type"]?.string ?? "value"
             let mark = required.contains(member.key) ? ", required" : ""
             let fallback = member.value["default"].map { ", default \($0.serializedText())" } ?? ""

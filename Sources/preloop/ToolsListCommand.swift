@@ -11,18 +11,31 @@ struct ToolsListCommand: AsyncParsableCommand {
         abstract: "List the tools."
     )
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let installation = try await Installation.open()
-        let calls = try await attempt("cannot open the tools") { try installation.guardedCall() }
-        let tools = await calls.visibleTools(to: installation.localCaller(.command))
+        let tools = try await remote.tools()
         guard !output.isJSON else {
-            try Output.result(["tools": .array(tools.map { $0.json() })])
+            try Output.result(["tools": .array(tools)])
             return
         }
         var table = TextTable(["TOOL", "WHAT IT DOES"])
-        for tool in tools { table.append([tool.name, tool.title]) }
+        for tool in tools {
+            table.append([tool["name"]?.string ?? "", tool["title"]?.string ?? ""])
+        }
         try Output.text(table.lines)
+    }
+}
+
+extension RemoteOptions {
+    /// The tools of the server that is meant, or of the installation, as MCP shows them.
+    func tools() async throws -> [JSONValue] {
+        if let server = try server(try Settings.read()) {
+            return try await server.call("GET", "/api/v1/tools").array ?? []
+        }
+        let installation = try await Installation.open()
+        let calls = try await attempt("cannot open the tools") { try installation.guardedCall() }
+        return await calls.visibleTools(to: installation.localCaller(.command)).map { $0.json() }
     }
 }

@@ -1,0 +1,81 @@
+import Domain
+import Foundation
+import TestSupport
+import Testing
+
+/// Commands that speak to a server somewhere else.
+struct RemoteTests {
+    @Test func `somebody signs in, asks, and signs out`() throws {
+        let server = try ServeProcess(try Sandbox())
+        let elsewhere = try Sandbox()
+        #expect(try elsewhere.preloop("status").status == 2)
+        let wrong = try elsewhere.preloop(
+            "login",
+            server.origin,
+            "--user",
+            "ann",
+            "--password-env",
+            "PASSWORD",
+            environment: ["PASSWORD": "not this one"]
+        )
+        #expect(wrong.status == 4, "\(wrong.errors)")
+        let login = try elsewhere.preloop(
+            "login",
+            "\(server.origin)/",
+            "--user",
+            "ann",
+            "--password-env",
+            "PASSWORD",
+            environment: ["PASSWORD": "correct horse battery"]
+        )
+        #expect(login.status == 0, "\(login.errors)")
+        #expect(try elsewhere.mode("/remote.json") == 0o600)
+        #expect(try elsewhere.preloop("status", "--json").json["username"] == "ann")
+        let me = try elsewhere.preloop("api", "GET", "/api/v1/auth/users/me")
+        #expect(try me.json["role"] == "owner")
+        let call = ["api", "POST", "/api/v1/mcp/list_projects", "--data", "{}"]
+        #expect(try elsewhere.start("preloop", call).wait().json == ["projects": []])
+        #expect(try elsewhere.preloop("api", "GET", "/api/v1/nothing").status == 5)
+        let tools = try elsewhere.preloop("tools", "list", "--url", server.origin, "--json")
+        #expect(try tools.json["tools"]?.array?.isEmpty == false, "\(tools.errors)")
+        let tool = try elsewhere.preloop(
+            "tools",
+            "call",
+            "list_projects",
+            "{}",
+            "--url",
+            server.origin
+        )
+        #expect(tool.output == "{\"projects\":[]}\n")
+        let bad = try elsewhere.preloop("tools", "call", "search", "{}", "--url", server.origin)
+        #expect(bad.status == 1 && bad.errors.contains("query"))
+        #expect(try elsewhere.preloop("logout").status == 0)
+        #expect(try elsewhere.preloop("status").status == 2)
+        // The key that the login made is gone from the server, too; the first one stays.
+        let keys = try server.sandbox.preloop("keys", "list", "--user", "ann", "--json").json
+        #expect(keys["keys"]?.array?.compactMap { $0["name"]?.string } == ["test"])
+        #expect(try server.stop().status == 0)
+    }
+
+    @Test func `a key from the environment will do, and a server that is away is told`() throws {
+        let server = try ServeProcess(try Sandbox())
+        let elsewhere = try Sandbox()
+        let environment = ["PRELOOP_TOKEN": server.key]
+        let status = try elsewhere.preloop(
+            "status",
+            "--url",
+            server.origin,
+            environment: environment
+        )
+        #expect(status.output.contains("signed in as ann, owner"), "\(status.errors)")
+        #expect(try elsewhere.preloop("status", "--url", server.origin).status == 4)
+        #expect(try server.stop().status == 0)
+        let gone = try elsewhere.preloop(
+            "status",
+            "--url",
+            server.origin,
+            environment: environment
+        )
+        #expect(gone.status == 1 && gone.errors.contains("127.0.0.1"))
+    }
+}
