@@ -120,7 +120,7 @@ actor MCPEndpoint {
     // MARK: - Requests
 
     /// Serves one request.
-    nonisolated private func serve(
+    @concurrent nonisolated private func serve(
         _ request: APIRequest,
         _ writer: consuming ResponseWriter,
         _ channel: any Channel

@@ -40,7 +40,7 @@ struct Outlet: Sendable {
     ///   - decorate: Adds what every answer of the server has.
     /// - Returns: The status that was sent; 499 when the client had gone before.
     /// - Throws: What the connection throws when it is gone in the middle.
-    func drain(
+    @concurrent func drain(
         to writer: consuming ResponseWriter,
         decorate: (inout HTTPResponse) -> Void
     ) async throws -> HTTPResponse.Status {

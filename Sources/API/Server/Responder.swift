@@ -25,7 +25,9 @@ struct Responder: Sendable {
     }
 
     /// Serves one request of a connection.
-    func respond(
+    ///
+    /// Concurrent, as everything that has the connection's writer: its own calls are.
+    @concurrent func respond(
         to request: Request,
         _ writer: consuming ResponseWriter,
         _ channel: any Channel
@@ -168,7 +170,7 @@ struct Responder: Sendable {
 
     // MARK: - Answer
 
-    private func write(
+    @concurrent private func write(
         _ response: APIResponse,
         to request: Request,
         _ id: String,

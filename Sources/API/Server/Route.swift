@@ -17,7 +17,7 @@ struct Route: Sendable {
     typealias Handler = @Sendable (APIRequest) async throws -> APIResponse
     /// Writes the answer itself, such as a stream; gives the status for the log.
     typealias StreamHandler =
-        @Sendable (APIRequest, consuming ResponseWriter, any Channel) async throws
+        @concurrent @Sendable (APIRequest, consuming ResponseWriter, any Channel) async throws
         -> HTTPResponse.Status
 
     enum Action: Sendable {
