@@ -87,7 +87,7 @@ import Testing
                 }
             }
         }
-        #expect(walked > 100 && refused > 30)
+        #expect(walked > 100 && refused > 20)
         try await server.stop()
     }
 

@@ -14,7 +14,7 @@ struct LoginThrottle: Sendable {
         /// From one address, for any name: an office behind one address, or a proxy.
         var address = 300
         var window: Duration = .seconds(900)
-        /// Counters kept; the oldest make room.
+        /// Counters kept; those with the fewest failures make room.
         var entries = 20_000
 
         init() {}
@@ -52,8 +52,12 @@ struct LoginThrottle: Sendable {
             counters[key] = counter
         }
         guard counters.count > limits.entries else { return }
-        let byAge = counters.sorted { $0.value.began < $1.value.began }
-        for (key, _) in byAge.prefix(counters.count - limits.entries / 2) { counters[key] = nil }
+        // Those that failed least go first: names made up in thousands must not free the one that
+        // is guessed at.
+        let least = counters.sorted {
+            ($0.value.failures, $0.value.began) < ($1.value.failures, $1.value.began)
+        }
+        for (key, _) in least.prefix(counters.count - limits.entries / 2) { counters[key] = nil }
     }
 
     /// Forgets the failures of somebody who knew the password after all.

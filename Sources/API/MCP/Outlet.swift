@@ -49,7 +49,9 @@ struct Outlet: Sendable {
         case .reply(let reply):
             var head = Self.head(reply)
             decorate(&head)
-            head.headerFields[.contentLength] = String(reply.body.count)
+            if reply.status != 204 {
+                head.headerFields[.contentLength] = String(reply.body.count)
+            }
             let body = ResponseBody(byteBuffer: ByteBuffer(bytes: reply.body))
             try await writer.write(response: head, body: body)
             return head.status
