@@ -22,6 +22,8 @@ package struct Problem: Error, Sendable, Equatable {
     package var code: String?
     package var fields: [Field] = []
     package var headers: HTTPFields = [:]
+    /// Further members of the document.
+    var extensions = JSONObject()
 
     package init(_ status: HTTPResponse.Status, _ detail: String, code: String? = nil) {
         self.status = status
@@ -80,6 +82,9 @@ package struct Problem: Error, Sendable, Equatable {
                 ["path": .string(field.path), "message": .string(field.message)]
             }
             object.append(key: "errors", value: .array(list))
+        }
+        for member in extensions.members {
+            object.append(key: member.key, value: member.value)
         }
         object.append(key: "request_id", value: .string(requestID))
         var headers = headers

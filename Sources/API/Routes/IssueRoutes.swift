@@ -221,15 +221,17 @@ struct IssueRoutes: Sendable {
                 arguments["project"] = arguments["project"] ?? arguments["project_name"]
                 arguments["project_name"] = nil
                 let answer = try await tools.call("create_issue", arguments, request)
+                guard answer["created"] != false else { throw Self.heldUp(answer) }
                 return .json(answer, status: .created)
             }.body(
                 Shape.object([
                     "project?": Shape.text(1_000), "project_name?": Shape.text(1_000),
                     "title": Shape.text(1_000, minimum: 1), "description?": Shape.text(1_000_000),
                     "labels?": labels, "assignee?": Shape.text(255), "priority?": Shape.text(255),
-                    "status?": Shape.text(255), "force?": Shape.flag,
+                    "status?": Shape.text(255), "type?": Shape.text(255),
+                    "allow_duplicates?": Shape.flag,
                 ])
-            ).answers(.created, Self.toolAnswer).problems(.notFound),
+            ).answers(.created, Self.toolAnswer).problems(.notFound, .conflict),
             .on(
                 .put,
                 "\(Self.path)/{id}",
@@ -246,7 +248,8 @@ struct IssueRoutes: Sendable {
                 Shape.object([
                     "title?": Shape.text(1_000, minimum: 1), "description?": Shape.text(1_000_000),
                     "labels?": labels, "assignee?": Shape.text(255), "priority?": Shape.text(255),
-                    "status?": Shape.text(255),
+                    "status?": Shape.text(255), "resolution?": Shape.text(255),
+                    "type?": Shape.text(255), "duplicate_of?": Shape.text(2_000),
                 ])
             ).answers(.ok, IssueShapes.full).problems(.preconditionFailed),
             .on(
@@ -266,6 +269,17 @@ struct IssueRoutes: Sendable {
             }.body(Shape.object(["body": Shape.text(1_000_000, minimum: 1)]))
                 .answers(.created, Self.toolAnswer),
         ]
+    }
+
+    /// Nothing was filed, for it seems to be filed already.
+    private static func heldUp(_ answer: JSONValue) -> Problem {
+        var problem = Problem(
+            .conflict,
+            answer["message"]?.string ?? "this seems to be reported already",
+            code: "likely_duplicates"
+        )
+        problem.extensions["duplicates"] = answer["duplicates"]
+        return problem
     }
 
     /// What tools take for the issue that the path names.
