@@ -2,6 +2,7 @@ import API
 import ArgumentParser
 import Bootstrap
 import Domain
+import Store
 
 /// `preloop init`: makes an installation.
 struct InitCommand: AsyncParsableCommand {

@@ -1,6 +1,7 @@
 import Domain
 import HTTPTypes
 import Store
+import StoreTestSupport
 import Testing
 
 @testable import API

@@ -1,6 +1,7 @@
 import Domain
 import Foundation
 import HTTPClient
+import HTTPTypes
 import Logging
 import MCP
 import Store

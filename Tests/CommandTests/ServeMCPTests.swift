@@ -4,22 +4,23 @@ import Store
 import TestSupport
 import Testing
 
+/// Whether Python has the SDK.
+private let isClientInstalled: Bool = {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = ["python3", "-c", "import mcp, mcp_types"]
+    process.standardError = FileHandle.nullDevice
+    guard (try? process.run()) != nil else { return false }
+    process.waitUntilExit()
+    return process.terminationStatus == 0
+}()
+
 /// The official Python SDK as a client of `preloop serve`, over HTTP.
 @Suite(
-    .enabled(if: ServeMCPTests.isInstalled, "scripts/setup --tests installs the MCP SDK"),
+    .enabled(if: isClientInstalled, "scripts/setup --tests installs the MCP SDK"),
     .serialized
 )
 struct ServeMCPTests {
-    static let isInstalled: Bool = {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", "import mcp, mcp_types"]
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
-    }()
-
     /// Plays a scenario of `mcp_client.py` and gives what it saw.
     private func play(
         _ scenario: String,

@@ -36,6 +36,14 @@ package struct Problem: Error, Sendable, Equatable {
         Problem(.notFound, "there is nothing here, or it is not yours")
     }
 
+    /// Something that is there, or goes on, is in the way.
+    package static func conflict(_ detail: String, code: String? = nil) -> Problem {
+        Problem(.conflict, detail, code: code)
+    }
+
+    /// Whether it says that there is nothing.
+    package var isNotFound: Bool { status == .notFound }
+
     /// Nobody is signed in.
     package static func unauthenticated(
         _ detail: String = "send `Authorization: Bearer` with an access token or an API key"

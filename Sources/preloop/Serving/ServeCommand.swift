@@ -3,6 +3,7 @@ import ArgumentParser
 import Bootstrap
 import Domain
 import Logging
+import Store
 
 /// `preloop serve`: REST, the MCP endpoint, and what supervisors ask, on one port.
 struct ServeCommand: AsyncParsableCommand {

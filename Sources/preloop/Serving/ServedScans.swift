@@ -52,10 +52,10 @@ actor ServedScans {
         }
         let isRunning = runs[account].map { $0.end == nil } ?? false
         guard !isRunning, holder == nil else {
-            throw Problem(.conflict, "a scan is running already", code: "scan_running")
+            throw Problem.conflict("a scan is running already", code: "scan_running")
         }
         if let tracker, !tracker.isRemote {
-            throw Problem(.conflict, "this tracker holds imported issues; nothing is to be scanned")
+            throw Problem.conflict("this tracker holds imported issues; nothing is to be scanned")
         }
         let board = Board()
         let request = ScanRequest(tracker.map { .tracker(name: $0.name) } ?? .all)
@@ -96,6 +96,24 @@ actor ServedScans {
 
     private func ended(_ account: AccountID, _ end: End) { runs[account]?.end = end }
 
+    /// What went wrong, tracker by tracker and project by project.
+    private static func problems(of report: ScanReport) -> [String] {
+        report.trackers.flatMap { tracker in
+            tracker.failures.map { "\(tracker.name): \($0)" }
+                + tracker.projects.compactMap { project in
+                    switch project.outcome {
+                    case .done, .planned: nil
+                    case .parked(let end): "\(project.path): waits for the rate limit until \(end)"
+                    case .inaccessible(let reason, let isNew):
+                        isNew ? "\(project.path): \(reason)" : nil
+                    case .failed(let reason), .unauthenticated(let reason):
+                        "\(project.path): \(reason)"
+                    case .cancelled: "\(project.path): stopped"
+                    }
+                }
+        }
+    }
+
     private static func scan(
         _ installation: Installation,
         _ request: ScanRequest,
@@ -119,7 +137,7 @@ actor ServedScans {
             let outcome = try await scan.run(request)
             let isIndexed = !outcome.scan.wasCancelled && outcome.indexFailure == nil
             try await indexes.close(isComplete: isIndexed)
-            var problems = outcome.scan.failures
+            var problems = Self.problems(of: outcome.scan)
             if let failure = outcome.indexFailure {
                 problems.append(failure.reason.map { "\(failure.what): \($0)" } ?? failure.what)
             }

@@ -55,7 +55,7 @@ struct ServedTrackers: Sendable {
             try TrackerTable.find(name: name, account: account, on: connection)
         }
         guard known == nil else {
-            throw Problem(.conflict, "there is a tracker `\(name)` already", code: "name_taken")
+            throw Problem.conflict("there is a tracker `\(name)` already", code: "name_taken")
         }
         if draft.isTested {
             let identity = try await verify(tracker, token, installation)
@@ -204,8 +204,7 @@ struct ServedTrackers: Sendable {
 
     // MARK: - Checks
 
-    private static let imported = Problem(
-        .conflict,
+    private static let imported = Problem.conflict(
         "this tracker holds imported issues; there is no service behind it"
     )
 

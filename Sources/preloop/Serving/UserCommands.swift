@@ -51,7 +51,7 @@ func attemptAccounts<Value>(
         do {
             return try await body()
         } catch let problem as Problem {
-            let status: ExitStatus = problem.status == .notFound ? .notFound : .failure
+            let status: ExitStatus = problem.isNotFound ? .notFound : .failure
             throw CommandFailure(status, what, reason: problem.detail)
         }
     }
