@@ -1,6 +1,8 @@
 import Domain
+import HTTPClient
 import MCP
 import Store
+import StoreTestSupport
 import Testing
 
 @testable import API

@@ -1,5 +1,7 @@
 import Domain
+import HTTPClient
 import Store
+import StoreTestSupport
 import Testing
 
 @testable import API

@@ -1,4 +1,5 @@
 import Domain
+import HTTPClient
 import HTTPTypes
 import Store
 import StoreTestSupport

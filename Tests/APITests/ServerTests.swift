@@ -1,4 +1,6 @@
 import Domain
+import HTTPClient
+import StoreTestSupport
 import Testing
 
 @testable import API
