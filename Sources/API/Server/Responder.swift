@@ -157,13 +157,16 @@ struct Responder: Sendable {
     private func body(of request: Request, limit: Int?) async throws -> [UInt8] {
         let limit = limit ?? limits.bodyBytes
         let tooLarge = Problem.tooLarge(limit)
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit {
-            throw tooLarge
-        }
+        let length = request.headers[.contentLength].flatMap { Int($0) }
+        if let length, length > limit { throw tooLarge }
         var bytes: [UInt8] = []
         for try await buffer in request.body {
             guard bytes.count + buffer.readableBytes <= limit else { throw tooLarge }
             bytes.append(contentsOf: buffer.readableBytesView)
+        }
+        // A connection that ends in the middle of a body ends the body, too.
+        guard length == nil || length == bytes.count else {
+            throw Problem(.badRequest, "the body is shorter than `Content-Length` says")
         }
         return bytes
     }
