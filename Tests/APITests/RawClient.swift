@@ -49,11 +49,14 @@ final class RawClient {
         return String(decoding: received, as: UTF8.self)
     }
 
-    /// Whether the server has closed the connection; waits for that, a minute at most.
+    /// Whether the server closes the connection; waits for that, a minute after its last byte.
     func isClosed() -> Bool {
-        var byte: UInt8 = 0
-        let count = recv(descriptor, &byte, 1, 0)
-        return count == 0 || count < 0 && errno != EAGAIN
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count == 0 { return true }
+            if count < 0 { return errno != EAGAIN }
+        }
     }
 
     /// Resets the connection, as a client does that goes away.
