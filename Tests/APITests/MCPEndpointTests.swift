@@ -201,7 +201,7 @@ enum ModernRequest {
             + lines.joined() + "Content-Length: \(body.utf8.count)\r\n\r\n"
         #expect(client.send(head + body))
         // Progress makes it a stream before the call has ended.
-        let seen = client.read(until: "notifications/progress")
+        let seen = await client.read(until: "notifications/progress")
         #expect(seen.contains("text/event-stream") && seen.contains(#""progressToken":"p""#))
         #expect(seen.lowercased().contains("x-accel-buffering: no"))
         client.close()
@@ -358,7 +358,7 @@ enum ModernRequest {
                     + "Mcp-Session-Id: \(id)\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
             )
         )
-        let seen = client.read(until: "data: ")
+        let seen = await client.read(until: "data: ")
         let event = try #require(seen.firstMatch(of: /id: (\d+-\d+)/))
         try await tool.started.pass()
         client.close()

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 
 /// One connection, byte by byte, for what no client would send.
-final class RawClient {
+final class RawClient: Sendable {
     private let descriptor: Int32
 
     struct Failure: Error {}
@@ -35,8 +35,22 @@ final class RawClient {
 
     func send(_ text: String) -> Bool { LoopbackSocket.send(Array(text.utf8), to: descriptor) }
 
+    /// Runs what blocks on a thread of its own: the server needs those of the tests.
+    private func blocking<Value: Sendable>(
+        _ body: @escaping @Sendable (Int32) -> Value
+    ) async -> Value {
+        let descriptor = descriptor
+        return await withCheckedContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(returning: body(descriptor)) }
+        }
+    }
+
     /// Reads until the text has come, or the connection is closed.
-    func read(until wanted: String? = nil) -> String {
+    func read(until wanted: String? = nil) async -> String {
+        await blocking { Self.read($0, until: wanted) }
+    }
+
+    private static func read(_ descriptor: Int32, until wanted: String?) -> String {
         var received: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
@@ -50,12 +64,14 @@ final class RawClient {
     }
 
     /// Whether the server closes the connection; waits for that, a minute after its last byte.
-    func isClosed() -> Bool {
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count == 0 { return true }
-            if count < 0 { return errno != EAGAIN }
+    func isClosed() async -> Bool {
+        await blocking { descriptor in
+            var buffer = [UInt8](repeating: 0, count: 65_536)
+            while true {
+                let count = recv(descriptor, &buffer, buffer.count, 0)
+                if count == 0 { return true }
+                if count < 0 { return errno != EAGAIN }
+            }
         }
     }
 

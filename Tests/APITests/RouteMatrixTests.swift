@@ -38,8 +38,9 @@ import Testing
         var object = JSONObject()
         for name in (schema["required"]?.array ?? []).compactMap(\.string) {
             let property = schema["properties"]?[name]
-            if let first = property?["enum"]?[0] {
-                object[name] = first
+            // The last role is the least.
+            if let word = property?["enum"]?.array?.last {
+                object[name] = word
             } else if property?["type"] == "integer" {
                 object[name] = 999_999
             } else {

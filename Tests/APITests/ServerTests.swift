@@ -78,10 +78,10 @@ import Testing
         let server = try await RunningServer(setup)
         let rebound = try RawClient(port: server.port)
         #expect(rebound.send("GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n"))
-        #expect(rebound.read(until: "\r\n").contains("421"))
+        #expect(await rebound.read(until: "\r\n").contains("421"))
         let nameless = try RawClient(port: server.port)
         #expect(nameless.send("GET /healthz HTTP/1.1\r\n\r\n"))
-        #expect(nameless.read(until: "\r\n").contains("400"))
+        #expect(await nameless.read(until: "\r\n").contains("400"))
         func status(_ origin: String) async throws -> Int {
             try await server.send("GET", "/healthz", headers: [("Origin", origin)]).status
         }
@@ -123,12 +123,12 @@ import Testing
         #expect(
             chunked.send(head + "Transfer-Encoding: chunked\r\n\r\n7d0\r\n\(long)\r\n0\r\n\r\n")
         )
-        #expect(chunked.read(until: "\r\n").contains("413"))
-        #expect(chunked.isClosed())
+        #expect(await chunked.read(until: "\r\n").contains("413"))
+        #expect(await chunked.isClosed())
         let heads = try RawClient(port: server.port)
         let field = "X-Long: \(String(repeating: "y", count: 40_000))\r\n"
         #expect(heads.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\(field)\r\n"))
-        #expect(!heads.read(until: "\r\n").contains("200"))
+        #expect(await !heads.read(until: "\r\n").contains("200"))
         try await server.stop()
     }
 
@@ -146,9 +146,9 @@ import Testing
                 "POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90\r\n\r\n{"
             )
         )
-        #expect(silent.isClosed())
-        #expect(head.isClosed())
-        #expect(!body.read().contains("200"))
+        #expect(await silent.isClosed())
+        #expect(await head.isClosed())
+        #expect(await !body.read().contains("200"))
         #expect(server.application.connections.counts.overdue >= 3)
         #expect(try await server.send("GET", "/healthz").status == 200)
         try await server.stop()
@@ -162,7 +162,7 @@ import Testing
         for client in slow { #expect(client.send("GET /hea")) }
         while server.application.connections.counts.open < 3 { await Task.yield() }
         #expect(try await server.send("GET", "/healthz").status == 200)
-        #expect(slow[0].isClosed())
+        #expect(await slow[0].isClosed())
         #expect(server.application.connections.counts.evicted == 1)
         try await server.stop()
     }

@@ -1,6 +1,6 @@
 import Crypto
 import CryptoExtras
-import Synchronization
+import Dispatch
 
 /// Turns passwords into hashes that are slow to guess, a few at a time.
 ///
@@ -79,20 +79,31 @@ package struct PasswordHasher: Sendable {
         }
     }
 
-    /// Off the threads that serve requests.
-    @concurrent private static func derive(
+    /// Not the threads that serve requests: there are as many as cores, and they must not stand
+    /// still meanwhile.
+    private static let queue = DispatchQueue(label: "preloop.passwords", attributes: .concurrent)
+
+    private static func derive(
         _ password: String,
         _ salt: [UInt8],
         _ logRounds: Int
     ) async throws -> SymmetricKey {
-        try KDF.Scrypt.deriveKey(
-            from: Array(password.utf8),
-            salt: salt,
-            outputByteCount: hashBytes,
-            rounds: 1 << logRounds,
-            blockSize: blockSize,
-            parallelism: parallelism
-        )
+        try await withCheckedThrowingContinuation { continuation in
+            queue.async {
+                continuation.resume(
+                    with: Result {
+                        try KDF.Scrypt.deriveKey(
+                            from: Array(password.utf8),
+                            salt: salt,
+                            outputByteCount: hashBytes,
+                            rounds: 1 << logRounds,
+                            blockSize: blockSize,
+                            parallelism: parallelism
+                        )
+                    }
+                )
+            }
+        }
     }
 
     private static func text(logRounds: Int, salt: [UInt8], hash: [UInt8]) -> String {
