@@ -47,6 +47,13 @@ extension CommandFailure {
                 reason: Self.text(of: error),
                 hint: "make the index anew with `preloop index rebuild`"
             )
+        case let error as ArchiveError:
+            self.init(
+                error == .interrupted ? .tryLater : .failure,
+                what,
+                reason: Self.text(of: error),
+                hint: error.hint
+            )
         case let error as HTTPError:
             self.init(error == .cancelled ? .interrupted : .failure, what, reason: "\(error)")
         case is CancellationError:
@@ -56,6 +63,11 @@ extension CommandFailure {
     }
 
     private static func text(of error: SearchError) -> String {
+        guard case .file(let path, let code) = error else { return "\(error)" }
+        return "cannot use `\(path)`: \(systemMessage(code))"
+    }
+
+    private static func text(of error: ArchiveError) -> String {
         guard case .file(let path, let code) = error else { return "\(error)" }
         return "cannot use `\(path)`: \(systemMessage(code))"
     }

@@ -65,7 +65,8 @@ package struct IndexedScan: Sendable {
                 bufferingPolicy: .bufferingNewest(1)
             )
             let (ends, end) = AsyncStream.makeStream(of: Void.self)
-            async let indexed = index(following: wakeUps, ending: end)
+            let isReadingOver = Milestone()
+            async let indexed = index(following: wakeUps, ending: end, isReadingOver)
             do {
                 var report = try await runner.run(
                     request,
@@ -76,6 +77,7 @@ package struct IndexedScan: Sendable {
                     },
                     finishing: {
                         // Under the lease: the next scan must not begin beside this one's indexing.
+                        isReadingOver.set()
                         waker.finish()
                         for await _ in ends {}
                     }
@@ -98,7 +100,8 @@ package struct IndexedScan: Sendable {
     /// Follows the feed until the wake-ups end; a failure ends the indexing and not the scan.
     private func index(
         following wakeUps: AsyncStream<Void>,
-        ending end: AsyncStream<Void>.Continuation
+        ending end: AsyncStream<Void>.Continuation,
+        _ isReadingOver: Milestone
     ) async -> (IndexReport, CommandFailure?) {
         defer { end.finish() }
         guard let indexes else { return (IndexReport(), nil) }
@@ -107,10 +110,17 @@ package struct IndexedScan: Sendable {
             guard let pipeline = try await indexes.needed(after: wakeUps) else {
                 return (IndexReport(), nil)
             }
-            let report = try await pipeline.run(following: wakeUps) { report in
-                last.note(report)
-                observer.note(report)
-            }
+            let turn = IndexTurn(installation.store, fence: indexes.fence)
+            let observer = observer
+            let report = try await turn.run(
+                pipeline,
+                following: wakeUps,
+                isReadingOver: { isReadingOver.isSet },
+                progress: { report in
+                    last.note(report)
+                    observer.note(report)
+                }
+            )
             return (report, nil)
         } catch {
             let failure = CommandFailure(

@@ -154,12 +154,15 @@ extension Installation {
     }
 
     /// Opens the indexes to bring them up to date.
-    package func pipeline() async throws -> IndexPipeline {
+    ///
+    /// `fence` is what every write asks for first; see ``IndexTurn``.
+    package func pipeline(fence: Fence? = nil) async throws -> IndexPipeline {
         try await IndexPipeline(
             store: store,
             embedder: try await embedder(),
             directory: indexDirectory,
-            backend: settings.vectorBackend
+            backend: settings.vectorBackend,
+            fence: fence
         )
     }
 

@@ -117,6 +117,19 @@ package struct Installation: Sendable {
         return Installation(settings: settings, home: home, store: store, isNew: isNew)
     }
 
+    /// The database that the environment names, as it is: neither looked at nor migrated.
+    package static func database(_ settings: Settings) throws(StoreError) -> any Database {
+        try database(HomeDirectory(settings.home), settings)
+    }
+
+    /// The database at a PostgreSQL address or a file's path.
+    package static func database(at address: String) throws(StoreError) -> any Database {
+        guard PostgresConfiguration.isAddress(address) else {
+            return try SQLiteDatabase(path: address)
+        }
+        return PostgresDatabase(PostgresConfiguration(address: Secret(address)))
+    }
+
     private static func database(
         _ home: HomeDirectory,
         _ settings: Settings

@@ -1,5 +1,6 @@
 import Domain
 package import Search
+import Store
 import Synchronization
 
 /// The indexes of one scan, opened when there is something to index.
@@ -10,6 +11,8 @@ package actor ScanIndexes {
     private let installation: Installation
     private let open: @Sendable () async throws -> IndexPipeline
     private var pipeline: IndexPipeline?
+    /// What the pipeline's writes ask for first.
+    nonisolated let fence: Fence
     /// Whether something may be waiting from before the scan.
     nonisolated let areOpenedAtOnce: Bool
 
@@ -28,7 +31,9 @@ package actor ScanIndexes {
         open: (@Sendable () async throws -> IndexPipeline)? = nil
     ) async throws {
         self.installation = installation
-        self.open = open ?? { try await installation.pipeline() }
+        let fence = Fence(IndexTurn.leaseName)
+        self.fence = fence
+        self.open = open ?? { try await installation.pipeline(fence: fence) }
         areOpenedAtOnce = try await !SettledIndex.holds(in: installation)
         guard areOpenedAtOnce else { return }
         pipeline = try await self.open()

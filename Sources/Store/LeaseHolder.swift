@@ -17,8 +17,10 @@ package struct LeaseHolder: Sendable, Hashable {
     package var processID: Int32
     /// Clock ticks between boot and the start of the process.
     package var startTicks: Int64
+    /// Tells tasks of one process apart that hold leases at once; 0 for the process itself.
+    package var task: Int32 = 0
 
-    /// All properties, in their order.
+    /// All properties but the task, in their order.
     package init(
         host: String,
         bootID: String,
@@ -63,13 +65,16 @@ package struct LeaseHolder: Sendable, Hashable {
 
     /// The form that is stored.
     package var text: String {
-        "\(processID) \(startTicks) \(bootID) \(namespace) \(host)"
+        "\(processID)\(task == 0 ? "" : "/\(task)") \(startTicks) \(bootID) \(namespace) \(host)"
     }
 
     /// Reads the stored form; nil for anything else.
     package init?(text: String) {
         let parts = text.split(separator: " ", maxSplits: 4, omittingEmptySubsequences: false)
-        guard parts.count == 5, let processID = Int32(parts[0]), let ticks = Int64(parts[1])
+        guard parts.count == 5, let ticks = Int64(parts[1]) else { return nil }
+        let numbers = parts[0].split(separator: "/", omittingEmptySubsequences: false)
+        guard numbers.count <= 2, let processID = Int32(numbers[0]),
+            let task = numbers.count == 2 ? Int32(numbers[1]) : 0
         else { return nil }
         self.init(
             host: String(parts[4]),
@@ -78,6 +83,7 @@ package struct LeaseHolder: Sendable, Hashable {
             processID: processID,
             startTicks: ticks
         )
+        self.task = task
     }
 
     /// Where /proc does not tell; never equal to another process's.

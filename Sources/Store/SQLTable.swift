@@ -75,7 +75,7 @@ extension SQLValue {
     }
 
     /// The size of a text or blob; of a document a guess.
-    fileprivate var roughByteCount: Int {
+    var roughByteCount: Int {
         switch self {
         case .text(let text): text.utf8.count
         case .blob(let bytes): bytes.count

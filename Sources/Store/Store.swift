@@ -8,6 +8,8 @@ package struct Store: Sendable {
     package let account: AccountID
     /// The time that rows are stamped with.
     package let clock: WallClock
+    /// What every write asks for first; nil where nothing has to be held.
+    private let fence: Fence?
 
     /// Migrates the database, makes the account when it is new, and gives its store.
     ///
@@ -15,9 +17,10 @@ package struct Store: Sendable {
     package static func open(
         _ database: any Database,
         account: AccountID = AccountTable.defaultID,
-        clock: WallClock = .system
+        clock: WallClock = .system,
+        migrator: Migrator = Migrator()
     ) async throws -> Store {
-        try await Migrator().migrate(database)
+        try await migrator.migrate(database)
         let exists = try await database.read { connection in
             try AccountTable.exists(account, on: connection)
         }
@@ -34,10 +37,21 @@ package struct Store: Sendable {
         return Store(database: database, account: account, clock: clock)
     }
 
-    private init(database: any Database, account: AccountID, clock: WallClock) {
+    private init(
+        database: any Database,
+        account: AccountID,
+        clock: WallClock,
+        fence: Fence? = nil
+    ) {
         self.database = database
         self.account = account
         self.clock = clock
+        self.fence = fence
+    }
+
+    /// The same store, whose every write makes sure first that a lease is still held.
+    package func fenced(by fence: Fence?) -> Store {
+        Store(database: database, account: account, clock: clock, fence: fence)
     }
 
     /// The same database as another account, which exists, sees it.
@@ -59,9 +73,10 @@ package struct Store: Sendable {
     package func write<Value: Sendable>(
         _ body: @escaping @Sendable (any SQLConnection, AccountID) throws -> Value
     ) async throws -> Value {
-        let account = account
+        let (account, fence) = (account, fence)
         return try await database.write { connection in
             try AccountTable.lockFeed(of: account, on: connection)
+            try fence?.verify(account: account, on: connection)
             return try body(connection, account)
         }
     }
@@ -74,7 +89,10 @@ package struct Store: Sendable {
     package func writeOutsideFeed<Value: Sendable>(
         _ body: @escaping @Sendable (any SQLConnection, AccountID) throws -> Value
     ) async throws -> Value {
-        let account = account
-        return try await database.write { connection in try body(connection, account) }
+        let (account, fence) = (account, fence)
+        return try await database.write { connection in
+            try fence?.verify(account: account, on: connection)
+            return try body(connection, account)
+        }
     }
 }

@@ -3,10 +3,9 @@ import Domain
 import Store
 import Trackers
 
-/// Stores what was read of one project, one transaction a page, each under the proof of the lease.
+/// Stores what was read of one project, one transaction a page, each under the fence of the store.
 struct PageWriter: Sendable {
     let store: Store
-    let lease: Lease
     let tracker: TrackerID
     let project: ProjectID
     let listing: CommentListing
@@ -26,11 +25,7 @@ struct PageWriter: Sendable {
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (any SQLConnection, AccountID) throws -> Value
     ) async throws -> Value {
-        let lease = lease
-        return try await store.write { connection, account in
-            try LeaseTable.verify(lease, account: account, on: connection)
-            return try body(connection, account)
-        }
+        try await store.write(body)
     }
 
     /// Stores a page of issues and the cursor behind it.

@@ -11,12 +11,10 @@ actor ScanEnds {
     private static let limit = 100
 
     private let store: Store
-    private let lease: Lease
     private var waiting: [(project: ProjectID, end: ScanEnd)] = []
 
-    init(store: Store, lease: Lease) {
+    init(store: Store) {
         self.store = store
-        self.lease = lease
     }
 
     /// Keeps an end until it is written with others.
@@ -28,10 +26,9 @@ actor ScanEnds {
     /// Writes what is kept.
     func write() async throws {
         guard !waiting.isEmpty else { return }
-        let (ends, lease) = (waiting, lease)
+        let ends = waiting
         waiting = []
         try await store.write { connection, account in
-            try LeaseTable.verify(lease, account: account, on: connection)
             for (project, end) in ends {
                 try ProjectTable.endScan(end, of: project, account: account, on: connection)
             }

@@ -2,13 +2,21 @@ package import Domain
 package import Store
 package import Trackers
 
-/// Runs a scan: takes the lease, scans the trackers side by side, reports.
+/// Runs a scan: takes the leases of its trackers, scans them side by side, reports.
+///
+/// There is one lease for each tracker: projects, cursors and census marks belong to one tracker,
+/// and issues move within one, so scans of different trackers have nothing in common but the feed,
+/// where they take turns page by page. A finer lease would save nothing, for a tracker's budget of
+/// requests is one; a coarser one would keep workers waiting for the slowest tracker.
 ///
 /// Whatever ends it – an error, a cancelled task, a lost lease, a kill – the store holds complete
 /// pages with the cursors that belong to them, and the next scan goes on there.
 package struct ScanRunner: Sendable {
-    /// The name of the lease that one scan at a time holds.
+    /// The family of the leases that scans hold, and the lease of versions that had one for all.
     package static let leaseName = "scan"
+
+    /// The name of the lease that one scan at a time holds of a tracker.
+    package static func leaseName(of tracker: TrackerID) -> String { "\(leaseName)-\(tracker)" }
 
     private let store: Store
     private let clients: @Sendable (Tracker) async throws -> any TrackerClient
@@ -26,7 +34,7 @@ package struct ScanRunner: Sendable {
         clients: @escaping @Sendable (Tracker) async throws -> any TrackerClient,
         clock: any Clock<Duration> = ContinuousClock(),
         configuration: ScanConfiguration = ScanConfiguration(),
-        holder: LeaseHolder = .current()
+        holder: LeaseHolder = .task()
     ) {
         self.store = store
         self.clients = clients
@@ -57,40 +65,28 @@ package struct ScanRunner: Sendable {
             isDryRun: request.isDryRun
         )
         if request.isDryRun {
-            report.trackers = try await scan(
-                trackers,
-                request: request,
-                lease: nil,
-                progress: progress
-            )
+            report.trackers = try await scan(trackers, request, leases: [], progress)
         } else {
-            let lease = try await acquire()
-            let result: Result<[TrackerReport], any Error>
-            do {
-                result = .success(
-                    try await withHeartbeat(of: lease) {
-                        beginning()
-                        let reports = try await scan(
-                            trackers,
-                            request: request,
-                            lease: lease,
-                            progress: progress
-                        )
-                        await finishing()
-                        return reports
-                    }
-                )
-            } catch {
-                result = .failure(error)
+            let names = trackers.map { Self.leaseName(of: $0.id) }
+            report.trackers = try await keeper.hold(names, unlessHeld: [Self.leaseName]) { leases in
+                beginning()
+                let reports = try await scan(trackers, request, leases: leases, progress)
+                await finishing()
+                return reports
             }
-            await release(lease)
-            report.trackers = try result.get()
         }
         report.wasCancelled = Task.isCancelled
         report.duration = .milliseconds(
             max(0, store.clock.now().milliseconds - startedAt.milliseconds)
         )
         return report
+    }
+
+    private var keeper: LeaseKeeper {
+        var times = LeaseKeeper.Times()
+        times.duration = configuration.leaseDuration
+        times.renewal = configuration.leaseRenewal
+        return LeaseKeeper(store, holder: holder, times: times, clock: clock)
     }
 
     private func trackers(_ selection: ScanSelection) async throws -> [Tracker] {
@@ -111,13 +107,15 @@ package struct ScanRunner: Sendable {
 
     private func scan(
         _ trackers: [Tracker],
-        request: ScanRequest,
-        lease: Lease?,
-        progress: @escaping @Sendable (ScanProgress) -> Void
+        _ request: ScanRequest,
+        leases: [Lease],
+        _ progress: @escaping @Sendable (ScanProgress) -> Void
     ) async throws -> [TrackerReport] {
         // Trackers are services with budgets of their own; their number is the operator's.
         try await withThrowingTaskGroup(of: (Int, TrackerReport).self) { group in
             for (index, tracker) in trackers.enumerated() {
+                let name = Self.leaseName(of: tracker.id)
+                let lease = leases.first { $0.name == name }
                 group.addTask {
                     (
                         index,
@@ -149,8 +147,8 @@ package struct ScanRunner: Sendable {
         if case .project(_, let wanted) = request.selection { path = wanted }
         do {
             return try await TrackerScanner(
-                store: store,
-                lease: lease,
+                store: lease.map { store.fenced(by: Fence($0)) } ?? store,
+                isDryRun: lease == nil,
                 tracker: tracker,
                 client: client,
                 configuration: configuration,
@@ -160,87 +158,5 @@ package struct ScanRunner: Sendable {
         } catch is CancellationError {
             return TrackerReport(name: tracker.name)
         }
-    }
-}
-
-// MARK: The lease
-
-extension ScanRunner {
-    private func acquire() async throws -> Lease {
-        let (holder, now, duration) = (holder, store.clock.now(), configuration.leaseDuration)
-        return try await store.write { connection, account in
-            try LeaseTable.acquire(
-                Self.leaseName,
-                holder: holder,
-                duration: duration,
-                now: now,
-                account: account,
-                on: connection
-            )
-        }
-    }
-
-    /// Runs `body` while the lease is renewed; a lost lease cancels `body` and is thrown.
-    private func withHeartbeat<Value: Sendable>(
-        of lease: Lease,
-        _ body: @escaping @Sendable () async throws -> Value
-    ) async throws -> Value {
-        try await withThrowingTaskGroup(of: Value?.self) { group in
-            group.addTask { try await body() }
-            group.addTask {
-                try await renew(lease)
-                return nil
-            }
-            defer { group.cancelAll() }
-            while let result = try await group.next() {
-                if let result { return result }
-            }
-            throw StoreError.leaseLost(name: lease.name)
-        }
-    }
-
-    /// Renews the lease until the task is cancelled.
-    private func renew(_ lease: Lease) async throws {
-        var lease = lease
-        while true {
-            do {
-                try await clock.sleep(for: configuration.leaseRenewal)
-            } catch {
-                return
-            }
-            let (current, now, duration) = (
-                lease, store.clock.now(), configuration.leaseDuration
-            )
-            do {
-                lease = try await store.write { connection, account in
-                    try LeaseTable.renew(
-                        current,
-                        duration: duration,
-                        now: now,
-                        account: account,
-                        on: connection
-                    )
-                }
-            } catch let error as StoreError where error.isRetryable {
-                // Another writer is slow or the database away; the next beat comes before the lease
-                // ends, or else the writes of the scan find it lost.
-                continue
-            } catch is CancellationError {
-                return
-            }
-        }
-    }
-
-    /// Gives the lease back, also when this task is cancelled: the next scan need not wait.
-    private func release(_ lease: Lease) async {
-        let store = store
-        // Not a child of this task: a cancelled task could not write any more. It is waited for.
-        let task = Task.detached {
-            try await store.write { connection, account in
-                try LeaseTable.release(lease, account: account, on: connection)
-            }
-        }
-        // A lease that could not be given back expires, and ends at once when this process does.
-        _ = await task.result
     }
 }

@@ -50,9 +50,8 @@ extension TrackerScanner {
     /// A project that is neither listed nor to be asked for.
     private func hide(_ project: StoredProject) async throws -> ProjectReport {
         let reason = "the tracker does not list the project, and another one has its path"
-        if let lease, project.state != .inaccessible {
+        if !isDryRun, project.state != .inaccessible {
             try await store.write { connection, account in
-                try LeaseTable.verify(lease, account: account, on: connection)
                 try ProjectTable.setState(
                     .inaccessible,
                     error: reason,
@@ -136,7 +135,7 @@ extension TrackerScanner {
         let chosen = listed.filter { entry in
             path.map { $0.folded == entry.project.path.folded } ?? true
         }
-        guard let lease else {
+        guard !isDryRun else {
             return chosen.map { entry in
                 let stored = known.projects.first { $0.externalID == entry.project.externalID }
                 return Target(
@@ -147,7 +146,6 @@ extension TrackerScanner {
         }
         let trackerID = tracker.id
         return try await store.write { connection, account in
-            try LeaseTable.verify(lease, account: account, on: connection)
             var organizations: [RemoteOrganization: OrganizationID] = [:]
             var targets: [Target] = []
             for entry in chosen {
@@ -182,9 +180,8 @@ extension TrackerScanner {
     }
 
     private func exclude(_ project: StoredProject) async throws {
-        guard let lease, project.state != .excluded else { return }
+        guard !isDryRun, project.state != .excluded else { return }
         try await store.write { connection, account in
-            try LeaseTable.verify(lease, account: account, on: connection)
             try ProjectTable.setState(
                 .excluded,
                 error: nil,

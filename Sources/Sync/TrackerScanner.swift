@@ -4,9 +4,10 @@ import Trackers
 
 /// Scans one tracker: checks the token, lists what is in scope, scans the projects side by side.
 struct TrackerScanner: Sendable {
+    /// Fenced by the tracker's lease, so that nothing is written once it is lost.
     let store: Store
-    /// Nil in a dry run, which writes nothing.
-    let lease: Lease?
+    /// Whether nothing is to be written.
+    let isDryRun: Bool
     let tracker: Tracker
     let client: any TrackerClient
     let configuration: ScanConfiguration
@@ -26,11 +27,11 @@ struct TrackerScanner: Sendable {
         if let path, targets.isEmpty, report.failures.isEmpty, report.projects.isEmpty {
             throw SyncError.unknownProject(tracker: tracker.name, path: path)
         }
-        guard let lease else {
+        guard !isDryRun else {
             report.projects += targets.map { plan($0, isFull: isFull) }
             return report
         }
-        try await scan(targets, lease: lease, isFull: isFull, &report)
+        try await scan(targets, isFull: isFull, &report)
         report.projects.sort { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
         return report
     }
@@ -77,10 +78,9 @@ struct TrackerScanner: Sendable {
     }
 
     private func setStatus(_ status: TrackerStatus, detail: String?) async throws {
-        guard let lease, tracker.status != status || tracker.statusDetail != detail else { return }
+        guard !isDryRun, tracker.status != status || tracker.statusDetail != detail else { return }
         let (id, now) = (tracker.id, store.clock.now())
         try await store.write { connection, account in
-            try LeaseTable.verify(lease, account: account, on: connection)
             try TrackerTable.setStatus(
                 status,
                 detail: detail,
@@ -99,12 +99,11 @@ extension TrackerScanner {
     /// Scans the projects, a bounded number at a time, each one's failure kept to itself.
     private func scan(
         _ targets: [Target],
-        lease: Lease,
         isFull: Bool,
         _ report: inout TrackerReport
     ) async throws {
         var refusal: String?
-        let ends = ScanEnds(store: store, lease: lease)
+        let ends = ScanEnds(store: store)
         let reports = try await withThrowingTaskGroup(of: ProjectReport.self) { group in
             var reports: [ProjectReport] = []
             func keep(_ project: ProjectReport) {
@@ -120,7 +119,7 @@ extension TrackerScanner {
                     keep(done)
                 }
                 group.addTask {
-                    try await scan(target, lease: lease, ends: ends, isFull: isFull)
+                    try await scan(target, ends: ends, isFull: isFull)
                 }
             }
             while let done = try await group.next() { keep(done) }
@@ -142,11 +141,10 @@ extension TrackerScanner {
 
     private func scan(
         _ target: Target,
-        lease: Lease,
         ends: ScanEnds,
         isFull: Bool
     ) async throws -> ProjectReport {
-        let scanner = scanner(of: target, lease: lease, ends: ends)
+        let scanner = scanner(of: target, ends: ends)
         let path = target.remote.path
         var report = ProjectReport(tracker: tracker.name, path: path)
         let start = store.clock.now()
@@ -164,7 +162,7 @@ extension TrackerScanner {
         return report
     }
 
-    private func scanner(of target: Target, lease: Lease, ends: ScanEnds) -> ProjectScanner {
+    private func scanner(of target: Target, ends: ScanEnds) -> ProjectScanner {
         ProjectScanner(
             client: client,
             tracker: tracker,
@@ -172,7 +170,6 @@ extension TrackerScanner {
             remote: target.remote,
             writer: PageWriter(
                 store: store,
-                lease: lease,
                 tracker: tracker.id,
                 project: target.stored.id,
                 listing: client.commentListing

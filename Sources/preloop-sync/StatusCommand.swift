@@ -22,6 +22,14 @@ struct StatusCommand: AsyncParsableCommand {
         var waiting: [ProjectID: Int]
         /// Who scans now.
         var holder: LeaseHolder?
+        /// The scheduler at work.
+        var scheduler: LeaseHolder?
+        /// Of every tracker, whether anything schedules it or not.
+        var schedules: [ScanSchedule]
+        var jobs: [JobCount]
+
+        /// How many jobs were given up.
+        var deadJobs: Int { jobs.filter { $0.state == .dead }.reduce(0) { $0 + $1.count } }
     }
 
     func run() async throws {
@@ -39,7 +47,15 @@ struct StatusCommand: AsyncParsableCommand {
                         now: now,
                         account: account,
                         on: connection
-                    )
+                    ),
+                    scheduler: try LeaseTable.holder(
+                        of: ScanScheduler.leaseName,
+                        now: now,
+                        account: account,
+                        on: connection
+                    ),
+                    schedules: try ScanScheduleTable.list(account: account, on: connection),
+                    jobs: try JobTable.counts(account: account, on: connection)
                 )
             }
         }
@@ -48,7 +64,9 @@ struct StatusCommand: AsyncParsableCommand {
             try Output.result([
                 "scanning": JSONValue(status.holder?.description),
                 "backlog": .integer(Int64(status.backlog)),
-                "trackers": .array(status.trackers.map(json)),
+                "scheduler": JSONValue(status.scheduler?.description),
+                "jobs": .array(status.jobs.map(json)),
+                "trackers": .array(status.trackers.map { json($0, in: status) }),
                 "projects": .array(status.projects.map { json($0, in: status) }),
             ])
         } else {
@@ -76,12 +94,43 @@ struct StatusCommand: AsyncParsableCommand {
         )
     }
 
-    private func json(_ tracker: Tracker) -> JSONValue {
-        [
+    private func json(_ tracker: Tracker, in status: Status) -> JSONValue {
+        let schedule = status.schedules.first { $0.tracker == tracker.id }
+        return [
             "name": .string(tracker.name), "kind": .string(tracker.kind.rawValue),
             "status": .string(tracker.status.rawValue),
             "status_detail": JSONValue(tracker.statusDetail),
+            "interval_s": schedule?.interval.map { JSONValue.integer($0.components.seconds) }
+                ?? .null,
+            "next_scan_at": JSONValue(schedule?.nextAt?.iso8601),
+            "last_scan_started_at": JSONValue(schedule?.lastStartedAt?.iso8601),
+            "last_scan_ended_at": JSONValue(schedule?.lastEndedAt?.iso8601),
+            "failures": .integer(Int64(schedule?.failures ?? 0)),
+            "last_error": JSONValue(schedule?.lastError),
         ]
+    }
+
+    private func json(_ count: JobCount) -> JSONValue {
+        [
+            "kind": .string(count.kind.name), "state": .string(count.state.rawValue),
+            "count": .integer(Int64(count.count)),
+        ]
+    }
+
+    /// What a scheduler has planned; nothing where none has ever been at work.
+    private func scheduleLines(_ status: Status) -> [String] {
+        let planned = status.schedules.filter { $0.nextAt != nil || $0.interval != nil }
+        guard !planned.isEmpty else { return [] }
+        var table = TextTable(["TRACKER", "INTERVAL", "NEXT SCAN", "FAILURES", "LAST ERROR"])
+        for schedule in planned {
+            let interval = schedule.interval.map { $0 > .zero ? TimeLength.text($0) : "never" }
+            table.append([
+                schedule.name, interval ?? "default", schedule.nextAt?.iso8601 ?? "-",
+                "\(schedule.failures)", singleLine(schedule.lastError ?? "-"),
+            ])
+        }
+        let scheduler = status.scheduler.map { "The scheduler is \($0)." }
+        return [scheduler ?? "No scheduler is at work."] + table.lines
     }
 
     private func json(_ project: StoredProject, in status: Status) -> JSONValue {
@@ -105,6 +154,10 @@ struct StatusCommand: AsyncParsableCommand {
     private func lines(_ status: Status) -> [String] {
         var lines: [String] = []
         if let holder = status.holder { lines.append("A scan is running: \(holder).") }
+        lines += scheduleLines(status)
+        if status.deadJobs > 0 {
+            lines.append("\(status.deadJobs) jobs were given up; see `preloop-sync jobs`.")
+        }
         for tracker in status.trackers where tracker.status == .invalid {
             lines.append("\(tracker.name): \(singleLine(tracker.statusDetail ?? "token refused"))")
         }

@@ -17,9 +17,9 @@ struct PreloopCommand: AsyncParsableCommand {
         subcommands: [
             InitCommand.self, TrackersCommand.self, SearchCommand.self, SimilarCommand.self,
             DuplicatesCommand.self, ModelsCommand.self, IndexCommand.self, ExportCommand.self,
-            DoctorCommand.self, CELCommand.self, MCPCommand.self, ToolsCommand.self,
-            ServeCommand.self, UsersCommand.self, KeysCommand.self, LoginCommand.self,
-            LogoutCommand.self, StatusCommand.self, APICommand.self,
+            DoctorCommand.self, DBCommand.self, CELCommand.self, MCPCommand.self,
+            ToolsCommand.self, ServeCommand.self, UsersCommand.self, KeysCommand.self,
+            LoginCommand.self, LogoutCommand.self, StatusCommand.self, APICommand.self,
         ]
     )
 }

@@ -38,7 +38,7 @@ extension Installation {
         return try await store.write { connection, account in
             // A running scan would write into projects that are no longer there.
             let lease = try LeaseTable.acquire(
-                ScanRunner.leaseName,
+                ScanRunner.leaseName(of: tracker.id),
                 holder: .current(),
                 duration: .seconds(60),
                 now: now,

@@ -29,6 +29,11 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
     @Option(help: "The user name or e-mail address the token belongs to.")
     var user: String?
 
+    @Option(
+        help: "How often `preloop-sync scheduler` has it scanned: 15m, 6h, never or default."
+    )
+    var interval: String?
+
     @OptionGroup var scope: ScopeOptions
 
     @Flag(help: "Forget the patterns given before.")
@@ -51,12 +56,15 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
 
     func validate() throws {
         _ = try TrackerAddress(url: url)
+        guard interval.map({ ScanInterval($0) != nil }) ?? true else {
+            throw ValidationError("--interval is a time from 10s to 366d, `never` or `default`")
+        }
     }
 
     private var changesScope: Bool { clearScope || !scope.rules.isEmpty }
     private var changesAddress: Bool { url != nil || user != nil }
     private var changesToken: Bool {
-        token.isGiven || !(changesScope || changesAddress)
+        token.isGiven || !(changesScope || changesAddress || interval != nil)
     }
 
     func run() async throws {
@@ -129,6 +137,7 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
         in installation: Installation
     ) async throws(CommandFailure) -> [ScopeRule] {
         let (added, isCleared, isAddress) = (scope.rules, clearScope, changesAddress)
+        let interval = interval.flatMap(ScanInterval.init)
         let (name, now) = (name, installation.store.clock.now())
         return try await attempt(failure) {
             let sealed = try change.secret.map { secret in
@@ -155,6 +164,14 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
                     try TrackerTable.setAddress(
                         url: tracker.url,
                         userName: tracker.userName,
+                        of: id,
+                        account: account,
+                        on: connection
+                    )
+                }
+                if let interval {
+                    try ScanScheduleTable.setInterval(
+                        interval.duration,
                         of: id,
                         account: account,
                         on: connection
@@ -211,5 +228,23 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
                     : [])
                 + (changesScope ? ["The next scan reads by the new scope."] : [])
         )
+    }
+}
+
+/// `--interval`: how often a tracker is scanned.
+struct ScanInterval {
+    /// Nil for the scheduler's own interval, zero for never.
+    let duration: Duration?
+
+    /// Reads a time, `never` or `default`; nil for anything else.
+    init?(_ text: String) {
+        switch text {
+        case "default": duration = nil
+        case "never": duration = .zero
+        default:
+            let range = Duration.seconds(10)...Duration.seconds(366 * 86_400)
+            guard let length = TimeLength.parse(text, in: range) else { return nil }
+            duration = length
+        }
     }
 }

@@ -410,7 +410,7 @@ import Trackers
                 return fixture.world
             }
         )
-        await #expect(throws: StoreError.leaseLost(name: ScanRunner.leaseName)) {
+        await #expect(throws: StoreError.leaseLost(name: "scan-1000")) {
             try await thief.run(ScanRequest())
         }
         #expect(try await fixture.content() == before)
@@ -488,7 +488,7 @@ private struct LeaseThief: Sendable {
         let (now, holder) = (now, holder)
         try await base.write { connection in
             _ = try LeaseTable.acquire(
-                ScanRunner.leaseName,
+                ScanRunner.leaseName(of: TrackerID(1000)),
                 holder: holder,
                 duration: .seconds(60),
                 now: now,

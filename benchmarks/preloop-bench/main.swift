@@ -48,6 +48,9 @@ let subcommands = [
     Subcommand(name: "store", synopsis: StoreBenchmark.synopsis, minimumCount: 2) {
         try await StoreBenchmark.run($0)
     },
+    Subcommand(name: "wake", synopsis: WakeBenchmark.synopsis, minimumCount: 1) {
+        try await WakeBenchmark.run($0)
+    },
 ]
 
 /// Ends the program with a message on standard error.

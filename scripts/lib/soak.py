@@ -23,6 +23,8 @@ import tempfile
 import time
 import urllib.request
 
+import soak_postgres
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("PRELOOP_TEST_DATA", ROOT / "../shared")).resolve()
 SERVICES = ("github", "gitlab", "jira-cloud", "jira-server")
@@ -156,13 +158,21 @@ def small_model(real, directory):
 
 
 class Installation:
-    """One PRELOOP_HOME with the four services connected."""
+    """One PRELOOP_HOME with the four services connected, and with --postgres a database of its own.
 
-    def __init__(self, programs, port, services=SERVICES, environment=None, as_app=False):
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="preloop-soak-"))
-        self.programs = pathlib.Path(programs).resolve()
+    `place` says where: `below` a directory, in a `tablespace`, by way of `host` and `database_port`.
+    """
+
+    def __init__(self, options, port, services=SERVICES, environment=None, as_app=False, **place):
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="preloop-soak-", dir=place.get("below")))
+        self.programs = pathlib.Path(options.programs).resolve()
         self.environment = {**os.environ, "PRELOOP_HOME": str(self.home), "SOAK_TOKEN": "test-token",
                             **(environment or {})}
+        self.postgres, self.database = options.postgres, None
+        if self.postgres:
+            self.database = self.postgres.database(place.get("tablespace"))
+            self.environment["DATABASE_URL"] = self.postgres.address(
+                self.database, place.get("host"), place.get("database_port"))
         self.port = port
         self.connect(port, services, as_app)
 
@@ -188,7 +198,13 @@ class Installation:
                      *token)
 
     def remove(self):
+        if self.database:
+            self.postgres.drop(self.database)
         shutil.rmtree(self.home, ignore_errors=True)
+
+    def start_scan(self):
+        return subprocess.Popen([self.programs / "preloop-sync", "scan", "all", "--quiet"],
+                                env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def run(self, program, *arguments, codes=(0,), **options):
         done = subprocess.run([self.programs / program, *arguments], env=self.environment,
@@ -316,7 +332,7 @@ SMALL = ("edge", "f2etw")
 
 def part_truth(options):
     with Service(ALL) as service:
-        home = Installation(options.programs, service.port, environment=options.real)
+        home = Installation(options, service.port, environment=options.real)
         started = time.time()
         report, _ = home.scan()
         print(f"     first scan {time.time() - started:.0f} s: {json.dumps(report.get('totals', report))[:400]}")
@@ -341,7 +357,7 @@ def part_truth(options):
 
 def part_changes(options):
     with Service(("edge", "f2etw", "jira")) as service:
-        home = Installation(options.programs, service.port, environment=options.tiny)
+        home = Installation(options, service.port, environment=options.tiny)
         home.scan()
         edits = [("github", "f2etw/jobs", n) for n in (1, 2, 3, 5, 8)]
         edits += [("gitlab", "edge/ties", n) for n in range(1, 6)]
@@ -360,7 +376,7 @@ def part_changes(options):
         print("     after 25 changes:", json.dumps(report["totals"]))
         report, _ = home.scan("--full")
         print("     full scan:", json.dumps(report["totals"]))
-        fresh = Installation(options.programs, service.port, environment=options.tiny)
+        fresh = Installation(options, service.port, environment=options.tiny)
         fresh.scan()
         check("25 changes: export equals a fresh installation's", comparable(home) == comparable(fresh))
         home.remove()
@@ -374,13 +390,13 @@ def comparable(home):
 
 def part_faults(options):
     with Service(SMALL) as service:
-        calm = Installation(options.programs, service.port, environment=options.tiny)
+        calm = Installation(options, service.port, environment=options.tiny)
         calm.scan()
         expected = expected_bodies(calm.export())
         calm.remove()
     for seed in range(options.seeds):
         with Service(SMALL, "--faults", seed, "--fault-rate", "0.1") as service:
-            home = Installation(options.programs, service.port, environment=options.tiny)
+            home = Installation(options, service.port, environment=options.tiny)
             report, scans = home.scan_until_clean()
             got = expected_bodies(home.export())
             stats = service.control("/_stats")
@@ -427,7 +443,7 @@ def part_switches(options):
     exports = {}
     for name, arguments in [("plain", ())] + switches:
         with Service(SMALL, *arguments) as service:
-            home = Installation(options.programs, service.port, environment=options.tiny,
+            home = Installation(options, service.port, environment=options.tiny,
                                 as_app=name == EXPIRING)
             home.scan_until_clean()
             for number in (1, 2, 3):
@@ -451,21 +467,14 @@ def part_switches(options):
 def part_kills(options):
     rng = random.Random(options.seed)
     with Service(SMALL) as service:
-        calm = Installation(options.programs, service.port, environment=options.tiny)
-        started = time.time()
-        calm.scan()
-        length = time.time() - started
-        expected = calm.export()
-        calm.remove()
+        expected, length = undisturbed(options, service)
         doubled = bad = 0
         for kill in range(options.kills):
-            home = Installation(options.programs, service.port, environment=options.tiny)
-            process = subprocess.Popen(
-                [home.programs / "preloop-sync", "scan", "all", "--quiet"], env=home.environment,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            home = Installation(options, service.port, environment=options.tiny)
+            process = home.start_scan()
             time.sleep(rng.uniform(0, length))
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.communicate()
             home.scan()
             bad += home.export() != expected
             verify = home.run("preloop", "index", "verify", codes=(0, 1))
@@ -478,8 +487,47 @@ def part_kills(options):
               f"{doubled} differ; a scan takes {length:.1f} s")
 
 
+def undisturbed(options, service):
+    """The export of a scan that nothing disturbs, and how long it takes."""
+    calm = Installation(options, service.port, environment=options.tiny)
+    started = time.time()
+    calm.scan()
+    length = time.time() - started
+    expected = calm.export()
+    calm.remove()
+    return expected, length
+
+
+def is_equal(home, expected):
+    """Whether an installation has the export that is expected, and all that belongs to it."""
+    equal = home.export() == expected
+    verify = home.run("preloop", "index", "verify", codes=(0, 1))
+    if verify.returncode != 0:
+        print("     index verify:", verify.stdout.decode()[-300:], verify.stderr.decode()[-300:], flush=True)
+    return equal and verify.returncode == 0
+
+
+def part_server_kills(options):
+    if options.postgres:
+        soak_postgres.server_kills(options, sys.modules[__name__])
+    else:
+        print("skip: needs --postgres")
+
+
+def part_cuts(options):
+    if options.postgres:
+        soak_postgres.cuts(options, sys.modules[__name__])
+    else:
+        print("skip: needs --postgres")
+
+
+def part_hardships(options):
+    soak_postgres.hardships(options, sys.modules[__name__])
+
+
 PARTS = {"truth": part_truth, "changes": part_changes, "faults": part_faults,
-         "switches": part_switches, "kills": part_kills}
+         "switches": part_switches, "kills": part_kills, "server-kills": part_server_kills,
+         "cuts": part_cuts, "hardships": part_hardships}
 
 
 def main():
@@ -487,10 +535,17 @@ def main():
     parser.add_argument("--programs", required=True)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--server-kills", type=int, default=20)
+    parser.add_argument("--cuts", type=int, default=200)
+    parser.add_argument("--small", default=",".join(SMALL),
+                        help="the corpora of the parts that repeat a scan many times")
+    parser.add_argument("--postgres", action="store_true", help="on the server of scripts/lib/with-postgres")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", required=True, help="the directory of the real model")
     parser.add_argument("parts", nargs="*", default=[])
     options = parser.parse_args()
+    globals()["SMALL"] = tuple(options.small.split(","))
+    options.postgres = soak_postgres.Postgres() if options.postgres else None
     real = pathlib.Path(options.model).resolve()
     tiny = pathlib.Path(tempfile.mkdtemp(prefix="preloop-soak-model-"))
     small_model(real, tiny)

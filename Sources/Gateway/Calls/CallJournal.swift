@@ -85,7 +85,7 @@ package actor StoreJournal: CallJournal {
             waiting = []
             let entries = batch.map(\.entry)
             do {
-                try await store.write { connection, account in
+                try await store.writeOutsideFeed { connection, account in
                     for entry in entries {
                         switch entry {
                         case .begin(let call):

@@ -40,6 +40,8 @@ package actor IndexPipeline {
     ///   - embedder: Makes the vectors; its model becomes the current one.
     ///   - directory: Where the account's index files are; made with mode 0700 when missing.
     ///   - backend: Where vectors are searched.
+    ///   - fence: What every write of vectors and pairs asks for first; nil where several indexers
+    ///     may be at work.
     ///   - limits: How much the indexer holds at a time.
     ///   - duplicateLimits: How pairs are looked for.
     /// - Throws: ``SearchError/file(path:code:)``, ``SearchError/noMirror(reason:advice:)``, and
@@ -49,12 +51,17 @@ package actor IndexPipeline {
         embedder: any Embedder,
         directory: String,
         backend: VectorBackend = .memory,
+        fence: Fence? = nil,
         limits: Indexer.Limits = Indexer.Limits(),
         duplicateLimits: Duplicates.Limits = Duplicates.Limits()
     ) async throws {
         try IndexDirectory.make(directory)
+        // What is made once, tables of the mirror and the model's row, needs no lease.
+        let unfenced = store
+        let model = try await Indexer.registerModel(of: embedder, in: unfenced)
+        let store = store.fenced(by: fence)
         self.store = store
-        indexer = try await Indexer(store: store, embedder: embedder, limits: limits)
+        indexer = Indexer(store: store, embedder: embedder, model: model, limits: limits)
         lexical = try await LexicalIndex(path: "\(directory)/lexical.sqlite", of: store)
         let identity = embedder.model
         let row = EmbeddingModelTable.Row(
@@ -73,10 +80,10 @@ package actor IndexPipeline {
                 directory: directory,
                 role: .writer
             )
-            let state = try await VectorMirror.prepare(store)
+            let state = try await VectorMirror.prepare(unfenced)
             mirrored = state.isReady ? row : nil
         case .pgvector:
-            windows = try await DatabaseIndex(store: store, model: row)
+            windows = try await DatabaseIndex(store: unfenced, model: row)
             mirrored = row
         }
         search = IssueSearch(store: store, embedder: embedder, index: windows, lexical: lexical)

@@ -1,6 +1,6 @@
 package import Domain
-package import Embeddings
-package import Store
+import Embeddings
+import Store
 
 /// Follows the feed of issues and comments and keeps a vector for every window of their texts.
 ///
@@ -29,16 +29,17 @@ package actor Indexer {
     /// The model whose vectors are made.
     package nonisolated let model: EmbeddingModelID
 
-    /// Makes the embedder's model the current one of the store.
-    package init(
+    /// An indexer with the embedder's model; see ``registerModel(of:in:)``.
+    init(
         store: Store,
         embedder: any Embedder,
+        model: EmbeddingModelID,
         limits: Limits = Limits()
-    ) async throws {
+    ) {
         self.store = store
         self.embedder = embedder
         self.limits = limits
-        model = try await Self.registerModel(of: embedder, in: store)
+        self.model = model
     }
 
     /// The follower name of the indexer of a model.

@@ -19,8 +19,8 @@ extension IssueSearch {
         }
         // Another process may have changed the model: then this one's vectors are of no use.
         guard isCurrent else { return false }
-        let indexer = try await Indexer(store: store, embedder: embedder)
-        guard indexer.model == model, try await indexer.backlog() <= Self.writtenTexts else {
+        let indexer = Indexer(store: store, embedder: embedder, model: model)
+        guard try await indexer.backlog() <= Self.writtenTexts else {
             return false
         }
         var course = Indexer.Course()

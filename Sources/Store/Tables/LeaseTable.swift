@@ -18,6 +18,10 @@ package struct Lease: Sendable, Equatable {
 /// transaction that must not be written by two. Rows stay when a lease is released, because the
 /// fence must never be used again.
 package enum LeaseTable {
+    /// No lease is given for longer: an end further away was written by a clock that was wrong, and
+    /// holds nobody up.
+    package static let longestLease = Duration.seconds(600)
+
     /// Takes a lease that is free, expired, already ours, or held by a process that is known to be
     /// dead.
     ///
@@ -32,6 +36,7 @@ package enum LeaseTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Lease {
+        precondition(duration <= longestLease, "no lease is given for longer")
         let expiresAt = now.advanced(by: duration)
         // Also the lock on PostgreSQL: of two who insert at once the second waits for the first.
         try connection.execute(
@@ -49,8 +54,9 @@ package enum LeaseTable {
         )
         guard let row = rows.first else { throw .unexpectedValue(column: "leases.name") }
         let text = try row.text("holder")
+        let end = try row.timestamp("expires_at")
         let isFree =
-            try row.timestamp("expires_at") <= now || text == holder.text
+            end <= now || end > now.advanced(by: longestLease) || text == holder.text
             || LeaseHolder(text: text).map(isDead) ?? false
         guard isFree else {
             throw .leaseHeld(name: name, holder: LeaseHolder(text: text)?.description ?? text)
@@ -128,7 +134,9 @@ package enum LeaseTable {
         )
     }
 
-    /// Who holds a lease now; nil when it is free, expired, or its holder known to be dead.
+    /// Who holds a lease now, or one of its family: those named `scan-…` are of the family `scan`.
+    ///
+    /// Nil when all of them are free, expired, or their holders known to be dead.
     package static func holder(
         of name: String,
         now: Timestamp,
@@ -139,7 +147,33 @@ package enum LeaseTable {
         let rows = try connection.rows(
             """
             SELECT holder FROM leases
+            WHERE account_id = \(account) AND expires_at > \(now)
+                AND expires_at <= \(now.advanced(by: longestLease))
+                AND (name = \(name) OR (name >= \(name + "-") AND name < \(name + ".")))
+            ORDER BY name LIMIT 1000
+            """
+        )
+        for row in rows {
+            guard let holder = LeaseHolder(text: try row.text("holder")), !isDead(holder)
+            else { continue }
+            return holder
+        }
+        return nil
+    }
+
+    /// Who holds this very lease now; see ``holder(of:now:isDead:account:on:)``.
+    static func holder(
+        ofOne name: String,
+        now: Timestamp,
+        isDead: (LeaseHolder) -> Bool = \.isKnownDead,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> LeaseHolder? {
+        let rows = try connection.rows(
+            """
+            SELECT holder FROM leases
             WHERE account_id = \(account) AND name = \(name) AND expires_at > \(now)
+                AND expires_at <= \(now.advanced(by: longestLease))
             """
         )
         guard let row = rows.first, let holder = LeaseHolder(text: try row.text("holder")),

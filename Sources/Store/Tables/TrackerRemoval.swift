@@ -186,6 +186,10 @@ package enum TrackerRemoval {
             "DELETE FROM projects WHERE account_id = \(account) AND tracker_id = \(tracker)",
             "DELETE FROM organizations WHERE account_id = \(account) AND tracker_id = \(tracker)",
             "DELETE FROM scope_rules WHERE account_id = \(account) AND tracker_id = \(tracker)",
+            """
+            DELETE FROM scan_schedules
+            WHERE account_id = \(account) AND tracker_id = \(tracker)
+            """,
             "DELETE FROM trackers WHERE account_id = \(account) AND id = \(tracker)",
         ])
     }

@@ -1,0 +1,89 @@
+import Domain
+import Foundation
+import Store
+import StoreTestSupport
+import Testing
+
+/// `preloop db`; what archives are is Store's to test.
+struct DBCommandTests {
+    @Test func `status and migrate tell the schema before and after`() throws {
+        let sandbox = try Sandbox()
+        let fresh = try sandbox.preloop("db", "migrate", "--json")
+        #expect(fresh.status == 0, "\(fresh.errors)")
+        #expect(try fresh.json["applied"]?.array?.count == Migration.all.count)
+        let again = try sandbox.preloop("db", "migrate")
+        #expect(again.output.contains("already"))
+        let status = try sandbox.preloop("db", "status", "--json").json
+        #expect(status["schema"] == .integer(Int64(Migration.all.count)))
+        #expect(status["pending"] == [])
+        #expect(status["rows"]?["issues"] == 0)
+        let text = try sandbox.preloop("db", "status").output
+        #expect(text.contains("schema \(Migration.all.count)"))
+    }
+
+    @Test func `a backup is restored elsewhere, and tokens open with the key`() throws {
+        let sandbox = try Sandbox(["TOKEN": "t"])
+        #expect(try sandbox.preloop("init").status == 0)
+        #expect(try sandbox.addTracker(url: "https://example.com").status == 0)
+        let file = sandbox.home + "/backup"
+        let backup = try sandbox.preloop("db", "backup", file)
+        #expect(backup.status == 0, "\(backup.errors)")
+        #expect(backup.output.contains("secret.key"))
+        let other = try Sandbox(["TOKEN": "t"])
+        let verified = try other.preloop("db", "restore", file, "--verify-only")
+        #expect(verified.output.contains("whole"))
+        let restored = try other.preloop("db", "restore", file)
+        #expect(restored.status == 0, "\(restored.errors)")
+        try FileManager.default.copyItem(
+            atPath: sandbox.home + "/secret.key",
+            toPath: other.home + "/secret.key"
+        )
+        let checks = try other.preloop("doctor", "--json").json["checks"]?.array ?? []
+        #expect(checks.first { $0["subject"] == "tracker gh" }?["status"] == "ok")
+        let refused = try other.preloop("db", "restore", file)
+        #expect(refused.status == 1)
+        #expect(refused.errors.contains("--force"))
+        #expect(try other.preloop("db", "restore", file, "--force").status == 0)
+    }
+
+    @Test func `a database is copied into a file and from there back`() throws {
+        let sandbox = try Sandbox(["TOKEN": "t"])
+        #expect(try sandbox.preloop("init").status == 0)
+        #expect(try sandbox.addTracker(url: "https://example.com").status == 0)
+        let file = sandbox.home + "/copy.db"
+        let copied = try sandbox.preloop("db", "copy", "--to", file, "--json")
+        #expect(copied.status == 0, "\(copied.errors)")
+        let refused = try sandbox.preloop("db", "copy", "--to", file)
+        #expect(refused.status == 1)
+        #expect(refused.errors.contains("not empty"))
+        let target = try Engine.current.database()
+        let home = try Sandbox()
+        try FileManager.default.createDirectory(
+            atPath: home.home,
+            withIntermediateDirectories: true
+        )
+        try FileManager.default.moveItem(atPath: file, toPath: home.home + "/preloop.db")
+        let back = try home.preloop(
+            "db",
+            "copy",
+            "--to-env",
+            "TARGET",
+            "--json",
+            environment: ["TARGET": target.address, "DATABASE_URL": ""]
+        )
+        #expect(back.status == 0, "\(back.errors)")
+        #expect(try back.json["tables"] == copied.json["tables"])
+    }
+
+    @Test func `a file that is no archive is refused with a reason`() throws {
+        let sandbox = try Sandbox()
+        let file = sandbox.home + "-nothing"
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        try Data("hello\n".utf8).write(to: URL(fileURLWithPath: file))
+        let refused = try sandbox.preloop("db", "restore", file)
+        #expect(refused.status == 1)
+        #expect(refused.errors.contains("does not begin as an archive"))
+        let missing = try sandbox.preloop("db", "restore", file + "x")
+        #expect(missing.errors.contains("No such file"))
+    }
+}
