@@ -28,8 +28,9 @@ typedef struct {
                       float, float, int, int8_t *, uint32_t *);
     int (*have_common)(const uint32_t *, size_t, const uint32_t *, size_t, uint32_t);
     int (*have_common_base)(const preloop_code_graph *, uint32_t, uint32_t, uint32_t);
-    size_t (*near)(const preloop_code_graph *, const preloop_code_query *, uint32_t, uint32_t,
-                   float, uint32_t *);
+    void (*unpack_rows)(const preloop_code_graph *, uint32_t, uint32_t, uint8_t *);
+    size_t (*near_pairs)(const preloop_code_graph *, const uint8_t *, uint32_t, uint32_t, uint32_t,
+                         size_t, float, int8_t *, uint32_t *, uint32_t *);
     size_t (*offer)(preloop_code_walk *, uint64_t);
 } preloop_code_kernels;
 

@@ -536,35 +536,10 @@ static int have_common_base(const preloop_code_graph *graph, uint32_t first, uin
     return have_common(lists[0], first_count, lists[1], second_count, other);
 }
 
-static inline __attribute__((always_inline)) size_t near_body(
-    const preloop_code_graph *graph, const preloop_code_query *query, uint32_t first, uint32_t end,
-    float floor, uint32_t *ids, size_t stride) {
-    int32_t bias = 128 * query->high_sum;
-    float scale = query->scale * 65536.0f;
-    size_t count = 0;
-    for (uint32_t slot = first; slot < end; slot += 4) {
-        // The last rows are read again where fewer than four are left.
-        uint32_t base = end - first < 4 ? first : slot + 4 <= end ? slot : end - 4;
-        uint32_t four[4];
-        int32_t dots[4];
-        for (uint32_t j = 0; j < 4; j++) four[j] = base + j < end ? base + j : end - 1;
-        dot_gathered(graph, query->high, four, stride, dots);
-        for (uint32_t j = slot - base; j < 4 && base + j < end; j++) {
-            ids[count] = base + j;
-            count += (float)(dots[j] - bias) * graph->scales[base + j] * scale >= floor;
-        }
-    }
-    return count;
-}
-
-static size_t near(const preloop_code_graph *graph, const preloop_code_query *query,
-                   uint32_t first, uint32_t end, float floor, uint32_t *ids) {
-    if (graph->stride == 384) return near_body(graph, query, first, end, floor, ids, 384);
-    return near_body(graph, query, first, end, floor, ids, graph->stride);
-}
+#include "code_pairs.h"
 
 const preloop_code_kernels KERNELS = {
     quantise,      score, estimate, score_fully, load,    store,       walk_base,        refine,
-    walk_filtered, scan,  passing,  diversify,   victims, have_common, have_common_base, near,
-    offer,
+    walk_filtered, scan,  passing,  diversify,   victims, have_common, have_common_base,
+    unpack_rows,   near_pairs, offer,
 };

@@ -102,10 +102,16 @@ int preloop_code_have_common_base(int level, const preloop_code_graph *graph, ui
     return kernels_at(level)->have_common_base(graph, first, second, other);
 }
 
-size_t preloop_code_near(int level, const preloop_code_graph *graph,
-                         const preloop_code_query *query, uint32_t first, uint32_t end,
-                         float floor, uint32_t *ids) {
-    return kernels_at(level)->near(graph, query, first, end, floor, ids);
+void preloop_code_unpack(int level, const preloop_code_graph *graph, uint32_t first, uint32_t end,
+                         uint8_t *rows) {
+    kernels_at(level)->unpack_rows(graph, first, end, rows);
+}
+
+size_t preloop_code_near_pairs(int level, const preloop_code_graph *graph, const uint8_t *rows,
+                               uint32_t first, uint32_t end, uint32_t slot, size_t count,
+                               float floor, int8_t *buffer, uint32_t *lefts, uint32_t *rights) {
+    return kernels_at(level)->near_pairs(
+        graph, rows, first, end, slot, count, floor, buffer, lefts, rights);
 }
 
 size_t preloop_code_offer(preloop_code_walk *walk, uint64_t entry) {

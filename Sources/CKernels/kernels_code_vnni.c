@@ -69,6 +69,56 @@ static inline __attribute__((always_inline)) void dot_coarse(
     add_lanes(sums[0], sums[1], sums[2], sums[3], out);
 }
 
+/// The sums of four rows with each of four queries, side by side in memory.
+static inline __attribute__((always_inline)) __m512i dot_tile(
+    const uint8_t *rows, const int8_t *queries, size_t stride) {
+    __m512i sums[16] = {0};
+    for (size_t i = 0; i < stride; i += 64) {
+        __m512i query[4];
+        for (size_t j = 0; j < 4; j++) query[j] = _mm512_loadu_si512(queries + j * stride + i);
+        for (size_t r = 0; r < 4; r++) {
+            __m512i row = _mm512_loadu_si512(rows + r * stride + i);
+            for (size_t j = 0; j < 4; j++)
+                sums[4 * j + r] = _mm512_dpbusd_epi32(sums[4 * j + r], row, query[j]);
+        }
+    }
+    int32_t dots[16];
+    for (size_t j = 0; j < 16; j += 4)
+        add_lanes(sums[j], sums[j + 1], sums[j + 2], sums[j + 3], dots + j);
+    return _mm512_loadu_si512(dots);
+}
+
+/// `near_pairs` with rows that were unpacked once: four rows with four at a time.
+static inline __attribute__((always_inline)) size_t near_tiles(
+    const preloop_code_graph *graph, const uint8_t *rows, uint32_t first, uint32_t end,
+    uint32_t slot, const preloop_code_query *queries, size_t count, float floor, uint32_t *lefts,
+    uint32_t *rights, size_t stride) {
+    int32_t biases[16];
+    float factors[16];
+    for (size_t j = 0; j < 16; j++) {
+        biases[j] = 128 * queries[j / 4].high_sum;
+        factors[j] = queries[j / 4].scale * 65536.0f;
+    }
+    __m512i bias = _mm512_loadu_si512(biases);
+    __m512 factor = _mm512_loadu_ps(factors), limit = _mm512_set1_ps(floor);
+    size_t found = 0;
+    for (uint32_t row = first; row < end; row += 4, rows += 4 * stride) {
+        uint32_t rest = end - row < 4 ? end - row : 4;
+        __m128 scales = _mm_maskz_loadu_ps((__mmask8)((1u << rest) - 1), graph->scales + row);
+        __m512i dots = _mm512_sub_epi32(dot_tile(rows, queries[0].high, stride), bias);
+        __m512 score = _mm512_mul_ps(_mm512_cvtepi32_ps(dots), _mm512_broadcast_f32x4(scales));
+        unsigned near = _mm512_cmp_ps_mask(_mm512_mul_ps(score, factor), limit, _CMP_GE_OQ);
+        for (; near; near &= near - 1) {
+            uint32_t place = (uint32_t)__builtin_ctz(near);
+            if (place / 4 >= count || place % 4 >= rest) continue;
+            lefts[found] = slot + place / 4;
+            rights[found++] = row + place % 4;
+        }
+    }
+    return found;
+}
+
+#define HAS_TILES
 #define KERNELS preloop_code_vnni
 #include "code_template.h"
 

@@ -1,11 +1,11 @@
-private import CKernels
+import CKernels
 
 /// Where the quantised vectors and the links of a graph lie (`ckernels_code.h` has the format).
 ///
 /// A view of memory that its owner keeps alive; all slots named to the kernels must lie in it.
 @safe
 package struct CodeGraph {
-    fileprivate var raw: preloop_code_graph
+    var raw: preloop_code_graph
 
     /// Describes the planes and links of a graph.
     ///
@@ -466,29 +466,6 @@ package enum CodeKernels {
                 ids
             )
         }
-    }
-
-    /// The slots of a range that score at least `floor` by high bytes; returns how many were
-    /// written to `ids`, which has room for all.
-    @unsafe
-    package static func near(
-        _ graph: CodeGraph,
-        _ query: borrowing CodeQuery,
-        range: Range<UInt32>,
-        floor: Float,
-        into ids: UnsafeMutablePointer<UInt32>,
-        level: Level
-    ) -> Int {
-        var (graph, query) = unsafe (graph.raw, query.raw)
-        return unsafe preloop_code_near(
-            level.rawValue,
-            &graph,
-            &query,
-            range.lowerBound,
-            range.upperBound,
-            floor,
-            ids
-        )
     }
 
     /// Marks in `kept` those of the first `limit` entries of a list that Algorithm 4 selects, until

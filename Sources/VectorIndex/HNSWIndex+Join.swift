@@ -108,51 +108,65 @@ extension Graph {
         _ scratch: SearchScratch,
         into found: inout [NearPair]
     ) {
+        let atOnce = CodeKernels.pairedRows
+        let room = (block.count / atOnce + 1) * atOnce
+        let pairs = atOnce * block.count + 1
         let codes = codes
-        unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: block.count + 1) { ids in
-            guard let base = ids.baseAddress else { return }
-            for slot in 0..<block.upperBound where isLive(slot) && found.count < limit {
-                scratch.other.load(slot, of: codes, level: level)
-                // Above the row itself, so that each pair comes once.
-                let range = max(block.lowerBound, slot + 1)..<block.upperBound
-                let count = unsafe CodeKernels.near(
-                    codes,
-                    scratch.other,
-                    range: range,
-                    floor: threshold - margin,
-                    into: base,
-                    level: level
-                )
-                unsafe confirm(slot, ids[..<count], threshold, scratch) { pair in
-                    if found.count < limit { found.append(pair) }
+        unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: room * stride) { rows in
+            unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 2 * pairs) { slots in
+                guard let rows = rows.baseAddress, let lefts = slots.baseAddress else { return }
+                // What fills the last four is compared and not used.
+                unsafe rows.initialize(repeating: 0, count: room * stride)
+                unsafe CodeKernels.unpack(codes, range: block, into: rows, level: level)
+                var buffer = [Int8](repeating: 0, count: atOnce * stride)
+                var start: UInt32 = 0
+                while start < block.upperBound, found.count < limit {
+                    let end = min(start + UInt32(atOnce), block.upperBound)
+                    let count = unsafe CodeKernels.nearPairs(
+                        codes,
+                        rows: start..<end,
+                        range: block,
+                        block: rows,
+                        floor: threshold - margin,
+                        buffer: &buffer,
+                        lefts: lefts,
+                        rights: lefts + pairs,
+                        level: level
+                    )
+                    for index in 0..<count where found.count < limit {
+                        let (left, right) = unsafe (lefts[index], lefts[pairs + index])
+                        // Each pair comes once.
+                        guard left < right else { continue }
+                        let pair = confirm(left, right, threshold, scratch)
+                        if let pair { found.append(pair) }
+                    }
+                    start = end
                 }
             }
         }
     }
 
-    /// Calls `body` for those of `ids` whose cosine with a slot reaches the threshold.
-    @unsafe
+    /// Two live slots as a pair when their cosine reaches the threshold.
     private func confirm(
-        _ slot: UInt32,
-        _ ids: Slice<UnsafeMutableBufferPointer<UInt32>>,
+        _ left: UInt32,
+        _ right: UInt32,
         _ threshold: Float,
-        _ scratch: SearchScratch,
-        _ body: (NearPair) -> Void
-    ) {
-        for other in unsafe Array(ids) where isLive(other) {
-            var (id, score) = (other, Float(0))
-            unsafe CodeKernels.scoreFully(
-                codes,
-                scratch.other,
-                ids: &id,
-                count: 1,
-                into: &score,
-                level: level
-            )
-            guard score >= threshold else { continue }
-            let (first, second) = (key(slot), key(other))
-            body(NearPair(first: min(first, second), second: max(first, second), score: score))
-        }
+        _ scratch: SearchScratch
+    ) -> NearPair? {
+        guard isLive(left), isLive(right) else { return nil }
+        scratch.other.load(left, of: codes, level: level)
+        var (id, score) = (right, Float(0))
+        unsafe CodeKernels.scoreFully(
+            codes,
+            scratch.other,
+            ids: &id,
+            count: 1,
+            into: &score,
+            level: level
+        )
+        guard score >= threshold else { return nil }
+        let (first, second) = (key(left), key(right))
+        return NearPair(first: min(first, second), second: max(first, second), score: score)
     }
 
     /// Adds the pairs of one vector that a walk from its node finds.

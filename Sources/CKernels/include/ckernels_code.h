@@ -181,11 +181,17 @@ int preloop_code_have_common(int level, const uint32_t *first, size_t first_coun
 int preloop_code_have_common_base(int level, const preloop_code_graph *graph, uint32_t first,
                                   uint32_t second, uint32_t other);
 
-/// The slots of `first ..< end`, whose rows lie side by side, that score at least `floor`; returns
-/// how many were written to `ids`, which has room for all.
-size_t preloop_code_near(int level, const preloop_code_graph *graph,
-                         const preloop_code_query *query, uint32_t first, uint32_t end,
-                         float floor, uint32_t *ids);
+/// Writes high bytes plus 128 of the rows of `first ..< end` one behind the other.
+void preloop_code_unpack(int level, const preloop_code_graph *graph, uint32_t first, uint32_t end,
+                         uint8_t *rows);
+
+/// The pairs of the `count` rows from `slot` on, at most 4, with those of `first ..< end`, which
+/// `rows` holds unpacked, that score at least `floor` by high bytes. `rows` is readable up to a
+/// multiple of four rows, `buffer` is (4 * stride) bytes, `lefts` and `rights` take 4 * (end -
+/// first) + 1 slots. Returns how many pairs were written.
+size_t preloop_code_near_pairs(int level, const preloop_code_graph *graph, const uint8_t *rows,
+                               uint32_t first, uint32_t end, uint32_t slot, size_t count,
+                               float floor, int8_t *buffer, uint32_t *lefts, uint32_t *rights);
 
 /// Puts an entry in its place; drops the worst when the list is full. Returns its place, or
 /// `capacity` when it is not better than the worst.
