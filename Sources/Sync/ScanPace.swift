@@ -46,6 +46,7 @@ package struct ScanPace: Sendable, Equatable {
         guard let interval = interval(of: schedule) else { return nil }
         let doubled = interval * (1 << min(max(schedule.failures, 0), 16))
         let pause = min(doubled, max(interval, longestPause))
-        return now.advanced(by: pause * (1 + jitter * chance))
+        // Added: a product alone would round the whole pause as a double.
+        return now.advanced(by: pause + pause * (jitter * chance))
     }
 }

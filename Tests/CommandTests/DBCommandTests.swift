@@ -39,7 +39,7 @@ struct DBCommandTests {
             toPath: other.home + "/secret.key"
         )
         let checks = try other.preloop("doctor", "--json").json["checks"]?.array ?? []
-        #expect(checks.first { $0["subject"] == "tracker gh" }?["status"] == "ok")
+        #expect(checks.first { $0["check"] == "tracker gh" }?["status"] == "ok")
         let refused = try other.preloop("db", "restore", file)
         #expect(refused.status == 1)
         #expect(refused.errors.contains("--force"))

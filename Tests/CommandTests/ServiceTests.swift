@@ -149,7 +149,11 @@ struct ServiceTests {
     @Test func `a scan that was stopped past its lease writes nothing when it goes on`()
         async throws
     {
-        let fake = try await FakeTrackers.start(corpora: [.shared("edge")])
+        // Slow, so that the scan is under way for seconds and can be stopped in the middle.
+        let fake = try await FakeTrackers.start(
+            corpora: [.shared("edge")],
+            arguments: ["--latency", "500"]
+        )
         defer { fake.stop() }
         let plain = try connected(to: fake, ["github"])
         defer { plain.remove() }

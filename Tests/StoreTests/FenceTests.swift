@@ -127,7 +127,7 @@ struct FenceTests {
         defer { withExtendedLifetime(scratch) {} }
         let store = scratch.store
         var times = LeaseKeeper.Times()
-        times.duration = .milliseconds(600)
+        times.duration = .seconds(60)
         times.renewal = .milliseconds(100)
         let keeper = LeaseKeeper(store, holder: .task(), times: times)
         let other = LeaseKeeper(store, holder: .task(), times: times)

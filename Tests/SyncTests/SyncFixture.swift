@@ -57,7 +57,13 @@ final class SyncFixture: Sendable {
     }
 
     func runner(_ configuration: ScanConfiguration = ScanConfiguration()) -> ScanRunner {
-        ScanRunner(store: store, clients: { [world] _ in world }, configuration: configuration)
+        // One process, which may take again what an earlier scan could not give back.
+        ScanRunner(
+            store: store,
+            clients: { [world] _ in world },
+            configuration: configuration,
+            holder: .current()
+        )
     }
 
     @discardableResult

@@ -52,6 +52,9 @@ extension Problem {
             Problem(.unprocessableContent, detail)
         case .unexpectedVectors, .file:
             Problem(.internalServerError, "searching failed; the log says why")
+        case .noMirror:
+            Problem(.internalServerError, "the database cannot search vectors; the log says why")
+        case .mirrorBehind: .overloaded("\(error)", after: 30)
         }
     }
 
