@@ -213,9 +213,10 @@ struct ServiceTests {
                         )
                     }
                 }
-            } catch StoreError.busy where attempt < 5 {
-                // It was stopped within a transaction.
+            } catch StoreError.busy where attempt < 10 {
+                // It was stopped within a transaction, which has to end first.
                 scan.signal(SIGCONT)
+                try await Task.sleep(for: .milliseconds(70 * attempt))
             }
         }
         return []
