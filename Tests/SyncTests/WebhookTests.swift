@@ -243,7 +243,7 @@ struct WebhookTests {
         #expect(counts.jobs == 1)
         let removed = try await world.store.writeOutsideFeed { connection, account in
             try WebhookDeliveryTable.prune(
-                before: Timestamp(milliseconds: .max),
+                before: world.store.clock.now().advanced(by: .seconds(60)),
                 limit: 1_000,
                 account: account,
                 on: connection
