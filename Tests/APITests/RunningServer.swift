@@ -34,12 +34,22 @@ final class RunningServer: Sendable {
 
     /// What may differ from test to test.
     struct Setup {
-        var limits = ServerLimits()
+        var limits = Setup.patient
         var tools: [any Tool] = [EchoTool()]
         var allowsRegistration = false
         var lifetimes = AccountDesk.Lifetimes()
         var origins: [String] = []
         var operations = FakeOperations()
+
+        /// A busy machine keeps test and server waiting; tests of deadlines set their own.
+        private static var patient: ServerLimits {
+            var limits = ServerLimits()
+            limits.headTime = .seconds(120)
+            limits.bodyTime = .seconds(120)
+            limits.writeStallTime = .seconds(120)
+            limits.drainTime = .seconds(120)
+            return limits
+        }
     }
 
     let scratch: ScratchStore

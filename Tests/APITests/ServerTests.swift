@@ -157,6 +157,8 @@ import Testing
     @Test func `slow connections make room for others, and served ones do not`() async throws {
         var setup = RunningServer.Setup()
         setup.limits.connectionsPerAddress = 3
+        // Whichever of the three was taken up first makes room; time closes the others.
+        setup.limits.headTime = .seconds(15)
         let server = try await RunningServer(setup)
         let slow = try (0..<3).map { _ in try RawClient(port: server.port) }
         for client in slow { #expect(client.send("GET /hea")) }

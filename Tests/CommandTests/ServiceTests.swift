@@ -153,7 +153,7 @@ struct ServiceTests {
         // Slow, so that the scan is under way for seconds and can be stopped in the middle.
         let fake = try await FakeTrackers.start(
             corpora: [.shared("edge")],
-            arguments: ["--latency", "500"]
+            arguments: ["--latency", "2000"]
         )
         defer { fake.stop() }
         let plain = try connected(to: fake, ["github"])
