@@ -45,16 +45,19 @@ package final class CuttingProxy: Sendable {
         Thread.detachNewThread { [weak self] in
             while true {
                 let client = accept(accepting, nil, nil)
-                guard client >= 0, let self else { return }
+                guard client >= 0 else { break }
+                guard let self else {
+                    close(client)
+                    break
+                }
                 self.serve(client)
             }
+            close(accepting)
         }
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
+    /// Wakes the thread, which closes what is its: the number may be reused at once.
+    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 
     /// The address of the database by way of the proxy.
     package let address: String

@@ -95,11 +95,13 @@ package final class ScriptedHTTPServer: Sendable {
 
     /// Ends the server and every connection.
     package func stop() {
-        let connections = state.withLock { state in
-            let first = !state.isStopped
+        let connections: Set<Int32>? = state.withLock { state in
+            guard !state.isStopped else { return nil }
             state.isStopped = true
-            return first ? state.open : []
+            return state.open
         }
+        // Only once: the listener's number may by now be somebody else's.
+        guard let connections else { return }
         // Wakes the threads, which close what is theirs.
         shutdown(listener, Int32(SHUT_RDWR))
         for connection in connections { shutdown(connection, Int32(SHUT_RDWR)) }
