@@ -11,7 +11,7 @@ extension GitHubClient: CommentWriter {
     ) async throws(TrackerError) -> Comment {
         var text = body
         if let parent {
-            let original = try await comment(parent, in: project)
+            let original = try await fetched(parent, in: project).comment
             text = "\(original.quotation)\n\n\(body)"
         }
         let path = "\(Self.path(project, issue))/comments"
@@ -39,16 +39,22 @@ extension GitHubClient: CommentWriter {
         body: String
     ) async throws(TrackerError) -> Comment {
         let path = "\(Self.path(project))/issues/comments/\(percentEncoded(id))"
+        // The address does not name the issue, so that any comment of the repository would do.
+        let present = try await fetched(id, in: project)
+        guard present.issueNumber == issue.number else {
+            throw .notFound(detail: "it is a comment of #\(present.issueNumber)")
+        }
         let request = TrackerRequest.json("PATCH", path, ["body": .string(body)])
         return try read(try await session.write(request, isIdempotent: true).value)
     }
 
-    private func comment(
+    private func fetched(
         _ id: String,
         in project: RemoteProject
-    ) async throws(TrackerError) -> Comment {
+    ) async throws(TrackerError) -> FetchedComment {
         let path = "\(Self.path(project))/issues/comments/\(percentEncoded(id))"
-        return try read(try await session.document(TrackerRequest(path: path)).value)
+        let (value, _) = try await session.document(TrackerRequest(path: path))
+        return try readAnswer(value, GitHubReading.comment)
     }
 
     private func read(_ value: JSONValue) throws(TrackerError) -> Comment {

@@ -20,8 +20,18 @@ extension GitHubClient: IssueWriter {
         _ issue: IssueReference,
         in project: RemoteProject
     ) async throws(TrackerError) -> Issue {
-        let path = Self.path(project, issue)
-        return try read(try await session.document(TrackerRequest(path: path)).value, project)
+        // An issue that was transferred is answered with its new place, where what is written would
+        // go to whatever has its number here.
+        let request = TrackerRequest(
+            path: Self.path(project, issue),
+            acceptedStatuses: [301, 302, 307, 308],
+            followsRedirects: false
+        )
+        let (value, response) = try await session.document(request)
+        guard response.status < 300 else {
+            throw .notFound(detail: "it was moved to another repository")
+        }
+        return try read(value, project)
     }
 
     /// Creates an issue; after an unknown outcome the newest issues are looked through for it.
@@ -54,7 +64,11 @@ extension GitHubClient: IssueWriter {
         )
         var written = WrittenIssue(issue)
         if let wish, wish.state == .closed {
-            written = try await updateIssue(IssueReference(issue), in: project, change)
+            do throws(TrackerError) {
+                written = try await updateIssue(IssueReference(issue), in: project, change)
+            } catch {
+                written.note(created: draft.status, but: error)
+            }
         }
         written.note(missing: labels, from: issue.labels, what: "labels")
         written.note(missing: draft.assignees, from: issue.assignees, what: "assignees")
@@ -142,7 +156,7 @@ extension GitHubClient: IssueWriter {
         )
     }
 
-    /// Says of which issue it is the duplicate, then closes it with that reason.
+    /// Closes it with that reason, then says of which issue it is the duplicate.
     ///
     /// GitHub's API has no link between the two but the words "Duplicate of" in a comment, which
     /// its pages show as one.
@@ -154,10 +168,16 @@ extension GitHubClient: IssueWriter {
         let body = "Duplicate of \(original.key)"
         let present = try await self.issue(issue, in: project)
         if present.state == .closed, present.status == "duplicate" { return WrittenIssue(present) }
-        _ = try await addComment(body, to: issue, in: project, replyingTo: nil)
+        // Closed first: a comment that was made before a refusal would be made again.
         var change = IssueChange()
         change.status = "duplicate"
-        return try await updateIssue(issue, in: project, change)
+        var written = try await updateIssue(issue, in: project, change)
+        do throws(TrackerError) {
+            _ = try await addComment(body, to: issue, in: project, replyingTo: nil)
+        } catch {
+            written.warnings.append("it is closed, but does not say of which issue: \(error)")
+        }
+        return written
     }
 
     // MARK: - Labels

@@ -54,7 +54,11 @@ extension GitLabClient: IssueWriter {
         )
         var written = WrittenIssue(issue)
         if wish?.state == .closed {
-            written = try await updateIssue(IssueReference(issue), in: project, change)
+            do throws(TrackerError) {
+                written = try await updateIssue(IssueReference(issue), in: project, change)
+            } catch {
+                written.note(created: draft.status, but: error)
+            }
         }
         written.note(missing: labels, from: issue.labels, what: "labels")
         written.note(missing: draft.assignees, from: issue.assignees, what: "assignees")

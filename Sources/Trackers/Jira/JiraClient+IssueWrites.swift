@@ -32,6 +32,10 @@ extension JiraClient: IssueWriter {
         let (value, _) = try await session.document(request)
         let reader = reader(for: project)
         let found = try readAnswer(value) { (row) throws(FieldError) in try reader.issue(row) }
+        // Jira goes on answering to the key an issue had before it was moved.
+        if let id = found.projectID, id != project.externalID {
+            throw .notFound(detail: "it was moved to `\(found.issue.key)`")
+        }
         return (found, value["fields"] ?? .null)
     }
 
@@ -67,12 +71,22 @@ extension JiraClient: IssueWriter {
             }
         )
         let reference = IssueReference(externalID: key, kind: .issue, number: 0, key: key)
-        guard let status = draft.status else {
-            return WrittenIssue(try await issue(reference, in: project))
-        }
         var change = IssueChange()
-        change.status = status
-        return try await updateIssue(reference, in: project, change)
+        change.status = draft.status
+        var refusal: TrackerError?
+        do throws(TrackerError) {
+            try await bringToState(reference, in: project, change)
+        } catch {
+            refusal = error
+        }
+        var written: WrittenIssue
+        do throws(TrackerError) {
+            written = WrittenIssue(try await issue(reference, in: project))
+        } catch {
+            throw .outcomeUnknown(detail: "it was created as `\(key)` and cannot be read: \(error)")
+        }
+        if let refusal { written.note(created: draft.status, but: refusal) }
+        return written
     }
 
     /// The identifier of an issue that was created just now.
@@ -133,7 +147,10 @@ extension JiraClient: IssueWriter {
             if !steps.isEmpty { update["labels"] = .array(steps) }
         case nil: break
         }
-        if !fields.members.isEmpty || !update.members.isEmpty {
+        let hasFields = !fields.members.isEmpty || !update.members.isEmpty
+        // What was moved is not written to under its old key.
+        _ = try await row(issue, in: project)
+        if hasFields {
             var body = JSONObject()
             if !fields.members.isEmpty { body["fields"] = .object(fields) }
             if !update.members.isEmpty { body["update"] = .object(update) }
@@ -142,8 +159,19 @@ extension JiraClient: IssueWriter {
                 isIdempotent: true
             )
         }
-        try await bringToState(issue, in: project, change)
-        return WrittenIssue(try await self.issue(issue, in: project))
+        var refusal: TrackerError?
+        do throws(TrackerError) {
+            try await bringToState(issue, in: project, change)
+        } catch {
+            // With nothing written before, all of it was refused.
+            guard hasFields else { throw error }
+            refusal = error
+        }
+        var written = WrittenIssue(try await self.issue(issue, in: project))
+        if let refusal {
+            written.warnings.append("the fields were changed, but not the state: \(refusal)")
+        }
+        return written
     }
 
     /// Links the issue as a duplicate, then takes it to a state that means done, with the

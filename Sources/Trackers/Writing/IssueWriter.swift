@@ -121,6 +121,15 @@ package struct WrittenIssue: Sendable, Equatable {
     }
 }
 
+extension WrittenIssue {
+    /// The half of a call that was done, where the other half was refused: the issue is there, and
+    /// doing all of it again would make another one.
+    mutating func note(created status: String?, but error: TrackerError) {
+        let wish = status.map { "brought to `\($0)`" } ?? "brought to its state"
+        warnings.append("it was created, but not \(wish): \(error)")
+    }
+}
+
 /// A state an issue can be brought to.
 package struct StatusOption: Sendable, Equatable {
     /// The state's name.

@@ -7,6 +7,27 @@ import Testing
 @Suite(.enabled(if: FakeTrackers.areAvailable, "needs the shared reference data"))
 struct CommentWriterTests {
     @Test(arguments: WriteTarget.allCases)
+    func `a comment of another issue is not changed`(target: WriteTarget) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let error = await trackerError {
+            _ = try await fixture.writers.comments.updateComment(
+                "102",
+                of: try await fixture.reference(1),
+                in: fixture.project,
+                body: "Overwritten"
+            )
+        }
+        guard case .notFound? = error else {
+            Testing.Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(try await fixture.truth().items[2]?.comments.count == 1)
+        let read = try await ProjectReading(fixture.client, fixture.project)
+        #expect(!read.comments.values.joined().contains { $0.body == "Overwritten" })
+    }
+
+    @Test(arguments: WriteTarget.allCases)
     func `a comment is added, changed, and answered as a scan reads it`(
         target: WriteTarget
     ) async throws {

@@ -254,4 +254,70 @@ struct IssueWriterTests {
             return
         }
     }
+
+    @Test(arguments: [WriteTarget.github, .jiraCloud, .jiraServer])
+    func `what was moved to another project is not written to under its old name`(
+        target: WriteTarget
+    ) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        var reference = try await fixture.reference(1)
+        try await fixture.fake.mutate([
+            "tracker": .string(target.kind.rawValue), "project": .string(target.project),
+            "number": 1, "transfer": target.isJira ? "SITE" : "acme/site",
+        ])
+        let elsewhere = try await fixture.fake.truth(
+            tracker: target.kind.rawValue,
+            project: target.isJira ? "SITE" : "acme/site"
+        )
+        for _ in 0..<2 {
+            var change = IssueChange()
+            change.title = "Overwritten"
+            let error = await trackerError {
+                _ = try await fixture.writers.issues.updateIssue(
+                    reference,
+                    in: fixture.project,
+                    change
+                )
+            }
+            #expect(error != nil)
+            let unread = await trackerError {
+                _ = try await fixture.writers.issues.issue(reference, in: fixture.project)
+            }
+            guard case .notFound? = unread else {
+                Testing.Issue.record("\(String(describing: unread))")
+                return
+            }
+            // Also by what a person writes, who knows no identifier.
+            reference.externalID = ""
+        }
+        let after = try await fixture.fake.truth(
+            tracker: target.kind.rawValue,
+            project: target.isJira ? "SITE" : "acme/site"
+        )
+        #expect(after.items.mapValues(\.title) == elsewhere.items.mapValues(\.title))
+    }
+
+    @Test(arguments: [WriteTarget.jiraCloud, .jiraServer])
+    func `what is created but not brought to its state is told of, not made again`(
+        target: WriteTarget
+    ) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        var draft = IssueDraft(title: "New here")
+        draft.status = "No Such State"
+        let written = try await fixture.writers.issues.createIssue(draft, in: fixture.project)
+        #expect(written.issue.title == "New here" && written.issue.state == .open)
+        #expect(written.warnings.contains { $0.contains("created, but not brought to") })
+        let reference = IssueReference(written.issue)
+        var change = IssueChange()
+        change.title = "Newer"
+        change.status = "No Such State"
+        let half = try await fixture.writers.issues.updateIssue(
+            reference,
+            in: fixture.project,
+            change
+        )
+        #expect(half.issue.title == "Newer" && half.warnings.count == 1)
+    }
 }

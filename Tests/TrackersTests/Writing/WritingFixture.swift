@@ -135,6 +135,12 @@ struct WritingFixture {
                 }
                 items.append(.object(item))
             }
+            items.append([
+                "tracker": .string(tracker), "project": .string(isJira ? "SITE" : "acme/site"),
+                "number": 1, "title": "Elsewhere", "body": "", "state": "open", "labels": [],
+                "author": "ann", "created_at": "2025-01-02T03:04:05Z",
+                "updated_at": "2025-01-03T03:04:05Z", "comments": [],
+            ])
             guard !isJira else { continue }
             items.append([
                 "tracker": .string(tracker), "project": "acme/tool", "number": 9,
