@@ -72,7 +72,13 @@ struct DBCommandTests {
             environment: ["TARGET": target.address, "DATABASE_URL": ""]
         )
         #expect(back.status == 0, "\(back.errors)")
-        #expect(try back.json["tables"] == copied.json["tables"])
+        // Accounts get an identity of their own where they are written, and leases nobody holds.
+        func tables(_ result: Sandbox.Result) throws -> [JSONValue] {
+            (try result.json["tables"]?.array ?? []).filter {
+                $0["table"] != "accounts" && $0["table"] != "leases"
+            }
+        }
+        #expect(try tables(back) == tables(copied) && tables(back).count > 10)
     }
 
     @Test func `a file that is no archive is refused with a reason`() throws {

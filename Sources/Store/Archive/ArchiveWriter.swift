@@ -25,12 +25,20 @@ final class ArchiveWriter {
     private var buffer: [UInt8] = []
     private var hash = SHA256()
 
-    /// Begins an archive; one that was begun before is begun anew.
+    /// Begins an archive; one that was begun before and is not being written is begun anew.
     init(path: String, schema: Int, engine: SQLDialect, now: Timestamp) throws(ArchiveError) {
         self.path = path
         partialPath = path + ".partial"
-        descriptor = unsafe open(partialPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        descriptor = unsafe open(partialPath, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .file(path: partialPath, code: errno) }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let code = errno
+            close(descriptor)
+            descriptor = -1
+            throw code == EWOULDBLOCK
+                ? .beingWritten(path: path) : .file(path: partialPath, code: code)
+        }
+        guard ftruncate(descriptor, 0) == 0, fchmod(descriptor, 0o600) == 0 else { throw failure }
         try write([
             "preloop": "archive", "version": .integer(Self.version),
             "schema": .integer(Int64(schema)), "created_at": .string(now.iso8601),
@@ -39,7 +47,10 @@ final class ArchiveWriter {
     }
 
     deinit {
-        if descriptor >= 0 { close(descriptor) }
+        guard descriptor >= 0 else { return }
+        // Not finished, and ours: nobody else has the lock.
+        _ = unsafe unlink(partialPath)
+        close(descriptor)
     }
 
     /// Adds an item.
@@ -65,10 +76,10 @@ final class ArchiveWriter {
         let sum = hexadecimal(hash.finalize())
         try write(["archive_end": true, "sha256": .string(sum)])
         try flush()
-        guard fsync(descriptor) == 0 else { throw failure }
+        guard fsync(descriptor) == 0, unsafe rename(partialPath, path) == 0 else { throw failure }
         let code = close(descriptor)
         descriptor = -1
-        guard code == 0, unsafe rename(partialPath, path) == 0 else { throw failure }
+        guard code == 0 else { throw failure }
         // The name too must outlive a power cut.
         let end = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path.index(after: $0) }
         let directory = end.map { String(path[..<$0]) } ?? "."
@@ -76,11 +87,6 @@ final class ArchiveWriter {
         guard parent >= 0 else { throw .file(path: directory, code: errno) }
         defer { close(parent) }
         guard fsync(parent) == 0 else { throw .file(path: directory, code: errno) }
-    }
-
-    /// Removes what was written of an archive that is not to be finished.
-    static func abandon(path: String) {
-        _ = unsafe unlink(path + ".partial")
     }
 
     private func write(_ object: JSONValue) throws(ArchiveError) {

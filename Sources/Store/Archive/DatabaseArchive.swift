@@ -22,24 +22,19 @@ package enum DatabaseArchive {
         now: Timestamp
     ) async throws -> [TableDigest] {
         let catalog = try await catalog(of: database)
-        do {
-            return try await database.read { connection in
-                // Made here: the closure may run again, on another snapshot.
-                let writer = try ArchiveWriter(
-                    path: path,
-                    schema: catalog.number,
-                    engine: connection.dialect,
-                    now: now
-                )
-                let digests = try TableReader(tables: catalog.tables).read(on: connection) { item in
-                    try writer.write(item)
-                }
-                try writer.finish()
-                return digests
+        return try await database.read { connection in
+            // Made here: the closure may run again, on another snapshot.
+            let writer = try ArchiveWriter(
+                path: path,
+                schema: catalog.number,
+                engine: connection.dialect,
+                now: now
+            )
+            let digests = try TableReader(tables: catalog.tables).read(on: connection) { item in
+                try writer.write(item)
             }
-        } catch {
-            ArchiveWriter.abandon(path: path)
-            throw error
+            try writer.finish()
+            return digests
         }
     }
 

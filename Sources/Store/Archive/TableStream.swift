@@ -10,13 +10,25 @@ enum ArchiveItem: Sendable {
     case end(TableDigest)
 }
 
+/// Lets the transaction take its time: a table is cleared by one statement, and whoever reads for a
+/// copy waits while it is.
+private func liftLimits(on connection: any SQLConnection) throws {
+    guard connection.dialect == .postgres else { return }
+    _ = try connection.rows(
+        """
+        SELECT set_config('statement_timeout', '0', true) AS statements,
+            set_config('idle_in_transaction_session_timeout', '0', true) AS pauses
+        """
+    )
+}
+
 /// Reads all tables inside one transaction, a bounded number of bytes at a time.
 struct TableReader {
     /// Rows read at once are about so many bytes.
     private static let pageBytes = 4 << 20
     /// Before anything is known of a table's rows; a row of the largest kind has 2 MB.
     private static let firstRows = 16
-    private static let mostRows = 2_000
+    private static let mostRows = 200
 
     let tables: [SchemaCatalog.Table]
 
@@ -28,7 +40,8 @@ struct TableReader {
         on connection: any SQLConnection,
         _ sink: (ArchiveItem) throws -> Void = { _ in }
     ) throws -> [TableDigest] {
-        try tables.map { table in
+        try liftLimits(on: connection)
+        return try tables.map { table in
             try sink(.table(name: table.name, columns: table.columns))
             var digester = TableDigester()
             try pages(of: table, on: connection) { rows in
@@ -89,6 +102,14 @@ struct TableLoader {
         replacing: Bool,
         _ next: () throws -> ArchiveItem?
     ) throws -> [TableDigest] {
+        try liftLimits(on: connection)
+        if connection.dialect == .postgres {
+            // What others write meanwhile would outlive the clearing.
+            let names = catalog.tables.map(\.name).joined(separator: ", ")
+            try connection.execute(
+                "LOCK TABLE \(SQL(stringLiteral: names)) IN SHARE ROW EXCLUSIVE MODE"
+            )
+        }
         try clear(on: connection, replacing: replacing)
         var current: (table: SchemaCatalog.Table, columns: [SchemaCatalog.Column])?
         var given: [(table: SchemaCatalog.Table, digest: TableDigest)] = []
@@ -112,7 +133,22 @@ struct TableLoader {
                 current = nil
             }
         }
-        return try verify(given, on: connection)
+        let digests = try verify(given, on: connection)
+        try settle(on: connection)
+        return digests
+    }
+
+    /// Makes of what was written an installation of its own: who held a lease or did a job where it
+    /// comes from does so no more, and index files that follow another store are not believed.
+    private func settle(on connection: any SQLConnection) throws {
+        let now = WallClock.system.now()
+        for account in try AccountTable.list(on: connection) {
+            try AccountTable.renewIdentity(of: account, at: now, on: connection)
+            try LeaseTable.forgetHolders(account: account, on: connection)
+            if catalog.tables.contains(where: { $0.name == "jobs" }) {
+                try JobTable.forgetHolders(account: account, on: connection)
+            }
+        }
     }
 
     private func table(
@@ -175,6 +211,8 @@ package enum ArchiveError: Error, Equatable, Sendable {
     case notEmpty(table: String)
     /// What was written is not what was read.
     case differs(table: String)
+    /// Another process is writing an archive to that place.
+    case beingWritten(path: String)
     /// The file cannot be read or written.
     case file(path: String, code: Int32)
     /// The connection to one of the databases was lost on the way.
@@ -190,6 +228,7 @@ extension ArchiveError: CustomStringConvertible {
             "the archive has schema \(found), this Preloop knows schemas up to \(supported)"
         case .notEmpty(let table): "the target is not empty: there are rows in `\(table)`"
         case .differs(let table): "the table `\(table)` does not hold what was written into it"
+        case .beingWritten(let path): "another backup is writing `\(path)`"
         case .file(let path, let code): "cannot use the file `\(path)`: error \(code)"
         case .interrupted: "the connection to a database was lost on the way"
         }
@@ -202,6 +241,7 @@ extension ArchiveError: CustomStringConvertible {
         case .newer: "install the newer Preloop"
         case .notEmpty: "give an empty database, or say --force to replace all that it holds"
         case .differs: "nothing was changed; run `preloop doctor` on both databases"
+        case .beingWritten: "wait until it has finished, or give another file"
         case .file: nil
         case .interrupted: "nothing was changed; run the command again"
         }

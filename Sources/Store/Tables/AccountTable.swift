@@ -52,6 +52,15 @@ package enum AccountTable {
         return try rows.map { row throws(StoreError) in try row.identifier("id") }
     }
 
+    /// Makes files that follow the account as it was strangers to it; see ``StoreIdentity``.
+    static func renewIdentity(
+        of account: AccountID,
+        at now: Timestamp,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute("UPDATE accounts SET created_at = \(now) WHERE id = \(account)")
+    }
+
     /// The account's name.
     package static func name(
         of account: AccountID,

@@ -137,6 +137,19 @@ package enum JobTable {
         }
     }
 
+    /// Takes every running job from its worker; another one may claim it at once.
+    static func forgetHolders(
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            UPDATE jobs SET holder = '', fence = fence + 1, leased_until = NULL
+            WHERE account_id = \(account) AND state = 'running'
+            """
+        )
+    }
+
     private static func isLost(
         _ row: SQLRow,
         _ request: ClaimRequest,

@@ -134,6 +134,20 @@ package enum LeaseTable {
         )
     }
 
+    /// Takes every lease from whoever holds it.
+    static func forgetHolders(
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            UPDATE leases
+            SET holder = '', fence = fence + 1, expires_at = \(Timestamp(milliseconds: 0))
+            WHERE account_id = \(account)
+            """
+        )
+    }
+
     /// Who holds a lease now, or one of its family: those named `scan-…` are of the family `scan`.
     ///
     /// Nil when all of them are free, expired, or their holders known to be dead.
