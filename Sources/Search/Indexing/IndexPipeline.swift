@@ -28,6 +28,9 @@ package actor IndexPipeline {
     package nonisolated let lexical: LexicalIndex
     /// Searches what is indexed.
     package nonisolated let search: IssueSearch
+    /// Whether the mirror is searched and needs its index; where it is only kept,
+    /// `doctor --vectors --repair` makes one.
+    private let makesMirrorIndex: Bool
 
     /// Changes between two snapshots while a long backlog is worked off: a process that is killed
     /// leaves so many for the next to insert again.
@@ -56,6 +59,7 @@ package actor IndexPipeline {
         duplicateLimits: Duplicates.Limits = Duplicates.Limits()
     ) async throws {
         try IndexDirectory.make(directory)
+        makesMirrorIndex = backend == .pgvector
         // What is made once, tables of the mirror and the model's row, needs no lease.
         let unfenced = store
         let model = try await Indexer.registerModel(of: embedder, in: unfenced)
@@ -114,9 +118,12 @@ package actor IndexPipeline {
         if let mirrored {
             // What was written before there was a mirror, or by a program that knows of none.
             try await VectorMirror.catchUp(store, with: mirrored)
-            try await VectorMirror.makeIndex(store, dimension: mirrored.dimension)
         }
         try await windows.saveIfWorthwhile()
+        // Last: it waits for everybody's old transactions, and everything else is done without it.
+        if let mirrored, makesMirrorIndex {
+            try await VectorMirror.makeIndex(store, dimension: mirrored.dimension)
+        }
         return report
     }
 

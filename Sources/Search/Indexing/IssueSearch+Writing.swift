@@ -3,6 +3,8 @@ import Store
 extension IssueSearch {
     /// Changed texts that are embedded at once: some seconds of work at most.
     private static let writtenTexts = 64
+    /// Pages they may take.
+    private static let writtenSteps = 3
 
     /// Embeds what waits when it is little, so that what was just written is found by its meaning.
     ///
@@ -23,8 +25,9 @@ extension IssueSearch {
         guard try await indexer.backlog() <= Self.writtenTexts else {
             return false
         }
+        // A scan beside us writes on: its own indexer takes what is more than this.
         var course = Indexer.Course()
-        while try await indexer.step(&course) != nil {}
-        return true
+        for _ in 0..<Self.writtenSteps where try await indexer.step(&course) == nil { return true }
+        return false
     }
 }
