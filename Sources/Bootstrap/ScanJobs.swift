@@ -38,9 +38,15 @@ package struct ScanJobs: Sendable {
         guard let name = try await name(of: job.tracker) else { return .done }
         let startedAt = installation.store.clock.now()
         do {
-            let outcome = try await scan(name)
+            let outcome = try await scan(name, isFull: job.isFull)
             guard !outcome.scan.wasCancelled else { throw CancellationError() }
             report(name, outcome)
+            if let end = outcome.rateLimitEnd {
+                // Nobody's failure: the scan goes on when the tracker lets us.
+                let now = installation.store.clock.now()
+                let wait = Duration.milliseconds(max(1_000, end.milliseconds - now.milliseconds))
+                return .later(wait, reason: "the rate limit is used up until \(end)")
+            }
             try await note(job, startedAt: startedAt, error: outcome.problem)
             return .done
         } catch let failure as CommandFailure where failure.status == .tryLater {
@@ -62,7 +68,7 @@ package struct ScanJobs: Sendable {
         }
     }
 
-    private func scan(_ name: String) async throws -> IndexedScan.Outcome {
+    private func scan(_ name: String, isFull: Bool) async throws -> IndexedScan.Outcome {
         let indexes = try await attempt("cannot open the indexes") {
             try await ScanIndexes(installation)
         }
@@ -74,7 +80,7 @@ package struct ScanJobs: Sendable {
         )
         let outcome: IndexedScan.Outcome
         do {
-            outcome = try await scan.run(ScanRequest(.tracker(name: name)))
+            outcome = try await scan.run(ScanRequest(.tracker(name: name), isFull: isFull))
         } catch {
             // What ended the scan is what counts.
             try? await indexes.close(isComplete: false)
@@ -102,12 +108,15 @@ package struct ScanJobs: Sendable {
             // Removed meanwhile: nothing is to be noted.
             guard var schedule = schedules.first(where: { $0.tracker == tracker }) else { return }
             schedule.failures = error == nil ? 0 : schedule.failures + 1
+            // What a delivery asked for does not change the scheduler's plan.
+            let isPlanned = job.interval != nil || schedule.interval != nil
             try ScanScheduleTable.note(
                 ScanScheduleEnd(
                     startedAt: startedAt,
                     endedAt: now,
                     error: error,
-                    nextAt: pace.next(schedule, now: now, chance: chance)
+                    nextAt: isPlanned
+                        ? pace.next(schedule, now: now, chance: chance) : schedule.nextAt
                 ),
                 of: tracker,
                 account: account,
@@ -125,6 +134,20 @@ private struct WrittenRows: IndexedScan.Observer {
 }
 
 extension IndexedScan.Outcome {
+    /// When all that was not read may be read, where only the rate limit stood in the way.
+    fileprivate var rateLimitEnd: Timestamp? {
+        guard indexFailure == nil, !scan.isComplete else { return nil }
+        var end: Timestamp?
+        for tracker in scan.trackers {
+            guard tracker.failures.isEmpty else { return nil }
+            for project in tracker.projects where project.outcome.isFailure {
+                guard case .parked(let until) = project.outcome else { return nil }
+                end = max(end ?? until, until)
+            }
+        }
+        return end
+    }
+
     /// The first thing that was not done; nil when everything was.
     fileprivate var problem: String? {
         if let indexFailure { return indexFailure.reason ?? indexFailure.what }

@@ -12,10 +12,13 @@ package struct ScanJob: Sendable, Equatable {
     /// How often the scheduler has trackers scanned that have no interval of their own; nil when
     /// the job comes from elsewhere.
     package var interval: Duration?
+    /// Whether everything is read again: for changes that left no trace in any time.
+    package var isFull: Bool
 
-    package init(tracker: TrackerID, interval: Duration? = nil) {
+    package init(tracker: TrackerID, interval: Duration? = nil, isFull: Bool = false) {
         self.tracker = tracker
         self.interval = interval
+        self.isFull = isFull
     }
 
     /// Reads a payload; nil for one of another form.
@@ -23,6 +26,7 @@ package struct ScanJob: Sendable, Equatable {
         guard let id = payload["tracker_id"]?.integer else { return nil }
         tracker = TrackerID(id)
         interval = payload["interval_s"]?.integer.map { .seconds($0) }
+        isFull = payload["full"] == true
     }
 
     /// The form that is stored.
@@ -30,15 +34,16 @@ package struct ScanJob: Sendable, Equatable {
         var object = JSONObject()
         object["tracker_id"] = .integer(tracker.rawValue)
         object["interval_s"] = interval.map { .integer($0.components.seconds) }
+        if isFull { object["full"] = true }
         return .object(object)
     }
 
-    /// A job as it is enqueued; one tracker has one waiting.
+    /// A job as it is enqueued; one tracker has one of each extent waiting.
     package func draft(now: Timestamp) -> Job.Draft {
         Job.Draft(
             .scan,
             payload: payload,
-            uniqueness: .whileWaiting("tracker-\(tracker)"),
+            uniqueness: .whileWaiting("tracker-\(tracker)" + (isFull ? "/full" : "")),
             now: now,
             // What the tracker does wrong is the schedule's business; these are failures of ours.
             maximumAttempts: 5

@@ -56,6 +56,21 @@ struct ScanScheduleTests {
         #expect(pace.next(schedule(interval: .zero), now: Self.now, chance: 0) == nil)
     }
 
+    @Test func `a full scan is asked for beside one that waits`() async throws {
+        let scratch = try await Engine.current.store()
+        let store = scratch.store
+        for isFull in [false, true, true] {
+            let job = ScanJob(tracker: TrackerID(1), isFull: isFull)
+            try await store.enqueue(job.draft(now: Self.now))
+        }
+        let claimed = try await store.read { connection, account in
+            try JobTable.list(.waiting, limit: 10, account: account, on: connection)
+        }
+        let jobs = claimed.compactMap { ScanJob($0.payload) }
+        #expect(Set(jobs.map(\.isFull)) == [false, true] && jobs.count == 2)
+        withExtendedLifetime(scratch) {}
+    }
+
     // MARK: The scheduler
 
     private func store(trackers count: Int = 2) async throws -> (ScratchStore, Shift) {
