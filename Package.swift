@@ -216,7 +216,7 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "Domain", "Gateway", "MCP", "Search", "Store", "Trackers",
+                "Domain", "Gateway", "MCP", "Search", "Store", "Sync", "Trackers",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -11,9 +11,9 @@ struct TrackersWebhooksCommand: AsyncParsableCommand {
         commandName: "webhooks",
         abstract: "Have a tracker tell of changes at once.",
         discussion: """
-            The tracker delivers to PRELOOP_URL. This version of `preloop serve` does not take \
-            deliveries in yet. Each organisation has a secret of its own; deliveries that are not \
-            signed with it are refused. Scans go on and find what no delivery told.
+            The tracker delivers to PRELOOP_URL, where `preloop serve` takes the deliveries in. \
+            Each organisation has a secret of its own; deliveries that are not signed with it are \
+            refused. Scans go on and find what no delivery told.
             """,
         subcommands: [
             TrackersWebhooksInstallCommand.self, TrackersWebhooksRemoveCommand.self,

@@ -97,4 +97,32 @@ struct WebhookCommandTests {
         let removed = try world.webhooks("remove", "t", "--json")
         #expect(try removed.json["organizations"]?[0]?["webhooks"] == [])
     }
+
+    @Test(arguments: ["github", "gitlab", "jira"])
+    func `a change is stored and found without a scan`(_ kind: String) async throws {
+        let world = try await world(kind)
+        defer { world.end() }
+        try scan(world)
+        let server = try ServeProcess(world.sandbox)
+        let installed = try world.webhooks("install", "t", "--json", url: server.origin)
+        #expect(installed.status == 0, "\(installed.errors)")
+        _ = try await world.fake.mutate([
+            "tracker": .string(kind), "project": kind == "jira" ? "TOOL" : "acme/tool",
+            "number": 1, "set": ["title": "The printer burns"],
+        ])
+        let end = ContinuousClock.now.advanced(by: .seconds(90))
+        while try !world.indexed.export().contains("The printer burns") {
+            try #require(ContinuousClock.now < end, "no delivery was worked on")
+            try await Task.sleep(for: .milliseconds(200))
+        }
+        let place = try world.webhooks("status", "t", "--json").json["organizations"]?[0]
+        #expect(place?["last_delivery"] != .null)
+        // Whoever has no secret, or no address, writes nothing.
+        let url = try installed.json["organizations"]?[0]?["webhooks"]?[0]?["url"]?.string ?? ""
+        let forged = try server.curl("-X", "POST", "-d", "{}", url)
+        #expect(forged.status == 401, "\(forged.body)")
+        #expect(try server.curl("-X", "POST", "-d", "{}", url + "9").status == 404)
+        let stopped = try server.stop()
+        #expect(stopped.status == 0 || stopped.status == 130, "\(stopped.errors)")
+    }
 }

@@ -26,7 +26,7 @@ ALLOWED = {
     "Sync": {"Domain", "Trackers", "Store", "Crypto"},
     "Search": {"Domain", "Store", "Embeddings", "VectorIndex", "Crypto"},
     "Gateway": {"Domain", "MCP", "Store", "Search", "Trackers", "HTTPClient", "Crypto"},
-    "API": {"Domain", "Gateway", "MCP", "Search", "Store", "Trackers", "Crypto", "CryptoExtras",
+    "API": {"Domain", "Gateway", "MCP", "Search", "Store", "Sync", "Trackers", "Crypto", "CryptoExtras",
             "HTTPTypes", "HummingbirdCore", "Logging", "NIOCore", "NIOHTTPTypes", "NIOPosix"},
     "Bootstrap": {"Domain", "Embeddings", "Gateway", "HTTPClient", "MCP", "Search", "Store", "Sync",
                   "Trackers", "VectorIndex", "LinearAlgebra", "ArgumentParser"},

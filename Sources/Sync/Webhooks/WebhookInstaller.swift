@@ -90,7 +90,7 @@ package struct WebhookInstaller: Sendable {
     /// Takes our webhooks away, and with them the secrets.
     package func remove() async throws -> [Outcome] {
         var outcomes: [Outcome] = []
-        for place in try await places() {
+        for place in try await places(all: true) {
             var outcome = try await look(at: place)
             for webhook in outcome.webhooks {
                 do throws(TrackerError) {
@@ -113,7 +113,7 @@ package struct WebhookInstaller: Sendable {
     /// What is registered at the tracker, and what has come from there.
     package func status() async throws -> [Outcome] {
         var outcomes: [Outcome] = []
-        for place in try await places() { outcomes.append(try await look(at: place)) }
+        for place in try await places(all: true) { outcomes.append(try await look(at: place)) }
         return outcomes
     }
 
@@ -121,23 +121,31 @@ package struct WebhookInstaller: Sendable {
 
     private struct Place: Sendable {
         var organization: StoredOrganization
-        /// The followed ones.
+        /// Those it concerns.
         var projects: [StoredProject]
     }
 
-    private func places() async throws -> [Place] {
+    /// The organisations with followed projects; with `all` also those that have a secret, and
+    /// every project of theirs: what was followed once may still be registered.
+    private func places(all: Bool = false) async throws -> [Place] {
         let tracker = tracker.id
         return try await store.read { connection, account in
             let projects = try ProjectTable.list(
                 tracker: tracker,
                 account: account,
                 on: connection
-            ).filter { $0.state == .active }
+            )
+            let known = try WebhookTable.list(of: tracker, account: account, on: connection)
+                .map(\.organization)
             return try OrganizationTable.list(of: tracker, account: account, on: connection)
                 .compactMap { organization in
-                    let followed = projects.filter { $0.organizationID == organization.id }
-                    guard !followed.isEmpty else { return nil }
-                    return Place(organization: organization, projects: followed)
+                    let isKnown = all && known.contains(organization.id)
+                    let wanted = projects.filter { project in
+                        project.organizationID == organization.id
+                            && (isKnown || project.state == .active)
+                    }
+                    guard isKnown || !wanted.isEmpty else { return nil }
+                    return Place(organization: organization, projects: wanted)
                 }
         }
     }

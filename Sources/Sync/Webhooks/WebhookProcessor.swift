@@ -65,7 +65,7 @@ package struct WebhookProcessor: Sendable {
             case .scan(let isFull):
                 let project = try await project(work.project, of: tracker)
                 // What a project's event says of one that is not followed concerns nobody.
-                guard work.project == nil || project != nil else { return .done }
+                guard work.project == nil || project?.state == .active else { return .done }
                 try await requestScan(
                     ScanWish(tracker: tracker, project: project?.path, isFull: isFull)
                 )

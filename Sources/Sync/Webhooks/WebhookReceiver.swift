@@ -170,7 +170,12 @@ package actor WebhookReceiver {
         let owner = SecretOwner.webhook(organization, account: account)
         var secrets = [try box.open(row.secret, for: owner)]
         if let previous = row.previous, let until = row.previousUntil, until > clock.now() {
-            secrets.append(try box.open(previous, for: owner))
+            // One that was sealed with another key opens no more, and only the present one counts.
+            do throws(StoreError) {
+                secrets.append(try box.open(previous, for: owner))
+            } catch {
+                guard case .undecryptable = error else { throw error }
+            }
         }
         let hook = Hook(
             kind: row.kind,
