@@ -4,6 +4,7 @@ package import Logging
 package import MCP
 package import Search
 package import Store
+package import Sync
 
 /// Everything behind the server's address: routes, users, the MCP endpoint, and what they share.
 package struct Application: Sendable {
@@ -21,6 +22,8 @@ package struct Application: Sendable {
         /// Opens the indexes of an account, or gives those that are open.
         package var search: @Sendable (AccountID, SearchRequest.Mode) async throws -> IssueSearch
         package var trackers: TrackerOperations
+        /// Takes trackers' deliveries in; nil where none are taken.
+        package var webhooks: WebhookReceiver?
         package var guardian: RequestGuard
         package var limits = ServerLimits()
         package var lifetimes = AccountDesk.Lifetimes()
@@ -120,7 +123,7 @@ package struct Application: Sendable {
             + ProjectRoutes(store: store, operations: means.trackers).routes
             + IssueRoutes(store: store, search: means.search, tools: tools).routes
             + DuplicateRoutes(store: store).routes + StatisticsRoutes(store: store).routes
-            + tools.routes
+            + tools.routes + WebhookRoutes(receiver: means.webhooks).routes
     }
 
     /// Requests that are being served.

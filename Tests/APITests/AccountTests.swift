@@ -53,6 +53,13 @@ import Testing
         let wrong = try await server.send("POST", token, credentials("ann", "wrong password"))
         #expect(unknown.status == 401 && wrong.status == 401)
         #expect(try unknown.json["detail"] == wrong.json["detail"])
+        for _ in 0..<9 {
+            _ = try await server.send("POST", token, credentials("ann", "wrong password"))
+        }
+        // Now also the right one is not looked at.
+        let right = credentials("ann", RunningServer.password)
+        let stopped = try await server.send("POST", token, right)
+        #expect(stopped.status == 429 && stopped.headers["Retry-After"] != nil)
         var throttle = LoginThrottle()
         let now = Timestamp(milliseconds: 0)
         for _ in 0..<10 { throttle.fail(name: "ann", address: "a", now: now) }
@@ -88,6 +95,51 @@ import Testing
         #expect(try await refresh(second.json["refresh_token"]).status == 401)
         #expect(try await server.send("GET", me, token: access).status == 401)
         #expect(try await refresh("plr_1_nonsense").status == 401)
+        try await server.stop()
+    }
+
+    @Test func `an access token is over with its session`() async throws {
+        var setup = RunningServer.Setup()
+        setup.lifetimes.session = .zero
+        let server = try await RunningServer(setup)
+        _ = try await server.add("ann", .viewer)
+        let access = try await server.signIn("ann")["access_token"]?.string ?? ""
+        #expect(try await server.send("GET", me, token: access).status == 401)
+        try await server.stop()
+    }
+
+    @Test func `a key may do over MCP what its scopes for MCP say`() {
+        func principal(_ role: Role, _ scopes: Set<KeyScope>) -> Principal {
+            Principal(
+                account: AccountID(1),
+                user: UserID(1),
+                name: "ann",
+                role: role,
+                credential: .apiKey(APIKeyID(1), scopes: scopes)
+            )
+        }
+        #expect(principal(.editor, []).mayWriteByTools)
+        #expect(principal(.editor, [.mcpWrite]).mayWriteByTools)
+        #expect(!principal(.editor, [.mcpRead]).mayWriteByTools)
+        #expect(!principal(.editor, [.mcpRead, .write]).mayWriteByTools)
+        #expect(!principal(.viewer, []).mayWriteByTools)
+        // Whoever has another role now does not go on with a session of the one before.
+        #expect(principal(.editor, []).identity != principal(.viewer, []).identity)
+    }
+
+    @Test func `a change of a user that is refused changes nothing`() async throws {
+        let server = try await RunningServer()
+        let ann = try await server.add("ann", .owner)
+        let key = try await server.key("ann")
+        let refused = try await server.send(
+            "PUT",
+            "/api/v1/users/\(ann.id)",
+            ["password": "another good one", "role": "viewer"],
+            token: key
+        )
+        #expect(try refused.status == 409 && refused.json["code"] == "last_owner")
+        let right = credentials("ann", RunningServer.password)
+        #expect(try await server.send("POST", token, right).status == 200)
         try await server.stop()
     }
 

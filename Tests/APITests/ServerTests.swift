@@ -108,10 +108,8 @@ import Testing
     }
 
     @Test func `a body beyond the limit is refused, announced or not`() async throws {
-        var setup = RunningServer.Setup()
-        setup.limits.bodyBytes = 1_000
-        let server = try await RunningServer(setup)
-        let long = String(repeating: "x", count: 2_000)
+        let server = try await RunningServer()
+        let long = String(repeating: "x", count: 20_000)
         let announced = try await server.send(
             "POST",
             "/api/v1/auth/token",
@@ -121,7 +119,7 @@ import Testing
         let chunked = try RawClient(port: server.port)
         let head = "POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\n"
         #expect(
-            chunked.send(head + "Transfer-Encoding: chunked\r\n\r\n7d0\r\n\(long)\r\n0\r\n\r\n")
+            chunked.send(head + "Transfer-Encoding: chunked\r\n\r\n4e20\r\n\(long)\r\n0\r\n\r\n")
         )
         #expect(await chunked.read(until: "\r\n").contains("413"))
         #expect(await chunked.isClosed())
@@ -151,6 +149,32 @@ import Testing
         #expect(await !body.read().contains("200"))
         #expect(server.application.connections.counts.overdue >= 3)
         #expect(try await server.send("GET", "/healthz").status == 200)
+        try await server.stop()
+    }
+
+    @Test func `a connection that is answered before its body ends is not kept for ever`()
+        async throws
+    {
+        var setup = RunningServer.Setup()
+        setup.limits.idleTime = .seconds(1)
+        let server = try await RunningServer(setup)
+        let client = try RawClient(port: server.port)
+        #expect(
+            client.send("POST /no HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n")
+        )
+        #expect(await client.read(until: "404").contains("404"))
+        #expect(client.send("x"))
+        #expect(await client.isClosed())
+        try await server.stop()
+    }
+
+    @Test func `strangers' bodies are small`() async throws {
+        let server = try await RunningServer()
+        let long = JSONValue.string(String(repeating: "a", count: 20_000))
+        for path in ["/api/v1/auth/token", "/api/v1/auth/refresh", "/api/v1/auth/register"] {
+            let answer = try await server.send("POST", path, ["username": long])
+            #expect(answer.status == 413, "\(path)")
+        }
         try await server.stop()
     }
 

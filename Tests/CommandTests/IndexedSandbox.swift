@@ -45,6 +45,44 @@ struct IndexedSandbox {
         guard imported.status == 0 else { throw Failure(errors: imported.errors) }
     }
 
+    /// One with four imported issues, two of them like each other.
+    static func withIssues() throws -> IndexedSandbox {
+        let indexed = try IndexedSandbox()
+        try indexed.add(
+            "crash when a file is opened",
+            "crash when a file is closed",
+            "login token is refused",
+            "the index is slow"
+        )
+        return indexed
+    }
+
+    /// One whose trackers are those of a service, each named after its kind.
+    static func connected(to fake: FakeTrackers, _ kinds: [String]) throws -> IndexedSandbox {
+        let indexed = try IndexedSandbox()
+        for kind in kinds {
+            let added = try indexed.sandbox.preloop(
+                "trackers",
+                "add",
+                kind,
+                "--name",
+                kind,
+                "--url",
+                fake.url(kind),
+                "--token-env",
+                "TOKEN",
+                environment: ["TOKEN": "test-token"]
+            )
+            guard added.status == 0 else { throw Failure(errors: added.errors) }
+        }
+        return indexed
+    }
+
+    /// All issues as they are stored.
+    func export() throws -> String {
+        try sandbox.preloop("export", "issues", "--jsonl").output
+    }
+
     struct Failure: Error {
         var errors = ""
     }

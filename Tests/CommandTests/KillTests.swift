@@ -7,46 +7,22 @@ import Testing
 /// Scans that end as processes do in a power cut or at the hands of the kernel.
 @Suite(.enabled(if: FakeTrackers.areAvailable, "needs the shared reference data"))
 struct KillTests {
-    private func connected(to fake: FakeTrackers) throws -> IndexedSandbox {
-        let indexed = try IndexedSandbox()
-        for kind in ["github", "gitlab"] {
-            let added = try indexed.sandbox.preloop(
-                "trackers",
-                "add",
-                kind,
-                "--name",
-                kind,
-                "--url",
-                fake.url(kind),
-                "--token-env",
-                "TOKEN",
-                environment: ["TOKEN": "test-token"]
-            )
-            #expect(added.status == 0, "\(added.errors)")
-        }
-        return indexed
-    }
-
     private func scan(_ indexed: IndexedSandbox) throws {
         let result = try indexed.sandbox.run("preloop-sync", "scan", "all", "--json")
         #expect(result.status == 0, "\(result.errors)")
     }
 
-    private func export(_ indexed: IndexedSandbox) throws -> String {
-        try indexed.sandbox.preloop("export", "issues", "--jsonl").output
-    }
-
     @Test func `case 23: a scan that is killed leaves what the next one completes`() async throws {
         let fake = try await FakeTrackers.start(corpora: [.shared("edge")])
         defer { fake.stop() }
-        let undisturbed = try connected(to: fake)
+        let undisturbed = try IndexedSandbox.connected(to: fake, ["github", "gitlab"])
         defer { undisturbed.remove() }
         try scan(undisturbed)
-        let expected = try export(undisturbed)
+        let expected = try undisturbed.export()
         #expect(expected.split(separator: "\n").count > 300)
         var killedCount = 0
         for requests in [3, 6, 9, 14, 20] {
-            let indexed = try connected(to: fake)
+            let indexed = try IndexedSandbox.connected(to: fake, ["github", "gitlab"])
             defer { indexed.remove() }
             try await fake.resetStats()
             let killed = try indexed.sandbox.start("preloop-sync", ["scan", "all", "--quiet"])
@@ -58,7 +34,7 @@ struct KillTests {
             // -1 for a signal's work; the scan may have ended just before.
             if try killed.wait().status == -1 { killedCount += 1 }
             try scan(indexed)
-            #expect(try export(indexed) == expected, "killed after \(requests) requests")
+            #expect(try indexed.export() == expected, "killed after \(requests) requests")
             let verified = try indexed.sandbox.preloop("index", "verify")
             #expect(verified.status == 0, "\(verified.errors)")
         }

@@ -47,17 +47,6 @@ struct MCPCommandTests {
         "list_projects", "search", "similar_issues", "sync_status",
     ]
 
-    private func world() throws -> IndexedSandbox {
-        let indexed = try IndexedSandbox()
-        try indexed.add(
-            "crash when a file is opened",
-            "crash when a file is closed",
-            "login token is refused",
-            "the index is slow"
-        )
-        return indexed
-    }
-
     @Test(arguments: [
         ("2026-07-28", "2026-07-28"), ("auto", "2026-07-28"), ("legacy", "2025-11-25"),
     ])
@@ -65,7 +54,7 @@ struct MCPCommandTests {
         _ mode: String,
         _ version: String
     ) async throws {
-        let indexed = try world()
+        let indexed = try IndexedSandbox.withIssues()
         defer { indexed.remove() }
         let seen = try PythonClient(indexed: indexed).play("everything", mode)
         #expect(seen["version"] == .string(version))
@@ -95,7 +84,7 @@ struct MCPCommandTests {
 
     @Test(arguments: ["2026-07-28", "legacy"])
     func `the official client sees progress that grows`(_ mode: String) throws {
-        let indexed = try world()
+        let indexed = try IndexedSandbox.withIssues()
         defer { indexed.remove() }
         let seen = try PythonClient(indexed: indexed).play("progress", mode)
         let told = seen["told"]?.array?.compactMap { $0[0]?.double } ?? []
@@ -106,7 +95,7 @@ struct MCPCommandTests {
 
     @Test(arguments: ["2026-07-28", "legacy"])
     func `thirty-two calls at once are all answered, each its own`(_ mode: String) throws {
-        let indexed = try world()
+        let indexed = try IndexedSandbox.withIssues()
         defer { indexed.remove() }
         let seen = try PythonClient(indexed: indexed).play("many", mode)
         #expect(seen["answers"] == 32 && seen["errors"] == 0)
@@ -116,7 +105,7 @@ struct MCPCommandTests {
 
     @Test(arguments: ["2026-07-28", "legacy"])
     func `answers of half a megabyte arrive whole`(_ mode: String) async throws {
-        let indexed = try world()
+        let indexed = try IndexedSandbox.withIssues()
         defer { indexed.remove() }
         let store = try await indexed.sandbox.store()
         let body = String(repeating: "line with \"quotes\" and \\ and é\n", count: 20_000)
@@ -135,7 +124,7 @@ struct MCPCommandTests {
 
     @Test(arguments: ["2026-07-28", "legacy"])
     func `a call that is given up stops its work`(_ mode: String) async throws {
-        let indexed = try world()
+        let indexed = try IndexedSandbox.withIssues()
         defer { indexed.remove() }
         // A model that never answers: only cancellation ends the exchange.
         let service = try ScriptedHTTPServer { _ in [.stall] }

@@ -52,17 +52,6 @@ struct ServeMCPTests {
         return try result.json
     }
 
-    private func world() throws -> IndexedSandbox {
-        let indexed = try IndexedSandbox()
-        try indexed.add(
-            "crash when a file is opened",
-            "crash when a file is closed",
-            "login token is refused",
-            "the index is slow"
-        )
-        return indexed
-    }
-
     @Test(arguments: [
         ("2026-07-28", "2026-07-28"), ("auto", "2026-07-28"), ("legacy", "2025-11-25"),
     ])
@@ -70,7 +59,7 @@ struct ServeMCPTests {
         _ mode: String,
         _ version: String
     ) async throws {
-        let indexed = try world()
+        let indexed = try IndexedSandbox.withIssues()
         defer { indexed.remove() }
         let server = try ServeProcess(indexed.sandbox)
         let seen = try seen("everything", mode, server)
@@ -97,7 +86,7 @@ struct ServeMCPTests {
     func `progress grows, many calls are answered, and great answers arrive whole`(
         _ mode: String
     ) async throws {
-        let indexed = try world()
+        let indexed = try IndexedSandbox.withIssues()
         defer { indexed.remove() }
         let server = try ServeProcess(indexed.sandbox)
         let progress = try seen("progress", mode, server)
@@ -124,7 +113,7 @@ struct ServeMCPTests {
 
     @Test(arguments: ["2026-07-28", "legacy"])
     func `a call that is given up stops its work`(_ mode: String) async throws {
-        let indexed = try world()
+        let indexed = try IndexedSandbox.withIssues()
         defer { indexed.remove() }
         // A model that never answers: only cancellation ends the exchange.
         let service = try ScriptedHTTPServer { _ in [.stall] }

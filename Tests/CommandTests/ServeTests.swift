@@ -37,6 +37,30 @@ struct ServeTests {
         #expect(!result.output.contains("/setup"))
     }
 
+    @Test func `a stored token is not sent to another address`() throws {
+        let sandbox = try Sandbox(["TOKEN": "secret"])
+        #expect(try sandbox.preloop("init").status == 0)
+        #expect(try sandbox.addTracker(url: "http://127.0.0.1:9").status == 0)
+        let server = try ServeProcess(sandbox)
+        func change(_ body: String) throws -> Int {
+            try server.curl(
+                "-X",
+                "PUT",
+                "-H",
+                "Authorization: Bearer \(server.key)",
+                "-H",
+                "Content-Type: application/json",
+                "-d",
+                body,
+                "\(server.origin)/api/v1/trackers/1"
+            ).status
+        }
+        let url = "http://127.0.0.1:10"
+        #expect(try change(#"{"url": "\#(url)", "test": false}"#) == 422)
+        #expect(try change(#"{"url": "\#(url)", "api_key": "other", "test": false}"#) == 200)
+        #expect(try server.stop().status == 0)
+    }
+
     @Test func `without users a link is printed that makes the first`() throws {
         let sandbox = try Sandbox()
         #expect(try sandbox.preloop("init").status == 0)

@@ -9,31 +9,6 @@ import Testing
 /// Programs that run on and on, and several of them at once.
 @Suite(.enabled(if: FakeTrackers.areAvailable, "needs the shared reference data"))
 struct ServiceTests {
-    private func connected(to fake: FakeTrackers, _ kinds: [String]) throws -> IndexedSandbox {
-        let indexed = try IndexedSandbox()
-        #expect(try indexed.sandbox.preloop("init").status == 0)
-        for kind in kinds {
-            let added = try indexed.sandbox.preloop(
-                "trackers",
-                "add",
-                kind,
-                "--name",
-                kind,
-                "--url",
-                fake.url(kind),
-                "--token-env",
-                "TOKEN",
-                environment: ["TOKEN": "test-token"]
-            )
-            #expect(added.status == 0, "\(added.errors)")
-        }
-        return indexed
-    }
-
-    private func export(_ indexed: IndexedSandbox) throws -> String {
-        try indexed.sandbox.preloop("export", "issues", "--jsonl").output
-    }
-
     private func counts(_ store: Store) async throws -> [Job.State: Int] {
         let counts = try await store.read { connection, account in
             try JobTable.counts(account: account, on: connection)
@@ -46,10 +21,10 @@ struct ServiceTests {
     {
         let fake = try await FakeTrackers.start(corpora: [.shared("edge")])
         defer { fake.stop() }
-        let plain = try connected(to: fake, ["github", "gitlab"])
+        let plain = try IndexedSandbox.connected(to: fake, ["github", "gitlab"])
         defer { plain.remove() }
         #expect(try plain.sandbox.run("preloop-sync", "scan", "all", "--quiet").status == 0)
-        let indexed = try connected(to: fake, ["github", "gitlab"])
+        let indexed = try IndexedSandbox.connected(to: fake, ["github", "gitlab"])
         defer { indexed.remove() }
         let sandbox = indexed.sandbox
         let updated = try sandbox.preloop("trackers", "update", "github", "--interval", "6h")
@@ -80,7 +55,7 @@ struct ServiceTests {
             let result = try program.wait()
             #expect(result.status == 0, "\(result.errors)")
         }
-        #expect(try export(indexed) == export(plain))
+        #expect(try indexed.export() == plain.export())
         let verified = try sandbox.preloop("index", "verify")
         #expect(verified.status == 0, "\(verified.errors)")
         let text = try sandbox.run("preloop-sync", "status").output
@@ -91,7 +66,7 @@ struct ServiceTests {
     @Test func `a worker that is stopped gives its scan back, and the next goes on`() async throws {
         let fake = try await FakeTrackers.start(corpora: [.shared("edge")])
         defer { fake.stop() }
-        let indexed = try connected(to: fake, ["github"])
+        let indexed = try IndexedSandbox.connected(to: fake, ["github"])
         defer { indexed.remove() }
         let sandbox = indexed.sandbox
         let store = try await sandbox.store()
@@ -156,10 +131,10 @@ struct ServiceTests {
             arguments: ["--latency", "2000"]
         )
         defer { fake.stop() }
-        let plain = try connected(to: fake, ["github"])
+        let plain = try IndexedSandbox.connected(to: fake, ["github"])
         defer { plain.remove() }
         #expect(try plain.sandbox.run("preloop-sync", "scan", "all", "--quiet").status == 0)
-        let indexed = try connected(to: fake, ["github"])
+        let indexed = try IndexedSandbox.connected(to: fake, ["github"])
         defer { indexed.remove() }
         let sandbox = indexed.sandbox
         let store = try await sandbox.store()
@@ -185,7 +160,7 @@ struct ServiceTests {
             }
         }
         #expect(try sandbox.run("preloop-sync", "scan", "all", "--quiet").status == 0)
-        #expect(try export(indexed) == export(plain))
+        #expect(try indexed.export() == plain.export())
     }
 
     /// Whether issues have been asked for: all requests together count these questions too.
@@ -238,10 +213,10 @@ struct ServiceTests {
     {
         let fake = try await FakeTrackers.start(corpora: [.shared("edge")])
         defer { fake.stop() }
-        let plain = try connected(to: fake, ["github", "gitlab"])
+        let plain = try IndexedSandbox.connected(to: fake, ["github", "gitlab"])
         defer { plain.remove() }
         #expect(try plain.sandbox.run("preloop-sync", "scan", "all", "--quiet").status == 0)
-        let indexed = try connected(to: fake, ["github", "gitlab"])
+        let indexed = try IndexedSandbox.connected(to: fake, ["github", "gitlab"])
         defer { indexed.remove() }
         let scans = try ["github", "gitlab"].map { name in
             try indexed.sandbox.start("preloop-sync", ["scan", "tracker", name, "--quiet"])
@@ -250,7 +225,7 @@ struct ServiceTests {
             let result = try scan.wait()
             #expect(result.status == 0, "\(result.errors)")
         }
-        #expect(try export(indexed) == export(plain))
+        #expect(try indexed.export() == plain.export())
         let verified = try indexed.sandbox.preloop("index", "verify")
         #expect(verified.status == 0, "\(verified.errors)")
     }

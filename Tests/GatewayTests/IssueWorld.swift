@@ -9,7 +9,7 @@ import Testing
 @testable import Gateway
 
 /// A store with issues of two projects, indexed, and the tools over it.
-final class IssueWorld: Sendable {
+final class IssueWorld: ToolWorld {
     let directory: String
     let store: Store
     let calls: GuardedCall
@@ -42,25 +42,6 @@ final class IssueWorld: Sendable {
     deinit {
         // A directory left behind in the temporary directory harms nobody.
         try? FileManager.default.removeItem(atPath: directory)
-    }
-
-    /// Calls a tool; its answer is checked against its output schema.
-    func call(_ tool: String, _ arguments: JSONValue) async throws -> JSONValue {
-        let request = GuardedCall.Request(tool: tool, arguments: try #require(arguments.object))
-        let result = try await calls.run(request, by: caller)
-        let answer = try #require(result.structured, "\(result.text)")
-        let definition = await calls.visibleTools(to: caller).first { $0.name == tool }
-        let schema = try JSONSchema(try #require(definition?.outputSchema))
-        #expect(schema.violations(of: answer) == [])
-        return answer
-    }
-
-    /// Calls a tool that tells of an error, and gives its text.
-    func failure(_ tool: String, _ arguments: JSONValue) async throws -> String {
-        let request = GuardedCall.Request(tool: tool, arguments: try #require(arguments.object))
-        let result = try await calls.run(request, by: caller)
-        #expect(result.isError, "\(result.text)")
-        return result.text
     }
 
     static let crash = "The editor crashes when a file is opened from the recent list"

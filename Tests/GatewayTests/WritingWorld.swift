@@ -32,7 +32,7 @@ enum Service: String, CaseIterable, Sendable, CustomTestStringConvertible {
 }
 
 /// A reference service, a store that was scanned from it and indexed, and the tools over both.
-final class WritingWorld: Sendable {
+final class WritingWorld: ToolWorld {
     let service: Service
     let fake: FakeTrackers
     let transport: BreakableTransport
@@ -116,25 +116,6 @@ final class WritingWorld: Sendable {
         let report = try await runner.run(ScanRequest(.all))
         _ = try await pipeline.drain()
         return report
-    }
-
-    /// Calls a tool; its answer is checked against its output schema.
-    func call(_ tool: String, _ arguments: JSONValue) async throws -> JSONValue {
-        let request = GuardedCall.Request(tool: tool, arguments: try #require(arguments.object))
-        let result = try await calls.run(request, by: caller)
-        let answer = try #require(result.structured, "\(tool): \(result.text)")
-        let definition = await calls.visibleTools(to: caller).first { $0.name == tool }
-        let schema = try JSONSchema(try #require(definition?.outputSchema))
-        #expect(schema.violations(of: answer) == [])
-        return answer
-    }
-
-    /// Calls a tool that tells of an error, and gives its text.
-    func failure(_ tool: String, _ arguments: JSONValue) async throws -> String {
-        let request = GuardedCall.Request(tool: tool, arguments: try #require(arguments.object))
-        let result = try await calls.run(request, by: caller)
-        #expect(result.isError, "\(result.text)")
-        return result.text
     }
 
     /// What the service holds of the project.

@@ -125,22 +125,33 @@ extension AccountDesk {
         package var email: String?
         package var role: Role?
         package var isActive: Bool?
+        package var password: String?
 
-        package init(email: String? = nil, role: Role? = nil, isActive: Bool? = nil) {
+        package init(
+            email: String? = nil,
+            role: Role? = nil,
+            isActive: Bool? = nil,
+            password: String? = nil
+        ) {
             self.email = email
             self.role = role
             self.isActive = isActive
+            self.password = password
         }
     }
 
     /// Changes a user; an account keeps one active owner.
+    ///
+    /// A new password ends every session of the user.
     package func change(
         _ id: UserID,
         of account: AccountID,
         _ change: Change
     ) async throws -> User {
         if let email = change.email { try Self.check(email) }
-        let now = store.clock.now()
+        var hash: String?
+        if let password = change.password { hash = try await self.hash(password) }
+        let (newHash, now) = (hash, store.clock.now())
         let user = try await store.viewed(by: account).write { connection, account in
             guard let user = try UserTable.find(id, account: account, on: connection) else {
                 throw Problem.notFound()
@@ -157,11 +168,14 @@ extension AccountDesk {
                 account: account,
                 on: connection
             )
-            if change.isActive == false {
+            if let newHash {
+                try UserTable.setPassword(newHash, of: id, account: account, on: connection)
+            }
+            if change.isActive == false || newHash != nil {
                 try SessionTable.revoke(
                     nil,
                     of: id,
-                    because: .user,
+                    because: newHash == nil ? .user : .password,
                     at: now,
                     account: account,
                     on: connection
@@ -195,28 +209,6 @@ extension AccountDesk {
         guard try UserTable.ownerCount(besides: id, account: account, on: connection) > 0 else {
             throw Problem(.conflict, "the account needs an owner", code: "last_owner")
         }
-    }
-
-    /// Sets a user's password and ends every session.
-    package func setPassword(_ password: String, of id: UserID, in account: AccountID) async throws
-    {
-        let hash = try await hash(password)
-        let now = store.clock.now()
-        try await store.viewed(by: account).write { connection, account in
-            guard try UserTable.find(id, account: account, on: connection) != nil else {
-                throw Problem.notFound()
-            }
-            try UserTable.setPassword(hash, of: id, account: account, on: connection)
-            try SessionTable.revoke(
-                nil,
-                of: id,
-                because: .password,
-                at: now,
-                account: account,
-                on: connection
-            )
-        }
-        authenticator.forget()
     }
 
     // MARK: - Keys

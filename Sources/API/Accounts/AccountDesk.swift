@@ -65,6 +65,18 @@ package final class AccountDesk: Sendable {
         password: String,
         address: String
     ) async throws -> Tokens {
+        guard let login = try await login(name, password, address) else {
+            throw Problem.unauthenticated("the name or the password is wrong")
+        }
+        return try await begin(login, at: store.clock.now())
+    }
+
+    /// Who has this name and password; counts against guessing.
+    private func login(
+        _ name: String,
+        _ password: String,
+        _ address: String
+    ) async throws -> UserTable.Login? {
         let name = Self.normalized(name)
         let now = store.clock.now()
         let delay = throttle.withLock { $0.delay(name: name, address: address, now: now) }
@@ -79,10 +91,10 @@ package final class AccountDesk: Sendable {
         let isRight = try await hasher.verify(password, against: login?.passwordHash)
         guard isRight, let login, login.user.isActive else {
             throttle.withLock { $0.fail(name: name, address: address, now: now) }
-            throw Problem.unauthenticated("the name or the password is wrong")
+            return nil
         }
         throttle.withLock { $0.succeed(name: name, address: address) }
-        return try await begin(login, at: now)
+        return login
     }
 
     private func login(_ name: String) async throws -> UserTable.Login? {
@@ -240,10 +252,13 @@ package final class AccountDesk: Sendable {
         return try await hasher.hash(password)
     }
 
-    /// Whether a password is a user's.
-    func isPassword(_ password: String, of name: String) async throws -> Bool {
-        let login = try await login(name)
-        return try await hasher.verify(password, against: login?.passwordHash)
+    /// Whether a password is a user's; guessing is stopped as at the sign-in.
+    func isPassword(
+        _ password: String,
+        of name: String,
+        from address: String
+    ) async throws -> Bool {
+        try await login(name, password, address) != nil
     }
 
     /// Names are the same whatever their case.

@@ -25,7 +25,7 @@ final class StoreAuthenticator: Authenticator {
     private struct Entry {
         var principal: Principal
         var expires: ContinuousClock.Instant
-        /// Of the key itself.
+        /// Of the key or session itself.
         var end: Timestamp?
     }
 
@@ -114,18 +114,23 @@ final class StoreAuthenticator: Authenticator {
     private func principal(of token: AccessToken) async throws -> Principal? {
         let digest = Array("\(token.account)/\(token.session)/\(token.user)".utf8)
         let (known, generation) = cached(digest)
-        if let known { return known.principal }
+        let now = store.clock.now()
+        if let known {
+            if let end = known.end, end <= now { return nil }
+            return known.principal
+        }
         let found = try await store.viewed(by: token.account).read { connection, account in
             let session = try SessionTable.find(token.session, account: account, on: connection)
-            guard let session, session.revokedAt == nil, session.user == token.user,
+            guard let session, session.revokedAt == nil, session.expiresAt > now,
+                session.user == token.user,
                 let user = try UserTable.find(token.user, account: account, on: connection),
                 user.isActive
-            else { return Principal?.none }
-            return Self.principal(user, account, .session(session.id))
+            else { return (Principal, Timestamp)?.none }
+            return (Self.principal(user, account, .session(session.id)), session.expiresAt)
         }
-        guard let found else { return nil }
-        keep(found, nil, under: digest, generation)
-        return found
+        guard let (principal, end) = found else { return nil }
+        keep(principal, end, under: digest, generation)
+        return principal
     }
 
     private static func principal(
@@ -179,7 +184,7 @@ final class StoreAuthenticator: Authenticator {
         guard isDue else { return }
         let instant = store.clock.now()
         // Only when a key was last seen is lost with this, and the next use tells it again.
-        try? await store.viewed(by: principal.account).write { connection, account in
+        try? await store.viewed(by: principal.account).writeOutsideFeed { connection, account in
             try APIKeyTable.noteUse(of: id, at: instant, account: account, on: connection)
         }
     }

@@ -63,5 +63,5 @@ package enum KeyScope: String, Sendable, CaseIterable {
     }
 
     /// Whether tools that change something may be called.
-    var mayWriteByTools: Bool { self == .mcpWrite || self == .write }
+    var mayWriteByTools: Bool { self == .mcpWrite }
 }

@@ -30,10 +30,12 @@ package struct Principal: Sendable, Equatable {
     }
 
     /// The same for all requests of one user by one credential: whose sessions are whose.
+    ///
+    /// With the role, so that a session that was begun with another one is not gone on with.
     package var identity: String {
         switch credential {
-        case .session: "\(account)/\(user)"
-        case .apiKey(let key, _): "\(account)/\(user)/\(key)"
+        case .session: "\(account)/\(user)/\(role.rawValue)"
+        case .apiKey(let key, _): "\(account)/\(user)/\(role.rawValue)/\(key)"
         }
     }
 }

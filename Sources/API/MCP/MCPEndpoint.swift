@@ -292,9 +292,9 @@ extension EndpointRequest {
 }
 
 extension Principal {
-    /// The same as whoever calls tools.
-    func caller(_ channel: Caller.Channel) -> Caller {
-        Caller(name: "user:\(name)", channel: channel, mayWrite: mayWriteByTools)
+    /// The same as whoever calls tools; `mayWrite` where a route has asked for more already.
+    func caller(_ channel: Caller.Channel, mayWrite: Bool? = nil) -> Caller {
+        Caller(name: "user:\(name)", channel: channel, mayWrite: mayWrite ?? mayWriteByTools)
     }
 }
 

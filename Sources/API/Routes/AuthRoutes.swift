@@ -30,7 +30,7 @@ struct AuthRoutes: Sendable {
 
     /// The routes.
     var routes: [Route] {
-        (sessionRoutes + selfRoutes + keyRoutes).map(\.withoutKeeping)
+        (sessionRoutes + selfRoutes + keyRoutes).map { $0.withoutKeeping.forSmallBodies }
     }
 
     // MARK: - Sessions
@@ -145,20 +145,21 @@ struct AuthRoutes: Sendable {
             ) { request in
                 let principal = try request.user()
                 let current = request.content["current_password"]?.string ?? ""
-                guard try await desk.isPassword(current, of: principal.name) else {
+                let (name, peer) = (principal.name, request.peer)
+                guard try await desk.isPassword(current, of: name, from: peer) else {
                     throw Problem.invalid("current_password", "is wrong")
                 }
-                try await desk.setPassword(
-                    request.content["new_password"]?.string ?? "",
-                    of: principal.user,
-                    in: principal.account
+                _ = try await desk.change(
+                    principal.user,
+                    of: principal.account,
+                    .init(password: request.content["new_password"]?.string ?? "")
                 )
                 return .noContent
             }.body(
                 Shape.object([
                     "current_password": Self.passwordShape, "new_password": Self.passwordShape,
                 ])
-            ).answers(.noContent),
+            ).answers(.noContent).problems(.tooManyRequests),
         ]
     }
 

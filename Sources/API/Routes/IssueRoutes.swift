@@ -220,7 +220,12 @@ struct IssueRoutes: Sendable {
                 var arguments = request.content
                 arguments["project"] = arguments["project"] ?? arguments["project_name"]
                 arguments["project_name"] = nil
-                let answer = try await tools.call("create_issue", arguments, request)
+                let answer = try await tools.call(
+                    "create_issue",
+                    arguments,
+                    request,
+                    mayWrite: true
+                )
                 guard answer["created"] != false else { throw Self.heldUp(answer) }
                 return .json(answer, status: .created)
             }.body(
@@ -242,7 +247,7 @@ struct IssueRoutes: Sendable {
                 try Versioned.check(request, against: try await issue(request))
                 var arguments = request.content
                 arguments["issue"] = .string(try await reference(request))
-                _ = try await tools.call("update_issue", arguments, request)
+                _ = try await tools.call("update_issue", arguments, request, mayWrite: true)
                 return Versioned.answer(try await issue(request), to: request)
             }.body(
                 Shape.object([
@@ -264,7 +269,12 @@ struct IssueRoutes: Sendable {
                     "comment": request.content["body"] ?? "",
                 ]
                 let members = arguments.object ?? JSONObject()
-                let answer = try await tools.call("add_comment", members, request)
+                let answer = try await tools.call(
+                    "add_comment",
+                    members,
+                    request,
+                    mayWrite: true
+                )
                 return .json(answer, status: .created)
             }.body(Shape.object(["body": Shape.text(1_000_000, minimum: 1)]))
                 .answers(.created, Self.toolAnswer),

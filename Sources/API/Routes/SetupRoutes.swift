@@ -31,7 +31,7 @@ struct SetupRoutes: Sendable {
                 } catch let problem as Problem where problem.status != .forbidden {
                     return .html(Self.form(token, problem: problem.detail), status: problem.status)
                 }
-            }.undocumented,
+            }.undocumented.forSmallBodies,
         ]
     }
 

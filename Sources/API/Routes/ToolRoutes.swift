@@ -34,20 +34,27 @@ struct ToolRoutes: Sendable {
 
     /// Calls a tool on behalf of whoever sent the request.
     ///
+    /// `mayWrite` is for routes that have asked for the permission to edit issues.
+    ///
     /// - Throws: A ``Problem``: 404 for a tool that there is not, 422 for what the tool tells of.
     func call(
         _ name: String,
         _ arguments: JSONObject,
-        _ request: APIRequest
+        _ request: APIRequest,
+        mayWrite: Bool? = nil
     ) async throws -> JSONValue {
         let principal = try request.user()
         var call = GuardedCall.Request(tool: name, arguments: arguments)
         call.traceParent = request.headers[.traceParent].flatMap { text in
             text.utf8.count <= 64 ? text : nil
         }
+        let calls = try await calls(principal.account)
         let result: ToolResult
         do throws(RPCError) {
-            result = try await calls(of: principal).run(call, by: principal.caller(.rest))
+            result = try await calls.run(
+                call,
+                by: principal.caller(.rest, mayWrite: mayWrite)
+            )
         } catch {
             throw Problem(.notFound, "there is no tool `\(name)` for you", code: "unknown_tool")
         }
@@ -55,13 +62,5 @@ struct ToolRoutes: Sendable {
             throw Problem(.unprocessableContent, result.text, code: "tool_error")
         }
         return result.structured ?? ["text": .string(result.text)]
-    }
-
-    private func calls(of principal: Principal) async throws(RPCError) -> GuardedCall {
-        do {
-            return try await calls(principal.account)
-        } catch {
-            throw .internalError("\(error)")
-        }
     }
 }

@@ -69,16 +69,14 @@ struct UserRoutes: Sendable {
         let id: UserID = try request.identifier("id")
         let role = (request.content["role"]?.string).flatMap(Role.init(rawValue:))
         try await check(principal, may: role, about: id)
-        if let password = request.content["password"]?.string {
-            try await desk.setPassword(password, of: id, in: principal.account)
-        }
         let user = try await desk.change(
             id,
             of: principal.account,
             .init(
                 email: request.content["email"]?.string,
                 role: role,
-                isActive: request.content["is_active"]?.bool
+                isActive: request.content["is_active"]?.bool,
+                password: request.content["password"]?.string
             )
         )
         return .json(AuthRoutes.json(user))

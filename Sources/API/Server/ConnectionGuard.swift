@@ -53,7 +53,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
                 table.extend(id, by: .seconds(seconds))
             case .end:
                 isReadingBody = false
-                table.note(id, .serving, for: nil)
+                if requestsInProgress > 0 {
+                    table.note(id, .serving, for: nil)
+                } else if !closesAfterResponse {
+                    // The answer did not wait for the body.
+                    table.note(id, .waiting, for: table.limits.idleTime)
+                }
             }
         }
         context.fireChannelRead(data)

@@ -102,14 +102,17 @@ struct Idempotency: Sendable {
         }
     }
 
-    /// Keeps the answer; one that only says "try again" is not kept.
+    /// Keeps the answer; one that only says "try again" is not kept, and after a failure in the
+    /// middle, of which nobody knows how far it came, the key stays open.
     private func end(
         _ key: String,
         _ response: APIResponse,
         _ principal: Principal,
         _ store: Store
     ) async throws {
-        let isFinal = response.status.kind != .serverError && response.status != .tooManyRequests
+        let isPostponed = [.tooManyRequests, .serviceUnavailable].contains(response.status)
+        guard isPostponed || response.status.kind != .serverError else { return }
+        let isFinal = !isPostponed
         try await store.write { connection, account in
             guard isFinal else {
                 try IdempotencyTable.remove(

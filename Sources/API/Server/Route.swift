@@ -143,6 +143,13 @@ extension Route {
         return copy
     }
 
+    /// The route for bodies of a form's size: what strangers may send costs no more than that.
+    var forSmallBodies: Route {
+        var copy = self
+        copy.bodyLimit = 16 << 10
+        return copy
+    }
+
     /// The route without a place in the OpenAPI document.
     var undocumented: Route {
         var copy = self

@@ -38,8 +38,14 @@ struct ServeCommand: AsyncParsableCommand {
             JSONLogHandler(label: label, level: Logger.Level(rawValue: server.logLevel) ?? .info)
         }
         let serving = Serving(installation, server, host: host)
-        let application = try serving.application(logger)
+        let webhooks = try await attempt("cannot take webhooks in") {
+            try serving.webhooks(logger)
+        }
+        let application = try serving.application(logger, webhooks)
         let (host, port) = (host, port)
+        let working = Task { await webhooks.run() }
+        // Also when the port is taken.
+        defer { working.cancel() }
         try await attempt("cannot serve on \(host) port \(port)") {
             try await interruptible {
                 let address = HTTPServer.Address(host: host, port: port)
@@ -49,6 +55,8 @@ struct ServeCommand: AsyncParsableCommand {
                     }
             }
         }
+        working.cancel()
+        await working.value
         await serving.scans.stop()
         try await attempt("cannot close the store") { try await installation.close() }
     }

@@ -90,6 +90,10 @@ struct ServedTrackers: Sendable {
                 user: tracker.userName
             ).url
         }
+        // Whoever may change the address must not learn the token by it.
+        if tracker.url != before.url, change.token == nil {
+            throw Problem.invalid("api_key", "has to be sent again for another address")
+        }
         let token = try change.token.map(Self.token)
         var identity: TrackerIdentity?
         if change.isTested, token != nil || changesAddress {

@@ -23,8 +23,16 @@ struct Serving: Sendable {
         scans = ServedScans(installation)
     }
 
+    /// What takes deliveries in; throws when there is no key to open their secrets with.
+    func webhooks(_ logger: Logger) throws -> ServedWebhooks {
+        try ServedWebhooks(installation, accounts, logger)
+    }
+
     /// The application; throws when there is no key to sign with.
-    func application(_ logger: Logger) throws(CommandFailure) -> Application {
+    func application(
+        _ logger: Logger,
+        _ webhooks: ServedWebhooks
+    ) throws(CommandFailure) -> Application {
         let accounts = accounts
         var means = Application.Means(
             store: installation.store,
@@ -46,6 +54,7 @@ struct Serving: Sendable {
         means.lifetimes.refresh = settings.refreshTime
         means.lifetimes.session = settings.sessionTime
         means.allowsRegistration = settings.allowsRegistration
+        means.webhooks = webhooks.receiver
         return Application(means)
     }
 }

@@ -174,11 +174,10 @@ struct UsersUpdateCommand: AsyncParsableCommand {
         let user = try await attemptAccounts("cannot change the user") {
             let (desk, account) = (try installation.desk(), installation.store.account)
             let user = try await installation.user(named: name)
-            if let text { try await desk.setPassword(text, of: user.id, in: account) }
             return try await desk.change(
                 user.id,
                 of: account,
-                .init(email: email, role: role, isActive: active)
+                .init(email: email, role: role, isActive: active, password: text)
             )
         }
         try await installation.close()
