@@ -217,6 +217,36 @@ struct WebhookTests {
         #expect(await world.give(late[0], to: world.receiver()) == .unknown)
     }
 
+    @Test func `the old secret counts as long as the tracker has not taken the new one`()
+        async throws
+    {
+        let world = try await WebhookWorld(.github)
+        func receiver(after time: Duration) -> WebhookReceiver {
+            let now = WallClock.system.now().advanced(by: time)
+            return WebhookReceiver(
+                database: world.store.database,
+                box: world.box,
+                clock: WallClock { now }
+            )
+        }
+        try await world.fake.revoke("test-token")
+        for _ in 0..<2 {
+            let refused = try await world.installer().install(renewsSecrets: true)
+            #expect(refused[0].webhooks.isEmpty && refused[0].refused.count == 1)
+        }
+        let old = try await world.change(1, ["set": ["title": "Signed as before"]])
+        let day = Duration.seconds(86_400)
+        #expect(await world.give(old[0], to: receiver(after: day)) == .accepted)
+        try await world.fake.revoke("test-token", restore: true)
+        let renewed = try await world.installer().install(renewsSecrets: true)
+        #expect(renewed[0].webhooks.count == 1 && renewed[0].refused.isEmpty)
+        let new = try await world.change(1, ["set": ["title": "Signed anew"]])
+        #expect(await world.give(new[0], to: receiver(after: day)) == .accepted)
+        // Now the old one ends, after the hour in which trackers repeat deliveries.
+        #expect(await world.give(old[0], to: receiver(after: .seconds(60))) == .repeated)
+        #expect(await world.give(old[0], to: receiver(after: day)) == .refused(.forged))
+    }
+
     @Test func `many deliveries at once are all kept, each once`() async throws {
         let world = try await WebhookWorld(.gitlab)
         let delivery = try #require(

@@ -175,10 +175,34 @@ def ratios_of_pipeline(table):
         table.add("nothing changed: CPU to PyGithub's", "≤ 0.1", row["cpu"], most=0.1, form="{:.3f}")
 
 
+def ratios_of_serve(table):
+    def find(engine, what, clients=None):
+        rows = chosen("serve", engine=engine, what=what, **({"clients": clients} if clients else {}))
+        return rows[-1] if rows else None
+
+    for clients in (1, 16):
+        ours, peer = find("preloop", "trivial", clients), find("sdk", "trivial", clients)
+        if ours and peer:
+            table.add(f"server, trivial tool, {clients} clients: calls/s to the Python SDK's", "≥ 6 ×",
+                      ours["calls_per_second"] / peer["calls_per_second"], least=6)
+            table.add(f"server, trivial tool, {clients} clients: CPU a call to the Python SDK's", "≤ 0.2",
+                      ours["cpu_ms_per_call"] / peer["cpu_ms_per_call"], most=0.2, form="{:.3f}")
+        ours, peer = find("preloop", "search", clients), find("fastmcp", "search", clients)
+        if ours and peer:
+            table.add(f"server, `search` on 50,000 issues, {clients} clients: calls/s to fastmcp's", "≥ 8 ×",
+                      ours["calls_per_second"] / peer["calls_per_second"], least=8)
+    ours, peer = find("preloop", "start"), find("python", "start")
+    if ours and peer:
+        table.add("server, idle with the model, MB resident", "≤ 150", ours["with_model_mb"]["VmRSS"], most=150, form="{:.0f}")
+        table.add("server, idle without, MB resident", "≤ 60", ours["idle_mb"]["VmRSS"], most=60, form="{:.0f}")
+        table.add("server, first search answered, to the Python server's imports", "< 1 ×",
+                  ours["first_search_s"] / peer["imports_s"], most=1)
+
+
 def ratios():
     table = Ratios()
     for part in (ratios_of_index, ratios_of_held, ratios_of_clusters, ratios_of_filter, ratios_of_changes, ratios_of_encoder,
-                 ratios_of_pipeline):
+                 ratios_of_pipeline, ratios_of_serve):
         part(table)
     return table
 

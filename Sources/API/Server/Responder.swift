@@ -4,6 +4,7 @@ import HummingbirdCore
 import Logging
 import MCP
 import NIOCore
+import Store
 
 /// Takes a request through every check to its handler, and its answer back.
 ///
@@ -17,6 +18,10 @@ struct Responder: Sendable {
     let idempotency: Idempotency
     let limits: ServerLimits
     let logger: Logger
+    /// Whose word counts for where a request comes from.
+    var proxies = TrustedProxies()
+    /// Collects spans; nil when nobody does.
+    var spans: Trace.Recorder?
 
     /// What a request comes to before anything is written.
     private enum Plan {
@@ -53,7 +58,20 @@ struct Responder: Sendable {
             record(id, request, label, status, user, start)
         }
         let isOverloaded = count > limits.requests
-        switch await plan(request, id, path, match, channel, isOverloaded: isOverloaded, &user) {
+        let entered = Trace.entered(
+            by: request.headers[.traceParent],
+            state: request.headers[.traceState],
+            record: spans
+        )
+        defer {
+            if let (trace, parent) = entered {
+                trace.end { span(of: request, id, label, status, start, trace, parent) }
+            }
+        }
+        let plan = await Trace.$current.withValue(entered?.trace) {
+            await self.plan(request, id, path, match, channel, isOverloaded: isOverloaded, &user)
+        }
+        switch plan {
         case .answer(let response):
             status = response.status
             try await write(response, to: request, id, writer)
@@ -89,7 +107,11 @@ struct Responder: Sendable {
                 path: String(path),
                 query: QueryItems(query ?? ""),
                 headers: request.headers,
-                peer: channel.remoteAddress?.ipAddress ?? "local",
+                peer: proxies.client(
+                    of: channel.remoteAddress?.ipAddress ?? "local",
+                    forwarded: request.headers[values: .forwardedFor]
+                ),
+                trace: Trace.current,
                 parameters: parameters
             )
             apiRequest.principal = try await admitted(apiRequest, to: route)
@@ -223,6 +245,32 @@ struct Responder: Sendable {
         logger.log(level: level, "request", metadata: metadata)
     }
 
+    private func span(
+        of request: Request,
+        _ id: String,
+        _ route: String,
+        _ status: HTTPResponse.Status,
+        _ start: ContinuousClock.Instant,
+        _ trace: Trace,
+        _ parent: UInt64?
+    ) -> Span {
+        var span = Span(
+            "\(ServerMetrics.name(of: request.method)) \(route)",
+            .server,
+            trace,
+            parent: parent,
+            end: WallClock.system.now(),
+            duration: start.duration(to: .now)
+        )
+        let method = ServerMetrics.name(of: request.method)
+        span.attributes["http.request.method"] = .string(method)
+        span.attributes["http.route"] = .string(route)
+        span.attributes["http.response.status_code"] = .integer(Int64(status.code))
+        span.attributes["preloop.request_id"] = .string(id)
+        span.isFailure = status.kind == .serverError
+        return span
+    }
+
     /// The client's identifier where it is a plain word, else a new one.
     private static func requestID(_ request: Request) -> String {
         if let given = request.headers[.requestID], (1...64).contains(given.utf8.count),
@@ -250,6 +298,7 @@ extension Problem {
 extension HTTPField.Name {
     static let requestID = known("X-Request-ID")
     static let traceParent = known("traceparent")
+    static let traceState = known("tracestate")
     static let idempotencyKey = known("Idempotency-Key")
     static let forwardedFor = known("X-Forwarded-For")
     static let forwarded = known("Forwarded")

@@ -27,6 +27,8 @@ package struct WebhookInstaller: Sendable {
     /// How long the secret before counts beside a new one: deliveries under way are repeated by
     /// trackers within the hour.
     private static let previousLife: Duration = .seconds(3_600)
+    /// Until when the secret before counts as long as the tracker has not taken the new one.
+    private static let unlimited = Timestamp(milliseconds: 253_402_300_799_000)
 
     /// - Parameters:
     ///   - store: Where secrets are kept.
@@ -59,7 +61,9 @@ package struct WebhookInstaller: Sendable {
 
     /// Registers what is missing and brings the rest up to date.
     ///
-    /// The secret is stored before the tracker hears of it: deliveries may come at once.
+    /// The secret is stored before the tracker hears of it: deliveries may come at once. The one
+    /// before counts until every place has the new one, and an hour longer; where the tracker
+    /// refuses, it counts on, and the next installation goes on with the new one.
     ///
     /// - Parameter renewsSecrets: Whether new secrets take the place of those in use.
     /// - Returns: What became of each organisation.
@@ -82,6 +86,7 @@ package struct WebhookInstaller: Sendable {
             } catch {
                 outcome.refused = [(place.organization.path, error)]
             }
+            if outcome.refused.isEmpty { try await letPreviousEnd(of: place.organization.id) }
             outcomes.append(outcome)
         }
         return outcomes
@@ -202,14 +207,31 @@ package struct WebhookInstaller: Sendable {
         try await registrar.webhooks(at: place).filter { haveEqualBytes($0.url, url) }
     }
 
+    /// The tracker has the new secret everywhere: the one before counts for an hour more.
+    private func letPreviousEnd(of organization: OrganizationID) async throws {
+        let end = store.clock.now().advanced(by: Self.previousLife)
+        try await store.writeOutsideFeed { connection, account in
+            try WebhookTable.endPrevious(
+                of: organization,
+                at: end,
+                account: account,
+                on: connection
+            )
+        }
+    }
+
     /// The secret in use, or a new one; one that does not open any more is replaced.
+    ///
+    /// A new one that the tracker has not taken everywhere is not replaced by another new one: the
+    /// tracker still signs with the one before, and only one before is kept.
     private func secret(of place: Place, renews: Bool) async throws -> Secret {
         let organization = place.organization.id
         let owner = SecretOwner.webhook(organization, account: store.account)
         let row = try await store.read { connection, account in
             try WebhookTable.find(organization, account: account, on: connection)
         }
-        if let row, !renews {
+        let isUnfinished = row?.previousUntil.map { $0 >= Self.unlimited } == true
+        if let row, !renews || isUnfinished {
             do throws(StoreError) {
                 return try box.open(row.secret, for: owner)
             } catch {
@@ -223,7 +245,7 @@ package struct WebhookInstaller: Sendable {
             try WebhookTable.set(
                 sealed,
                 of: organization,
-                keepingPreviousUntil: now.advanced(by: Self.previousLife),
+                keepingPreviousUntil: Self.unlimited,
                 at: now,
                 account: account,
                 on: connection

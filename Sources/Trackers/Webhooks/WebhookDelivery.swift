@@ -9,6 +9,9 @@ package struct WebhookDelivery: Sendable {
     package var headers: HTTPHeaders
     /// As received; signatures are made over these bytes and no others.
     package var body: [UInt8]
+    /// Whether the items and comments that it carries are read; what only needs to know which they
+    /// are saves most of the work.
+    package var readsContents = true
 
     /// GitHub sends no more than 25 MB, the others less.
     package static let maximumBodyByteCount = 25 << 20
