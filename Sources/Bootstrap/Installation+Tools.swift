@@ -1,4 +1,5 @@
 import Domain
+package import Firewall
 import Foundation
 package import Gateway
 package import MCP
@@ -58,17 +59,83 @@ extension Installation {
             tools.model = LanguageModel(model, transport: transport)
         }
         tools.writers = { tracker in try await writers(for: tracker, transport: transport) }
+        let set = tools.make()
+        let policy = policyBook { await set.identities() }
         return GuardedCall(
-            tools: tools.make(),
-            policy: OpenPolicy(),
-            journal: StoreJournal(store: store, retention: CallRetention(settings.callRetention)),
+            tools: set,
+            policy: policy,
+            journal: StoreJournal(
+                store: store,
+                keys: try auditKeys(),
+                retention: CallRetention(settings.callRetention)
+            ),
+            approvals: approvalDesk(policy, model: tools.model),
             clock: store.clock
         )
     }
 
+    /// What the audit of the account is written and read with.
+    ///
+    /// - Throws: ``CommandFailure`` when there is no key: what cannot be recorded does not run.
+    package func auditKeys() throws(CommandFailure) -> AuditKeys {
+        let box = try secretBox()
+        do throws(StoreError) {
+            return try AuditKeys(box, account: store.account)
+        } catch {
+            throw CommandFailure("there is no key for the audit", cause: error)
+        }
+    }
+
+    /// The account's audit, for reading.
+    package func auditLog() throws(CommandFailure) -> AuditLog {
+        AuditLog(store: store, key: try auditKeys().publicKey)
+    }
+
+    /// The policy of the account; `tools` gives those there are.
+    ///
+    /// Where it names no workflow, whoever may decide approvals is asked.
+    package func policyBook(
+        tools: @escaping @Sendable () async -> [ToolIdentity]
+    ) -> PolicyBook {
+        PolicyBook(
+            store: store,
+            surroundings: {
+                var surroundings = PolicySurroundings()
+                surroundings.hasDefaultWorkflow = true
+                return surroundings
+            },
+            tools: tools
+        )
+    }
+
+    /// What holds calls that somebody has to approve, by the policy's workflows.
+    ///
+    /// `model` decides where a workflow says so.
+    package func approvalDesk(
+        _ policy: PolicyBook,
+        model: LanguageModel? = nil
+    ) -> ApprovalDesk {
+        ApprovalDesk(
+            store: store,
+            box: { try secretBox() },
+            workflows: { name in try await policy.workflow(named: name) },
+            model: model,
+            pageAddress: settings.publicURL
+        )
+    }
+
+    /// The user of this machine, deciding from a terminal.
+    package var localApprover: Approver {
+        Approver(.local, settings.environment["USER"] ?? "user")
+    }
+
     /// The user of this machine, calling by a channel.
     package func localCaller(_ channel: Caller.Channel) -> Caller {
-        Caller(name: "local:\(settings.environment["USER"] ?? "user")", channel: channel)
+        Caller(
+            name: "local:\(settings.environment["USER"] ?? "user")",
+            channel: channel,
+            role: "local"
+        )
     }
 
     /// What the MCP server says of itself.

@@ -1,4 +1,5 @@
 import Domain
+import Firewall
 import Foundation
 import HTTPClient
 import HTTPTypes
@@ -40,6 +41,11 @@ final class RunningServer: Sendable {
         var lifetimes = AccountDesk.Lifetimes()
         var origins: [String] = []
         var operations = FakeOperations()
+        var policy: (any CallPolicy)?
+        var workflow = ApprovalWorkflow.standard
+        var proxies = TrustedProxies()
+        var spans: Trace.Recorder?
+        var identity: TLSIdentity?
 
         /// A busy machine keeps test and server waiting; tests of deadlines set their own.
         private static var patient: ServerLimits {
@@ -58,6 +64,12 @@ final class RunningServer: Sendable {
     private let client: CurlClient
     private let serving: Task<Void, any Error>
     static let signingKey = [UInt8](repeating: 7, count: 32)
+    /// The keys of an installation's audit, as the routes read it.
+    static func auditKeys(of account: AccountID) throws -> AuditKeys {
+        let box = try SecretBox(keyMaterial: Secret(String(repeating: "7", count: 32)))
+        return try AuditKeys(box, account: account)
+    }
+
     static let password = "correct horse battery"
 
     init(_ setup: Setup = Setup(), clock: WallClock = .system) async throws {
@@ -66,6 +78,8 @@ final class RunningServer: Sendable {
         var logger = Logger(label: "test") { JSONLogHandler(label: $0) }
         logger.logLevel = .critical
         let tools = setup.tools
+        let (policy, workflow) = (setup.policy, setup.workflow)
+        let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
         var means = Application.Means(
             store: scratch.store,
             signingKey: Self.signingKey,
@@ -75,26 +89,36 @@ final class RunningServer: Sendable {
             logger: logger,
             trackers: setup.operations.operations,
             calls: { account in
-                GuardedCall(
+                let store = scratch.store.viewed(by: account)
+                return GuardedCall(
                     tools: ToolSet(tools),
-                    policy: OpenPolicy(),
-                    journal: StoreJournal(store: scratch.store.viewed(by: account))
+                    policy: policy ?? PolicyBook(store: store, staleness: .zero),
+                    journal: StoreJournal(store: store, keys: try Self.auditKeys(of: account)),
+                    approvals: ApprovalDesk(
+                        store: store,
+                        box: { box },
+                        workflows: { name in name == nil ? workflow : nil }
+                    )
                 )
             },
             search: { _, _ in throw ToolFailure("there is no index here") }
         )
+        means.auditKey = try Self.auditKeys(of: scratch.store.account).publicKey
         means.limits = setup.limits
         means.allowsRegistration = setup.allowsRegistration
         means.lifetimes = setup.lifetimes
+        means.proxies = setup.proxies
+        means.spans = setup.spans
         let application = Application(means)
         self.application = application
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
-        let finalLogger = logger
+        let (finalLogger, identity) = (logger, setup.identity)
         serving = Task {
             defer { port.finish() }
             try await HTTPServer(
                 .init(host: "127.0.0.1", port: 0),
                 application: application,
+                identity: identity,
                 logger: finalLogger
             ).run { bound in port.yield(bound) }
         }

@@ -10,6 +10,7 @@ struct OpaqueToken: Sendable, Equatable {
         case apiKey = "plk"
         case refresh = "plr"
         case setup = "pls"
+        case approval = "pla"
     }
 
     /// 40 of 62 characters are 238 bits.

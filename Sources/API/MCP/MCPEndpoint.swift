@@ -14,12 +14,17 @@ actor MCPEndpoint {
         var calls: @Sendable (AccountID) async throws -> GuardedCall
         var guardian: RequestGuard
         var connections: ConnectionTable
+        /// Collects spans; nil when nobody does.
+        var spans: Trace.Recorder?
     }
 
     /// Where it is.
     static let path = "/mcp/v1"
     /// How often sessions are looked at that nobody uses any more.
     private static let expiryInterval: Duration = .seconds(15)
+    /// What sessions keep for clients that lost their connection: a small server's memory can
+    /// spare that, and sixteen sessions that are at their own limit fill it.
+    private static let eventBytes = 64 << 20
 
     private let means: Means
     private let router: EndpointRouter
@@ -29,6 +34,7 @@ actor MCPEndpoint {
     private let begunContinuation: AsyncStream<LegacySession>.Continuation
     private let start = ContinuousClock.now
     private var isStopping = false
+    private let events = EventBudget(bytes: MCPEndpoint.eventBytes)
 
     init(means: Means) {
         self.means = means
@@ -112,6 +118,14 @@ actor MCPEndpoint {
             }
             let ended = sessions.expire(now: now) { busy.contains(ObjectIdentifier($0)) }
             for session in ended { await session.end() }
+            await spareEvents()
+        }
+    }
+
+    /// Sessions that nobody has used for long give up their events before others are refused room.
+    private func spareEvents() async {
+        for session in sessions.leastRecentlyUsed where events.usedBytes > events.bytes / 2 {
+            await session.forgetEvents()
         }
     }
 
@@ -146,7 +160,7 @@ actor MCPEndpoint {
                     outlet.send(.reply(.failure(error, id: message.id)))
                     ending = {}
                 } else {
-                    ending = try await serve(message, principal, outlet)
+                    ending = try await serve(message, principal, request.trace, outlet)
                 }
             case .initialize(let message):
                 let (id, end) = try await begin(message, principal, outlet)
@@ -203,11 +217,12 @@ actor MCPEndpoint {
     nonisolated private func serve(
         _ message: Message.Request,
         _ principal: Principal,
+        _ trace: Trace?,
         _ outlet: Outlet
     ) async throws -> @Sendable () async -> Void {
         let call = ModernCall(
             server: means.server,
-            calling: try await calling(principal),
+            calling: try await calling(principal, trace),
             outlet: outlet,
             isSubscription: message.method == "subscriptions/listen"
         )
@@ -234,7 +249,11 @@ actor MCPEndpoint {
         _ principal: Principal,
         _ outlet: Outlet
     ) async throws -> (String?, @Sendable () async -> Void) {
-        let session = LegacySession(server: means.server, calling: try await calling(principal))
+        let session = LegacySession(
+            server: means.server,
+            calling: try await calling(principal),
+            events: events
+        )
         let connection = await session.post(.message(.request(message)), outlet)
         guard await session.hasBegun, !isStopping else { return (nil, {}) }
         let id = Self.newIdentifier()
@@ -268,10 +287,15 @@ actor MCPEndpoint {
         return HTTPReply(status: 204)
     }
 
-    nonisolated private func calling(_ principal: Principal) async throws -> ToolCalling {
+    nonisolated private func calling(
+        _ principal: Principal,
+        _ trace: Trace? = nil
+    ) async throws -> ToolCalling {
         ToolCalling(
             calls: try await means.calls(principal.account),
-            caller: principal.caller(.mcp)
+            caller: principal.caller(.mcp),
+            trace: trace,
+            spans: means.spans
         )
     }
 
@@ -294,7 +318,14 @@ extension EndpointRequest {
 extension Principal {
     /// The same as whoever calls tools; `mayWrite` where a route has asked for more already.
     func caller(_ channel: Caller.Channel, mayWrite: Bool? = nil) -> Caller {
-        Caller(name: "user:\(name)", channel: channel, mayWrite: mayWrite ?? mayWriteByTools)
+        var caller = Caller(
+            name: "user:\(name)",
+            channel: channel,
+            mayWrite: mayWrite ?? mayWriteByTools,
+            role: role.rawValue
+        )
+        caller.credential = credentialName
+        return caller
     }
 }
 

@@ -236,7 +236,7 @@ struct IssueRoutes: Sendable {
                     "status?": Shape.text(255), "type?": Shape.text(255),
                     "allow_duplicates?": Shape.flag,
                 ])
-            ).answers(.created, Self.toolAnswer).problems(.notFound, .conflict),
+            ).answers(.created, Self.toolAnswer).callsTools,
             .on(
                 .put,
                 "\(Self.path)/{id}",
@@ -256,7 +256,7 @@ struct IssueRoutes: Sendable {
                     "status?": Shape.text(255), "resolution?": Shape.text(255),
                     "type?": Shape.text(255), "duplicate_of?": Shape.text(2_000),
                 ])
-            ).answers(.ok, IssueShapes.full).problems(.preconditionFailed),
+            ).answers(.ok, IssueShapes.full).problems(.preconditionFailed).callsTools,
             .on(
                 .post,
                 "\(Self.path)/{id}/comments",
@@ -277,7 +277,7 @@ struct IssueRoutes: Sendable {
                 )
                 return .json(answer, status: .created)
             }.body(Shape.object(["body": Shape.text(1_000_000, minimum: 1)]))
-                .answers(.created, Self.toolAnswer),
+                .answers(.created, Self.toolAnswer).callsTools,
         ]
     }
 

@@ -1,5 +1,6 @@
 import Crypto
 package import Domain
+import Firewall
 package import MCP
 package import Store
 
@@ -34,6 +35,8 @@ package struct GuardedCall: Sendable {
         /// What the client says of itself, for the record.
         package var client: ClientDescription?
         package var traceParent: String?
+        /// Whether the client can have its person open a page, and come back with the same call.
+        package var opensPages = false
 
         package init(tool: String, arguments: JSONObject) {
             self.tool = tool
@@ -41,9 +44,13 @@ package struct GuardedCall: Sendable {
         }
     }
 
-    private let tools: ToolSet
+    let tools: ToolSet
     private let policy: any CallPolicy
-    private let journal: any CallJournal
+    let journal: any CallJournal
+    /// Nil where nothing is looked for.
+    let sensitive: SensitiveValues?
+    /// Holds calls that somebody has to approve; nil where none are held, which refuses them.
+    package let approvals: ApprovalDesk?
     private let clock: WallClock
     private let limits: Limits
     private let stopwatch: any Clock<Duration>
@@ -52,6 +59,8 @@ package struct GuardedCall: Sendable {
     ///   - tools: What can be called.
     ///   - policy: Decides who sees and calls what.
     ///   - journal: Keeps every call.
+    ///   - sensitive: Looks through arguments and results.
+    ///   - approvals: Holds calls that somebody has to approve.
     ///   - clock: Dates the records.
     ///   - limits: What one call may take.
     ///   - stopwatch: Measures the time limit.
@@ -59,6 +68,8 @@ package struct GuardedCall: Sendable {
         tools: ToolSet,
         policy: any CallPolicy,
         journal: any CallJournal,
+        sensitive: SensitiveValues? = nil,
+        approvals: ApprovalDesk? = nil,
         clock: WallClock = .system,
         limits: Limits = Limits(),
         stopwatch: any Clock<Duration> = ContinuousClock()
@@ -66,17 +77,26 @@ package struct GuardedCall: Sendable {
         self.tools = tools
         self.policy = policy
         self.journal = journal
+        self.sensitive = sensitive
+        self.approvals = approvals
         self.clock = clock
         self.limits = limits
         self.stopwatch = stopwatch
     }
 
+    /// The policy, where it is one that is kept in the store.
+    package var policyBook: PolicyBook? { policy as? PolicyBook }
+
     /// The tools that a caller can see, always in the same order.
     package func visibleTools(to caller: Caller) async -> [ToolDefinition] {
         var visible: [ToolDefinition] = []
         for entry in await tools.usable()
-        where await policy.isVisible(entry.definition, to: caller) {
-            visible.append(entry.definition)
+        where await isVisible(entry, to: caller) {
+            var definition = entry.definition
+            if let mode = await justification(for: entry) {
+                definition.inputSchema = Justification.added(to: definition.inputSchema, mode)
+            }
+            visible.append(definition)
         }
         return visible
     }
@@ -106,12 +126,21 @@ package struct GuardedCall: Sendable {
         }
         var call = record(of: request, by: caller)
         guard let entry = await tools.usableEntry(named: request.tool),
-            await policy.isVisible(entry.definition, to: caller)
+            await isVisible(entry, to: caller)
         else {
             call.outcome = .unknownTool
             // Nothing ran; a record that fails changes nothing about the answer.
             _ = await refusal(call, .failure(""))
             throw .unknownTool(request.tool)
+        }
+        var reason: String?
+        if let mode = await justification(for: entry) {
+            switch Justification.taken(from: &request.arguments, mode) {
+            case .success(let text): reason = text
+            case .failure(let failure):
+                call.outcome = .invalid
+                return await refusal(call, .failure(failure.text))
+            }
         }
         let violations = entry.schema.violations(of: .object(request.arguments))
         guard violations.isEmpty else {
@@ -120,48 +149,144 @@ package struct GuardedCall: Sendable {
             let text = "The arguments of `\(entry.definition.name)` are not right:\n\(lines)"
             return await refusal(call, .failure(text))
         }
+        if let refused = await screenArguments(&request, entry.schema, &call) {
+            return await refusal(call, refused)
+        }
         let proposed = ProposedCall(
             tool: entry.definition,
+            identity: entry.identity,
             arguments: request.arguments,
-            caller: caller
+            caller: caller,
+            client: request.client,
+            traceParent: request.traceParent
         )
-        switch await policy.decide(proposed) {
+        let ruling = await ruling(on: proposed, entry)
+        call.note(ruling)
+        switch ruling.decision {
         case .allow: call.decision = .allow
         case .deny(let reason):
             call.decision = .deny
             call.reason = reason
             call.outcome = .denied
-            return await refusal(call, .failure("Access denied: \(reason)"))
+            return await refusal(call, .failure("Access denied: \(reason)", .denied))
+        case .requireApproval(let demand):
+            let held = HeldCall(
+                entry: entry,
+                arguments: request.arguments,
+                caller: caller,
+                demand: demand,
+                justification: reason,
+                opensPages: request.opensPages
+            )
+            return await hold(held, call, report: report)
         }
-        let context = CallContext(caller: caller, report: report)
-        return await run(entry, request.arguments, call, context)
+        return await run(entry, request.arguments, call, caller, report)
     }
 
-    private func run(
+    // MARK: - Deciding
+
+    /// Whether callers of a tool are asked why, and it has no such argument of its own.
+    private func justification(for entry: ToolSet.Entry) async -> JustificationMode? {
+        guard !entry.tool.isOfGateway, Justification.isFree(in: entry.definition) else {
+            return nil
+        }
+        return await policy.justification(for: entry.identity)
+    }
+
+    func isVisible(_ entry: ToolSet.Entry, to caller: Caller) async -> Bool {
+        if entry.tool.isOfGateway { return approvals != nil }
+        return await policy.isVisible(entry.definition, entry.identity, to: caller)
+    }
+
+    /// What the policy says about a call that was held before.
+    func decision(on held: HeldCall) async -> CallDecision {
+        let proposed = ProposedCall(
+            tool: held.entry.definition,
+            identity: held.entry.identity,
+            arguments: held.arguments,
+            caller: held.caller
+        )
+        return await ruling(on: proposed, held.entry).decision
+    }
+
+    private func ruling(on call: ProposedCall, _ entry: ToolSet.Entry) async -> CallRuling {
+        if entry.tool.isOfGateway { return CallRuling(.allow) }
+        return await policy.decide(call)
+    }
+
+    // MARK: - Running
+
+    /// Records a call, and runs it.
+    func run(
         _ entry: ToolSet.Entry,
         _ arguments: JSONObject,
         _ call: ToolCallTable.Call,
-        _ context: CallContext
+        _ caller: Caller,
+        _ report: @escaping @Sendable (Event) async -> Void
     ) async -> ToolResult {
         do {
             try await journal.begin(call)
         } catch {
-            return .failure("The call did not run, for it could not be recorded: \(error).")
+            let text = "The call did not run, for it could not be recorded: \(error)."
+            return .failure(text, ToolFailure(cause: error).kind)
         }
-        let start = ContinuousClock.now
-        let (result, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
-        let end = ToolCallTable.End(
-            endedAt: clock.now(),
-            duration: start.duration(to: .now),
-            resultBytes: result.text.utf8.count
+        return await perform(entry, arguments, call, caller, report)
+    }
+
+    /// Runs a call that is on record as begun, and records its end.
+    func perform(
+        _ entry: ToolSet.Entry,
+        _ arguments: JSONObject,
+        _ call: ToolCallTable.Call,
+        _ caller: Caller,
+        _ report: @escaping @Sendable (Event) async -> Void
+    ) async -> ToolResult {
+        let context = CallContext(
+            caller: caller,
+            report: report,
+            status: { id in try await status(of: id, by: caller, report: report) },
+            ask: { question, workflow, reasoning in
+                try await ask(
+                    question,
+                    workflow: workflow,
+                    reasoning: reasoning,
+                    by: caller,
+                    report: report
+                )
+            }
         )
-        do {
-            try await journal.complete(call.id, outcome, end)
-        } catch {
+        let start = ContinuousClock.now
+        let (given, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
+        let (result, note) = await screenResult(given, of: call)
+        if let error = await complete(call, outcome, result, since: start, note: note) {
             // It has run, and the record says that it began: the caller gets what it gave.
             await context.log(.error, "the end of the call could not be recorded: \(error)")
         }
         return result
+    }
+
+    /// Records how a call ended; gives why that failed.
+    @discardableResult
+    func complete(
+        _ call: ToolCallTable.Call,
+        _ outcome: ToolCallTable.Outcome,
+        _ result: ToolResult,
+        since start: ContinuousClock.Instant,
+        note: String? = nil
+    ) async -> (any Error)? {
+        var end = ToolCallTable.End(
+            endedAt: clock.now(),
+            duration: start.duration(to: .now),
+            resultBytes: result.text.utf8.count
+        )
+        end.reason = note
+        end.resultDigest = Array(SHA256.hash(data: Array(result.text.utf8)))
+        do {
+            try await journal.complete(call.id, outcome, end)
+            return nil
+        } catch {
+            return error
+        }
     }
 
     private func outcome(
@@ -173,7 +298,8 @@ package struct GuardedCall: Sendable {
             guard let value = try await limited(entry.tool, arguments, context) else {
                 let seconds = Int(limits.time / .seconds(1))
                 let text = "The call was stopped after \(seconds) seconds. "
-                return (.failure(text + entry.advice("Ask for less at a time.")), .timedOut)
+                let advice = entry.advice("Ask for less at a time.")
+                return (.failure(text + advice, .timedOut), .timedOut)
             }
             let result = ToolResult(value)
             guard result.text.utf8.count <= limits.resultBytes else {
@@ -184,9 +310,9 @@ package struct GuardedCall: Sendable {
         } catch {
             if Task.isCancelled {
                 let text = "The call was cancelled. \(entry.advice("Nothing was changed."))"
-                return (.failure(text), .cancelled)
+                return (.failure(text, .cancelled), .cancelled)
             }
-            return (.failure(ToolFailure(cause: error).text), .failed)
+            return (ToolFailure(cause: error).result, .failed)
         }
     }
 
@@ -208,10 +334,18 @@ package struct GuardedCall: Sendable {
         }
     }
 
+    /// Why a demand for an approval is a refusal: nobody could answer it.
+    static func unanswerable(_ demand: ApprovalDemand) -> String {
+        let workflow = demand.workflow.map { " called `\($0)`" } ?? ""
+        let words = demand.message.map { ": \($0)" } ?? ""
+        return "needs an approval, and this installation has no approval workflow"
+            + "\(workflow)\(words)"
+    }
+
     // MARK: - Records
 
     /// Records a call that does not run; without a record the caller hears of that.
-    private func refusal(_ call: ToolCallTable.Call, _ result: ToolResult) async -> ToolResult {
+    func refusal(_ call: ToolCallTable.Call, _ result: ToolResult) async -> ToolResult {
         var call = call
         call.end = ToolCallTable.End(
             endedAt: clock.now(),
@@ -222,11 +356,12 @@ package struct GuardedCall: Sendable {
             try await journal.begin(call)
             return result
         } catch {
-            return .failure("The call did not run, and could not be recorded: \(error).")
+            let text = "The call did not run, and could not be recorded: \(error)."
+            return .failure(text, ToolFailure(cause: error).kind)
         }
     }
 
-    private func record(of request: Request, by caller: Caller) -> ToolCallTable.Call {
+    func record(of request: Request, by caller: Caller) -> ToolCallTable.Call {
         let arguments = JSONValue.object(request.arguments).serialized(sortedKeys: true)
         var call = ToolCallTable.Call(
             id: Self.newIdentifier(at: clock.now()),
@@ -236,6 +371,7 @@ package struct GuardedCall: Sendable {
             argumentsDigest: Array(SHA256.hash(data: arguments)),
             startedAt: clock.now()
         )
+        call.arguments = .object(request.arguments)
         call.client = request.client.map { "\($0.name) \($0.version)" }
         call.traceParent = request.traceParent
         return call
@@ -258,6 +394,18 @@ package struct GuardedCall: Sendable {
     }
 }
 
+extension ToolCallTable.Call {
+    /// Keeps what a decision is grounded on.
+    fileprivate mutating func note(_ ruling: CallRuling) {
+        policyVersion = ruling.policyVersion
+        if let decided = ruling.rule { rule = decided.name }
+        guard !ruling.noted.isEmpty else { return }
+        let notes = ruling.noted.map { "\($0.rule.name) would have said \($0.action)" }
+        // What was found in the arguments stays in front.
+        reason = ((reason.map { [$0] } ?? []) + notes).joined(separator: "; ")
+    }
+}
+
 extension ToolSet.Entry {
     /// What to tell of a call that was stopped; `harmless` where it could change nothing.
     fileprivate func advice(_ harmless: String) -> String {
@@ -273,13 +421,33 @@ extension ToolSet.Entry {
 struct CallContext: Sendable {
     let caller: Caller
     private let report: @Sendable (GuardedCall.Event) async -> Void
+    private let status: @Sendable (String) async throws -> JSONValue
+    private let question: @Sendable (JSONObject, String?, String) async throws -> JSONValue
 
     fileprivate init(
         caller: Caller,
-        report: @escaping @Sendable (GuardedCall.Event) async -> Void
+        report: @escaping @Sendable (GuardedCall.Event) async -> Void,
+        status: @escaping @Sendable (String) async throws -> JSONValue,
+        ask: @escaping @Sendable (JSONObject, String?, String) async throws -> JSONValue
     ) {
         self.caller = caller
         self.report = report
+        self.status = status
+        question = ask
+    }
+
+    /// How a request for an approval stands; runs the call that it is about, once.
+    func approvalStatus(_ request: String) async throws -> JSONValue {
+        try await status(request)
+    }
+
+    /// Asks people by a workflow, nil for the usual one, and waits for a while.
+    func ask(
+        _ text: JSONObject,
+        _ workflow: String?,
+        _ reasoning: String
+    ) async throws -> JSONValue {
+        try await question(text, workflow, reasoning)
     }
 
     /// Tells how far the call is; `done` grows.

@@ -1,4 +1,5 @@
 import Domain
+import Firewall
 import MCP
 
 /// Something that can be called.
@@ -7,6 +8,12 @@ import MCP
 protocol Tool: Sendable {
     /// As it is listed.
     var definition: ToolDefinition { get }
+
+    /// Which tool it is to policies.
+    var identity: ToolIdentity { get }
+
+    /// Whether it belongs to the gateway itself: every caller has it, and no policy is asked.
+    var isOfGateway: Bool { get }
 
     /// What an account must have for it to be of use.
     var needs: AccountMeans { get }
@@ -19,6 +26,12 @@ protocol Tool: Sendable {
 }
 
 extension Tool {
+    /// A built-in one.
+    var identity: ToolIdentity { ToolIdentity(name: definition.name) }
+
+    /// Most are not.
+    var isOfGateway: Bool { false }
+
     /// Nothing: it works on what is stored.
     var needs: AccountMeans { [] }
 }

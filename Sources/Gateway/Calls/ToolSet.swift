@@ -1,3 +1,4 @@
+package import Firewall
 package import MCP
 
 /// The tools there are, in the order they are listed.
@@ -5,6 +6,7 @@ package struct ToolSet: Sendable {
     struct Entry: Sendable {
         var tool: any Tool
         var definition: ToolDefinition
+        var identity: ToolIdentity
         var schema: JSONSchema
     }
 
@@ -25,7 +27,14 @@ package struct ToolSet: Sendable {
             let definition = tool.definition
             do throws(JSONSchema.CompilationError) {
                 let schema = try JSONSchema(definition.inputSchema)
-                entries.append(Entry(tool: tool, definition: definition, schema: schema))
+                entries.append(
+                    Entry(
+                        tool: tool,
+                        definition: definition,
+                        identity: tool.identity,
+                        schema: schema
+                    )
+                )
             } catch {
                 preconditionFailure("the schema of `\(definition.name)`: \(error)")
             }
@@ -37,6 +46,9 @@ package struct ToolSet: Sendable {
 
     /// Every tool.
     package var definitions: [ToolDefinition] { entries.map(\.definition) }
+
+    /// Which tools these are to policies.
+    package func identities() async -> [ToolIdentity] { entries.map(\.identity) }
 
     /// The tools that are of use to the account now.
     func usable() async -> [Entry] {

@@ -160,6 +160,7 @@ package actor SessionServer {
         case .callTool(let name, let arguments):
             var request = GuardedCall.Request(tool: name, arguments: arguments)
             request.client = job.context.client
+            request.opensPages = job.context.opensPages
             request.traceParent = job.context.meta.traceParent
             do throws(RPCError) {
                 let result = try await calls.run(request, by: caller) { event in

@@ -45,6 +45,8 @@ package struct BuiltInTools: Sendable {
             SyncStatusTool(reading: reading, scanLease: scanLease),
             EstimateComplianceTool(desk: desk),
             ImproveComplianceTool(desk: desk),
+            GetApprovalStatusTool(),
+            RequestApprovalTool(),
         ]
         if let writers {
             let trackers = TrackerDesk(

@@ -8,6 +8,10 @@ package struct ToolResult: Sendable, Equatable {
     package var structured: JSONValue?
     /// Whether the text says what went wrong and how to mend it.
     package var isError: Bool
+    /// As another server gave it, to be handed on as it is; nil for our own.
+    package private(set) var original: JSONObject?
+    /// What kind of error it is, for transports that tell kinds apart; the protocol does not.
+    package private(set) var kind: FailureKind?
 
     /// A result for programs, with its JSON as the text.
     package init(_ structured: JSONValue) {
@@ -16,17 +20,32 @@ package struct ToolResult: Sendable, Equatable {
         isError = false
     }
 
-    private init(error: String) {
+    private init(error: String, _ kind: FailureKind) {
         text = error
         structured = nil
         isError = true
+        self.kind = kind
+    }
+
+    /// What another server gave; nothing of it is lost.
+    package init(original: JSONObject) {
+        let texts = original["content"]?.array?.compactMap { block in
+            block["type"] == "text" ? block["text"]?.string : nil
+        }
+        text = (texts ?? []).joined(separator: "\n")
+        structured = original["structuredContent"]
+        isError = original["isError"]?.bool ?? false
+        self.original = original
     }
 
     /// An error that the model can read and act on.
-    package static func failure(_ text: String) -> ToolResult { ToolResult(error: text) }
+    package static func failure(_ text: String, _ kind: FailureKind = .invalid) -> ToolResult {
+        ToolResult(error: text, kind)
+    }
 
     /// As a revision has it.
     package func json(for version: ProtocolVersion) -> JSONObject {
+        if let original { return original }
         var object = JSONObject()
         object.append(key: "content", value: [["type": "text", "text": .string(text)]])
         if version.hasStructuredContent, let structured {
@@ -34,5 +53,33 @@ package struct ToolResult: Sendable, Equatable {
         }
         object.append(key: "isError", value: .bool(isError))
         return object
+    }
+
+    /// Why a call gave nothing.
+    package enum FailureKind: Sendable, Equatable {
+        /// What was asked for makes no sense, as it is or here.
+        case invalid
+        /// The caller may not.
+        case denied
+        /// What it is about is not there.
+        case notFound
+        /// Something that is there, or goes on, is in the way.
+        case conflict
+        /// The service behind understood and refused.
+        case refused
+        /// The service behind does not take our credential.
+        case credentialRefused
+        /// The service behind gives no answer, or none that makes sense.
+        case serviceFailed
+        /// Nobody knows whether the service behind has done it.
+        case outcomeUnknown
+        /// Not now.
+        case busy
+        /// It took too long.
+        case timedOut
+        /// It was given up.
+        case cancelled
+        /// Something of ours is broken.
+        case broken
     }
 }

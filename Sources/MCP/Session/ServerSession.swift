@@ -428,13 +428,12 @@ package struct ServerSession: Sendable {
     func decorated(_ result: JSONObject, _ context: Context) -> JSONObject {
         guard context.version.era == .modern else { return result }
         var decorated = result
-        decorated.append(key: "resultType", value: "complete")
-        var meta = JSONObject()
-        meta.append(
-            key: RequestMeta.Key.serverInfo,
-            value: server.implementation(for: context.version)
-        )
-        decorated.append(key: "_meta", value: .object(meta))
+        if decorated["resultType"] == nil {
+            decorated.append(key: "resultType", value: "complete")
+        }
+        var meta = result["_meta"]?.object ?? JSONObject()
+        meta[RequestMeta.Key.serverInfo] = server.implementation(for: context.version)
+        decorated["_meta"] = .object(meta)
         return decorated
     }
 }
@@ -443,6 +442,13 @@ extension Message {
     /// Whether a response is due.
     var isRequest: Bool {
         if case .request = self { true } else { false }
+    }
+}
+
+extension ServerSession.Context {
+    /// Whether the client can have its person open a page, and come back with the same call.
+    package var opensPages: Bool {
+        version.era == .modern && capabilities["elicitation"]?["url"] != nil
     }
 }
 

@@ -13,7 +13,8 @@ package struct Migration: Sendable {
 
     /// Every step, oldest first.
     package static let all: [Migration] = [
-        .initial, .pairsBySecond, .toolCalls, .jobs, .webhooks, .users,
+        .initial, .pairsBySecond, .toolCalls, .jobs, .webhooks, .users, .audit, .approvals,
+        .policies,
     ]
 
     /// The statements as an engine takes them.

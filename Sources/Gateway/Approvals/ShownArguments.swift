@@ -1,0 +1,85 @@
+import Domain
+
+/// What approvers see of a call's arguments.
+enum ShownArguments {
+    /// Texts are cut there: nobody reads more before deciding, and the digest covers all of it.
+    private static let maximumTextCharacters = 2_000
+    /// Members and elements that are shown.
+    private static let maximumElements = 100
+    private static let maximumDepth = 16
+    private static let redacted: JSONValue = "***REDACTED***"
+    /// What a name holds when its value is a secret.
+    private static let secretNames = [
+        "password", "passwd", "passphrase", "secret", "token", "apikey", "credential",
+        "authorization", "privatekey", "accesskey", "cookie", "bearer",
+    ]
+
+    /// The arguments without the values of names that mean secrets, texts cut.
+    static func redacted(_ arguments: JSONObject) -> JSONValue {
+        shown(.object(arguments), depth: 0)
+    }
+
+    /// The names alone, for channels that others read too: `branch, force`.
+    static func names(_ shown: JSONValue) -> String {
+        let names = (shown.object?.members ?? []).map { visible($0.key) }
+        guard !names.isEmpty else { return "none" }
+        let rest = names.count - 20
+        return names.prefix(20).joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
+    }
+
+    private static func shown(_ value: JSONValue, depth: Int) -> JSONValue {
+        switch value {
+        case .string(let text):
+            guard text.count > maximumTextCharacters else { return value }
+            return .string(
+                text.prefix(maximumTextCharacters) + "… (\(text.count) characters in all)"
+            )
+        case .array(let elements):
+            guard depth < maximumDepth else { return "…" }
+            var list = elements.prefix(maximumElements).map { shown($0, depth: depth + 1) }
+            if elements.count > list.count { list.append(.string("… (\(elements.count) in all)")) }
+            return .array(list)
+        case .object(let object):
+            guard depth < maximumDepth else { return "…" }
+            var result = JSONObject()
+            for member in object.members.prefix(maximumElements) {
+                let value = isSecret(member.key) ? redacted : shown(member.value, depth: depth + 1)
+                result.append(key: member.key, value: value)
+            }
+            if object.members.count > maximumElements {
+                result.append(key: "…", value: .string("(\(object.members.count) in all)"))
+            }
+            return .object(result)
+        case .null, .bool, .integer, .double: return value
+        }
+    }
+
+    private static func isSecret(_ name: String) -> Bool {
+        let plain = String(
+            String.UnicodeScalarView(
+                name.lowercased().unicodeScalars.filter { $0.properties.isAlphabetic }
+            )
+        )
+        return secretNames.contains { plain.contains($0) }
+    }
+}
+
+/// A text whose hidden characters can be seen: what steers its direction or takes no place is
+/// written as its number, so that nothing looks like what it is not.
+package func visible(_ text: String) -> String {
+    var result = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+        switch scalar.properties.generalCategory {
+        case .format, .control, .privateUse, .unassigned, .surrogate, .lineSeparator,
+            .paragraphSeparator:
+            let isOrdinary = scalar == "\n" || scalar == "\t"
+            if isOrdinary {
+                result.append(scalar)
+            } else {
+                result.append(contentsOf: "\\u{\(String(scalar.value, radix: 16))}".unicodeScalars)
+            }
+        default: result.append(scalar)
+        }
+    }
+    return String(result)
+}
