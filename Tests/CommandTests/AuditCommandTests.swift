@@ -99,17 +99,22 @@ struct AuditCommandTests {
         try indexed.add("crash when a file is opened")
         let sandbox = indexed.sandbox
         let words = ["tools", "call", "estimate_compliance", #"{"issues":["x-0"]}"#]
-        let running = try sandbox.start("preloop", words)
         let store = try await sandbox.store()
-        func begun() async throws -> Bool {
+        func last() async throws -> Int64 {
             try await store.read { connection, account in
                 try AuditTable.lastSequence(account: account, on: connection)
-            } == 1
+            }
         }
-        while running.isRunning, try await !begun() { try await Task.sleep(for: .milliseconds(20)) }
-        running.signal(SIGKILL)
-        let ended = try running.waitForExit()
-        #expect(ended.status == -1, "\(ended.errors)")
+        // On a busy machine a call may reach its time limit before it is killed: then the next.
+        for _ in 1...5 {
+            let before = try await last()
+            let running = try sandbox.start("preloop", words)
+            while running.isRunning, try await last() == before {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            running.signal(SIGKILL)
+            if try running.waitForExit().status == -1 { break }
+        }
         let query = try sandbox.preloop("audit", "query", "--outcome", "running", "--json").json
         #expect(query["calls"]?.array?.map { $0["tool"] } == ["estimate_compliance"])
         let unknown = try sandbox.preloop("audit", "query", "--outcome", "unknown", "--json").json
