@@ -62,7 +62,11 @@ let package = Package(
             swiftSettings: hot,
             linkerSettings: [.linkedLibrary("m")]
         ),
-        .testTarget(name: "DomainTests", dependencies: ["Domain"], swiftSettings: testing),
+        .testTarget(
+            name: "DomainTests",
+            dependencies: ["Domain", "TestSupport"],
+            swiftSettings: testing
+        ),
 
         // MARK: Firewall
         .target(
@@ -83,7 +87,11 @@ let package = Package(
 
         // MARK: MCP
         .target(name: "MCP", dependencies: ["Domain"], swiftSettings: hot),
-        .testTarget(name: "MCPTests", dependencies: ["Domain", "MCP"], swiftSettings: testing),
+        .testTarget(
+            name: "MCPTests",
+            dependencies: ["Domain", "MCP", "TestSupport"],
+            swiftSettings: testing
+        ),
 
         // MARK: LinearAlgebra
         .target(name: "LinearAlgebra", dependencies: ["CKernels"], swiftSettings: hot),
@@ -110,7 +118,7 @@ let package = Package(
         ),
         .testTarget(
             name: "VectorIndexTests",
-            dependencies: ["VectorIndex"],
+            dependencies: ["TestSupport", "VectorIndex"],
             swiftSettings: testing
         ),
 
@@ -163,7 +171,7 @@ let package = Package(
         ),
         .testTarget(
             name: "StoreTests",
-            dependencies: ["Domain", "Store", "StoreTestSupport"],
+            dependencies: ["Domain", "Store", "StoreTestSupport", "TestSupport"],
             swiftSettings: testing
         ),
 
@@ -241,7 +249,8 @@ let package = Package(
             name: "APITests",
             dependencies: [
                 "API", "Domain", "Firewall", "Gateway", "HTTPClient", "MCP", "Search", "Store",
-                "StoreTestSupport", "TestSupport", "Trackers",
+                "StoreTestSupport", "Sync", "TestSupport", "Trackers",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -137,7 +137,7 @@ package struct Application: Sendable {
             + DuplicateRoutes(store: store).routes + StatisticsRoutes(store: store).routes
             + tools.routes + AuditRoutes(store: store, key: means.auditKey).routes
             + ApprovalRoutes(calls: means.calls, store: store).routes
-            + WebhookRoutes(receiver: means.webhooks).routes
+            + WebhookRoutes(receiver: means.webhooks, logger: means.logger).routes
             + PolicyRoutes(books: shelf).routes + RuleRoutes(books: shelf).routes
     }
 

@@ -67,15 +67,11 @@ package struct TraceContext: Sendable, Hashable {
     /// The value of `traceparent`.
     package var header: String { "00-\(traceText)-\(spanText)-\(isSampled ? "01" : "00")" }
     /// The trace as 32 hexadecimal digits.
-    package var traceText: String { Self.digits(trace.high) + Self.digits(trace.low) }
-    /// The piece of work as 16 hexadecimal digits.
-    package var spanText: String { Self.digits(span) }
-
-    /// A number as 16 hexadecimal digits.
-    package static func digits(_ number: UInt64) -> String {
-        let text = String(number, radix: 16)
-        return String(repeating: "0", count: 16 - text.utf8.count) + text
+    package var traceText: String {
+        hexadecimal(trace.high, digits: 16) + hexadecimal(trace.low, digits: 16)
     }
+    /// The piece of work as 16 hexadecimal digits.
+    package var spanText: String { hexadecimal(span, digits: 16) }
 
     private static func random() -> UInt64 { UInt64.random(in: 1...UInt64.max) }
 

@@ -168,6 +168,7 @@ import Trackers
     /// Fails as it is told to.
     private struct FailingTool: Tool {
         let cause: any Error
+        let count = Counter()
 
         var definition: ToolDefinition {
             ToolDefinition(
@@ -180,7 +181,46 @@ import Trackers
         }
 
         func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
+            _ = count.add()
             throw cause
+        }
+    }
+
+    /// The status alone does not tell: 502 and 503 are also of what was never begun, or has ended
+    /// nobody knows how.
+    @Test func `a key is free again only after what certainly did nothing`() async throws {
+        let causes: [(any Error, first: Int, second: Int, runs: Int)] = [
+            (TrackerError.outcomeUnknown(detail: "?"), 502, 409, 1),
+            (TrackerError.unavailable(detail: "away"), 502, 409, 1),
+            (TrackerError.cancelled, 503, 409, 1),
+            (ToolFailure("took too long", kind: .timedOut), 504, 409, 1),
+            (ToolFailure("broke", kind: .broken), 500, 409, 1),
+            (TrackerError.unauthenticated(detail: "no"), 502, 502, 2),
+            (TrackerError.rateLimited(until: Timestamp(milliseconds: 0)), 503, 503, 2),
+            (StoreError.busy, 503, 503, 2),
+            // A refusal is an answer like others.
+            (ToolFailure("makes no sense"), 422, 422, 1),
+        ]
+        let once = [("Idempotency-Key", "k1")]
+        for (cause, first, second, runs) in causes {
+            let tool = FailingTool(cause: cause)
+            var setup = RunningServer.Setup()
+            setup.tools = [tool]
+            let server = try await RunningServer(setup)
+            _ = try await server.add("ann", .owner)
+            let key = try await server.key("ann")
+            for status in [first, second] {
+                let answer = try await server.send(
+                    "POST",
+                    "/api/v1/mcp/fail",
+                    [:],
+                    token: key,
+                    headers: once
+                )
+                #expect(answer.status == status, "\(cause): \(answer.text)")
+            }
+            #expect(tool.count.value == runs, "\(cause)")
+            try await server.stop()
         }
     }
 

@@ -7,6 +7,7 @@ import Logging
 import MCP
 import Store
 import StoreTestSupport
+import Sync
 import Synchronization
 import TestSupport
 import Trackers
@@ -46,6 +47,10 @@ final class RunningServer: Sendable {
         var proxies = TrustedProxies()
         var spans: Trace.Recorder?
         var identity: TLSIdentity?
+        /// Whether trackers' deliveries are taken in, with secrets of ``RunningServer/box()``.
+        var takesWebhooks = false
+        /// Takes what is logged; else nothing but what is critical is shown.
+        var records: LogRecords?
 
         /// A busy machine keeps test and server waiting; tests of deadlines set their own.
         private static var patient: ServerLimits {
@@ -70,6 +75,11 @@ final class RunningServer: Sendable {
         return try AuditKeys(box, account: account)
     }
 
+    /// Seals what the server opens.
+    static func box() throws -> SecretBox {
+        try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
+    }
+
     static let password = "correct horse battery"
 
     init(_ setup: Setup = Setup(), clock: WallClock = .system) async throws {
@@ -77,9 +87,10 @@ final class RunningServer: Sendable {
         self.scratch = scratch
         var logger = Logger(label: "test") { JSONLogHandler(label: $0) }
         logger.logLevel = .critical
+        if let records = setup.records { logger = records.logger() }
         let tools = setup.tools
         let (policy, workflow) = (setup.policy, setup.workflow)
-        let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
+        let box = try Self.box()
         var means = Application.Means(
             store: scratch.store,
             signingKey: Self.signingKey,
@@ -104,6 +115,9 @@ final class RunningServer: Sendable {
             search: { _, _ in throw ToolFailure("there is no index here") }
         )
         means.auditKey = try Self.auditKeys(of: scratch.store.account).publicKey
+        if setup.takesWebhooks {
+            means.webhooks = WebhookReceiver(database: scratch.store.database, box: box)
+        }
         means.limits = setup.limits
         means.allowsRegistration = setup.allowsRegistration
         means.lifetimes = setup.lifetimes

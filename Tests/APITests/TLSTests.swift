@@ -78,12 +78,17 @@ import Testing
     }
 
     private func withServer(
+        idleTime: Duration? = nil,
         _ body: (RunningServer, String, Certificate) async throws -> Void
     ) async throws {
         let certificate = try await Certificate()
         defer { certificate.remove() }
         var setup = RunningServer.Setup()
-        setup.limits.headTime = .seconds(2)
+        if let idleTime {
+            setup.limits.idleTime = idleTime
+        } else {
+            setup.limits.headTime = .seconds(2)
+        }
         setup.identity = try TLSIdentity(
             certificateFile: certificate.certificate,
             keyFile: certificate.key
@@ -176,6 +181,46 @@ import Testing
             }
             #expect(await client.isClosed())
             #expect(connections.counts.overdue == 1)
+        }
+    }
+
+    /// `GET /healthz` as the only request of an HTTP/2 connection (RFC 9113, RFC 7541).
+    private static var request: [UInt8] {
+        let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+        let settings: [UInt8] = [0, 0, 0, 4, 0, 0, 0, 0, 0]
+        // Method GET and scheme https by their numbers, then path and authority spelled out.
+        let (path, authority) = (Array("/healthz".utf8), Array("localhost".utf8))
+        var block: [UInt8] = [0x82, 0x87, 0x04, UInt8(path.count)] + path
+        block += [0x01, UInt8(authority.count)] + authority
+        // HEADERS of stream 1, which ends the stream and its headers.
+        let headers: [UInt8] = [0, 0, UInt8(block.count), 1, 5, 0, 0, 0, 1]
+        return preface + settings + headers + block
+    }
+
+    @Test func `an HTTP 2 connection is closed when its last stream is long gone`() async throws {
+        try await withServer(idleTime: .seconds(1)) { server, _, _ in
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = ["openssl", "s_client", "-quiet", "-alpn", "h2", "-connect"]
+            process.arguments?.append("127.0.0.1:\(server.port)")
+            let (input, output) = (Pipe(), Pipe())
+            process.standardInput = input
+            process.standardOutput = output
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            defer { if process.isRunning { process.terminate() } }
+            // Its end stays open: this client would wait for ever.
+            try input.fileHandleForWriting.write(contentsOf: Data(Self.request))
+            let connections = server.application.connections
+            let end = ContinuousClock.now + .seconds(60)
+            while connections.counts.accepted == 0 || connections.counts.open > 0 {
+                try #require(ContinuousClock.now < end)
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            #expect(connections.counts.overdue >= 1)
+            if process.isRunning { process.terminate() }
+            let answer = output.fileHandleForReading.readDataToEndOfFile()
+            #expect(String(decoding: answer, as: UTF8.self).contains("1.2.3"))
         }
     }
 

@@ -169,6 +169,7 @@ import Testing
 
     @Test func `a link decides once, about its own request`() async throws {
         let world = try await ApprovalWorld({ $0.quorum = 2 }, pacing: HastyClock())
+        try await world.addUsers([(name: "bob", role: .editor)])
         let id = try await world.handle()
         let other = try await world.handle("other")
         let digest = try await link(1, to: id, world)
@@ -203,6 +204,7 @@ import Testing
             },
             pacing: HastyClock()
         )
+        try await world.addUsers([(name: "bob", role: .editor)])
         let id = try await world.handle()
         let digest = try await link(1, to: id, world)
         await #expect(throws: ApprovalRefusal.refused(.reasonRequired)) {
@@ -219,6 +221,7 @@ import Testing
     @Test func `a link used twice at once counts once`() async throws {
         let world = try await ApprovalWorld({ $0.quorum = 2 }, pacing: HastyClock())
         let other = try await world.reopened({ $0.quorum = 2 })
+        try await world.addUsers([(name: "bob", role: .editor)])
         for number in 1...20 {
             let id = try await world.handle("\(number)")
             let digest = try await link(UInt8(number), to: id, world)
@@ -228,6 +231,36 @@ import Testing
             #expect(won == 1)
             #expect(try await world.desk.find(id).state.votes.count == 1)
         }
+    }
+
+    @Test func `a link does not outlive what its reader may do`() async throws {
+        let world = try await ApprovalWorld(pacing: HastyClock())
+        try await world.addUsers([(name: "bob", role: .editor)])
+        let id = try await world.handle()
+        let digest = try await link(1, to: id, world)
+        #expect(try await world.desk.link(digest: digest, to: id).isGood)
+        let stranger = try await link(2, to: id, world, for: Approver(.user, "nobody"))
+        try await world.demote("bob")
+        for digest in [digest, stranger] {
+            await #expect(throws: ApprovalRefusal.unknownLink) {
+                try await world.desk.link(digest: digest, to: id)
+            }
+            await #expect(throws: ApprovalRefusal.unknownLink) {
+                try await world.desk.decide(id, linkDigest: digest, .init(.approve))
+            }
+        }
+        _ = try await world.scratch.store.write { connection, account in
+            try connection.execute(
+                """
+                UPDATE users SET role = 'owner', is_active = \(false)
+                WHERE account_id = \(account) AND name = 'bob'
+                """
+            )
+        }
+        await #expect(throws: ApprovalRefusal.unknownLink) {
+            try await world.desk.decide(id, linkDigest: digest, .init(.approve))
+        }
+        #expect(try await world.desk.find(id).status == .pending)
     }
 
     private func attempt(_ desk: ApprovalDesk, _ id: String, _ digest: [UInt8]) async -> Bool {

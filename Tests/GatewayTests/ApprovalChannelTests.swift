@@ -63,24 +63,9 @@ import Testing
                 change(&workflow)
             }
         )
-        let start = world.time.clock.now()
-        _ = try await world.scratch.store.write { connection, account in
-            for (number, name) in ["ann", "bob", "eve"].enumerated() {
-                let user = User(
-                    id: UserID(Int64(1_000 + number)),
-                    name: name,
-                    email: "\(name)@example.com",
-                    role: name == "ann" ? .owner : .editor,
-                    createdAt: start
-                )
-                try UserTable.insert(
-                    user,
-                    passwordHash: nil,
-                    account: account,
-                    on: connection
-                )
-            }
-        }
+        try await world.addUsers([
+            (name: "ann", role: .owner), (name: "bob", role: .editor), (name: "eve", role: .editor),
+        ])
         return world
     }
 
@@ -156,6 +141,52 @@ import Testing
         #expect(body.contains("/approval/") && !body.contains("token="))
     }
 
+    /// An agent whose person reads the channel approved its own calls by the link.
+    @Test func `a channel's link decides nothing where nobody may approve their own calls`()
+        async throws
+    {
+        let world = try await world { workflow in
+            workflow.allowsSelfApproval = false
+            workflow.channels["slack"] = ["webhook_url": "https://hooks.example/slack"]
+        }
+        let id = try await world.handle()
+        _ = try await worker(world).drain()
+        let body = web.requests.withLock { String(decoding: $0[0].body ?? [], as: UTF8.self) }
+        #expect(body.contains("/approval/\(id)") && !body.contains("token="))
+        // One that was given out before does not count either.
+        let link = Approver(.link, "slack")
+        try await world.desk.addLink(digest: [7], to: id, for: link)
+        await #expect(throws: ApprovalRefusal.refused(.notAnApprover(approver: "link:slack"))) {
+            try await world.desk.decide(id, linkDigest: [7], .init(.approve))
+        }
+        #expect(try await world.desk.find(id).status == .pending)
+    }
+
+    @Test func `who may not decide any more gets no mail`() async throws {
+        let world = try await world { $0.approvers = ["bob", "eve"] }
+        try await world.demote("bob")
+        _ = try await world.handle()
+        _ = try await worker(world).drain()
+        #expect(mail.messages.withLock { $0.flatMap(\.to) } == ["eve@example.com"])
+    }
+
+    /// Whoever writes policies could find out what answers where in the server's network.
+    @Test(arguments: [401, 404, 500, 503])
+    func `events do not tell what a channel's address answers`(_ status: Int) async throws {
+        let world = try await world {
+            $0.channels["slack"] = ["webhook_url": "http://10.0.0.1/"]
+        }
+        web.status.withLock { $0 = status }
+        let id = try await world.handle()
+        for _ in 0..<3 {
+            _ = try await worker(world).drain()
+            world.time.advance(60)
+        }
+        let events = try await world.desk.events(of: id)
+        let failed = events.filter { $0.kind == "notification_failed" }
+        #expect(failed.map(\.detail) == ["slack: was not delivered"])
+    }
+
     @Test func `a dead channel is tried again and loses no request`() async throws {
         let world = try await world {
             $0.channels["slack"] = ["webhook_url": "https://hooks.example/slack"]
@@ -165,7 +196,7 @@ import Testing
         _ = try await worker(world).drain()
         #expect(try await world.desk.find(id).status == .pending)
         let failed = try await world.desk.events(of: id).filter { $0.kind == "notification_failed" }
-        #expect(failed.first?.detail == "slack: it answers 503")
+        #expect(failed.first?.detail == "slack: was not delivered")
         web.status.withLock { $0 = 200 }
         world.time.advance(120)
         _ = try await worker(world).drain()

@@ -11,11 +11,17 @@ import Synchronization
 final class SwitchedPolicy: CallPolicy {
     let decision: Mutex<CallDecision>
     let mode = Mutex<JustificationMode?>(nil)
+    /// Decides in place of ``decision`` where it says something.
+    let rule = Mutex<(@Sendable (ProposedCall) -> CallDecision?)?>(nil)
+    let isUnreadable = Mutex(false)
+    /// What was asked about.
+    let proposals = Mutex<[ProposedCall]>([])
 
     init(_ decision: CallDecision) { self.decision = Mutex(decision) }
 
-    func justification(for tool: ToolIdentity) async -> JustificationMode? {
-        mode.withLock { $0 }
+    func justification(for tool: ToolIdentity) async throws -> JustificationMode? {
+        guard !isUnreadable.withLock({ $0 }) else { throw StoreError.busy }
+        return mode.withLock { $0 }
     }
 
     func isVisible(
@@ -25,7 +31,9 @@ final class SwitchedPolicy: CallPolicy {
     ) async -> Bool { true }
 
     func decide(_ call: ProposedCall) async -> CallRuling {
-        CallRuling(decision.withLock { $0 })
+        proposals.withLock { $0.append(call) }
+        let rule = rule.withLock { $0 }
+        return CallRuling(rule?(call) ?? decision.withLock { $0 })
     }
 }
 
@@ -40,14 +48,23 @@ struct ApprovalWorld {
 
     static let demand = ApprovalDemand(policyVersion: 3, message: "ask first")
 
+    /// What may differ from test to test besides the workflow.
+    struct Setup {
+        var model: LanguageModel?
+        var sensitive: SensitiveValues?
+        var limits = ApprovalDesk.Limits()
+        var tool: FakeTool?
+    }
+
     init(
         _ change: @escaping @Sendable (inout ApprovalWorkflow) -> Void = { _ in },
         engine: Engine = .current,
-        pacing: any Clock<Duration> = ContinuousClock()
+        pacing: any Clock<Duration> = ContinuousClock(),
+        setup: Setup = Setup()
     ) async throws {
         let time = MovableTime()
         let scratch = try await engine.store(clock: time.clock)
-        try self.init(scratch, scratch.store, time, RunCounter(), change, pacing)
+        try self.init(scratch, scratch.store, time, RunCounter(), change, pacing, setup)
     }
 
     private init(
@@ -57,7 +74,7 @@ struct ApprovalWorld {
         _ runs: RunCounter,
         _ change: @escaping @Sendable (inout ApprovalWorkflow) -> Void,
         _ pacing: any Clock<Duration>,
-        tool: FakeTool? = nil
+        _ setup: Setup
     ) throws {
         self.scratch = scratch
         self.time = time
@@ -69,11 +86,19 @@ struct ApprovalWorld {
         desk = ApprovalDesk(
             store: store,
             box: { box },
-            workflows: { [workflow] name in name == nil ? workflow : nil },
+            workflows: { [workflow] name in
+                switch name {
+                case nil: workflow
+                case "strict": ApprovalWorkflow(name: "strict")
+                default: nil
+                }
+            },
+            model: setup.model,
             pageAddress: "https://preloop.example",
+            limits: setup.limits,
             pacing: pacing
         )
-        var held = tool ?? FakeTool(isReadOnly: false)
+        var held = setup.tool ?? FakeTool(isReadOnly: false)
         held.body = { arguments, _ in
             runs.add(arguments.text("text"))
             return ["said": .string(arguments.text("text"))]
@@ -82,6 +107,7 @@ struct ApprovalWorld {
             tools: ToolSet([held, GetApprovalStatusTool(), RequestApprovalTool()]),
             policy: policy,
             journal: StoreJournal(store: store, keys: try .testing(store.account)),
+            sensitive: setup.sensitive,
             approvals: desk,
             clock: store.clock
         )
@@ -94,7 +120,45 @@ struct ApprovalWorld {
         pacing: any Clock<Duration> = HastyClock()
     ) async throws -> ApprovalWorld {
         let store = try await Store.open(scratch.database.connect(), clock: time.clock)
-        return try ApprovalWorld(scratch, store, time, runs, change, pacing, tool: tool)
+        let setup = Setup(tool: tool)
+        return try ApprovalWorld(scratch, store, time, runs, change, pacing, setup)
+    }
+
+    /// Adds users who have an address.
+    func addUsers(_ users: [(name: String, role: Role)]) async throws {
+        let start = time.clock.now()
+        let rows = users.enumerated().map { number, user in
+            User(
+                id: UserID(Int64(1_000 + number)),
+                name: user.name,
+                email: "\(user.name)@example.com",
+                role: user.role,
+                createdAt: start
+            )
+        }
+        try await scratch.store.write { connection, account in
+            for user in rows {
+                try UserTable.insert(user, passwordHash: nil, account: account, on: connection)
+            }
+        }
+    }
+
+    /// Makes a user one who only looks.
+    func demote(_ name: String) async throws {
+        _ = try await scratch.store.write { connection, account in
+            try connection.execute(
+                """
+                UPDATE users SET role = 'viewer' WHERE account_id = \(account) AND name = \(name)
+                """
+            )
+        }
+    }
+
+    /// What is on record about the held tool, latest first.
+    func records() async throws -> [ToolCallTable.Call] {
+        try await scratch.store.read { connection, account in
+            try ToolCallTable.list(limit: 50, account: account, on: connection)
+        }.filter { $0.tool == "fake" }
     }
 
     /// Calls the held tool.

@@ -122,24 +122,31 @@ struct ApprovalTableTests {
         #expect(row?.claimedBy == "me")
     }
 
-    @Test(arguments: Engine.all)
-    func `requests are found by status, by time, and by the call they are about`(
-        _ engine: Engine
-    ) async throws {
+    /// Requests `a` and `b` about one call and `c` about another; `b` is approved and remembered
+    /// for 100 seconds.
+    private func filled(_ engine: Engine) async throws -> ScratchStore {
         let scratch = try await engine.store()
         let made = ["a", "b", "c"].map { request($0, digest: $0 == "c" ? 2 : 1) }
         let (open, decided) = (life(), approved())
-        let found = try await scratch.store.write { connection, account in
+        try await scratch.store.write { connection, account in
             for request in made {
                 try ApprovalTable.insert(request, open, account: account, on: connection)
             }
-            if let row = try ApprovalTable.find("b", account: account, on: connection) {
-                var life = decided
-                life.rememberedUntil = Self.start.advanced(by: .seconds(100))
-                _ = try ApprovalTable.update(row, to: life, account: account, on: connection)
+            guard let row = try ApprovalTable.find("b", account: account, on: connection) else {
+                return
             }
-            let digest = made[0].digest
-            return (
+            var life = decided
+            life.rememberedUntil = Self.start.advanced(by: .seconds(100))
+            _ = try ApprovalTable.update(row, to: life, account: account, on: connection)
+        }
+        return scratch
+    }
+
+    @Test(arguments: Engine.all)
+    func `requests are found by status and by time`(_ engine: Engine) async throws {
+        let scratch = try await filled(engine)
+        let found = try await scratch.store.read { connection, account in
+            (
                 pending: try ApprovalTable.list(
                     status: "pending",
                     limit: 10,
@@ -153,30 +160,51 @@ struct ApprovalTableTests {
                     account: account,
                     on: connection
                 ).map(\.request.id),
-                count: try ApprovalTable.pendingCount(account: account, on: connection),
+                counts: try [299, 300].map { seconds in
+                    try ApprovalTable.pendingCount(
+                        at: Self.start.advanced(by: .seconds(seconds)),
+                        account: account,
+                        on: connection
+                    )
+                },
                 resolved: try ApprovalTable.resolved(
                     since: Self.start,
                     limit: 10,
                     account: account,
                     on: connection
-                ),
-                open: try ApprovalTable.open(
-                    digest: digest,
-                    requester: "user:ann",
-                    approvedSince: Self.start,
-                    account: account,
-                    on: connection
-                )?.request.id,
-                foreign: try ApprovalTable.open(
-                    digest: digest,
-                    requester: "user:eve",
-                    approvedSince: Self.start,
-                    account: account,
-                    on: connection
-                )?.request.id,
-                remembered: try [99, 100].map { seconds in
+                )
+            )
+        }
+        #expect(found.pending == ["c", "a"] && found.page == ["b"])
+        // Those whose time is over wait no more, though nobody has noticed.
+        #expect(found.counts == [2, 0])
+        #expect(found.resolved == ["b"])
+    }
+
+    @Test(arguments: Engine.all)
+    func `requests are found by the call and the workflow they are about`(
+        _ engine: Engine
+    ) async throws {
+        let scratch = try await filled(engine)
+        let digest = request("a", digest: 1).digest
+        let askers = [("user:ann", "leads"), ("user:eve", "leads"), ("user:ann", "strict")]
+        let instants = [("leads", 99), ("leads", 100), ("strict", 99)]
+        let found = try await scratch.store.read { connection, account in
+            (
+                open: try askers.map { requester, workflow in
+                    try ApprovalTable.open(
+                        digest: digest,
+                        requester: requester,
+                        workflow: workflow,
+                        approvedSince: Self.start,
+                        account: account,
+                        on: connection
+                    )?.request.id
+                },
+                remembered: try instants.map { workflow, seconds in
                     try ApprovalTable.remembered(
                         digest: digest,
+                        workflow: workflow,
                         at: Self.start.advanced(by: .seconds(seconds)),
                         account: account,
                         on: connection
@@ -184,9 +212,8 @@ struct ApprovalTableTests {
                 }
             )
         }
-        #expect(found.pending == ["c", "a"] && found.page == ["b"] && found.count == 2)
-        #expect(found.resolved == ["b"] && found.open == "b" && found.foreign == nil)
-        #expect(found.remembered == ["b", nil])
+        #expect(found.open == ["b", nil, nil])
+        #expect(found.remembered == ["b", nil, nil])
     }
 
     @Test(arguments: Engine.all)

@@ -97,18 +97,25 @@ struct AuditTableTests {
             try AuditCheckpointTable.add(.cut, marks[0], account: account, on: connection)
             try AuditCheckpointTable.add(.cut, rows[0], account: account, on: connection)
             let after = try AuditCheckpointTable.lockEnd(account: account, on: connection)
-            return (before.end, before.last, after.end)
+            return (before, after.signed)
         }
-        #expect(found.0 == nil && found.1 == 0 && found.2 == rows[0])
+        #expect(found.0 == AuditCheckpointTable.End(signed: nil, last: 0) && found.1 == rows[0])
+        try await Self.write([Self.event(.call, "a")], to: scratch.store)
+        let end = try await scratch.store.write { connection, account in
+            try AuditCheckpointTable.lockEnd(account: account, on: connection)
+        }
+        #expect(end == AuditCheckpointTable.End(signed: rows[0], last: 1, lastHash: [7]))
         let read = try await scratch.store.write { connection, account in
             try AuditCheckpointTable.removeObsolete(cutAt: 3, account: account, on: connection)
             return (
                 try AuditCheckpointTable.cut(account: account, on: connection),
                 try AuditCheckpointTable.list(.mark, limit: 9, account: account, on: connection),
                 try AuditCheckpointTable.list(.cut, limit: 9, account: account, on: connection),
-                try AuditCheckpointTable.end(account: account, on: connection)
+                try AuditCheckpointTable.end(account: account, on: connection),
+                try AuditCheckpointTable.last(.mark, account: account, on: connection)
             )
         }
+        #expect(read.4 == marks[1])
         #expect(read.0 == rows[0] && read.1 == [marks[1]] && read.2 == rows && read.3 == rows[0])
     }
 
@@ -190,7 +197,33 @@ struct AuditTableTests {
             )
             return (calls, removed)
         }
-        #expect(calls.map(\.id) == ["b", "a"] && removed == 1)
-        #expect(calls[1].end?.duration == .microseconds(5) && calls[0].end == nil)
+        #expect(calls.map(\.call.id) == ["b", "a"] && removed == 1)
+        #expect(calls[1].call.end?.duration == .microseconds(5) && calls[0].call.end == nil)
+        #expect(calls.allSatisfy { !$0.isUnreadable })
+    }
+
+    /// One such row made every list of calls fail.
+    @Test(arguments: Engine.all)
+    func `a row of a newer version, or an altered one, hides no other`(
+        _ engine: Engine
+    ) async throws {
+        let scratch = try await engine.store()
+        var (newer, altered) = (Self.event(.call, "a"), Self.full)
+        (newer.decision, newer.outcome) = ("escalate", "postponed")
+        (altered.argumentsDigest, altered.decision, altered.arguments) = (nil, nil, "{")
+        try await Self.write([newer, altered, Self.event(.call, "c")], to: scratch.store)
+        let entries = try await scratch.store.read { connection, account in
+            try ToolCallTable.entries(
+                ToolCallTable.Filter(),
+                account: account,
+                on: connection
+            )
+        }
+        #expect(entries.map(\.call.id) == ["c", "full", "a"])
+        #expect(entries.map(\.isUnreadable) == [false, true, true])
+        #expect(entries[2].call.decision == .undecided && entries[2].call.outcome == .running)
+        #expect(entries[2].otherDecision == "escalate" && entries[2].otherOutcome == "postponed")
+        #expect(entries[1].call.arguments == nil && entries[1].call.argumentsDigest == [])
+        #expect(entries[1].call.reason == "wëil\n" && entries[1].findings == "[]")
     }
 }

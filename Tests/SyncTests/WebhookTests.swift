@@ -46,7 +46,7 @@ struct WebhookTests {
             case 0: break
             case 1: deliveries.reverse()
             default:
-                var random = SplitMix(seed: 7)
+                var random = SeededGenerator(seed: 7)
                 deliveries.shuffle(using: &random)
             }
             let receiver = world.receiver()
@@ -295,20 +295,5 @@ struct WebhookTests {
         try await world.work()
         let wishes = world.wishes.withLock { $0 }
         #expect(wishes.map(\.project) == [nil] && wishes[0].isFull == false)
-    }
-}
-
-/// Vigna's SplitMix64: the same order in every run.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

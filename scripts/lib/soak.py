@@ -510,32 +510,13 @@ def is_equal(home, expected):
     return equal and verify.returncode == 0
 
 
-def part_server_kills(options):
-    if options.postgres:
-        soak_postgres.server_kills(options, sys.modules[__name__])
-    else:
-        print("skip: needs --postgres")
-
-
-def part_cuts(options):
-    if options.postgres:
-        soak_postgres.cuts(options, sys.modules[__name__])
-    else:
-        print("skip: needs --postgres")
-
-
-def part_pooler(options):
-    if options.postgres:
-        soak_pooler.pooler(options, sys.modules[__name__])
-    else:
-        print("skip: needs --postgres")
-
-
-def part_tls(options):
-    if options.postgres:
-        soak_pooler.tls(options, sys.modules[__name__])
-    else:
-        print("skip: needs --postgres")
+def only_on_postgres(part):
+    def run(options):
+        if options.postgres:
+            part(options, sys.modules[__name__])
+        else:
+            print("skip: needs --postgres")
+    return run
 
 
 def part_hardships(options):
@@ -554,10 +535,10 @@ def part_slow(options):
     soak_server.slow(options, sys.modules[__name__])
 
 
-PARTS = {"truth": part_truth, "changes": part_changes, "faults": part_faults,
-         "switches": part_switches, "kills": part_kills, "server-kills": part_server_kills,
-         "cuts": part_cuts, "pooler": part_pooler, "tls": part_tls, "hardships": part_hardships,
-         "storm": part_storm, "interface": part_interface, "slow": part_slow}
+PARTS = {"truth": part_truth, "changes": part_changes, "faults": part_faults, "switches": part_switches, "kills": part_kills,
+         "server-kills": only_on_postgres(soak_postgres.server_kills), "cuts": only_on_postgres(soak_postgres.cuts),
+         "pooler": only_on_postgres(soak_pooler.pooler), "tls": only_on_postgres(soak_pooler.tls),
+         "hardships": part_hardships, "storm": part_storm, "interface": part_interface, "slow": part_slow}
 
 
 def main():

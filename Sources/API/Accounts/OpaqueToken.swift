@@ -6,7 +6,7 @@ import Domain
 /// It says which account it belongs to, so that every look-up binds one.
 struct OpaqueToken: Sendable, Equatable {
     /// What a token is for; its first characters.
-    enum Kind: String, Sendable {
+    enum Kind: String, CaseIterable, Sendable {
         case apiKey = "plk"
         case refresh = "plr"
         case setup = "pls"

@@ -53,6 +53,9 @@ extension Problem {
     }
 
     /// What a tool that gave nothing comes to: its words, and the status of their kind.
+    ///
+    /// A service that does not take our credential has done nothing, and neither has a tool that
+    /// is busy; of what was given up, took too long or broke in the middle nobody knows.
     static func failure(_ text: String, _ kind: ToolResult.FailureKind) -> Problem {
         switch kind {
         case .invalid: Problem(.unprocessableContent, text, code: "tool_error")
@@ -60,7 +63,8 @@ extension Problem {
         case .notFound: Problem(.notFound, text, code: "not_found")
         case .conflict: Problem(.conflict, text, code: "conflict")
         case .refused: Problem(.unprocessableContent, text, code: "tracker_refused")
-        case .credentialRefused: Problem(.badGateway, text, code: "tracker_refuses_token")
+        case .credentialRefused:
+            Problem(.badGateway, text, code: "tracker_refuses_token").having(.nothing)
         case .serviceFailed: Problem(.badGateway, text, code: "service_unavailable")
         case .outcomeUnknown: Problem(.badGateway, text, code: "outcome_unknown")
         case .busy: .overloaded(text, after: 30)
@@ -104,7 +108,7 @@ extension Problem {
         let detail = error.hint.map { "\(error); \($0)" } ?? "\(error)"
         return switch error {
         case .unauthenticated, .forbidden:
-            Problem(.badGateway, detail, code: "tracker_refuses_token")
+            Problem(.badGateway, detail, code: "tracker_refuses_token").having(.nothing)
         case .notFound: Problem(.notFound, detail, code: "not_found_in_tracker")
         case .rateLimited: .overloaded(detail, after: 60)
         case .unavailable, .invalidResponse, .pageTokenExpired:

@@ -4,6 +4,7 @@ import HTTPTypes
 import HummingbirdCore
 import MCP
 import NIOCore
+import Store
 
 /// `/mcp/v1`: the tools over streamable HTTP, in both eras.
 actor MCPEndpoint {
@@ -249,9 +250,12 @@ actor MCPEndpoint {
         _ principal: Principal,
         _ outlet: Outlet
     ) async throws -> (String?, @Sendable () async -> Void) {
+        var calling = try await calling(principal)
+        // Not the identifier its client shows: whoever has that one uses the session.
+        calling.session = TimeOrderedIdentifier.make(at: WallClock.system.now())
         let session = LegacySession(
             server: means.server,
-            calling: try await calling(principal),
+            calling: calling,
             events: events
         )
         let connection = await session.post(.message(.request(message)), outlet)

@@ -7,6 +7,8 @@ import Store
 struct ToolCalling: Sendable {
     let calls: GuardedCall
     let caller: Caller
+    /// The session that the calls come by; nil for those that come alone.
+    var session: String?
     /// Of the request that brought the calls; nil where calls outlive it, and outside of any.
     var trace: Trace?
     /// Collects spans; nil when nobody does.
@@ -23,8 +25,10 @@ struct ToolCalling: Sendable {
             var request = GuardedCall.Request(tool: name, arguments: arguments)
             request.client = job.context.client
             request.opensPages = job.context.opensPages
-            request.traceParent = job.context.meta.traceParent
-            let entered = entered(by: request.traceParent)
+            // What the message says comes before what the HTTP request said: it is nearer.
+            request.traceParent = job.context.meta.traceParent ?? trace?.context.header
+            request.session = session
+            let entered = entered(by: job.context.meta.traceParent)
             let start = ContinuousClock.now
             let outcome = await Trace.$current.withValue(entered?.trace) {
                 await self.outcome(of: request, report)

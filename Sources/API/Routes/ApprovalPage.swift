@@ -10,7 +10,8 @@ struct ApprovalPage: Sendable {
     let request: ApprovalRequest
     /// In whose name its form decides.
     let approver: String
-    /// What the form sends; nil for a page that only shows.
+    /// What the form sends; nil where the link is used up or over, which shows how the request
+    /// stands and nothing of the call.
     let token: String?
     let now: Timestamp
 
@@ -23,7 +24,8 @@ struct ApprovalPage: Sendable {
     func response(problem: String?, status: HTTPResponse.Status = .ok) -> APIResponse {
         let note = problem.map { "<p role=\"status\"><b>\(Self.cut($0))</b></p>" } ?? ""
         let isOpen = token != nil && request.state.isPending
-        let content = note + details + (isOpen ? form : outcome)
+        let shown = token == nil ? "<h1>A request for approval</h1>" : details
+        let content = note + shown + (isOpen ? form : outcome)
         return Self.page(content, status: status)
     }
 
@@ -84,7 +86,8 @@ struct ApprovalPage: Sendable {
         }
         let by = request.state.resolvedBy.map { " by \(Self.cut($0))" } ?? ""
         let at = request.state.resolvedAt.map { " at \($0.iso8601)" } ?? ""
-        let words = request.state.resolution.map { "<p>“\(Self.cut($0))”</p>" } ?? ""
+        let comment = token == nil ? nil : request.state.resolution
+        let words = comment.map { "<p>“\(Self.cut($0))”</p>" } ?? ""
         return "<p>The request was \(request.status.rawValue)\(by)\(at).</p>\(words)"
     }
 

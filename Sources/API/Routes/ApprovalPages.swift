@@ -32,8 +32,13 @@ struct ApprovalPages: Sendable {
             .on(.get, "\(path)/data", .open, tag: tag, "A request as data") { request in
                 let (approvals, link, isGood) = try await find(request, request.query["token"])
                 let found = try await approvals.find(link.request)
+                // A link that is used up or over may have been kept by anybody.
+                let status: JSONValue = [
+                    "request_id": .string(found.id), "status": .string(found.status.rawValue),
+                ]
                 return .json([
-                    "request": found.json(at: store.clock.now()), "is_open": .bool(isGood),
+                    "request": isGood ? found.json(at: store.clock.now()) : status,
+                    "is_open": .bool(isGood),
                 ])
             },
             .on(.post, path, .open, tag: tag, "Sign in on the page of a request") { request in

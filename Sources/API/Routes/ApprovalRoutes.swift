@@ -99,7 +99,11 @@ struct ApprovalRoutes: Sendable {
         let desk = try await desk(request)
         let found = try await desk.find(request.parameters["id"] ?? "")
         let events = try await desk.events(of: found.id)
-        return .json(found.json(at: store.clock.now(), events: events))
+        // Who decides sees all of it. Sealed with another key it cannot be opened; then there is
+        // what was kept to be shown.
+        let mayDecide = try request.user().may(.decideApprovals)
+        let whole = mayDecide ? (try? desk.wholeArguments(of: found)) : nil
+        return .json(found.json(at: store.clock.now(), events: events, arguments: whole))
     }
 
     private func decide(

@@ -248,7 +248,12 @@ struct IssueRoutes: Sendable {
                 var arguments = request.content
                 arguments["issue"] = .string(try await reference(request))
                 _ = try await tools.call("update_issue", arguments, request, mayWrite: true)
-                return Versioned.answer(try await issue(request), to: request)
+                do {
+                    return Versioned.answer(try await issue(request), to: request)
+                } catch {
+                    // The change is made: a repeated request must not be told otherwise.
+                    throw Problem(cause: error).having(.unknown)
+                }
             }.body(
                 Shape.object([
                     "title?": Shape.text(1_000, minimum: 1), "description?": Shape.text(1_000_000),

@@ -33,7 +33,7 @@ struct PolicyRoutes: Sendable {
     ])
 
     /// The routes.
-    var routes: [Route] { changing + reading }
+    var routes: [Route] { changing + telling + reading }
 
     private var changing: [Route] {
         let manage = Route.Access.permission(.managePolicies)
@@ -70,6 +70,36 @@ struct PolicyRoutes: Sendable {
         ]
     }
 
+    /// What shows the text, or differences from it, takes the permission to change it: channels of
+    /// workflows have addresses and headers that are as good as passwords.
+    private var telling: [Route] {
+        let manage = Route.Access.permission(.managePolicies)
+        return [
+            .on(
+                .post,
+                "\(Self.path)/diff",
+                manage,
+                tag: Self.tag,
+                "How a policy differs from the one in force",
+                handler: compare
+            ).takesAnyBody.answers(
+                .ok,
+                Shape.object([
+                    "has_changes": Shape.flag, "changes": Shape.list(of: Self.changeShape),
+                    "summary": Shape.text,
+                ])
+            ).problems(.unprocessableContent),
+            .on(
+                .get,
+                "\(Self.path)/export",
+                manage,
+                tag: Self.tag,
+                "The policy in force, or an earlier version, as YAML",
+                handler: export
+            ).query("version", Shape.identifier).problems(.notFound),
+        ]
+    }
+
     private var reading: [Route] {
         let view = Route.Access.permission(.viewPolicies)
         return [
@@ -87,28 +117,6 @@ struct PolicyRoutes: Sendable {
                     "warnings": Shape.list(of: Self.problemShape),
                 ])
             ),
-            .on(
-                .post,
-                "\(Self.path)/diff",
-                view,
-                tag: Self.tag,
-                "How a policy differs from the one in force",
-                handler: compare
-            ).takesAnyBody.answers(
-                .ok,
-                Shape.object([
-                    "has_changes": Shape.flag, "changes": Shape.list(of: Self.changeShape),
-                    "summary": Shape.text,
-                ])
-            ).problems(.unprocessableContent),
-            .on(
-                .get,
-                "\(Self.path)/export",
-                view,
-                tag: Self.tag,
-                "The policy in force, or an earlier version, as YAML",
-                handler: export
-            ).query("version", Shape.identifier).problems(.notFound),
             .on(.get, "\(Self.path)/schema", view, tag: Self.tag, "The form of a policy") { _ in
                 .json(PolicySchema.json)
             }.answers(.ok, ["type": "object"]),
@@ -133,7 +141,7 @@ struct PolicyRoutes: Sendable {
                     "user?": Shape.text(256), "role?": Shape.text(64), "agent?": Shape.text(256),
                     "channel?": Shape.text(64),
                 ])
-            ).answers(.ok, ["type": "object"]).problems(.notFound),
+            ).answers(.ok, ["type": "object"]).problems(.notFound, .unprocessableContent),
         ]
     }
 
@@ -233,9 +241,7 @@ struct PolicyRoutes: Sendable {
 
     @Sendable private func explain(_ request: APIRequest) async throws -> APIResponse {
         let book = try await books.book(of: request)
-        guard case .compiled(let policy, _) = try await book.state() else {
-            throw PolicyError.none
-        }
+        let policy = try await Self.policy(of: book)
         let given = request.content
         var context = PolicyContext(
             tool: ToolIdentity(naming: given["tool"]?.string ?? ""),
@@ -246,8 +252,25 @@ struct PolicyRoutes: Sendable {
         context.role = given["role"]?.string ?? ""
         context.agent = given["agent"]?.string ?? ""
         context.channel = given["channel"]?.string ?? "mcp"
-        context.mayWrite = true
+        // A role that is none of REST, such as `local`, may write, as may whoever gives none.
+        let role = Role(rawValue: context.role)
+        context.mayWrite = role?.permissions.contains(.editIssues) ?? true
         return .json(policy.explain(context).json)
+    }
+
+    /// The policy in force.
+    private static func policy(of book: PolicyBook) async throws -> CompiledPolicy {
+        switch try await book.state() {
+        case .compiled(let policy, _): return policy
+        case .open: throw PolicyError.none
+        case .unusable(let version, let reason):
+            throw Problem(
+                .unprocessableContent,
+                "version \(version) of the policy cannot be used, so every call is denied: "
+                    + reason,
+                code: "invalid_policy"
+            )
+        }
     }
 
     // MARK: - Answers

@@ -72,7 +72,8 @@ enum Redaction {
         "credential", "signature",
     ].map { Array($0.utf8) }
     /// How our own secrets begin, and any JSON web token.
-    private static let prefixes = ["plk_", "plr_", "pls_", "eyJ"]
+    private static let prefixes = (OpaqueToken.Kind.allCases.map { "\($0.rawValue)_" } + ["eyJ"])
+        .map { (text: $0, bytes: Array($0.utf8)) }
 
     /// Whether a value under this name is not to be shown.
     static func isSecret(key: String) -> Bool {
@@ -94,8 +95,8 @@ enum Redaction {
     static func cleaned(_ text: String) -> String {
         let bytes = Array(text.utf8)
         var result = text
-        for prefix in prefixes where isFound(Array(prefix.utf8), in: bytes) {
-            result = replaced(result[...], prefix)
+        for prefix in prefixes where isFound(prefix.bytes, in: bytes) {
+            result = replaced(result[...], prefix.text)
         }
         return result
     }

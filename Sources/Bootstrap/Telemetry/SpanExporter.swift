@@ -160,7 +160,7 @@ package final class SpanExporter: Sendable {
         object.append(key: "traceId", value: .string(span.context.traceText))
         object.append(key: "spanId", value: .string(span.context.spanText))
         if let parent = span.parent {
-            object.append(key: "parentSpanId", value: .string(TraceContext.digits(parent)))
+            object.append(key: "parentSpanId", value: .string(hexadecimal(parent, digits: 16)))
         }
         if let state = span.context.state {
             object.append(key: "traceState", value: .string(state))

@@ -198,8 +198,7 @@ package struct ApprovalState: Sendable, Equatable {
     private func isAsked(_ approver: Approver) -> Bool {
         let names = askedNames
         guard !names.isEmpty else {
-            // A link shows no person: two that follow it could not be told apart.
-            return approver.person != nil || terms.quorum == 1
+            return approver.person != nil || terms.permitsChannelLinks
         }
         guard let person = approver.person else { return false }
         return names.contains { $0.utf8.elementsEqual(person.utf8) }

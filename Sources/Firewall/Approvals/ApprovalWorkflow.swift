@@ -82,6 +82,14 @@ package struct ApprovalWorkflow: Sendable, Equatable {
         allowsSelfApproval ?? (approvers.isEmpty && quorum == 1)
     }
 
+    /// Whether whoever follows a link that was sent to a channel may decide.
+    ///
+    /// Such a link shows no person: two that follow it could not be told apart, nor could whoever
+    /// made the call be told from others.
+    package var permitsChannelLinks: Bool {
+        approvers.isEmpty && quorum == 1 && permitsSelfApproval
+    }
+
     /// Checks what no workflow may be like.
     package func validate() throws(ApprovalError) {
         func demand(_ isRight: Bool, _ field: String, _ rule: String) throws(ApprovalError) {

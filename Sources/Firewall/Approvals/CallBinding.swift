@@ -37,19 +37,12 @@ package struct CallBinding: Sendable, Equatable {
         let definition = SHA256.hash(data: try CanonicalJSON.bytes(of: definition))
         let document: JSONValue = [
             "arguments": .object(arguments),
-            "definition": .string(Self.hexadecimal(definition)),
+            "definition": .string(hexadecimal(definition)),
             "format": 1,
             "policy": .integer(policyVersion),
             "principal": .string(principal),
             "tool": .string(tool),
         ]
         return Array(SHA256.hash(data: try CanonicalJSON.bytes(of: document)))
-    }
-
-    private static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        bytes.map { byte in
-            let text = String(byte, radix: 16)
-            return byte < 16 ? "0" + text : text
-        }.joined()
     }
 }

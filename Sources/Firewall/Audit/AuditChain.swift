@@ -78,5 +78,5 @@ extension AuditChain.Point {
     }
 
     /// The place as people note it.
-    package var text: String { "\(sequence):\(hexadecimalDigits(hash))" }
+    package var text: String { "\(sequence):\(hexadecimal(hash))" }
 }

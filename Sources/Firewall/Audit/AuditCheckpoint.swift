@@ -67,7 +67,7 @@ package struct AuditKey: Sendable, Equatable {
     package init?(_ bytes: [UInt8]) {
         guard bytes.count == 32 else { return nil }
         self.bytes = bytes
-        id = hexadecimalDigits(SHA256.hash(data: bytes).prefix(8))
+        id = hexadecimal(SHA256.hash(data: bytes).prefix(8))
     }
 
     /// Whether the checkpoint is as the owner of the key has signed it.
@@ -108,15 +108,4 @@ package struct AuditSigner: Sendable {
             signature: Array(try key.signature(for: checkpoint.bytes))
         )
     }
-}
-
-/// Bytes as hexadecimal digits.
-package func hexadecimalDigits(_ bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    var text: [UInt8] = []
-    for byte in bytes {
-        text.append(digits[Int(byte >> 4)])
-        text.append(digits[Int(byte & 15)])
-    }
-    return String(decoding: text, as: UTF8.self)
 }

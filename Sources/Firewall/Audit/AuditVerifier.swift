@@ -34,7 +34,8 @@ extension AuditFault: CustomStringConvertible {
     /// One line for the operator.
     package var description: String {
         let place =
-            range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
+            range.lowerBound == range.upperBound
+            ? "\(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
         return switch kind {
         case .altered: "event \(place) is not what was written, or not in its place"
         case .missing: "event \(place) is missing"
@@ -73,8 +74,11 @@ package struct AuditVerifier: Sendable {
     /// The last place that a good signature covers.
     private var proven: Int64
 
+    /// The first place that is not proven; whoever writes into the database chooses numbers.
+    private var afterProven: Int64 { proven < .max ? proven + 1 : proven }
+
     /// A place that was noted elsewhere: the chain must pass it.
-    package var anchor: AuditChain.Point?
+    private let anchor: AuditChain.Point?
     /// What was found, in the order of the events.
     package private(set) var faults: [AuditFault] = []
     /// Events that were read.
@@ -89,20 +93,27 @@ package struct AuditVerifier: Sendable {
     ///   - cut: Where the chain begins; nil for its very beginning.
     ///   - marks: The checkpoints on the way, in their order.
     ///   - key: Whose signatures count.
+    ///   - anchor: A place that was noted elsewhere; one before the cut says nothing.
     package init(
         account: AccountID,
         cut: SignedCheckpoint?,
         marks: [SignedCheckpoint],
-        key: AuditKey
+        key: AuditKey,
+        anchor: AuditChain.Point? = nil
     ) {
         self.account = account
         self.key = key
+        self.anchor = anchor
         let start = cut?.checkpoint.point ?? AuditChain.beginning(of: account)
         self.marks = marks.reversed()
         previous = [start.hash]
         sequence = start.sequence
         proven = start.sequence
         if let cut, !Self.isSound(cut, .cut, account, key) { add(.cutForged, at: sequence) }
+        // The event itself is gone; its hash is what the chain goes on from.
+        if let anchor, anchor.sequence == sequence, anchor.hash != start.hash {
+            add(.rewritten, at: sequence)
+        }
     }
 
     private static func isSound(
@@ -151,7 +162,7 @@ package struct AuditVerifier: Sendable {
 
     private mutating func passMarks(_ stored: [UInt8]) {
         if let anchor, anchor.sequence == sequence, anchor.hash != stored {
-            add(.rewritten, min(proven + 1, sequence)...sequence)
+            add(.rewritten, min(afterProven, sequence)...sequence)
         }
         while let mark = marks.last, mark.checkpoint.point.sequence <= sequence {
             marks.removeLast()
@@ -169,7 +180,7 @@ package struct AuditVerifier: Sendable {
             if mark.checkpoint.point.hash == stored {
                 proven = place
             } else {
-                add(.rewritten, min(proven + 1, place)...place)
+                add(.rewritten, min(afterProven, place)...place)
             }
         }
     }
@@ -178,30 +189,44 @@ package struct AuditVerifier: Sendable {
     ///
     /// - Parameter head: What says where the chain ends; nil when nothing does.
     package mutating func finish(head: SignedCheckpoint?) {
-        if let anchor, anchor.sequence > max(sequence, head?.checkpoint.point.sequence ?? 0) {
-            add(.missing, sequence + 1...anchor.sequence)
-        }
+        compare(with: head)
+        compareMarks(behind: max(sequence, head?.checkpoint.point.sequence ?? 0))
+    }
+
+    private mutating func compare(with head: SignedCheckpoint?) {
         guard let head else {
             if sequence > 0 || count > 0 { add(.endMissing, at: sequence) }
             return
         }
         let end = head.checkpoint.point
         let isSound = Self.isSound(head, .head, account, key)
-        if !isSound { add(.endForged, min(proven + 1, end.sequence)...max(end.sequence, 0)) }
+        if !isSound { add(.endForged, min(afterProven, end.sequence)...max(end.sequence, 0)) }
         if end.sequence > sequence {
             add(.missing, sequence + 1...end.sequence)
         } else if end.sequence < sequence {
             add(.added, end.sequence + 1...sequence)
         } else if isSound, !previous.contains(end.hash) {
-            add(.rewritten, min(proven + 1, end.sequence)...end.sequence)
+            add(.rewritten, min(afterProven, end.sequence)...end.sequence)
         }
-        for mark in marks where haveEqualBytes(mark.keyID, key.id) {
+    }
+
+    /// Compares marks and the anchor that no event has reached.
+    ///
+    /// One behind the end says that an older end was put back, or that there is none at all.
+    private mutating func compareMarks(behind end: Int64) {
+        var last = anchor?.sequence ?? 0
+        while let mark = marks.popLast() {
+            guard haveEqualBytes(mark.keyID, key.id) else {
+                foreignMarks += 1
+                continue
+            }
             let place = mark.checkpoint.point.sequence
-            if place > max(end.sequence, sequence), Self.isSound(mark, .mark, account, key) {
-                // Signed further than the end that is there: an older end was put back.
-                add(.missing, max(end.sequence, sequence) + 1...place)
-                break
+            if !Self.isSound(mark, .mark, account, key) {
+                add(.checkpointForged, at: place)
+            } else {
+                last = max(last, place)
             }
         }
+        if last > end { add(.missing, end + 1...last) }
     }
 }

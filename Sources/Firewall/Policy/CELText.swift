@@ -1,24 +1,7 @@
+import Domain
+
 /// Expressions and values as text.
 enum CELText {
-    /// A text as a literal.
-    static func literal(_ text: String) -> String {
-        var written = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": written += "\\\""
-            case "\\": written += "\\\\"
-            case "\n": written += "\\n"
-            case "\r": written += "\\r"
-            case "\t": written += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-                let digits = String(scalar.value, radix: 16)
-                written += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-            default: written.unicodeScalars.append(scalar)
-            }
-        }
-        return written + "\""
-    }
-
     /// A finite number as a literal that is a double.
     static func literal(_ number: Double) -> String {
         let text = "\(number)"
@@ -44,7 +27,7 @@ enum CELText {
         case .int(let value): text = "\(value)"
         case .uint(let value): text = "\(value)u"
         case .double(let value): text = "\(value)"
-        case .string(let value): text = literal(String(value.prefix(budget)))
+        case .string(let value): text = doubleQuoted(String(value.prefix(budget)))
         case .bytes(let value): text = "\(value.count) bytes"
         case .timestamp, .duration, .address, .network: text = converted(value)
         case .type(let name): text = name

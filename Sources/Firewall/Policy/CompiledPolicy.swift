@@ -44,7 +44,7 @@ package final class CompiledPolicy: Sendable {
     package let version: Int64
     let surroundings: PolicySurroundings
     /// Tools that were there when the policy was applied, as `server/name`; nil when nobody knows.
-    private let knownTools: Set<String>?
+    private let knownTools: Set<ByteText>?
     private let entries: [Entry]
     private let lists = Mutex<[ByteText: DecisionList]>([:])
 
@@ -57,7 +57,8 @@ package final class CompiledPolicy: Sendable {
 
     /// More tools than an account has; beyond it the lists are made anew.
     private static let maximumLists = 8_192
-    /// What one decision may cost over all its rules: some tens of milliseconds at the very worst.
+    /// What one decision may cost over all rules that decide, and once more over those that only
+    /// tell: some tens of milliseconds at the very worst.
     static let cost = 1_000_000
 
     /// Compiles a document.
@@ -72,12 +73,12 @@ package final class CompiledPolicy: Sendable {
         _ document: PolicyDocument,
         version: Int64,
         surroundings: PolicySurroundings = PolicySurroundings(),
-        knownTools: Set<String>? = nil
+        knownTools: [String]? = nil
     ) throws(PolicyProblem) {
         self.document = document
         self.version = version
         self.surroundings = surroundings
-        self.knownTools = knownTools
+        self.knownTools = knownTools.map { Set($0.map(ByteText.init)) }
         var entries: [Entry] = []
         for (place, tool) in document.tools.enumerated() {
             let selector = ToolSelector(name: tool.name, source: tool.source)
@@ -92,7 +93,7 @@ package final class CompiledPolicy: Sendable {
                     )
                 }
             }
-            if tool.rules.isEmpty, tool.approvalWorkflow != nil {
+            if tool.approvalWorkflow != nil, !rules.contains(where: \.decides) {
                 rules.append(CompiledRule(approvalFor: tool))
             }
             entries.append(Entry(selector: selector, tool: tool, rules: rules))
@@ -112,10 +113,15 @@ package final class CompiledPolicy: Sendable {
         guard !list.rules.isEmpty else { return PolicyRuling(outcome: list.fallback) }
         var noted: [(rule: RuleIdentity, action: PolicyDocument.Action)] = []
         var budget = Budget(Self.cost)
+        // What rules cost that only tell must not make one fail that decides.
+        var spare = Budget(Self.cost)
         let bindings = PolicyExpression.bindings(context)
         for rule in list.rules {
             do throws(EvaluationError) {
-                guard try rule.holds(bindings, &budget) else { continue }
+                let holds =
+                    try rule.isEnforced
+                    ? rule.holds(bindings, &budget) : rule.holds(bindings, &spare)
+                guard holds else { continue }
             } catch {
                 // A rule that only tells must not decide by failing either.
                 guard rule.isEnforced else { continue }
@@ -255,7 +261,7 @@ package final class CompiledPolicy: Sendable {
 
     /// What happens to a tool that the policy does not name.
     private func fallback(for tool: ToolIdentity) -> PolicyRuling.Outcome {
-        let isNew = !(knownTools?.contains(tool.description) ?? false)
+        let isNew = !(knownTools?.contains(ByteText(tool.description)) ?? false)
         var action = document.defaults.unknownTools ?? .allow
         var reason = "the policy does not know the tool `\(tool)`"
         if action == .allow, document.defaults.requiresApprovalForNewTools == true, isNew {
@@ -320,12 +326,15 @@ struct CompiledRule: Sendable, CustomStringConvertible {
         dependsOnCall = !names.isSubset(of: PolicyExpression.known)
     }
 
-    /// What an entry with a workflow and without rules means: every call needs an approval.
+    /// Whether it may decide about a call.
+    var decides: Bool { isEnforced && isEnabled }
+
+    /// What an entry with a workflow and no rule that decides means: every call needs an approval.
     init(approvalFor tool: PolicyDocument.Tool) {
         rule = PolicyDocument.Rule(.requireApproval)
         identity = RuleIdentity(
             selector: tool.selectorText,
-            index: 0,
+            index: tool.rules.count,
             priority: PolicyDocument.Rule.standardPriority,
             description: nil
         )

@@ -11,15 +11,31 @@ struct FieldReader {
 
         /// The node of a name, unless it says nothing.
         subscript(name: String) -> YAMLNode? {
-            values.first { haveEqualBytes($0.key, name) }
-                .flatMap { $0.value.isNull ? nil : $0.value }
+            node(name).flatMap { $0.isNull ? nil : $0 }
+        }
+
+        /// Whether a name stands there, also when nothing is behind it.
+        func has(_ name: String) -> Bool { node(name) != nil }
+
+        /// Whether a name stands there with nothing behind it: empty, `~` or `null`.
+        func isNull(_ name: String) -> Bool { node(name)?.isNull ?? false }
+
+        /// The node of a name, whatever it says.
+        fileprivate func node(_ name: String) -> YAMLNode? {
+            values.first { haveEqualBytes($0.key, name) }?.value
         }
     }
 
+    /// The first of each severity.
     private(set) var problems: [PolicyProblem] = []
+    private var errorCount = 0
+    private var warningCount = 0
 
-    /// A policy with more problems than this is some other file.
-    private static let maximumProblems = 200
+    /// Whether there was an error, be it kept among the problems or not.
+    var hasErrors: Bool { errorCount > 0 }
+
+    /// Of one severity; a policy with more problems than this is some other file.
+    static let maximumProblems = 200
 
     mutating func report(_ message: String, at position: SourcePosition?, _ path: String) {
         add(PolicyProblem(message, at: position, path: path))
@@ -30,7 +46,52 @@ struct FieldReader {
     }
 
     mutating func add(_ problem: PolicyProblem) {
-        if problems.count < Self.maximumProblems { problems.append(problem) }
+        let count: Int
+        switch problem.severity {
+        case .error:
+            errorCount += 1
+            count = errorCount
+        case .warning:
+            warningCount += 1
+            count = warningCount
+        }
+        if count <= Self.maximumProblems { problems.append(problem) }
+    }
+
+    /// Refuses names that stand there with nothing behind them, where leaving them out would mean
+    /// something that nobody has written.
+    ///
+    /// - Parameters:
+    ///   - names: The names.
+    ///   - fields: Where they may stand.
+    ///   - meaning: What leaving them out means.
+    mutating func refuseNull(_ names: [String], in fields: Fields, _ meaning: String) {
+        for name in names where fields.isNull(name) {
+            report(
+                "`\(name)` says nothing; leave it out when \(meaning)",
+                at: fields.node(name)?.position,
+                "\(fields.path).\(name)"
+            )
+        }
+    }
+
+    /// What is told behind a problem about a word: the known one that may have been meant.
+    ///
+    /// - Parameters:
+    ///   - word: What is written.
+    ///   - known: What could be.
+    ///   - severity: That of the problem; nothing is looked for when it would not be kept.
+    /// - Returns: `; did you mean …?`; empty when no word is near.
+    func hint(
+        for word: String,
+        among known: @autoclosure () -> [String],
+        _ severity: PolicyProblem.Severity = .error
+    ) -> String {
+        let count = severity == .error ? errorCount : warningCount
+        guard count < Self.maximumProblems,
+            let nearest = Spelling.nearest(to: word, among: known())
+        else { return "" }
+        return "; did you mean `\(nearest)`?"
     }
 
     /// The members of a map; nil when it is none.
@@ -55,10 +116,9 @@ struct FieldReader {
         for entry in entries {
             let name = synonyms.first { haveEqualBytes($0.key, entry.key) }?.value ?? entry.key
             guard known.contains(where: { haveEqualBytes($0, name) }) else {
-                let hint = Spelling.nearest(to: entry.key, among: known + synonyms.keys.sorted())
+                let hint = hint(for: entry.key, among: known + synonyms.keys.sorted())
                 report(
-                    "unknown key `\(sanitized(entry.key))`"
-                        + (hint.map { "; did you mean `\($0)`?" } ?? ""),
+                    "unknown key `\(sanitized(entry.key))`\(hint)",
                     at: entry.position,
                     path
                 )
@@ -190,10 +250,9 @@ struct FieldReader {
             return choice
         }
         let names = type.allCases.map(\.rawValue)
-        let hint = Spelling.nearest(to: text, among: names)
+        let hint = hint(for: text, among: names)
         report(
-            "`\(name)` must be one of \(names.map { "`\($0)`" }.joined(separator: ", "))"
-                + (hint.map { "; did you mean `\($0)`?" } ?? ""),
+            "`\(name)` must be one of \(names.map { "`\($0)`" }.joined(separator: ", "))\(hint)",
             at: node.position,
             "\(fields.path).\(name)"
         )
@@ -249,10 +308,13 @@ struct FieldReader {
 enum Spelling {
     /// The nearest word; nil when none is near.
     static func nearest(to word: String, among known: [String]) -> String? {
-        guard word.utf8.count <= 64 else { return nil }
-        let ranked = known.map { (word: $0, distance: distance(word, $0)) }
-        guard let best = ranked.min(by: { $0.distance < $1.distance }),
-            best.distance <= max(1, word.utf8.count / 3)
+        let count = word.utf8.count
+        guard count <= 64 else { return nil }
+        let limit = max(1, count / 3)
+        // A difference in length is a distance already.
+        let ranked = known.filter { abs($0.utf8.count - count) <= limit }
+            .map { (word: $0, distance: distance(word, $0)) }
+        guard let best = ranked.min(by: { $0.distance < $1.distance }), best.distance <= limit
         else { return nil }
         return best.word
     }

@@ -3,6 +3,8 @@ import Domain
 extension PolicyReader {
     /// Finds what is wrong between the parts of a document.
     mutating func check(_ document: PolicyDocument, _ outside: PolicySurroundings) {
+        workflowNames = Set((document.workflows.map(\.name) + outside.workflows).map(ByteText.init))
+        serverNames = Set((document.servers.map(\.name) + outside.servers).map(ByteText.init))
         repeated(document.servers.map(\.name), "$.mcp_servers", "server")
         repeated(document.workflows.map(\.name), "$.approval_workflows", "workflow")
         repeated(
@@ -53,8 +55,8 @@ extension PolicyReader {
             if workflow.isDefault == true, defaults == 2 {
                 fields.report("a second workflow `is_default`", at: places[path], path)
             }
-            let isOpen = workflow.approverTeams?.isEmpty == false
-            if let users = workflow.approverUsers, !users.isEmpty, !isOpen,
+            checkSupport(of: workflow, outside, path)
+            if let users = workflow.approverUsers, !users.isEmpty,
                 users.count < workflow.approvalsRequired ?? 1
             {
                 fields.report(
@@ -75,12 +77,40 @@ extension PolicyReader {
         }
     }
 
+    /// Finds what a workflow asks for that nothing does.
+    ///
+    /// What narrows who approves is an error, for without it others would. In a version that was
+    /// applied before it is a warning: what asks for the workflow is denied then, and nothing else.
+    private mutating func checkSupport(
+        of workflow: PolicyDocument.Workflow,
+        _ outside: PolicySurroundings,
+        _ path: String
+    ) {
+        for part in workflow.unsupportedParts {
+            let problem = PolicyProblem(
+                "\(part) is not supported here",
+                at: places[path],
+                path: path,
+                severity: outside.trustsNames ? .warning : .error
+            )
+            fields.add(problem)
+        }
+        if workflow.model != nil {
+            fields.warn(
+                "`ai_model` is not used: the model of the installation decides",
+                at: places[path],
+                path
+            )
+        }
+        if workflow.modelContext != nil {
+            fields.warn("`ai_context` is not used", at: places[path], path)
+        }
+    }
+
     private mutating func checkTools(_ document: PolicyDocument, _ outside: PolicySurroundings) {
         var identifiers: Set<String> = []
-        var ruleCount = 0
         for (index, tool) in document.tools.enumerated() {
             let path = "$.tools.\(index)"
-            ruleCount += tool.rules.count
             checkSource(tool, document, outside, path)
             if let name = tool.approvalWorkflow {
                 refer(to: name, document, outside, path, "approval_workflow")
@@ -107,9 +137,6 @@ extension PolicyReader {
                 }
             }
         }
-        if ruleCount > PolicyLimits.allRules {
-            fields.report("more than \(PolicyLimits.allRules) rules", at: nil, "$.tools")
-        }
     }
 
     private mutating func checkSource(
@@ -129,12 +156,14 @@ extension PolicyReader {
         guard !source.contains(where: { $0 == "*" || $0 == "?" }),
             !PolicyWords.reservedSources.contains(source.lowercased())
         else { return }
-        let servers = document.servers.map(\.name) + outside.servers.sorted()
-        guard !servers.contains(where: { haveEqualBytes($0, source) }) else { return }
-        let hint = Spelling.nearest(to: source, among: servers + PolicyWords.sources)
+        guard !serverNames.contains(ByteText(source)) else { return }
+        let hint = fields.hint(
+            for: source,
+            among: document.servers.map(\.name) + outside.servers.sorted() + PolicyWords.sources,
+            .warning
+        )
         fields.warn(
-            "there is no server `\(sanitized(source))`, so nothing matches yet"
-                + (hint.map { "; did you mean `\($0)`?" } ?? ""),
+            "there is no server `\(sanitized(source))`, so nothing matches yet\(hint)",
             at: places[path],
             path
         )
@@ -147,13 +176,13 @@ extension PolicyReader {
         _ path: String,
         _ key: String
     ) {
-        guard !outside.trustsNames else { return }
-        let workflows = document.workflows.map(\.name) + outside.workflows.sorted()
-        guard !workflows.contains(where: { haveEqualBytes($0, name) }) else { return }
-        let hint = Spelling.nearest(to: name, among: workflows)
+        guard !outside.trustsNames, !workflowNames.contains(ByteText(name)) else { return }
+        let hint = fields.hint(
+            for: name,
+            among: document.workflows.map(\.name) + outside.workflows.sorted()
+        )
         fields.report(
-            "`\(key)` names the workflow `\(sanitized(name))`, which there is not"
-                + (hint.map { "; did you mean `\($0)`?" } ?? ""),
+            "`\(key)` names the workflow `\(sanitized(name))`, which there is not\(hint)",
             at: places[path],
             path
         )

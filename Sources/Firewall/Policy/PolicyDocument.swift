@@ -194,6 +194,20 @@ extension PolicyDocument {
     }
 }
 
+extension PolicyDocument.Workflow {
+    /// What the workflow asks for and nothing here does, in words of the file.
+    ///
+    /// All of it narrows who approves, or how: a workflow that asks for it must not be used as if
+    /// it did not.
+    package var unsupportedParts: [String] {
+        var parts: [String] = []
+        if let kind, kind != .simple { parts.append("`workflow_type: \(kind.rawValue)`") }
+        if approverTeams?.isEmpty == false { parts.append("`approver_teams`") }
+        if escalationTeams?.isEmpty == false { parts.append("`escalation_teams`") }
+        return parts
+    }
+}
+
 extension PolicyDocument.Rule {
     /// What priority a rule has that names none; there is room on both sides.
     package static let standardPriority = 100
@@ -220,12 +234,15 @@ enum PolicyLimits {
     static let tools = 5_000
     /// In one tool; all of them are asked for every call when none holds.
     static let rules = 200
-    /// In all tools.
+    /// In all tools; those beyond are not read.
     static let allRules = 10_000
     static let textBytes = 4_096
     static let nameBytes = 256
     /// An expression that people can still read is far shorter; parsing it takes a millisecond.
     static let expressionBytes = 16 << 10
+    /// Of all expressions: four times what a text can say without aliases; compiling them takes
+    /// a quarter of a second.
+    static let allExpressionBytes = 4 << 20
     /// Expressions of one rule.
     static let expressions = 64
     /// Lists of conditions in one another.

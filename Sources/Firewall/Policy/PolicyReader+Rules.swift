@@ -4,6 +4,7 @@ extension PolicyReader {
     mutating func rule(_ node: YAMLNode, _ path: String) -> PolicyDocument.Rule? {
         guard let own = fields.fields(node, path, known: PolicyWords.ruleKeys) else { return nil }
         var rule = PolicyDocument.Rule()
+        fields.refuseNull(["action"], in: own, "an approval is required")
         rule.id = fields.name(own, "id")
         rule.action = fields.choice(own, "action", PolicyDocument.Action.self)
         rule.language = fields.choice(own, "condition_type", PolicyDocument.Language.self)
@@ -42,13 +43,17 @@ extension PolicyReader {
     }
 
     /// The condition of a rule, or one in a list; nil when there is none.
+    ///
+    /// One that is left empty is an error: its rule would hold for every call.
     private mutating func condition(
         _ own: FieldReader.Fields,
         depth: Int,
         language: PolicyDocument.Language?,
+        own inner: PolicyDocument.Language? = nil,
         count: inout Int
     ) -> PolicyDocument.Condition? {
-        let given = ["expression", "all_of", "any_of", "none_of"].filter { own[$0] != nil }
+        fields.refuseNull(PolicyWords.conditionForms, in: own, "there is no condition")
+        let given = PolicyWords.conditionForms.filter { own[$0] != nil }
         guard given.count <= 1 else {
             fields.report(
                 "only one of \(given.map { "`\($0)`" }.joined(separator: ", ")) may stand here; "
@@ -60,7 +65,7 @@ extension PolicyReader {
         }
         guard let name = given.first else { return nil }
         guard name != "expression" else {
-            return expression(own, language: language, count: &count)
+            return expression(own, language: language, own: inner, count: &count)
         }
         guard depth <= PolicyLimits.conditionDepth else {
             fields.report("conditions stand too deep in one another", at: own.position, own.path)
@@ -98,12 +103,17 @@ extension PolicyReader {
             return nil
         }
         let inner = fields.choice(own, "condition_type", PolicyDocument.Language.self)
-        guard own["expression"] == nil else {
-            return expression(own, language: inner ?? language, own: inner, count: &count)
+        let found = condition(
+            own,
+            depth: depth + 1,
+            language: inner ?? language,
+            own: inner,
+            count: &count
+        )
+        if !PolicyWords.conditionForms.contains(where: own.has) {
+            fields.report("a condition is missing", at: node.position, path)
         }
-        let found = condition(own, depth: depth + 1, language: inner ?? language, count: &count)
-        if found == nil { fields.report("a condition is missing", at: node.position, path) }
-        if inner != nil {
+        if inner != nil, !own.has("expression") {
             fields.report(
                 "`condition_type` stands beside an `expression`",
                 at: own["condition_type"]?.position,
@@ -151,12 +161,34 @@ extension PolicyReader {
             )
             return nil
         }
+        guard mayCompile(trimmed, at: position, path) else { return nil }
         do throws(ConditionProblem) {
             try PolicyExpression.check(trimmed, language ?? .simple)
         } catch {
             fields.report(error.description, at: position, path)
         }
         return .expression(trimmed, own)
+    }
+
+    /// Counts the bytes of an expression; false when there are too many, which is an error once.
+    ///
+    /// Aliases share what they mean, but each of them is compiled.
+    private mutating func mayCompile(
+        _ text: String,
+        at position: SourcePosition,
+        _ path: String
+    ) -> Bool {
+        let before = expressionBytes
+        guard before <= PolicyLimits.allExpressionBytes else { return false }
+        expressionBytes += text.utf8.count
+        guard expressionBytes > PolicyLimits.allExpressionBytes else { return true }
+        fields.report(
+            "the expressions have more than \(PolicyLimits.allExpressionBytes) bytes, those that "
+                + "aliases repeat counted each time",
+            at: position,
+            path
+        )
+        return false
     }
 }
 

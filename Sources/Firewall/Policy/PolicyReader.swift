@@ -37,8 +37,7 @@ extension PolicyDocument {
                 (left.position?.line ?? 0, left.position?.column ?? 0)
                     < (right.position?.line ?? 0, right.position?.column ?? 0)
             }
-            let isUsable = !all.contains { $0.severity == .error }
-            return PolicyReading(document: isUsable ? document : nil, problems: all)
+            return PolicyReading(document: reader.fields.hasErrors ? nil : document, problems: all)
         } catch {
             return PolicyReading(problems: problems + [error])
         }
@@ -55,6 +54,14 @@ package struct PolicySurroundings: Sendable {
     package var trustsNames = false
 
     package init() {}
+
+    /// What every installation has, for policies that are looked at without one: who may decide
+    /// approvals is asked where no workflow is named.
+    package static var installation: PolicySurroundings {
+        var surroundings = PolicySurroundings()
+        surroundings.hasDefaultWorkflow = true
+        return surroundings
+    }
 }
 
 /// Reads the sections of a policy.
@@ -62,6 +69,13 @@ struct PolicyReader {
     var fields = FieldReader()
     /// Where workflows, tools, rules and references stand, by their paths.
     var places: [String: SourcePosition] = [:]
+    /// Names that references are looked for among, when parts are checked with one another.
+    var workflowNames: Set<ByteText> = []
+    var serverNames: Set<ByteText> = []
+    /// Rules read so far, those that aliases repeat counted each time.
+    private var ruleCount = 0
+    /// Bytes of the expressions read so far, counted in the same way.
+    var expressionBytes = 0
 
     mutating func document(_ root: YAMLNode) -> PolicyDocument {
         var document = PolicyDocument(name: "")
@@ -244,9 +258,19 @@ struct PolicyReader {
         tool.settings = fields.settings(own, "custom_config")
         places[path] = own["name"]?.position ?? node.position
         for (node, path) in fields.list(own, "conditions", limit: PolicyLimits.rules) {
+            guard mayRead(anotherRuleAt: node.position) else { break }
             if let rule = rule(node, path) { tool.rules.append(rule) }
         }
         return tool
+    }
+
+    /// Counts a rule; false when there are too many, which is an error once.
+    private mutating func mayRead(anotherRuleAt position: SourcePosition) -> Bool {
+        ruleCount += 1
+        if ruleCount == PolicyLimits.allRules + 1 {
+            fields.report("more than \(PolicyLimits.allRules) rules", at: position, "$.tools")
+        }
+        return ruleCount <= PolicyLimits.allRules
     }
 
     private mutating func defaults(_ node: YAMLNode) -> PolicyDocument.Defaults {
@@ -261,6 +285,7 @@ struct PolicyReader {
                 ]
             )
         else { return defaults }
+        fields.refuseNull(["unknown_tools"], in: own, "unknown tools are allowed")
         defaults.unknownTools = fields.choice(own, "unknown_tools", PolicyDocument.Action.self)
         defaults.requiresApprovalForNewTools = fields.flag(own, "require_approval_for_new_tools")
         defaults.approvalWorkflow = fields.name(own, "default_approval_workflow")
@@ -288,5 +313,7 @@ enum PolicyWords {
         "id", "expression", "all_of", "any_of", "none_of", "action", "condition_type",
         "description", "message", "approval_workflow", "mode", "priority", "enabled",
     ]
-    static let conditionKeys = ["expression", "condition_type", "all_of", "any_of", "none_of"]
+    /// A condition has one of these.
+    static let conditionForms = ["expression", "all_of", "any_of", "none_of"]
+    static let conditionKeys = conditionForms + ["condition_type"]
 }

@@ -23,6 +23,8 @@ package enum PolicySchema {
     private static let flag: JSONValue = ["type": "boolean"]
     private static let settings: JSONValue = ["type": "object"]
     private static let names = list(text)
+    /// A list that nothing may stand in: what it would name is not supported.
+    private static let none: JSONValue = ["type": "array", "maxItems": 0]
     private static let conditions: JSONValue = [
         "type": "array", "minItems": 1,
         "items": ["anyOf": [text, ["$ref": "#/$defs/condition"]]],
@@ -48,10 +50,10 @@ package enum PolicySchema {
         [
             "name": text, "description": text, "timeout_seconds": integer(30...86_400),
             "require_reason": flag, "is_default": flag,
-            "workflow_type": choice(PolicyDocument.Workflow.Kind.self),
+            "workflow_type": ["const": "simple"],
             "approvals_required": integer(1...10), "required_approvals": integer(1...10),
-            "approver_users": names, "approver_teams": names, "escalation_users": names,
-            "escalation_teams": names, "channel_configs": settings,
+            "approver_users": names, "approver_teams": none, "escalation_users": names,
+            "escalation_teams": none, "channel_configs": settings,
             "approval_type": choice(PolicyDocument.Workflow.ApprovalKind.self),
             "ai_model": text, "ai_guidelines": text, "ai_context": settings,
             "ai_confidence_threshold": ["type": "number", "minimum": 0, "maximum": 1],

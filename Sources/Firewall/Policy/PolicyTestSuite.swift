@@ -136,7 +136,8 @@ private struct CaseReader {
         context.arguments = fields.settings(own, "args")?.object ?? JSONObject()
         context.user = fields.text(own, "user") ?? ""
         context.role = fields.text(own, "role") ?? ""
-        context.mayWrite = fields.flag(own, "may_write") ?? true
+        context.mayWrite =
+            fields.flag(own, "may_write") ?? (context.role != Role.viewer.rawValue)
         context.agent = fields.text(own, "agent") ?? ""
         context.agentVersion = fields.text(own, "agent_version") ?? ""
         context.session = fields.text(own, "session") ?? ""

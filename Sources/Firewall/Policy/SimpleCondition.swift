@@ -199,7 +199,7 @@ extension SimpleCondition {
         var guards: [String] = []
         for (index, name) in path.enumerated() {
             if index > 0 { guards.append("type(\(holder)) == map") }
-            let key = CELText.literal(name)
+            let key = doubleQuoted(name)
             guards.append("\(key) in \(holder)")
             holder += "[\(key)]"
         }
@@ -213,18 +213,18 @@ extension SimpleCondition {
         case .orders(let order, let literal):
             return "\(present) && \(Self.comparison(value, order, literal))"
         case .contains(let text):
-            let text = CELText.literal(text)
+            let text = doubleQuoted(text)
             return "\(present) && (type(\(value)) == list ? \(text) in \(value) "
                 + ": \(value).contains(\(text)))"
         case .matches(let pattern):
-            return "\(present) && \(value).matches(\(CELText.literal(pattern)))"
+            return "\(present) && \(value).matches(\(doubleQuoted(pattern)))"
         }
     }
 
     /// What is compared, as people write it and in CEL; nil when nothing is.
     var subject: (name: String, cel: String)? {
         guard case .test(let path, _) = kind else { return nil }
-        let cel = path.reduce("args") { "\($0)[\(CELText.literal($1))]" }
+        let cel = path.reduce("args") { "\($0)[\(doubleQuoted($1))]" }
         return ("args." + path.joined(separator: "."), cel)
     }
 
@@ -249,7 +249,7 @@ extension SimpleCondition {
         case .bool(let value): value ? "true" : "false"
         case .integer(let value): "\(value)"
         case .double(let value): CELText.literal(value)
-        case .string(let value): CELText.literal(value)
+        case .string(let value): doubleQuoted(value)
         }
     }
 }

@@ -32,6 +32,8 @@ package struct Redactor: Sendable {
     /// One pass may leave something that only the next can see, such as an address before a token;
     /// a text that is not at rest after so many is replaced as a whole.
     private static let maximumPasses = 4
+    /// Documents in texts of documents; deeper ones are not read, and replaced as a whole.
+    private static let maximumDocuments = 4
     /// Bytes of names in paths.
     private static let maximumName = 64
 
@@ -66,31 +68,28 @@ package struct Redactor: Sendable {
         return Redaction(value: redacted, findings: walk.findings)
     }
 
-    /// The text without anything sensitive of these kinds.
+    /// The text without anything sensitive of these kinds; one that is a JSON document is looked
+    /// through as a document.
     package func redact(
         text: String,
         kinds: Set<SensitiveKind> = Set(SensitiveKind.allCases)
     ) -> (text: String, found: [SensitiveKind]) {
-        var (current, found): ([UInt8], [SensitiveKind]) = (Array(text.utf8), [])
-        for _ in 0..<Self.maximumPasses {
-            let parts = SensitiveText(current, kinds: kinds).parts
-            guard !parts.isEmpty else {
-                return found.isEmpty
-                    ? (text, []) : (String(decoding: current, as: UTF8.self), found)
-            }
-            var next: [UInt8] = []
-            next.reserveCapacity(current.count + parts.count * 48)
-            var end = 0
-            for part in parts {
-                next += current[end..<part.range.lowerBound]
-                next += mark(part.kind, current[part.range]).utf8
-                end = part.range.upperBound
-            }
-            next += current[end...]
-            current = next
-            found += parts.map(\.kind)
+        var walk = Walk(redactor: self, kinds: kinds)
+        let redacted = walk.text(text, at: "", depth: 0)
+        return (redacted, walk.findings.map(\.kind))
+    }
+
+    /// The text with marks in the place of parts.
+    private func replaced(_ parts: [SensitiveText.Part], in text: [UInt8]) -> [UInt8] {
+        var next: [UInt8] = []
+        next.reserveCapacity(text.count + parts.count * 48)
+        var end = 0
+        for part in parts {
+            next += text[end..<part.range.lowerBound]
+            next += mark(part.kind, text[part.range]).utf8
+            end = part.range.upperBound
         }
-        return (mark(.unread, text.utf8), found + [.unread])
+        return next + text[end...]
     }
 
     /// The mark of a secret; cards are equal however their digits are grouped.
@@ -100,7 +99,7 @@ package struct Redactor: Sendable {
         type: String? = nil
     ) -> String {
         let bytes = kind == .card ? secret.filter(\.isDigit) : Array(secret)
-        let digits = hexadecimalDigits(digest(of: bytes).prefix(RedactionMark.digestDigits / 2))
+        let digits = hexadecimal(digest(of: bytes).prefix(RedactionMark.digestDigits / 2))
         return RedactionMark(kind, type: type, digest: digits).text
     }
 
@@ -108,8 +107,14 @@ package struct Redactor: Sendable {
     private struct Walk {
         let redactor: Redactor
         let kinds: Set<SensitiveKind>
-        var findings: [SensitiveFinding] = []
+        /// What was found, not more than are told of.
+        private(set) var findings: [SensitiveFinding] = []
+        /// How much was found.
+        private var found = 0
+        /// Values that were looked at, those in texts with them.
         private var count = 0
+        /// Documents in texts that one is in.
+        private var documents = 0
 
         init(redactor: Redactor, kinds: Set<SensitiveKind>) {
             self.redactor = redactor
@@ -129,19 +134,43 @@ package struct Redactor: Sendable {
             switch value {
             case .null, .bool: return value
             case .integer, .double: return number(value, at: path, under: name)
-            case .string(let text): return string(text, at: path, under: name)
+            case .string(let text): return string(text, at: path, depth: depth, under: name)
             case .array(let elements):
-                var redacted: [JSONValue] = []
-                redacted.reserveCapacity(elements.count)
-                for (index, element) in elements.enumerated() {
-                    redacted.append(
-                        self.value(element, at: "\(path)/\(index)", depth: depth + 1, under: name)
-                    )
-                }
-                return .array(redacted)
+                return .array(array(elements, at: path, depth: depth, under: name))
             case .object(let object):
                 return .object(self.object(object, at: path, depth: depth, under: name))
             }
+        }
+
+        /// Elements, those behind an option such as `--password` as its values.
+        private mutating func array(
+            _ elements: [JSONValue],
+            at path: String,
+            depth: Int,
+            under name: SensitiveName.Strength?
+        ) -> [JSONValue] {
+            var redacted: [JSONValue] = []
+            redacted.reserveCapacity(elements.count)
+            var option: SensitiveName.Strength?
+            for (index, element) in elements.enumerated() {
+                let strength = name ?? option
+                option = Self.optionStrength(of: element)
+                let place = "\(path)/\(index)"
+                redacted.append(value(element, at: place, depth: depth + 1, under: strength))
+            }
+            return redacted
+        }
+
+        /// The strength of the name in `--name` or `-name`, as an element of an argument vector.
+        private static func optionStrength(of element: JSONValue) -> SensitiveName.Strength? {
+            guard let bytes = element.string?.utf8, bytes.first == UInt8(ascii: "-")
+            else { return nil }
+            let name = bytes.drop { $0 == UInt8(ascii: "-") }
+            let isName =
+                !name.isEmpty && bytes.count - name.count <= 2
+                && bytes.count <= SensitiveName.maximumBytes
+                && name.allSatisfy { $0.isAlphanumeric || "-_.".utf8.contains($0) }
+            return isName ? SensitiveName.strength(of: name) : nil
         }
 
         private mutating func object(
@@ -153,7 +182,8 @@ package struct Redactor: Sendable {
             let named = Self.nameOfValue(object)
             var redacted = JSONObject()
             for member in object.members {
-                let key = self.key(member.key, at: path)
+                // A member's name may be a secret too.
+                let key = text(member.key, at: path, depth: depth)
                 var strength = name ?? Self.strength(of: member.key)
                 if let named, Self.isValue(member.key) { strength = strength ?? named }
                 let place = "\(path)/\(Self.escaped(key))"
@@ -186,22 +216,14 @@ package struct Redactor: Sendable {
             ["value", "values", "content"].contains(key.lowercased())
         }
 
-        /// A member's name, which may be a secret too.
-        private mutating func key(_ key: String, at path: String) -> String {
-            let (text, found) = redactor.redact(text: key, kinds: kinds)
-            for kind in found { note(kind, at: path) }
-            return text
-        }
-
         private mutating func string(
             _ text: String,
             at path: String,
+            depth: Int,
             under name: SensitiveName.Strength?
         ) -> JSONValue {
             guard name != nil, kinds.contains(.named) else {
-                let (redacted, found) = redactor.redact(text: text, kinds: kinds)
-                for kind in found { note(kind, at: path) }
-                return .string(redacted)
+                return .string(self.text(text, at: path, depth: depth))
             }
             let bytes = Array(text.utf8)
             var start = 0
@@ -217,6 +239,68 @@ package struct Redactor: Sendable {
             note(.named, at: path)
             let scheme = String(decoding: bytes[..<start], as: UTF8.self)
             return .string(scheme + redactor.mark(.named, bytes[start...]))
+        }
+
+        /// A text under no name.
+        mutating func text(_ text: String, at path: String, depth: Int) -> String {
+            var (current, isChanged) = (Array(text.utf8), false)
+            for _ in 0..<Redactor.maximumPasses {
+                // Also what only a mark has made a document of.
+                if let document = self.document(current, at: path, depth: depth) {
+                    return document
+                }
+                let parts = SensitiveText(current, kinds: kinds).parts
+                guard !parts.isEmpty else {
+                    return isChanged ? String(decoding: current, as: UTF8.self) : text
+                }
+                current = redactor.replaced(parts, in: current)
+                isChanged = true
+                for part in parts { note(part.kind, at: path) }
+            }
+            note(.unread, at: path)
+            return redactor.mark(.unread, text.utf8)
+        }
+
+        /// A text that is a JSON document, compact where something was found in it; nil for other
+        /// texts.
+        ///
+        /// The scanner of texts knows the value behind a name, and not what else stands in a list
+        /// or an object there. Paths go on into the document.
+        private mutating func document(
+            _ text: [UInt8],
+            at path: String,
+            depth: Int
+        ) -> String? {
+            guard Self.mayBeDocument(text) else { return nil }
+            let value: JSONValue
+            do throws(JSONError) {
+                value = try JSONParser.parse(text)
+            } catch {
+                guard case .tooDeep = error else { return nil }
+                note(.unread, at: path)
+                return redactor.mark(.unread, text)
+            }
+            // With `\u005c` for `\`, each document costs the one round it a few bytes only.
+            guard documents < Redactor.maximumDocuments else {
+                note(.unread, at: path)
+                return redactor.mark(.unread, text)
+            }
+            documents += 1
+            defer { documents -= 1 }
+            let before = found
+            let redacted = self.value(value, at: path, depth: depth + 1, under: nil)
+            guard found > before else { return String(decoding: text, as: UTF8.self) }
+            // Too deep or one too many: the mark stands for all of it.
+            return redacted.string ?? redacted.serializedText()
+        }
+
+        /// Whether a text begins and ends like an array or an object.
+        private static func mayBeDocument(_ text: [UInt8]) -> Bool {
+            guard let first = text.first(where: { !$0.isSpace }),
+                let last = text.last(where: { !$0.isSpace })
+            else { return false }
+            return first == UInt8(ascii: "{") && last == UInt8(ascii: "}")
+                || first == UInt8(ascii: "[") && last == UInt8(ascii: "]")
         }
 
         private mutating func number(
@@ -254,6 +338,7 @@ package struct Redactor: Sendable {
         }
 
         private mutating func note(_ kind: SensitiveKind, at path: String) {
+            found += 1
             guard findings.count < redactor.limits.findings else { return }
             findings.append(SensitiveFinding(path: path, kind: kind))
         }

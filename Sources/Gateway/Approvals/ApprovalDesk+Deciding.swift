@@ -112,9 +112,7 @@ extension ApprovalDesk {
         let result = try await change(id, remembering: word.rememberedFor, link: linkDigest) {
             row,
             state in
-            guard let text = row.approver, let approver = Approver(text) else {
-                throw ApprovalRefusal.unknownLink
-            }
+            guard let approver = row.approver else { throw ApprovalRefusal.unknownLink }
             return try Self.vote(word, approver, now, &state)
         }
         if let refusal = result.refusal { throw refusal }
@@ -182,16 +180,15 @@ extension ApprovalDesk {
     }
 
     /// The link of a digest to a request, and whether it is still good.
+    ///
+    /// - Throws: ``ApprovalRefusal/unknownLink``, also where its user may not decide any more.
     package func link(
         digest: [UInt8],
         to id: String
     ) async throws -> (token: ApprovalTokenTable.Token, isGood: Bool) {
         let now = store.clock.now()
         let token = try await store.read { connection, account in
-            try ApprovalTokenTable.find(digest: digest, account: account, on: connection)
-        }
-        guard let token, token.request.utf8.elementsEqual(id.utf8) else {
-            throw ApprovalRefusal.unknownLink
+            try Self.token(digest, id, account, connection).token
         }
         return (token, token.usedAt == nil && token.expiresAt > now)
     }
@@ -202,7 +199,7 @@ extension ApprovalDesk {
     struct Seen: Sendable {
         var request: ApprovalTable.Request
         /// In whose name the link decides; nil without one.
-        var approver: String?
+        var approver: Approver?
     }
 
     /// What came of a change.
@@ -271,13 +268,54 @@ extension ApprovalDesk {
         _ now: Timestamp,
         _ account: AccountID,
         _ connection: any SQLConnection
-    ) throws -> String {
-        let token = try ApprovalTokenTable.find(digest: digest, account: account, on: connection)
-        guard let token, token.request.utf8.elementsEqual(id.utf8) else {
-            throw ApprovalRefusal.unknownLink
+    ) throws -> Approver {
+        let found = try Self.token(digest, id, account, connection)
+        guard found.token.usedAt == nil, found.token.expiresAt > now else {
+            throw ApprovalRefusal.usedLink
         }
-        guard token.usedAt == nil, token.expiresAt > now else { throw ApprovalRefusal.usedLink }
-        return token.approver
+        return found.approver
+    }
+
+    /// The link of a digest to a request, and in whose name it decides.
+    ///
+    /// A user is looked up each time: a link must not outlive what its reader may do.
+    private static func token(
+        _ digest: [UInt8],
+        _ id: String,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws -> (token: ApprovalTokenTable.Token, approver: Approver) {
+        let found = try ApprovalTokenTable.find(digest: digest, account: account, on: connection)
+        guard let found, haveEqualBytes(found.request, id), let approver = Approver(found.approver)
+        else { throw ApprovalRefusal.unknownLink }
+        if approver.kind == .user {
+            let login = try UserTable.login(
+                name: approver.name,
+                account: account,
+                on: connection
+            )
+            guard let login, login.user.mayDecideApprovals else {
+                throw ApprovalRefusal.unknownLink
+            }
+        }
+        return (found, approver)
+    }
+
+    /// Lets time pass over a request alone; nil when there is none.
+    static func passTime(
+        _ id: String,
+        _ now: Timestamp,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws -> ApprovalRequest? {
+        guard
+            let row = try ApprovalTable.find(id, locked: true, account: account, on: connection)
+        else { return nil }
+        var state = try ApprovalRequest(row).state
+        let events = state.pass(to: now)
+        try write(row, state, events, nil, now, account, connection)
+        return try ApprovalTable.find(id, account: account, on: connection)
+            .map { row in try ApprovalRequest(row) }
     }
 
     private static func remembered(

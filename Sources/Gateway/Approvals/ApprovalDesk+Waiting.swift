@@ -8,16 +8,19 @@ extension ApprovalDesk {
     /// - Parameters:
     ///   - request: As it was seen last.
     ///   - limit: How long; then it is given as it stands.
+    ///   - asksModel: Whether the workflow's model is asked first. Only the call that has made the
+    ///     request may: a model that is asked again by every call that joins says yes in the end.
     ///   - tell: Told now and then that nothing has happened.
     /// - Returns: The request, pending when the limit came first or too many wait already.
     /// - Throws: `CancellationError`, and what the store refuses.
     func decision(
         about request: ApprovalRequest,
         within limit: Duration,
+        asksModel: Bool,
         tell: @escaping @Sendable (Duration, ApprovalRequest) async -> Void
     ) async throws -> ApprovalRequest {
         guard request.state.isPending else { return request }
-        if let judge, request.state.terms.judge != nil, request.state.votes.isEmpty {
+        if asksModel, let judge, request.state.terms.judge != nil, request.state.votes.isEmpty {
             let judged = try await judge.decide(request, self)
             guard judged.state.isPending else { return judged }
         }

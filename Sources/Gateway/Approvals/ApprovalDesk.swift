@@ -1,5 +1,5 @@
 import Crypto
-import Domain
+package import Domain
 package import Firewall
 package import Store
 
@@ -108,10 +108,12 @@ package struct ApprovalDesk: Sendable {
     ) async throws(ApprovalRefusal) -> (request: ApprovalRequest, isNew: Bool) {
         let terms = try await workflow(named: draft.demand.workflow)
         let now = store.clock.now()
-        let id = Self.newIdentifier(at: now)
+        let id = TimeOrderedIdentifier.make(at: now)
         let requester = Approver(draft.caller.name) ?? Approver(.local, draft.caller.name)
         let state = ApprovalState(terms: terms, requester: requester, at: now)
         do {
+            let box = try self.box()
+            let redactor = Redactor(key: box.redactionKey(of: store.account))
             var request = ApprovalTable.Request(
                 id: id,
                 kind: draft.kind,
@@ -119,7 +121,7 @@ package struct ApprovalDesk: Sendable {
                 requester: requester.text,
                 channel: draft.caller.channel.rawValue,
                 digest: draft.digest,
-                sealedCall: try box().seal(
+                sealedCall: try box.seal(
                     bytes: JSONValue.object(draft.arguments).serialized(),
                     for: .heldCall(id, account: store.account)
                 ),
@@ -130,9 +132,11 @@ package struct ApprovalDesk: Sendable {
             request.terms = terms.json
             request.rule = draft.demand.rule.map { "\($0.selector)[\($0.index)]" }
             request.message = draft.demand.message
-            request.justification = draft.justification
+            request.justification = draft.justification.map { redactor.redact(text: $0).text }
             request.policyVersion = draft.demand.policyVersion
-            request.shown = ShownArguments.redacted(draft.arguments)
+            request.shown = ShownArguments.cut(
+                ShownArguments.redacted(draft.arguments, redactor)
+            )
             let written = try await write(request, state)
             return (written, written.id == id)
         } catch let refusal as ApprovalRefusal {
@@ -154,16 +158,19 @@ package struct ApprovalDesk: Sendable {
                 let open = try ApprovalTable.open(
                     digest: request.digest,
                     requester: request.requester,
+                    workflow: request.workflow,
                     approvedSince: now.advanced(by: .zero - limits.grant),
                     account: account,
                     on: connection
                 )
             {
                 let found = try ApprovalRequest(open)
-                // One that is over in time but not yet in the store is not open.
                 if !found.state.isPending || found.state.expiresAt > now { return found }
+                // Its end may be that of its first window alone: more people are asked then.
+                let passed = try Self.passTime(found.id, now, account, connection)
+                if let passed, passed.state.isPending { return passed }
             }
-            let count = try ApprovalTable.pendingCount(account: account, on: connection)
+            let count = try ApprovalTable.pendingCount(at: now, account: account, on: connection)
             guard count < limits.pending else {
                 throw ApprovalRefusal.crowded(limit: limits.pending)
             }
@@ -187,12 +194,17 @@ package struct ApprovalDesk: Sendable {
         }
     }
 
-    /// The approval of the same call that its approver wanted remembered; nil when there is none.
-    func remembered(_ digest: [UInt8]) async throws -> ApprovalRequest? {
+    /// The approval of the same call by the same workflow that its approver wanted remembered; nil
+    /// when there is none.
+    func remembered(
+        _ digest: [UInt8],
+        by workflow: String
+    ) async throws -> ApprovalRequest? {
         let now = store.clock.now()
         return try await store.read { connection, account in
             try ApprovalTable.remembered(
                 digest: digest,
+                workflow: workflow,
                 at: now,
                 account: account,
                 on: connection
@@ -210,6 +222,12 @@ package struct ApprovalDesk: Sendable {
             throw StoreError.unexpectedValue(column: "approval_requests.sealed_call")
         }
         return arguments
+    }
+
+    /// Everything that the call holds but its secrets, for whoever decides about it.
+    package func wholeArguments(of request: ApprovalRequest) throws -> JSONValue {
+        let redactor = Redactor(key: try box().redactionKey(of: store.account))
+        return ShownArguments.redacted(try heldArguments(of: request), redactor)
     }
 
     /// What came of the call; nil when nothing has.
@@ -295,15 +313,4 @@ package struct ApprovalDesk: Sendable {
 
     /// More than one request makes, so that old ones become fewer.
     private static let pruned = 10
-
-    /// The instant and 80 random bits, so that requests lie in the order of time.
-    static func newIdentifier(at instant: Timestamp) -> String {
-        func hexadecimal(_ number: UInt64, _ digits: Int) -> String {
-            let text = String(number, radix: 16)
-            return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
-        }
-        let time = UInt64(clamping: instant.milliseconds) & 0xffff_ffff_ffff
-        return hexadecimal(time, 12) + hexadecimal(UInt64.random(in: 0...UInt64.max), 16)
-            + hexadecimal(UInt64(UInt16.random(in: 0...UInt16.max)), 4)
-    }
 }

@@ -89,16 +89,21 @@ extension ApprovalTable.Life {
 }
 
 extension ApprovalRequest {
-    /// As people and programs are shown it at an instant; what happened to it is left out when
-    /// nil.
-    package func json(at now: Timestamp, events: [ApprovalEventTable.Event]? = nil) -> JSONValue {
+    /// As people and programs are shown it at an instant.
+    ///
+    /// What happened to it is left out when nil; arguments are cut unless all of them are given.
+    package func json(
+        at now: Timestamp,
+        events: [ApprovalEventTable.Event]? = nil,
+        arguments: JSONValue? = nil
+    ) -> JSONValue {
         let request = row.request
         var object = JSONObject()
         object.append(key: "request_id", value: .string(id))
         object.append(key: "kind", value: .string(request.kind.rawValue))
         object.append(key: "status", value: .string(state.status.rawValue))
         object.append(key: "tool_name", value: .string(tool))
-        object.append(key: "arguments", value: request.shown)
+        object.append(key: "arguments", value: arguments ?? request.shown)
         object.append(key: "requester", value: .string(request.requester))
         object.append(key: "channel", value: .string(request.channel))
         object.append(key: "workflow", value: .string(request.workflow))

@@ -43,8 +43,7 @@ final class ApprovalWaitingRoom: Sendable {
         var seats: [String: [Int: Waiter]] = [:]
         var count = 0
         var next = 0
-        var isWatching = false
-        /// Looks at the store while anybody waits.
+        /// Looks at the store while anybody waits; nil when nobody does.
         var watcher: Task<Void, Never>?
     }
 
@@ -152,14 +151,11 @@ final class ApprovalWaitingRoom: Sendable {
 
     /// Starts the watcher unless it is at work; it ends when nobody waits.
     private func watch() {
-        let isFirst = state.withLock { state in
-            defer { state.isWatching = true }
-            return !state.isWatching
+        state.withLock { state in
+            guard state.watcher == nil else { return }
+            // Not a child of the caller: it serves the others too, and ends by itself.
+            state.watcher = Task { await self.serve() }
         }
-        guard isFirst else { return }
-        // Not a child of the caller: it serves the others too, and ends by itself.
-        let watcher = Task { await self.serve() }
-        state.withLock { $0.watcher = watcher }
     }
 
     private func serve() async {
@@ -170,7 +166,6 @@ final class ApprovalWaitingRoom: Sendable {
             group.cancelAll()
         }
         let isNeeded = state.withLock { state in
-            state.isWatching = false
             state.watcher = nil
             return state.count > 0
         }

@@ -11,7 +11,8 @@ extension GuardedCall {
     final class HeldCall: Sendable {
         let entry: ToolSet.Entry
         let arguments: JSONObject
-        let caller: Caller
+        /// Who makes it, with what its policy may ask for.
+        let source: CallSource
         let demand: ApprovalDemand
         /// What its caller says about why.
         let justification: String?
@@ -21,14 +22,14 @@ extension GuardedCall {
         init(
             entry: ToolSet.Entry,
             arguments: JSONObject,
-            caller: Caller,
+            source: CallSource,
             demand: ApprovalDemand,
             justification: String? = nil,
             opensPages: Bool = false
         ) {
             self.entry = entry
             self.arguments = arguments
-            self.caller = caller
+            self.source = source
             self.demand = demand
             self.justification = justification
             self.opensPages = opensPages
@@ -58,17 +59,20 @@ extension GuardedCall {
         do {
             let version = held.demand.policyVersion
             let digest = try digest(of: held, policyVersion: version)
+            let workflow = try await approvals.workflow(named: held.demand.workflow).name
             // The approved run itself comes first: it is used up by its claim.
-            if let earlier = try await approvals.remembered(digest), earlier.row.execution != .none
+            if let earlier = try await approvals.remembered(digest, by: workflow),
+                earlier.row.execution != .none
             {
-                call.reason = "remembered approval \(earlier.id)"
-                return await run(held.entry, held.arguments, call, held.caller, report)
+                call.approvalID = earlier.id
+                call.add(reason: "remembered approval \(earlier.id)")
+                return await run(held.entry, held.arguments, call, held.source, report)
             }
             (request, isNew) = try await approvals.open(
                 ApprovalDesk.Draft(
                     tool: held.entry.definition.name,
                     arguments: held.arguments,
-                    caller: held.caller,
+                    caller: held.source.caller,
                     digest: digest,
                     demand: held.demand,
                     justification: held.justification
@@ -79,7 +83,7 @@ extension GuardedCall {
             return await refuse(call, "needs an approval that cannot be asked for: \(error)")
         }
         call.approvalID = request.id
-        call.reason = "approval request \(request.id)"
+        call.add(reason: "approval request \(request.id)")
         do {
             try await journal.begin(call)
         } catch {
@@ -91,7 +95,7 @@ extension GuardedCall {
 
     private func refuse(_ call: ToolCallTable.Call, _ reason: String) async -> ToolResult {
         var call = call
-        call.reason = reason
+        call.add(reason: reason)
         call.outcome = .denied
         return await refusal(call, .failure("Access denied: \(reason)", .denied))
     }
@@ -122,7 +126,8 @@ extension GuardedCall {
                 ? request
                 : try await approvals.decision(
                     about: request,
-                    within: isAsynchronous ? .zero : Self.holdTime
+                    within: isAsynchronous ? .zero : Self.holdTime,
+                    asksModel: isNew
                 ) { elapsed, state in
                     await report(.progress(Self.progress(elapsed, state)))
                 }
@@ -169,11 +174,15 @@ extension GuardedCall {
                 return result
             }
         } catch {
-            let result = ToolResult.failure("The call did not run: \(error).")
-            await complete(call, .failed, result, since: start)
+            let isCancelled = Task.isCancelled
+            let result =
+                isCancelled
+                ? ToolResult.failure("The call was cancelled. It did not run.", .cancelled)
+                : .failure("The call did not run: \(error).")
+            await complete(call, isCancelled ? .cancelled : .failed, result, since: start)
             return result
         }
-        let result = await perform(held.entry, held.arguments, call, held.caller, report)
+        let result = await perform(held.entry, held.arguments, call, held.source, report)
         do {
             // Not cancelled with the caller: what has happened is kept.
             let kept = JSONValue.object(result.json(for: .latest))
@@ -186,7 +195,8 @@ extension GuardedCall {
 
     /// Why what was approved is not what would run now; nil when it is.
     ///
-    /// The policy is asked again: one that has changed in between counts.
+    /// The policy is asked again, about the call as it comes now: one that has changed in between
+    /// counts, and so does a client that has to ask other people.
     private func changed(_ request: ApprovalRequest, _ held: HeldCall) async -> String? {
         let stored = request.row.request
         let digest = try? digest(of: held, policyVersion: stored.policyVersion)
@@ -203,6 +213,14 @@ extension GuardedCall {
                     call again
                     """
             }
+            // One that cannot be found is not the one that was asked.
+            let wanted = try? await approvals?.workflow(named: demand.workflow).name
+            guard let wanted, haveEqualBytes(wanted, stored.workflow) else {
+                return """
+                    the call needs an approval by another workflow than the one that approved it \
+                    (request \(request.id)); call again
+                    """
+            }
             return nil
         }
     }
@@ -213,7 +231,7 @@ extension GuardedCall {
             tool: held.entry.definition.name,
             definition: held.entry.definition.json(),
             arguments: held.arguments,
-            principal: held.caller.name,
+            principal: held.source.caller.name,
             policyVersion: policyVersion
         ).digest()
     }
@@ -238,10 +256,11 @@ extension GuardedCall {
     /// - Throws: ``ToolFailure`` when it is no request of theirs.
     func status(
         of id: String,
-        by caller: Caller,
+        by source: CallSource,
         report: @escaping @Sendable (Event) async -> Void
     ) async throws -> JSONValue {
         guard let approvals else { throw ToolFailure("this installation holds no calls") }
+        let caller = source.caller
         var request: ApprovalRequest
         do {
             request = try await approvals.find(id)
@@ -253,7 +272,7 @@ extension GuardedCall {
         if request.status == .approved, request.row.request.kind == .call,
             request.row.execution == .none
         {
-            let problem = await resume(request, caller, report)
+            let problem = await resume(request, source, report)
             request = try await approvals.find(id)
             if let problem, request.row.execution == .none {
                 return try await ApprovalAnswer.status(request, approvals, problem: problem)
@@ -272,7 +291,7 @@ extension GuardedCall {
     /// Runs what was approved; gives why it did not run, nil when it did.
     private func resume(
         _ request: ApprovalRequest,
-        _ caller: Caller,
+        _ source: CallSource,
         _ report: @escaping @Sendable (Event) async -> Void
     ) async -> String? {
         guard let approvals else { return nil }
@@ -283,7 +302,7 @@ extension GuardedCall {
             return "the held call cannot be opened: \(error)"
         }
         guard let entry = await tools.usableEntry(named: request.tool),
-            await isVisible(entry, to: caller)
+            await isVisible(entry, to: source.caller)
         else { return "the tool `\(request.tool)` is not there any more" }
         let violations = entry.schema.violations(of: .object(arguments))
         guard violations.isEmpty else {
@@ -296,14 +315,16 @@ extension GuardedCall {
         let held = HeldCall(
             entry: entry,
             arguments: arguments,
-            caller: caller,
+            source: source,
             demand: demand
         )
         if let reason = await changed(request, held) { return reason }
-        var call = record(of: Request(tool: request.tool, arguments: arguments), by: caller)
+        var call = record(of: Request(tool: request.tool, arguments, source), by: source.caller)
         call.decision = .requireApproval
         call.approvalID = request.id
-        call.reason = "approval request \(request.id)"
+        call.policyVersion = request.row.request.policyVersion
+        call.rule = request.row.request.rule
+        call.add(reason: "approval request \(request.id)")
         do {
             try await journal.begin(call)
         } catch {
@@ -337,7 +358,7 @@ extension GuardedCall {
         )
         var asked: String?
         do {
-            let (request, _) = try await approvals.open(
+            let (request, isNew) = try await approvals.open(
                 ApprovalDesk.Draft(
                     kind: .question,
                     tool: "request_approval",
@@ -354,7 +375,8 @@ extension GuardedCall {
             }
             let decided = try await approvals.decision(
                 about: request,
-                within: Self.holdTime
+                within: Self.holdTime,
+                asksModel: isNew
             ) { elapsed, state in
                 await report(.progress(Self.progress(elapsed, state)))
             }

@@ -1,6 +1,7 @@
 import Domain
+import Firewall
 
-/// What approvers see of a call's arguments.
+/// What approvers and models see of a call's arguments.
 enum ShownArguments {
     /// Texts are cut there: nobody reads more before deciding, and the digest covers all of it.
     private static let maximumTextCharacters = 2_000
@@ -14,9 +15,39 @@ enum ShownArguments {
         "authorization", "privatekey", "accesskey", "cookie", "bearer",
     ]
 
-    /// The arguments without the values of names that mean secrets, texts cut.
-    static func redacted(_ arguments: JSONObject) -> JSONValue {
-        shown(.object(arguments), depth: 0)
+    /// What is taken out: everything but addresses of mail, for whoever decides has to see whom a
+    /// call reaches.
+    private static let kinds = Set(SensitiveKind.allCases).subtracting([.email])
+
+    /// All of the arguments without their secrets: what looks like one, and the values of names
+    /// that mean one.
+    static func redacted(_ arguments: JSONObject, _ redactor: Redactor) -> JSONValue {
+        named(redactor.redact(.object(arguments), kinds: kinds).value)
+    }
+
+    /// As much of redacted arguments as is read before deciding; what is left out is said.
+    static func cut(_ redacted: JSONValue) -> JSONValue { shown(redacted, depth: 0) }
+
+    /// Whether something was replaced for being too deep or too much to be looked through: what is
+    /// left does not tell what the call would do.
+    static func isIncomplete(_ redacted: String) -> Bool { redacted.contains(unread) }
+
+    /// The beginning of the redactor's marks for such values.
+    private static let unread = "[redacted:\(SensitiveKind.unread.rawValue):"
+
+    /// Values are no deeper than the redactor has looked.
+    private static func named(_ value: JSONValue) -> JSONValue {
+        switch value {
+        case .array(let elements): return .array(elements.map(named))
+        case .object(let object):
+            var result = JSONObject()
+            for member in object.members {
+                let value = isSecret(member.key) ? redacted : named(member.value)
+                result.append(key: member.key, value: value)
+            }
+            return .object(result)
+        case .string, .null, .bool, .integer, .double: return value
+        }
     }
 
     /// The names alone, for channels that others read too: `branch, force`.
@@ -43,8 +74,7 @@ enum ShownArguments {
             guard depth < maximumDepth else { return "…" }
             var result = JSONObject()
             for member in object.members.prefix(maximumElements) {
-                let value = isSecret(member.key) ? redacted : shown(member.value, depth: depth + 1)
-                result.append(key: member.key, value: value)
+                result.append(key: member.key, value: shown(member.value, depth: depth + 1))
             }
             if object.members.count > maximumElements {
                 result.append(key: "…", value: .string("(\(object.members.count) in all)"))

@@ -13,7 +13,7 @@ extension AuditTable.Row {
         } else {
             object.append(key: "unreadable", value: true)
         }
-        object.append(key: "hash", value: .string(hexadecimalDigits(hash)))
+        object.append(key: "hash", value: .string(hexadecimal(hash)))
         return .object(object)
     }
 }
@@ -24,7 +24,7 @@ extension AuditTable.Event {
         func text(_ text: String?) -> JSONValue? { text.map(JSONValue.string) }
         func number(_ number: Int64?) -> JSONValue? { number.map(JSONValue.integer) }
         func digest(_ bytes: [UInt8]?) -> JSONValue? {
-            bytes.map { .string(hexadecimalDigits($0)) }
+            bytes.map { .string(hexadecimal($0)) }
         }
         let all: [(String, JSONValue?)] = [
             ("kind", .string(kind)), ("happened_at", .string(happenedAt.iso8601)),
@@ -50,9 +50,9 @@ extension SignedCheckpoint {
             "type": "checkpoint", "kind": .string(checkpoint.kind.rawValue),
             "account": .integer(checkpoint.account.rawValue),
             "sequence": .integer(checkpoint.point.sequence),
-            "hash": .string(hexadecimalDigits(checkpoint.point.hash)),
+            "hash": .string(hexadecimal(checkpoint.point.hash)),
             "signed_at": .string(checkpoint.madeAt.iso8601), "key_id": .string(keyID),
-            "signature": .string(hexadecimalDigits(signature)),
+            "signature": .string(hexadecimal(signature)),
         ]
     }
 }
@@ -77,8 +77,9 @@ extension AuditLog.Report {
             "removed_through": .integer(removedThrough),
             "first_bad": faults.first.map { .integer($0.range.lowerBound) } ?? .null,
             "faults": .array(faults.map(\.json)), "more_faults": .bool(isFull),
+            "foreign_checkpoints": .integer(Int64(foreignMarks)),
             "end": end?.json ?? .null, "key_id": .string(key.id),
-            "public_key": .string(hexadecimalDigits(key.bytes)),
+            "public_key": .string(hexadecimal(key.bytes)),
         ]
     }
 }
@@ -95,7 +96,8 @@ extension ToolCallTable.Entry {
             ("tool", .string(call.tool)), ("server", JSONValue(call.server)),
             ("caller", .string(call.caller)), ("channel", .string(call.channel)),
             ("client", JSONValue(call.client)), ("session", JSONValue(call.session)),
-            ("decision", .string(call.decision.rawValue)), ("outcome", .string(outcome(at: now))),
+            ("decision", .string(otherDecision ?? call.decision.rawValue)),
+            ("outcome", .string(outcome(at: now))),
             ("reason", JSONValue(call.reason)), ("rule", JSONValue(call.rule)),
             ("policy_version", call.policyVersion.map(JSONValue.integer) ?? .null),
             ("approval_id", JSONValue(call.approvalID)), ("arguments", call.arguments ?? .null),
@@ -107,11 +109,13 @@ extension ToolCallTable.Entry {
             ("trace_parent", JSONValue(call.traceParent)),
         ]
         for (key, value) in members { object.append(key: key, value: value) }
+        if isUnreadable { object.append(key: "unreadable", value: true) }
         return .object(object)
     }
 
     /// How the call has ended, in a word.
     package func outcome(at now: Timestamp) -> String {
+        if let otherOutcome { return otherOutcome }
         guard call.outcome == .running,
             call.startedAt.advanced(by: AuditLog.lostAfter) <= now
         else { return call.outcome.rawValue }
@@ -123,5 +127,5 @@ extension ToolCallTable.Entry {
         findings.map { (try? JSONParser.parse($0)) ?? .string($0) } ?? []
     }
 
-    private func digest(_ bytes: [UInt8]) -> JSONValue { .string(hexadecimalDigits(bytes)) }
+    private func digest(_ bytes: [UInt8]) -> JSONValue { .string(hexadecimal(bytes)) }
 }

@@ -24,7 +24,8 @@ package enum AuditExport {
         var line = 1
         guard let first = try next(), let account = first["account"]?.integer,
             first["type"] == "audit", first["v"] == 1,
-            let bytes = first["public_key"]?.string.flatMap(digits), let found = AuditKey(bytes)
+            let bytes = first["public_key"]?.string.flatMap({ decodedHexadecimal($0.utf8) }),
+            let found = AuditKey(bytes)
         else { throw Failure.unreadable(line: line) }
         guard trusted.map({ $0 == found }) ?? true else {
             throw Failure.otherKey(found: found.id)
@@ -32,6 +33,9 @@ package enum AuditExport {
         let owner = AccountID(account)
         var (cut, marks, head): (SignedCheckpoint?, [SignedCheckpoint], SignedCheckpoint?) =
             (nil, [], nil)
+        func beginning() -> AuditVerifier {
+            AuditVerifier(account: owner, cut: cut, marks: marks, key: found, anchor: anchor)
+        }
         var verifier: AuditVerifier?
         var range: ClosedRange<Int64>?
         while let document = try next() {
@@ -50,17 +54,12 @@ package enum AuditExport {
             guard document["type"] == "event", let row = AuditTable.Row(exported: document),
                 head == nil
             else { throw Failure.unreadable(line: line) }
-            if verifier == nil {
-                verifier = AuditVerifier(account: owner, cut: cut, marks: marks, key: found)
-                verifier?.anchor = anchor
-            }
+            if verifier == nil { verifier = beginning() }
             verifier?.read(row, of: owner)
             let first = range?.lowerBound ?? row.sequence
             range = first...max(first, row.sequence)
         }
-        var ended =
-            verifier ?? AuditVerifier(account: owner, cut: cut, marks: marks, key: found)
-        ended.anchor = anchor
+        var ended = verifier ?? beginning()
         ended.finish(head: head)
         return AuditLog.Report(
             count: ended.count,
@@ -68,31 +67,10 @@ package enum AuditExport {
             removedThrough: cut?.checkpoint.point.sequence ?? 0,
             faults: ended.faults,
             isFull: ended.isFull,
+            foreignMarks: ended.foreignMarks,
             end: head,
             key: found
         )
-    }
-
-    /// Bytes from hexadecimal digits.
-    package static func digits(_ text: String) -> [UInt8]? {
-        guard text.utf8.count.isMultiple(of: 2) else { return nil }
-        var (bytes, high): ([UInt8], UInt8?) = ([], nil)
-        bytes.reserveCapacity(text.utf8.count / 2)
-        for digit in text.utf8 {
-            let value: UInt8
-            switch digit {
-            case 48...57: value = digit - 48
-            case 97...102: value = digit - 87
-            default: return nil
-            }
-            if let first = high {
-                bytes.append(first << 4 | value)
-                high = nil
-            } else {
-                high = value
-            }
-        }
-        return bytes
     }
 }
 
@@ -102,10 +80,10 @@ extension SignedCheckpoint {
         guard let kind = document["kind"]?.string.flatMap(AuditCheckpoint.Kind.init),
             let account = document["account"]?.integer,
             let sequence = document["sequence"]?.integer,
-            let hash = document["hash"]?.string.flatMap(AuditExport.digits),
+            let hash = document["hash"]?.string.flatMap({ decodedHexadecimal($0.utf8) }),
             let time = document["signed_at"]?.string.flatMap(Timestamp.init(parsing:)),
             let keyID = document["key_id"]?.string,
-            let signature = document["signature"]?.string.flatMap(AuditExport.digits)
+            let signature = document["signature"]?.string.flatMap({ decodedHexadecimal($0.utf8) })
         else { return nil }
         self.init(
             AuditCheckpoint(
@@ -124,13 +102,15 @@ extension AuditTable.Row {
     /// Reads what ``json`` has written.
     fileprivate init?(exported document: JSONValue) {
         guard let sequence = document["sequence"]?.integer,
-            let hash = document["hash"]?.string.flatMap(AuditExport.digits),
+            let hash = document["hash"]?.string.flatMap({ decodedHexadecimal($0.utf8) }),
             let time = document["happened_at"]?.string.flatMap(Timestamp.init(parsing:)),
             let caller = document["caller"]?.string, let kind = document["kind"]?.string
         else { return nil }
         func text(_ name: String) -> String? { document[name]?.string }
         func number(_ name: String) -> Int64? { document[name]?.integer }
-        func bytes(_ name: String) -> [UInt8]? { text(name).flatMap(AuditExport.digits) }
+        func bytes(_ name: String) -> [UInt8]? {
+            text(name).flatMap { decodedHexadecimal($0.utf8) }
+        }
         var event = AuditTable.Event(.call, at: time, caller: caller)
         event.kind = kind
         event.callID = text("call_id")

@@ -16,6 +16,8 @@ package struct AuditLog: Sendable {
         package var faults: [AuditFault]
         /// Whether there may be more faults.
         package var isFull: Bool
+        /// Checkpoints that another key has signed: they say nothing.
+        package var foreignMarks: Int
         /// The end as it was signed; nil when there is none.
         package var end: SignedCheckpoint?
         /// Whose signatures count.
@@ -23,6 +25,13 @@ package struct AuditLog: Sendable {
 
         /// Whether nothing is wrong.
         package var isSound: Bool { faults.isEmpty }
+    }
+
+    /// Events were removed for their age before an export had reached them; another one succeeds.
+    package struct ExportOvertaken: Error, Equatable, CustomStringConvertible {
+        package var description: String {
+            "events were removed for their age while they were exported: export again"
+        }
     }
 
     /// A call without an end is under way so long: longer than calls may run and be waited for.
@@ -51,7 +60,7 @@ package struct AuditLog: Sendable {
     }
 
     /// Calls of before there was an audit, latest first.
-    package func unchained(limit: Int) async throws -> [ToolCallTable.Call] {
+    package func unchained(limit: Int) async throws -> [ToolCallTable.Entry] {
         try await store.read { connection, account in
             try ToolCallTable.unchained(limit: limit, account: account, on: connection)
         }
@@ -124,9 +133,9 @@ package struct AuditLog: Sendable {
             account: account,
             cut: cut?.signed(.cut, of: account),
             marks: marks.map { $0.signed(.mark, of: account) },
-            key: key
+            key: key,
+            anchor: anchor
         )
-        verifier.anchor = anchor
         var (first, last): (Int64?, Int64) = (nil, .min)
         while !verifier.isFull {
             try Task.checkCancellation()
@@ -148,6 +157,7 @@ package struct AuditLog: Sendable {
             removedThrough: cut?.sequence ?? 0,
             faults: verifier.faults,
             isFull: verifier.isFull,
+            foreignMarks: verifier.foreignMarks,
             end: end,
             key: key
         )
@@ -155,20 +165,21 @@ package struct AuditLog: Sendable {
 
     /// Gives everything that proves the audit to `sink`, one document after the other: who signs,
     /// checkpoints, events with their hashes, and the signed end, behind which nothing comes.
+    ///
+    /// - Throws: ``ExportOvertaken``, what the store refuses and what `sink` throws.
     package func export(_ sink: (JSONValue) throws -> Void) async throws {
         let key = key
-        let (documents, end) = try await store.read { connection, account in
+        let (documents, end, start) = try await store.read { connection, account in
             let beginning = AuditChain.beginning(of: account).hash
             var documents: [JSONValue] = [
                 [
                     "type": "audit", "v": 1, "account": .integer(account.rawValue),
-                    "public_key": .string(hexadecimalDigits(key.bytes)),
-                    "key_id": .string(key.id), "beginning": .string(hexadecimalDigits(beginning)),
+                    "public_key": .string(hexadecimal(key.bytes)),
+                    "key_id": .string(key.id), "beginning": .string(hexadecimal(beginning)),
                 ]
             ]
-            if let cut = try AuditCheckpointTable.cut(account: account, on: connection) {
-                documents.append(cut.signed(.cut, of: account).json)
-            }
+            let cut = try AuditCheckpointTable.cut(account: account, on: connection)
+            if let cut { documents.append(cut.signed(.cut, of: account).json) }
             documents += try AuditCheckpointTable.list(
                 .mark,
                 limit: Self.maximumMarks,
@@ -176,17 +187,31 @@ package struct AuditLog: Sendable {
                 on: connection
             ).map { $0.signed(.mark, of: account).json }
             let end = try AuditCheckpointTable.end(account: account, on: connection)
-            return (documents, end?.signed(.head, of: account))
+            return (documents, end?.signed(.head, of: account), cut?.sequence ?? 0)
         }
         for document in documents { try sink(document) }
         let stop = end?.checkpoint.point.sequence ?? 0
-        var last = Int64.min
+        var last = start
         while last < stop {
-            let rows = try await events(after: last, limit: Self.pageRows)
+            let rows = try await eventsStillThere(after: last)
             for row in rows where row.sequence <= stop { try sink(row.json) }
             guard let next = rows.last?.sequence else { break }
             last = next
         }
         if let end { try sink(end.json) }
+    }
+
+    /// The next events of an export.
+    private func eventsStillThere(after last: Int64) async throws -> [AuditTable.Row] {
+        try await store.read { connection, account in
+            let cut = try AuditCheckpointTable.cut(account: account, on: connection)
+            if let cut, cut.sequence > last { throw ExportOvertaken() }
+            return try AuditTable.rows(
+                after: last,
+                limit: Self.pageRows,
+                account: account,
+                on: connection
+            )
+        }
     }
 }

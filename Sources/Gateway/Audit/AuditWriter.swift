@@ -37,7 +37,7 @@ package final class AuditWriter: Sendable {
     ) throws {
         guard !events.isEmpty else { return }
         let found = try AuditCheckpointTable.lockEnd(account: account, on: connection)
-        let start = try beginning(found.end, found.last, account, connection)
+        let start = try beginning(found, account, connection)
         var chain = AuditChain(account: account, from: start.point)
         var rows: [AuditTable.Row] = []
         for given in (start.doubt.map { [doubt($0, at: now)] } ?? []) + events {
@@ -67,47 +67,63 @@ package final class AuditWriter: Sendable {
 
     /// Where to go on, and what is doubtful about it.
     private func beginning(
-        _ end: AuditCheckpointTable.Row?,
-        _ last: Int64,
+        _ found: AuditCheckpointTable.End,
         _ account: AccountID,
         _ connection: any SQLConnection
     ) throws -> (point: AuditChain.Point, doubt: String?) {
+        let (end, last) = (found.signed, found.last)
         guard last < Self.maximumSequence, end.map({ $0.sequence < Self.maximumSequence }) ?? true
         else { throw StoreError.corrupt(detail: "an event of the audit has number \(last)") }
         let isSigned = end.map { end in
-            known.withLock { $0 == end }
-                || keys.signer.publicKey.hasSigned(end.signed(.head, of: account))
+            known.withLock { $0 == end } || hasSigned(end, .head, account)
         }
         if let end, isSigned == true, last <= end.sequence {
+            let point = AuditChain.Point(sequence: end.sequence, hash: end.hash)
             // What is missing stays a gap: its numbers are not used again.
-            let doubt: String? =
-                last == end.sequence
-                ? nil : "events \(last + 1) to \(end.sequence) are missing"
-            return (AuditChain.Point(sequence: end.sequence, hash: end.hash), doubt)
+            guard last == end.sequence else {
+                return (point, "events \(last + 1) to \(end.sequence) are missing")
+            }
+            let isSame = last == 0 || found.lastHash == end.hash
+            return (point, isSame ? nil : "event \(last) is not the one that was signed")
         }
         if last > 0 {
-            let row = try AuditTable.rows(
-                after: last - 1,
-                limit: 1,
-                account: account,
-                on: connection
-            ).first
             return (
-                AuditChain.Point(sequence: last, hash: row?.hash ?? []),
+                AuditChain.Point(sequence: last, hash: found.lastHash ?? []),
                 isSigned == true
                     ? "there were events behind the signed end"
                     : "the end was not signed by the present key"
             )
         }
+        return try beginningOfNothing(hasEnd: end != nil, account, connection)
+    }
+
+    /// Where to go on when there is no event and no end that could be trusted.
+    private func beginningOfNothing(
+        hasEnd: Bool,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws -> (point: AuditChain.Point, doubt: String?) {
         let cut = try AuditCheckpointTable.cut(account: account, on: connection)
-        guard end != nil || cut != nil else { return (AuditChain.beginning(of: account), nil) }
+        let mark = try AuditCheckpointTable.last(.mark, account: account, on: connection)
+        let beginning = AuditChain.beginning(of: account)
+        guard hasEnd || cut != nil || mark != nil else { return (beginning, nil) }
+        // Only a number that was signed is gone on from; somebody may have written any other.
+        let proven = [(AuditCheckpoint.Kind.cut, cut), (.mark, mark)].compactMap { kind, row in
+            row.flatMap { hasSigned($0, kind, account) ? $0 : nil }
+        }
+        let last = proven.max { $0.sequence < $1.sequence }
         return (
-            AuditChain.Point(
-                sequence: cut?.sequence ?? 0,
-                hash: cut?.hash ?? AuditChain.beginning(of: account).hash
-            ),
+            last.map { AuditChain.Point(sequence: $0.sequence, hash: $0.hash) } ?? beginning,
             "all events are missing, and the end was not signed by the present key"
         )
+    }
+
+    private func hasSigned(
+        _ row: AuditCheckpointTable.Row,
+        _ kind: AuditCheckpoint.Kind,
+        _ account: AccountID
+    ) -> Bool {
+        keys.signer.publicKey.hasSigned(row.signed(kind, of: account))
     }
 
     private func doubt(_ reason: String, at now: Timestamp) -> AuditTable.Event {
@@ -134,8 +150,9 @@ package final class AuditWriter: Sendable {
         let last = try AuditCheckpointTable.lockEnd(account: account, on: connection).last
         let cut = try AuditCheckpointTable.cut(account: account, on: connection)?
             .signed(.cut, of: account)
+        let start = cut?.checkpoint.point.sequence ?? 0
         let old = try AuditTable.rows(
-            after: cut?.checkpoint.point.sequence ?? 0,
+            after: start,
             limit: limit,
             account: account,
             on: connection
@@ -143,10 +160,18 @@ package final class AuditWriter: Sendable {
             row.sequence < last && row.event.map { $0.happenedAt < instant } ?? true
         }
         guard let newest = old.last else { return 0 }
+        // No more than there are events: whoever writes into the database may have added some.
+        let marks = try AuditCheckpointTable.list(
+            .mark,
+            after: start,
+            limit: old.count,
+            account: account,
+            on: connection
+        )
         var verifier = AuditVerifier(
             account: account,
             cut: cut,
-            marks: [],
+            marks: marks.map { $0.signed(.mark, of: account) },
             key: keys.signer.publicKey
         )
         for row in old { verifier.read(row, of: account) }

@@ -12,6 +12,8 @@ package struct ProposedCall: Sendable {
     /// What the client says of itself; nobody has verified it.
     package var client: ClientDescription?
     package var traceParent: String?
+    /// The connection or session that it comes by; nil where there is none.
+    package var session: String?
 }
 
 /// What is decided about a call.
@@ -72,7 +74,9 @@ package protocol CallPolicy: Sendable {
     func decide(_ call: ProposedCall) async -> CallRuling
 
     /// Whether callers of a tool are asked why they call it; nil where they are not.
-    func justification(for tool: ToolIdentity) async -> JustificationMode?
+    ///
+    /// Throws when the policy cannot be read: the call is then refused.
+    func justification(for tool: ToolIdentity) async throws -> JustificationMode?
 }
 
 extension CallPolicy {

@@ -35,6 +35,8 @@ package struct GuardedCall: Sendable {
         /// What the client says of itself, for the record.
         package var client: ClientDescription?
         package var traceParent: String?
+        /// The connection or session that it came by, for the record; nil where there is none.
+        package var session: String?
         /// Whether the client can have its person open a page, and come back with the same call.
         package var opensPages = false
 
@@ -93,7 +95,8 @@ package struct GuardedCall: Sendable {
         for entry in await tools.usable()
         where await isVisible(entry, to: caller) {
             var definition = entry.definition
-            if let mode = await justification(for: entry) {
+            // A policy that cannot be read refuses the call itself; the list only lacks a question.
+            if let mode = try? await justification(for: entry) {
                 definition.inputSchema = Justification.added(to: definition.inputSchema, mode)
             }
             visible.append(definition)
@@ -134,13 +137,8 @@ package struct GuardedCall: Sendable {
             throw .unknownTool(request.tool)
         }
         var reason: String?
-        if let mode = await justification(for: entry) {
-            switch Justification.taken(from: &request.arguments, mode) {
-            case .success(let text): reason = text
-            case .failure(let failure):
-                call.outcome = .invalid
-                return await refusal(call, .failure(failure.text))
-            }
+        if let refused = await takeReason(&reason, from: &request, entry, &call) {
+            return await refusal(call, refused)
         }
         let violations = entry.schema.violations(of: .object(request.arguments))
         guard violations.isEmpty else {
@@ -149,48 +147,74 @@ package struct GuardedCall: Sendable {
             let text = "The arguments of `\(entry.definition.name)` are not right:\n\(lines)"
             return await refusal(call, .failure(text))
         }
-        if let refused = await screenArguments(&request, entry.schema, &call) {
+        if let refused = await screenArguments(&request, &reason, entry.schema, &call) {
             return await refusal(call, refused)
         }
-        let proposed = ProposedCall(
-            tool: entry.definition,
-            identity: entry.identity,
-            arguments: request.arguments,
-            caller: caller,
-            client: request.client,
-            traceParent: request.traceParent
-        )
-        let ruling = await ruling(on: proposed, entry)
+        let source = CallSource(request, by: caller)
+        let ruling = await ruling(on: request.arguments, entry, source)
         call.note(ruling)
         switch ruling.decision {
         case .allow: call.decision = .allow
         case .deny(let reason):
-            call.decision = .deny
-            call.reason = reason
-            call.outcome = .denied
-            return await refusal(call, .failure("Access denied: \(reason)", .denied))
+            let denied = deny(&call, reason)
+            return await refusal(call, denied)
         case .requireApproval(let demand):
             let held = HeldCall(
                 entry: entry,
                 arguments: request.arguments,
-                caller: caller,
+                source: source,
                 demand: demand,
                 justification: reason,
                 opensPages: request.opensPages
             )
             return await hold(held, call, report: report)
         }
-        return await run(entry, request.arguments, call, caller, report)
+        return await run(entry, request.arguments, call, source, report)
     }
 
     // MARK: - Deciding
 
+    /// Takes what its caller says about why out of the arguments of a call.
+    ///
+    /// - Returns: What the caller hears when the call must not go on.
+    private func takeReason(
+        _ reason: inout String?,
+        from request: inout Request,
+        _ entry: ToolSet.Entry,
+        _ call: inout ToolCallTable.Call
+    ) async -> ToolResult? {
+        let mode: JustificationMode?
+        do {
+            mode = try await justification(for: entry)
+        } catch {
+            // What the store says about why is nothing for callers.
+            return deny(&call, "the policy cannot be read")
+        }
+        guard let mode else { return nil }
+        switch Justification.taken(from: &request.arguments, mode) {
+        case .success(let text):
+            reason = text
+            return nil
+        case .failure(let failure):
+            call.outcome = .invalid
+            return .failure(failure.text)
+        }
+    }
+
+    /// Marks a call as denied; gives what its caller hears.
+    func deny(_ call: inout ToolCallTable.Call, _ reason: String) -> ToolResult {
+        call.decision = .deny
+        call.outcome = .denied
+        call.add(reason: reason)
+        return .failure("Access denied: \(reason)", .denied)
+    }
+
     /// Whether callers of a tool are asked why, and it has no such argument of its own.
-    private func justification(for entry: ToolSet.Entry) async -> JustificationMode? {
+    private func justification(for entry: ToolSet.Entry) async throws -> JustificationMode? {
         guard !entry.tool.isOfGateway, Justification.isFree(in: entry.definition) else {
             return nil
         }
-        return await policy.justification(for: entry.identity)
+        return try await policy.justification(for: entry.identity)
     }
 
     func isVisible(_ entry: ToolSet.Entry, to caller: Caller) async -> Bool {
@@ -200,18 +224,26 @@ package struct GuardedCall: Sendable {
 
     /// What the policy says about a call that was held before.
     func decision(on held: HeldCall) async -> CallDecision {
-        let proposed = ProposedCall(
-            tool: held.entry.definition,
-            identity: held.entry.identity,
-            arguments: held.arguments,
-            caller: held.caller
-        )
-        return await ruling(on: proposed, held.entry).decision
+        await ruling(on: held.arguments, held.entry, held.source).decision
     }
 
-    private func ruling(on call: ProposedCall, _ entry: ToolSet.Entry) async -> CallRuling {
+    private func ruling(
+        on arguments: JSONObject,
+        _ entry: ToolSet.Entry,
+        _ source: CallSource
+    ) async -> CallRuling {
         if entry.tool.isOfGateway { return CallRuling(.allow) }
-        return await policy.decide(call)
+        return await policy.decide(
+            ProposedCall(
+                tool: entry.definition,
+                identity: entry.identity,
+                arguments: arguments,
+                caller: source.caller,
+                client: source.client,
+                traceParent: source.traceParent,
+                session: source.session
+            )
+        )
     }
 
     // MARK: - Running
@@ -221,7 +253,7 @@ package struct GuardedCall: Sendable {
         _ entry: ToolSet.Entry,
         _ arguments: JSONObject,
         _ call: ToolCallTable.Call,
-        _ caller: Caller,
+        _ source: CallSource,
         _ report: @escaping @Sendable (Event) async -> Void
     ) async -> ToolResult {
         do {
@@ -230,7 +262,7 @@ package struct GuardedCall: Sendable {
             let text = "The call did not run, for it could not be recorded: \(error)."
             return .failure(text, ToolFailure(cause: error).kind)
         }
-        return await perform(entry, arguments, call, caller, report)
+        return await perform(entry, arguments, call, source, report)
     }
 
     /// Runs a call that is on record as begun, and records its end.
@@ -238,19 +270,19 @@ package struct GuardedCall: Sendable {
         _ entry: ToolSet.Entry,
         _ arguments: JSONObject,
         _ call: ToolCallTable.Call,
-        _ caller: Caller,
+        _ source: CallSource,
         _ report: @escaping @Sendable (Event) async -> Void
     ) async -> ToolResult {
         let context = CallContext(
-            caller: caller,
+            caller: source.caller,
             report: report,
-            status: { id in try await status(of: id, by: caller, report: report) },
+            status: { id in try await status(of: id, by: source, report: report) },
             ask: { question, workflow, reasoning in
                 try await ask(
                     question,
                     workflow: workflow,
                     reasoning: reasoning,
-                    by: caller,
+                    by: source.caller,
                     report: report
                 )
             }
@@ -364,7 +396,7 @@ package struct GuardedCall: Sendable {
     func record(of request: Request, by caller: Caller) -> ToolCallTable.Call {
         let arguments = JSONValue.object(request.arguments).serialized(sortedKeys: true)
         var call = ToolCallTable.Call(
-            id: Self.newIdentifier(at: clock.now()),
+            id: TimeOrderedIdentifier.make(at: clock.now()),
             tool: cut(request.tool),
             caller: caller.name,
             channel: caller.channel.rawValue,
@@ -374,23 +406,13 @@ package struct GuardedCall: Sendable {
         call.arguments = .object(request.arguments)
         call.client = request.client.map { "\($0.name) \($0.version)" }
         call.traceParent = request.traceParent
+        call.session = request.session
         return call
     }
 
     /// What is kept of the name of a tool that may not exist.
     private func cut(_ name: String) -> String {
         sanitized(String(decoding: name.utf8.prefix(128), as: UTF8.self))
-    }
-
-    /// The instant and 80 random bits, so that rows lie in the order of time.
-    private static func newIdentifier(at instant: Timestamp) -> String {
-        func hexadecimal(_ number: UInt64, _ digits: Int) -> String {
-            let text = String(number, radix: 16)
-            return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
-        }
-        let time = UInt64(clamping: instant.milliseconds)
-        return hexadecimal(time, 12) + hexadecimal(UInt64.random(in: 0...UInt64.max), 16)
-            + hexadecimal(UInt64(UInt16.random(in: 0...UInt16.max)), 4)
     }
 }
 
@@ -399,10 +421,14 @@ extension ToolCallTable.Call {
     fileprivate mutating func note(_ ruling: CallRuling) {
         policyVersion = ruling.policyVersion
         if let decided = ruling.rule { rule = decided.name }
-        guard !ruling.noted.isEmpty else { return }
-        let notes = ruling.noted.map { "\($0.rule.name) would have said \($0.action)" }
-        // What was found in the arguments stays in front.
-        reason = ((reason.map { [$0] } ?? []) + notes).joined(separator: "; ")
+        for note in ruling.noted { add(reason: "\(note.rule.name) would have said \(note.action)") }
+    }
+}
+
+extension ToolCallTable.Call {
+    /// Adds to what the record says about why; what was found before stays in front.
+    mutating func add(reason text: String) {
+        reason = reason.map { "\($0); \(text)" } ?? text
     }
 }
 

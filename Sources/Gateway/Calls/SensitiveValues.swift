@@ -44,40 +44,42 @@ extension RedactionPolicy.Verdict {
 }
 
 extension GuardedCall {
-    /// Looks through the arguments of a call before it is decided about.
+    /// Looks through the arguments of a call before it is decided about, and through what its
+    /// caller says about why.
     ///
     /// - Returns: What the caller hears when the call must not go on.
     func screenArguments(
         _ request: inout Request,
+        _ reason: inout String?,
         _ schema: JSONSchema,
         _ call: inout ToolCallTable.Call
     ) async -> ToolResult? {
-        let arguments = JSONValue.object(request.arguments)
-        guard let verdict = await sensitive?.verdict(on: arguments, .arguments, call),
+        // The reason was one of the arguments; a tool that has such an argument itself gives none.
+        var given = request.arguments
+        if let reason { given[Justification.key] = .string(reason) }
+        guard let verdict = await sensitive?.verdict(on: .object(given), .arguments, call),
             let action = verdict.action
         else { return nil }
         call.rule = verdict.rules.last
         switch action {
         case .notify:
-            call.reason = "noted: \(verdict.words)"
+            call.add(reason: "noted: \(verdict.words)")
             return nil
         case .redact:
-            guard let redacted = verdict.value.object, schema.violations(of: verdict.value).isEmpty
-            else { return refuse(&call, "the arguments without \(verdict.words) are not right") }
+            var redacted = verdict.value.object ?? JSONObject()
+            if reason != nil {
+                reason = redacted[Justification.key]?.string
+                redacted[Justification.key] = nil
+            }
+            guard verdict.value.object != nil, schema.violations(of: .object(redacted)).isEmpty
+            else { return deny(&call, "the arguments without \(verdict.words) are not right") }
             request.arguments = redacted
-            call.reason = "redacted: \(verdict.words)"
+            call.add(reason: "redacted: \(verdict.words)")
             return nil
         case .requireApproval:
-            return refuse(&call, "\(verdict.words) needs an approval, and nobody can give one")
-        case .deny: return refuse(&call, "the arguments contain \(verdict.words)")
+            return deny(&call, "\(verdict.words) needs an approval, and nobody can give one")
+        case .deny: return deny(&call, "the arguments contain \(verdict.words)")
         }
-    }
-
-    private func refuse(_ call: inout ToolCallTable.Call, _ reason: String) -> ToolResult {
-        call.decision = .deny
-        call.outcome = .denied
-        call.reason = reason
-        return .failure("Access denied: \(reason)", .denied)
     }
 
     /// Looks through what a tool gave before the caller sees it.

@@ -92,16 +92,31 @@ extension PolicyBook {
     }
 
     /// Compiles a document as if it were in force.
-    package func compiled(_ document: PolicyDocument, version: Int64) async throws -> CompiledPolicy
-    {
-        let known = await tools().map(\.description)
+    ///
+    /// - Parameters:
+    ///   - document: What to decide by.
+    ///   - version: Its number.
+    ///   - knownTools: Tools that are not newer than it, as `server/name`; nil for those there are.
+    /// - Returns: What decides by it.
+    /// - Throws: ``PolicyError/invalid(_:)`` with what cannot be compiled.
+    package func compiled(
+        _ document: PolicyDocument,
+        version: Int64,
+        knownTools: [String]? = nil
+    ) async throws -> CompiledPolicy {
+        let known: [String]
+        if let knownTools {
+            known = knownTools
+        } else {
+            known = await tools().map(\.description)
+        }
         let outside = await surroundingsOrNone()
         do throws(PolicyProblem) {
             return try CompiledPolicy(
                 document,
                 version: version,
                 surroundings: outside,
-                knownTools: Set(known)
+                knownTools: known
             )
         } catch {
             throw PolicyError.invalid([error])
@@ -146,21 +161,31 @@ extension PolicyBook {
     ///
     /// - Throws: ``PolicyError``; nothing has changed then.
     package func apply(_ text: String, _ intent: Intent) async throws -> PolicyApplication {
+        try await apply(text, intent, knowing: .present)
+    }
+
+    private func apply(
+        _ text: String,
+        _ intent: Intent,
+        knowing tools: KnownTools
+    ) async throws -> PolicyApplication {
         let outside = try await surroundings()
-        return try await change(intent) { [self] current in
+        return try await change(intent, knowing: tools) { [self] current in
             try proposal(text, intent.prunes, over: current, outside)
         }
     }
 
     /// Puts what an earlier version says in force again, as a new version.
+    ///
+    /// Tools that were new for that version are new again.
     package func rollBack(to number: Int64, _ intent: Intent) async throws -> PolicyApplication {
         let row = try await version(number)
         var intent = intent
         (intent.prunes, intent.origin) = (true, "rollback")
-        return try await apply(row.text, intent)
+        return try await apply(row.text, intent, knowing: .listed(row.knownTools))
     }
 
-    /// Changes the document in force by one edit.
+    /// Changes the document in force by one edit; tools that were new for it stay so.
     package func edit<Value: Sendable>(
         _ intent: Intent,
         _ edit: @escaping @Sendable (inout PolicyDocument) throws -> Value
@@ -169,7 +194,7 @@ extension PolicyBook {
         var intent = intent
         intent.origin = "edit"
         let result = Mutex<Value?>(nil)
-        let application = try await change(intent) { [self] current in
+        let application = try await change(intent, knowing: .kept) { [self] current in
             var document = current?.document ?? PolicyDocument(name: "policy")
             let value = try edit(&document)
             result.withLock { $0 = value }
@@ -190,14 +215,25 @@ extension PolicyBook {
         refresh()
     }
 
+    /// Which tools a new version knows; others are newer than the policy.
+    private enum KnownTools: Sendable {
+        /// Those there are: whoever applies a policy means them.
+        case present
+        /// Those of the version before; those there are for the first one.
+        case kept
+        /// Those of an earlier version.
+        case listed([String])
+    }
+
     /// Writes what `make` proposes over the version in force, all in one transaction.
     private func change(
         _ intent: Intent,
+        knowing tools: KnownTools,
         _ make:
             @escaping @Sendable ((document: PolicyDocument, row: PolicyTable.Row)?) throws
             -> PolicyProposal
     ) async throws -> PolicyApplication {
-        let known = await tools().map(\.description).sorted()
+        let present = await self.tools().map(\.description).sorted()
         let now = store.clock.now()
         let (row, proposal) = try await store.write { [self] connection, account in
             let base = try PolicyTable.current(account: account, on: connection)
@@ -216,6 +252,12 @@ extension PolicyBook {
                 createdAt: now,
                 tag: intent.tag
             )
+            let known =
+                switch tools {
+                case .present: present
+                case .kept: row?.knownTools ?? present
+                case .listed(let names): names
+                }
             let made = PolicyTable.Row(version: version, text: proposal.text, knownTools: known)
             try PolicyTable.insert(made, account: account, on: connection)
             return (made, proposal)

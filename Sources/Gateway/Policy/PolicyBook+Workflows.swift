@@ -6,7 +6,8 @@ extension PolicyBook {
     ///
     /// The policy's own come first; where it has no default, whoever may decide approvals is asked.
     ///
-    /// - Returns: Nil for a name that the policy does not have, and where it cannot be used.
+    /// - Returns: Nil for a name that the policy does not have, for a workflow that asks for what
+    ///   nothing here does, such as teams, and where the policy cannot be used.
     /// - Throws: ``StoreError`` when the policy cannot be read; whatever the workflow may not be.
     package func workflow(named name: String?) async throws -> ApprovalWorkflow? {
         switch try await state() {
@@ -15,7 +16,8 @@ extension PolicyBook {
         case .compiled(let policy, _):
             guard let wanted = name ?? policy.document.defaultWorkflow else { return .standard }
             let found = policy.document.workflows.first { haveEqualBytes($0.name, wanted) }
-            guard let given = found else { return nil }
+            // Without its teams it would be decided by whoever may decide approvals.
+            guard let given = found, given.unsupportedParts.isEmpty else { return nil }
             let workflow = ApprovalWorkflow(given)
             try workflow.validate()
             return workflow
@@ -23,8 +25,11 @@ extension PolicyBook {
     }
 
     /// Whether callers of a tool are asked why they call it, as the policy says.
-    package func justification(for tool: ToolIdentity) async -> JustificationMode? {
-        guard case .compiled(let policy, _)? = try? await state() else { return nil }
+    ///
+    /// - Throws: ``StoreError`` when the policy cannot be read, so that no reason that it requires
+    ///   is left out.
+    package func justification(for tool: ToolIdentity) async throws -> JustificationMode? {
+        guard case .compiled(let policy, _) = try await state() else { return nil }
         return policy.justification(for: tool)
     }
 }

@@ -124,6 +124,7 @@ package final class PolicyBook: CallPolicy {
         context.mayWrite = call.caller.mayWrite
         context.agent = call.client?.name ?? ""
         context.agentVersion = call.client?.version ?? ""
+        context.session = call.session ?? ""
         context.channel = call.caller.channel.rawValue
         context.traceParent = call.traceParent ?? ""
         return context
@@ -191,7 +192,7 @@ package final class PolicyBook: CallPolicy {
                 document,
                 version: number,
                 surroundings: surroundings,
-                knownTools: Set(row.knownTools)
+                knownTools: row.knownTools
             )
             return .compiled(policy, row.version)
         } catch {

@@ -119,7 +119,8 @@ package enum PolicyEntries {
 
     /// Puts a tool's rules in an order, all at once.
     ///
-    /// The order is that of asking afterwards: priorities that would say otherwise are taken away.
+    /// The order is that of asking afterwards: the priorities stay the same and are handed out
+    /// anew, so that the rules stand as before among those of other entries.
     package static func reorder(
         _ ids: [String],
         ofTool id: String,
@@ -130,12 +131,13 @@ package enum PolicyEntries {
         let known = identifiers(ofRulesIn: tool)
         guard ids.count == known.count, Set(ids) == Set(known) else { throw .incompleteOrder }
         let ordered = ids.compactMap { id in known.firstIndex(of: id).map { tool.rules[$0] } }
-        let priorities = ordered.map(\.effectivePriority)
-        document.tools[place].rules = zip(ids, ordered).map { id, rule in
-            var rule = rule
+        let priorities = tool.rules.map(\.effectivePriority).sorted()
+        document.tools[place].rules = zip(zip(ids, ordered), priorities).map { named, priority in
+            var rule = named.1
             // What was named by what it said keeps its name.
-            rule.id = id
-            if priorities != priorities.sorted() { rule.priority = nil }
+            rule.id = named.0
+            // One that names none keeps none where that says the same.
+            if rule.effectivePriority != priority { rule.priority = priority }
             return rule
         }
     }
@@ -170,15 +172,10 @@ package enum PolicyEntries {
     }
 
     private static func digest(_ text: String, bytes: Int) -> String {
-        hexadecimal(Array(SHA256.hash(data: Array(text.utf8)).prefix(bytes)))
+        hexadecimal(SHA256.hash(data: Array(text.utf8)).prefix(bytes))
     }
 
     private static func randomIdentifier() -> String {
         "r-" + String(UInt64.random(in: 0...UInt64.max), radix: 36)
     }
-}
-
-/// Bytes as digits, two for each.
-func hexadecimal(_ bytes: [UInt8]) -> String {
-    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
 }

@@ -1,5 +1,6 @@
 package import Domain
 package import MCP
+import Store
 
 /// Serves one connection: feeds messages to a ``ServerSession`` and does what it says.
 ///
@@ -15,6 +16,8 @@ package actor SessionServer {
     private var session: ServerSession
     private let calls: GuardedCall
     private let caller: Caller
+    /// Names the connection in records and to policies.
+    private let identifier = TimeOrderedIdentifier.make(at: WallClock.system.now())
     private let parser: MessageParser
     private let write: @Sendable (JSONValue) async -> Void
     private let jobs: AsyncStream<ServerSession.Job>
@@ -162,6 +165,7 @@ package actor SessionServer {
             request.client = job.context.client
             request.opensPages = job.context.opensPages
             request.traceParent = job.context.meta.traceParent
+            request.session = identifier
             do throws(RPCError) {
                 let result = try await calls.run(request, by: caller) { event in
                     await self.report(event, of: job.id)

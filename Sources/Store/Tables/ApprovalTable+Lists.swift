@@ -24,15 +24,17 @@ extension ApprovalTable {
         return try rows.map { row throws(StoreError) in try Self.row(row) }
     }
 
-    /// How many requests wait.
+    /// How many requests wait at an instant; those whose time is over do not, whether anybody has
+    /// noticed or not.
     package static func pendingCount(
+        at instant: Timestamp,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Int {
         let rows = try connection.rows(
             """
             SELECT COUNT(*) AS requests FROM approval_requests
-            WHERE account_id = \(account) AND status = 'pending'
+            WHERE account_id = \(account) AND status = 'pending' AND expires_at > \(instant)
             """
         )
         return Int(try rows.first?.integer("requests") ?? 0)
@@ -55,9 +57,11 @@ extension ApprovalTable {
         return try rows.map { row throws(StoreError) in try row.text("id") }
     }
 
-    /// The approval of the same call that is still remembered; nil when there is none.
+    /// The approval of the same call by a workflow that is still remembered; nil when there is
+    /// none.
     package static func remembered(
         digest: [UInt8],
+        workflow: String,
         at instant: Timestamp,
         account: AccountID,
         on connection: any SQLConnection
@@ -66,18 +70,19 @@ extension ApprovalTable {
             """
             SELECT \(columns) FROM approval_requests
             WHERE account_id = \(account) AND digest = \(digest) AND status = 'approved'
-                AND remembered_until > \(instant)
+                AND workflow = \(workflow) AND remembered_until > \(instant)
             ORDER BY remembered_until DESC LIMIT 1
             """
         )
         return try rows.first.map { row throws(StoreError) in try Self.row(row) }
     }
 
-    /// The request about the same call that waits, or was approved and has not run; nil when there
-    /// is none.
+    /// The request about the same call by a workflow that waits, or was approved and has not run;
+    /// nil when there is none.
     package static func open(
         digest: [UInt8],
         requester: String,
+        workflow: String,
         approvedSince instant: Timestamp,
         account: AccountID,
         on connection: any SQLConnection
@@ -86,7 +91,7 @@ extension ApprovalTable {
             """
             SELECT \(columns) FROM approval_requests
             WHERE account_id = \(account) AND digest = \(digest) AND requester = \(requester)
-                AND kind = 'call' AND execution = 'none'
+                AND workflow = \(workflow) AND kind = 'call' AND execution = 'none'
                 AND (status = 'pending' OR status = 'approved' AND resolved_at > \(instant))
             ORDER BY id DESC LIMIT 1
             """

@@ -33,14 +33,27 @@ package enum AuditCheckpointTable {
         }
     }
 
+    /// Where a chain ends.
+    package struct End: Sendable, Equatable {
+        /// The end as it was signed; nil before the first event.
+        package var signed: Row?
+        /// The number of the last event that there is; 0 when there is none.
+        package var last: Int64
+        /// The hash of that event; nil when there is none, or it has no hash.
+        package var lastHash: [UInt8]?
+
+        package init(signed: Row?, last: Int64, lastHash: [UInt8]? = nil) {
+            self.signed = signed
+            self.last = last
+            self.lastHash = lastHash
+        }
+    }
+
     /// Takes the chain's lock: until the transaction ends nobody else goes on with it.
-    ///
-    /// - Returns: The signed end, nil before the first event; and the number of the last event that
-    ///   there is.
     package static func lockEnd(
         account: AccountID,
         on connection: any SQLConnection
-    ) throws(StoreError) -> (end: Row?, last: Int64) {
+    ) throws(StoreError) -> End {
         if let found = try lockedEnd(account: account, on: connection) { return found }
         try connection.execute(
             """
@@ -59,7 +72,7 @@ package enum AuditCheckpointTable {
     private static func lockedEnd(
         account: AccountID,
         on connection: any SQLConnection
-    ) throws(StoreError) -> (end: Row?, last: Int64)? {
+    ) throws(StoreError) -> End? {
         switch connection.dialect {
         // A write transaction has the whole database.
         case .sqlite: break
@@ -74,13 +87,20 @@ package enum AuditCheckpointTable {
             """
             SELECT c.sequence, c.hash, c.signed_at, c.key_id, c.signature,
                 (SELECT COALESCE(MAX(e.sequence), 0) FROM audit_events e
-                WHERE e.account_id = c.account_id) AS last
+                WHERE e.account_id = c.account_id) AS last,
+                (SELECT e.hash FROM audit_events e WHERE e.account_id = c.account_id
+                ORDER BY e.sequence DESC LIMIT 1) AS last_hash
             FROM audit_chains c WHERE c.account_id = \(account)
             """
         )
         guard let row = found.first else { return nil }
         let end = try checkpoint(row)
-        return (end.signature.isEmpty && end.sequence == 0 ? nil : end, try row.integer("last"))
+        return End(
+            signed: end.signature.isEmpty && end.sequence == 0 ? nil : end,
+            last: try row.integer("last"),
+            // Something that is no hash is not the one that was signed.
+            lastHash: try? row.blob("last_hash")
+        )
     }
 
     /// The signed end; nil before the first event.
@@ -156,10 +176,19 @@ package enum AuditCheckpointTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Row? {
+        try last(.cut, account: account, on: connection)
+    }
+
+    /// The checkpoint of a kind with the greatest number.
+    package static func last(
+        _ kind: Kind,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Row? {
         try connection.rows(
             """
             SELECT sequence, hash, signed_at, key_id, signature FROM audit_checkpoints
-            WHERE account_id = \(account) AND kind = \(Kind.cut.rawValue)
+            WHERE account_id = \(account) AND kind = \(kind.rawValue)
             ORDER BY sequence DESC LIMIT 1
             """
         ).first.map(checkpoint)

@@ -131,6 +131,14 @@ package enum ToolCallTable {
         package var call: Call
         /// What was redacted in its arguments, a JSON array.
         package var findings: String?
+        /// A decision that is none of ours, as it is stored; the call's is ``Decision/undecided``.
+        package var otherDecision: String?
+        /// An outcome that is none of ours, as it is stored; the call's is ``Outcome/running``.
+        package var otherOutcome: String?
+        /// Whether something of the row is not what this version writes.
+        ///
+        /// A newer one has written it, or somebody has altered it; what cannot be read is left out.
+        package var isUnreadable = false
 
         package init(sequence: Int64, call: Call, findings: String? = nil) {
             self.sequence = sequence
@@ -162,11 +170,9 @@ package enum ToolCallTable {
             ORDER BY e.sequence DESC LIMIT \(filter.limit)
             """
         ).map { row throws(StoreError) in
-            Entry(
-                sequence: try row.integer("sequence"),
-                call: try call(row),
-                findings: try row.optionalText("findings")
-            )
+            var entry = entry(row, sequence: try row.integer("sequence"))
+            entry.read { $0.findings = try row.optionalText("findings") }
+            return entry
         }
     }
 
@@ -204,55 +210,99 @@ package enum ToolCallTable {
         return try entries(filter, account: account, on: connection).map(\.call)
     }
 
-    private static func call(_ row: SQLRow) throws(StoreError) -> Call {
-        guard let decision = Decision(rawValue: try row.text("decision")),
-            let outcome = Outcome(rawValue: try row.text("outcome"))
-        else { throw .unexpectedValue(column: "audit_events.outcome") }
-        var call = Call(
-            id: try row.text("call_id"),
-            tool: try row.text("tool"),
-            caller: try row.text("caller"),
-            channel: try row.text("channel"),
-            argumentsDigest: try row.blob("arguments_digest"),
-            startedAt: try row.timestamp("happened_at")
-        )
-        call.server = try row.optionalText("server")
-        call.client = try row.optionalText("client")
-        call.session = try row.optionalText("session")
-        if try row.optionalText("arguments") != nil { call.arguments = try row.json("arguments") }
-        call.decision = decision
-        call.reason = try row.optionalText("reason")
-        call.rule = try row.optionalText("rule")
-        call.policyVersion = try row.optionalInteger("policy_version")
-        call.approvalID = try row.optionalText("approval_id")
-        call.outcome = outcome
-        call.traceParent = try row.optionalText("trace_parent")
-        if let endedAt = try row.optionalTimestamp("ended_at") {
-            var end = End(
-                endedAt: endedAt,
-                duration: .microseconds(try row.optionalInteger("duration_us") ?? 0),
-                resultBytes: Int(try row.optionalInteger("result_bytes") ?? 0)
+    /// Reads what can be read: one row that somebody has altered must not hide all others.
+    private static func entry(_ row: SQLRow, sequence: Int64) -> Entry {
+        var entry = Entry(
+            sequence: sequence,
+            call: Call(
+                id: "",
+                tool: "",
+                caller: "",
+                channel: "",
+                argumentsDigest: [],
+                startedAt: Timestamp(milliseconds: 0)
             )
-            if try row.value("result_digest") != .null {
-                end.resultDigest = try row.blob("result_digest")
-            }
-            call.end = end
+        )
+        entry.read { $0.call.id = try row.text("call_id") }
+        entry.read { $0.call.tool = try row.text("tool") }
+        entry.read { $0.call.caller = try row.text("caller") }
+        entry.read { $0.call.channel = try row.text("channel") }
+        entry.read { $0.call.argumentsDigest = try row.blob("arguments_digest") }
+        entry.read { $0.call.startedAt = try row.timestamp("happened_at") }
+        entry.read { $0.call.server = try row.optionalText("server") }
+        entry.read { $0.call.client = try row.optionalText("client") }
+        entry.read { $0.call.session = try row.optionalText("session") }
+        entry.read { $0.call.reason = try row.optionalText("reason") }
+        entry.read { $0.call.rule = try row.optionalText("rule") }
+        entry.read { $0.call.policyVersion = try row.optionalInteger("policy_version") }
+        entry.read { $0.call.approvalID = try row.optionalText("approval_id") }
+        entry.read { $0.call.traceParent = try row.optionalText("trace_parent") }
+        entry.read {
+            guard try row.optionalText("arguments") != nil else { return }
+            $0.call.arguments = try row.json("arguments")
         }
-        return call
+        entry.read { $0.setDecision(try row.text("decision")) }
+        entry.read { $0.setOutcome(try row.text("outcome")) }
+        entry.read { $0.call.end = try Self.end(row) }
+        return entry
+    }
+
+    private static func end(_ row: SQLRow) throws(StoreError) -> End? {
+        guard let endedAt = try row.optionalTimestamp("ended_at") else { return nil }
+        let bytes = try row.optionalInteger("result_bytes") ?? 0
+        var end = End(
+            endedAt: endedAt,
+            duration: .microseconds(try row.optionalInteger("duration_us") ?? 0),
+            resultBytes: Int(bytes)
+        )
+        if try row.value("result_digest") != .null {
+            end.resultDigest = try row.blob("result_digest")
+        }
+        return end
+    }
+}
+
+extension ToolCallTable.Entry {
+    /// Reads something of the row; what cannot be read stays as it was.
+    fileprivate mutating func read(_ body: (inout Self) throws -> Void) {
+        do {
+            try body(&self)
+        } catch {
+            // Told of with the entry: that the row was altered is for whoever verifies the chain.
+            isUnreadable = true
+        }
+    }
+
+    /// Sets what was decided; a word that is none of ours is kept as it is.
+    fileprivate mutating func setDecision(_ word: String) {
+        if let decision = ToolCallTable.Decision(rawValue: word) {
+            call.decision = decision
+        } else {
+            (otherDecision, isUnreadable) = (word, true)
+        }
+    }
+
+    /// Sets how it ended; a word that is none of ours is kept as it is.
+    fileprivate mutating func setOutcome(_ word: String) {
+        if let outcome = ToolCallTable.Outcome(rawValue: word) {
+            call.outcome = outcome
+        } else {
+            (otherOutcome, isUnreadable) = (word, true)
+        }
     }
 }
 
 // MARK: - Before the audit
 
 extension ToolCallTable {
-    /// Calls that were recorded before there was an audit, latest first.
+    /// Calls that were recorded before there was an audit, latest first; they have no number.
     ///
     /// Their table is read and pruned, and not written any more.
     package static func unchained(
         limit: Int,
         account: AccountID,
         on connection: any SQLConnection
-    ) throws(StoreError) -> [Call] {
+    ) throws(StoreError) -> [Entry] {
         try connection.rows(
             """
             SELECT id AS call_id, tool, NULL AS server, caller, channel, client, NULL AS session,
@@ -262,7 +312,7 @@ extension ToolCallTable {
             FROM tool_calls WHERE account_id = \(account)
             ORDER BY started_at DESC, id DESC LIMIT \(limit)
             """
-        ).map(call)
+        ).map { entry($0, sequence: 0) }
     }
 
     /// Removes the oldest of those calls that began before an instant.

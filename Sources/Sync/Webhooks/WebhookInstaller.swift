@@ -93,6 +93,9 @@ package struct WebhookInstaller: Sendable {
     }
 
     /// Takes our webhooks away, and with them the secrets.
+    ///
+    /// Where the tracker refuses, the secret stays: by it the next removal finds the organisation
+    /// again, also when nothing of it is followed any more.
     package func remove() async throws -> [Outcome] {
         var outcomes: [Outcome] = []
         for place in try await places(all: true) {
@@ -105,11 +108,13 @@ package struct WebhookInstaller: Sendable {
                     outcome.refused.append((webhook.place.path, error))
                 }
             }
-            let organization = place.organization.id
-            try await store.writeOutsideFeed { connection, account in
-                try WebhookTable.remove(organization, account: account, on: connection)
+            if outcome.refused.isEmpty {
+                let organization = place.organization.id
+                try await store.writeOutsideFeed { connection, account in
+                    try WebhookTable.remove(organization, account: account, on: connection)
+                }
+                outcome.hasSecret = false
             }
-            outcome.hasSecret = false
             outcomes.append(outcome)
         }
         return outcomes
@@ -194,6 +199,8 @@ package struct WebhookInstaller: Sendable {
                 }
             } catch {
                 guard error.concernsOneItem else { throw error }
+                // It is gone, and its webhooks with it.
+                if project.state != .active, case .notFound = error { continue }
                 outcome.refused.append((project.path, error))
             }
         }
@@ -256,11 +263,8 @@ package struct WebhookInstaller: Sendable {
 
     /// 256 random bits from the system, in hexadecimal digits.
     private static func newSecret() -> Secret {
-        let digits = (0..<4).map { _ in
-            let text = String(UInt64.random(in: 0...UInt64.max), radix: 16)
-            return String(repeating: "0", count: 16 - text.utf8.count) + text
-        }
-        return Secret(digits.joined())
+        let numbers = (0..<4).map { _ in UInt64.random(in: 0...UInt64.max) }
+        return Secret(numbers.map { hexadecimal($0, digits: 16) }.joined())
     }
 }
 

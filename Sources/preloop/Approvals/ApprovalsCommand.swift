@@ -45,13 +45,19 @@ enum ApprovalSource: Sendable {
         }
     }
 
-    /// A request with its events.
+    /// A request with its events and all of its arguments.
     func show(_ id: String) async throws -> JSONValue {
         switch self {
         case .local(let installation, let desk):
             let request = try await desk.find(id)
             let events = try await desk.events(of: id)
-            return request.json(at: installation.store.clock.now(), events: events)
+            // Sealed with another key they cannot be opened; some of them were kept to be shown.
+            let whole = try? desk.wholeArguments(of: request)
+            return request.json(
+                at: installation.store.clock.now(),
+                events: events,
+                arguments: whole
+            )
         case .remote(let server): return try await server.call("GET", "\(Self.path)/\(id)")
         }
     }

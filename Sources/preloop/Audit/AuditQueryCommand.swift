@@ -85,9 +85,7 @@ struct AuditQueryCommand: AsyncParsableCommand {
         let filter = filter(at: now)
         let calls = try await attempt("cannot read the audit") {
             guard unchained else { return try await log.calls(filter) }
-            return try await log.unchained(limit: limit).map { call in
-                ToolCallTable.Entry(sequence: 0, call: call)
-            }
+            return try await log.unchained(limit: limit)
         }
         try report(calls.map { $0.json(at: now) }, isFull: !unchained && calls.count == limit)
     }
@@ -156,7 +154,8 @@ struct AuditQueryCommand: AsyncParsableCommand {
             table.append([
                 "\(call["sequence"]?.integer ?? 0)", text("at"), text("caller"),
                 text("server").isEmpty ? text("tool") : "\(text("server"))/\(text("tool"))",
-                text("decision"), text("outcome"),
+                text("decision"),
+                call["unreadable"] == true ? "\(text("outcome")) (altered?)" : text("outcome"),
                 took.map { AuditText.milliseconds(Int64($0 * 1_000)) } ?? "",
                 AuditText.cut(call["arguments"].map { $0.isNull ? "" : $0.serializedText() } ?? ""),
             ])

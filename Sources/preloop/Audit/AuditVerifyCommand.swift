@@ -49,7 +49,7 @@ struct AuditVerifyCommand: AsyncParsableCommand {
     }
 
     private var key: AuditKey? {
-        publicKey.flatMap(AuditExport.digits).flatMap { AuditKey($0) }
+        publicKey.flatMap({ decodedHexadecimal($0.utf8) }).flatMap { AuditKey($0) }
     }
 
     func run() async throws {

@@ -104,26 +104,14 @@ struct PolicyApplyCommand: AsyncParsableCommand {
             let proposal = try await attemptPolicy("cannot apply it", file: options.file) {
                 try await book.propose(text, prunes: options.prune)
             }
-            try PolicyText.report(
-                proposal.changes,
-                proposal.warnings,
-                version: proposal.base,
-                isNew: false,
-                output
-            )
+            try PolicyText.report(proposal, output)
             return
         }
         let application = try await attemptPolicy("the policy is as it was", file: options.file) {
             try await book.apply(text, made)
         }
         try await attempt("cannot close the store") { try await installation.close() }
-        try PolicyText.report(
-            application.changes,
-            application.warnings,
-            version: application.version.number,
-            isNew: application.isNew,
-            output
-        )
+        try PolicyText.report(application, output)
     }
 }
 
@@ -200,26 +188,14 @@ struct PolicyRollbackCommand: AsyncParsableCommand {
             let proposal = try await attemptPolicy("cannot roll back") {
                 try await book.propose(book.version(version).text, prunes: true)
             }
-            try PolicyText.report(
-                proposal.changes,
-                proposal.warnings,
-                version: proposal.base,
-                isNew: false,
-                output
-            )
+            try PolicyText.report(proposal, output)
             return
         }
         let application = try await attemptPolicy("the policy is as it was") {
             try await book.rollBack(to: version, PolicyBook.Intent(author: author))
         }
         try await attempt("cannot close the store") { try await installation.close() }
-        try PolicyText.report(
-            application.changes,
-            application.warnings,
-            version: application.version.number,
-            isNew: application.isNew,
-            output
-        )
+        try PolicyText.report(application, output)
     }
 }
 
@@ -253,8 +229,29 @@ enum PolicyText {
         return text.count > maximumLength ? text.prefix(maximumLength) + "…" : text
     }
 
+    /// Prints what a change would make.
+    static func report(_ proposal: PolicyProposal, _ output: OutputOptions) throws {
+        try report(
+            proposal.changes,
+            proposal.warnings,
+            version: proposal.base,
+            isNew: false,
+            output
+        )
+    }
+
     /// Prints what a change has made.
-    static func report(
+    static func report(_ application: PolicyApplication, _ output: OutputOptions) throws {
+        try report(
+            application.changes,
+            application.warnings,
+            version: application.version.number,
+            isNew: application.isNew,
+            output
+        )
+    }
+
+    private static func report(
         _ changes: [PolicyChange],
         _ warnings: [PolicyProblem],
         version: Int64,

@@ -138,7 +138,7 @@ struct PolicyCallOptions: ParsableArguments {
         context.role = role
         context.agent = agent
         context.channel = channel
-        context.mayWrite = true
+        context.mayWrite = role != Role.viewer.rawValue
         return context
     }
 }

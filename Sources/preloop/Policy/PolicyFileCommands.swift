@@ -13,7 +13,7 @@ struct PolicyValidateCommand: AsyncParsableCommand {
         abstract: "Check a policy: keys, values, names, expressions.",
         discussion: """
             With --installed, names of workflows and servers may also be those of the policy in \
-            force.
+            force. Where no workflow is named, whoever may decide approvals is asked.
             """
     )
 
@@ -34,7 +34,7 @@ struct PolicyValidateCommand: AsyncParsableCommand {
                 try await installation.policyBook().validate(text)
             }
         } else {
-            reading = PolicyDocument.read(text)
+            reading = PolicyDocument.read(text, outside: .installation)
         }
         guard !output.isJSON else {
             try Output.result([
@@ -152,7 +152,7 @@ struct PolicyTestCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let reading = PolicyDocument.read(try PolicyFile.read(file))
+        let reading = PolicyDocument.read(try PolicyFile.read(file), outside: .installation)
         guard let document = reading.document else {
             throw PolicyFile.refuse(reading.problems, in: file)
         }
@@ -162,7 +162,7 @@ struct PolicyTestCommand: AsyncParsableCommand {
         guard let suite else { throw PolicyFile.refuse(problems, in: path) }
         let policy: CompiledPolicy
         do throws(PolicyProblem) {
-            policy = try CompiledPolicy(document, version: 0)
+            policy = try CompiledPolicy(document, version: 0, surroundings: .installation)
         } catch {
             throw PolicyFile.refuse([error], in: file)
         }

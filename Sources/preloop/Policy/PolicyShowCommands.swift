@@ -107,12 +107,13 @@ struct PolicyExplainCommand: AsyncParsableCommand {
 
     private func ofFile(_ context: PolicyContext) async throws -> PolicyExplanation {
         let path = file ?? "-"
-        let reading = PolicyDocument.read(try PolicyFile.read(path))
+        let reading = PolicyDocument.read(try PolicyFile.read(path), outside: .installation)
         guard let document = reading.document else {
             throw PolicyFile.refuse(reading.problems, in: path)
         }
         do throws(PolicyProblem) {
-            return try CompiledPolicy(document, version: 0).explain(context)
+            return try CompiledPolicy(document, version: 0, surroundings: .installation)
+                .explain(context)
         } catch {
             throw PolicyFile.refuse([error], in: path)
         }
@@ -175,14 +176,16 @@ struct PolicyReplayCommand: AsyncParsableCommand {
         let book = try installation.policyBook()
         let replay = try await attemptPolicy("cannot replay", file: file ?? "the policy") {
             let document: PolicyDocument
+            var knownTools: [String]?
             if let file {
                 document = try await book.propose(PolicyFile.read(file), prunes: true).after
             } else {
                 guard let current = try await book.current() else { throw PolicyError.none }
                 document = current.document
+                knownTools = current.row.knownTools
             }
             return try await RecordedCalls.replay(
-                try await book.compiled(document, version: 0),
+                try await book.compiled(document, version: 0, knownTools: knownTools),
                 installation,
                 limit: max(0, min(limit, RecordedCalls.maximumCount))
             )

@@ -34,24 +34,15 @@ struct ServedApprovals: Sendable {
         worker = JobWorker(
             installation.store,
             handlers: notifier.handlers,
-            report: { event in Self.tell(event, to: logger) }
+            report: { event in
+                event.tell(
+                    logger,
+                    failing: "people were not told of a call that waits for approval"
+                )
+            }
         )
     }
 
     /// Works until the task is cancelled; what is not done then is given back.
     func run() async { await worker.run() }
-
-    /// Only what went wrong.
-    private static func tell(_ event: JobWorker.Event, to logger: Logger) {
-        switch event {
-        case .ended(let claim, .failed(let error, _)), .ended(let claim, .hopeless(let error)):
-            logger.warning(
-                "people were not told of a call that waits for approval",
-                metadata: ["job": .string(claim.job.id), "reason": .string("\(error)")]
-            )
-        case .storeFailed(let error):
-            logger.error("the store refuses", metadata: ["reason": .string("\(error)")])
-        case .began, .ended, .lost: break
-        }
-    }
 }

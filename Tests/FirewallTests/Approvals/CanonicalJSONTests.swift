@@ -1,4 +1,5 @@
 import Domain
+import TestSupport
 import Testing
 
 @testable import Firewall
@@ -112,7 +113,7 @@ struct CanonicalJSONTests {
     }
 
     @Test func `a form reads back as the same document and has the same form again`() throws {
-        var random = SeededNumbers(seed: 1)
+        var random = SeededGenerator(seed: 1)
         for _ in 0..<500 {
             let value = Self.document(&random, depth: 0)
             let form = try CanonicalJSON.bytes(of: value)
@@ -121,7 +122,7 @@ struct CanonicalJSONTests {
         }
     }
 
-    private static func document(_ random: inout SeededNumbers, depth: Int) -> JSONValue {
+    private static func document(_ random: inout SeededGenerator, depth: Int) -> JSONValue {
         switch Int.random(in: 0..<(depth > 4 ? 5 : 7), using: &random) {
         case 0: return .null
         case 1: return .bool(Bool.random(using: &random))
@@ -144,7 +145,7 @@ struct CanonicalJSONTests {
         }
     }
 
-    private static func text(_ random: inout SeededNumbers) -> String {
+    private static func text(_ random: inout SeededGenerator) -> String {
         let scalars = (0..<Int.random(in: 0..<6, using: &random)).compactMap { _ in
             Unicode.Scalar(UInt32.random(in: 1..<0x11_0000, using: &random))
         }

@@ -53,16 +53,29 @@ struct AuditChainTests {
         return record
     }
 
-    private func faults(_ record: Record, _ key: AuditKey? = nil) -> [AuditFault] {
+    private func verifier(
+        _ record: Record,
+        _ key: AuditKey? = nil,
+        anchor: AuditChain.Point? = nil
+    ) -> AuditVerifier {
         var verifier = AuditVerifier(
             account: Self.account,
             cut: record.cut,
             marks: record.marks,
-            key: key ?? signer.publicKey
+            key: key ?? signer.publicKey,
+            anchor: anchor
         )
         for item in record.entries { verifier.read(item.entry, hash: item.hash) }
         verifier.finish(head: record.head)
-        return verifier.faults
+        return verifier
+    }
+
+    private func faults(
+        _ record: Record,
+        _ key: AuditKey? = nil,
+        anchor: AuditChain.Point? = nil
+    ) -> [AuditFault] {
+        verifier(record, key, anchor: anchor).faults
     }
 
     @Test func `what nobody touched is sound`() throws {
@@ -167,6 +180,40 @@ struct AuditChainTests {
         #expect(faults(record) == [AuditFault(kind: .missing, range: 31...40)])
     }
 
+    /// Without rows and end there was nothing to compare, and the marks were not looked at.
+    @Test func `where all events and the end are gone, the marks tell of them`() throws {
+        var record = try record(50)
+        record.entries = []
+        record.head = nil
+        #expect(faults(record) == [AuditFault(kind: .missing, range: 1...40)])
+        record.marks[0].checkpoint.point.hash[0] ^= 1
+        #expect(faults(record).map(\.kind) == [.checkpointForged, .missing])
+        record.marks.removeLast()
+        #expect(faults(record) == [AuditFault(kind: .checkpointForged, range: 20...20)])
+        // Nor do the marks matter less where the end alone is gone.
+        record = try self.record(50)
+        record.entries.removeLast(20)
+        record.head = nil
+        #expect(faults(record).map(\.kind) == [.endMissing, .missing])
+    }
+
+    @Test func `a place that was noted is passed, at the cut too`() throws {
+        let sound = try record(50)
+        var record = sound
+        record.entries.removeFirst(25)
+        record.marks.removeFirst()
+        record.cut = try sign(.cut, AuditChain.Point(sequence: 25, hash: sound.entries[24].hash))
+        for place in [25, 26, 50] as [Int64] {
+            var point = AuditChain.Point(sequence: place, hash: sound.entries[Int(place) - 1].hash)
+            #expect(faults(record, anchor: point).isEmpty, "\(place)")
+            point.hash[31] ^= 1
+            let found = faults(record, anchor: point)
+            #expect(found.map(\.kind) == [.rewritten] && found[0].range.contains(place))
+        }
+        let later = AuditChain.Point(sequence: 51, hash: sound.entries[49].hash)
+        #expect(faults(record, anchor: later) == [AuditFault(kind: .missing, range: 51...51)])
+    }
+
     @Test func `a chain may begin at a signed cut, and at no other place`() throws {
         let sound = try record(50)
         var record = sound
@@ -186,6 +233,8 @@ struct AuditChainTests {
         let record = try record(50)
         let other = try #require(AuditSigner(seed: [UInt8](repeating: 6, count: 32)))
         #expect(faults(record, other.publicKey).map(\.kind) == [.endForged])
+        #expect(verifier(record, other.publicKey).foreignMarks == 2)
+        #expect(verifier(record).foreignMarks == 0)
         #expect(AuditSigner(seed: [1]) == nil && AuditKey([1]) == nil)
     }
 

@@ -137,6 +137,19 @@ struct CompiledPolicyTests {
         #expect(try self.policyWithoutList().action("old") == .requireApproval)
     }
 
+    /// A set of Swift's strings takes both spellings for one.
+    @Test func `a new tool whose name only looks like a known one is new`() throws {
+        let text = "defaults: {require_approval_for_new_tools: true}"
+        let policy = try policy(text, knownTools: ["builtin/caf\u{E9}"])
+        #expect(policy.action("caf\u{E9}") == .allow)
+        #expect(policy.action("cafe\u{301}") == .requireApproval)
+        let both = try FirewallTests.policy(
+            text,
+            knownTools: ["builtin/caf\u{E9}", "builtin/cafe\u{301}"]
+        )
+        #expect(both.action("caf\u{E9}") == .allow && both.action("cafe\u{301}") == .allow)
+    }
+
     private func policyWithoutList() throws -> CompiledPolicy {
         try policy("defaults: {require_approval_for_new_tools: true}")
     }
@@ -200,6 +213,26 @@ struct CompiledPolicyTests {
         #expect(policy.isVisible(call("t")))
     }
 
+    /// Both kinds of rules spent one budget.
+    @Test func `a rule that only logs does not spend what one that decides needs`() throws {
+        let policy = try policy(
+            """
+            tools:
+            - name: t
+              conditions:
+              - condition_type: cel
+                expression: args.l.all(a, args.l.all(b, args.l.all(c, a + b + c > -1)))
+                mode: log_only
+              - {expression: args.a == 1, action: allow, description: ok}
+              - {action: deny}
+            """
+        )
+        let list = JSONValue.array((0..<2_000).map { .integer($0) })
+        let ruling = policy.decide(call("t", ["a": 1, "l": list]))
+        #expect(ruling.action == .allow && ruling.rule?.description == "ok", "\(ruling)")
+        #expect(ruling.failure == nil)
+    }
+
     @Test func `conditions in lists are put together`() throws {
         let policy = try policy(
             """
@@ -258,6 +291,27 @@ struct CompiledPolicyTests {
         #expect(policy.decide(call("t")).workflow == "w")
         #expect(policy.decide(call("u", ["a": 1])).workflow == "w")
         #expect(policy.action("u") == .allow)
+    }
+
+    /// With one rule that decides nothing, every call went through.
+    @Test(arguments: [
+        "{action: allow, mode: log_only}", "{action: deny, enabled: false}",
+        "{action: deny, mode: log_only}, {expression: a == 1, enabled: false}",
+    ])
+    func `an entry with a workflow and no rule that decides holds every call`(
+        rules: String
+    ) throws {
+        let policy = try policy(
+            """
+            approval_workflows: [{name: w}]
+            tools: [{name: t, approval_workflow: w, conditions: [\(rules)]}]
+            """
+        )
+        let ruling = policy.decide(call("t"))
+        #expect(ruling.action == .requireApproval && ruling.workflow == "w")
+        // None of those that stand in the file.
+        #expect(ruling.rule?.index == policy.document.tools[0].rules.count)
+        #expect(policy.replay(call("t")) == .decided(.requireApproval))
     }
 
     @Test func `tools whose every call is denied are hidden`() throws {

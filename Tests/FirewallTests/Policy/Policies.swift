@@ -8,7 +8,7 @@ func policy(
     _ text: String,
     version: Int64 = 7,
     outside: PolicySurroundings = PolicySurroundings(),
-    knownTools: Set<String>? = nil
+    knownTools: [String]? = nil
 ) throws -> CompiledPolicy {
     let reading = PolicyDocument.read("metadata: {name: test}\n" + text, outside: outside)
     try #require(reading.errors.isEmpty, "\(reading.errors)")

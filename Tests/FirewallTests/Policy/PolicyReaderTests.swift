@@ -1,4 +1,5 @@
 import Domain
+import TestSupport
 import Testing
 
 @testable import Firewall
@@ -24,12 +25,12 @@ struct PolicyReaderTests {
           timeout_seconds: 600
           require_reason: true
           is_default: true
-          workflow_type: consensus
+          workflow_type: simple
           approvals_required: 2
           approver_users: [ann, bob]
-          approver_teams: [core]
+          approver_teams: []
           escalation_users: []
-          escalation_teams: [board]
+          escalation_teams: []
           channel_configs: {slack: {webhook_url: "${SLACK}"}}
           approval_type: ai_driven
           ai_model: judge
@@ -181,10 +182,128 @@ struct PolicyReaderTests {
             "metadata: {name: x}\napproval_workflows: [{name: a, is_default: true}, "
                 + "{name: b, is_default: true}]", "a second workflow `is_default`"
         ),
+        // Without its teams a workflow would be decided by whoever may decide approvals.
+        (
+            "metadata: {name: x}\napproval_workflows: [{name: a, approver_teams: [core]}]",
+            "`approver_teams` is not supported here"
+        ),
+        (
+            "metadata: {name: x}\napproval_workflows: [{name: a, escalation_teams: [core]}]",
+            "`escalation_teams` is not supported here"
+        ),
+        (
+            "metadata: {name: x}\napproval_workflows: [{name: a, workflow_type: consensus}]",
+            "`workflow_type: consensus` is not supported here"
+        ),
+        (
+            "metadata: {name: x}\napproval_workflows: [{name: a, workflow_type: multi_stage}]",
+            "`workflow_type: multi_stage` is not supported here"
+        ),
+        (
+            "metadata: {name: x}\napproval_workflows: [{name: a, approver_users: [ann], "
+                + "approver_teams: [core], approvals_required: 2}]",
+            "`approvals_required` is more than the 1 `approver_users`"
+        ),
     ])
     func `what is wrong is said`(text: String, part: String) {
         let found = errors(text)
         #expect(found.contains { $0.contains(part) }, "\(found)")
+    }
+
+    /// A condition that is left empty was read as none, so that its rule held for every call.
+    @Test(arguments: [
+        ("{expression: , action: allow}", "`expression` says nothing"),
+        ("{all_of: ~, action: allow}", "`all_of` says nothing"),
+        ("{any_of: null, action: allow}", "`any_of` says nothing"),
+        ("{none_of: , expression: a == 1}", "`none_of` says nothing"),
+        ("{all_of: [{expression: }]}", "`expression` says nothing"),
+        ("{all_of: [a == 1, ~]}", ""),
+        ("{any_of: [{expression: a == 1, all_of: ~}]}", "`all_of` says nothing"),
+        ("{expression: a == 1, action: }", "`action` says nothing"),
+    ])
+    func `a key of a rule that says nothing is an error`(rule: String, part: String) {
+        let found = errors("metadata: {name: x}\ntools: [{name: t, conditions: [\(rule)]}]")
+        #expect(found.count == 1, "\(found)")
+        #expect(found.first?.contains(part) == true || part.isEmpty, "\(found)")
+    }
+
+    /// The second condition was passed over.
+    @Test func `a condition in a list is one condition`() {
+        let found = errors(
+            """
+            metadata: {name: x}
+            tools:
+            - name: t
+              conditions:
+              - any_of: [{expression: a == 1, all_of: [b == 1]}]
+            """
+        )
+        #expect(found.count == 1 && found[0].contains("only one of"), "\(found)")
+    }
+
+    @Test func `a default for unknown tools that says nothing is an error`() {
+        let found = errors("metadata: {name: x}\ndefaults: {unknown_tools: }")
+        #expect(found.count == 1 && found[0].contains("`unknown_tools` says nothing"))
+    }
+
+    @Test func `what was applied before is read with what is not supported`() {
+        let text = "metadata: {name: x}\napproval_workflows: [{name: a, approver_teams: [core]}]"
+        var outside = PolicySurroundings()
+        outside.trustsNames = true
+        let reading = PolicyDocument.read(text, outside: outside)
+        #expect(reading.document?.workflows.first?.unsupportedParts == ["`approver_teams`"])
+        #expect(reading.warnings.count == 1)
+    }
+
+    @Test func `what a workflow says of its model without effect is a warning`() {
+        let reading = PolicyDocument.read(
+            """
+            metadata: {name: x}
+            approval_workflows:
+            - name: a
+              approval_type: ai_driven
+              ai_model: judge
+              ai_context: {depth: 1}
+              ai_fallback_behavior: deny
+            """
+        )
+        #expect(reading.document != nil)
+        let warnings = reading.warnings.map(\.message)
+        #expect(warnings.count == 2)
+        #expect(warnings.contains { $0.contains("`ai_model` is not used") })
+        #expect(warnings.contains { $0.contains("`ai_context` is not used") })
+    }
+
+    /// Warnings took the places of errors, and a policy without errors among the first 200
+    /// problems was accepted.
+    @Test func `an error after many warnings is an error`() {
+        let warned = (0..<250).map { "- {name: nowhere/t\($0)}\n" }.joined()
+        let reading = PolicyDocument.read(
+            "metadata: {name: x}\ntools:\n" + warned
+                + "- {name: t, conditions: [{id: a, action: deny}, {id: a, action: deny}]}"
+        )
+        #expect(reading.document == nil)
+        #expect(reading.errors.count == 1 && reading.warnings.count == 200)
+    }
+
+    @Test func `errors beyond those that are kept count`() {
+        var fields = FieldReader()
+        #expect(!fields.hasErrors)
+        fields.warn("a warning", at: nil, "")
+        #expect(!fields.hasErrors)
+        let words = ["tools", "defaults"]
+        #expect(fields.hint(for: "toools", among: words) == "; did you mean `tools`?")
+        for _ in 0..<300 { fields.report("an error", at: nil, "") }
+        #expect(fields.hasErrors && fields.problems.count == 201)
+        // Nothing is looked for that nobody would read.
+        #expect(fields.hint(for: "toools", among: words).isEmpty)
+        #expect(fields.hint(for: "toools", among: words, .warning) == "; did you mean `tools`?")
+    }
+
+    @Test func `every installation has somebody to ask`() {
+        let text = "metadata: {name: x}\ntools: [{name: a, conditions: [{expression: b == 1}]}]"
+        #expect(PolicyDocument.read(text).warnings.count == 1)
+        #expect(PolicyDocument.read(text, outside: .installation).problems.isEmpty)
     }
 
     @Test func `what may not do what was meant is a warning`() {
@@ -224,6 +343,32 @@ struct PolicyReaderTests {
         #expect(errors("a: &a [*a]").contains { $0.contains("no anchor") })
     }
 
+    @Test func `rules that aliases repeat are read up to a limit`() throws {
+        let rules = String(repeating: "  - {expression: a == 1, action: deny}\n", count: 200)
+        let text =
+            "metadata: {name: x}\ntools:\n- name: t0\n  conditions: &c\n" + rules
+            + (1...50).map { "- {name: t\($0), conditions: *c}\n" }.joined()
+        var problems: [PolicyProblem] = []
+        let root = try YAMLNode.parse(text, problems: &problems)
+        var reader = PolicyReader()
+        let document = reader.document(try #require(root))
+        #expect(document.tools.reduce(0) { $0 + $1.rules.count } == PolicyLimits.allRules)
+        #expect(reader.fields.problems.map(\.message) == ["more than 10000 rules"])
+    }
+
+    @Test func `expressions that aliases repeat are compiled up to a limit`() {
+        let long = "args.a == '\(String(repeating: "x", count: 16_000))'"
+        func text(_ count: Int) -> String {
+            "metadata: {name: x}\ntools:\n- name: a\n  conditions: &c\n"
+                + "  - &r {expression: \"\(long)\", action: deny}\n"
+                + String(repeating: "  - *r\n", count: count - 1)
+                + "- {name: b, conditions: *c}\n"
+        }
+        #expect(errors(text(2)).isEmpty)
+        let found = errors(text(150))
+        #expect(found.count == 1 && found[0].contains("aliases repeat"), "\(found)")
+    }
+
     @Test(arguments: ["[", "{a: ", "- "])
     func `nesting without end is refused`(part: String) {
         let text = String(repeating: part, count: 50_000)
@@ -260,7 +405,7 @@ struct PolicyReaderTests {
 
     /// Random damage: reading ends, and what is accepted can be written and read again.
     @Test func `damaged policies are refused or mean what they say`() throws {
-        var random = SplitMix(seed: 20_261_128)
+        var random = SeededGenerator(seed: 20_261_128)
         let bytes = Array(Self.everything.utf8)
         var accepted = 0
         for round in 0..<600 {
@@ -280,20 +425,5 @@ struct PolicyReaderTests {
             #expect(again.document == document, "round \(round)\n\(text)\n\(again.errors)")
         }
         #expect(accepted > 20)
-    }
-}
-
-/// Seeded random numbers (Steele, Lea and Flood 2014).
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -113,6 +113,31 @@ struct PolicyReferenceTests {
         #expect(policy.action("t", ["b": 2]) == .deny)
     }
 
+    @Test func `a case may write as its role may`() throws {
+        let policy = try policy(
+            """
+            tools:
+            - name: t
+              conditions:
+              - {condition_type: cel, expression: user.may_write, action: allow}
+              - {action: deny}
+            """
+        )
+        let (suite, problems) = PolicyTestSuite.read(
+            """
+            tests:
+            - {tool: t, expect: allow}
+            - {tool: t, role: editor, expect: allow}
+            - {tool: t, role: viewer, expect: deny}
+            - {tool: t, role: viewer, may_write: true, expect: allow}
+            """,
+            now: Timestamp(milliseconds: 0)
+        )
+        for outcome in try #require(suite, "\(problems)").run(policy) {
+            #expect(outcome.differences.isEmpty, "\(outcome.differences)")
+        }
+    }
+
     @Test func `a file of cases that is wrong is told where`() {
         let (suite, problems) = PolicyTestSuite.read(
             "tests:\n- {tool: a, exepct: deny}\n- {tool: b, expect: denied}\n"

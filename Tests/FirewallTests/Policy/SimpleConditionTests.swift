@@ -1,4 +1,5 @@
 import Domain
+import TestSupport
 import Testing
 
 @testable import Firewall
@@ -80,7 +81,7 @@ struct SimpleConditionTests {
 
     /// Against an interpreter of its own, which walks the arguments.
     @Test func `the translation agrees with a direct interpreter`() throws {
-        var random = SplitMix(seed: 1_128)
+        var random = SeededGenerator(seed: 1_128)
         var seen: [Bool?: Int] = [:]
         for round in 0..<6_000 {
             let condition = RandomCondition(&random)
@@ -110,7 +111,7 @@ private struct RandomCondition {
     let literal: JSONValue
     let text: String
 
-    init(_ random: inout SplitMix) {
+    init(_ random: inout SeededGenerator) {
         path = (0..<Int.random(in: 1...3, using: &random)).map { _ in
             Self.names.randomElement(using: &random) ?? "a"
         }
@@ -144,7 +145,7 @@ private struct RandomCondition {
         }
     }
 
-    static func arguments(_ random: inout SplitMix, depth: Int = 0) -> JSONObject {
+    static func arguments(_ random: inout SeededGenerator, depth: Int = 0) -> JSONObject {
         var object = JSONObject()
         for name in names where Int.random(in: 0..<3, using: &random) > 0 {
             object[name] = value(&random, depth)
@@ -152,7 +153,7 @@ private struct RandomCondition {
         return object
     }
 
-    private static func value(_ random: inout SplitMix, _ depth: Int) -> JSONValue {
+    private static func value(_ random: inout SeededGenerator, _ depth: Int) -> JSONValue {
         switch Int.random(in: 0..<(depth < 2 ? 12 : 8), using: &random) {
         case 0: .integer(Int64.random(in: -5...15, using: &random))
         case 1: .double(Double(Int.random(in: -9...19, using: &random)) / 2)

@@ -1,4 +1,5 @@
 import Domain
+import TestSupport
 import Testing
 
 @testable import Firewall
@@ -144,8 +145,72 @@ struct RedactorTests {
         #expect(!small.redact(many).value.serializedText().contains("item 40"))
     }
 
+    /// The scanner of texts sees `"name": "value"` and no list or object behind a name.
+    @Test(arguments: [
+        #"{"passwords": ["hunter2"]}"#, #"{"password":{"value":"hunter2"}}"#,
+        #" {"tokens":["hunter2", "x"], "n": 1}\#n"#, #"[{"apiKeys":[["hunter2"]]}]"#,
+        #"{"a":"{\"secrets\":[\"hunter2\"]}"}"#, #"{"args":["--password","hunter2"]}"#,
+        // Before the key is out, its line ends make the text no document.
+        "{\"passwords\":{\"k\":\"-----BEGIN PRIVATE KEY-----\nMI\n-----END PRIVATE KEY-----\"}}",
+    ])
+    func `a text that is a document is looked through as one`(_ document: String) throws {
+        let redaction = redactor.redact(["text": .string(document)])
+        let redacted = redaction.value.serializedText()
+        for leak in ["hunter2", "-----BEGIN"] { #expect(!redacted.contains(leak), "\(redacted)") }
+        #expect(redacted.contains("[redacted:"))
+        #expect(redaction.findings.allSatisfy { $0.path.hasPrefix("/text") })
+        #expect(redactor.redact(redaction.value).value == redaction.value)
+        #expect(text(document) == redaction.value["text"]?.string)
+    }
+
+    @Test func `a document without secrets stays as it is written`() {
+        for document in ["{ \"a\" : [1.50, \"b\"] }\n", "[1e3]", "[ ]", "{\"title\":\"a token\"}"] {
+            #expect(text(document) == document)
+        }
+    }
+
+    @Test func `what lies in documents of documents is looked through, or not kept`() {
+        for depth in 1...8 {
+            var document = #"{"passwords":["hunter2"]}"#
+            for _ in 0..<depth {
+                document = (["a": .string(document)] as JSONValue).serializedText()
+            }
+            let once = text(document)
+            #expect(!once.contains("hunter2"), "\(depth)")
+            #expect(once.contains("[redacted:unread:") == (depth > 3), "\(depth)")
+            #expect(text(once) == once)
+        }
+        // Deeper than the parser goes.
+        let deep =
+            String(repeating: "[", count: 300) + #"{"passwords":["hunter2"]}"#
+            + String(repeating: "]", count: 300)
+        #expect(text(deep).hasPrefix("[redacted:unread:"))
+    }
+
+    @Test func `what follows an option is its value`() {
+        let value: JSONValue = [
+            "args": [
+                "--password", "hunter2", "-token", "hunter3", "--verbose", "yes", "--max-tokens", 5,
+                "--pin", 1234, "--api-key", ["hunter4"], "--", "token", "-p", "x", "-",
+            ]
+        ]
+        let redacted = redactor.redact(value).value
+        let arguments = redacted["args"]?.array ?? []
+        for place in [1, 3, 9] {
+            #expect(arguments[place].string?.hasPrefix("[redacted:named:") == true, "\(place)")
+        }
+        #expect(arguments[11][0]?.string?.hasPrefix("[redacted:named:") == true)
+        for place in [0, 2, 4, 5, 6, 7, 8, 10, 12, 13, 14, 15, 16] {
+            #expect(arguments[place] == value["args"]?[place], "\(place)")
+        }
+        #expect(redactor.redact(redacted).value == redacted)
+    }
+
     /// Pieces of texts, secrets among them, put together at random.
-    private func document(_ generator: inout Randomness, planted: inout [String]) -> JSONValue {
+    private func document(
+        _ generator: inout SeededGenerator,
+        planted: inout [String]
+    ) -> JSONValue {
         let words = [
             "the", "issue", "PRE-12", "https://example.org/a?b=c", "token", ":", "=", "\"", "--",
             "ünï", "\n", "{", "}", "a.b@", "@c", "12", "4111", "eyJ", "ghp_", "[redacted:", "]",
@@ -161,10 +226,14 @@ struct RedactorTests {
                 if Bool.random(using: &generator) { text += " " }
             }
         }
-        return switch Int.random(in: 0..<4, using: &generator) {
+        return switch Int.random(in: 0..<7, using: &generator) {
         case 0: ["a": .string(text), "n": 1]
         case 1: [.string(text), ["b": .string(text)]]
-        case 2:
+        case 2: .string((["a": [.string(text)], "n": 1.5] as JSONValue).serializedText())
+        case 3:
+            .string((["passwords": [["v": .string(text)], 7]] as JSONValue).serializedText())
+        case 4: ["--password", .string(text), .string("--token"), .string("--secret \(text)")]
+        case 5:
             .object(
                 {
                     var object = JSONObject()
@@ -177,7 +246,7 @@ struct RedactorTests {
     }
 
     @Test func `no planted secret survives, and redacting twice is redacting once`() {
-        var generator = Randomness(seed: 42)
+        var generator = SeededGenerator(seed: 42)
         for round in 0..<3_000 {
             var planted: [String] = []
             let value = document(&generator, planted: &planted)
@@ -205,24 +274,9 @@ struct RedactorTests {
     }
 
     @Test func `a million random bytes are looked through`() {
-        var generator = Randomness(seed: 7)
+        var generator = SeededGenerator(seed: 7)
         let bytes = (0..<1_000_000).map { _ in UInt8.random(in: 32...126, using: &generator) }
         let once = text(String(decoding: bytes, as: UTF8.self))
         #expect(text(once) == once)
-    }
-}
-
-/// SplitMix64, so that a failure can be seen again.
-struct Randomness: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
     }
 }

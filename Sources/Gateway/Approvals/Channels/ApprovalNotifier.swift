@@ -49,7 +49,9 @@ package struct ApprovalNotifier: Sendable {
     package var handlers: [JobKind: JobWorker.Handler] {
         [
             ApprovalJobs.notify: { claim in try await notify(claim.job.payload) },
-            ApprovalJobs.deliver: { claim in try await deliver(claim.job.payload) },
+            ApprovalJobs.deliver: { claim in
+                try await deliver(claim.job.payload, isFirst: claim.job.attempts <= 1)
+            },
             ApprovalJobs.deadline: { claim in try await passTime(claim.job.payload) },
         ]
     }
@@ -93,8 +95,8 @@ package struct ApprovalNotifier: Sendable {
         return .done
     }
 
-    /// Names of users who have an address and are asked: those the workflow names, else those who
-    /// run the account.
+    /// Names of users who have an address, may decide and are asked: those the workflow names, else
+    /// those who run the account.
     private func people(of request: ApprovalRequest, _ stage: String) async throws -> [String] {
         let users = try await desk.store.read { connection, account in
             try UserTable.list(account: account, on: connection)
@@ -102,7 +104,7 @@ package struct ApprovalNotifier: Sendable {
         let terms = request.state.terms
         let named = stage == "escalated" ? terms.escalation : terms.approvers
         return users.filter { user in
-            guard user.isActive, user.email != nil else { return false }
+            guard user.mayDecideApprovals, user.email != nil else { return false }
             guard !named.isEmpty else { return user.role == .owner || user.role == .admin }
             return named.contains { haveEqualBytes($0, user.name) }
         }.map(\.name)
@@ -110,7 +112,14 @@ package struct ApprovalNotifier: Sendable {
 
     // MARK: - Telling
 
-    private func deliver(_ payload: JSONValue) async throws -> JobWorker.Outcome {
+    /// Tells one of them; what a channel answers is for the log alone.
+    ///
+    /// An event says once that nothing was delivered, and no more: else whoever writes policies
+    /// could find out by it what answers where in the server's network.
+    private func deliver(
+        _ payload: JSONValue,
+        isFirst: Bool
+    ) async throws -> JobWorker.Outcome {
         guard let request = try await open(payload), let channel = payload["channel"]?.string
         else { return .done }
         let to = payload["to"]?.string ?? ""
@@ -119,13 +128,13 @@ package struct ApprovalNotifier: Sendable {
             switch channel {
             case "email": try await mail(request, to: to)
             case "slack", "mattermost", "webhook": try await post(request, channel)
-            default:
-                let reason = "there is no kind of channel `\(visible(channel))`"
-                try await note(request, "notification_failed", reason)
-                return .hopeless(reason)
+            default: throw ChannelFailure("there is no such kind of channel", isRetryable: false)
             }
         } catch let failure as ChannelFailure {
-            try await note(request, "notification_failed", "\(name): \(failure.reason)")
+            if isFirst {
+                let detail = "\(visible(name)): was not delivered"
+                try await note(request, "notification_failed", detail)
+            }
             guard failure.isRetryable else { return .hopeless(failure.reason) }
             throw failure
         }
@@ -148,8 +157,8 @@ package struct ApprovalNotifier: Sendable {
             try UserTable.list(account: account, on: connection)
                 .first { haveEqualBytes($0.name, name) }
         }
-        guard let user, user.isActive, let address = user.email else {
-            throw ChannelFailure("the user has no address any more", isRetryable: false)
+        guard let user, user.mayDecideApprovals, let address = user.email else {
+            throw ChannelFailure("the user is not asked any more", isRetryable: false)
         }
         let link = try await link(to: request, for: Approver(.user, user.name))
         let message = ApprovalMessage(request: request, link: link, now: desk.store.clock.now())
@@ -228,28 +237,23 @@ package struct ApprovalNotifier: Sendable {
             for: Array(time.utf8) + [UInt8(ascii: ".")] + body,
             using: SymmetricKey(data: Array(secret.utf8))
         )
-        let digits = code.map { byte in
-            let text = String(byte, radix: 16)
-            return byte < 16 ? "0" + text : text
-        }.joined()
         return [
             HTTPField("X-Preloop-Timestamp", time),
-            HTTPField("X-Preloop-Signature", "sha256=\(digits)"),
+            HTTPField("X-Preloop-Signature", "sha256=\(hexadecimal(code))"),
         ]
     }
 
     /// The address of the request's page; with a token where whoever reads it may decide.
     ///
-    /// A channel's link shows no person: where the workflow names people or wants several, they
-    /// sign in on the page. Each delivery has a token of its own, made now, for the store knows
-    /// digests alone.
+    /// A channel's link shows no person: where the workflow names people, wants several, or keeps
+    /// callers from approving their own calls, they sign in on the page. Each delivery has a token
+    /// of its own, made now, for the store knows digests alone.
     private func link(
         to request: ApprovalRequest,
         for approver: Approver
     ) async throws -> String {
         let page = "\(means.publicURL)/approval/\(request.id)"
-        let terms = request.state.terms
-        guard approver.person != nil || terms.approvers.isEmpty && terms.quorum == 1 else {
+        guard approver.person != nil || request.state.terms.permitsChannelLinks else {
             return page
         }
         let token = means.makeToken(desk.store.account)
