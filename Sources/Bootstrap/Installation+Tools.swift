@@ -61,14 +61,16 @@ extension Installation {
         tools.writers = { tracker in try await writers(for: tracker, transport: transport) }
         let set = tools.make()
         let policy = policyBook { await set.identities() }
+        let keys = try auditKeys()
         return GuardedCall(
             tools: set,
             policy: policy,
             journal: StoreJournal(
                 store: store,
-                keys: try auditKeys(),
+                keys: keys,
                 retention: CallRetention(settings.callRetention)
             ),
+            sensitive: SensitiveValues(redactor: keys.redactor) { try await policy.redaction() },
             approvals: approvalDesk(policy, model: tools.model),
             clock: store.clock
         )
@@ -104,7 +106,8 @@ extension Installation {
                 surroundings.hasDefaultWorkflow = true
                 return surroundings
             },
-            tools: tools
+            tools: tools,
+            audit: { AuditWriter(try auditKeys()) }
         )
     }
 

@@ -71,8 +71,7 @@ final class RunningServer: Sendable {
     static let signingKey = [UInt8](repeating: 7, count: 32)
     /// The keys of an installation's audit, as the routes read it.
     static func auditKeys(of account: AccountID) throws -> AuditKeys {
-        let box = try SecretBox(keyMaterial: Secret(String(repeating: "7", count: 32)))
-        return try AuditKeys(box, account: account)
+        try AuditKeys(box(), account: account)
     }
 
     /// Seals what the server opens.

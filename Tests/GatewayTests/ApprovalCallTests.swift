@@ -36,6 +36,78 @@ import Testing
         #expect(record.reason == "approval request \(request.id)")
     }
 
+    @Test(arguments: Engine.all)
+    func `what is decided is in the audit, and the chain is whole`(_ engine: Engine) async throws {
+        let world = try await ApprovalWorld(engine: engine, pacing: HastyClock())
+        let id = try await world.handle()
+        try await world.desk.decide(id, by: bob, .init(.approve, reason: "for a@example.org"))
+        _ = try await world.poll(id)
+        let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
+        let store = world.scratch.store
+        let log = AuditLog(
+            store: store,
+            key: try AuditKeys(box, account: store.account).publicKey
+        )
+        let events = try await log.events(after: 0, limit: 100).compactMap(\.event)
+        let decided = events.filter { $0.kind == "approval" && $0.approvalID == id }
+        #expect(
+            decided.map(\.decision) == [
+                "approval_requested", "vote", "approved", "execution_started", "executed",
+            ]
+        )
+        #expect(decided.map(\.caller).prefix(2) == ["local:ann", "user:bob"])
+        #expect(decided.allSatisfy { $0.tool == "fake" && $0.policyVersion == 3 })
+        #expect(decided[1].reason?.hasPrefix("approves: for [redacted:email:") == true)
+        let report = try await log.verify()
+        #expect(report.isSound, "\(report.faults)")
+    }
+
+    @Test func `the second decision knows where the call came from`() async throws {
+        let world = try await ApprovalWorld()
+        var request = GuardedCall.Request(tool: "fake", arguments: object(["text": "hi"]))
+        request.client = ClientDescription(name: "bot", version: "2")
+        (request.session, request.traceParent) = ("s1", "00-1-2-01")
+        let asked = request
+        async let result = world.calls.run(asked, by: caller)
+        let id = try await world.pending()[0].id
+        try await world.desk.decide(id, by: bob, .init(.approve))
+        #expect(try await !result.isError)
+        let proposals = world.policy.proposals.withLock { $0 }
+        #expect(proposals.count == 2)
+        for proposal in proposals {
+            #expect(proposal.client?.name == "bot" && proposal.session == "s1")
+            #expect(proposal.traceParent == "00-1-2-01")
+        }
+    }
+
+    @Test func `a call whose policy asks for another workflow meanwhile does not run`()
+        async throws
+    {
+        let world = try await ApprovalWorld(pacing: HastyClock())
+        let id = try await world.handle()
+        try await world.desk.decide(id, by: bob, .init(.approve))
+        var strict = ApprovalWorld.demand
+        strict.workflow = "strict"
+        let demand = strict
+        world.policy.decision.withLock { $0 = .requireApproval(demand) }
+        let status = try await world.poll(id).structured
+        #expect(
+            status?["tool_execution_error"]?.string?.contains("another workflow") == true,
+            "\(String(describing: status))"
+        )
+        #expect(world.runs.all.isEmpty)
+    }
+
+    @Test func `where nobody can say whether a reason is needed, no call runs`() async throws {
+        let world = try await ApprovalWorld()
+        world.policy.decision.withLock { $0 = .allow }
+        world.policy.isUnreadable.withLock { $0 = true }
+        let result = try await world.call()
+        #expect(result.isError && result.text.contains("the policy cannot be read"))
+        #expect(world.runs.all.isEmpty)
+        #expect(try await world.records().map(\.outcome) == [.denied])
+    }
+
     @Test func `a declined call does not run, and its caller hears who and why`() async throws {
         let world = try await ApprovalWorld()
         async let result = world.call()

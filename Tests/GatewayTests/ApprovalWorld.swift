@@ -106,7 +106,7 @@ struct ApprovalWorld {
         calls = GuardedCall(
             tools: ToolSet([held, GetApprovalStatusTool(), RequestApprovalTool()]),
             policy: policy,
-            journal: StoreJournal(store: store, keys: try .testing(store.account)),
+            journal: StoreJournal(store: store, keys: try AuditKeys(box, account: store.account)),
             sensitive: setup.sensitive,
             approvals: desk,
             clock: store.clock

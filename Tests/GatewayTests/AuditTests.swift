@@ -201,6 +201,7 @@ struct AuditTests {
             "UPDATE audit_chains SET sequence = 3",
             "UPDATE audit_chains SET sequence = 900",
             "UPDATE audit_chains SET key_id = 'other'",
+            "UPDATE audit_events SET hash = caller WHERE sequence = 5",
         ] {
             let store = try await engine.store().store
             let keys = try AuditKeys.testing(store.account)
@@ -219,6 +220,82 @@ struct AuditTests {
             #expect(report.faults.contains { $0.kind == .unproven }, "\(tampering)")
             #expect(report.faults.allSatisfy { [.unproven, .missing].contains($0.kind) })
         }
+    }
+
+    /// Somebody who removes all that tells of the end forgets the marks.
+    @Test(arguments: Engine.all)
+    func `where only marks are left, the chain goes on behind them with a doubt`(
+        _ engine: Engine
+    ) async throws {
+        let store = try await engine.store().store
+        let keys = try AuditKeys.testing(store.account)
+        func append(_ count: Int) async throws {
+            try await store.write { connection, account in
+                let event = AuditTable.Event(.call, at: Self.start, caller: "ann")
+                try AuditWriter(keys, markInterval: 5).append(
+                    Array(repeating: event, count: count),
+                    at: Self.start,
+                    account: account,
+                    on: connection
+                )
+            }
+        }
+        try await append(12)
+        _ = try await store.write { connection, _ in
+            try connection.execute("DELETE FROM audit_events")
+            try connection.execute("DELETE FROM audit_chains")
+        }
+        #expect(try await Self.verify(store).faults.map(\.kind) == [.missing])
+        try await append(1)
+        let report = try await Self.verify(store)
+        // Numbers that were signed are not used again.
+        #expect(report.range == 11...12)
+        #expect(report.faults.map(\.kind) == [.missing, .unproven], "\(report.faults)")
+    }
+
+    @Test(arguments: Engine.all)
+    func `what is removed for its age is compared with its marks`(
+        _ engine: Engine
+    ) async throws {
+        let store = try await engine.store().store
+        let keys = try AuditKeys.testing(store.account)
+        let writer = AuditWriter(keys, markInterval: 5)
+        let event = AuditTable.Event(.call, at: Self.start, caller: "ann")
+        try await store.write { connection, account in
+            let events = Array(repeating: event, count: 20)
+            try writer.append(events, at: Self.start, account: account, on: connection)
+        }
+        // Everything is made anew from the third event on, but for the signatures.
+        try await store.write { connection, account in
+            let rows = try AuditTable.rows(after: 0, limit: 20, account: account, on: connection)
+            var chain = AuditChain(account: account)
+            for row in rows {
+                var changed = event
+                if row.sequence == 3 { changed.caller = "eve" }
+                let hash = chain.append(changed.entry(account: account, sequence: row.sequence))
+                try connection.execute(
+                    """
+                    UPDATE audit_events SET caller = \(changed.caller), hash = \(hash)
+                    WHERE account_id = \(account) AND sequence = \(row.sequence)
+                    """
+                )
+            }
+        }
+        let later = Self.start.advanced(by: .seconds(86_400))
+        _ = try await store.write { connection, account in
+            try writer.cut(
+                before: later,
+                limit: 10,
+                at: later,
+                account: account,
+                on: connection
+            )
+        }
+        let last = try await AuditLog(store: store, key: keys.publicKey)
+            .events(after: 20, limit: 9)
+        // Of the end, which is not what was signed either, and of what was removed.
+        #expect(last.map { $0.event?.kind } == ["doubt", "doubt"])
+        #expect(last.last?.event?.reason?.contains("event 1 to 5") == true, "\(last)")
     }
 
     @Test(arguments: Engine.all)

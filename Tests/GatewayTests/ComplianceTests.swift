@@ -6,31 +6,6 @@ import Testing
 
 @testable import Gateway
 
-/// A service that answers from a list, the last answer again and again.
-private final class Answers: HTTPTransport {
-    let requests = Mutex<[HTTPRequest]>([])
-    let answers: [JSONValue]
-    let status: Int
-
-    init(_ answers: [JSONValue], status: Int = 200) {
-        self.answers = answers
-        self.status = status
-    }
-
-    func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse {
-        let place = requests.withLock { requests in
-            requests.append(request)
-            return min(requests.count, answers.count) - 1
-        }
-        return HTTPResponse(
-            status: status,
-            headers: HTTPHeaders(),
-            body: answers[place].serialized(),
-            effectiveURL: request.url
-        )
-    }
-}
-
 struct ComplianceTests {
     private static let now = Timestamp(milliseconds: 0)
 

@@ -1,5 +1,6 @@
 import Domain
 import Firewall
+import HTTPClient
 import MCP
 import Store
 import Synchronization
@@ -125,3 +126,28 @@ extension AuditKeys {
 }
 
 let caller = Caller(name: "local:ann", channel: .stdio)
+
+/// A service that answers from a list, the last answer again and again.
+final class Answers: HTTPTransport {
+    let requests = Mutex<[HTTPRequest]>([])
+    let answers: [JSONValue]
+    let status: Int
+
+    init(_ answers: [JSONValue], status: Int = 200) {
+        self.answers = answers
+        self.status = status
+    }
+
+    func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse {
+        let place = requests.withLock { requests in
+            requests.append(request)
+            return min(requests.count, answers.count) - 1
+        }
+        return HTTPResponse(
+            status: status,
+            headers: HTTPHeaders(),
+            body: answers[place].serialized(),
+            effectiveURL: request.url
+        )
+    }
+}

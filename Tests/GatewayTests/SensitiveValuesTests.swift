@@ -39,17 +39,81 @@ struct SensitiveValuesTests {
 
     private static let mail: JSONValue = ["text": "to ann@example.org"]
 
-    @Test(arguments: [RedactionPolicy.Action.deny, .requireApproval])
-    func `a call with what must not go out does not run`(
-        _ action: RedactionPolicy.Action
-    ) async throws {
+    @Test func `a call with what must not go out does not run`() async throws {
         let journal = FakeJournal()
-        let result = try await run([rule(.arguments, action)], Self.mail, journal)
+        let result = try await run([rule(.arguments, .deny)], Self.mail, journal)
         #expect(result.isError && result.text.contains("email (no-mail)"))
         #expect(!result.text.contains("example.org"))
         #expect(journal.events.withLock { $0 } == ["begin denied"])
         let call = journal.calls.withLock { $0[0] }
         #expect(call.decision == .deny && call.rule == "no-mail")
+    }
+
+    @Test func `where nobody can be asked, what needs an approval does not run`() async throws {
+        let journal = FakeJournal()
+        let rules = [rule(.arguments, .requireApproval)]
+        let result = try await run(rules, Self.mail, journal)
+        #expect(result.isError && result.text.contains("email (no-mail)"))
+        #expect(!result.text.contains("example.org"))
+        #expect(journal.events.withLock { $0 } == ["begin denied"])
+    }
+
+    @Test func `rules that cannot be read let nothing pass`() async throws {
+        let journal = FakeJournal()
+        let redactor = try AuditKeys.testing(AccountID(1)).redactor
+        let isReadable = Atomic(true)
+        let calls = GuardedCall(
+            tools: ToolSet([
+                FakeTool(body: { _, _ in
+                    isReadable.store(false, ordering: .relaxed)
+                    return ["said": "something"]
+                })
+            ]),
+            policy: FakePolicy(),
+            journal: journal,
+            sensitive: SensitiveValues(redactor: redactor) {
+                guard isReadable.load(ordering: .relaxed) else { throw StoreError.busy }
+                return RedactionPolicy()
+            }
+        )
+        let request = GuardedCall.Request(tool: "fake", arguments: JSONObject())
+        // The first has run when they are gone, so that its answer is withheld.
+        let first = try await calls.run(request, by: caller)
+        #expect(first.isError && first.text.contains("withheld: the policy cannot be read"))
+        let second = try await calls.run(request, by: caller)
+        #expect(second.isError && second.text.contains("the policy cannot be read"))
+        let events = journal.events.withLock { $0 }
+        #expect(events == ["begin running", "end succeeded", "begin denied"])
+    }
+
+    @Test func `a call that somebody has to allow is held, and looked at again when it runs`()
+        async throws
+    {
+        let rules = Mutex([rule(.arguments, .requireApproval)])
+        let redactor = try AuditKeys.testing(AccountID(1)).redactor
+        var setup = ApprovalWorld.Setup()
+        setup.sensitive = SensitiveValues(redactor: redactor) {
+            RedactionPolicy(rules: rules.withLock { $0 })
+        }
+        let world = try await ApprovalWorld(pacing: HastyClock(), setup: setup)
+        world.policy.decision.withLock { $0 = .allow }
+        let bob = Approver(.user, "bob")
+        #expect(try await world.call("nothing").structured == ["said": "nothing"])
+        let first = try await world.handle("to ann@example.org")
+        let request = try await world.desk.find(first)
+        #expect(request.row.request.message?.contains("email (no-mail)") == true)
+        try await world.desk.decide(first, by: bob, .init(.approve))
+        let done = try await world.poll(first).structured
+        #expect(done?["tool_result"] == ["said": "to ann@example.org"])
+        let second = try await world.handle("to bob@example.org")
+        try await world.desk.decide(second, by: bob, .init(.approve))
+        rules.withLock { $0 = [rule(.arguments, .deny)] }
+        let refused = try await world.poll(second).structured
+        #expect(
+            refused?["tool_execution_error"]?.string?.contains("the arguments contain") == true,
+            "\(String(describing: refused))"
+        )
+        #expect(world.runs.all == ["nothing", "to ann@example.org"])
     }
 
     @Test func `arguments reach the tool redacted, or as they are with a note`() async throws {
@@ -85,19 +149,21 @@ struct SensitiveValuesTests {
             journal: FakeJournal(),
             sensitive: SensitiveValues(redactor: redactor) { RedactionPolicy(rules: rules) }
         )
+        let tool = ToolIdentity(server: "crm", name: "fake")
+        let source = CallSource(.init(tool: "fake", arguments: JSONObject()), by: caller)
         // The structured content is clean, the text beside it is not.
         let given: JSONValue = [
             "content": [["type": "text", "text": "to ann@example.org"]],
             "structuredContent": ["n": 1], "isError": false,
         ]
         let result = ToolResult(original: given.object ?? JSONObject())
-        let screened = await calls.screenResult(result, of: AuditTests.call("a"))
+        let screened = await calls.screenResult(result, of: tool, source)
         #expect(screened.note == "redacted in the answer: email (no-mail)")
         #expect(screened.result.text.hasPrefix("to [redacted:email:"))
         #expect(screened.result.structured == ["n": 1] && !screened.result.isError)
         let other: JSONValue = ["content": [], "structuredContent": ["n": 1]]
         let clean = ToolResult(original: other.object ?? JSONObject())
-        #expect(await calls.screenResult(clean, of: AuditTests.call("b")).result == clean)
+        #expect(await calls.screenResult(clean, of: tool, source).result == clean)
     }
 
     @Test func `answers are redacted or withheld, and the record says so`() async throws {

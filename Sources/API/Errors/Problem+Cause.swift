@@ -45,6 +45,7 @@ extension Problem {
             return problem
         case .changedMeanwhile:
             return Problem(.preconditionFailed, detail, code: "changed_meanwhile")
+        case .unusable: return Problem(.unprocessableContent, detail, code: "invalid_policy")
         case .unknownVersion, .unknownEntry, .none:
             return Problem(.notFound, detail, code: "not_in_policy")
         case .duplicate: return Problem(.conflict, detail, code: "duplicate")

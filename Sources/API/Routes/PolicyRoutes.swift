@@ -264,12 +264,7 @@ struct PolicyRoutes: Sendable {
         case .compiled(let policy, _): return policy
         case .open: throw PolicyError.none
         case .unusable(let version, let reason):
-            throw Problem(
-                .unprocessableContent,
-                "version \(version) of the policy cannot be used, so every call is denied: "
-                    + reason,
-                code: "invalid_policy"
-            )
+            throw PolicyError.unusable(version: version, reason: reason)
         }
     }
 

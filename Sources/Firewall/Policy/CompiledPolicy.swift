@@ -42,6 +42,8 @@ package final class CompiledPolicy: Sendable {
     /// What it was compiled from.
     package let document: PolicyDocument
     package let version: Int64
+    /// What is done about sensitive values.
+    package let redaction: RedactionPolicy
     let surroundings: PolicySurroundings
     /// Tools that were there when the policy was applied, as `server/name`; nil when nobody knows.
     private let knownTools: Set<ByteText>?
@@ -77,6 +79,7 @@ package final class CompiledPolicy: Sendable {
     ) throws(PolicyProblem) {
         self.document = document
         self.version = version
+        redaction = document.redaction
         self.surroundings = surroundings
         self.knownTools = knownTools.map { Set($0.map(ByteText.init)) }
         var entries: [Entry] = []

@@ -12,6 +12,15 @@ extension PolicyReader {
             "$.tools",
             "tool"
         )
+        repeated(document.sensitiveRules.map(\.id), "$.sensitive_data.rules", "rule")
+        for (index, rule) in document.sensitiveRules.enumerated() {
+            let path = "$.sensitive_data.rules.\(index)"
+            if let name = rule.approvalWorkflow {
+                refer(to: name, document, outside, path, "approval_workflow")
+            } else if rule.action == .requireApproval, rule.side == .arguments {
+                warnWithoutWorkflow(nil, document, outside, path)
+            }
+        }
         checkWorkflows(document, outside)
         checkTools(document, outside)
         if let name = document.defaults.approvalWorkflow {

@@ -47,6 +47,12 @@ extension PolicyDocument {
             "tools",
             &changes
         )
+        compare(
+            sensitiveRules.map { ($0.id, $0.json) },
+            other.sensitiveRules.map { ($0.id, $0.json) },
+            "sensitive_data.rules",
+            &changes
+        )
         compare(json["defaults"], other.json["defaults"], "defaults", &changes)
         let order = tools.map(\.selectorText)
         let later = other.tools.map(\.selectorText)
@@ -140,6 +146,7 @@ extension PolicyDocument {
         }
         Self.merge(&merged.workflows, file.workflows, \.name)
         Self.merge(&merged.tools, file.tools, \.selectorText)
+        Self.merge(&merged.sensitiveRules, file.sensitiveRules, \.id)
         let given = file.defaults
         if let value = given.unknownTools { merged.defaults.unknownTools = value }
         if let value = given.requiresApprovalForNewTools {

@@ -10,6 +10,9 @@ extension PolicyDocument {
         top.add("mcp_servers", servers.map(\.json))
         top.add("approval_workflows", workflows.map(\.json))
         top.add("tools", tools.map(\.json))
+        if !sensitiveRules.isEmpty {
+            top.add("sensitive_data", ["rules": .array(sensitiveRules.map(\.json))])
+        }
         if !defaults.isEmpty { top.add("defaults", defaults.json) }
         return top.json
     }
@@ -24,6 +27,7 @@ private struct Members {
     private var object = JSONObject()
 
     var json: JSONValue { .object(object) }
+    var isEmpty: Bool { object.members.isEmpty }
 
     mutating func add(_ name: String, _ value: JSONValue?) {
         if let value { object.append(key: name, value: value) }
@@ -136,6 +140,26 @@ extension PolicyDocument.Rule {
         members.add("mode", mode?.rawValue)
         members.add("priority", priority)
         members.add("enabled", isEnabled)
+        return members.json
+    }
+}
+
+extension PolicyDocument.SensitiveRule {
+    /// As a file says it.
+    package var json: JSONValue {
+        var members = Members()
+        members.add("id", id)
+        members.add("enabled", isEnabled)
+        members.add("on", side.rawValue)
+        members.add("types", types)
+        var scope = Members()
+        scope.add("tools", tools)
+        scope.add("servers", servers)
+        scope.add("users", callers)
+        scope.add("agents", agents)
+        if !scope.isEmpty { members.add("scope", scope.json) }
+        members.add("action", action.rawValue)
+        members.add("approval_workflow", approvalWorkflow)
         return members.json
     }
 }

@@ -161,6 +161,37 @@ package struct PolicyDocument: Sendable, Equatable {
         case none([Condition])
     }
 
+    /// What is done where something sensitive stands in the arguments or the answer of a call.
+    package struct SensitiveRule: Sendable, Equatable {
+        /// Names it in records and answers.
+        package var id: String
+        package var isEnabled: Bool?
+        package var side: RedactionPolicy.Side
+        /// Words of ``SensitiveKind/kinds(named:)``.
+        package var types: [String]
+        package var action: RedactionPolicy.Action
+        /// Patterns of tools' names; nil for all, as below.
+        package var tools: [String]?
+        package var servers: [String]?
+        /// Of principals, such as `user:ann`.
+        package var callers: [String]?
+        /// Of what clients call themselves, which nobody has verified.
+        package var agents: [String]?
+        package var approvalWorkflow: String?
+
+        package init(
+            id: String,
+            on side: RedactionPolicy.Side,
+            types: [String],
+            action: RedactionPolicy.Action
+        ) {
+            self.id = id
+            self.side = side
+            self.types = types
+            self.action = action
+        }
+    }
+
     /// What holds where no tool is named.
     package struct Defaults: Sendable, Equatable {
         package var unknownTools: Action?
@@ -179,6 +210,7 @@ package struct PolicyDocument: Sendable, Equatable {
     package var servers: [Server] = []
     package var workflows: [Workflow] = []
     package var tools: [Tool] = []
+    package var sensitiveRules: [SensitiveRule] = []
     package var defaults = Defaults()
 
     /// A policy that says nothing: every call is allowed.
@@ -205,6 +237,29 @@ extension PolicyDocument.Workflow {
         if approverTeams?.isEmpty == false { parts.append("`approver_teams`") }
         if escalationTeams?.isEmpty == false { parts.append("`escalation_teams`") }
         return parts
+    }
+}
+
+extension PolicyDocument {
+    /// What is done about sensitive values, as calls are looked through.
+    package var redaction: RedactionPolicy {
+        RedactionPolicy(
+            rules: sensitiveRules.filter { $0.isEnabled ?? true }.map { given in
+                let kinds = given.types.compactMap(SensitiveKind.kinds(named:))
+                var rule = RedactionPolicy.Rule(
+                    id: given.id,
+                    side: given.side,
+                    kinds: kinds.reduce(into: []) { $0.formUnion($1) },
+                    action: given.action
+                )
+                rule.scope.tools = given.tools ?? []
+                rule.scope.servers = given.servers ?? []
+                rule.scope.callers = given.callers ?? []
+                rule.scope.agents = given.agents ?? []
+                rule.workflow = given.approvalWorkflow
+                return rule
+            }
+        )
     }
 }
 
@@ -236,6 +291,8 @@ enum PolicyLimits {
     static let rules = 200
     /// In all tools; those beyond are not read.
     static let allRules = 10_000
+    /// All of them look through every call in their scope.
+    static let sensitiveRules = 100
     static let textBytes = 4_096
     static let nameBytes = 256
     /// An expression that people can still read is far shorter; parsing it takes a millisecond.

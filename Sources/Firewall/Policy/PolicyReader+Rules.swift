@@ -24,14 +24,17 @@ extension PolicyReader {
                 path
             )
         }
-        if let id = rule.id, !Self.isIdentifier(id) {
-            fields.report(
-                "`id` has 1 to 64 letters, digits, `-` and `_`",
-                at: own["id"]?.position,
-                "\(path).id"
-            )
-        }
+        checkIdentifier(rule.id, own)
         return rule
+    }
+
+    mutating func checkIdentifier(_ id: String?, _ own: FieldReader.Fields) {
+        guard let id, !Self.isIdentifier(id) else { return }
+        fields.report(
+            "`id` has 1 to 64 letters, digits, `-` and `_`",
+            at: own["id"]?.position,
+            "\(own.path).id"
+        )
     }
 
     private static func isIdentifier(_ text: String) -> Bool {

@@ -84,7 +84,8 @@ struct PolicyReader {
                 root,
                 "$",
                 known: [
-                    "version", "metadata", "mcp_servers", "approval_workflows", "tools", "defaults",
+                    "version", "metadata", "mcp_servers", "approval_workflows", "tools",
+                    "sensitive_data", "defaults",
                 ]
             )
         else { return document }
@@ -103,6 +104,8 @@ struct PolicyReader {
         for (node, path) in fields.list(top, "tools", limit: PolicyLimits.tools) {
             if let tool = tool(node, path) { document.tools.append(tool) }
         }
+        fields.refuseNull(["sensitive_data"], in: top, "nothing is looked for")
+        if let node = top["sensitive_data"] { document.sensitiveRules = sensitiveRules(node) }
         if let node = top["defaults"] { document.defaults = defaults(node) }
         return document
     }
@@ -313,6 +316,10 @@ enum PolicyWords {
         "id", "expression", "all_of", "any_of", "none_of", "action", "condition_type",
         "description", "message", "approval_workflow", "mode", "priority", "enabled",
     ]
+    static let sensitiveRuleKeys = [
+        "id", "enabled", "on", "scope", "types", "action", "approval_workflow",
+    ]
+    static let sensitiveScopes = ["tools", "servers", "users", "agents"]
     /// A condition has one of these.
     static let conditionForms = ["expression", "all_of", "any_of", "none_of"]
     static let conditionKeys = conditionForms + ["condition_type"]

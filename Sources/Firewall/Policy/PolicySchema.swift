@@ -10,7 +10,7 @@ package enum PolicySchema {
                 [
                     "version": ["const": "1.0"], "metadata": metadata,
                     "mcp_servers": list(server), "approval_workflows": list(workflow),
-                    "tools": list(tool), "defaults": defaults,
+                    "tools": list(tool), "sensitive_data": sensitiveData, "defaults": defaults,
                 ]
             ).object ?? JSONObject()
         schema.append(key: "$schema", value: "https://json-schema.org/draft/2020-12/schema")
@@ -70,10 +70,14 @@ package enum PolicySchema {
             "custom_config": settings, "conditions": list(rule), "rules": list(rule),
         ]
     )
+    private static let identifier: JSONValue = [
+        "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$",
+    ]
+    private static let kind: JSONValue = ["enum": JSONValue(SensitiveKind.words)]
     private static let rule = object(
         required: [],
         [
-            "id": ["type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"],
+            "id": identifier,
             "expression": text, "all_of": conditions, "any_of": conditions, "none_of": conditions,
             "action": choice(PolicyDocument.Action.self),
             "condition_type": choice(PolicyDocument.Language.self), "description": text,
@@ -87,6 +91,26 @@ package enum PolicySchema {
         [
             "expression": text, "condition_type": choice(PolicyDocument.Language.self),
             "all_of": conditions, "any_of": conditions, "none_of": conditions,
+        ]
+    )
+    private static let sensitiveData = object(
+        required: ["rules"],
+        [
+            "rules": list(
+                object(
+                    required: ["id", "on", "types", "action"],
+                    [
+                        "id": identifier, "enabled": flag,
+                        "on": choice(RedactionPolicy.Side.self),
+                        "types": ["type": "array", "minItems": 1, "items": kind],
+                        "scope": object(
+                            required: [],
+                            ["tools": names, "servers": names, "users": names, "agents": names]
+                        ),
+                        "action": choice(RedactionPolicy.Action.self), "approval_workflow": text,
+                    ]
+                )
+            )
         ]
     )
     private static let defaults = object(

@@ -38,6 +38,8 @@ package struct RedactionPolicy: Sendable, Equatable {
         package var tools: [String] = []
         package var servers: [String] = []
         package var callers: [String] = []
+        /// Of what clients call themselves, which nobody has verified.
+        package var agents: [String] = []
 
         package init() {}
     }
@@ -62,15 +64,24 @@ package struct RedactionPolicy: Sendable, Equatable {
 
     /// Which call it is about.
     package struct Subject: Sendable, Equatable {
+        /// Its name at its server.
         package var tool: String
-        /// nil for the gateway's own tools, which no pattern of servers matches but `*`.
-        package var server: String?
+        /// `builtin` for built-in tools.
+        package var server: String
         package var caller: String
+        /// What the client calls itself; empty when it says nothing.
+        package var agent: String
 
-        package init(tool: String, server: String? = nil, caller: String) {
+        package init(
+            tool: String,
+            server: String = ToolIdentity.builtIn,
+            caller: String,
+            agent: String = ""
+        ) {
             self.tool = tool
             self.server = server
             self.caller = caller
+            self.agent = agent
         }
     }
 
@@ -130,8 +141,8 @@ package struct RedactionPolicy: Sendable, Equatable {
 extension RedactionPolicy.Scope {
     /// Whether a call is meant.
     package func has(_ subject: RedactionPolicy.Subject) -> Bool {
-        Self.isMatch(tools, subject.tool) && Self.isMatch(servers, subject.server ?? "")
-            && Self.isMatch(callers, subject.caller)
+        Self.isMatch(tools, subject.tool) && Self.isMatch(servers, subject.server)
+            && Self.isMatch(callers, subject.caller) && Self.isMatch(agents, subject.agent)
     }
 
     private static func isMatch(_ patterns: [String], _ text: String) -> Bool {

@@ -37,6 +37,10 @@ package enum SensitiveKind: String, Sendable, CaseIterable, Hashable {
         default: SensitiveKind(rawValue: word).map { [$0, .unread] }
         }
     }
+
+    /// The words that ``kinds(named:)`` knows.
+    package static let words =
+        ["secret", "secrets", "pii", "personal", "any", "all"] + allCases.map(\.rawValue)
 }
 
 /// Where something sensitive was found.

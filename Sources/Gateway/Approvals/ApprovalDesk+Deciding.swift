@@ -145,9 +145,14 @@ extension ApprovalDesk {
         try await store.writeOutsideFeed { connection, account in
             // Locked, so that events get numbers one after the other.
             guard
-                try ApprovalTable.find(id, locked: true, account: account, on: connection) != nil
+                let row = try ApprovalTable.find(
+                    id,
+                    locked: true,
+                    account: account,
+                    on: connection
+                )
             else { return }
-            try ApprovalEventTable.append(event, to: id, account: account, on: connection)
+            try record(event, of: row.request, account, connection)
         }
     }
 
@@ -253,7 +258,7 @@ extension ApprovalDesk {
                 refusal = error
             }
             let kept = Self.remembered(remembering, state, now)
-            try Self.write(row, state, events, kept, now, account, connection)
+            try write(row, state, events, kept, now, account, connection)
             guard let after = try ApprovalTable.find(id, account: account, on: connection)
             else { throw ApprovalRefusal.unknownRequest }
             return Change(request: try ApprovalRequest(after), refusal: refusal)
@@ -302,7 +307,7 @@ extension ApprovalDesk {
     }
 
     /// Lets time pass over a request alone; nil when there is none.
-    static func passTime(
+    func passTime(
         _ id: String,
         _ now: Timestamp,
         _ account: AccountID,
@@ -329,7 +334,7 @@ extension ApprovalDesk {
         return now.advanced(by: min(wanted, allowed))
     }
 
-    private static func write(
+    private func write(
         _ row: ApprovalTable.Row,
         _ state: ApprovalState,
         _ events: [ApprovalState.Event],
@@ -344,12 +349,7 @@ extension ApprovalDesk {
             throw StoreError.busy
         }
         for event in events {
-            try ApprovalEventTable.append(
-                event.stored,
-                to: row.request.id,
-                account: account,
-                on: connection
-            )
+            try record(event.stored, of: row.request, account, connection)
         }
         if events.contains(where: \.isEscalation) {
             for job in ApprovalJobs.escalation(of: row.request, state, now: now) {

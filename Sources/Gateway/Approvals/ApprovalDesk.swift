@@ -167,7 +167,7 @@ package struct ApprovalDesk: Sendable {
                 let found = try ApprovalRequest(open)
                 if !found.state.isPending || found.state.expiresAt > now { return found }
                 // Its end may be that of its first window alone: more people are asked then.
-                let passed = try Self.passTime(found.id, now, account, connection)
+                let passed = try passTime(found.id, now, account, connection)
                 if let passed, passed.state.isPending { return passed }
             }
             let count = try ApprovalTable.pendingCount(at: now, account: account, on: connection)
@@ -175,16 +175,16 @@ package struct ApprovalDesk: Sendable {
                 throw ApprovalRefusal.crowded(limit: limits.pending)
             }
             try ApprovalTable.insert(request, life, account: account, on: connection)
-            try ApprovalEventTable.append(
+            try record(
                 .init(
                     "approval_requested",
                     actor: request.requester,
                     detail: "workflow `\(request.workflow)`",
                     at: now
                 ),
-                to: request.id,
-                account: account,
-                on: connection
+                of: request,
+                account,
+                connection
             )
             for job in jobs { try JobTable.enqueue(job, account: account, on: connection) }
             guard
@@ -240,6 +240,31 @@ package struct ApprovalDesk: Sendable {
         return try JSONParser.parse(bytes)
     }
 
+    // MARK: - Recording
+
+    /// Writes what happened to a request into its history and into the audit.
+    ///
+    /// Inside the transaction of what happened: a decision that cannot be recorded is none.
+    func record(
+        _ event: ApprovalEventTable.Event,
+        of request: ApprovalTable.Request,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws {
+        try ApprovalEventTable.append(event, to: request.id, account: account, on: connection)
+        let audit = try audit()
+        try audit.append(
+            [AuditTable.Event(event, of: request, audit.keys.redactor)],
+            at: event.at,
+            account: account,
+            on: connection
+        )
+    }
+
+    private func audit() throws -> AuditWriter {
+        AuditWriter(try AuditKeys(box(), account: store.account))
+    }
+
     // MARK: - Running
 
     /// Takes the right to run what was approved; true once for each request, whatever dies.
@@ -254,15 +279,10 @@ package struct ApprovalDesk: Sendable {
                 account: account,
                 on: connection
             )
-            if isOurs {
-                try ApprovalEventTable.append(
-                    .init("execution_started", at: now),
-                    to: id,
-                    account: account,
-                    on: connection
-                )
-            }
-            return isOurs
+            guard isOurs, let row = try ApprovalTable.find(id, account: account, on: connection)
+            else { return false }
+            try record(.init("execution_started", at: now), of: row.request, account, connection)
+            return true
         }
     }
 
@@ -276,12 +296,14 @@ package struct ApprovalDesk: Sendable {
         let isError = result["isError"]?.bool == true
         try await store.writeOutsideFeed { connection, account in
             try ApprovalTable.complete(id, sealed, at: now, account: account, on: connection)
-            try ApprovalEventTable.append(
-                .init(isError ? "execution_failed" : "executed", at: now),
-                to: id,
-                account: account,
-                on: connection
+            guard let row = try ApprovalTable.find(id, account: account, on: connection) else {
+                return
+            }
+            let event = ApprovalEventTable.Event(
+                isError ? "execution_failed" : "executed",
+                at: now
             )
+            try record(event, of: row.request, account, connection)
         }
         room.wake(id)
     }

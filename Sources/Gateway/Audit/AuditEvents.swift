@@ -119,6 +119,38 @@ extension AuditTable.Event {
     }
 }
 
+extension AuditTable.Event {
+    /// What has become of a request for an approval; whoever did it is the caller.
+    init(
+        _ event: ApprovalEventTable.Event,
+        of request: ApprovalTable.Request,
+        _ redactor: Redactor
+    ) {
+        self.init(.approval, at: event.at, caller: event.actor ?? Self.ownName)
+        tool = redactor.redact(text: request.tool).text
+        decision = event.kind
+        rule = request.rule
+        policyVersion = request.policyVersion
+        approvalID = request.id
+        reason = event.detail.map { redactor.redact(text: $0).text }
+        argumentsDigest = redactor.digest(of: request.digest)
+    }
+
+    /// A new version of the policy is in force.
+    init(_ version: PolicyTable.Version, changes: Int, _ redactor: Redactor) {
+        self.init(.change, at: version.createdAt, caller: version.author)
+        decision = "policy_\(version.origin)"
+        policyVersion = version.number
+        let name = redactor.redact(text: version.name).text
+        reason = "policy `\(name)`: \(changes) \(changes == 1 ? "change" : "changes")"
+        // The text may hold anything; what it was can still be compared.
+        argumentsDigest = redactor.digest(of: version.digest)
+    }
+
+    /// Who does what time or the program itself does.
+    static let ownName = "preloop"
+}
+
 /// Redacted arguments as they are kept: not more of them than a reader wants to see.
 enum AuditArguments {
     /// Bytes of a document that is kept as it is.

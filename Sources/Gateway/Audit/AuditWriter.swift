@@ -15,7 +15,7 @@ package final class AuditWriter: Sendable {
     /// No installation writes so many; a number above is no number of ours.
     private static let maximumSequence = Int64.max / 2
 
-    private let keys: AuditKeys
+    let keys: AuditKeys
     private let markInterval: Int64
     /// The last end that this process has signed.
     private let known = Mutex<AuditCheckpointTable.Row?>(nil)
@@ -127,7 +127,7 @@ package final class AuditWriter: Sendable {
     }
 
     private func doubt(_ reason: String, at now: Timestamp) -> AuditTable.Event {
-        var event = AuditTable.Event(.doubt, at: now, caller: "preloop")
+        var event = AuditTable.Event(.doubt, at: now, caller: AuditTable.Event.ownName)
         event.reason = reason
         return event
     }

@@ -136,6 +136,7 @@ package struct GuardedCall: Sendable {
             _ = await refusal(call, .failure(""))
             throw .unknownTool(request.tool)
         }
+        call.server = entry.identity.server
         var reason: String?
         if let refused = await takeReason(&reason, from: &request, entry, &call) {
             return await refusal(call, refused)
@@ -147,13 +148,12 @@ package struct GuardedCall: Sendable {
             let text = "The arguments of `\(entry.definition.name)` are not right:\n\(lines)"
             return await refusal(call, .failure(text))
         }
-        if let refused = await screenArguments(&request, &reason, entry.schema, &call) {
-            return await refusal(call, refused)
-        }
         let source = CallSource(request, by: caller)
+        let screening = await screenArguments(&request, &reason, entry, source, &call)
+        if case .refused(let refused) = screening { return await refusal(call, refused) }
         let ruling = await ruling(on: request.arguments, entry, source)
         call.note(ruling)
-        switch ruling.decision {
+        switch ruling.decision(after: screening) {
         case .allow: call.decision = .allow
         case .deny(let reason):
             let denied = deny(&call, reason)
@@ -224,7 +224,20 @@ package struct GuardedCall: Sendable {
 
     /// What the policy says about a call that was held before.
     func decision(on held: HeldCall) async -> CallDecision {
-        await ruling(on: held.arguments, held.entry, held.source).decision
+        let ruling = await ruling(on: held.arguments, held.entry, held.source)
+        do {
+            guard let found = try await screening(of: held) else { return ruling.decision }
+            switch found.action {
+            case .notify, .redact: return ruling.decision
+            case .deny: return .deny(reason: "the arguments contain \(found.words)")
+            case .requireApproval:
+                return ruling.decision(
+                    after: .approval(workflow: found.workflow, words: found.words)
+                )
+            }
+        } catch {
+            return .deny(reason: "the policy cannot be read")
+        }
     }
 
     private func ruling(
@@ -289,7 +302,7 @@ package struct GuardedCall: Sendable {
         )
         let start = ContinuousClock.now
         let (given, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
-        let (result, note) = await screenResult(given, of: call)
+        let (result, note) = await screenResult(given, of: entry.identity, source)
         if let error = await complete(call, outcome, result, since: start, note: note) {
             // It has run, and the record says that it began: the caller gets what it gave.
             await context.log(.error, "the end of the call could not be recorded: \(error)")
@@ -413,6 +426,30 @@ package struct GuardedCall: Sendable {
     /// What is kept of the name of a tool that may not exist.
     private func cut(_ name: String) -> String {
         sanitized(String(decoding: name.utf8.prefix(128), as: UTF8.self))
+    }
+}
+
+extension CallRuling {
+    /// What is decided when arguments were looked through, too.
+    ///
+    /// Who is asked by the policy is asked once, and told of both.
+    fileprivate func decision(after screening: GuardedCall.Screening) -> CallDecision {
+        guard case .approval(let workflow, let words) = screening else { return decision }
+        let message = "the arguments contain \(words)"
+        switch decision {
+        case .deny: return decision
+        case .allow:
+            return .requireApproval(
+                ApprovalDemand(
+                    workflow: workflow,
+                    policyVersion: policyVersion ?? 0,
+                    message: message
+                )
+            )
+        case .requireApproval(var demand):
+            demand.message = demand.message.map { "\($0); \(message)" } ?? message
+            return .requireApproval(demand)
+        }
     }
 }
 

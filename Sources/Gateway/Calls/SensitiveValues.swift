@@ -6,32 +6,36 @@ import Store
 /// Looks through arguments and results for what should not pass, as far as rules ask for it.
 package struct SensitiveValues: Sendable {
     /// The rules in force; asked for at every call, so that a new policy counts at once.
-    private let policy: @Sendable () async -> RedactionPolicy
+    private let policy: @Sendable () async throws -> RedactionPolicy
     private let redactor: Redactor
 
     /// - Parameters:
     ///   - redactor: Makes the marks; with the account's key.
-    ///   - policy: Gives the rules in force.
+    ///   - policy: Gives the rules in force; what it throws keeps calls from running.
     package init(
         redactor: Redactor,
-        policy: @escaping @Sendable () async -> RedactionPolicy
+        policy: @escaping @Sendable () async throws -> RedactionPolicy
     ) {
         self.redactor = redactor
         self.policy = policy
     }
 
     /// What the rules say about a value; nil when they say nothing.
+    ///
+    /// - Throws: What keeps the rules from being read.
     fileprivate func verdict(
         on value: @autoclosure () -> JSONValue,
         _ side: RedactionPolicy.Side,
-        _ call: ToolCallTable.Call
-    ) async -> RedactionPolicy.Verdict? {
-        let policy = await policy()
+        _ tool: ToolIdentity,
+        _ source: CallSource
+    ) async throws -> RedactionPolicy.Verdict? {
+        let policy = try await policy()
         guard !policy.rules.isEmpty else { return nil }
         let subject = RedactionPolicy.Subject(
-            tool: call.tool,
-            server: call.server,
-            caller: call.caller
+            tool: tool.name,
+            server: tool.server ?? ToolIdentity.builtIn,
+            caller: source.caller.name,
+            agent: source.client?.name ?? ""
         )
         let verdict = policy.evaluate(value(), on: side, of: subject, with: redactor)
         return verdict.action == nil ? nil : verdict
@@ -44,41 +48,91 @@ extension RedactionPolicy.Verdict {
 }
 
 extension GuardedCall {
+    /// What comes of looking through the arguments of a call.
+    enum Screening: Sendable {
+        /// It may go on, perhaps with other arguments.
+        case passed
+        /// Somebody has to allow what was found.
+        case approval(workflow: String?, words: String)
+        /// What the caller hears of a call that must not go on.
+        case refused(ToolResult)
+    }
+
     /// Looks through the arguments of a call before it is decided about, and through what its
     /// caller says about why.
-    ///
-    /// - Returns: What the caller hears when the call must not go on.
     func screenArguments(
         _ request: inout Request,
         _ reason: inout String?,
-        _ schema: JSONSchema,
+        _ entry: ToolSet.Entry,
+        _ source: CallSource,
         _ call: inout ToolCallTable.Call
-    ) async -> ToolResult? {
+    ) async -> Screening {
         // The reason was one of the arguments; a tool that has such an argument itself gives none.
         var given = request.arguments
         if let reason { given[Justification.key] = .string(reason) }
-        guard let verdict = await sensitive?.verdict(on: .object(given), .arguments, call),
-            let action = verdict.action
-        else { return nil }
+        let found: RedactionPolicy.Verdict?
+        do {
+            found = try await sensitive?
+                .verdict(on: .object(given), .arguments, entry.identity, source)
+        } catch PolicyError.unusable(let version, let reason) {
+            call.policyVersion = version
+            let error = PolicyError.unusable(version: version, reason: reason)
+            return .refused(deny(&call, "\(error)"))
+        } catch {
+            // What the store says about why is nothing for callers.
+            return .refused(deny(&call, "the policy cannot be read"))
+        }
+        guard let verdict = found, let action = verdict.action else { return .passed }
         call.rule = verdict.rules.last
-        switch action {
-        case .notify:
-            call.add(reason: "noted: \(verdict.words)")
-            return nil
-        case .redact:
+        if action == .deny {
+            return .refused(deny(&call, "the arguments contain \(verdict.words)"))
+        }
+        // Marks also where another rule asks for more than them.
+        if verdict.value != .object(given) {
             var redacted = verdict.value.object ?? JSONObject()
             if reason != nil {
                 reason = redacted[Justification.key]?.string
                 redacted[Justification.key] = nil
             }
-            guard verdict.value.object != nil, schema.violations(of: .object(redacted)).isEmpty
-            else { return deny(&call, "the arguments without \(verdict.words) are not right") }
+            guard verdict.value.object != nil,
+                entry.schema.violations(of: .object(redacted)).isEmpty
+            else {
+                return .refused(
+                    deny(&call, "the arguments without \(verdict.words) are not right")
+                )
+            }
             request.arguments = redacted
-            call.add(reason: "redacted: \(verdict.words)")
-            return nil
-        case .requireApproval:
-            return deny(&call, "\(verdict.words) needs an approval, and nobody can give one")
-        case .deny: return deny(&call, "the arguments contain \(verdict.words)")
+        }
+        switch action {
+        case .notify: call.add(reason: "noted: \(verdict.words)")
+        case .redact: call.add(reason: "redacted: \(verdict.words)")
+        case .requireApproval, .deny:
+            // The gateway's own tools wait for nobody: they are how one waits.
+            guard !entry.tool.isOfGateway else {
+                return .refused(deny(&call, "the arguments contain \(verdict.words)"))
+            }
+            call.add(reason: "needs an approval: \(verdict.words)")
+            return .approval(workflow: verdict.workflow, words: verdict.words)
+        }
+        return .passed
+    }
+
+    /// What is in the arguments of a call that was held, by the rules in force now.
+    ///
+    /// - Returns: The action, and the workflow of one that needs an approval; nil when there is
+    ///   nothing to do about them.
+    /// - Throws: What keeps the rules from being read.
+    func screening(
+        of held: HeldCall
+    ) async throws -> (action: RedactionPolicy.Action, workflow: String?, words: String)? {
+        let verdict = try await sensitive?.verdict(
+            on: .object(held.arguments),
+            .arguments,
+            held.entry.identity,
+            held.source
+        )
+        return verdict.flatMap { verdict in
+            verdict.action.map { ($0, verdict.workflow, verdict.words) }
         }
     }
 
@@ -88,11 +142,17 @@ extension GuardedCall {
     ///   approval is withheld: the tool has done its work, and nobody waits for an answer.
     func screenResult(
         _ result: ToolResult,
-        of call: ToolCallTable.Call
+        of tool: ToolIdentity,
+        _ source: CallSource
     ) async -> (result: ToolResult, note: String?) {
-        guard let verdict = await sensitive?.verdict(on: Self.whole(result), .result, call),
-            let action = verdict.action
-        else { return (result, nil) }
+        let found: RedactionPolicy.Verdict?
+        do {
+            found = try await sensitive?.verdict(on: Self.whole(result), .result, tool, source)
+        } catch {
+            let note = "withheld: the policy cannot be read"
+            return (.failure("The call has run, and its answer is \(note).", .denied), note)
+        }
+        guard let verdict = found, let action = verdict.action else { return (result, nil) }
         switch action {
         case .notify: return (result, "noted in the answer: \(verdict.words)")
         case .redact:

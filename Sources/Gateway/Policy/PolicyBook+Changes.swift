@@ -260,6 +260,14 @@ extension PolicyBook {
                 }
             let made = PolicyTable.Row(version: version, text: proposal.text, knownTools: known)
             try PolicyTable.insert(made, account: account, on: connection)
+            if let audit = try audit?() {
+                let event = AuditTable.Event(
+                    version,
+                    changes: proposal.changes.count,
+                    audit.keys.redactor
+                )
+                try audit.append([event], at: now, account: account, on: connection)
+            }
             return (made, proposal)
         }
         hold(compile(row, await surroundingsOrNone()), lookedAt: .now)

@@ -37,6 +37,8 @@ package final class PolicyBook: CallPolicy {
     let surroundings: @Sendable () async throws -> PolicySurroundings
     /// The tools there are, for those that are new later.
     let tools: @Sendable () async -> [ToolIdentity]
+    /// Records changes; nil where nobody does.
+    let audit: (@Sendable () throws -> AuditWriter)?
     private let held = Mutex<Held?>(nil)
     private let staleness: Duration
 
@@ -51,18 +53,21 @@ package final class PolicyBook: CallPolicy {
     ///   - staleness: How long a version counts as the newest without a look.
     ///   - surroundings: What the account has besides its policy.
     ///   - tools: The tools there are.
+    ///   - audit: Records changes; what it throws keeps them from being made.
     package init(
         store: Store,
         staleness: Duration = PolicyBook.staleness,
         surroundings: @escaping @Sendable () async throws -> PolicySurroundings = {
             PolicySurroundings()
         },
-        tools: @escaping @Sendable () async -> [ToolIdentity] = { [] }
+        tools: @escaping @Sendable () async -> [ToolIdentity] = { [] },
+        audit: (@Sendable () throws -> AuditWriter)? = nil
     ) {
         self.store = store
         self.staleness = staleness
         self.surroundings = surroundings
         self.tools = tools
+        self.audit = audit
     }
 
     // MARK: - Deciding
@@ -87,6 +92,19 @@ package final class PolicyBook: CallPolicy {
         return policy.isVisible(context(of: call))
     }
 
+    /// What the policy says about sensitive values.
+    ///
+    /// - Throws: ``StoreError`` when it cannot be read, and ``PolicyError/unusable(version:reason:)``
+    ///   when it cannot be used: nothing may pass then.
+    package func redaction() async throws -> RedactionPolicy {
+        switch try await state() {
+        case .open: return RedactionPolicy()
+        case .compiled(let policy, _): return policy.redaction
+        case .unusable(let version, let reason):
+            throw PolicyError.unusable(version: version, reason: reason)
+        }
+    }
+
     /// As the policy says, but never more than the credential may.
     package func decide(_ call: ProposedCall) async -> CallRuling {
         let open = await OpenPolicy().decide(call)
@@ -100,10 +118,8 @@ package final class PolicyBook: CallPolicy {
         switch state {
         case .open: return open
         case .unusable(let version, let reason):
-            return CallRuling(
-                .deny(reason: "version \(version) of the policy cannot be used: \(reason)"),
-                policyVersion: version
-            )
+            let error = PolicyError.unusable(version: version, reason: reason)
+            return CallRuling(.deny(reason: "\(error)"), policyVersion: version)
         case .compiled(let policy, _):
             return CallRuling(policy.decide(context(of: call)), version: policy.version)
         }

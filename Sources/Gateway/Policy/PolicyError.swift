@@ -7,6 +7,8 @@ package enum PolicyError: Error, Sendable, Equatable {
     /// Somebody has changed the policy since; `current` is in force now.
     case changedMeanwhile(expected: Int64, current: Int64)
     case unknownVersion(Int64)
+    /// The version in force cannot be used; every call is denied.
+    case unusable(version: Int64, reason: String)
     /// There is no policy yet.
     case none
     /// No tool or rule has this identifier.
@@ -30,6 +32,8 @@ extension PolicyError: CustomStringConvertible {
         case .changedMeanwhile(let expected, let current):
             return "version \(current) of the policy is in force, not \(expected)"
         case .unknownVersion(let number): return "there is no version \(number) of the policy"
+        case .unusable(let version, let reason):
+            return "version \(version) of the policy cannot be used: \(reason)"
         case .none: return "there is no policy yet"
         case .unknownEntry(let id): return "the policy has nothing with the id `\(id)`"
         case .duplicate(let name): return "`\(name)` is in the policy already"
@@ -42,6 +46,7 @@ extension PolicyError: CustomStringConvertible {
     package var hint: String? {
         switch self {
         case .changedMeanwhile: "look at what is there now, and decide anew"
+        case .unusable: "every call is denied; apply one that can be used"
         case .none: "apply one with `preloop policy apply FILE`"
         default: nil
         }

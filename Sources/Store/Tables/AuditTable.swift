@@ -16,6 +16,10 @@ package enum AuditTable {
             case call
             /// How a call has ended.
             case completed
+            /// What has become of a request for an approval.
+            case approval
+            /// The policy was changed.
+            case change
             /// The end of the chain was not what had been signed.
             case doubt
         }

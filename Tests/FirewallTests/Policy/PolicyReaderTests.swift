@@ -71,6 +71,16 @@ struct PolicyReaderTests {
             action: require_approval
           - action: allow
         - name: search
+        sensitive_data:
+          rules:
+          - id: no-cards
+            enabled: true
+            on: tool.args
+            types: [card, secrets]
+            scope: {tools: ["pay_*"], servers: [github], users: ["user:*"], agents: [bot]}
+            action: require_approval
+            approval_workflow: people
+          - {id: no-mail, on: tool.result, types: [email], action: redact}
         defaults:
           unknown_tools: deny
           require_approval_for_new_tools: true

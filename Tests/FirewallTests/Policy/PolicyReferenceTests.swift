@@ -46,6 +46,11 @@ struct PolicyReferenceTests {
             let schema = PolicySchema.json["properties"]?[section]?["items"]?["properties"]
             #expect(Set(schema?.object?.members.map(\.key) ?? []) == Set(keys))
         }
+        let sensitive = PolicySchema.json["properties"]?["sensitive_data"]?["properties"]?["rules"]
+        let rule = sensitive?["items"]?["properties"]
+        #expect(Set(rule?.object?.members.map(\.key) ?? []) == Set(PolicyWords.sensitiveRuleKeys))
+        let scope = rule?["scope"]?["properties"]
+        #expect(Set(scope?.object?.members.map(\.key) ?? []) == Set(PolicyWords.sensitiveScopes))
     }
 
     /// Walks a document beside its schema.

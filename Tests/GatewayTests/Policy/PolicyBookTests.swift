@@ -47,6 +47,32 @@ struct PolicyBookTests {
         GuardedCall.Request(tool: "fake", arguments: self.text(text))
     }
 
+    @Test(arguments: Engine.all)
+    func `each change of the policy is in the audit`(_ engine: Engine) async throws {
+        let store = try await engine.store().store
+        let keys = try AuditKeys.testing(store.account)
+        let book = PolicyBook(store: store, audit: { AuditWriter(keys) })
+        _ = try await book.apply(Self.deny, intent())
+        // What changes nothing is no change.
+        _ = try await book.apply(Self.deny, intent())
+        _ = try await book.apply(Self.some, intent())
+        _ = try await book.rollBack(to: 1, intent())
+        let log = AuditLog(store: store, key: keys.publicKey)
+        let events = try await log.events(after: 0, limit: 9).compactMap(\.event)
+        #expect(events.map(\.kind) == ["change", "change", "change"])
+        #expect(events.map(\.decision) == ["policy_apply", "policy_apply", "policy_rollback"])
+        #expect(events.map(\.policyVersion) == [1, 2, 3])
+        #expect(events.allSatisfy { $0.caller == "local:ann" })
+        #expect(try await log.verify().isSound)
+    }
+
+    @Test func `a change that cannot be recorded is not made`() async throws {
+        let scratch = try await Engine.current.store()
+        let book = PolicyBook(store: scratch.store, audit: { throw StoreError.busy })
+        await #expect(throws: StoreError.busy) { try await book.apply(Self.deny, intent()) }
+        #expect(try await book.current() == nil)
+    }
+
     @Test func `without a policy everything is as it was`() async throws {
         let scratch = try await Engine.current.store()
         let calls = guarded(PolicyBook(store: scratch.store))
