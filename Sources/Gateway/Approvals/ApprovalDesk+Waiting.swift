@@ -7,7 +7,7 @@ extension ApprovalDesk {
     ///
     /// - Parameters:
     ///   - request: As it was seen last.
-    ///   - limit: How long; then it is given as it stands.
+    ///   - limit: How long, the model's time included; then it is given as it stands.
     ///   - asksModel: Whether the workflow's model is asked first. Only the call that has made the
     ///     request may: a model that is asked again by every call that joins says yes in the end.
     ///   - tell: Told now and then that nothing has happened.
@@ -20,10 +20,12 @@ extension ApprovalDesk {
         tell: @escaping @Sendable (Duration, ApprovalRequest) async -> Void
     ) async throws -> ApprovalRequest {
         guard request.state.isPending else { return request }
+        let start = ContinuousClock.now
         if asksModel, let judge, request.state.terms.judge != nil, request.state.votes.isEmpty {
             let judged = try await judge.decide(request, self)
             guard judged.state.isPending else { return judged }
         }
+        let limit = limit - start.duration(to: .now)
         guard limit > .zero, let seat = room.enter(for: request.id) else {
             return try await find(request.id)
         }

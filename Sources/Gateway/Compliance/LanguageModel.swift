@@ -33,7 +33,7 @@ package struct LanguageModel: Sendable {
     /// Tokens of an answer: a rewritten description of two pages and its JSON.
     private static let answerTokens: Int64 = 4_096
     /// Models of this size answer within a minute or not at all.
-    private static let patience: Duration = .seconds(90)
+    static let patience: Duration = .seconds(90)
     /// An answer of that many tokens is below 64 kB.
     private static let answerBytes = 1 << 20
 
@@ -57,12 +57,17 @@ package struct LanguageModel: Sendable {
     /// - Parameters:
     ///   - instructions: What to do; ours.
     ///   - text: What to do it with; may be written by anybody.
+    ///   - time: How long one try may take; there are two, ten seconds apart at most.
     /// - Returns: The object.
     /// - Throws: ``ToolFailure`` that says why there is no answer.
-    func object(_ instructions: String, about text: String) async throws -> JSONValue {
+    func object(
+        _ instructions: String,
+        about text: String,
+        within time: Duration = patience
+    ) async throws -> JSONValue {
         let response: HTTPResponse
         do {
-            response = try await client.send(request(instructions, text)) { outcome in
+            response = try await client.send(request(instructions, text, time)) { outcome in
                 RetryDecision(transient: outcome, now: 0)
             }
         } catch RetryError.exchange(.cancelled) {
@@ -84,7 +89,11 @@ package struct LanguageModel: Sendable {
         return object
     }
 
-    private func request(_ instructions: String, _ text: String) -> HTTPRequest {
+    private func request(
+        _ instructions: String,
+        _ text: String,
+        _ time: Duration
+    ) -> HTTPRequest {
         var headers = [HTTPField("Content-Type", "application/json")]
         let body: JSONValue
         let path: String
@@ -116,8 +125,8 @@ package struct LanguageModel: Sendable {
             ]
         }
         var limits = HTTPLimits()
-        limits.idleTimeout = Self.patience
-        limits.totalTimeout = Self.patience
+        limits.idleTimeout = time
+        limits.totalTimeout = time
         limits.maximumResponseByteCount = Self.answerBytes
         return HTTPRequest(
             method: "POST",
