@@ -118,7 +118,7 @@ extension CommandFailure {
         switch error {
         case .unknownIssue: .notFound
         case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport: .usage
-        case .unexpectedVectors, .file, .noMirror: .failure
+        case .unexpectedVectors, .file, .indexFull, .noMirror: .failure
         case .mirrorBehind: .tryLater
         }
     }

@@ -51,7 +51,7 @@ package struct ToolFailure: Error, Sendable, Equatable {
         case .unknownIssue: .notFound
         case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport: .invalid
         case .mirrorBehind: .busy
-        case .unexpectedVectors, .file, .noMirror: .broken
+        case .unexpectedVectors, .file, .indexFull, .noMirror: .broken
         }
     }
 
