@@ -9,16 +9,6 @@ import Testing
     .serialized
 )
 struct DocumentedExampleTests {
-    private static let hasRequests: Bool = {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", "import requests"]
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
-    }()
-
     /// The indented blocks of "From programs": for the shell, and for Python.
     private func examples() throws -> (shell: String, python: String) {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -151,10 +141,7 @@ struct DocumentedExampleTests {
         try world.end()
     }
 
-    @Test(
-        .enabled(if: hasRequests, "scripts/setup --tests installs requests"),
-        arguments: ["github", "gitlab", "jira-cloud", "jira-server"]
-    )
+    @Test(arguments: ["github", "gitlab", "jira-cloud", "jira-server"])
     func `requests does what the page says`(_ service: String) async throws {
         let world = try await world(service)
         let script = try adapted(try examples().python, service, world)
