@@ -2,6 +2,7 @@ import Domain
 import Firewall
 import Gateway
 import HTTPClient
+import HTTPTypes
 import MCP
 import Store
 import StoreTestSupport
@@ -33,6 +34,35 @@ import Testing
         return try await RunningServer(setup)
     }
 
+    /// Every query of a list or search that names something of an account by its identifier, and
+    /// those that name it by words.
+    private func queries(of server: RunningServer, about world: World) throws -> [String] {
+        let prefix = "/api/v1/"
+        var queries = ["issues?tracker=theirs", "issues?project=theirs:acme/app"]
+        for route in server.application.responder.table.routes
+        where route.method == .get && route.path.hasPrefix(prefix) && !route.path.contains("{") {
+            let path = route.path.dropFirst(prefix.count)
+            for parameter in route.parameters {
+                let id: String
+                switch parameter.name {
+                case "project_id", "project_ids": id = "\(world.projects[0])"
+                case "tracker_id": id = "\(world.tracker)"
+                case "organization_id": id = "\(world.organization)"
+                // Two issues are asked about together, below; calls are the audit's.
+                case "issue1_id", "issue2_id", "call_id": continue
+                default:
+                    let isIdentifier = ["_id", "_ids"].contains { parameter.name.hasSuffix($0) }
+                    try #require(!isIdentifier, "no example of `\(parameter.name)` of \(path)")
+                    continue
+                }
+                let words = path.hasSuffix("search") ? "query=crash&" : ""
+                queries.append("\(path)?\(words)\(parameter.name)=\(id)")
+            }
+        }
+        try #require(queries.count > 8)
+        return queries
+    }
+
     @Test func `queries find nothing of others`() async throws {
         let server = try await self.server()
         let accounts = try await TwoAccounts(on: server)
@@ -40,23 +70,19 @@ import Testing
         func get(_ query: String, _ key: String) async throws -> RunningServer.Answer {
             try await server.send("GET", "/api/v1/\(query)", token: key)
         }
-        let project = theirs.projects[0]
-        for query in [
-            "issues?project_id=\(project)", "issues?tracker=theirs",
-            "issues?project=theirs:acme/app", "issue-duplicates?project_ids=\(project)",
-            "project-duplicate-stats?project_ids=\(project)",
-            "organizations?tracker_id=\(theirs.tracker)", "projects?tracker_id=\(theirs.tracker)",
-            "projects?organization_id=\(theirs.organization)",
-        ] {
+        for query in try queries(of: server, about: theirs) {
             let answer = try await get(query, accounts.ann)
-            // A filter may call what it does not know an error; it must not find it.
-            if answer.status != 404 {
-                #expect(answer.status == 200, "\(query): \(answer.text)")
+            // A filter may call what it does not know an error, and there is no index to search
+            // here; nothing must be found.
+            if answer.status == 200 {
                 let json = try answer.json
-                let found = json["duplicates"]?.array ?? json.array
+                let found = json["duplicates"]?.array ?? json["results"]?.array ?? json.array
                 #expect(found?.isEmpty == true, "\(query): \(answer.text)")
+            } else {
+                #expect([404, 503].contains(answer.status), "\(query): \(answer.text)")
             }
-            #expect(try await get(query, accounts.eve).status == 200, "\(query)")
+            let own = try await get(query, accounts.eve)
+            #expect([200, 503].contains(own.status), "\(query): \(own.text)")
         }
         for (one, other) in [
             (theirs.issues[0], theirs.issues[1]), (mine.issues[0], theirs.issues[0]),
@@ -147,6 +173,19 @@ import Testing
             token: accounts.ann
         )
         #expect(filed.status == 404, "\(filed.text)")
+        let creating = server.application.responder.table.routes.first { route in
+            route.method == .post && route.path == "/api/v1/issues"
+        }
+        if creating?.body?["properties"]?["project_id"] != nil {
+            let id = JSONValue.integer(accounts.theirs.world.projects[0].rawValue)
+            let byID = try await server.send(
+                "POST",
+                "/api/v1/issues",
+                ["project_id": id, "title": "Crash"],
+                token: accounts.ann
+            )
+            #expect(byID.status == 404, "\(byID.text)")
+        }
         #expect(writes.value == 0)
         // To its owner all of it is there.
         let calls: [(String, JSONValue)] = [

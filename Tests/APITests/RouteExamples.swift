@@ -48,6 +48,7 @@ struct RouteExamples {
     ///   - owner: Who owns the account.
     ///   - store: Of the account.
     ///   - server: What serves the account, with ``tools`` and an asynchronous workflow.
+    /// - Throws: What the store and the server refuse.
     init(
         named name: String,
         of owner: String,
@@ -146,6 +147,7 @@ struct RouteExamples {
     ///   - route: Of the table.
     ///   - label: Whose request it is, for names that may be there only once.
     /// - Returns: Nil for a route whose path names a kind of thing that there is no example of.
+    /// - Throws: When what the request is about cannot be made.
     func request(_ route: Route, by label: String = "nobody") async throws -> Request? {
         if Self.isAboutPolicies(route) { try await applied() }
         var path = route.path.replacing("{tool}", with: "echo")
@@ -210,6 +212,7 @@ struct RouteExamples {
                 "issue1_id": .integer(world.issues[0].rawValue),
                 "issue2_id": .integer(world.issues[1].rawValue), "decision": "duplicate",
             ]
+        case "POST /api/v1/issues": return ["project": "acme/app", "title": "Crash"]
         case "POST /api/v1/mcp/{tool}": return ["text": "hello"]
         case "POST /api/v1/policies/upload", "POST /api/v1/policies/diff",
             "POST /api/v1/policies/validate":

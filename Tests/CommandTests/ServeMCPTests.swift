@@ -41,6 +41,7 @@ struct ServeMCPTests {
 
     @Test(arguments: [
         ("2026-07-28", "2026-07-28"), ("auto", "2026-07-28"), ("legacy", "2025-11-25"),
+        ("2025-06-18", "2025-06-18"), ("2025-03-26", "2025-03-26"),
     ])
     func `the official client lists and calls every tool over HTTP`(
         _ mode: String,

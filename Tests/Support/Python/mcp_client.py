@@ -4,8 +4,8 @@
     python3 mcp_client.py MODE SCENARIO --url URL
 
 The first form speaks over stdio, the second over HTTP with the key in `PRELOOP_TOKEN`, none when that is empty, and as a
-page of `PRELOOP_ORIGIN` when that is there. MODE is `legacy`, `auto` or `2026-07-28`. Nothing is judged here: the tests
-do that.
+page of `PRELOOP_ORIGIN` when that is there. MODE is `legacy`, `auto`, `2026-07-28`, or an older revision to ask for by
+`initialize`. Nothing is judged here: the tests do that.
 """
 
 import asyncio
@@ -16,10 +16,12 @@ import sys
 import time
 
 import anyio
+import mcp.client.session
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 # One argument set that is right and one that is wrong, for every tool. The workflow `quick` gives a handle at once.
 CALLS = {
@@ -96,7 +98,7 @@ async def everything(client):
     for name in sorted(names, key=lambda name: name == "get_approval_status"):
         good, bad = CALLS[name]
         if name == "get_approval_status":
-            good = {"request_id": seen["good"]["request_approval"]["structured"]["request_id"]}
+            good = {"request_id": json.loads(seen["good"]["request_approval"]["text"])["request_id"]}
         # The SDK checks structured content against the output schema by itself.
         seen["good"][name] = shown(await client.call_tool(name, good))
         seen["bad"][name] = shown(await client.call_tool(name, bad))
@@ -222,6 +224,9 @@ async def transport():
 
 async def main():
     mode, scenario = sys.argv[1:3]
+    if mode in HANDSHAKE_PROTOCOL_VERSIONS:
+        # The SDK always offers the newest one by itself.
+        mcp.client.session.LATEST_HANDSHAKE_VERSION, mode = mode, "legacy"
     if scenario == "refused":
         async with transport() as streams:
             seen = await refused(streams, mode)
