@@ -38,12 +38,16 @@ final class RunningServer: Sendable {
     struct Setup {
         var limits = Setup.patient
         var tools: [any Tool] = [EchoTool()]
+        /// Makes the tools over an account's own store, in place of ``tools``.
+        var toolsOverStore: (@Sendable (Store) -> ToolSet)?
         var allowsRegistration = false
         var lifetimes = AccountDesk.Lifetimes()
         var origins: [String] = []
         var operations = FakeOperations()
         var policy: (any CallPolicy)?
         var workflow = ApprovalWorkflow.standard
+        /// Where people reach the pages of approvals; nil where nobody has said.
+        var pageAddress: String?
         var proxies = TrustedProxies()
         var spans: Trace.Recorder?
         var identity: TLSIdentity?
@@ -89,6 +93,7 @@ final class RunningServer: Sendable {
         if let records = setup.records { logger = records.logger() }
         let tools = setup.tools
         let (policy, workflow) = (setup.policy, setup.workflow)
+        let (makeTools, pageAddress) = (setup.toolsOverStore, setup.pageAddress)
         let box = try Self.box()
         var means = Application.Means(
             store: scratch.store,
@@ -101,13 +106,14 @@ final class RunningServer: Sendable {
             calls: { account in
                 let store = scratch.store.viewed(by: account)
                 return GuardedCall(
-                    tools: ToolSet(tools),
+                    tools: makeTools?(store) ?? ToolSet(tools),
                     policy: policy ?? PolicyBook(store: store, staleness: .zero),
                     journal: StoreJournal(store: store, keys: try Self.auditKeys(of: account)),
                     approvals: ApprovalDesk(
                         store: store,
                         box: { box },
-                        workflows: { name in name == nil ? workflow : nil }
+                        workflows: { name in name == nil ? workflow : nil },
+                        pageAddress: pageAddress
                     )
                 )
             },

@@ -94,6 +94,26 @@ struct LegacySessionTests {
         }
     }
 
+    @Test func `a long list comes in pages`() {
+        var limits = ServerSession.Limits()
+        limits.page = 2
+        var talk = Conversation(limits: limits)
+        talk.initialize()
+        let tools = ["a", "b", "c"].map(Conversation.tool)
+        func list(_ id: Int, _ cursor: String?) -> JSONValue? {
+            let parameters = cursor.map { #","params":{"cursor":"\#($0)"}"# } ?? ""
+            talk.say(#"{"jsonrpc":"2.0","id":\#(id),"method":"tools/list"\#(parameters)}"#)
+            let job = talk.started[id - 1].id
+            return talk.apply(talk.session.finish(job, .success(.tools(tools))))[0]
+        }
+        let first = list(1, nil)?["result"]
+        #expect(first?["tools"]?.array?.map { $0["name"] } == ["a", "b"])
+        let second = list(2, first?["nextCursor"]?.string)?["result"]
+        #expect(second?["tools"]?.array?.map { $0["name"] } == ["c"])
+        #expect(second?["nextCursor"] == nil)
+        #expect(list(3, "gone")?["error"]?["code"] == -32602)
+    }
+
     @Test func `the log level is that of logging/setLevel, warning before`() {
         var talk = Conversation()
         talk.initialize()
