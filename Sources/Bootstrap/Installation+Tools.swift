@@ -42,10 +42,26 @@ extension Installation {
 
     /// The way to call tools: the only one there is.
     ///
-    /// `opening` opens the indexes when somebody else keeps them open too.
+    /// - Parameters:
+    ///   - opening: Opens the indexes when somebody else keeps them open too.
+    ///   - upstreams: Other MCP servers whose tools are offered; the installation's when nil.
     package func guardedCall(
-        opening: (@Sendable (SearchRequest.Mode) async throws -> IssueSearch)? = nil
+        opening: (@Sendable (SearchRequest.Mode) async throws -> IssueSearch)? = nil,
+        upstreams: UpstreamDesk? = nil
     ) throws -> GuardedCall {
+        let tools = try builtInTools(opening: opening)
+        return GuardedCall(
+            tools: tools.make(upstreams: try upstreams ?? upstreamDesk()),
+            policy: OpenPolicy(),
+            journal: StoreJournal(store: store, retention: CallRetention(settings.callRetention)),
+            clock: store.clock
+        )
+    }
+
+    /// Preloop's own tools.
+    func builtInTools(
+        opening: (@Sendable (SearchRequest.Mode) async throws -> IssueSearch)? = nil
+    ) throws -> BuiltInTools {
         let opening = opening ?? { mode in try await searchForTools(mode: mode) }
         var tools = BuiltInTools(
             store: store,
@@ -58,12 +74,7 @@ extension Installation {
             tools.model = LanguageModel(model, transport: transport)
         }
         tools.writers = { tracker in try await writers(for: tracker, transport: transport) }
-        return GuardedCall(
-            tools: tools.make(),
-            policy: OpenPolicy(),
-            journal: StoreJournal(store: store, retention: CallRetention(settings.callRetention)),
-            clock: store.clock
-        )
+        return tools
     }
 
     /// The user of this machine, calling by a channel.

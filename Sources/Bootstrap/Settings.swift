@@ -33,6 +33,13 @@ import Store
 ///   `https://api.anthropic.com/v1`.
 /// - `PRELOOP_AI_API_KEY`: the provider's key; local servers need none.
 ///
+/// - `PRELOOP_UPSTREAM_ALLOW`: networks (`10.0.0.0/8`), addresses and host names, separated by
+///   commas, where other MCP servers may be besides the public Internet.
+/// - `PRELOOP_UPSTREAM_ENV`: names of variables, separated by commas, that `${NAME}` may stand for
+///   in credentials of other MCP servers.
+/// - `PRELOOP_UPSTREAM_PROGRAMS`: `allow` lets users of the server add programs of its machine as
+///   MCP servers; the command line may always.
+///
 /// - `PRELOOP_CALLS_KEPT_DAYS`: how long calls of tools stay on record; 90, and 0 for ever.
 ///
 /// Proxies (`HTTPS_PROXY`, `NO_PROXY`…) and certificate authorities (`SSL_CERT_FILE`,
@@ -59,6 +66,8 @@ package struct Settings: Sendable {
     package var languageModel: LanguageModel.Configuration?
     /// How long calls of tools stay on record; nil for ever.
     package var callRetention: Duration?
+    /// Where other MCP servers may be, and what they may be given.
+    package var upstreams: UpstreamRules
     /// All variables, for those that libraries define.
     package var environment: [String: String]
 
@@ -107,6 +116,7 @@ package struct Settings: Sendable {
                     + "https://preloop.example.com"
             )
         }
+        upstreams = try UpstreamRules(value)
         callRetention = try Self.callRetention(value("PRELOOP_CALLS_KEPT_DAYS"))
         precision = try Self.precision(value("PRELOOP_EMBEDDING_PRECISION"))
         languageModel = try Self.languageModel(value)

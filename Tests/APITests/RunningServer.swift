@@ -66,6 +66,7 @@ final class RunningServer: Sendable {
         var logger = Logger(label: "test") { JSONLogHandler(label: $0) }
         logger.logLevel = .critical
         let tools = setup.tools
+        let upstreams = try CurlClient(configuration: .init(version: "test"))
         var means = Application.Means(
             store: scratch.store,
             signingKey: Self.signingKey,
@@ -79,6 +80,17 @@ final class RunningServer: Sendable {
                     tools: ToolSet(tools),
                     policy: OpenPolicy(),
                     journal: StoreJournal(store: scratch.store.viewed(by: account))
+                )
+            },
+            upstreams: { account in
+                UpstreamDesk(
+                    UpstreamDesk.Means(
+                        store: scratch.store.viewed(by: account),
+                        settings: UpstreamSettings(environment: [:], version: "1.2.3"),
+                        transport: upstreams,
+                        reserved: tools.map(\.definition.name),
+                        box: { try SecretBox(keyMaterial: Secret("sixteen characters or more")) }
+                    )
                 )
             },
             search: { _, _ in throw ToolFailure("there is no index here") }

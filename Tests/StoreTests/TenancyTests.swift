@@ -13,6 +13,7 @@ struct TenancyTests {
         "duplicate_verdicts", "followers", "leases", "tool_calls", "jobs", "scan_schedules",
         "passage_vectors", "vector_mirrors", "webhooks", "webhook_deliveries",
         "users", "sessions", "refresh_tokens", "api_keys", "setup_links", "idempotent_requests",
+        "upstream_servers", "upstream_tools",
     ]
     /// What is asked before anybody knows the account, or what accounts themselves are.
     private static let tablesWithoutAccount: Set<String> = [

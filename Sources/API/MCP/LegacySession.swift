@@ -110,6 +110,7 @@ actor LegacySession {
         switch event {
         case .progress(let progress): apply(session.progress(job, progress))
         case .log(let level, let text): apply(session.log(job, level, text))
+        case .message(let level, let parameters): apply(session.log(job, level, parameters))
         }
     }
 }

@@ -205,9 +205,10 @@ actor MCPEndpoint {
         _ principal: Principal,
         _ outlet: Outlet
     ) async throws -> @Sendable () async -> Void {
+        let calling = try await calling(principal)
         let call = ModernCall(
-            server: means.server,
-            calling: try await calling(principal),
+            server: await calling.calls.description(of: means.server),
+            calling: calling,
             outlet: outlet,
             isSubscription: message.method == "subscriptions/listen"
         )
@@ -234,7 +235,9 @@ actor MCPEndpoint {
         _ principal: Principal,
         _ outlet: Outlet
     ) async throws -> (String?, @Sendable () async -> Void) {
-        let session = LegacySession(server: means.server, calling: try await calling(principal))
+        let calling = try await calling(principal)
+        let server = await calling.calls.description(of: means.server)
+        let session = LegacySession(server: server, calling: calling)
         let connection = await session.post(.message(.request(message)), outlet)
         guard await session.hasBegun, !isStopping else { return (nil, {}) }
         let id = Self.newIdentifier()

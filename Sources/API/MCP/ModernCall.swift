@@ -96,6 +96,7 @@ actor ModernCall {
         switch event {
         case .progress(let progress): apply(exchange.progress(job, progress))
         case .log(let level, let text): apply(exchange.log(job, level, text))
+        case .message(let level, let parameters): apply(exchange.log(job, level, parameters))
         }
     }
 }

@@ -18,8 +18,21 @@ struct ToolCalling: Sendable {
             var request = GuardedCall.Request(tool: name, arguments: arguments)
             request.client = job.context.client
             request.traceParent = job.context.meta.traceParent
+            request.extras = GuardedCall.Extras(job.context)
             do throws(RPCError) {
                 return .success(.result(try await calls.run(request, by: caller, report: report)))
+            } catch {
+                return .failure(error)
+            }
+        case .forward(let method, let parameters):
+            var request = GuardedCall.Forward(method: method, parameters: parameters)
+            request.client = job.context.client
+            request.traceParent = job.context.meta.traceParent
+            request.extras = GuardedCall.Extras(job.context)
+            do throws(RPCError) {
+                return .success(
+                    .forwarded(try await calls.forward(request, by: caller, report: report))
+                )
             } catch {
                 return .failure(error)
             }

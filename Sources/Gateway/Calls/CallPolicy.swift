@@ -4,6 +4,10 @@ package import MCP
 /// A call that somebody wants to make, before anything has happened.
 package struct ProposedCall: Sendable {
     package var tool: ToolDefinition
+    /// Whose tool it is: the name of an upstream server, nil for Preloop's own.
+    package var server: String?
+    /// What that server calls the tool, where that is not the name it has here.
+    package var upstreamTool: String?
     /// As they would reach the tool.
     package var arguments: JSONObject
     package var caller: Caller

@@ -25,6 +25,8 @@ package struct GuardedCall: Sendable {
     package enum Event: Sendable {
         case progress(ServerSession.Progress)
         case log(LogLevel, String)
+        /// What another server noticed: the parameters of its own message.
+        case message(LogLevel, JSONObject)
     }
 
     /// Everything about a call but its caller.
@@ -34,6 +36,8 @@ package struct GuardedCall: Sendable {
         /// What the client says of itself, for the record.
         package var client: ClientDescription?
         package var traceParent: String?
+        /// What comes with it and is handed on to the server of the tool.
+        package var extras = Extras()
 
         package init(tool: String, arguments: JSONObject) {
             self.tool = tool
@@ -41,7 +45,35 @@ package struct GuardedCall: Sendable {
         }
     }
 
-    private let tools: ToolSet
+    /// What a request carries besides name and arguments.
+    package struct Extras: Sendable, Equatable {
+        /// Members of `_meta` that the protocol does not reserve.
+        package var meta = JSONObject()
+        /// What the client comes back with: `inputResponses`, `requestState`.
+        package var inputs = JSONObject()
+        /// What the client can do.
+        package var capabilities = JSONObject()
+        /// Messages from here on are wanted; nil when the client has not said.
+        package var logLevel: LogLevel?
+        /// Whether it wants to hear how far the call is.
+        package var wantsProgress = false
+        /// Whether results of the stateless era can be told.
+        package var isModern = false
+
+        package init() {}
+
+        /// Those of a job of a session.
+        package init(_ context: ServerSession.Context) {
+            meta = context.meta.other
+            inputs = context.inputs
+            capabilities = context.capabilities
+            logLevel = context.meta.logLevel
+            wantsProgress = context.meta.progressToken != nil
+            isModern = context.version.era == .modern
+        }
+    }
+
+    let tools: ToolSet
     private let policy: any CallPolicy
     private let journal: any CallJournal
     private let clock: WallClock
@@ -82,8 +114,8 @@ package struct GuardedCall: Sendable {
     }
 
     /// A tool's definition, whoever can see it; for transports, not for callers.
-    package func definition(named name: String) -> ToolDefinition? {
-        tools.definitions.first { haveEqualBytes($0.name, name) }
+    package func definition(named name: String) async -> ToolDefinition? {
+        await tools.definition(named: name)
     }
 
     /// Calls a tool.
@@ -99,15 +131,26 @@ package struct GuardedCall: Sendable {
         by caller: Caller,
         report: @escaping @Sendable (Event) async -> Void = { _ in }
     ) async throws(RPCError) -> ToolResult {
+        let found = await tools.usableEntry(named: request.tool)
+        return try await run(request, found, by: caller, report: report)
+    }
+
+    /// The same for a tool that was looked up; nil for one that there is not.
+    func run(
+        _ request: Request,
+        _ found: ToolSet.Entry?,
+        by caller: Caller,
+        report: @escaping @Sendable (Event) async -> Void
+    ) async throws(RPCError) -> ToolResult {
         var request = request
-        // Models write null for what they leave out.
-        for member in request.arguments.members where member.value.isNull {
-            request.arguments[member.key] = nil
+        // Models write null for what they leave out; what that means elsewhere is not ours to say.
+        if found?.tool.origin == nil {
+            for member in request.arguments.members where member.value.isNull {
+                request.arguments[member.key] = nil
+            }
         }
         var call = record(of: request, by: caller)
-        guard let entry = await tools.usableEntry(named: request.tool),
-            await policy.isVisible(entry.definition, to: caller)
-        else {
+        guard let entry = found, await policy.isVisible(entry.definition, to: caller) else {
             call.outcome = .unknownTool
             // Nothing ran; a record that fails changes nothing about the answer.
             _ = await refusal(call, .failure(""))
@@ -122,6 +165,8 @@ package struct GuardedCall: Sendable {
         }
         let proposed = ProposedCall(
             tool: entry.definition,
+            server: entry.tool.origin?.server,
+            upstreamTool: entry.tool.origin?.tool,
             arguments: request.arguments,
             caller: caller
         )
@@ -133,8 +178,8 @@ package struct GuardedCall: Sendable {
             call.outcome = .denied
             return await refusal(call, .failure("Access denied: \(reason)"))
         }
-        let context = CallContext(caller: caller, report: report)
-        return await run(entry, request.arguments, call, context)
+        let context = CallContext(caller: caller, extras: request.extras, report: report)
+        return try await run(entry, request.arguments, call, context).get()
     }
 
     private func run(
@@ -142,18 +187,21 @@ package struct GuardedCall: Sendable {
         _ arguments: JSONObject,
         _ call: ToolCallTable.Call,
         _ context: CallContext
-    ) async -> ToolResult {
+    ) async -> Result<ToolResult, RPCError> {
         do {
             try await journal.begin(call)
         } catch {
-            return .failure("The call did not run, for it could not be recorded: \(error).")
+            return .success(
+                .failure("The call did not run, for it could not be recorded: \(error).")
+            )
         }
         let start = ContinuousClock.now
         let (result, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
+        let text = (try? result.get())?.text ?? ""
         let end = ToolCallTable.End(
             endedAt: clock.now(),
             duration: start.duration(to: .now),
-            resultBytes: result.text.utf8.count
+            resultBytes: text.utf8.count
         )
         do {
             try await journal.complete(call.id, outcome, end)
@@ -168,25 +216,27 @@ package struct GuardedCall: Sendable {
         of entry: ToolSet.Entry,
         _ arguments: ToolArguments,
         _ context: CallContext
-    ) async -> (ToolResult, ToolCallTable.Outcome) {
+    ) async -> (Result<ToolResult, RPCError>, ToolCallTable.Outcome) {
+        func failure(_ text: String) -> Result<ToolResult, RPCError> { .success(.failure(text)) }
         do {
-            guard let value = try await limited(entry.tool, arguments, context) else {
+            guard let result = try await limited(entry.tool, arguments, context) else {
                 let seconds = Int(limits.time / .seconds(1))
                 let text = "The call was stopped after \(seconds) seconds. "
-                return (.failure(text + entry.advice("Ask for less at a time.")), .timedOut)
+                return (failure(text + entry.advice("Ask for less at a time.")), .timedOut)
             }
-            let result = ToolResult(value)
             guard result.text.utf8.count <= limits.resultBytes else {
                 let text = "The answer has more than \(limits.resultBytes) bytes. Ask for less."
-                return (.failure(text), .failed)
+                return (failure(text), .failed)
             }
-            return (result, .succeeded)
+            return (.success(result), result.isError ? .failed : .succeeded)
         } catch {
             if Task.isCancelled {
                 let text = "The call was cancelled. \(entry.advice("Nothing was changed."))"
-                return (.failure(text), .cancelled)
+                return (failure(text), .cancelled)
             }
-            return (.failure(ToolFailure(cause: error).text), .failed)
+            // The server of a tool answers in the protocol's own terms: so does its call.
+            if case UpstreamError.refused(let error) = error { return (.failure(error), .failed) }
+            return (failure(ToolFailure(cause: error).text), .failed)
         }
     }
 
@@ -195,10 +245,10 @@ package struct GuardedCall: Sendable {
         _ tool: any Tool,
         _ arguments: ToolArguments,
         _ context: CallContext
-    ) async throws -> JSONValue? {
+    ) async throws -> ToolResult? {
         let (stopwatch, time) = (stopwatch, limits.time)
-        return try await withThrowingTaskGroup(of: JSONValue?.self) { group in
-            group.addTask { try await tool.run(arguments, context) }
+        return try await withThrowingTaskGroup(of: ToolResult?.self) { group in
+            group.addTask { try await tool.perform(arguments, context) }
             group.addTask {
                 try await stopwatch.sleep(for: time)
                 return nil
@@ -272,14 +322,26 @@ extension ToolSet.Entry {
 /// Only ``GuardedCall`` makes one.
 struct CallContext: Sendable {
     let caller: Caller
+    /// What came with the call.
+    let extras: GuardedCall.Extras
     private let report: @Sendable (GuardedCall.Event) async -> Void
 
     fileprivate init(
         caller: Caller,
+        extras: GuardedCall.Extras,
         report: @escaping @Sendable (GuardedCall.Event) async -> Void
     ) {
         self.caller = caller
+        self.extras = extras
         self.report = report
+    }
+
+    /// Tells how far another server says the call is.
+    func progress(_ progress: ServerSession.Progress) async { await report(.progress(progress)) }
+
+    /// Tells what another server noticed, as it said it.
+    func message(_ level: LogLevel, _ parameters: JSONObject) async {
+        await report(.message(level, parameters))
     }
 
     /// Tells how far the call is; `done` grows.

@@ -16,11 +16,56 @@ protocol Tool: Sendable {
     /// Returns `structuredContent` as the output schema says. Throws for what the caller has to
     /// know; ends soon after its task is cancelled.
     func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue
+
+    /// The same for whoever has more to give than structured content.
+    func perform(_ arguments: ToolArguments, _ context: CallContext) async throws -> ToolResult
+
+    /// The server that has the tool; nil for Preloop itself.
+    var origin: ToolOrigin? { get }
 }
 
 extension Tool {
     /// Nothing: it works on what is stored.
     var needs: AccountMeans { [] }
+
+    /// What ``run(_:_:)`` gives.
+    func perform(_ arguments: ToolArguments, _ context: CallContext) async throws -> ToolResult {
+        ToolResult(try await run(arguments, context))
+    }
+
+    /// Preloop itself.
+    var origin: ToolOrigin? { nil }
+}
+
+/// Which server has a tool, and what it is called there.
+struct ToolOrigin: Sendable, Equatable {
+    var server: String
+    var tool: String
+}
+
+/// Tools that come and go while the program runs.
+protocol ToolSource: Sendable {
+    /// Whether there is anything to hand on.
+    func isEmpty() async -> Bool
+
+    /// Those there are now, by name; none has the name of a tool that is always there.
+    func current() async -> [ToolSet.Entry]
+
+    /// A list of everything of a kind, such as `resources/list`.
+    func list(
+        _ method: String,
+        for caller: Caller,
+        _ extras: GuardedCall.Extras
+    ) async throws(RPCError) -> JSONObject
+
+    /// What answers a request that names one thing, such as `resources/read`, as a tool whose
+    /// arguments are the request's parameters.
+    func responder(
+        to method: String,
+        _ parameters: JSONObject,
+        for caller: Caller,
+        _ extras: GuardedCall.Extras
+    ) async throws(RPCError) -> ToolSet.Entry
 }
 
 /// What an account has of the world outside, so that tools can be of use to it.

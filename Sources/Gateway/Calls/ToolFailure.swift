@@ -28,6 +28,7 @@ package struct ToolFailure: Error, Sendable, Equatable {
         case let error as TrackerError: self.init("\(error)", hint: error.hint)
         case let error as HTTPError: self.init("\(error)")
         case let error as RetryError: self.init("\(error)")
+        case let error as UpstreamError: self.init("\(error)", hint: error.hint)
         default: self.init("\(cause)")
         }
     }

@@ -161,11 +161,25 @@ package actor SessionServer {
             var request = GuardedCall.Request(tool: name, arguments: arguments)
             request.client = job.context.client
             request.traceParent = job.context.meta.traceParent
+            request.extras = GuardedCall.Extras(job.context)
             do throws(RPCError) {
                 let result = try await calls.run(request, by: caller) { event in
                     await self.report(event, of: job.id)
                 }
                 return .success(.result(result))
+            } catch {
+                return .failure(error)
+            }
+        case .forward(let method, let parameters):
+            var request = GuardedCall.Forward(method: method, parameters: parameters)
+            request.client = job.context.client
+            request.traceParent = job.context.meta.traceParent
+            request.extras = GuardedCall.Extras(job.context)
+            do throws(RPCError) {
+                let result = try await calls.forward(request, by: caller) { event in
+                    await self.report(event, of: job.id)
+                }
+                return .success(.forwarded(result))
             } catch {
                 return .failure(error)
             }
@@ -176,6 +190,8 @@ package actor SessionServer {
         switch event {
         case .progress(let progress): await apply(session.progress(job, progress))
         case .log(let level, let text): await apply(session.log(job, level, text))
+        case .message(let level, let parameters):
+            await apply(session.log(job, level, parameters))
         }
     }
 }

@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 
 /// One POST of the modern era from its request to its end, as a value.
 ///
@@ -58,6 +58,15 @@ package struct HTTPExchange: Sendable {
         _ text: String
     ) -> [Action] {
         translated(session.log(job, level, text))
+    }
+
+    /// Tells what another server noticed: the parameters of its own message.
+    package mutating func log(
+        _ job: ServerSession.JobID,
+        _ level: LogLevel,
+        _ parameters: JSONObject
+    ) -> [Action] {
+        translated(session.log(job, level, parameters))
     }
 
     /// Tells that the list of tools is another one; matters to a subscription alone.

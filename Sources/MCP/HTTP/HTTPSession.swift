@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 
 /// One session of the older revisions over HTTP, as a value: which stream a message goes to, and
 /// what a client that comes back has missed.
@@ -156,6 +156,15 @@ package struct HTTPSession: Sendable {
         _ text: String
     ) -> [Action] {
         translated(session.log(job, level, text))
+    }
+
+    /// Tells what another server noticed: the parameters of its own message.
+    package mutating func log(
+        _ job: ServerSession.JobID,
+        _ level: LogLevel,
+        _ parameters: JSONObject
+    ) -> [Action] {
+        translated(session.log(job, level, parameters))
     }
 
     /// Tells that the list of tools is another one.

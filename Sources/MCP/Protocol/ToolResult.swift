@@ -8,6 +8,8 @@ package struct ToolResult: Sendable, Equatable {
     package var structured: JSONValue?
     /// Whether the text says what went wrong and how to mend it.
     package var isError: Bool
+    /// As another server gave it, to be handed on as it is; nil for our own.
+    package private(set) var original: JSONObject?
 
     /// A result for programs, with its JSON as the text.
     package init(_ structured: JSONValue) {
@@ -22,11 +24,23 @@ package struct ToolResult: Sendable, Equatable {
         isError = true
     }
 
+    /// What another server gave; nothing of it is lost.
+    package init(original: JSONObject) {
+        let texts = original["content"]?.array?.compactMap { block in
+            block["type"] == "text" ? block["text"]?.string : nil
+        }
+        text = (texts ?? []).joined(separator: "\n")
+        structured = original["structuredContent"]
+        isError = original["isError"]?.bool ?? false
+        self.original = original
+    }
+
     /// An error that the model can read and act on.
     package static func failure(_ text: String) -> ToolResult { ToolResult(error: text) }
 
     /// As a revision has it.
     package func json(for version: ProtocolVersion) -> JSONObject {
+        if let original { return original }
         var object = JSONObject()
         object.append(key: "content", value: [["type": "text", "text": .string(text)]])
         if version.hasStructuredContent, let structured {

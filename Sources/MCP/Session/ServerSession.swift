@@ -55,6 +55,8 @@ package struct ServerSession: Sendable {
         /// Find the tools that the caller can see.
         case listTools
         case callTool(name: String, arguments: JSONObject)
+        /// Hand a request for resources, prompts or completions on.
+        case forward(method: String, parameters: JSONObject)
     }
 
     /// What is known of who asks.
@@ -64,12 +66,29 @@ package struct ServerSession: Sendable {
         /// Those of this request, or of the session.
         package var capabilities: JSONObject
         package var meta: RequestMeta
+        /// What a client sends when it comes back with what was asked of it: `inputResponses` and
+        /// `requestState`.
+        package var inputs = JSONObject()
+
+        package init(
+            version: ProtocolVersion,
+            client: ClientDescription? = nil,
+            capabilities: JSONObject = JSONObject(),
+            meta: RequestMeta = RequestMeta()
+        ) {
+            self.version = version
+            self.client = client
+            self.capabilities = capabilities
+            self.meta = meta
+        }
     }
 
     /// What a job gave.
     package enum Outcome: Sendable, Equatable {
         case tools([ToolDefinition])
         case result(ToolResult)
+        /// The result of what was handed on.
+        case forwarded(JSONObject)
     }
 
     /// How far a call is.
@@ -112,6 +131,8 @@ package struct ServerSession: Sendable {
         var capabilities: JSONObject
         /// Messages from here on are sent; what an older client gets that says nothing.
         var logLevel = LogLevel.warning
+        /// Whether the client has said so.
+        var hasSetLogLevel = false
     }
 
     /// A request that has begun and is not over.
@@ -396,6 +417,11 @@ package struct ServerSession: Sendable {
             case .result(let result):
                 let json = result.json(for: request.context.version)
                 return .success(decorated(json, request.context))
+            case .forwarded(var json):
+                if request.context.version.era == .modern, json["ttlMs"] == nil {
+                    server.appendCaching(to: &json)
+                }
+                return .success(decorated(json, request.context))
             }
         } catch {
             return .failure(error)
@@ -428,13 +454,12 @@ package struct ServerSession: Sendable {
     func decorated(_ result: JSONObject, _ context: Context) -> JSONObject {
         guard context.version.era == .modern else { return result }
         var decorated = result
-        decorated.append(key: "resultType", value: "complete")
-        var meta = JSONObject()
-        meta.append(
-            key: RequestMeta.Key.serverInfo,
-            value: server.implementation(for: context.version)
-        )
-        decorated.append(key: "_meta", value: .object(meta))
+        if decorated["resultType"] == nil {
+            decorated.append(key: "resultType", value: "complete")
+        }
+        var meta = result["_meta"]?.object ?? JSONObject()
+        meta[RequestMeta.Key.serverInfo] = server.implementation(for: context.version)
+        decorated["_meta"] = .object(meta)
         return decorated
     }
 }

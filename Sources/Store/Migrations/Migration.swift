@@ -13,7 +13,7 @@ package struct Migration: Sendable {
 
     /// Every step, oldest first.
     package static let all: [Migration] = [
-        .initial, .pairsBySecond, .toolCalls, .jobs, .webhooks, .users,
+        .initial, .pairsBySecond, .toolCalls, .jobs, .webhooks, .users, .upstreams,
     ]
 
     /// The statements as an engine takes them.

@@ -21,6 +21,8 @@ package enum SecretOwner: Sendable, Hashable {
     case tracker(TrackerID, account: AccountID)
     /// What an organisation's deliveries are signed with.
     case webhook(OrganizationID, account: AccountID)
+    /// What an upstream MCP server wants to see, and the variables of its program.
+    case upstream(UpstreamServerID, account: AccountID)
 
     fileprivate var associatedData: [UInt8] {
         switch self {
@@ -28,6 +30,8 @@ package enum SecretOwner: Sendable, Hashable {
             Array("preloop/1/accounts/\(account)/trackers/\(tracker)/credential".utf8)
         case .webhook(let organization, let account):
             Array("preloop/1/accounts/\(account)/organizations/\(organization)/webhook".utf8)
+        case .upstream(let server, let account):
+            Array("preloop/1/accounts/\(account)/upstreams/\(server)/credential".utf8)
         }
     }
 
@@ -35,6 +39,7 @@ package enum SecretOwner: Sendable, Hashable {
         switch self {
         case .tracker(let tracker, _): "the credential of tracker \(tracker)"
         case .webhook(let organization, _): "the webhook secret of organisation \(organization)"
+        case .upstream(let server, _): "the credential of MCP server \(server)"
         }
     }
 }

@@ -58,6 +58,7 @@ struct ServeCommand: AsyncParsableCommand {
         working.cancel()
         await working.value
         await serving.scans.stop()
+        await serving.close()
         try await attempt("cannot close the store") { try await installation.close() }
     }
 

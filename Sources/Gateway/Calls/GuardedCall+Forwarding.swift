@@ -1,0 +1,60 @@
+package import Domain
+package import MCP
+
+/// Resources, prompts and completions of other servers, which go the way of tools.
+extension GuardedCall {
+    /// A request that is handed on to another server.
+    package struct Forward: Sendable {
+        package var method: String
+        package var parameters: JSONObject
+        package var client: ClientDescription?
+        package var traceParent: String?
+        package var extras = Extras()
+
+        package init(method: String, parameters: JSONObject) {
+            self.method = method
+            self.parameters = parameters
+        }
+    }
+
+    /// Requests that only say what there is; nothing is decided about them.
+    private static let lists: Set<String> = [
+        "resources/list", "resources/templates/list", "prompts/list",
+    ]
+
+    /// What the MCP server says of itself, with what other servers add to it.
+    package func description(of server: ServerDescription) async -> ServerDescription {
+        guard let source = tools.source, await !source.isEmpty() else { return server }
+        var server = server
+        server.forwarded = [.resources, .prompts, .completions]
+        return server
+    }
+
+    /// Hands a request on; one that names something is decided and recorded as a call is.
+    ///
+    /// - Throws: What the other server answers with, or why it was not asked.
+    package func forward(
+        _ forward: Forward,
+        by caller: Caller,
+        report: @escaping @Sendable (Event) async -> Void = { _ in }
+    ) async throws(RPCError) -> JSONObject {
+        guard let source = tools.source else { throw .methodNotFound(forward.method) }
+        guard !Self.lists.contains(forward.method) else {
+            return try await source.list(forward.method, for: caller, forward.extras)
+        }
+        let entry = try await source.responder(
+            to: forward.method,
+            forward.parameters,
+            for: caller,
+            forward.extras
+        )
+        var request = Request(tool: entry.definition.name, arguments: forward.parameters)
+        request.client = forward.client
+        request.traceParent = forward.traceParent
+        request.extras = forward.extras
+        let result = try await run(request, entry, by: caller, report: report)
+        // Only what was handed on has an original; everything else is a refusal.
+        guard let original = result.original else { throw RPCError.internalError(result.text) }
+        return original
+    }
+}
