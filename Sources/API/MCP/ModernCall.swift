@@ -8,7 +8,7 @@ actor ModernCall {
     static let tick: Duration = .seconds(15)
 
     private var exchange: HTTPExchange
-    private let calling: ToolCalling
+    nonisolated private let calling: ToolCalling
     private let outlet: Outlet
     private let jobs: AsyncStream<ServerSession.Job>
     private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
@@ -35,6 +35,11 @@ actor ModernCall {
         apply(exchange.begin(request))
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.keepOpen() }
+            if isSubscription {
+                group.addTask {
+                    for await _ in self.calling.calls.toolChanges() { await self.toolsChanged() }
+                }
+            }
             for await job in jobs { await perform(job) }
             group.cancelAll()
         }
@@ -52,6 +57,8 @@ actor ModernCall {
         outlet.close()
         jobsContinuation.finish()
     }
+
+    private func toolsChanged() { apply(exchange.toolsChanged()) }
 
     private func keepOpen() async {
         while !Task.isCancelled {

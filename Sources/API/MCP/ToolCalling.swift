@@ -8,8 +8,14 @@ struct ToolCalling: Sendable {
     let caller: Caller
 
     /// Does one job.
+    ///
+    /// - Parameters:
+    ///   - job: Which one.
+    ///   - ask: Asks the client something while it runs; nil where it cannot be asked.
+    ///   - report: Told how far it is.
     func outcome(
         of job: ServerSession.Job,
+        ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)? = nil,
         report: @escaping @Sendable (GuardedCall.Event) async -> Void
     ) async -> Result<ServerSession.Outcome, RPCError> {
         switch job.work {
@@ -19,6 +25,7 @@ struct ToolCalling: Sendable {
             request.client = job.context.client
             request.traceParent = job.context.meta.traceParent
             request.extras = GuardedCall.Extras(job.context)
+            request.extras.ask = ask
             do throws(RPCError) {
                 return .success(.result(try await calls.run(request, by: caller, report: report)))
             } catch {
@@ -29,6 +36,7 @@ struct ToolCalling: Sendable {
             request.client = job.context.client
             request.traceParent = job.context.meta.traceParent
             request.extras = GuardedCall.Extras(job.context)
+            request.extras.ask = ask
             do throws(RPCError) {
                 return .success(
                     .forwarded(try await calls.forward(request, by: caller, report: report))

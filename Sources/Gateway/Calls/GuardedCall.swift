@@ -46,7 +46,7 @@ package struct GuardedCall: Sendable {
     }
 
     /// What a request carries besides name and arguments.
-    package struct Extras: Sendable, Equatable {
+    package struct Extras: Sendable {
         /// Members of `_meta` that the protocol does not reserve.
         package var meta = JSONObject()
         /// What the client comes back with: `inputResponses`, `requestState`.
@@ -59,6 +59,8 @@ package struct GuardedCall: Sendable {
         package var wantsProgress = false
         /// Whether results of the stateless era can be told.
         package var isModern = false
+        /// Asks the client something while the call runs; nil where it cannot be asked.
+        package var ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)?
 
         package init() {}
 

@@ -48,6 +48,9 @@ protocol ToolSource: Sendable {
     /// Whether there is anything to hand on.
     func isEmpty() async -> Bool
 
+    /// Says that the tools have changed, as long as somebody listens.
+    func changes() -> AsyncStream<Void>
+
     /// Those there are now, by name; none has the name of a tool that is always there.
     func current() async -> [ToolSet.Entry]
 

@@ -39,6 +39,8 @@ actor UpstreamConnection {
     private var opening: AsyncStream<Result<ServerProfile, UpstreamError>>.Continuation?
     private var farewell: Task<Void, Never>?
     private var setLogLevel: LogLevel?
+    /// Hears of changes, with a server of the newer era.
+    private var listening: Task<Void, Never>?
     /// Why nothing can be asked any more; nil while something can.
     private(set) var failure: UpstreamError?
     /// The digests of the tools that the server lists in this session; nil until it was asked.
@@ -47,6 +49,8 @@ actor UpstreamConnection {
     private struct Waiting {
         var outcome: AsyncStream<Result<JSONObject, UpstreamError>>.Continuation
         var listener: UpstreamListener
+        /// A stream of notifications, which nobody waits for the end of.
+        var isSubscription: Bool
     }
 
     /// - Parameters:
@@ -66,7 +70,7 @@ actor UpstreamConnection {
     /// What the server said of itself; nil before the session has begun.
     var profile: ServerProfile? { session.profile }
     /// Whether nobody waits for anything.
-    var isIdle: Bool { waiting.isEmpty }
+    var isIdle: Bool { waiting.values.allSatisfy(\.isSubscription) }
 
     // MARK: - Life
 
@@ -94,10 +98,29 @@ actor UpstreamConnection {
             await end(error)
             throw error
         }
-        for await outcome in outcomes { return try outcome.get() }
+        for await outcome in outcomes {
+            let profile = try outcome.get()
+            listen(profile)
+            return profile
+        }
         let ending = Task { await self.end(.sessionEnded) }
         await ending.value
         throw CancellationError()
+    }
+
+    /// A server of the newer era tells of changes only to those who ask for them.
+    private func listen(_ profile: ServerProfile) {
+        let kinds = [
+            ("tools", "toolsListChanged"), ("prompts", "promptsListChanged"),
+            ("resources", "resourcesListChanged"),
+        ].filter { profile.offers("listChanged", of: $0.0) }
+        guard profile.version.era == .modern, !kinds.isEmpty else { return }
+        let wanted = JSONObject(kinds.map { ($0.1, .bool(true)) })
+        let parameters = JSONObject([("notifications", .object(wanted))])
+        listening = Task {
+            // Who does not tell of changes is asked again with the next session.
+            _ = try? await self.call("subscriptions/listen", parameters)
+        }
     }
 
     private func giveUpProbing() async {
@@ -114,6 +137,7 @@ actor UpstreamConnection {
         opening?.yield(.failure(error))
         opening?.finish()
         opening = nil
+        listening?.cancel()
         await link.close()
     }
 
@@ -134,7 +158,11 @@ actor UpstreamConnection {
         let (outcomes, continuation) = AsyncStream.makeStream(
             of: Result<JSONObject, UpstreamError>.self
         )
-        waiting[call] = Waiting(outcome: continuation, listener: listener)
+        waiting[call] = Waiting(
+            outcome: continuation,
+            listener: listener,
+            isSubscription: method == "subscriptions/listen"
+        )
         await apply(actions, headers: options.headers)
         for await outcome in outcomes { return try outcome.get() }
         // Cancelled; what is left to say does not die with the caller.
@@ -301,7 +329,8 @@ actor UpstreamConnection {
     /// Who hears of a call; where the server does not say which one, the only one there is.
     private func listener(of call: ClientSession.CallID?) -> UpstreamListener? {
         if let call { return waiting[call]?.listener }
-        return waiting.count == 1 ? waiting.first?.value.listener : nil
+        let calls = waiting.values.filter { !$0.isSubscription }
+        return calls.count == 1 ? calls.first?.listener : nil
     }
 
     private func answer(

@@ -228,31 +228,82 @@ package actor UpstreamDesk {
         var parameters = call.parameters
         let extras = context.extras
         if !extras.meta.members.isEmpty { parameters["_meta"] = .object(extras.meta) }
-        let sent = parameters
-        let result = try await pool.perform(
+        var result = try await send(call, parameters, through: pool, context)
+        var rounds = 0
+        while result["resultType"] == "input_required", !extras.isModern, let ask = extras.ask {
+            rounds += 1
+            guard rounds <= Self.maximumRounds else {
+                throw UpstreamError.invalid(reason: "it goes on asking without end")
+            }
+            let answers = try await Self.answers(to: result, ask)
+            parameters["inputResponses"] = .object(answers)
+            parameters["requestState"] = result["requestState"]
+            result = try await send(call, parameters, through: pool, context)
+        }
+        return try Self.bridged(result, extras)
+    }
+
+    private func send(
+        _ call: Call,
+        _ parameters: JSONObject,
+        through pool: UpstreamPool,
+        _ context: CallContext
+    ) async throws -> JSONObject {
+        let extras = context.extras
+        let own = Self.capabilities(extras)
+        return try await pool.perform(
             for: context.caller.name,
-            capabilities: Self.capabilities(extras),
+            capabilities: own,
             isRepeatable: call.isRepeatable
         ) { connection in
             if let pin = call.pin { try await self.check(pin, on: connection, of: call.server) }
             var options = UpstreamConnection.Options()
-            options.capabilities = Self.capabilities(extras)
+            options.capabilities = extras.isModern ? extras.capabilities : own
             options.logLevel = extras.logLevel
             options.headers = call.headers
             options.wantsProgress = extras.wantsProgress
             return try await connection.call(
                 call.method,
-                sent,
+                parameters,
                 options,
                 listener: Self.listener(context)
             )
         }
-        return try Self.bridged(result, extras)
     }
 
-    /// What the client can do that can be handed on: answer what a server of the newer era asks.
+    /// Questions of one call; a person answers a handful.
+    private static let maximumRounds = 8
+
+    /// What the client can be asked by a server's own requests; a client of the newer era cannot.
     private static func capabilities(_ extras: GuardedCall.Extras) -> JSONObject {
-        extras.isModern ? extras.capabilities : JSONObject()
+        guard extras.ask != nil else { return JSONObject() }
+        let kinds = ["elicitation", "roots", "sampling"]
+        return JSONObject(
+            kinds.compactMap { kind in extras.capabilities[kind].map { (kind, $0) } }
+        )
+    }
+
+    /// Asks a client of the older era what a server of the newer one wants to know.
+    private static func answers(
+        to result: JSONObject,
+        _ ask: @Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>
+    ) async throws -> JSONObject {
+        var answers = JSONObject()
+        for member in result["inputRequests"]?.object?.members ?? [] {
+            let question = member.value
+            let outcome = await ask(
+                question["method"]?.string ?? "",
+                question["params"]?.object ?? JSONObject()
+            )
+            do throws(RPCError) {
+                answers.append(key: member.key, value: .object(try outcome.get()))
+            } catch {
+                throw UpstreamError.refused(error)
+            }
+        }
+        // A server that asks nothing wants to be called again a little later.
+        if answers.members.isEmpty { try await Task.sleep(for: .milliseconds(500)) }
+        return answers
     }
 
     private static func listener(_ context: CallContext) -> UpstreamListener {
@@ -267,7 +318,8 @@ package actor UpstreamDesk {
                     )
                 )
             },
-            message: { level, parameters in await context.message(level, parameters) }
+            message: { level, parameters in await context.message(level, parameters) },
+            ask: context.extras.ask
         )
     }
 
@@ -312,6 +364,34 @@ package actor UpstreamDesk {
 }
 
 extension UpstreamDesk: ToolSource {
+    /// How often a listener's list is compared; another process may have changed it.
+    private static let comparison: Duration = .seconds(2)
+
+    /// Says that the tools have changed, as long as somebody listens.
+    nonisolated func changes() -> AsyncStream<Void> {
+        AsyncStream { continuation in
+            let watch = Task {
+                var last = await self.fingerprint()
+                // Cancelled when nobody listens any more.
+                while (try? await Task.sleep(for: Self.comparison)) != nil {
+                    let now = await self.fingerprint()
+                    if now != last { continuation.yield() }
+                    last = now
+                }
+                continuation.finish()
+            }
+            continuation.onTermination = { _ in watch.cancel() }
+        }
+    }
+
+    /// Names and digests of the tools there are.
+    private func fingerprint() async -> [[UInt8]] {
+        let entries: [ToolSet.Entry] = await current()
+        return entries.map { entry in
+            Array(entry.definition.name.utf8) + ((entry.tool as? ProxiedTool)?.digest ?? [])
+        }
+    }
+
     /// Whether the account has no servers.
     func isEmpty() async -> Bool { (try? await catalogue())?.servers.isEmpty ?? true }
 

@@ -105,7 +105,8 @@ package struct HTTPExchange: Sendable {
             case .exchangeEnded where isStreaming && !isOver:
                 isOver = true
                 result.append(.close)
-            case .send, .exchangeEnded: break
+            // The newer era asks by its results alone.
+            case .send, .exchangeEnded, .answered: break
             }
         }
         return result

@@ -19,6 +19,8 @@ package struct HTTPSession: Sendable {
         case close(ConnectionID)
         case start(ServerSession.Job)
         case cancel(ServerSession.JobID)
+        /// The client has answered what was asked.
+        case answered(ServerSession.AskID, Result<JSONObject, RPCError>)
     }
 
     /// The stream of what answers nothing; a GET opens it.
@@ -141,6 +143,16 @@ package struct HTTPSession: Sendable {
         translated(session.finish(job, outcome))
     }
 
+    /// Asks the client something on behalf of a running job; nil when it cannot be asked.
+    package mutating func ask(
+        _ job: ServerSession.JobID,
+        _ method: String,
+        _ parameters: JSONObject
+    ) -> (ServerSession.AskID, [Action])? {
+        guard let (ask, actions) = session.ask(job, method, parameters) else { return nil }
+        return (ask, translated(actions))
+    }
+
     /// Tells how far a call is.
     package mutating func progress(
         _ job: ServerSession.JobID,
@@ -184,6 +196,7 @@ package struct HTTPSession: Sendable {
             switch action {
             case .start(let job): result.append(.start(job))
             case .cancel(let job): result.append(.cancel(job))
+            case .answered(let ask, let outcome): result.append(.answered(ask, outcome))
             case .send(let message, let exchange):
                 if let exchange, let connection = plain.removeValue(forKey: exchange) {
                     result.append(.reply(connection, .json(message)))

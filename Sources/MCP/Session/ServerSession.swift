@@ -36,12 +36,16 @@ package struct ServerSession: Sendable {
         case start(Job)
         /// Stop the work as soon as practical, and still call ``ServerSession/finish(_:_:)``.
         case cancel(JobID)
+        /// The client has answered what ``ServerSession/ask(_:_:_:)`` asked.
+        case answered(AskID, Result<JSONObject, RPCError>)
     }
 
     /// Numbers what is received, so that a transport knows where answers go.
     package typealias ExchangeID = Int
     /// Numbers jobs.
     package typealias JobID = Int
+    /// Numbers what is asked of the client.
+    package typealias AskID = Int
 
     /// Work for a request.
     package struct Job: Sendable, Equatable {
@@ -122,6 +126,9 @@ package struct ServerSession: Sendable {
     var waiting: [Job] = []
     var runningCount = 0
     var exchanges: [ExchangeID: Exchange] = [:]
+    /// What the client has been asked and has not answered, by our identifiers.
+    var asks: [RequestID: (ask: AskID, job: JobID)] = [:]
+    var lastAsk = 0
     private var lastJob = 0
 
     /// What `initialize` agreed on.
@@ -230,8 +237,7 @@ package struct ServerSession: Sendable {
         switch message {
         case .request(let request): return take(request, exchange)
         case .notification(let notification): return take(notification)
-        // This server asks nothing, so nothing is an answer.
-        case .response: return []
+        case .response(let response): return take(response)
         }
     }
 
@@ -391,7 +397,7 @@ package struct ServerSession: Sendable {
     ) -> [Action] {
         guard let request = open.removeValue(forKey: job) else { return [] }
         runningCount -= 1
-        var actions: [Action] = []
+        var actions = isEnded ? [] : withdrawAsks(of: job, exchange: request.exchange)
         if request.state == .running, !isEnded {
             inFlight[request.id] = nil
             let response = Message.Response(id: request.id, outcome: result(outcome, of: request))

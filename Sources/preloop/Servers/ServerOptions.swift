@@ -18,10 +18,7 @@ struct ServerOptions: ParsableArguments {
     @Option(help: "The file that holds such a token.")
     var tokenFile: String?
 
-    @Option(
-        help: "Send the token in this header instead, as an API key.",
-        transform: { text in text }
-    )
+    @Option(help: "Send the token in this header instead, as an API key.")
     var header: String?
 
     @Option(

@@ -43,13 +43,7 @@ extension Installation {
         }
         await desk.close()
         try await attempt("cannot close the store") { try await installation.close() }
-        do {
-            return try result.get()
-        } catch let error as UpstreamError {
-            throw CommandFailure(.failure, what, reason: "\(error)", hint: error.hint)
-        } catch {
-            return try await attempt(what) { throw error }
-        }
+        return try await attempt(what) { try result.get() }
     }
 }
 

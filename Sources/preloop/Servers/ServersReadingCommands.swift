@@ -2,6 +2,7 @@ import ArgumentParser
 import Bootstrap
 import Domain
 import Gateway
+import MCP
 
 /// `preloop servers list`.
 struct ServersListCommand: AsyncParsableCommand {

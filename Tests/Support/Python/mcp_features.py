@@ -71,8 +71,13 @@ async def everything(client):
         told.append([done, total, message])
 
     seen["progress"] = await tried(call("progress", {}, progress_callback=on_progress))
-    meta = {"vendor.example/trace": {"deep": [1]}, "io.modelcontextprotocol/logLevel": "info"}
-    seen["logs"] = await tried(call("logs", {}, meta=meta))
+    # Each era has its own way to say from where on messages are wanted.
+    if sys.argv[1] == "legacy":
+        await client.set_logging_level("info")
+        seen["logs"] = await tried(call("logs", {}))
+    else:
+        meta = {"io.modelcontextprotocol/logLevel": "info"}
+        seen["logs"] = await tried(call("logs", {}, meta=meta))
     await anyio.sleep(0.2)
     seen["told"], seen["logged"] = told, logged
     seen["meta"] = await tried(call("meta", {}, meta={"vendor.example/trace": {"deep": [1]}}))
