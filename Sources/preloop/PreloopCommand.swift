@@ -17,7 +17,8 @@ struct PreloopCommand: AsyncParsableCommand {
         subcommands: [
             InitCommand.self, TrackersCommand.self, SearchCommand.self, SimilarCommand.self,
             DuplicatesCommand.self, ModelsCommand.self, IndexCommand.self, ExportCommand.self,
-            DoctorCommand.self, DBCommand.self, CELCommand.self, MCPCommand.self, ServersCommand.self,
+            DoctorCommand.self, DBCommand.self, CELCommand.self, MCPCommand.self,
+            ServersCommand.self,
             ToolsCommand.self, ServeCommand.self, UsersCommand.self, KeysCommand.self,
             LoginCommand.self, LogoutCommand.self, StatusCommand.self, APICommand.self,
         ]

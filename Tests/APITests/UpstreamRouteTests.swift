@@ -39,17 +39,20 @@ import Testing
         try await server.stop()
     }
 
-    @Test(arguments: [
-        (["name": "a", "url": "http://127.0.0.1/mcp"], "public Internet"),
-        (["name": "a", "url": "http://localhost/mcp"], "local network"),
-        (["name": "a", "url": "http://[::ffff:10.0.0.1]/"], "public Internet"),
-        (["name": "a", "command": ["sh", "-c", "id"]], "PRELOOP_UPSTREAM_PROGRAMS"),
-        (["name": "a", "transport": "stdio"], "PRELOOP_UPSTREAM_PROGRAMS"),
-        (["name": "A b", "url": "https://example.com/"], "lower-case"),
-        (["name": "a", "url": "https://example.com/", "auth_type": "bearer"], "token"),
-        (["name": "a"], "plain http"),
-    ] as [(JSONValue, String)])
-    func `what must not be reached is not added`(_ draft: JSONValue, _ reason: String) async throws {
+    @Test(
+        arguments: [
+            (["name": "a", "url": "http://127.0.0.1/mcp"], "public Internet"),
+            (["name": "a", "url": "http://localhost/mcp"], "local network"),
+            (["name": "a", "url": "http://[::ffff:10.0.0.1]/"], "public Internet"),
+            (["name": "a", "command": ["sh", "-c", "id"]], "PRELOOP_UPSTREAM_PROGRAMS"),
+            (["name": "a", "transport": "stdio"], "PRELOOP_UPSTREAM_PROGRAMS"),
+            (["name": "A b", "url": "https://example.com/"], "lower-case"),
+            (["name": "a", "url": "https://example.com/", "auth_type": "bearer"], "token"),
+            (["name": "a"], "plain http"),
+        ] as [(JSONValue, String)]
+    )
+    func `what must not be reached is not added`(_ draft: JSONValue, _ reason: String) async throws
+    {
         let server = try await RunningServer()
         _ = try await server.add("ann", .owner)
         let key = try await server.key("ann")

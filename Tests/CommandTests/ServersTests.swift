@@ -23,7 +23,8 @@ final class PythonUpstream {
 
     /// Starts one over `http` or `sse`, or says how to over `stdio`.
     init(_ transport: String, era: String = "both", require: (String, String)? = nil) throws {
-        state = FileManager.default.temporaryDirectory
+        state =
+            FileManager.default.temporaryDirectory
             .appendingPathComponent("preloop-upstream-\(UUID().uuidString)").path
         try "plain".write(toFile: state, atomically: true, encoding: .utf8)
         var words = [
@@ -146,8 +147,14 @@ struct ServersTests {
         let sandbox = try Sandbox.withServers()
         let upstream = try PythonUpstream("http")
         #expect(try sandbox.add(upstream, "up").status == 0)
-        let expected = try seen([client, "--"] + PythonUpstream("stdio").command, sandbox.environment)
-        let through = try seen([client, "--", Sandbox.program("preloop"), "mcp"], sandbox.environment)
+        let expected = try seen(
+            [client, "--"] + PythonUpstream("stdio").command,
+            sandbox.environment
+        )
+        let through = try seen(
+            [client, "--", Sandbox.program("preloop"), "mcp"],
+            sandbox.environment
+        )
         for member in expected.members {
             #expect(through[member.key] == member.value, "\(client): \(member.key)")
         }
@@ -182,7 +189,8 @@ struct ServersTests {
         #expect(try sandbox.preloop("servers", "diff", "up").output.hasPrefix("Nothing"))
     }
 
-    @Test func `names that are taken get the server's in front, and nobody gets another's`() throws {
+    @Test func `names that are taken get the server's in front, and nobody gets another's`() throws
+    {
         let sandbox = try Sandbox.withServers()
         let (one, two) = (try PythonUpstream("stdio"), try PythonUpstream("http"))
         #expect(try sandbox.add(one, "one").output.contains("echo"))
@@ -231,7 +239,11 @@ struct ServersTests {
         #expect(bytes.range(of: Data("${WORD}".utf8)) == nil)
         // Whoever may change the address does not get it sent there.
         let moved = try sandbox.preloop(
-            "servers", "update", "up", "--url", "http://127.0.0.1:1/mcp"
+            "servers",
+            "update",
+            "up",
+            "--url",
+            "http://127.0.0.1:1/mcp"
         )
         #expect(moved.status == 1 && moved.errors.contains("credential again"))
     }
@@ -264,14 +276,24 @@ struct ServersTests {
     func `a program that others wrote tells the time`() throws {
         let sandbox = try Sandbox.withServers()
         let added = try sandbox.preloop(
-            "servers", "add", "time", "--", "python3", "-m", "mcp_server_time",
-            "--local-timezone", "UTC"
+            "servers",
+            "add",
+            "time",
+            "--",
+            "python3",
+            "-m",
+            "mcp_server_time",
+            "--local-timezone",
+            "UTC"
         )
         #expect(added.status == 0, "\(added.errors)")
         let test = try sandbox.preloop("servers", "test", "time", "--json").json
         #expect(test["tools"] == 2)
         let time = try sandbox.preloop(
-            "tools", "call", "get_current_time", #"{"timezone": "Asia/Tokyo"}"#
+            "tools",
+            "call",
+            "get_current_time",
+            #"{"timezone": "Asia/Tokyo"}"#
         )
         #expect(time.status == 0 && time.output.contains("+09:00"), "\(time.errors)")
         let removed = try sandbox.preloop("servers", "remove", "time")

@@ -121,7 +121,8 @@ import Testing
     }
 
     @Test(arguments: [ProtocolVersion.Era.legacy, .modern])
-    func `a call carries its caller's metadata and its session's`(_ era: ProtocolVersion.Era) throws {
+    func `a call carries its caller's metadata and its session's`(_ era: ProtocolVersion.Era) throws
+    {
         var session = try opened(era)
         let meta = JSONObject([
             ("vendor.example/x", [1, nil]), ("progressToken", "theirs"),

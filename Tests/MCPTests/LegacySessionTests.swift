@@ -120,7 +120,9 @@ struct LegacySessionTests {
         let question = JSONObject([("message", "who?")])
         let (ask, actions) = try #require(talk.session.ask(job, "elicitation/create", question))
         let sent = talk.apply(actions)
-        #expect(sent[0]["method"] == "elicitation/create" && sent[0]["params"]?["message"] == "who?")
+        #expect(
+            sent[0]["method"] == "elicitation/create" && sent[0]["params"]?["message"] == "who?"
+        )
         let id = try #require(sent[0]["id"]?.string)
         talk.say(#"{"jsonrpc":"2.0","id":"other","result":{"action":"accept"}}"#)
         #expect(talk.answers.isEmpty)

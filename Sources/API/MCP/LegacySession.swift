@@ -13,8 +13,9 @@ actor LegacySession {
     private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
     private var running: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
     /// For each question to the client what takes its answer.
-    private var asks: [ServerSession.AskID: AsyncStream<Result<JSONObject, RPCError>>.Continuation] =
-        [:]
+    private var asks:
+        [ServerSession.AskID: AsyncStream<Result<JSONObject, RPCError>>.Continuation] =
+            [:]
     private var isEnded = false
 
     init(server: ServerDescription, calling: ToolCalling) {

@@ -22,8 +22,9 @@ package actor SessionServer {
     /// For each job that runs what stops it.
     private var stops: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
     /// For each question to the client what takes its answer.
-    private var asks: [ServerSession.AskID: AsyncStream<Result<JSONObject, RPCError>>.Continuation] =
-        [:]
+    private var asks:
+        [ServerSession.AskID: AsyncStream<Result<JSONObject, RPCError>>.Continuation] =
+            [:]
     private var exchange = 0
     private var isInputOver = false
 

@@ -44,7 +44,9 @@ extension UpstreamDesk {
     ///
     /// - Throws: ``UpstreamError/misconfigured(reason:)`` for what it cannot be reached by, and
     ///   `StoreError.constraint` when there is one of that name.
-    package func add(_ server: UpstreamServer, secret: UpstreamSecret) async throws -> UpstreamServer {
+    package func add(_ server: UpstreamServer, secret: UpstreamSecret) async throws
+        -> UpstreamServer
+    {
         try check(server, secret)
         let box = try means.box()
         let added = try await means.store.write { connection, account in

@@ -355,7 +355,9 @@ package actor UpstreamDesk {
         on connection: UpstreamConnection,
         of server: UpstreamServerID
     ) async throws {
-        if await connection.advertised == nil { _ = try await listTools(on: connection, of: server) }
+        if await connection.advertised == nil {
+            _ = try await listTools(on: connection, of: server)
+        }
         guard let digest = await connection.advertised?[Array(pin.tool.utf8)] else {
             throw UpstreamError.refused(.unknownTool(pin.tool))
         }

@@ -70,7 +70,8 @@ package struct EventStreamParser: Sendable {
             data.append(contentsOf: value)
         case "event": name = String(decoding: value, as: UTF8.self)
         case "id" where !value.contains(0): id = String(decoding: value, as: UTF8.self)
-        case "retry": retry = Int(String(decoding: value, as: UTF8.self)).flatMap { $0 < 0 ? nil : $0 }
+        case "retry":
+            retry = Int(String(decoding: value, as: UTF8.self)).flatMap { $0 < 0 ? nil : $0 }
         // A comment, or a field of a later time.
         default: break
         }

@@ -14,7 +14,8 @@ struct DefinitionDiff {
             case .accepted: "is accepted"
             }
         let old = tool.accepted.map { Self.lines(of: .object($0), "") } ?? []
-        let new = tool.state == .gone ? [] : tool.proposed.map { Self.lines(of: .object($0), "") } ?? []
+        let new =
+            tool.state == .gone ? [] : tool.proposed.map { Self.lines(of: .object($0), "") } ?? []
         let removed = old.filter { !new.contains($0) }.map { "- \($0)" }
         let added = new.filter { !old.contains($0) }.map { "+ \($0)" }
         return [Self.visible("\(tool.name) \(what)\(flags)")] + removed + added

@@ -12,7 +12,9 @@ import Testing
 
     private func settings() -> UpstreamSettings {
         UpstreamSettings(
-            environment: ProcessInfo.processInfo.environment.merging(["WORD": "SECRET-WORD"]) { $1 },
+            environment: ProcessInfo.processInfo.environment.merging(["WORD": "SECRET-WORD"]) {
+                $1
+            },
             allowed: ["127.0.0.0/8"],
             variables: ["WORD"],
             version: "1"
@@ -142,7 +144,8 @@ import Testing
 
     @Test(arguments: ["stdio", "http"])
     func `a server that hangs is given up by its caller`(_ transport: String) async throws {
-        let script = transport == "http" ? try UpstreamScript("mcp_hostile.py", "http", "hangs") : nil
+        let script =
+            transport == "http" ? try UpstreamScript("mcp_hostile.py", "http", "hangs") : nil
         let pool = try script.map { try address($0.url) } ?? program("hangs")
         let work = Task { try await call(pool) }
         try await Task.sleep(for: .seconds(1))

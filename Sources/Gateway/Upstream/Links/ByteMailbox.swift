@@ -52,7 +52,9 @@ final class ByteMailbox: Sendable {
                         contents.pieces = []
                         contents.byteCount = 0
                     }
-                    let all = contents.pieces.count == 1 ? contents.pieces[0] : contents.pieces.flatMap { $0 }
+                    let all =
+                        contents.pieces.count == 1
+                        ? contents.pieces[0] : contents.pieces.flatMap { $0 }
                     return (true, all)
                 }
                 if contents.isOver { return (true, nil) }

@@ -301,7 +301,9 @@ actor StreamableHTTPLink: UpstreamLink {
             var events = EventStreamParser(limit: parser.limits.bytes)
             do throws(UpstreamError) {
                 let request = stream(after: position.event)
-                let head = try await endpoint.exchange(request) { head, piece throws(UpstreamError) in
+                let head = try await endpoint.exchange(request) {
+                    head,
+                    piece throws(UpstreamError) in
                     guard head.status == 200, head.isEventStream else { return false }
                     failures = 0
                     guard let found = try? events.add(piece) else {

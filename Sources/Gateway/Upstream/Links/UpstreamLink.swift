@@ -4,7 +4,8 @@ import MCP
 /// Carries the messages of one session to a server and back.
 ///
 /// Contract: what comes is given to `deliver`, one after the other for each call, and waited for;
-/// after ``LinkEvent/closed(_:)`` nothing more comes. A message is delivered once, or its call fails.
+/// after ``LinkEvent/closed(_:)`` nothing more comes. A message is delivered once, or its call
+/// fails.
 protocol UpstreamLink: Sendable {
     /// Connects, where there is something to connect, and begins to deliver.
     func start(deliver: @escaping @Sendable (LinkEvent) async -> Void) async throws(UpstreamError)

@@ -122,7 +122,9 @@ struct ToolPins: Sendable {
         case .array(let elements): return .array(elements.map { normalized($0, depth: depth + 1) })
         case .object(let object):
             var last: [[UInt8]: Int] = [:]
-            for (place, member) in object.members.enumerated() { last[Array(member.key.utf8)] = place }
+            for (place, member) in object.members.enumerated() {
+                last[Array(member.key.utf8)] = place
+            }
             var result = JSONObject()
             for (place, member) in object.members.enumerated()
             where last[Array(member.key.utf8)] == place {
