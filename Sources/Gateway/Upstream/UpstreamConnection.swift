@@ -3,12 +3,15 @@ import MCP
 
 /// Who hears what a server says during a call.
 struct UpstreamListener: Sendable {
+    /// Asks the client, and gives what it answers.
+    typealias Ask = @Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>
+
     /// The parameters of `notifications/progress`.
     var progress: @Sendable (JSONObject) async -> Void = { _ in }
     /// The parameters of `notifications/message`.
     var message: @Sendable (LogLevel, JSONObject) async -> Void = { _, _ in }
     /// Answers what the server asks of the client; nil where nobody can.
-    var ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)?
+    var ask: Ask?
 }
 
 /// One session with an upstream server: a ``ClientSession`` and the link that carries it.

@@ -69,6 +69,8 @@ package actor UpstreamDesk {
     private var rescans: [UpstreamServerID: Task<Void, Never>] = [:]
     /// Where resources and prompts are, as the latest lists said.
     var directory = UpstreamDirectory()
+    /// Calls whose server waits for an answer that the client brings with its next request.
+    var parked: [String: ParkedCall] = [:]
 
     package init(_ means: Means) {
         self.means = means
@@ -77,6 +79,8 @@ package actor UpstreamDesk {
     /// Ends all sessions.
     package func close() async {
         for rescan in rescans.values { rescan.cancel() }
+        for call in parked.values { call.cancel() }
+        parked = [:]
         let all = pools.values
         pools = [:]
         for pool in all { await pool.close() }
@@ -224,13 +228,25 @@ package actor UpstreamDesk {
 
     /// Asks a server, in the caller's own session where the server has sessions.
     func call(_ call: Call, _ context: CallContext) async throws -> JSONObject {
+        guard context.extras.isModern, !Self.askable(context.extras).members.isEmpty else {
+            return try await perform(call, context, ask: context.extras.ask)
+        }
+        return try await parkable(call, context)
+    }
+
+    /// The same, with a way to ask the client.
+    func perform(
+        _ call: Call,
+        _ context: CallContext,
+        ask: UpstreamListener.Ask?
+    ) async throws -> JSONObject {
         let pool = try await pool(of: call.server)
         var parameters = call.parameters
         let extras = context.extras
         if !extras.meta.members.isEmpty { parameters["_meta"] = .object(extras.meta) }
-        var result = try await send(call, parameters, through: pool, context)
+        var result = try await send(call, parameters, through: pool, context, ask)
         var rounds = 0
-        while result["resultType"] == "input_required", !extras.isModern, let ask = extras.ask {
+        while result["resultType"] == "input_required", !extras.isModern, let ask {
             rounds += 1
             guard rounds <= Self.maximumRounds else {
                 throw UpstreamError.invalid(reason: "it goes on asking without end")
@@ -238,7 +254,7 @@ package actor UpstreamDesk {
             let answers = try await Self.answers(to: result, ask)
             parameters["inputResponses"] = .object(answers)
             parameters["requestState"] = result["requestState"]
-            result = try await send(call, parameters, through: pool, context)
+            result = try await send(call, parameters, through: pool, context, ask)
         }
         return try Self.bridged(result, extras)
     }
@@ -247,10 +263,11 @@ package actor UpstreamDesk {
         _ call: Call,
         _ parameters: JSONObject,
         through pool: UpstreamPool,
-        _ context: CallContext
+        _ context: CallContext,
+        _ ask: UpstreamListener.Ask?
     ) async throws -> JSONObject {
         let extras = context.extras
-        let own = Self.capabilities(extras)
+        let own = ask == nil ? JSONObject() : Self.askable(extras)
         return try await pool.perform(
             for: context.caller.name,
             capabilities: own,
@@ -266,7 +283,7 @@ package actor UpstreamDesk {
                 call.method,
                 parameters,
                 options,
-                listener: Self.listener(context)
+                listener: Self.listener(context, ask)
             )
         }
     }
@@ -274,9 +291,8 @@ package actor UpstreamDesk {
     /// Questions of one call; a person answers a handful.
     private static let maximumRounds = 8
 
-    /// What the client can be asked by a server's own requests; a client of the newer era cannot.
-    private static func capabilities(_ extras: GuardedCall.Extras) -> JSONObject {
-        guard extras.ask != nil else { return JSONObject() }
+    /// What the client says that it can be asked.
+    static func askable(_ extras: GuardedCall.Extras) -> JSONObject {
         let kinds = ["elicitation", "roots", "sampling"]
         return JSONObject(
             kinds.compactMap { kind in extras.capabilities[kind].map { (kind, $0) } }
@@ -286,7 +302,7 @@ package actor UpstreamDesk {
     /// Asks a client of the older era what a server of the newer one wants to know.
     private static func answers(
         to result: JSONObject,
-        _ ask: @Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>
+        _ ask: UpstreamListener.Ask
     ) async throws -> JSONObject {
         var answers = JSONObject()
         for member in result["inputRequests"]?.object?.members ?? [] {
@@ -306,7 +322,10 @@ package actor UpstreamDesk {
         return answers
     }
 
-    private static func listener(_ context: CallContext) -> UpstreamListener {
+    private static func listener(
+        _ context: CallContext,
+        _ ask: UpstreamListener.Ask?
+    ) -> UpstreamListener {
         UpstreamListener(
             progress: { parameters in
                 guard let done = parameters["progress"]?.double else { return }
@@ -319,7 +338,7 @@ package actor UpstreamDesk {
                 )
             },
             message: { level, parameters in await context.message(level, parameters) },
-            ask: context.extras.ask
+            ask: ask
         )
     }
 

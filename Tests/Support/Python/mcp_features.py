@@ -18,14 +18,20 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp_types import ElicitResult, PromptReference
 
 NAMES = ["echo", "odd/tool.name-1", "structured", "contents", "fails", "refuses", "progress",
-         "logs", "meta", "slow", "mutable"]
-logged = []
+         "logs", "meta", "slow", "asks", "mutable"]
+logged, asked = [], []
 
 
 async def on_log(params):
     logged.append([params.level, params.logger, params.data])
+
+
+async def on_ask(context, params):
+    asked.append([params.message, params.requested_schema])
+    return ElicitResult(action="accept", content={"name": "Ann"})
 
 
 def plain(result):
@@ -81,13 +87,14 @@ async def everything(client):
     await anyio.sleep(0.2)
     seen["told"], seen["logged"] = told, logged
     seen["meta"] = await tried(call("meta", {}, meta={"vendor.example/trace": {"deep": [1]}}))
+    seen["asks"] = await tried(call("asks", {}))
+    seen["asked"] = asked
     seen["resources"] = await tried(client.list_resources())
     seen["templates"] = await tried(client.list_resource_templates())
     for uri in ["memo://one", "memo://picture", "memo://note/7", "memo://nothing"]:
         seen[uri] = await tried(client.read_resource(uri))
     seen["prompts"] = await tried(client.list_prompts())
     seen["prompt"] = await tried(client.get_prompt("greet", {"name": "Ann"}))
-    from mcp_types import PromptReference
     seen["completion"] = await tried(client.complete(
         PromptReference(type="ref/prompt", name="greet"), {"name": "name", "value": "an"}))
     with anyio.move_on_after(1) as scope:
@@ -113,7 +120,8 @@ async def transport():
 
 async def main():
     async with transport() as streams, Client(streams, mode=sys.argv[1],
-                                              logging_callback=on_log) as client:
+                                              logging_callback=on_log,
+                                              elicitation_callback=on_ask) as client:
         seen = await everything(client)
     print(json.dumps(seen, sort_keys=True))
 

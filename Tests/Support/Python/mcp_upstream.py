@@ -66,6 +66,7 @@ def tools():
         types.Tool(name="logs", description="Says what it does", input_schema=ANYTHING),
         types.Tool(name="meta", description="Gives its metadata back", input_schema=ANYTHING),
         types.Tool(name="slow", description="Takes a minute", input_schema=ANYTHING),
+        types.Tool(name="asks", description="Asks for a name", input_schema=ANYTHING),
         types.Tool(name="mutable", description=f"It is {word()}", input_schema=ANYTHING),
     ]
 
@@ -116,6 +117,8 @@ async def call_tool(ctx, params):
             return types.CallToolResult(content=[text("done")])
         case "logs":
             for level in ["debug", "info", "error"]:
+                if LEVELS.index(level) < LEVELS.index(least):
+                    continue
                 await ctx.session.send_log_message(
                     level=level, data={"what": level}, logger="upstream",
                     related_request_id=ctx.request_id)
@@ -124,6 +127,19 @@ async def call_tool(ctx, params):
             meta = {key: value for key, value in (ctx.meta or {}).items()
                     if not key.startswith("io.modelcontextprotocol/") and "rogress" not in key}
             return types.CallToolResult(content=[text(json.dumps(meta, sort_keys=True))])
+        case "asks":
+            schema = {"type": "object", "properties": {"name": {"type": "string"}}}
+            question = types.ElicitRequestFormParams(message="Who?", requested_schema=schema)
+            if ctx.protocol_version != "2026-07-28":
+                answer = await ctx.session.elicit_form("Who?", schema, ctx.request_id)
+            elif not params.input_responses:
+                return types.InputRequiredResult(
+                    input_requests={"who": types.ElicitRequest(params=question)},
+                    request_state="opaque é")
+            else:
+                assert params.request_state == "opaque é"
+                answer = params.input_responses["who"]
+            return types.CallToolResult(content=[text(f"{answer.action} {answer.content}")])
         case "slow":
             try:
                 await anyio.sleep(60)
@@ -182,7 +198,13 @@ async def complete(ctx, params):
         values=values, total=len(values), has_more=False))
 
 
+LEVELS = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
+least = "debug"
+
+
 async def set_level(ctx, params):
+    global least
+    least = params.level
     return types.EmptyResult()
 
 
