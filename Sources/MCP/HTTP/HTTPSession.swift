@@ -245,11 +245,16 @@ extension MessageParser.Incoming {
         return messages.contains(where: \.isRequest)
     }
 
-    /// Whether a tool is called, which may take long.
+    /// What may take long, and say something before its answer.
+    private static let calls: Set<String> = [
+        "tools/call", "resources/read", "prompts/get", "completion/complete",
+    ]
+
+    /// Whether a tool is called, or another server asked for something.
     fileprivate var hasCall: Bool {
         messages.contains { message in
             guard case .request(let request) = message else { return false }
-            return request.method == "tools/call"
+            return Self.calls.contains(request.method)
         }
     }
 }

@@ -8,6 +8,9 @@ actor StreamableHTTPLink: UpstreamLink {
     private static let maximumResumptions = 5
     /// A server's wish for when to come back is followed between these.
     private static let retryMilliseconds = 100...30_000
+    /// A stream whose answer has come is left to its server for so long: ended by it, the
+    /// connection can be used again.
+    private static let lingering: Duration = .seconds(5)
 
     private let endpoint: HTTPEndpoint
     private let parser: MessageParser
@@ -146,7 +149,8 @@ actor StreamableHTTPLink: UpstreamLink {
                 let isAnswered = try await exchange(request, call, isHandshake, &position)
                 if isAnswered || isClosed || Task.isCancelled { return }
             } catch {
-                // What was begun can be taken up again; anything else is over.
+                // What was begun can be taken up again; anything else is over. After the answer
+                // nobody waits for anything any more.
                 guard case .lost = error, position.event != nil, !Task.isCancelled else {
                     await deliver(.failed(call, error))
                     return
@@ -182,6 +186,8 @@ actor StreamableHTTPLink: UpstreamLink {
         var events = EventStreamParser(limit: parser.limits.bytes)
         var body: [UInt8] = []
         var isAnswered = false
+        var linger: Task<Void, Never>?
+        defer { linger?.cancel() }
         let hadSession = request.headers.contains { $0.name == "Mcp-Session-Id" }
         let head = try await endpoint.exchange(request) { head, piece throws(UpstreamError) in
             if isHandshake { takeSession(head) }
@@ -202,8 +208,15 @@ actor StreamableHTTPLink: UpstreamLink {
                 position.event = event.id ?? position.event
                 if await give(event, call) { isAnswered = true }
             }
-            // The newer era ends a stream with the answer; the older one may say more behind it.
-            return !isAnswered
+            if isAnswered, linger == nil {
+                linger = Task {
+                    do {
+                        try await Task.sleep(for: Self.lingering)
+                        await self.stop(call)
+                    } catch {}
+                }
+            }
+            return true
         }
         if isAnswered { return true }
         if isHandshake { takeSession(head) }
