@@ -75,7 +75,11 @@ extension Sandbox {
     }
 
     /// Adds an upstream and gives what was said.
-    func add(_ upstream: PythonUpstream, _ name: String, _ options: String...) throws -> Result {
+    func add(
+        _ upstream: PythonUpstream,
+        _ name: String,
+        _ options: [String] = []
+    ) throws -> Result {
         var words = ["servers", "add", name] + options
         words += upstream.url.isEmpty ? ["--"] + upstream.command : ["--url", upstream.url]
         return try start("preloop", words).wait()
@@ -118,7 +122,8 @@ struct ServersTests {
     func `what works directly works through the gateway`(_ client: String, _ way: Way) throws {
         let sandbox = try Sandbox.withServers()
         let upstream = try PythonUpstream(way.transport, era: way.era)
-        let added = try sandbox.add(upstream, "up")
+        let options = way.transport == "sse" ? ["--transport", "sse"] : []
+        let added = try sandbox.add(upstream, "up", options)
         #expect(added.status == 0, "\(added.errors)")
         let direct = try PythonUpstream("stdio")
         let expected = try seen([client, "--"] + direct.command, sandbox.environment)
