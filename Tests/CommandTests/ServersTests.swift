@@ -151,6 +151,7 @@ struct ServersTests {
     func `the same over standard input and output`(_ client: String) throws {
         let sandbox = try Sandbox.withServers()
         let upstream = try PythonUpstream("http")
+        defer { withExtendedLifetime(upstream) {} }
         #expect(try sandbox.add(upstream, "up").status == 0)
         let expected = try seen(
             [client, "--"] + PythonUpstream("stdio").command,
@@ -194,6 +195,28 @@ struct ServersTests {
         #expect(try sandbox.preloop("servers", "diff", "up").output.hasPrefix("Nothing"))
     }
 
+    @Test(arguments: ["legacy", "2026-07-28"])
+    func `clients hear when tools come and go`(_ mode: String) throws {
+        let sandbox = try Sandbox.withServers()
+        let (one, two) = (try PythonUpstream("stdio"), try PythonUpstream("stdio"))
+        defer { withExtendedLifetime((one, two)) {} }
+        #expect(try sandbox.add(one, "one").status == 0)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = [
+            "python3", PythonUpstream.script("mcp_changes.py"), mode, "--",
+            Sandbox.program("preloop"), "mcp",
+        ]
+        process.environment = sandbox.environment
+        let client = try RunningProgram(process)
+        #expect(try client.answer(to: "").hasPrefix("ready"))
+        // Its list is compared with what it was at first: let it be read before it changes.
+        usleep(3_000_000)
+        #expect(try sandbox.add(two, "two", ["--prefix", "always"]).status == 0)
+        let result = try client.waitForExit()
+        #expect(result.output == "ready\nchanged\n", "\(result.errors)")
+    }
+
     @Test func `names that are taken get the server's in front, and nobody gets another's`() throws
     {
         let sandbox = try Sandbox.withServers()
@@ -228,6 +251,7 @@ struct ServersTests {
             "GIVEN": "${WORD}", "WORD": "a-secret-word", "PRELOOP_UPSTREAM_ENV": "WORD",
         ])
         let upstream = try PythonUpstream("http", require: (header, value))
+        defer { withExtendedLifetime(upstream) {} }
         let none = try sandbox.add(upstream, "up")
         #expect(none.status == 1 && none.errors.contains("credential"), "\(none.errors)")
         let words = ["servers", "add", "up", "--url", upstream.url, "--token-env", "GIVEN"]

@@ -34,7 +34,10 @@ PICTURE = base64.b64encode(bytes(range(256))).decode()
 
 
 def word():
-    return pathlib.Path(options.state).read_text().strip() if options.state else "plain"
+    try:
+        return pathlib.Path(options.state).read_text().strip() if options.state else "plain"
+    except FileNotFoundError:
+        return "plain"
 
 
 def note(line):
