@@ -51,7 +51,9 @@ extension UpstreamDesk {
         }
         guard parked.count < Self.maximumParked else {
             call.cancel()
-            throw UpstreamError.unreachable(reason: "\(parked.count) calls wait for answers already")
+            throw UpstreamError.unreachable(
+                reason: "\(parked.count) calls wait for answers already"
+            )
         }
         let state = Self.prefix + Self.random()
         parked[state] = call

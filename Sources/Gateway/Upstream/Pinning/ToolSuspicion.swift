@@ -93,7 +93,8 @@ enum ToolSuspicion {
 /// What a name looks like: names that people and models take for each other have the same.
 ///
 /// Not the whole of Unicode's confusables: letters of Cyrillic and Greek that look Latin,
-/// full-width forms, digits that look like letters, case, hidden characters, marks, and what separates words.
+/// full-width forms, digits that look like letters, case, hidden characters, marks, and what
+/// separates words.
 struct NameSkeleton: Hashable, Sendable {
     private let text: String
 
