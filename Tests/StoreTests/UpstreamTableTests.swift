@@ -94,7 +94,9 @@ import Testing
         let store = scratch.store
         let server = server("a", 1)
         let definition = try #require(
-            try JSONParser.parse(#"{"name":"a/b","x":[null,1.5,"\u0000é"],"inputSchema":{}}"#).object
+            try JSONParser.parse(
+                #"{"name":"a/b","x":[null,1.5,"\u0000é"],"inputSchema":{}}"#
+            ).object
         )
         let tool = UpstreamTool(
             name: "a/b",
