@@ -13,6 +13,7 @@ struct ToolCalling: Sendable {
     ///   - job: Which one.
     ///   - ask: Asks the client something while it runs; nil where it cannot be asked.
     ///   - report: Told how far it is.
+    /// - Returns: What the session is to be told.
     func outcome(
         of job: ServerSession.Job,
         ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)? = nil,
