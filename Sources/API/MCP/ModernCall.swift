@@ -93,7 +93,10 @@ actor ModernCall {
         running[job.id] = continuation
         let calling = calling
         let outcome = await stoppable(by: stop) {
-            await calling.outcome(of: job) { event in await self.report(event, of: job.id) }
+            await calling.outcome(
+                of: job,
+                report: { event in await self.report(event, of: job.id) }
+            )
         }
         running[job.id] = nil
         apply(exchange.finish(job.id, outcome))
