@@ -35,12 +35,14 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(
             url: "https://github.com/hummingbird-project/hummingbird",
             from: "2.28.1",
             traits: []
         ),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // MARK: C
@@ -60,13 +62,21 @@ let package = Package(
             swiftSettings: hot,
             linkerSettings: [.linkedLibrary("m")]
         ),
-        .testTarget(name: "DomainTests", dependencies: ["Domain"], swiftSettings: testing),
+        .testTarget(
+            name: "DomainTests",
+            dependencies: ["Domain", "TestSupport"],
+            swiftSettings: testing
+        ),
 
         // MARK: Firewall
         .target(
             name: "Firewall",
-            dependencies: ["Domain"],
-            exclude: ["CEL/DESIGN.md"],
+            dependencies: [
+                "Domain",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            exclude: ["CEL/DESIGN.md", "Policy/DESIGN.md"],
             swiftSettings: hot
         ),
         .testTarget(
@@ -77,7 +87,11 @@ let package = Package(
 
         // MARK: MCP
         .target(name: "MCP", dependencies: ["Domain"], swiftSettings: hot),
-        .testTarget(name: "MCPTests", dependencies: ["Domain", "MCP"], swiftSettings: testing),
+        .testTarget(
+            name: "MCPTests",
+            dependencies: ["Domain", "MCP", "TestSupport"],
+            swiftSettings: testing
+        ),
 
         // MARK: LinearAlgebra
         .target(name: "LinearAlgebra", dependencies: ["CKernels"], swiftSettings: hot),
@@ -104,7 +118,7 @@ let package = Package(
         ),
         .testTarget(
             name: "VectorIndexTests",
-            dependencies: ["VectorIndex"],
+            dependencies: ["TestSupport", "VectorIndex"],
             swiftSettings: testing
         ),
 
@@ -157,7 +171,7 @@ let package = Package(
         ),
         .testTarget(
             name: "StoreTests",
-            dependencies: ["Domain", "Store", "StoreTestSupport"],
+            dependencies: ["Domain", "Store", "StoreTestSupport", "TestSupport"],
             swiftSettings: testing
         ),
 
@@ -198,7 +212,7 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "Domain", "HTTPClient", "MCP", "Search", "Store", "Trackers",
+                "Domain", "Firewall", "HTTPClient", "MCP", "Search", "Store", "Trackers",
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: strict
@@ -206,8 +220,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Domain", "Embeddings", "Gateway", "HTTPClient", "MCP", "Search", "Store",
-                "StoreTestSupport", "Sync", "TestSupport", "Trackers",
+                "Domain", "Embeddings", "Firewall", "Gateway", "HTTPClient", "MCP", "Search",
+                "Store", "StoreTestSupport", "Sync", "TestSupport", "Trackers",
             ],
             swiftSettings: testing
         ),
@@ -216,15 +230,17 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "Domain", "Gateway", "MCP", "Search", "Store", "Sync", "Trackers",
+                "Domain", "Firewall", "Gateway", "MCP", "Search", "Store", "Sync", "Trackers",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdHTTP2", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: strict
         ),
@@ -232,8 +248,9 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "Domain", "Gateway", "HTTPClient", "MCP", "Search", "Store",
-                "StoreTestSupport", "TestSupport", "Trackers",
+                "API", "Domain", "Firewall", "Gateway", "HTTPClient", "MCP", "Search", "Store",
+                "StoreTestSupport", "Sync", "TestSupport", "Trackers",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -244,8 +261,8 @@ let package = Package(
         .target(
             name: "Bootstrap",
             dependencies: [
-                "Domain", "Embeddings", "Gateway", "HTTPClient", "LinearAlgebra", "MCP", "Search",
-                "Store", "Sync", "Trackers", "VectorIndex",
+                "Domain", "Embeddings", "Firewall", "Gateway", "HTTPClient", "LinearAlgebra",
+                "MCP", "Search", "Store", "Sync", "Trackers", "VectorIndex",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -271,7 +288,7 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "Bootstrap", "Domain", "Search", "Store", "StoreTestSupport", "Sync",
+                "Bootstrap", "Domain", "HTTPClient", "Search", "Store", "StoreTestSupport", "Sync",
                 "TestSupport", "preloop", "preloop-sync",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),

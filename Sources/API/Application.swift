@@ -1,4 +1,5 @@
 package import Domain
+package import Firewall
 package import Gateway
 package import Logging
 package import MCP
@@ -26,6 +27,8 @@ package struct Application: Sendable {
         /// Opens the indexes of an account, or gives those that are open.
         package var search: @Sendable (AccountID, SearchRequest.Mode) async throws -> IssueSearch
         package var trackers: TrackerOperations
+        /// Whose signatures in the audit count; nil where nobody signs.
+        package var auditKey: AuditKey?
         /// Takes trackers' deliveries in; nil where none are taken.
         package var webhooks: WebhookReceiver?
         package var guardian: RequestGuard
@@ -34,6 +37,10 @@ package struct Application: Sendable {
         /// Whether strangers may make accounts.
         package var allowsRegistration = false
         package var logger: Logger
+        /// Whose word counts for where a request comes from.
+        package var proxies = TrustedProxies()
+        /// Collects spans; nil when nobody does.
+        package var spans: Trace.Recorder?
 
         package init(
             store: Store,
@@ -81,7 +88,8 @@ package struct Application: Sendable {
                 server: means.description,
                 calls: means.calls,
                 guardian: means.guardian,
-                connections: connections
+                connections: connections,
+                spans: means.spans
             )
         )
         let operation = OperationRoutes(
@@ -104,6 +112,7 @@ package struct Application: Sendable {
         )
         var routes = operation.routes + SetupRoutes(desk: desk).routes + endpoint.routes
         routes += Self.interface(means, desk)
+        routes += ApprovalPages(calls: means.calls, desk: desk, store: means.store).routes
         routes += DocumentationRoutes(routes, version: means.version).routes
         responder = Responder(
             table: RouteTable(routes),
@@ -112,7 +121,9 @@ package struct Application: Sendable {
             metrics: metrics,
             idempotency: Idempotency(store: means.store),
             limits: means.limits,
-            logger: means.logger
+            logger: means.logger,
+            proxies: means.proxies,
+            spans: means.spans
         )
         self.desk = desk
         self.connections = connections
@@ -123,6 +134,7 @@ package struct Application: Sendable {
     /// What is below `/api/v1`.
     private static func interface(_ means: Means, _ desk: AccountDesk) -> [Route] {
         let (store, tools) = (means.store, ToolRoutes(calls: means.calls))
+        let shelf = PolicyShelf(calls: means.calls)
         return AuthRoutes(desk: desk, allowsRegistration: means.allowsRegistration).routes
             + UserRoutes(desk: desk).routes
             + TrackerRoutes(store: store, operations: means.trackers).routes
@@ -130,7 +142,10 @@ package struct Application: Sendable {
             + IssueRoutes(store: store, search: means.search, tools: tools).routes
             + DuplicateRoutes(store: store).routes + StatisticsRoutes(store: store).routes
             + UpstreamRoutes(desk: means.upstreams, allowsPrograms: means.allowsPrograms).routes
-            + tools.routes + WebhookRoutes(receiver: means.webhooks).routes
+            + tools.routes + AuditRoutes(store: store, key: means.auditKey).routes
+            + ApprovalRoutes(calls: means.calls, store: store).routes
+            + WebhookRoutes(receiver: means.webhooks, logger: means.logger).routes
+            + PolicyRoutes(books: shelf).routes + RuleRoutes(books: shelf).routes
     }
 
     /// Requests that are being served.

@@ -8,6 +8,8 @@ package enum ExitStatus: Int32, Sendable {
     case authentication = 4
     /// What was asked for does not exist.
     case notFound = 5
+    /// What was to be verified is not what was written.
+    case unsound = 6
     /// Some projects failed; the others are done and stored.
     case partial = 7
     /// Someone else is at it (EX_TEMPFAIL of sysexits.h): the same command later is right.

@@ -1,4 +1,5 @@
 import Domain
+package import Firewall
 import Foundation
 package import Gateway
 package import MCP
@@ -45,15 +46,24 @@ extension Installation {
     /// - Parameters:
     ///   - opening: Opens the indexes when somebody else keeps them open too.
     ///   - upstreams: Other MCP servers whose tools are offered; the installation's when nil.
+    /// - Returns: The one that decides, records and runs.
+    /// - Throws: ``CommandFailure`` when there is no key to sign the audit with.
     package func guardedCall(
         opening: (@Sendable (SearchRequest.Mode) async throws -> IssueSearch)? = nil,
         upstreams: UpstreamDesk? = nil
     ) throws -> GuardedCall {
         let tools = try builtInTools(opening: opening)
+        let set = tools.make(upstreams: try upstreams ?? upstreamDesk())
+        let policy = policyBook { await set.identities() }
         return GuardedCall(
-            tools: tools.make(upstreams: try upstreams ?? upstreamDesk()),
-            policy: OpenPolicy(),
-            journal: StoreJournal(store: store, retention: CallRetention(settings.callRetention)),
+            tools: set,
+            policy: policy,
+            journal: StoreJournal(
+                store: store,
+                keys: try auditKeys(),
+                retention: CallRetention(settings.callRetention)
+            ),
+            approvals: approvalDesk(policy, model: tools.model),
             clock: store.clock
         )
     }
@@ -77,9 +87,73 @@ extension Installation {
         return tools
     }
 
+    /// What the audit of the account is written and read with.
+    ///
+    /// - Throws: ``CommandFailure`` when there is no key: what cannot be recorded does not run.
+    package func auditKeys() throws(CommandFailure) -> AuditKeys {
+        let box = try secretBox()
+        do throws(StoreError) {
+            return try AuditKeys(box, account: store.account)
+        } catch {
+            throw CommandFailure("there is no key for the audit", cause: error)
+        }
+    }
+
+    /// The account's audit, for reading.
+    package func auditLog() throws(CommandFailure) -> AuditLog {
+        AuditLog(store: store, key: try auditKeys().publicKey)
+    }
+
+    /// The policy of the account; `tools` gives those there are.
+    ///
+    /// Where it names no workflow, whoever may decide approvals is asked.
+    package func policyBook(
+        tools: @escaping @Sendable () async -> [ToolIdentity]
+    ) -> PolicyBook {
+        let store = store
+        return PolicyBook(
+            store: store,
+            surroundings: {
+                var surroundings = PolicySurroundings()
+                surroundings.hasDefaultWorkflow = true
+                let servers = try await store.read { connection, account in
+                    try UpstreamServerTable.list(account: account, on: connection)
+                }
+                surroundings.servers = Set(servers.map(\.name))
+                return surroundings
+            },
+            tools: tools
+        )
+    }
+
+    /// What holds calls that somebody has to approve, by the policy's workflows.
+    ///
+    /// `model` decides where a workflow says so.
+    package func approvalDesk(
+        _ policy: PolicyBook,
+        model: LanguageModel? = nil
+    ) -> ApprovalDesk {
+        ApprovalDesk(
+            store: store,
+            box: { try secretBox() },
+            workflows: { name in try await policy.workflow(named: name) },
+            model: model,
+            pageAddress: settings.publicURL
+        )
+    }
+
+    /// The user of this machine, deciding from a terminal.
+    package var localApprover: Approver {
+        Approver(.local, settings.environment["USER"] ?? "user")
+    }
+
     /// The user of this machine, calling by a channel.
     package func localCaller(_ channel: Caller.Channel) -> Caller {
-        Caller(name: "local:\(settings.environment["USER"] ?? "user")", channel: channel)
+        Caller(
+            name: "local:\(settings.environment["USER"] ?? "user")",
+            channel: channel,
+            role: "local"
+        )
     }
 
     /// What the MCP server says of itself.

@@ -8,19 +8,20 @@ extension Installation {
     private static let transfersPerHost = 256
     private static let transfers = 1_024
 
-    /// The other MCP servers of the account, and the way to them.
-    ///
-    /// - Parameter transport: The process's client for them; a new one when nil.
+    /// The other MCP servers of the account, and the way to them, by `transport`, the process's
+    /// client for them; by a new one when it is nil.
     package func upstreamDesk(
         transport: (any HTTPStreamTransport)? = nil
     ) throws -> UpstreamDesk {
-        UpstreamDesk(
+        // Networks and variables are the operator's: accounts that strangers made get none.
+        let isOwn = store.account == AccountTable.defaultID
+        return UpstreamDesk(
             UpstreamDesk.Means(
                 store: store,
                 settings: UpstreamSettings(
                     environment: settings.environment,
-                    allowed: settings.upstreams.allowed,
-                    variables: settings.upstreams.variables,
+                    allowed: isOwn ? settings.upstreams.allowed : [],
+                    variables: isOwn ? settings.upstreams.variables : [],
                     version: Self.version
                 ),
                 transport: try transport ?? upstreamTransport(),

@@ -8,8 +8,13 @@
 /// - `ACCESS_TOKEN_EXPIRE_MINUTES`: 15.
 /// - `REFRESH_TOKEN_EXPIRE_DAYS`: 7.
 /// - `MAX_SESSION_DAYS`: 30.
+/// - `PRELOOP_TLS_CERTIFICATE`, `PRELOOP_TLS_KEY`: files (PEM) with which the server speaks TLS; it
+///   does not.
+/// - `PRELOOP_TRUSTED_PROXIES`: addresses and ranges (`10.0.0.0/8`) of proxies whose
+///   `X-Forwarded-For` counts, by commas; none.
+/// - `OTEL_EXPORTER_OTLP_ENDPOINT` and others: see ``TelemetrySettings``.
 /// - `LOG_LEVEL`: `debug`, `info`, `warning` or `error`; `info`.
-package struct ServerSettings: Sendable, Equatable {
+package struct ServerSettings: Sendable {
     /// Without a final slash; nil where it listens.
     package var publicURL: String?
     package var allowedHosts: [String]
@@ -20,6 +25,12 @@ package struct ServerSettings: Sendable, Equatable {
     package var sessionTime: Duration
     /// One of swift-log's names.
     package var logLevel: String
+    /// The files of the server's certificate and its key; nil for no TLS.
+    package var identity: (certificate: String, key: String)?
+    /// As they were given.
+    package var trustedProxies: [String]
+    /// Where spans are sent; nil for nowhere.
+    package var telemetry: TelemetrySettings?
 
     /// Reads variables; an empty one counts as not set.
     package init(environment: [String: String]) throws(CommandFailure) {
@@ -46,6 +57,19 @@ package struct ServerSettings: Sendable, Equatable {
         refreshTime = .seconds(86_400 * days)
         let most = try Self.number(value, "MAX_SESSION_DAYS", 30, 1...365)
         sessionTime = .seconds(86_400 * most)
+        trustedProxies = Self.list(value("PRELOOP_TRUSTED_PROXIES"))
+        telemetry = try TelemetrySettings(environment: environment)
+        switch (value("PRELOOP_TLS_CERTIFICATE"), value("PRELOOP_TLS_KEY")) {
+        case (nil, nil): identity = nil
+        case (let certificate?, let key?): identity = (certificate, key)
+        case (let certificate, _):
+            let missing = certificate == nil ? "PRELOOP_TLS_CERTIFICATE" : "PRELOOP_TLS_KEY"
+            throw CommandFailure(
+                .usage,
+                "`\(missing)` is not set",
+                hint: "a certificate and its key belong together"
+            )
+        }
         logLevel = value("LOG_LEVEL")?.lowercased() ?? "info"
         let levels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
         guard levels.contains(logLevel) else {

@@ -34,13 +34,15 @@ import Store
 /// - `PRELOOP_AI_API_KEY`: the provider's key; local servers need none.
 ///
 /// - `PRELOOP_UPSTREAM_ALLOW`: networks (`10.0.0.0/8`), addresses and host names, separated by
-///   commas, where other MCP servers may be besides the public Internet.
+///   commas, where other MCP servers and the channels of approvals may be besides the public
+///   Internet.
 /// - `PRELOOP_UPSTREAM_ENV`: names of variables, separated by commas, that `${NAME}` may stand for
 ///   in credentials of other MCP servers.
 /// - `PRELOOP_UPSTREAM_PROGRAMS`: `allow` lets users of the server add programs of its machine as
 ///   MCP servers; the command line may always.
 ///
-/// - `PRELOOP_CALLS_KEPT_DAYS`: how long calls of tools stay on record; 90, and 0 for ever.
+/// - `PRELOOP_AUDIT_DAYS`: how long the audit is kept; 365, and 0 for ever. Its older name is
+///   `PRELOOP_CALLS_KEPT_DAYS`.
 ///
 /// Proxies (`HTTPS_PROXY`, `NO_PROXY`…) and certificate authorities (`SSL_CERT_FILE`,
 /// `SSL_CERT_DIR`, `CURL_CA_BUNDLE`) are those of curl.
@@ -64,7 +66,7 @@ package struct Settings: Sendable {
     package var precision: EncodingPrecision?
     /// Who judges and rewrites issues; nil for nobody.
     package var languageModel: LanguageModel.Configuration?
-    /// How long calls of tools stay on record; nil for ever.
+    /// How long the audit is kept; nil for ever.
     package var callRetention: Duration?
     /// Where other MCP servers may be, and what they may be given.
     package var upstreams: UpstreamRules
@@ -117,7 +119,7 @@ package struct Settings: Sendable {
             )
         }
         upstreams = try UpstreamRules(value)
-        callRetention = try Self.callRetention(value("PRELOOP_CALLS_KEPT_DAYS"))
+        callRetention = try Self.callRetention(value)
         precision = try Self.precision(value("PRELOOP_EMBEDDING_PRECISION"))
         languageModel = try Self.languageModel(value)
         switch value("PRELOOP_EMBEDDING_PROVIDER") ?? "local" {
@@ -271,13 +273,17 @@ package struct Settings: Sendable {
         return dimension
     }
 
-    private static func callRetention(_ text: String?) throws(CommandFailure) -> Duration? {
-        guard let text else { return CallRetention.standardTime }
+    private static func callRetention(
+        _ value: (String) -> String?
+    ) throws(CommandFailure) -> Duration? {
+        let names = ["PRELOOP_AUDIT_DAYS", "PRELOOP_CALLS_KEPT_DAYS"]
+        guard let name = names.first(where: { value($0) != nil }), let text = value(name)
+        else { return CallRetention.standardTime }
         guard let days = Int(text), (0...36_500).contains(days) else {
             throw CommandFailure(
                 .usage,
-                "`PRELOOP_CALLS_KEPT_DAYS` is `\(text)`",
-                hint: "set it to a number of days, or to 0 to keep calls for ever"
+                "`\(name)` is `\(text)`",
+                hint: "set it to a number of days, or to 0 to keep the audit for ever"
             )
         }
         return days == 0 ? nil : .seconds(days * 86_400)

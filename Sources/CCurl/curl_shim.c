@@ -1,4 +1,5 @@
 #include "CCurl.h"
+#include <string.h>
 
 CURLcode preloop_curl_setopt_long(CURL *easy, CURLoption option, long value) {
     return curl_easy_setopt(easy, option, value);
@@ -59,4 +60,63 @@ CURLMcode preloop_curl_multi_setopt_long(CURLM *multi, CURLMoption option, long 
 
 CURLcode preloop_curl_message_result(const CURLMsg *message) {
     return message->data.result;
+}
+
+typedef struct {
+    const char *bytes;
+    size_t length;
+    size_t sent;
+} mail_source;
+
+static size_t read_mail(char *buffer, size_t size, size_t count, void *context) {
+    mail_source *source = context;
+    size_t rest = source->length - source->sent;
+    size_t part = size * count < rest ? size * count : rest;
+    memcpy(buffer, source->bytes + source->sent, part);
+    source->sent += part;
+    return part;
+}
+
+static size_t discard(char *bytes, size_t size, size_t count, void *context) {
+    (void)bytes;
+    (void)context;
+    return size * count;
+}
+
+CURLcode preloop_curl_send_mail(const preloop_mail *mail, char *error, long *status) {
+    *status = 0;
+    error[0] = 0;
+    CURL *easy = curl_easy_init();
+    if (!easy) return CURLE_OUT_OF_MEMORY;
+    struct curl_slist *recipients = NULL;
+    for (size_t i = 0; i < mail->recipient_count; i++) {
+        struct curl_slist *longer = curl_slist_append(recipients, mail->recipients[i]);
+        if (!longer) {
+            curl_slist_free_all(recipients);
+            curl_easy_cleanup(easy);
+            return CURLE_OUT_OF_MEMORY;
+        }
+        recipients = longer;
+    }
+    mail_source source = {mail->message, mail->length, 0};
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
+    curl_easy_setopt(easy, CURLOPT_URL, mail->url);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, mail->timeout_milliseconds);
+    curl_easy_setopt(easy, CURLOPT_USE_SSL,
+                     (long)(mail->requires_tls ? CURLUSESSL_ALL : CURLUSESSL_NONE));
+    if (mail->authorities) curl_easy_setopt(easy, CURLOPT_CAINFO, mail->authorities);
+    if (mail->user) curl_easy_setopt(easy, CURLOPT_USERNAME, mail->user);
+    if (mail->password) curl_easy_setopt(easy, CURLOPT_PASSWORD, mail->password);
+    curl_easy_setopt(easy, CURLOPT_MAIL_FROM, mail->from);
+    curl_easy_setopt(easy, CURLOPT_MAIL_RCPT, recipients);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, read_mail);
+    curl_easy_setopt(easy, CURLOPT_READDATA, &source);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, discard);
+    CURLcode code = curl_easy_perform(easy);
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, status);
+    curl_easy_cleanup(easy);
+    curl_slist_free_all(recipients);
+    return code;
 }

@@ -1,4 +1,5 @@
 import Crypto
+import Domain
 import LinearAlgebra
 
 /// The digest in ``ModelIdentity/revision``.
@@ -33,10 +34,7 @@ enum ModelRevision {
             let start = file.dataOffset + (last - file.dataOffset) / (sampleCount - 1) * index
             update(&hash, file, start..<min(file.file.byteCount, start + sampleByteCount))
         }
-        return hash.finalize().map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
+        return hexadecimal(hash.finalize())
     }
 
     /// All settings that change vectors and do not show in the weights' shapes, spelled out so that

@@ -227,7 +227,7 @@ struct CurlEngine {
 ///
 /// All signals are blocked there: they belong to the program's own threads, and with SIGPIPE
 /// blocked a peer that went away is an error of the write instead of the end of the process.
-private func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
     final class Box: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) {

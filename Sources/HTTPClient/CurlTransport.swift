@@ -10,7 +10,7 @@ import Glibc
     private let handle: UnsafeMutableRawPointer
 
     /// Runs once in the process, before any other use of libcurl.
-    private static let isInitialized =
+    static let isInitialized =
         curl_global_init(Int(CURL_GLOBAL_SSL | CURL_GLOBAL_WIN32)) == CURLE_OK
 
     /// Fails only when memory or the TLS library is not to be had.

@@ -15,8 +15,9 @@ package struct HTTPRequest: Sendable {
     package var mayReuseConnection = true
     /// The same promise while connections are kept: the body is sent once, or the exchange fails.
     package var isSentOnce = false
-    /// The address to connect to in place of what the host's name stands for at that moment: one
-    /// that has been looked at, without brackets. TLS and `Host` keep the name.
+    /// The address to connect to in place of what the host's name stands for at that moment.
+    ///
+    /// One that has been looked at, without brackets; TLS and `Host` keep the name.
     package var pinnedAddress: String?
 
     package init(

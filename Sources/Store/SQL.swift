@@ -3,8 +3,8 @@ package import Domain
 /// A statement with its bound values, built by string interpolation.
 ///
 /// `\(value)` becomes a placeholder and a bind, so text from outside can never become SQL; raw text
-/// is let in only as a static string. Placeholders are written `?1`, `?2`… for SQLite; the
-/// PostgreSQL engine renders the same segments as `$1`, `$2`…. One place may take a ``SQLTable``.
+/// is let in only as a static string. Placeholders are written `?` for SQLite; the PostgreSQL
+/// engine renders the same segments as `$1`, `$2`…. One place may take a ``SQLTable``.
 package struct SQL: Sendable, ExpressibleByStringInterpolation {
     /// Text between the binds: always one more than ``binds``.
     package private(set) var segments: [String]
@@ -12,6 +12,8 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
     package private(set) var binds: [SQLValue]
     /// The type of each bind, also where the value is NULL: PostgreSQL plans a text by its types.
     package private(set) var kinds: [SQLKind]
+    /// How each bind stands in the text.
+    private var forms: [Form]
     /// Rows that the statement is run for; nil for a statement that is run once.
     package private(set) var table: SQLTable?
     /// Behind which segment the rows stand.
@@ -21,6 +23,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
         segments = [value]
         binds = []
         kinds = []
+        forms = []
         table = nil
         tablePlace = nil
     }
@@ -29,26 +32,50 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
         segments = stringInterpolation.segments
         binds = stringInterpolation.binds
         kinds = stringInterpolation.kinds
+        forms = stringInterpolation.forms
         table = stringInterpolation.table
         tablePlace = stringInterpolation.tablePlace
     }
 
     /// The statement with numbered placeholders; those of the rows come after all others.
     package func text(_ dialect: SQLDialect) -> String {
-        let prefix = dialect == .sqlite ? "?" : "$"
         var text = segments[0]
         var number = 0
         for (index, segment) in segments.dropFirst().enumerated() {
             if index == tablePlace, let table {
                 text += table.text(dialect, after: binds.count)
             } else {
+                let form = forms[number]
                 number += 1
-                text += prefix
-                text += String(number)
+                // SQLite keeps numbers as names, which it looks for one by one; where no rows stand
+                // in between, the order says it all.
+                let isNumbered = dialect == .postgres || table != nil
+                let place = (dialect == .sqlite ? "?" : "$") + (isNumbered ? String(number) : "")
+                text += form.text(place, dialect)
             }
             text += segment
         }
         return text
+    }
+
+    /// How a bind stands in the text.
+    fileprivate enum Form: Sendable {
+        case value
+        /// Numbers separated by commas: the condition that what stands before is one of them.
+        case identifiers
+        /// The same of a document with a list of texts.
+        case texts
+
+        func text(_ place: String, _ dialect: SQLDialect) -> String {
+            switch (self, dialect) {
+            case (.value, _): place
+            case (.identifiers, .sqlite): "IN (SELECT value FROM json_each('[' || \(place) || ']'))"
+            // Not IN, which would be a join, and without statistics one of all rows with all.
+            case (.identifiers, .postgres): "= ANY(string_to_array(\(place), ',')::bigint[])"
+            case (.texts, .sqlite): "IN (SELECT value FROM json_each(\(place)))"
+            case (.texts, .postgres): "= ANY(ARRAY(SELECT jsonb_array_elements_text(\(place))))"
+            }
+        }
     }
 
     /// The same statement for other rows.
@@ -63,6 +90,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
         fileprivate var segments = [""]
         fileprivate var binds: [SQLValue] = []
         fileprivate var kinds: [SQLKind] = []
+        fileprivate var forms: [Form] = []
         fileprivate var table: SQLTable?
         fileprivate var tablePlace: Int?
 
@@ -86,9 +114,10 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
             append(value?.sqlValue ?? .null, Value.sqlKind)
         }
 
-        private mutating func append(_ value: SQLValue, _ kind: SQLKind) {
+        private mutating func append(_ value: SQLValue, _ kind: SQLKind, _ form: Form = .value) {
             binds.append(value)
             kinds.append(kind)
+            forms.append(form)
             segments.append("")
         }
 
@@ -119,6 +148,20 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
             append(.blob(HalfVectorBytes.encode(vector)), .unknown)
         }
 
+        /// Inserts the condition that what stands before it is one of these: one bind, however many
+        /// they are, so that the statement stays the same and is prepared once.
+        package mutating func appendInterpolation<Entity>(
+            among identifiers: some Sequence<Identifier<Entity>>
+        ) {
+            let numbers = identifiers.lazy.map { String($0.rawValue) }.joined(separator: ",")
+            append(.text(numbers), .text, .identifiers)
+        }
+
+        /// Inserts the condition that what stands before it is one of these.
+        package mutating func appendInterpolation(among texts: some Sequence<String>) {
+            append(.json(.array(texts.map { .string($0) })), .json, .texts)
+        }
+
         /// Inserts another statement with its binds, such as a condition built elsewhere.
         package mutating func appendInterpolation(_ other: SQL) {
             precondition(other.table == nil, "rows stand in the outermost statement")
@@ -126,6 +169,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
             segments += other.segments.dropFirst()
             binds += other.binds
             kinds += other.kinds
+            forms += other.forms
         }
 
         /// Inserts statements separated by `separator`; for IN lists and value rows.

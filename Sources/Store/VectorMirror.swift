@@ -81,23 +81,29 @@ package enum VectorMirror {
     package static let indexedFrom = 5_000
     /// Longer than the index of ten million vectors takes.
     private static let indexingLimit = Duration.seconds(6 * 3_600)
+    /// How long it waits for transactions that are older than it before it leaves the index to the
+    /// next scan: longer than any of ours, while a session somebody forgot may be there for days.
+    package static let indexingPatience = Duration.seconds(120)
 
     /// Makes the index for vectors of one length, when it is missing and worthwhile.
     ///
     /// After a long load, not before it: building takes a quarter of a millisecond for a row,
-    /// keeping an index up to date a whole one. Those who write meanwhile do not wait.
+    /// keeping an index up to date a whole one. Those who write meanwhile do not wait. It waits for
+    /// the transactions that were there before it, but not for ever.
     ///
     /// - Parameters:
     ///   - store: The store.
     ///   - dimension: The length of the vectors.
     ///   - count: Rows from which it is worthwhile.
+    ///   - patience: How long it may wait for others without a break.
     /// - Returns: Whether there is an index now.
     /// - Throws: What the store refuses.
     @discardableResult
     package static func makeIndex(
         _ store: Store,
         dimension: Int,
-        from count: Int = indexedFrom
+        from count: Int = indexedFrom,
+        patience: Duration = indexingPatience
     ) async throws -> Bool {
         guard dimension <= PassageVectorTable.maximumIndexedDimension,
             let database = store.database as? PostgresDatabase
@@ -111,14 +117,41 @@ package enum VectorMirror {
         guard state(look).isReady else { return false }
         if look.dimensions.contains(dimension) { return true }
         guard look.rowCount >= count, !isIndexing else { return false }
-        try await database.write { connection in
-            try VectorExtensionTable.dropIndex(dimension: dimension, on: connection)
+        return try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                for statement in [
+                    VectorExtensionTable.dropIndex(dimension: dimension),
+                    VectorExtensionTable.createIndex(dimension: dimension),
+                ] {
+                    try await database.maintain(statement, atMost: indexingLimit)
+                }
+                return true
+            }
+            group.addTask {
+                try await waitUntilBlocked(database, for: patience)
+                return false
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? false
         }
-        try await database.maintain(
-            VectorExtensionTable.createIndex(dimension: dimension),
-            atMost: indexingLimit
-        )
-        return true
+    }
+
+    /// Ends when the making of an index has waited for others for so long without a break.
+    ///
+    /// `lock_timeout` would say the same, but for a statement outside a transaction it is a setting
+    /// of the session, which a pooler gives to others.
+    private static func waitUntilBlocked(
+        _ database: PostgresDatabase,
+        for patience: Duration
+    ) async throws {
+        var since: ContinuousClock.Instant?
+        while since.map({ $0.duration(to: .now) < patience }) ?? true {
+            try await Task.sleep(for: min(patience / 4, .seconds(5)))
+            let isBlocked = try await database.read { connection in
+                try VectorExtensionTable.isIndexingBlocked(on: connection)
+            }
+            since = isBlocked ? since ?? .now : nil
+        }
     }
 
     private static func state(_ look: VectorExtensionTable.Look) -> State {

@@ -119,7 +119,12 @@ struct TrackersWebhooksInstallCommand: AsyncParsableCommand {
         abstract: "Register the webhooks, or bring them up to date."
     )
 
-    @Flag(help: "Make new secrets; the old ones count for another hour.")
+    @Flag(
+        help: """
+            Make new secrets; an old one counts until the tracker has the new one everywhere, and \
+            an hour longer.
+            """
+    )
     var newSecrets = false
 
     @OptionGroup var options: WebhookOptions
@@ -135,7 +140,10 @@ struct TrackersWebhooksInstallCommand: AsyncParsableCommand {
 struct TrackersWebhooksRemoveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove",
-        abstract: "Take the webhooks away; deliveries are refused from then on."
+        abstract: "Take the webhooks away; deliveries are refused from then on.",
+        discussion: """
+            Where the tracker refuses, the webhook and the secret stay: try again when it lets you.
+            """
     )
 
     @OptionGroup var options: WebhookOptions

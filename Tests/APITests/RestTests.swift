@@ -1,8 +1,12 @@
 import Domain
 import HTTPClient
+import HTTPTypes
+import MCP
+import Search
 import Store
 import StoreTestSupport
 import Testing
+import Trackers
 
 @testable import API
 @testable import Gateway
@@ -159,6 +163,96 @@ import Testing
         let stats = try await server.send("GET", "/api/v1/project-duplicate-stats", token: key)
         #expect(try stats.json.array?.count == 2)
         try await server.stop()
+    }
+
+    /// Fails as it is told to.
+    private struct FailingTool: Tool {
+        let cause: any Error
+        let count = Counter()
+
+        var definition: ToolDefinition {
+            ToolDefinition(
+                name: "fail",
+                title: "Fail",
+                summary: "Fails.",
+                inputSchema: ["type": "object"],
+                annotations: .init(isReadOnly: true)
+            )
+        }
+
+        func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
+            _ = count.add()
+            throw cause
+        }
+    }
+
+    /// The status alone does not tell: 502 and 503 are also of what was never begun, or has ended
+    /// nobody knows how.
+    @Test func `a key is free again only after what certainly did nothing`() async throws {
+        let causes: [(any Error, first: Int, second: Int, runs: Int)] = [
+            (TrackerError.outcomeUnknown(detail: "?"), 502, 409, 1),
+            (TrackerError.unavailable(detail: "away"), 502, 409, 1),
+            (TrackerError.cancelled, 503, 409, 1),
+            (ToolFailure("took too long", kind: .timedOut), 504, 409, 1),
+            (ToolFailure("broke", kind: .broken), 500, 409, 1),
+            (TrackerError.unauthenticated(detail: "no"), 502, 502, 2),
+            (TrackerError.rateLimited(until: Timestamp(milliseconds: 0)), 503, 503, 2),
+            (StoreError.busy, 503, 503, 2),
+            // A refusal is an answer like others.
+            (ToolFailure("makes no sense"), 422, 422, 1),
+        ]
+        let once = [("Idempotency-Key", "k1")]
+        for (cause, first, second, runs) in causes {
+            let tool = FailingTool(cause: cause)
+            var setup = RunningServer.Setup()
+            setup.tools = [tool]
+            let server = try await RunningServer(setup)
+            _ = try await server.add("ann", .owner)
+            let key = try await server.key("ann")
+            for status in [first, second] {
+                let answer = try await server.send(
+                    "POST",
+                    "/api/v1/mcp/fail",
+                    [:],
+                    token: key,
+                    headers: once
+                )
+                #expect(answer.status == status, "\(cause): \(answer.text)")
+            }
+            #expect(tool.count.value == runs, "\(cause)")
+            try await server.stop()
+        }
+    }
+
+    @Test func `what a tool could not do has the status of its kind`() async throws {
+        let causes: [(any Error, Int, String?)] = [
+            (ToolFailure("makes no sense"), 422, "tool_error"),
+            (SearchError.unknownIssue(reference: "a#1"), 404, "not_found"),
+            (SearchError.emptyQuery, 422, "tool_error"),
+            (TrackerError.notFound(detail: "gone"), 404, "not_found"),
+            (TrackerError.refused(WriteRefusal(.invalid, detail: "no")), 422, "tracker_refused"),
+            (TrackerError.refused(WriteRefusal(.conflict, detail: "no")), 409, "conflict"),
+            (TrackerError.unauthenticated(detail: "no"), 502, "tracker_refuses_token"),
+            (TrackerError.unavailable(detail: "away"), 502, "service_unavailable"),
+            (TrackerError.outcomeUnknown(detail: "?"), 502, "outcome_unknown"),
+            (TrackerError.rateLimited(until: Timestamp(milliseconds: 0)), 503, nil),
+            (StoreError.busy, 503, nil),
+        ]
+        for (cause, status, code) in causes {
+            var setup = RunningServer.Setup()
+            setup.tools = [FailingTool(cause: cause)]
+            let server = try await RunningServer(setup)
+            _ = try await server.add("ann", .owner)
+            let key = try await server.key("ann")
+            let answer = try await server.send("POST", "/api/v1/mcp/fail", [:], token: key)
+            #expect(answer.status == status, "\(cause): \(answer.text)")
+            #expect(try answer.json["code"]?.string == code, "\(cause)")
+            try await server.stop()
+        }
+        #expect(Problem.failure("", .denied).status == .forbidden)
+        #expect(Problem.failure("", .conflict).status == .conflict)
+        #expect(Problem.failure("", .timedOut).status == .gatewayTimeout)
+        #expect(Problem.failure("", .broken).status == .internalServerError)
     }
 
     @Test func `tools are called by their names, and a repeated write happens once`()

@@ -13,20 +13,29 @@ import Testing
 /// named here.
 @Suite struct RouteMatrixTests {
     /// Routes that serve their own protocol, or a person's browser.
-    private static let others: Set<String> = ["/mcp/v1", "/setup"]
+    private static let others: Set<String> = [
+        "/mcp/v1", "/setup", "/approval/{id}", "/approval/{id}/data", "/approval/{id}/decide",
+    ]
 
     private func routes(_ server: RunningServer) -> [Route] {
         server.application.responder.table.routes.filter { !Self.others.contains($0.path) }
     }
 
-    /// The path of a route with these identifiers.
-    private func path(_ route: Route, _ world: World) -> String {
+    /// The path of a route with these identifiers; those of nobody where none are given.
+    private func path(
+        _ route: Route,
+        _ world: World,
+        user: String = "999999",
+        key: String = "999999"
+    ) -> String {
         let id =
             switch route.segments.dropFirst(2).first {
             case "trackers": "\(world.tracker)"
             case "organizations": "\(world.organization)"
             case "projects": "\(world.projects[0])"
             case "issues": "\(world.issues[0])"
+            case "users": user
+            case "auth": key
             default: "999999"
             }
         return route.path.replacing("{id}", with: id).replacing("{tool}", with: "echo")
@@ -43,6 +52,8 @@ import Testing
                 object[name] = word
             } else if property?["type"] == "integer" {
                 object[name] = 999_999
+            } else if property?["type"] == "array" {
+                object[name] = ["something"]
             } else {
                 object[name] = "something long enough"
             }
@@ -108,11 +119,20 @@ import Testing
             return ids.count
         }
         let theirs = try await World(in: foreign, named: "theirs")
+        let user = try await server.add("mallory", .viewer, to: account)
+        let desk = server.application.desk
+        let made = try await desk.addKey(
+            name: "theirs",
+            scopes: [],
+            expiresAt: nil,
+            for: user.id,
+            of: account
+        )
         var walked = 0
         for route in routes(server) where route.path.contains("{id}") {
             let answer = try await server.send(
                 route.method.rawValue,
-                path(route, theirs),
+                path(route, theirs, user: "\(user.id)", key: "\(made.row.id)"),
                 body(route),
                 token: key
             )
@@ -128,6 +148,20 @@ import Testing
         let eve = try await server.key("eve")
         let issues = try await server.send("GET", "/api/v1/issues", token: eve)
         #expect(issues.text.contains("theirs") && !issues.text.contains("mine"))
+        // Users and keys are there as before; and a key is its user's alone.
+        let users = try await server.send("GET", "/api/v1/users", token: eve)
+        #expect(users.text.contains("mallory") && !users.text.contains("ann"))
+        #expect(
+            try await server.send("GET", "/api/v1/auth/users/me", token: made.key).status == 200
+        )
+        _ = try await server.add("bob", .admin)
+        let own = try await server.send(
+            "DELETE",
+            "/api/v1/auth/api-keys/\(try await firstKey(key, server))",
+            token: try await server.key("bob")
+        )
+        #expect(own.status == 404)
+        #expect(try await server.send("GET", "/api/v1/issues", token: key).status == 200)
         // Nothing of theirs was removed or changed by the walk.
         #expect(try await server.send("GET", "/api/v1/trackers", token: eve).json[0] != nil)
         for id in theirs.issues {
@@ -136,6 +170,12 @@ import Testing
             )
         }
         try await server.stop()
+    }
+
+    /// The identifier of the first of the keys of whoever shows one.
+    private func firstKey(_ key: String, _ server: RunningServer) async throws -> String {
+        let keys = try await server.send("GET", "/api/v1/auth/api-keys", token: key).json
+        return "\(try #require(keys[0]?["id"]?.integer))"
     }
 
     @Test func `the document has every route, and the pages load nothing`() async throws {

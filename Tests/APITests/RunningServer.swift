@@ -1,4 +1,5 @@
 import Domain
+import Firewall
 import Foundation
 import HTTPClient
 import HTTPTypes
@@ -6,6 +7,7 @@ import Logging
 import MCP
 import Store
 import StoreTestSupport
+import Sync
 import Synchronization
 import TestSupport
 import Trackers
@@ -40,6 +42,15 @@ final class RunningServer: Sendable {
         var lifetimes = AccountDesk.Lifetimes()
         var origins: [String] = []
         var operations = FakeOperations()
+        var policy: (any CallPolicy)?
+        var workflow = ApprovalWorkflow.standard
+        var proxies = TrustedProxies()
+        var spans: Trace.Recorder?
+        var identity: TLSIdentity?
+        /// Whether trackers' deliveries are taken in, with secrets of ``RunningServer/box()``.
+        var takesWebhooks = false
+        /// Takes what is logged; else nothing but what is critical is shown.
+        var records: LogRecords?
 
         /// A busy machine keeps test and server waiting; tests of deadlines set their own.
         private static var patient: ServerLimits {
@@ -58,6 +69,17 @@ final class RunningServer: Sendable {
     private let client: CurlClient
     private let serving: Task<Void, any Error>
     static let signingKey = [UInt8](repeating: 7, count: 32)
+    /// The keys of an installation's audit, as the routes read it.
+    static func auditKeys(of account: AccountID) throws -> AuditKeys {
+        let box = try SecretBox(keyMaterial: Secret(String(repeating: "7", count: 32)))
+        return try AuditKeys(box, account: account)
+    }
+
+    /// Seals what the server opens.
+    static func box() throws -> SecretBox {
+        try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
+    }
+
     static let password = "correct horse battery"
 
     init(_ setup: Setup = Setup(), clock: WallClock = .system) async throws {
@@ -65,8 +87,11 @@ final class RunningServer: Sendable {
         self.scratch = scratch
         var logger = Logger(label: "test") { JSONLogHandler(label: $0) }
         logger.logLevel = .critical
+        if let records = setup.records { logger = records.logger() }
         let tools = setup.tools
-        let upstreams = try CurlClient(configuration: .init(version: "test"))
+        let transport = try CurlClient(configuration: .init(version: "test"))
+        let (policy, workflow) = (setup.policy, setup.workflow)
+        let box = try Self.box()
         var means = Application.Means(
             store: scratch.store,
             signingKey: Self.signingKey,
@@ -76,37 +101,42 @@ final class RunningServer: Sendable {
             logger: logger,
             trackers: setup.operations.operations,
             calls: { account in
-                GuardedCall(
+                let store = scratch.store.viewed(by: account)
+                return GuardedCall(
                     tools: ToolSet(tools),
-                    policy: OpenPolicy(),
-                    journal: StoreJournal(store: scratch.store.viewed(by: account))
-                )
-            },
-            upstreams: { account in
-                UpstreamDesk(
-                    UpstreamDesk.Means(
-                        store: scratch.store.viewed(by: account),
-                        settings: UpstreamSettings(environment: [:], version: "1.2.3"),
-                        transport: upstreams,
-                        reserved: tools.map(\.definition.name),
-                        box: { try SecretBox(keyMaterial: Secret("sixteen characters or more")) }
+                    policy: policy ?? PolicyBook(store: store, staleness: .zero),
+                    journal: StoreJournal(store: store, keys: try Self.auditKeys(of: account)),
+                    approvals: ApprovalDesk(
+                        store: store,
+                        box: { box },
+                        workflows: { name in name == nil ? workflow : nil }
                     )
                 )
             },
+            upstreams: { account in
+                Self.upstreams(scratch.store.viewed(by: account), tools, transport)
+            },
             search: { _, _ in throw ToolFailure("there is no index here") }
         )
+        means.auditKey = try Self.auditKeys(of: scratch.store.account).publicKey
+        if setup.takesWebhooks {
+            means.webhooks = WebhookReceiver(database: scratch.store.database, box: box)
+        }
         means.limits = setup.limits
         means.allowsRegistration = setup.allowsRegistration
         means.lifetimes = setup.lifetimes
+        means.proxies = setup.proxies
+        means.spans = setup.spans
         let application = Application(means)
         self.application = application
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
-        let finalLogger = logger
+        let (finalLogger, identity) = (logger, setup.identity)
         serving = Task {
             defer { port.finish() }
             try await HTTPServer(
                 .init(host: "127.0.0.1", port: 0),
                 application: application,
+                identity: identity,
                 logger: finalLogger
             ).run { bound in port.yield(bound) }
         }
@@ -121,6 +151,23 @@ final class RunningServer: Sendable {
         }
         self.port = bound
         client = try CurlClient(configuration: .init(version: "test"))
+    }
+
+    /// The other MCP servers of an account.
+    private static func upstreams(
+        _ store: Store,
+        _ tools: [any Tool],
+        _ transport: CurlClient
+    ) -> UpstreamDesk {
+        UpstreamDesk(
+            UpstreamDesk.Means(
+                store: store,
+                settings: UpstreamSettings(environment: [:], version: "1.2.3"),
+                transport: transport,
+                reserved: tools.map(\.definition.name),
+                box: { try box() }
+            )
+        )
     }
 
     /// Lets requests under way end, and ends the server.

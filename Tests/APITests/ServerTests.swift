@@ -178,6 +178,52 @@ import Testing
         try await server.stop()
     }
 
+    /// Each may have 16 KiB and there are thousands of connections: only the sum is a bound.
+    @Test func `strangers' bodies take a bounded room together`() async throws {
+        var setup = RunningServer.Setup()
+        setup.limits.openBodyBytes = 20_000
+        let server = try await RunningServer(setup)
+        _ = try await server.add("ann", .viewer)
+        let key = try await server.key("ann")
+        let bodies = server.application.responder.openBodies
+        let head =
+            "POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\n"
+            + "Content-Length: 12000\r\n\r\n"
+        let slow = try RawClient(port: server.port)
+        #expect(slow.send(head + String(repeating: " ", count: 11_999)))
+        while bodies.held < 11_999 { await Task.yield() }
+        let refused = try RawClient(port: server.port)
+        #expect(refused.send(head + String(repeating: " ", count: 12_000)))
+        let answer = await refused.read(until: "\r\n\r\n").lowercased()
+        #expect(answer.contains(" 503 ") && answer.contains("retry-after"), "\(answer)")
+        #expect(await refused.isClosed())
+        // Who has a key is not concerned.
+        let text = JSONValue.string(String(repeating: "x", count: 12_000))
+        let echo = try await server.send("POST", "/api/v1/mcp/echo", ["text": text], token: key)
+        #expect(echo.status == 200)
+        #expect(slow.send(" "))
+        #expect(await slow.read(until: "\r\n").contains(" 400 "))
+        while bodies.held > 0 { await Task.yield() }
+        let next = try RawClient(port: server.port)
+        #expect(next.send(head + String(repeating: " ", count: 12_000)))
+        #expect(await next.read(until: "\r\n").contains(" 400 "))
+        try await server.stop()
+    }
+
+    @Test func `the log says where a request comes from, as trusted proxies tell`() async throws {
+        let records = LogRecords()
+        var setup = RunningServer.Setup()
+        setup.records = records
+        setup.proxies = try #require(TrustedProxies(["127.0.0.1"]))
+        let server = try await RunningServer(setup)
+        let forwarded = [("X-Forwarded-For", "9.9.9.9")]
+        _ = try await server.send("GET", "/nothing", headers: forwarded)
+        _ = try await server.send("GET", "/nothing")
+        try await server.stop()
+        let peers = records.lines("request").compactMap { $0.metadata["peer"] }
+        #expect(peers.sorted() == ["127.0.0.1", "9.9.9.9"])
+    }
+
     @Test func `slow connections make room for others, and served ones do not`() async throws {
         var setup = RunningServer.Setup()
         setup.limits.connectionsPerAddress = 3
@@ -222,6 +268,11 @@ import Testing
         #expect(
             Redaction.cleaned("Bearer eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.abc!") == "Bearer <redacted>!"
         )
+        // Links to approvals were forgotten once.
+        for kind in OpaqueToken.Kind.allCases {
+            let token = OpaqueToken(kind, account: AccountID(1)).text
+            #expect(Redaction.cleaned("a \(token) b") == "a <redacted> b", "\(kind)")
+        }
         #expect(Redaction.cleaned("plk_ is how keys begin") == "plk_ is how keys begin")
         #expect(Redaction.isSecret(key: "Authorization"))
         #expect(Redaction.isSecret(key: "refresh_token"))

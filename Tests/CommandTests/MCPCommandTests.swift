@@ -47,6 +47,13 @@ struct MCPCommandTests {
         "list_projects", "search", "similar_issues", "sync_status",
     ]
 
+    /// With those of the gateway itself, which wait for people.
+    private static let listed: [JSONValue] = [
+        "estimate_compliance", "find_duplicates", "get_approval_status", "get_issue",
+        "improve_compliance", "list_projects", "request_approval", "search", "similar_issues",
+        "sync_status",
+    ]
+
     @Test(arguments: [
         ("2026-07-28", "2026-07-28"), ("auto", "2026-07-28"), ("legacy", "2025-11-25"),
     ])
@@ -59,8 +66,10 @@ struct MCPCommandTests {
         let seen = try PythonClient(indexed: indexed).play("everything", mode)
         #expect(seen["version"] == .string(version))
         #expect(seen["server"] == "preloop" || mode == "2026-07-28")
-        #expect(seen["tools"] == .array(Self.tools) && seen["again"] == .array(Self.tools))
-        #expect(seen["read_only"]?.array?.allSatisfy { $0 == true } == true)
+        #expect(seen["tools"] == .array(Self.listed) && seen["again"] == .array(Self.listed))
+        // Polling runs what was approved.
+        let changing = seen["read_only"]?.array?.firstIndex(of: false)
+        #expect(changing == Self.listed.firstIndex(of: "get_approval_status"))
         #expect(seen["has_output_schema"]?.array?.allSatisfy { $0 == true } == true)
         #expect(seen["unknown_tool"] == -32602)
         for tool in Self.tools.compactMap(\.string) {
@@ -203,7 +212,7 @@ struct ToolsCommandTests {
         let sandbox = try Sandbox()
         #expect(try sandbox.preloop("init").status == 0)
         let list = try sandbox.preloop("tools", "list", "--json")
-        #expect(try list.json["tools"]?.array?.count == 8)
+        #expect(try list.json["tools"]?.array?.count == 10)
         #expect(try sandbox.preloop("tools").output.contains("find_duplicates"))
         let one = try sandbox.preloop("tools", "describe", "search")
         #expect(one.output.contains("query (string, required)"))

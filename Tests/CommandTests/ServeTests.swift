@@ -37,6 +37,36 @@ struct ServeTests {
         #expect(!result.output.contains("/setup"))
     }
 
+    @Test(arguments: [
+        ["PRELOOP_TLS_CERTIFICATE": "/nowhere.pem"],
+        ["PRELOOP_TLS_CERTIFICATE": "/nowhere.pem", "PRELOOP_TLS_KEY": "/nowhere.pem"],
+        ["PRELOOP_TRUSTED_PROXIES": "the proxy"], ["OTEL_EXPORTER_OTLP_ENDPOINT": "collector"],
+    ])
+    func `settings that make no sense end it before it listens`(
+        _ environment: [String: String]
+    ) throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let result = try sandbox.preloop("serve", "--port", "0", environment: environment)
+        #expect(result.status == 2, "\(result.errors)")
+        #expect(environment.keys.contains { result.errors.contains($0) || $0.contains("TLS") })
+    }
+
+    @Test func `a collector hears of requests, and its absence is not felt`() throws {
+        let collector = try ScriptedHTTPServer { _ in [.answer(200, text: "{}")] }
+        defer { collector.stop() }
+        for endpoint in [collector.origin, "http://127.0.0.1:9"] {
+            let server = try ServeProcess(
+                try Sandbox(),
+                environment: ["OTEL_EXPORTER_OTLP_ENDPOINT": endpoint]
+            )
+            #expect(try server.curl("\(server.origin)/healthz").status == 200)
+            #expect(try server.stop().status == 0)
+        }
+        let text = collector.requests.map { String(decoding: $0.body, as: UTF8.self) }.joined()
+        #expect(text.contains(#""name":"GET /healthz""#), "\(text)")
+    }
+
     @Test func `a stored token is not sent to another address`() throws {
         let sandbox = try Sandbox(["TOKEN": "secret"])
         #expect(try sandbox.preloop("init").status == 0)

@@ -128,7 +128,7 @@ struct ServiceTests {
         // Slow, so that the scan is under way for seconds and can be stopped in the middle.
         let fake = try await FakeTrackers.start(
             corpora: [.shared("edge")],
-            arguments: ["--latency", "2000"]
+            arguments: ["--latency", "6000"]
         )
         defer { fake.stop() }
         let plain = try IndexedSandbox.connected(to: fake, ["github"])

@@ -15,7 +15,7 @@ struct SettingsTests {
     @Test func `the public address and the days that calls are kept are read`() throws {
         let home = ["PRELOOP_HOME": "/srv/preloop"]
         let plain = try Settings(environment: home)
-        #expect(plain.publicURL == nil && plain.callRetention == .seconds(90 * 86_400))
+        #expect(plain.publicURL == nil && plain.callRetention == .seconds(365 * 86_400))
         let set = try Settings(
             environment: home.merging([
                 "PRELOOP_URL": "https://preloop.example.com/", "PRELOOP_CALLS_KEPT_DAYS": "0",
@@ -24,7 +24,7 @@ struct SettingsTests {
         #expect(set.publicURL == "https://preloop.example.com" && set.callRetention == nil)
         for wrong in [
             ["PRELOOP_URL": "preloop.example.com"], ["PRELOOP_CALLS_KEPT_DAYS": "-1"],
-            ["PRELOOP_CALLS_KEPT_DAYS": "long"],
+            ["PRELOOP_CALLS_KEPT_DAYS": "long"], ["PRELOOP_AUDIT_DAYS": "36501"],
         ] {
             #expect(throws: CommandFailure.self) {
                 try Settings(environment: home.merging(wrong) { $1 })

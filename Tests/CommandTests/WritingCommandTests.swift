@@ -54,7 +54,7 @@ struct WritingCommandTests {
         defer { world.end() }
         let seen = try PythonClient(indexed: world.indexed).play("writing", mode)
         let listed = seen["tools"]?.array?.compactMap(\.string) ?? []
-        #expect(listed.count == 15 && listed == listed.sorted())
+        #expect(listed.count == 17 && listed == listed.sorted())
         for tool in Self.tools {
             let good = seen["good"]?[tool]
             #expect(good?["is_error"] == false, "\(tool): \(good?["text"]?.string ?? "")")

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Domain
@@ -82,7 +83,7 @@ struct JSONParserTests {
 
     @Test(arguments: 0..<20)
     func `hostile bytes give a value or an error, never a trap`(seed: UInt64) {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let sample = #"{"a":[1,2.5e-3,"x\u00e9\ud83d\ude00",{"b":null,"c":[true,false]}],"d":"\\"}"#
         for _ in 0..<2000 {
             var bytes = Array(sample.utf8)
@@ -98,22 +99,5 @@ struct JSONParserTests {
             #expect((try? JSONParser.parse(value.serialized())) == value, "seed \(seed)")
             _ = try? JSONParser.elementRanges(in: bytes, at: ["a"])
         }
-    }
-}
-
-/// A small seeded generator (Steele, Lea and Flood 2014), so that a failure can be repeated.
-struct SplitMix64: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed &* 0x9E37_79B9_7F4A_7C15
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

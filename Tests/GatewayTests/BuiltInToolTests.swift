@@ -147,23 +147,21 @@ struct BuiltInToolTests {
                 startedAt: now.advanced(by: .seconds(-86_400 * days))
             )
         }
-        try await world.store.write { connection, account in
-            for number in 0..<5 {
-                let old = call("old\(number)", days: 91)
-                try ToolCallTable.insert(old, account: account, on: connection)
-            }
-            let young = call("young", days: 89)
-            try ToolCallTable.insert(young, account: account, on: connection)
-        }
+        let keys = try AuditKeys.testing(world.store.account)
+        let patient = StoreJournal(store: world.store, keys: keys, retention: CallRetention(nil))
+        for number in 0..<5 { try await patient.begin(call("old\(number)", days: 366)) }
+        try await patient.begin(call("young", days: 364))
         var retention = CallRetention()
         retention.batch = 2
-        let journal = StoreJournal(store: world.store, retention: retention)
+        let journal = StoreJournal(store: world.store, keys: keys, retention: retention)
         // The next one is written when the pruning after the one before has ended.
         for number in 0..<4 { try await journal.begin(call("new\(number)", days: 0)) }
         let left = try await world.store.read { connection, account in
             try ToolCallTable.list(limit: 100, account: account, on: connection)
         }
         #expect(Set(left.map(\.id)) == ["young", "new0", "new1", "new2", "new3"])
+        let report = try await AuditLog(store: world.store, key: keys.publicKey).verify()
+        #expect(report.isSound && report.removedThrough == 5 && report.count == 5)
     }
 
     @Test func `calls are in the store, with digests instead of arguments`() async throws {
@@ -184,5 +182,8 @@ struct BuiltInToolTests {
         #expect(calls.count { $0.outcome == .failed && $0.tool == "get_issue" } == 1)
         #expect(calls.allSatisfy { $0.end != nil && $0.argumentsDigest.count == 32 })
         #expect(Set(calls.map(\.argumentsDigest)).count == 21)
+        let keys = try AuditKeys.testing(world.store.account)
+        let report = try await AuditLog(store: world.store, key: keys.publicKey).verify()
+        #expect(report.isSound && report.count == 42)
     }
 }

@@ -1,4 +1,5 @@
 import Domain
+import Firewall
 import MCP
 import Store
 import Synchronization
@@ -39,8 +40,12 @@ final class FakeJournal: CallJournal {
     let calls = Mutex<[ToolCallTable.Call]>([])
     let events = Mutex<[String]>([])
     let isBroken: Bool
+    let forgetsEnds: Bool
 
-    init(isBroken: Bool = false) { self.isBroken = isBroken }
+    init(isBroken: Bool = false, forgetsEnds: Bool = false) {
+        self.isBroken = isBroken
+        self.forgetsEnds = forgetsEnds
+    }
 
     func note(_ event: String) { events.withLock { $0.append(event) } }
 
@@ -55,6 +60,7 @@ final class FakeJournal: CallJournal {
         _ outcome: ToolCallTable.Outcome,
         _ end: ToolCallTable.End
     ) async throws {
+        if forgetsEnds { throw Failure() }
         note("end \(outcome.rawValue)")
         calls.withLock { calls in
             guard let place = calls.firstIndex(where: { $0.id == id }) else { return }
@@ -68,13 +74,20 @@ final class FakeJournal: CallJournal {
 struct FakePolicy: CallPolicy {
     var hidden: Set<String> = []
     var denied: Set<String> = []
+    var held: [String: ApprovalDemand] = [:]
 
-    func isVisible(_ tool: ToolDefinition, to caller: Caller) async -> Bool {
+    func isVisible(
+        _ tool: ToolDefinition,
+        _ identity: ToolIdentity,
+        to caller: Caller
+    ) async -> Bool {
         !hidden.contains(tool.name)
     }
 
-    func decide(_ call: ProposedCall) async -> CallDecision {
-        denied.contains(call.tool.name) ? .deny(reason: "not on Fridays") : .allow
+    func decide(_ call: ProposedCall) async -> CallRuling {
+        if let demand = held[call.tool.name] { return CallRuling(.requireApproval(demand)) }
+        return denied.contains(call.tool.name)
+            ? CallRuling(.deny(reason: "not on Fridays")) : CallRuling(.allow)
     }
 }
 
@@ -100,6 +113,14 @@ final class Endless: Sendable {
 
     func begun() async {
         for await _ in hasBegun.stream { return }
+    }
+}
+
+extension AuditKeys {
+    /// Keys of an account.
+    static func testing(_ account: AccountID, key: Character = "7") throws -> AuditKeys {
+        let box = try SecretBox(keyMaterial: Secret(String(repeating: key, count: 32)))
+        return try AuditKeys(box, account: account)
     }
 }
 

@@ -1,4 +1,5 @@
 import Domain
+import Firewall
 import MCP
 import Store
 import Synchronization
@@ -58,6 +59,17 @@ struct GuardedCallTests {
         #expect(ran.events.withLock { $0 }.isEmpty)
     }
 
+    @Test func `what has run is told even when its end cannot be recorded`() async throws {
+        let journal = FakeJournal(forgetsEnds: true)
+        let logs = Mutex<[String]>([])
+        let result = try await calls(FakeTool(), journal).run(call(), by: caller) { event in
+            if case .log(_, let text) = event { logs.withLock { $0.append(text) } }
+        }
+        #expect(!result.isError && result.structured == ["said": "hi"])
+        #expect(logs.withLock { $0.first?.contains("could not be recorded") } == true)
+        #expect(journal.calls.withLock { $0.map(\.outcome) } == [.running])
+    }
+
     @Test func `a denied call does not run and is on record with its reason`() async throws {
         let journal = FakeJournal()
         let tool = FakeTool(body: { _, _ in
@@ -66,11 +78,25 @@ struct GuardedCallTests {
         })
         let guarded = calls(tool, journal, policy: FakePolicy(denied: ["fake"]))
         let result = try await guarded.run(call(), by: caller)
-        #expect(result == .failure("Access denied: not on Fridays"))
+        #expect(result == .failure("Access denied: not on Fridays", .denied))
         #expect(journal.events.withLock { $0 } == ["begin denied"])
         let record = journal.calls.withLock { $0[0] }
         #expect(record.decision == .deny && record.reason == "not on Fridays")
         #expect(record.end != nil)
+    }
+
+    @Test func `a call that needs an approval nobody can give does not run`() async throws {
+        let journal = FakeJournal()
+        let tool = FakeTool(body: { _, _ in
+            journal.note("run")
+            return [:]
+        })
+        let demand = ApprovalDemand(workflow: "leads", policyVersion: 3, message: "ask first")
+        let guarded = calls(tool, journal, policy: FakePolicy(held: ["fake": demand]))
+        let result = try await guarded.run(call(), by: caller)
+        #expect(result.isError && result.text.contains("needs an approval"))
+        #expect(result.text.contains("`leads`") && result.text.contains("ask first"))
+        #expect(journal.events.withLock { $0 } == ["begin denied"])
     }
 
     @Test func `a tool that is hidden cannot be called by its name`() async throws {

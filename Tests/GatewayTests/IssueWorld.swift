@@ -35,7 +35,7 @@ final class IssueWorld: ToolWorld {
         calls = GuardedCall(
             tools: tools.make(),
             policy: OpenPolicy(),
-            journal: StoreJournal(store: store)
+            journal: StoreJournal(store: store, keys: try AuditKeys.testing(store.account))
         )
     }
 

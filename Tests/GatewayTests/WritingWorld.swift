@@ -78,7 +78,7 @@ final class WritingWorld: ToolWorld {
         calls = GuardedCall(
             tools: tools.make(),
             policy: OpenPolicy(),
-            journal: StoreJournal(store: store)
+            journal: StoreJournal(store: store, keys: try AuditKeys.testing(store.account))
         )
         #expect(try await scan().isComplete)
     }

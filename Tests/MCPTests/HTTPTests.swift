@@ -493,6 +493,36 @@ struct EventLogTests {
         #expect(try small.events(after: EventID(stream: 1, number: 1)).count == 2)
     }
 
+    @Test func `all logs together keep no more than their budget, and give it back`() throws {
+        let budget = EventBudget(bytes: 30)
+        var (one, two) = (EventLog(budget: budget), EventLog(budget: budget))
+        for number in 1...2 { _ = one.append("one-\(number)-----", to: 1) }
+        _ = two.append("two-1-----", to: 1)
+        #expect(budget.usedBytes == 30)
+        // A log that finds no room gives up its own events, never another's.
+        _ = two.append("two-2-----", to: 1)
+        #expect(budget.usedBytes == 30)
+        #expect(try two.events(after: EventID(stream: 1, number: 1)).map(\.data) == ["two-2-----"])
+        #expect(throws: EventLog.ReplayError.forgotten) {
+            try two.events(after: EventID(stream: 1, number: 0))
+        }
+        #expect(try one.events(after: EventID(stream: 1, number: 0)).count == 2)
+        // One that has none of its own goes on without.
+        var three = EventLog(budget: budget)
+        #expect(three.append("three", to: 1) == EventID(stream: 1, number: 1))
+        #expect(throws: EventLog.ReplayError.forgotten) {
+            try three.events(after: EventID(stream: 1, number: 0))
+        }
+        one.forget()
+        #expect(budget.usedBytes == 10)
+        _ = three.append("three", to: 1)
+        #expect(try three.events(after: EventID(stream: 1, number: 1)).count == 1)
+        one = EventLog()
+        two = EventLog()
+        three = EventLog()
+        #expect(budget.usedBytes == 0)
+    }
+
     @Test func `data with line ends is one event`() {
         let event = ServerSentEvent(id: "1-1", data: "a\nb", retry: 5)
         #expect(

@@ -1,5 +1,6 @@
 import Domain
 import MCP
+import TestSupport
 import Testing
 
 /// Revisions with a handshake.
@@ -266,7 +267,7 @@ struct LegacySessionTests {
     /// response at most, and exactly one unless it was cancelled or the session ended.
     @Test(arguments: 0..<40)
     func `every request is answered once`(_ seed: Int) {
-        var random = SeededRandom(seed: UInt64(seed))
+        var random = SeededGenerator(seed: UInt64(seed))
         var limits = ServerSession.Limits()
         (limits.running, limits.waiting) = (3, 4)
         var talk = Conversation(limits: limits)
@@ -306,20 +307,5 @@ struct LegacySessionTests {
         }
         #expect(!talk.session.isBusy, "seed \(seed)")
         #expect(Set(talk.endedExchanges).count == talk.endedExchanges.count, "seed \(seed)")
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
     }
 }

@@ -1,5 +1,6 @@
 import Domain
 import MCP
+import TestSupport
 import Testing
 
 struct MessageParserTests {
@@ -94,7 +95,7 @@ struct MessageParserTests {
     /// accepted comes out of the writer as it went in.
     @Test(arguments: 0..<8)
     func `mutated messages never break anything`(_ seed: Int) throws {
-        var random = SeededRandom(seed: UInt64(seed))
+        var random = SeededGenerator(seed: UInt64(seed))
         let seeds = [
             """
             {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search","arguments":\

@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import StoreTestSupport
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Store
@@ -68,7 +69,7 @@ struct FeedEnduranceTests {
     // MARK: Writing
 
     private static func write(_ scratch: ScratchStore, seed: UInt64) async throws {
-        var random = Random(seed: seed)
+        var random = SeededGenerator(seed: seed)
         // Each as a process of its own.
         let store = try await Store.open(scratch.database.connect())
         var written = 0
@@ -193,7 +194,7 @@ struct FeedEnduranceTests {
         _ stage: Stage,
         seed: UInt64
     ) async throws {
-        var random = Random(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let store = try await Store.open(scratch.database.connect())
         let watcher = ChangeWatcher(store, interval: .milliseconds(20))
         var seen: [IssueID: Version] = [:]
@@ -234,18 +235,5 @@ struct FeedEnduranceTests {
         #expect(truth.count >= changeCount / 4)
         #expect(seen == truth, "seed \(seed)")
         try await store.database.close()
-    }
-
-    /// Repeatable chance (SplitMix64).
-    private struct Random: RandomNumberGenerator {
-        var state: UInt64
-        init(seed: UInt64) { state = seed }
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var mixed = state
-            mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-            return mixed ^ (mixed >> 31)
-        }
     }
 }

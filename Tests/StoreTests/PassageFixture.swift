@@ -7,7 +7,7 @@ import StoreTestSupport
 struct PassageFixture: Sendable {
     let store: Store
     /// Kept as long as the store is used.
-    private let scratch: ScratchStore?
+    let scratch: ScratchStore?
 
     /// A store on one engine.
     init(_ engine: Engine) async throws {

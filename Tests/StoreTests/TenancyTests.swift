@@ -13,6 +13,9 @@ struct TenancyTests {
         "duplicate_verdicts", "followers", "leases", "tool_calls", "jobs", "scan_schedules",
         "passage_vectors", "vector_mirrors", "webhooks", "webhook_deliveries",
         "users", "sessions", "refresh_tokens", "api_keys", "setup_links", "idempotent_requests",
+        "audit_events", "audit_chains", "audit_checkpoints",
+        "approval_requests", "approval_events", "approval_tokens",
+        "policy_versions",
         "upstream_servers", "upstream_tools",
     ]
     /// What is asked before anybody knows the account, or what accounts themselves are.

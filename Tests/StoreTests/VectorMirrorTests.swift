@@ -1,3 +1,4 @@
+import Dispatch
 import Domain
 import StoreTestSupport
 import Testing
@@ -302,6 +303,68 @@ struct PostgresMirrorTests {
         try await fixture.damage("DROP INDEX passage_vectors_hnsw_8")
         #expect(try await !VectorMirror.makeIndex(fixture.store, dimension: 8))
         #expect(try await search(fixture, model, 3, scope: .everyRow).near[0].count == 3)
+    }
+
+    @Test func `the making of an index does not wait for ever, and is done the next time`()
+        async throws
+    {
+        let (fixture, _) = try await mirrored(30)
+        try await fixture.damage("DROP INDEX passage_vectors_hnsw_8")
+        let store = fixture.store
+        let (isOpen, isOver) = (AsyncStream<Void>.makeStream(), DispatchSemaphore(value: 0))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                // A session that somebody forgot.
+                try await store.read { connection, _ in
+                    _ = try connection.rows("SELECT count(*) AS count FROM passage_vectors")
+                    isOpen.continuation.finish()
+                    isOver.wait()
+                }
+            }
+            defer { isOver.signal() }
+            for await _ in isOpen.stream {}
+            let isMade = try await VectorMirror.makeIndex(
+                store,
+                dimension: 8,
+                from: 0,
+                patience: .milliseconds(400)
+            )
+            #expect(!isMade)
+        }
+        #expect(try await VectorMirror.makeIndex(store, dimension: 8, from: 0))
+        let state = try await VectorMirror.state(of: store)
+        #expect(state == .ready(version: version(state), indexed: [8], rows: rows(state)))
+    }
+
+    private func version(_ state: VectorMirror.State) -> String {
+        guard case .ready(let version, _, _) = state else { return "" }
+        return version
+    }
+
+    private func rows(_ state: VectorMirror.State) -> Int {
+        guard case .ready(_, _, let rows) = state else { return 0 }
+        return rows
+    }
+
+    @Test func `an archive replaces what is mirrored, and the mirror follows`() async throws {
+        let (fixture, model) = try await mirrored(12)
+        let archive = try #require(fixture.scratch).directory.path("archive")
+        let database = fixture.store.database
+        let now = Timestamp(milliseconds: 1)
+        _ = try await DatabaseArchive.backUp(database, to: archive, now: now)
+        // A future that the archive does not know.
+        try await fixture.write(
+            (13...40).map { (Int64($0), PassageFixture.vector($0 + 500)) },
+            model: model
+        )
+        #expect(try await search(fixture, model, 520).near[0].first?.issue == IssueID(20))
+        _ = try await DatabaseArchive.restore(archive, into: database, replacing: true)
+        #expect(try await VectorMirror.catchUp(fixture.store, with: model))
+        let all = try await VectorMirror.compare(fixture.store)
+        #expect(all.windows == 12 && all.rows == 12 && all.faultCount == 0, "\(all)")
+        let answer = try await search(fixture, model, 7, count: 30)
+        #expect(answer.isComplete && answer.near[0].count == 12)
+        #expect(answer.near[0].first?.issue == IssueID(7))
     }
 
     @Test func `walking the index finds what comparing every row finds`() async throws {

@@ -1,6 +1,7 @@
 import Domain
 import Store
 import Synchronization
+import TestSupport
 import Testing
 import Trackers
 
@@ -112,7 +113,7 @@ import Trackers
         let listing: CommentListing = seed.isMultiple(of: 2) ? .perProject : .perIssue
         let fixture = try await SyncFixture(Self.world(listing))
         fixture.world.interfere { (number, _, world) throws(TrackerError) in
-            var random = Seeded(state: UInt64(seed &* 1000 &+ number))
+            var random = SeededGenerator(seed: UInt64(seed &* 1000 &+ number))
             let issue = Int(random.next() % 6) + 1
             switch random.next() % 6 {
             case 0: world.touch("org/a", issue)
@@ -129,18 +130,5 @@ import Trackers
         #expect(try await fixture.content() == fixture.world.truth, "seed \(seed)")
         try await fixture.scan(full: true)
         #expect(try await fixture.content() == fixture.world.truth, "seed \(seed)")
-    }
-}
-
-/// SplitMix64.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

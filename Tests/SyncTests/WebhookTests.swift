@@ -46,7 +46,7 @@ struct WebhookTests {
             case 0: break
             case 1: deliveries.reverse()
             default:
-                var random = SplitMix(seed: 7)
+                var random = SeededGenerator(seed: 7)
                 deliveries.shuffle(using: &random)
             }
             let receiver = world.receiver()
@@ -217,6 +217,36 @@ struct WebhookTests {
         #expect(await world.give(late[0], to: world.receiver()) == .unknown)
     }
 
+    @Test func `the old secret counts as long as the tracker has not taken the new one`()
+        async throws
+    {
+        let world = try await WebhookWorld(.github)
+        func receiver(after time: Duration) -> WebhookReceiver {
+            let now = WallClock.system.now().advanced(by: time)
+            return WebhookReceiver(
+                database: world.store.database,
+                box: world.box,
+                clock: WallClock { now }
+            )
+        }
+        try await world.fake.revoke("test-token")
+        for _ in 0..<2 {
+            let refused = try await world.installer().install(renewsSecrets: true)
+            #expect(refused[0].webhooks.isEmpty && refused[0].refused.count == 1)
+        }
+        let old = try await world.change(1, ["set": ["title": "Signed as before"]])
+        let day = Duration.seconds(86_400)
+        #expect(await world.give(old[0], to: receiver(after: day)) == .accepted)
+        try await world.fake.revoke("test-token", restore: true)
+        let renewed = try await world.installer().install(renewsSecrets: true)
+        #expect(renewed[0].webhooks.count == 1 && renewed[0].refused.isEmpty)
+        let new = try await world.change(1, ["set": ["title": "Signed anew"]])
+        #expect(await world.give(new[0], to: receiver(after: day)) == .accepted)
+        // Now the old one ends, after the hour in which trackers repeat deliveries.
+        #expect(await world.give(old[0], to: receiver(after: .seconds(60))) == .repeated)
+        #expect(await world.give(old[0], to: receiver(after: day)) == .refused(.forged))
+    }
+
     @Test func `many deliveries at once are all kept, each once`() async throws {
         let world = try await WebhookWorld(.gitlab)
         let delivery = try #require(
@@ -265,20 +295,5 @@ struct WebhookTests {
         try await world.work()
         let wishes = world.wishes.withLock { $0 }
         #expect(wishes.map(\.project) == [nil] && wishes[0].isFull == false)
-    }
-}
-
-/// Vigna's SplitMix64: the same order in every run.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

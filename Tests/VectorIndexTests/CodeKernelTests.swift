@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import VectorIndex
@@ -76,7 +77,7 @@ import Testing
     }
 
     @Test func `the table of keys agrees with a dictionary`() {
-        var generator = SeededGenerator(state: 12)
+        var generator = SeededGenerator(seed: 12)
         let keys = UnsafeMutablePointer<Int64>.allocate(capacity: 500)
         defer { keys.deallocate() }
         for slot in 0..<500 { keys[slot] = Int64(slot * slot * slot - 1000) }

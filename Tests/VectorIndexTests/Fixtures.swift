@@ -1,19 +1,7 @@
 import Glibc
+import TestSupport
 
 @testable import VectorIndex
-
-/// A seeded generator (splitmix64), so that a failing test fails again.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
-    }
-}
 
 /// Unit vectors in clusters, as texts about few subjects are: harder for a graph than uniform
 /// noise.
@@ -24,7 +12,7 @@ struct ClusteredVectors {
 
     init(dimension: Int, clusters: Int, seed: UInt64) {
         self.dimension = dimension
-        generator = SeededGenerator(state: seed)
+        generator = SeededGenerator(seed: seed)
         centres = (0..<clusters).map { _ in noise() }
     }
 

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import VectorIndex
@@ -72,7 +73,7 @@ import Testing
 
     @Test(arguments: [UInt64(1), 2, 3, 4])
     func `invariants hold after any sequence of operations`(seed: UInt64) throws {
-        var generator = SeededGenerator(state: seed)
+        var generator = SeededGenerator(seed: seed)
         var source = ClusteredVectors(dimension: 20, clusters: 8, seed: seed)
         let index = try HNSWIndex(
             configuration: .init(dimension: 20, m: 4, efConstruction: 24),

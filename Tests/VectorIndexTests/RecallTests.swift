@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import VectorIndex
@@ -34,7 +35,7 @@ import Testing
     func `filters act inside the search`(percent: Int) throws {
         let (base, queries) = Self.vectors
         let index = try makeIndex(base)
-        var generator = SeededGenerator(state: UInt64(percent))
+        var generator = SeededGenerator(seed: UInt64(percent))
         let keys = KeySet(
             base.indices.map(Int64.init).filter { _ in
                 Int.random(in: 0..<100, using: &generator) < percent

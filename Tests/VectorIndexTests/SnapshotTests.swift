@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import VectorIndex
@@ -106,7 +107,7 @@ import Testing
         try withTemporaryPath { path in
             try index.save(to: path, revision: 1)
             let good = readFile(path)
-            var generator = SeededGenerator(state: 99)
+            var generator = SeededGenerator(seed: 99)
             var refused = 0
             for round in 0..<600 {
                 var bytes = good

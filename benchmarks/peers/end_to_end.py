@@ -125,7 +125,7 @@ def many_projects(directory):
 def idle(options):
     """The least CPU of three runs each: the machine's noise only adds."""
     with corpora(many_projects) as service:
-        home = soak.Installation(options.programs, service.port, ("github",), {
+        home = soak.Installation(options, service.port, ("github",), {
             "PRELOOP_EMBEDDING_MODEL": str(pathlib.Path(options.model).resolve())})
         home.scan()
         ours, theirs = [], []
@@ -155,6 +155,7 @@ def main():
     parser.add_argument("--python", required=True)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--windows", action="store_true")
+    parser.set_defaults(postgres=None)
     parser.add_argument("parts", nargs="*", default=["first", "idle"])
     options = parser.parse_args()
     for part in options.parts:

@@ -14,6 +14,8 @@ enum BackendsBenchmark {
 
     /// Hits of an answer.
     private static let wanted = 10
+    /// Other questions before those that are measured, as a process that serves has answered some.
+    private static let earlier = 1_000
     /// `hnsw.ef_search` of the bare query: the one at which it finds as much as is wanted of it.
     private static let effort = 200
 
@@ -49,6 +51,7 @@ enum BackendsBenchmark {
         for (name, label) in filters where name == arguments[1] {
             var filter = IssueFilter()
             filter.labels = [label].compactMap { $0 }
+            try await backends.warmUp(filter, earlier)
             let result = try await backends.measure(filter)
             var line = MeasurementLine("backends", options, count: data.base.count)
             line.add("filter", name)
@@ -91,6 +94,8 @@ enum BackendsBenchmark {
     private struct Backends {
         let world: BackendsWorld
         let texts: [String]
+        /// Others, with the same vectors.
+        let earlier: [String]
         let vectors: [[Float]]
         let memory: IssueSearch
         let pgvector: IssueSearch
@@ -104,15 +109,18 @@ enum BackendsBenchmark {
             self.world = world
             vectors = data.queries
             var words = Words(state: 11)
-            texts = data.queries.indices.map { place in
+            func question(_ place: Int, _ number: Int) -> String {
                 // A number that is in no text tells the vectors apart.
-                let text =
-                    given.isEmpty ? words.text(6) : given[place * 13 % given.count].title
-                return "\(text) \(9_000_000 + place)"
+                let text = given.isEmpty ? words.text(6) : given[place * 13 % given.count].title
+                return "\(text) \(number + place)"
             }
+            texts = data.queries.indices.map { question($0, 9_000_000) }
+            earlier = data.queries.indices.map { question($0 + data.queries.count, 8_000_000) }
             let embedder = GivenEmbedder(
                 model: world.identity,
-                vectors: Dictionary(uniqueKeysWithValues: zip(texts, vectors))
+                vectors: Dictionary(
+                    uniqueKeysWithValues: zip(texts + earlier, vectors + vectors)
+                )
             )
             let folder = "\(directory)/preloop-bench-backends"
             try IndexDirectory.make(folder)
@@ -141,6 +149,13 @@ enum BackendsBenchmark {
             )
         }
 
+        func warmUp(_ filter: IssueFilter, _ count: Int) async throws {
+            for text in earlier.prefix(count) {
+                _ = try await ask(memory, text, .hybrid, filter)
+                _ = try await ask(pgvector, text, .hybrid, filter)
+            }
+        }
+
         func measure(_ filter: IssueFilter) async throws -> Result {
             var result = Result()
             var (vectorCommon, hybridCommon, vectorCount, hybridCount) = (0, 0, 0, 0)
@@ -151,16 +166,17 @@ enum BackendsBenchmark {
                     try await time { try await bare(vectors[place], 200) }.seconds
                 )
                 result.words.append(
-                    try await time { try await ask(memory, place, .text, filter) }.seconds
+                    try await time { try await ask(memory, texts[place], .text, filter) }.seconds
                 )
-                let other = try await time { try await ask(pgvector, place, .hybrid, filter) }
-                let own = try await time { try await ask(memory, place, .hybrid, filter) }
+                let text = texts[place]
+                let other = try await time { try await ask(pgvector, text, .hybrid, filter) }
+                let own = try await time { try await ask(memory, text, .hybrid, filter) }
                 result.pgvector.append(other.seconds)
                 result.memory.append(own.seconds)
                 hybridCount += own.value.count
                 hybridCommon += Set(own.value).intersection(other.value).count
-                let expected = try await ask(memory, place, .vector, filter)
-                let found = try await ask(pgvector, place, .vector, filter)
+                let expected = try await ask(memory, texts[place], .vector, filter)
+                let found = try await ask(pgvector, texts[place], .vector, filter)
                 vectorCount += expected.count
                 vectorCommon += Set(expected).intersection(found).count
             }
@@ -171,11 +187,11 @@ enum BackendsBenchmark {
 
         private func ask(
             _ search: IssueSearch,
-            _ place: Int,
+            _ text: String,
             _ mode: SearchRequest.Mode,
             _ filter: IssueFilter
         ) async throws -> [IssueID] {
-            var request = SearchRequest(text: texts[place])
+            var request = SearchRequest(text: text)
             request.mode = mode
             request.filter = filter
             request.limit = wanted

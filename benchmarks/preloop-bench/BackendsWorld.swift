@@ -71,11 +71,15 @@ struct BackendsWorld {
     }
 
     /// Writes the vectors of the issues behind a place.
-    func write(_ vectors: [[Float]], from place: Int) async throws {
+    ///
+    /// - Returns: The revision with which the last of them was written.
+    @discardableResult
+    func write(_ vectors: [[Float]], from place: Int) async throws -> Revision {
         let (issues, model) = (issues, model)
+        var last = Revision.zero
         for start in stride(from: 0, to: vectors.count, by: Self.page) {
             let end = min(start + Self.page, vectors.count)
-            try await store.write { connection, account in
+            last = try await store.write { connection, account in
                 let drafts = (start..<end).map { index in
                     PassageTable.Draft(
                         id: nil,
@@ -100,8 +104,10 @@ struct BackendsWorld {
                     account: account,
                     on: connection
                 )
+                return head
             }
         }
+        return last
     }
 
     private static func issues(in store: Store) async throws -> [IssueID] {

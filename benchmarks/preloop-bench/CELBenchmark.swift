@@ -1,9 +1,12 @@
 import Domain
 import Firewall
 
-/// Measures expressions on one thread and prints one JSON line a subject: `contains`, one
-/// expression with two searches over bound text, and `policy`, ten rules of which the last matches,
-/// with a call's arguments bound from JSON before each round.
+/// Measures expressions on one thread and prints one JSON line a subject.
+///
+/// `contains` is one expression with two searches over bound text. `policy` is ten rules of which
+/// the last matches, with a call's arguments bound from JSON before each round. `policy_decide` is
+/// a whole decision by a compiled policy with the same ten rules: tool found, variables bound,
+/// ruling made.
 enum CELBenchmark {
     static let contains = "path.contains('passwd') || path.contains('shadow')"
     static let path = "/home/user/project/Sources/Application/main.swift"
@@ -30,6 +33,28 @@ enum CELBenchmark {
     static func run() throws {
         try measureContains()
         try measurePolicy()
+        try measureDecision()
+    }
+
+    private static func measureDecision() throws {
+        var text = "metadata: {name: bench}\ntools:\n- name: send_mail\n  conditions:\n"
+        for rule in rules {
+            let quoted = JSONValue.string(rule).serializedText()
+            text += "  - {condition_type: cel, expression: \(quoted), action: deny}\n"
+        }
+        guard let document = PolicyDocument.read(text).document else {
+            preconditionFailure("the rules are a policy")
+        }
+        let policy = try CompiledPolicy(document, version: 1)
+        var context = PolicyContext(
+            tool: ToolIdentity(name: "send_mail"),
+            now: Timestamp(milliseconds: 1_767_225_600_000)
+        )
+        context.arguments = try JSONParser.parse(arguments).object ?? JSONObject()
+        var last: RuleIdentity?
+        let rate = best(of: 7, rounds: 100_000) { last = policy.decide(context).rule }
+        precondition(last?.index == rules.count - 1, "the last rule matches")
+        report("policy_decide", rate)
     }
 
     private static func measureContains() throws {

@@ -50,7 +50,12 @@ enum IndexBenchmark {
             line.add("build_cpu_s", buildSeconds)
             line.add("build_wall_s", buildWallSeconds)
             line.add("bytes_per_vector", residentBytes / data.base.count)
-            line.add("index_bytes_per_vector", index.memory.total / data.base.count)
+            let memory = index.memory
+            line.add("index_bytes_per_vector", memory.total / data.base.count)
+            line.add(
+                "searched_bytes_per_vector",
+                (memory.walk + memory.ranking) / data.base.count
+            )
             line.add("mean_degree", index.meanDegree)
             return line
         }

@@ -45,6 +45,12 @@ let subcommands = [
     Subcommand(name: "replica", synopsis: ReplicaBenchmark.synopsis, minimumCount: 4) {
         try await ReplicaBenchmark.run($0)
     },
+    Subcommand(name: "followers", synopsis: FollowersBenchmark.synopsis, minimumCount: 6) {
+        try await FollowersBenchmark.run($0)
+    },
+    Subcommand(name: "follower", synopsis: FollowersBenchmark.followerSynopsis, minimumCount: 3) {
+        try await FollowersBenchmark.runFollower($0)
+    },
     Subcommand(name: "store", synopsis: StoreBenchmark.synopsis, minimumCount: 2) {
         try await StoreBenchmark.run($0)
     },

@@ -195,13 +195,19 @@ class Parts:
         """200 projects in which nothing has changed."""
         run("polling", self.end_to_end("idle"))
 
+    def serve(self):
+        """The server beside Python ones: calls a second, CPU a call, memory, start."""
+        run("serve", python("serve.py", "--preloop", self.options.programs / "preloop", "--model", self.options.model,
+                            "--vectors", VECTORS[1], "--texts", DATA / "quality/corpus.jsonl",
+                            "--home", RESULTS / "serve-home", *(["--seconds", "2"] if self.options.quick else [])))
+
     def end_to_end(self, part, *arguments):
         return python("end_to_end.py", "--programs", self.options.programs, "--model", self.options.model,
                       "--python", sys.executable, *arguments, part)
 
 
 PARTS = ("index", "held", "clusters", "filter", "churn", "join", "snapshot", "encode", "tokenize", "cel",
-         "pipeline", "polling")
+         "pipeline", "polling", "serve")
 
 
 def write_texts(path):

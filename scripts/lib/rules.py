@@ -15,7 +15,7 @@ import sys
 SYSTEM = {"Glibc", "Synchronization", "Dispatch", "Swift", "_Concurrency"}
 ALLOWED = {
     "Domain": set(),
-    "Firewall": {"Domain"},
+    "Firewall": {"CYaml", "Crypto", "Domain"},
     "MCP": {"Domain"},
     "LinearAlgebra": {"CKernels"},
     "HTTPClient": {"CCurl"},
@@ -25,10 +25,11 @@ ALLOWED = {
     "Store": {"CPostgres", "Domain", "GRDB", "Crypto"},
     "Sync": {"Domain", "Trackers", "Store", "Crypto"},
     "Search": {"Domain", "Store", "Embeddings", "VectorIndex", "Crypto"},
-    "Gateway": {"Domain", "MCP", "Store", "Search", "Trackers", "HTTPClient", "Crypto"},
-    "API": {"Domain", "Gateway", "MCP", "Search", "Store", "Sync", "Trackers", "Crypto", "CryptoExtras",
-            "HTTPTypes", "HummingbirdCore", "Logging", "NIOCore", "NIOHTTPTypes", "NIOPosix"},
-    "Bootstrap": {"Domain", "Embeddings", "Gateway", "HTTPClient", "MCP", "Search", "Store", "Sync",
+    "Gateway": {"Domain", "Firewall", "MCP", "Store", "Search", "Trackers", "HTTPClient", "Crypto"},
+    "API": {"Domain", "Firewall", "Gateway", "MCP", "Search", "Store", "Sync", "Trackers", "Crypto", "CryptoExtras",
+            "HTTPTypes", "HummingbirdCore", "HummingbirdHTTP2", "Logging", "NIOCore", "NIOHTTPTypes",
+            "NIOPosix", "NIOSSL"},
+    "Bootstrap": {"Domain", "Embeddings", "Firewall", "Gateway", "HTTPClient", "MCP", "Search", "Store", "Sync",
                   "Trackers", "VectorIndex", "LinearAlgebra", "ArgumentParser"},
     "preloop": {"API", "Bootstrap", "Domain", "Embeddings", "Firewall", "Gateway", "HTTPClient",
                 "MCP", "Search", "Store", "Sync", "Trackers", "VectorIndex", "LinearAlgebra",
@@ -39,7 +40,7 @@ ALLOWED = {
 # Foundation is slow to start and treacherous with text; these may use it for files and processes.
 FOUNDATION = {"Embeddings", "Store", "Bootstrap", "preloop", "preloop-sync"}
 # Each C library has one importing file, or one small family of files with this prefix.
-C_IMPORTERS = {"CCurl": "Curl", "CKernels": "", "CPostgres": "Postgres"}
+C_IMPORTERS = {"CCurl": "Curl", "CKernels": "", "CPostgres": "Postgres", "CYaml": "YAML"}
 
 FILE_LIMIT, FUNCTION_LIMIT, LINE_LIMIT = 600, 70, 100
 UNCHECKED_LIMIT = 3

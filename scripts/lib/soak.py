@@ -23,7 +23,10 @@ import tempfile
 import time
 import urllib.request
 
+import soak_pooler
 import soak_postgres
+import soak_server
+import soak_storm
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("PRELOOP_TEST_DATA", ROOT / "../shared")).resolve()
@@ -207,8 +210,8 @@ class Installation:
                                 env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def run(self, program, *arguments, codes=(0,), **options):
-        done = subprocess.run([self.programs / program, *arguments], env=self.environment,
-                              capture_output=True, **options)
+        done = subprocess.run([self.programs / program, *arguments], capture_output=True,
+                              **{"env": self.environment, **options})
         if done.returncode not in codes:
             raise SystemExit(f"{program} {' '.join(arguments)} ended with {done.returncode}:\n"
                              + done.stderr.decode(errors="replace")[-3000:])
@@ -507,27 +510,35 @@ def is_equal(home, expected):
     return equal and verify.returncode == 0
 
 
-def part_server_kills(options):
-    if options.postgres:
-        soak_postgres.server_kills(options, sys.modules[__name__])
-    else:
-        print("skip: needs --postgres")
-
-
-def part_cuts(options):
-    if options.postgres:
-        soak_postgres.cuts(options, sys.modules[__name__])
-    else:
-        print("skip: needs --postgres")
+def only_on_postgres(part):
+    def run(options):
+        if options.postgres:
+            part(options, sys.modules[__name__])
+        else:
+            print("skip: needs --postgres")
+    return run
 
 
 def part_hardships(options):
     soak_postgres.hardships(options, sys.modules[__name__])
 
 
-PARTS = {"truth": part_truth, "changes": part_changes, "faults": part_faults,
-         "switches": part_switches, "kills": part_kills, "server-kills": part_server_kills,
-         "cuts": part_cuts, "hardships": part_hardships}
+def part_storm(options):
+    soak_storm.storm(options, sys.modules[__name__])
+
+
+def part_interface(options):
+    soak_server.interface(options, sys.modules[__name__])
+
+
+def part_slow(options):
+    soak_server.slow(options, sys.modules[__name__])
+
+
+PARTS = {"truth": part_truth, "changes": part_changes, "faults": part_faults, "switches": part_switches, "kills": part_kills,
+         "server-kills": only_on_postgres(soak_postgres.server_kills), "cuts": only_on_postgres(soak_postgres.cuts),
+         "pooler": only_on_postgres(soak_pooler.pooler), "tls": only_on_postgres(soak_pooler.tls),
+         "hardships": part_hardships, "storm": part_storm, "interface": part_interface, "slow": part_slow}
 
 
 def main():
@@ -537,6 +548,12 @@ def main():
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--server-kills", type=int, default=20)
     parser.add_argument("--cuts", type=int, default=200)
+    parser.add_argument("--rate", type=int, default=1_000, help="deliveries a second of a storm")
+    parser.add_argument("--storm-seconds", type=int, default=60)
+    parser.add_argument("--storm-kills", type=int, default=10)
+    parser.add_argument("--slow-seconds", type=int, default=40, help="of each way of being slow")
+    parser.add_argument("--examples", type=int, default=50, help="generated requests a route of the part interface")
+    parser.add_argument("--schemathesis", default=ROOT / ".build/schemathesis-python/bin/schemathesis")
     parser.add_argument("--small", default=",".join(SMALL),
                         help="the corpora of the parts that repeat a scan many times")
     parser.add_argument("--postgres", action="store_true", help="on the server of scripts/lib/with-postgres")

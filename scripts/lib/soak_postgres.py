@@ -1,5 +1,6 @@
 """The private PostgreSQL of scripts/lib/with-postgres as the soak uses it: databases for installations, immediate
-shutdowns, a proxy that resets connections, and what goes wrong with disks, locks and clocks on either engine."""
+shutdowns, a proxy that resets connections, and what goes wrong with disks, locks and clocks on either engine.
+What stands between programs and server is in soak_pooler.py."""
 
 import contextlib
 import os

@@ -71,6 +71,17 @@ package final class AccountDesk: Sendable {
         return try await begin(login, at: store.clock.now())
     }
 
+    /// Who has this name and password, without a session; nil for nobody.
+    ///
+    /// - Throws: ``Problem``: 429 when there were too many attempts.
+    func identify(
+        name: String,
+        password: String,
+        address: String
+    ) async throws -> (AccountID, User)? {
+        try await login(name, password, address).map { ($0.account, $0.user) }
+    }
+
     /// Who has this name and password; counts against guessing.
     private func login(
         _ name: String,

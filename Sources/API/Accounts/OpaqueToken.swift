@@ -6,10 +6,11 @@ import Domain
 /// It says which account it belongs to, so that every look-up binds one.
 struct OpaqueToken: Sendable, Equatable {
     /// What a token is for; its first characters.
-    enum Kind: String, Sendable {
+    enum Kind: String, CaseIterable, Sendable {
         case apiKey = "plk"
         case refresh = "plr"
         case setup = "pls"
+        case approval = "pla"
     }
 
     /// 40 of 62 characters are 238 bits.

@@ -24,6 +24,16 @@ package enum Permission: String, Sendable, CaseIterable {
     case manageUsers = "manage_users"
     /// One's own password, sessions and API keys.
     case manageSelf = "manage_self"
+    /// What was called, decided and done, by everybody.
+    case viewAudit = "view_audit_logs"
+    /// Requests for approvals, with the arguments of what waits.
+    case viewApprovals = "view_approvals"
+    /// Approve and decline calls; whose, their workflow says.
+    case decideApprovals = "decide_approvals"
+    /// The rules by which calls of tools are decided, and their versions.
+    case viewPolicies = "view_policies"
+    /// Change those rules.
+    case managePolicies = "manage_policies"
     /// Call tools; which ones, the gateway decides.
     case callTools = "call_tools"
 }
@@ -36,9 +46,14 @@ extension Role {
         case .editor:
             [
                 .viewIssues, .viewTrackers, .viewServers, .viewMetrics, .reviewDuplicates,
-                .editIssues, .syncTrackers, .manageSelf, .callTools,
+                .editIssues, .syncTrackers, .manageSelf, .viewPolicies, .callTools,
+                .viewApprovals, .decideApprovals,
             ]
-        case .viewer: [.viewIssues, .viewTrackers, .viewServers, .manageSelf, .callTools]
+        case .viewer:
+            [
+                .viewIssues, .viewTrackers, .viewServers, .manageSelf, .viewPolicies, .callTools,
+                .viewApprovals,
+            ]
         }
     }
 }
@@ -47,25 +62,28 @@ extension Role {
 package enum KeyScope: String, Sendable, CaseIterable {
     /// Read over REST.
     case read
-    /// Read and write over REST, but nothing about users, trackers and keys.
+    /// Read and write over REST, but nothing about users, trackers, keys and policies.
     case write
     /// Tools that change nothing, over MCP.
     case mcpRead = "mcp:read"
     /// All tools, over MCP.
     case mcpWrite = "mcp:write"
+    /// See and decide what waits for approval.
+    case approvals
     /// The metrics of the process, for a collector.
     case metrics
 
     /// What a key with this scope may do at most.
     var permissions: Set<Permission> {
         switch self {
-        case .read: [.viewIssues, .viewTrackers, .viewServers]
+        case .read: [.viewIssues, .viewTrackers, .viewServers, .viewPolicies]
         case .write:
             [
                 .viewIssues, .viewTrackers, .viewServers, .reviewDuplicates, .editIssues,
-                .syncTrackers,
+                .syncTrackers, .viewPolicies,
             ]
         case .mcpRead, .mcpWrite: [.callTools]
+        case .approvals: [.viewApprovals, .decideApprovals]
         case .metrics: [.viewMetrics]
         }
     }

@@ -29,6 +29,14 @@ package struct Principal: Sendable, Equatable {
         return scopes.contains(where: \.mayWriteByTools)
     }
 
+    /// The key or session, for records.
+    package var credentialName: String {
+        switch credential {
+        case .session(let session): "session:\(session)"
+        case .apiKey(let key, _): "key:\(key)"
+        }
+    }
+
     /// The same for all requests of one user by one credential: whose sessions are whose.
     ///
     /// With the role, so that a session that was begun with another one is not gone on with.

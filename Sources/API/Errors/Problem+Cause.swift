@@ -1,6 +1,8 @@
 import Domain
+import Firewall
 import Gateway
 import HTTPTypes
+import MCP
 import NIOCore
 import Search
 import Store
@@ -15,7 +17,9 @@ extension Problem {
         case let error as SearchError: self = Self.problem(of: error)
         case let error as TrackerError: self = Self.problem(of: error)
         case let error as UpstreamError: self = Self.problem(of: error)
-        case let error as ToolFailure: self.init(.unprocessableContent, error.text)
+        case let refusal as ApprovalRefusal: self = Self.problem(of: refusal)
+        case let error as PolicyError: self = Self.problem(of: error)
+        case let error as ToolFailure: self = .failure(error.text, error.kind)
         case is CancellationError:
             self.init(.serviceUnavailable, "the request was cancelled")
         case is ChannelError, is NIOAsyncWriterError:
@@ -28,6 +32,48 @@ extension Problem {
     /// What cannot be had at the moment, with what there is to do.
     static func unavailable(_ failure: ToolFailure) -> Problem {
         overloaded(failure.text, after: 60)
+    }
+
+    private static func problem(of error: PolicyError) -> Problem {
+        let detail = error.hint.map { "\(error); \($0)" } ?? "\(error)"
+        switch error {
+        case .invalid(let problems):
+            var problem = Problem(.unprocessableContent, detail, code: "invalid_policy")
+            problem.fields = problems.filter { $0.severity == .error }.map { found in
+                let place = found.position.map { "\($0): " } ?? ""
+                return Problem.Field(found.path, place + found.message)
+            }
+            return problem
+        case .changedMeanwhile:
+            return Problem(.preconditionFailed, detail, code: "changed_meanwhile")
+        case .unknownVersion, .unknownEntry, .none:
+            return Problem(.notFound, detail, code: "not_in_policy")
+        case .duplicate: return Problem(.conflict, detail, code: "duplicate")
+        case .incompleteOrder, .malformed: return Problem(.unprocessableContent, detail)
+        }
+    }
+
+    /// What a tool that gave nothing comes to: its words, and the status of their kind.
+    ///
+    /// A service that does not take our credential has done nothing, and neither has a tool that
+    /// is busy; of what was given up, took too long or broke in the middle nobody knows.
+    static func failure(_ text: String, _ kind: ToolResult.FailureKind) -> Problem {
+        switch kind {
+        case .invalid: Problem(.unprocessableContent, text, code: "tool_error")
+        case .denied: Problem(.forbidden, text, code: "access_denied")
+        case .notFound: Problem(.notFound, text, code: "not_found")
+        case .conflict: Problem(.conflict, text, code: "conflict")
+        case .refused: Problem(.unprocessableContent, text, code: "tracker_refused")
+        case .credentialRefused:
+            Problem(.badGateway, text, code: "tracker_refuses_token").having(.nothing)
+        case .serviceFailed: Problem(.badGateway, text, code: "service_unavailable")
+        case .outcomeUnknown: Problem(.badGateway, text, code: "outcome_unknown")
+        case .busy: .overloaded(text, after: 30)
+        case .timedOut: Problem(.gatewayTimeout, text, code: "timed_out")
+        case .cancelled: Problem(.serviceUnavailable, text, code: "cancelled")
+        // What it says was made for whoever called the tool, and shows no more than that.
+        case .broken: Problem(.internalServerError, text, code: "tool_failed")
+        }
     }
 
     private static func problem(of error: StoreError) -> Problem {
@@ -76,7 +122,7 @@ extension Problem {
         let detail = error.hint.map { "\(error); \($0)" } ?? "\(error)"
         return switch error {
         case .unauthenticated, .forbidden:
-            Problem(.badGateway, detail, code: "tracker_refuses_token")
+            Problem(.badGateway, detail, code: "tracker_refuses_token").having(.nothing)
         case .notFound: Problem(.notFound, detail, code: "not_found_in_tracker")
         case .rateLimited: .overloaded(detail, after: 60)
         case .unavailable, .invalidResponse, .pageTokenExpired:

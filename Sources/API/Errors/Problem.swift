@@ -22,6 +22,8 @@ package struct Problem: Error, Sendable, Equatable {
     package var code: String?
     package var fields: [Field] = []
     package var headers: HTTPFields = [:]
+    /// What is known of what the request did: by the status, where nobody says more.
+    package var effect: RequestEffect
     /// Further members of the document.
     var extensions = JSONObject()
 
@@ -29,6 +31,14 @@ package struct Problem: Error, Sendable, Equatable {
         self.status = status
         self.detail = detail
         self.code = code
+        effect = RequestEffect(of: status)
+    }
+
+    /// The same of a request that did this much.
+    package func having(_ effect: RequestEffect) -> Problem {
+        var copy = self
+        copy.effect = effect
+        return copy
     }
 
     /// The same for what does not exist and for what belongs to somebody else.
@@ -66,13 +76,13 @@ package struct Problem: Error, Sendable, Equatable {
         invalid([Field(path, message)])
     }
 
-    /// Come back later.
+    /// Come back later; nothing was done.
     package static func overloaded(
         _ detail: String,
         status: HTTPResponse.Status = .serviceUnavailable,
         after seconds: Int = 1
     ) -> Problem {
-        var problem = Problem(status, detail)
+        var problem = Problem(status, detail).having(.nothing)
         problem.headers[.retryAfter] = String(seconds)
         return problem
     }
@@ -97,6 +107,12 @@ package struct Problem: Error, Sendable, Equatable {
         object.append(key: "request_id", value: .string(requestID))
         var headers = headers
         headers[.contentType] = "application/problem+json"
-        return APIResponse(status, headers: headers, body: JSONValue.object(object).serialized())
+        var response = APIResponse(
+            status,
+            headers: headers,
+            body: JSONValue.object(object).serialized()
+        )
+        response.effect = effect
+        return response
     }
 }

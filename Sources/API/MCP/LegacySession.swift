@@ -18,8 +18,8 @@ actor LegacySession {
             [:]
     private var isEnded = false
 
-    init(server: ServerDescription, calling: ToolCalling) {
-        session = HTTPSession(server: server)
+    init(server: ServerDescription, calling: ToolCalling, events: EventBudget) {
+        session = HTTPSession(server: server, log: EventLog(budget: events))
         self.calling = calling
         // Never holds more than the session lets run.
         (jobs, jobsContinuation) = AsyncStream.makeStream()
@@ -68,6 +68,9 @@ actor LegacySession {
         session.disconnect(connection)
     }
 
+    /// Forgets what its client might have missed.
+    func forgetEvents() { session.forgetEvents() }
+
     /// Some time has passed: open streams are kept open.
     func tick() { apply(session.tick()) }
 
@@ -75,6 +78,7 @@ actor LegacySession {
     func end() {
         isEnded = true
         apply(session.end())
+        session.forgetEvents()
         for outlet in outlets.values { outlet.close() }
         outlets = [:]
         jobsContinuation.finish()

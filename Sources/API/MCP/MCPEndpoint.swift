@@ -4,6 +4,7 @@ import HTTPTypes
 import HummingbirdCore
 import MCP
 import NIOCore
+import Store
 
 /// `/mcp/v1`: the tools over streamable HTTP, in both eras.
 actor MCPEndpoint {
@@ -14,12 +15,17 @@ actor MCPEndpoint {
         var calls: @Sendable (AccountID) async throws -> GuardedCall
         var guardian: RequestGuard
         var connections: ConnectionTable
+        /// Collects spans; nil when nobody does.
+        var spans: Trace.Recorder?
     }
 
     /// Where it is.
     static let path = "/mcp/v1"
     /// How often sessions are looked at that nobody uses any more.
     private static let expiryInterval: Duration = .seconds(15)
+    /// What sessions keep for clients that lost their connection: a small server's memory can
+    /// spare that, and sixteen sessions that are at their own limit fill it.
+    private static let eventBytes = 64 << 20
 
     private let means: Means
     private let router: EndpointRouter
@@ -29,6 +35,7 @@ actor MCPEndpoint {
     private let begunContinuation: AsyncStream<LegacySession>.Continuation
     private let start = ContinuousClock.now
     private var isStopping = false
+    private let events = EventBudget(bytes: MCPEndpoint.eventBytes)
 
     init(means: Means) {
         self.means = means
@@ -112,6 +119,14 @@ actor MCPEndpoint {
             }
             let ended = sessions.expire(now: now) { busy.contains(ObjectIdentifier($0)) }
             for session in ended { await session.end() }
+            await spareEvents()
+        }
+    }
+
+    /// Sessions that nobody has used for long give up their events before others are refused room.
+    private func spareEvents() async {
+        for session in sessions.leastRecentlyUsed where events.usedBytes > events.bytes / 2 {
+            await session.forgetEvents()
         }
     }
 
@@ -146,7 +161,7 @@ actor MCPEndpoint {
                     outlet.send(.reply(.failure(error, id: message.id)))
                     ending = {}
                 } else {
-                    ending = try await serve(message, principal, outlet)
+                    ending = try await serve(message, principal, request.trace, outlet)
                 }
             case .initialize(let message):
                 let (id, end) = try await begin(message, principal, outlet)
@@ -203,6 +218,7 @@ actor MCPEndpoint {
     nonisolated private func serve(
         _ message: Message.Request,
         _ principal: Principal,
+        _ trace: Trace?,
         _ outlet: Outlet
     ) async throws -> @Sendable () async -> Void {
         let calling = try await calling(principal)
@@ -235,9 +251,14 @@ actor MCPEndpoint {
         _ principal: Principal,
         _ outlet: Outlet
     ) async throws -> (String?, @Sendable () async -> Void) {
-        let calling = try await calling(principal)
-        let server = await calling.calls.description(of: means.server)
-        let session = LegacySession(server: server, calling: calling)
+        var calling = try await calling(principal)
+        // Not the identifier its client shows: whoever has that one uses the session.
+        calling.session = TimeOrderedIdentifier.make(at: WallClock.system.now())
+        let session = LegacySession(
+            server: await calling.calls.description(of: means.server),
+            calling: calling,
+            events: events
+        )
         let connection = await session.post(.message(.request(message)), outlet)
         guard await session.hasBegun, !isStopping else { return (nil, {}) }
         let id = Self.newIdentifier()
@@ -271,10 +292,15 @@ actor MCPEndpoint {
         return HTTPReply(status: 204)
     }
 
-    nonisolated private func calling(_ principal: Principal) async throws -> ToolCalling {
+    nonisolated private func calling(
+        _ principal: Principal,
+        _ trace: Trace? = nil
+    ) async throws -> ToolCalling {
         ToolCalling(
             calls: try await means.calls(principal.account),
-            caller: principal.caller(.mcp)
+            caller: principal.caller(.mcp),
+            trace: trace,
+            spans: means.spans
         )
     }
 
@@ -297,7 +323,14 @@ extension EndpointRequest {
 extension Principal {
     /// The same as whoever calls tools; `mayWrite` where a route has asked for more already.
     func caller(_ channel: Caller.Channel, mayWrite: Bool? = nil) -> Caller {
-        Caller(name: "user:\(name)", channel: channel, mayWrite: mayWrite ?? mayWriteByTools)
+        var caller = Caller(
+            name: "user:\(name)",
+            channel: channel,
+            mayWrite: mayWrite ?? mayWriteByTools,
+            role: role.rawValue
+        )
+        caller.credential = credentialName
+        return caller
     }
 }
 

@@ -1,11 +1,18 @@
 import Domain
 import Gateway
 import MCP
+import Store
 
 /// Does the jobs of MCP sessions for one caller.
 struct ToolCalling: Sendable {
     let calls: GuardedCall
     let caller: Caller
+    /// The session that the calls come by; nil for those that come alone.
+    var session: String?
+    /// Of the request that brought the calls; nil where calls outlive it, and outside of any.
+    var trace: Trace?
+    /// Collects spans; nil when nobody does.
+    var spans: Trace.Recorder?
 
     /// Does one job.
     ///
@@ -24,27 +31,103 @@ struct ToolCalling: Sendable {
         case .callTool(let name, let arguments):
             var request = GuardedCall.Request(tool: name, arguments: arguments)
             request.client = job.context.client
-            request.traceParent = job.context.meta.traceParent
+            request.opensPages = job.context.opensPages
+            // What the message says comes before what the HTTP request said: it is nearer.
+            request.traceParent = job.context.meta.traceParent ?? trace?.context.header
+            request.session = session
             request.extras = GuardedCall.Extras(job.context)
             request.extras.ask = ask
-            do throws(RPCError) {
-                return .success(.result(try await calls.run(request, by: caller, report: report)))
-            } catch {
-                return .failure(error)
+            return await traced("tools/call", name, job.context) {
+                await self.outcome(of: request, report)
             }
         case .forward(let method, let parameters):
             var request = GuardedCall.Forward(method: method, parameters: parameters)
             request.client = job.context.client
-            request.traceParent = job.context.meta.traceParent
+            request.opensPages = job.context.opensPages
+            request.traceParent = job.context.meta.traceParent ?? trace?.context.header
+            request.session = session
             request.extras = GuardedCall.Extras(job.context)
             request.extras.ask = ask
-            do throws(RPCError) {
-                return .success(
-                    .forwarded(try await calls.forward(request, by: caller, report: report))
-                )
-            } catch {
-                return .failure(error)
+            return await traced(method, nil, job.context) {
+                await self.outcome(of: request, report)
             }
         }
+    }
+
+    /// Does a job as a piece of work of its own, where spans are collected.
+    private func traced(
+        _ method: String,
+        _ tool: String?,
+        _ context: ServerSession.Context,
+        _ work: () async -> Result<ServerSession.Outcome, RPCError>
+    ) async -> Result<ServerSession.Outcome, RPCError> {
+        let entered = entered(by: context.meta.traceParent)
+        let start = ContinuousClock.now
+        let outcome = await Trace.$current.withValue(entered?.trace) { await work() }
+        if let (trace, parent) = entered {
+            trace.end { Self.span(of: method, tool, outcome, start, (trace, parent)) }
+        }
+        return outcome
+    }
+
+    private func outcome(
+        of request: GuardedCall.Request,
+        _ report: @escaping @Sendable (GuardedCall.Event) async -> Void
+    ) async -> Result<ServerSession.Outcome, RPCError> {
+        do throws(RPCError) {
+            return .success(.result(try await calls.run(request, by: caller, report: report)))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func outcome(
+        of request: GuardedCall.Forward,
+        _ report: @escaping @Sendable (GuardedCall.Event) async -> Void
+    ) async -> Result<ServerSession.Outcome, RPCError> {
+        do throws(RPCError) {
+            return .success(
+                .forwarded(try await calls.forward(request, by: caller, report: report))
+            )
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// What the message says comes before what the HTTP request said: it is nearer to the call.
+    private func entered(by parent: String?) -> (trace: Trace, parent: UInt64?)? {
+        if let parent, TraceContext(parent: parent) != nil {
+            return Trace.entered(by: parent, record: spans)
+        }
+        if let trace { return (trace.child(), trace.context.span) }
+        return Trace.entered(by: nil, record: spans)
+    }
+
+    private static func span(
+        of method: String,
+        _ tool: String?,
+        _ outcome: Result<ServerSession.Outcome, RPCError>,
+        _ start: ContinuousClock.Instant,
+        _ place: (trace: Trace, parent: UInt64?)
+    ) -> Span {
+        var span = Span(
+            method,
+            .internal,
+            place.trace,
+            parent: place.parent,
+            end: WallClock.system.now(),
+            duration: start.duration(to: .now)
+        )
+        span.attributes["mcp.method.name"] = .string(method)
+        // Whatever a caller wrote, but no more of it than names have.
+        span.attributes["gen_ai.tool.name"] = tool.map { tool in
+            .string(String(decoding: tool.utf8.prefix(128), as: UTF8.self))
+        }
+        switch outcome {
+        case .success(.result(let result)): span.isFailure = result.isError
+        case .success: break
+        case .failure: span.isFailure = true
+        }
+        return span
     }
 }

@@ -236,7 +236,7 @@ struct IssueRoutes: Sendable {
                     "status?": Shape.text(255), "type?": Shape.text(255),
                     "allow_duplicates?": Shape.flag,
                 ])
-            ).answers(.created, Self.toolAnswer).problems(.notFound, .conflict),
+            ).answers(.created, Self.toolAnswer).callsTools,
             .on(
                 .put,
                 "\(Self.path)/{id}",
@@ -248,7 +248,12 @@ struct IssueRoutes: Sendable {
                 var arguments = request.content
                 arguments["issue"] = .string(try await reference(request))
                 _ = try await tools.call("update_issue", arguments, request, mayWrite: true)
-                return Versioned.answer(try await issue(request), to: request)
+                do {
+                    return Versioned.answer(try await issue(request), to: request)
+                } catch {
+                    // The change is made: a repeated request must not be told otherwise.
+                    throw Problem(cause: error).having(.unknown)
+                }
             }.body(
                 Shape.object([
                     "title?": Shape.text(1_000, minimum: 1), "description?": Shape.text(1_000_000),
@@ -256,7 +261,7 @@ struct IssueRoutes: Sendable {
                     "status?": Shape.text(255), "resolution?": Shape.text(255),
                     "type?": Shape.text(255), "duplicate_of?": Shape.text(2_000),
                 ])
-            ).answers(.ok, IssueShapes.full).problems(.preconditionFailed),
+            ).answers(.ok, IssueShapes.full).problems(.preconditionFailed).callsTools,
             .on(
                 .post,
                 "\(Self.path)/{id}/comments",
@@ -277,7 +282,7 @@ struct IssueRoutes: Sendable {
                 )
                 return .json(answer, status: .created)
             }.body(Shape.object(["body": Shape.text(1_000_000, minimum: 1)]))
-                .answers(.created, Self.toolAnswer),
+                .answers(.created, Self.toolAnswer).callsTools,
         ]
     }
 

@@ -28,7 +28,7 @@ struct ToolRoutes: Sendable {
             ) { request in
                 let name = request.parameters["tool"] ?? ""
                 return .json(try await call(name, try request.object(), request))
-            }.takesAnyBody.answers(.ok, ["type": "object"]),
+            }.takesAnyBody.answers(.ok, ["type": "object"]).callsTools,
         ]
     }
 
@@ -36,7 +36,8 @@ struct ToolRoutes: Sendable {
     ///
     /// `mayWrite` is for routes that have asked for the permission to edit issues.
     ///
-    /// - Throws: A ``Problem``: 404 for a tool that there is not, 422 for what the tool tells of.
+    /// - Throws: A ``Problem``: 404 for a tool that there is not, and what
+    ///   ``Problem/failure(_:_:)`` says of the kind of failure that the tool tells of.
     func call(
         _ name: String,
         _ arguments: JSONObject,
@@ -59,8 +60,13 @@ struct ToolRoutes: Sendable {
             throw Problem(.notFound, "there is no tool `\(name)` for you", code: "unknown_tool")
         }
         guard !result.isError else {
-            throw Problem(.unprocessableContent, result.text, code: "tool_error")
+            throw Problem.failure(result.text, result.kind ?? .invalid)
         }
         return result.structured ?? ["text": .string(result.text)]
     }
+}
+
+extension Route {
+    /// The route with the problems that calls of tools may end with.
+    var callsTools: Route { problems(.notFound, .conflict, .badGateway, .gatewayTimeout) }
 }

@@ -1,6 +1,7 @@
 import Domain
 import Gateway
 import HTTPTypes
+import Store
 
 /// Other MCP servers behind the gateway.
 struct UpstreamRoutes: Sendable {
@@ -165,7 +166,7 @@ struct UpstreamRoutes: Sendable {
             transport: .streamableHTTP,
             createdAt: desk.now
         )
-        try fill(&server, request.content)
+        try fill(&server, request.content, by: try request.user().account)
         let secret = try Self.secret(request.content) ?? UpstreamSecret()
         let added = try await desk.add(server, secret: secret)
         let entries = try await desk.entries()
@@ -179,13 +180,17 @@ struct UpstreamRoutes: Sendable {
         let before = try await entry(request)
         try Versioned.check(request, against: Self.json(before))
         var server = before.server
-        try fill(&server, request.content)
+        try fill(&server, request.content, by: try request.user().account)
         let desk = try await desk(try request.user().account)
         try await desk.change(server, secret: try Self.secret(request.content))
         return Versioned.answer(Self.json(try await entry(request)), to: request)
     }
 
-    private func fill(_ server: inout UpstreamServer, _ content: JSONObject) throws(Problem) {
+    private func fill(
+        _ server: inout UpstreamServer,
+        _ content: JSONObject,
+        by account: AccountID
+    ) throws(Problem) {
         server.name = content["name"]?.string ?? server.name
         if let command = content["command"]?.array {
             server.command = command.compactMap(\.string)
@@ -202,7 +207,9 @@ struct UpstreamRoutes: Sendable {
             let name = text == "http-streaming" ? "streamable-http" : text
             server.transport = UpstreamServer.Transport(rawValue: name) ?? server.transport
         }
-        if server.transport == .stdio, !allowsPrograms {
+        // Accounts that strangers made never run anything here.
+        let mayRun = allowsPrograms && account == AccountTable.defaultID
+        if server.transport == .stdio, !mayRun {
             throw Problem.invalid(
                 "transport",
                 "programs are added on the server's machine with `preloop servers add`, or where "

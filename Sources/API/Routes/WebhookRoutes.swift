@@ -1,5 +1,6 @@
 import Domain
 import HTTPTypes
+import Logging
 import Sync
 import Trackers
 
@@ -12,6 +13,7 @@ struct WebhookRoutes: Sendable {
     private static let bodyBytes = 4 << 20
 
     let receiver: WebhookReceiver?
+    let logger: Logger
 
     /// The routes.
     var routes: [Route] {
@@ -32,7 +34,7 @@ struct WebhookRoutes: Sendable {
                 headers: request.headers.map { ($0.name.rawName, $0.value) },
                 body: request.body
             )
-            return try Self.answer(to: verdict)
+            return try answer(to: verdict, request)
         }
         route.bodyLimit = Self.bodyBytes
         return [
@@ -48,19 +50,26 @@ struct WebhookRoutes: Sendable {
         ]
     }
 
-    private static func answer(
-        to verdict: WebhookReceiver.Verdict
+    private func answer(
+        to verdict: WebhookReceiver.Verdict,
+        _ request: APIRequest
     ) throws(Problem) -> APIResponse {
         switch verdict {
         case .accepted: return .json(["status": "accepted"], status: .accepted)
         case .repeated: return .json(["status": "repeated"], status: .accepted)
         case .unknown: throw .notFound()
-        case .refused(.bodyTooLarge): throw .tooLarge(bodyBytes)
+        case .refused(.bodyTooLarge): throw .tooLarge(Self.bodyBytes)
         case .refused(.malformed(let detail)):
             throw Problem(.badRequest, "\(WebhookError.malformed(detail: detail))")
         case .refused(let error):
             throw Problem(.unauthorized, "\(error)", code: "delivery_refused")
-        case .unavailable: throw .overloaded("the delivery could not be kept", after: 5)
+        case .unavailable(let reason):
+            // For the operator alone: it may tell of files and addresses.
+            logger.error(
+                "a delivery could not be kept",
+                metadata: ["request_id": .string(request.id), "reason": .string(reason)]
+            )
+            throw .overloaded("the delivery could not be kept", after: 5)
         }
     }
 }

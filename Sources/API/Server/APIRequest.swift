@@ -15,8 +15,10 @@ struct APIRequest: Sendable {
     var arguments = JSONObject()
     /// The body as the route's schema has it, checked.
     var content = JSONObject()
-    /// The address of the connection.
+    /// The address it comes from: of the connection, or what a trusted proxy says.
     var peer: String
+    /// Where it stands in a trace; nil outside of any.
+    var trace: Trace?
     /// Parts of the path that the route names, decoded.
     var parameters: [String: String] = [:]
     /// Who asks; nil on open routes alone.

@@ -6,11 +6,14 @@ struct APIResponse: Sendable {
     var status: HTTPResponse.Status
     var headers: HTTPFields
     var body: [UInt8]
+    /// What is known of what the request did.
+    var effect: RequestEffect
 
     init(_ status: HTTPResponse.Status, headers: HTTPFields = [:], body: [UInt8] = []) {
         self.status = status
         self.headers = headers
         self.body = body
+        effect = RequestEffect(of: status)
     }
 
     /// A document as JSON.

@@ -10,17 +10,19 @@ struct Connection: ServerChildChannel {
     private let http: HTTP1Channel
 
     init(table: ConnectionTable, responder: @escaping HTTPChannelHandler.Responder) {
+        http = HTTP1Channel(responder: responder, configuration: Self.configuration(table))
+    }
+
+    /// How requests are decoded and guarded; of each stream as of each connection.
+    static func configuration(_ table: ConnectionTable) -> HTTP1Channel.Configuration {
         let limits = table.limits
-        http = HTTP1Channel(
-            responder: responder,
-            configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [ConnectionGuard(table: table)],
-                httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: limits.headBytes,
-                    maxHeaderListSize: limits.headBytes,
-                    // Browsers send a few dozen.
-                    maxHeaderFieldCount: 128
-                )
+        return HTTP1Channel.Configuration(
+            additionalChannelHandlers: [ConnectionGuard(table: table)],
+            httpDecoderConfiguration: .init(
+                maxHeaderFieldSize: limits.headBytes,
+                maxHeaderListSize: limits.headBytes,
+                // Browsers send a few dozen.
+                maxHeaderFieldCount: 128
             )
         )
     }

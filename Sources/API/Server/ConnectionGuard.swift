@@ -2,7 +2,8 @@ import HTTPTypes
 import NIOCore
 import NIOHTTPTypes
 
-/// Tells the ``ConnectionTable`` what one connection does: the first handler behind the decoder.
+/// Tells the ``ConnectionTable`` what one connection, or one stream of one, does: the first handler
+/// behind the decoder.
 final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart
@@ -19,14 +20,24 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var requestsInProgress = 0
     private var isReadingBody = false
     private var closesAfterResponse = false
+    /// Whether this is a stream: those have no `Connection` header, which would break the others.
+    private var isStream = false
 
     init(table: ConnectionTable) {
         self.table = table
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        let address = context.remoteAddress?.ipAddress ?? "local"
-        id = table.admit(context.channel, address: address)
+        let channel = context.channel
+        if table.isConnection(channel) {
+            // By TLS: taken in before the handshake.
+            id = ObjectIdentifier(channel)
+        } else if let parent = channel.parent, table.isConnection(parent) {
+            isStream = true
+            id = table.admitStream(channel, of: parent)
+        } else {
+            id = table.admit(channel, address: context.remoteAddress?.ipAddress ?? "local")
+        }
         if id == nil { context.close(promise: nil) }
     }
 
@@ -66,9 +77,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         switch unwrapOutboundIn(data) {
-        case .head(let head):
+        case .head(var head):
+            guard head.headerFields[.connection] != nil else {
+                context.write(data, promise: promise)
+                break
+            }
             if head.headerFields[.connection] == "close" { closesAfterResponse = true }
-            context.write(data, promise: promise)
+            if isStream { head.headerFields[.connection] = nil }
+            context.write(wrapOutboundOut(.head(head)), promise: promise)
         case .body: context.write(data, promise: promise)
         case .end:
             context.write(data, promise: promise)

@@ -4,9 +4,10 @@ import Synchronization
 /// Every open connection with what it is doing and until when it may.
 ///
 /// Slow clients are closed by their deadlines; and where there are too many connections, the one
-/// that has let the server wait longest makes room, so that slow ones cannot keep others out.
+/// that has let the server wait longest makes room, so that slow ones cannot keep others out. The
+/// streams of an HTTP/2 connection have deadlines of their own.
 final class ConnectionTable: Sendable {
-    /// Names connections.
+    /// Names connections and streams.
     typealias ID = ObjectIdentifier
 
     /// What a connection is doing.
@@ -40,12 +41,23 @@ final class ConnectionTable: Sendable {
         var stallDeadline: ContinuousClock.Instant?
         /// Run when the connection is gone while it is being served.
         var whenGone: (@Sendable () -> Void)?
+        /// Of a stream, the connection it belongs to.
+        var parent: ID?
+        /// Of a connection, how many streams it has.
+        var streams = 0
+
+        func isOverdue(at now: ContinuousClock.Instant) -> Bool {
+            deadline.map { $0 <= now } == true || stallDeadline.map { $0 <= now } == true
+        }
     }
 
     private struct State {
         var entries: [ID: Entry] = [:]
         var perAddress: [String: Int] = [:]
         var counts = Counts()
+        var streamCount = 0
+
+        var connectionCount: Int { entries.count - streamCount }
     }
 
     let limits: ServerLimits
@@ -59,7 +71,7 @@ final class ConnectionTable: Sendable {
     var counts: Counts {
         state.withLock { state in
             var counts = state.counts
-            counts.open = state.entries.count
+            counts.open = state.connectionCount
             return counts
         }
     }
@@ -73,18 +85,14 @@ final class ConnectionTable: Sendable {
             state.counts.accepted += 1
             var evicted: (any Channel)?
             let isCrowded = state.perAddress[address, default: 0] >= limits.connectionsPerAddress
-            if isCrowded || state.entries.count >= limits.connections {
-                let victim = state.entries
-                    .filter { !isCrowded || $0.value.address == address }
-                    .filter { $0.value.phase != .serving }
-                    .min { $0.value.since < $1.value.since }
-                guard let victim else {
+            if isCrowded || state.connectionCount >= limits.connections {
+                guard let victim = Self.victim(in: state, of: isCrowded ? address : nil) else {
                     state.counts.refused += 1
                     return (nil, nil)
                 }
-                evicted = victim.value.channel
+                evicted = state.entries[victim]?.channel
                 state.counts.evicted += 1
-                _ = Self.remove(victim.key, from: &state)
+                _ = Self.remove(victim, from: &state)
             }
             let id = ObjectIdentifier(channel)
             state.entries[id] = Entry(
@@ -100,6 +108,53 @@ final class ConnectionTable: Sendable {
         // Outside the lock: closing calls handlers.
         evicted?.close(promise: nil)
         return id
+    }
+
+    /// The connection that has waited longest without being served, of an address or of any.
+    private static func victim(in state: State, of address: String?) -> ID? {
+        var served: Set<ID> = []
+        if state.streamCount > 0 {
+            for entry in state.entries.values where entry.phase == .serving {
+                if let parent = entry.parent { served.insert(parent) }
+            }
+        }
+        return state.entries
+            .filter { $0.value.parent == nil && $0.value.phase != .serving }
+            .filter { address == nil || $0.value.address == address }
+            .filter { !served.contains($0.key) }
+            .min { $0.value.since < $1.value.since }?.key
+    }
+
+    /// Whether a channel is a connection that was taken in.
+    func isConnection(_ channel: any Channel) -> Bool {
+        state.withLock { $0.entries[ObjectIdentifier(channel)].map { $0.parent == nil } ?? false }
+    }
+
+    /// Takes in a stream of a connection.
+    ///
+    /// - Returns: Its name; nil when the connection is gone.
+    func admitStream(_ channel: any Channel, of connection: any Channel) -> ID? {
+        let now = ContinuousClock.now
+        return state.withLock { state in
+            let parent = ObjectIdentifier(connection)
+            guard let address = state.entries[parent]?.address else { return nil }
+            state.entries[parent]?.streams += 1
+            state.entries[parent]?.phase = .reading
+            state.entries[parent]?.since = now
+            // Its streams have deadlines.
+            state.entries[parent]?.deadline = nil
+            let id = ObjectIdentifier(channel)
+            state.entries[id] = Entry(
+                channel: channel,
+                address: address,
+                phase: .waiting,
+                since: now,
+                deadline: now + limits.headTime,
+                parent: parent
+            )
+            state.streamCount += 1
+            return id
+        }
     }
 
     /// Notes what a connection does now, and until when it may.
@@ -126,9 +181,18 @@ final class ConnectionTable: Sendable {
         state.withLock { $0.entries[id]?.stallDeadline = deadline }
     }
 
-    /// Forgets a connection that is gone, and tells whoever serves it.
+    /// Forgets a connection or stream that is gone, and tells whoever serves it.
     func remove(_ id: ID) {
-        let whenGone = state.withLock { Self.remove(id, from: &$0) }
+        let whenGone = state.withLock { state in
+            let (whenGone, parent) = Self.remove(id, from: &state)
+            if let parent, state.entries[parent]?.streams == 0 {
+                let now = ContinuousClock.now
+                state.entries[parent]?.phase = .waiting
+                state.entries[parent]?.since = now
+                state.entries[parent]?.deadline = now + limits.idleTime
+            }
+            return whenGone
+        }
         whenGone?()
     }
 
@@ -145,14 +209,11 @@ final class ConnectionTable: Sendable {
         }
     }
 
-    /// Closes the connections whose time is over; called once a second.
+    /// Closes the connections and streams whose time is over; called once a second.
     func closeOverdue() {
         let now = ContinuousClock.now
         let overdue = state.withLock { state in
-            let overdue = state.entries.values.filter { entry in
-                entry.deadline.map { $0 <= now } == true
-                    || entry.stallDeadline.map { $0 <= now } == true
-            }
+            let overdue = state.entries.values.filter { $0.isOverdue(at: now) }
             state.counts.overdue += overdue.count
             return overdue.map(\.channel)
         }
@@ -168,10 +229,15 @@ final class ConnectionTable: Sendable {
     private static func remove(
         _ id: ID,
         from state: inout State
-    ) -> (@Sendable () -> Void)? {
-        guard let entry = state.entries.removeValue(forKey: id) else { return nil }
-        let count = state.perAddress[entry.address, default: 1] - 1
-        state.perAddress[entry.address] = count > 0 ? count : nil
-        return entry.whenGone
+    ) -> (whenGone: (@Sendable () -> Void)?, parent: ID?) {
+        guard let entry = state.entries.removeValue(forKey: id) else { return (nil, nil) }
+        if let parent = entry.parent {
+            state.streamCount -= 1
+            state.entries[parent]?.streams -= 1
+        } else {
+            let count = state.perAddress[entry.address, default: 1] - 1
+            state.perAddress[entry.address] = count > 0 ? count : nil
+        }
+        return (entry.whenGone, entry.parent)
     }
 }

@@ -21,11 +21,23 @@ package struct HTTPServer: Sendable {
 
     private let address: Address
     private let application: Application
+    private let identity: TLSIdentity?
     private let logger: Logger
 
-    package init(_ address: Address, application: Application, logger: Logger) {
+    /// - Parameters:
+    ///   - address: Where to listen.
+    ///   - application: What to serve.
+    ///   - identity: With one the server speaks TLS alone, and HTTP/2 with who can.
+    ///   - logger: Takes what happens.
+    package init(
+        _ address: Address,
+        application: Application,
+        identity: TLSIdentity? = nil,
+        logger: Logger
+    ) {
         self.address = address
         self.application = application
+        self.identity = identity
         self.logger = logger
     }
 
@@ -34,15 +46,28 @@ package struct HTTPServer: Sendable {
     /// - Parameter started: Told the port once connections are accepted.
     /// - Throws: Why the address cannot be listened on.
     package func run(started: @escaping @Sendable (Int) async -> Void) async throws {
-        let connections = application.connections
         let responder = application.responder
+        let respond: HTTPChannelHandler.Responder = { request, writer, channel in
+            try await responder.respond(to: request, writer, channel)
+        }
+        let table = application.connections
+        if let identity {
+            try await run(SecureConnection(identity, table: table, respond), started)
+        } else {
+            try await run(Connection(table: table, responder: respond), started)
+        }
+    }
+
+    private func run(
+        _ connection: some ServerChildChannel,
+        _ started: @escaping @Sendable (Int) async -> Void
+    ) async throws {
+        let connections = application.connections
         var quiet = logger
         // Its own lines are said better by ours.
         quiet.logLevel = max(quiet.logLevel, .warning)
         let server = Server(
-            childChannelSetup: Connection(table: connections) { request, writer, channel in
-                try await responder.respond(to: request, writer, channel)
-            },
+            childChannelSetup: connection,
             configuration: ServerConfiguration(
                 address: .hostname(address.host, port: address.port),
                 // A burst of connections waits here while one is being set up.
@@ -92,7 +117,10 @@ package struct HTTPServer: Sendable {
     }
 
     /// Stops accepting, waits for answers under way, and ends what does not end.
-    private func drain(_ server: Server<Connection>, _ serving: Task<Void, any Error>) async {
+    private func drain(
+        _ server: Server<some ServerChildChannel>,
+        _ serving: Task<Void, any Error>
+    ) async {
         application.readiness.beginDraining()
         logger.info("stopping", metadata: ["requests": .stringConvertible(application.inFlight)])
         let connections = application.connections

@@ -102,19 +102,18 @@ struct Idempotency: Sendable {
         }
     }
 
-    /// Keeps the answer; one that only says "try again" is not kept, and after a failure in the
-    /// middle, of which nobody knows how far it came, the key stays open.
+    /// Keeps the answer; the key of a request that did nothing is free again, and after a failure
+    /// in the middle, of which nobody knows how far it came, it stays open.
     private func end(
         _ key: String,
         _ response: APIResponse,
         _ principal: Principal,
         _ store: Store
     ) async throws {
-        let isPostponed = [.tooManyRequests, .serviceUnavailable].contains(response.status)
-        guard isPostponed || response.status.kind != .serverError else { return }
-        let isFinal = !isPostponed
+        let effect = response.effect
+        guard effect != .unknown else { return }
         try await store.write { connection, account in
-            guard isFinal else {
+            guard effect == .settled else {
                 try IdempotencyTable.remove(
                     key,
                     of: principal.user,

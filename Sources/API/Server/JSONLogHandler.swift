@@ -70,21 +70,33 @@ enum Redaction {
     private static let keys = [
         "authorization", "token", "password", "secret", "api_key", "apikey", "cookie",
         "credential", "signature",
-    ]
+    ].map { Array($0.utf8) }
     /// How our own secrets begin, and any JSON web token.
-    private static let prefixes = ["plk_", "plr_", "pls_", "eyJ"]
+    private static let prefixes = (OpaqueToken.Kind.allCases.map { "\($0.rawValue)_" } + ["eyJ"])
+        .map { (text: $0, bytes: Array($0.utf8)) }
 
     /// Whether a value under this name is not to be shown.
     static func isSecret(key: String) -> Bool {
-        let key = key.lowercased()
-        return keys.contains { key.contains($0) }
+        let key = key.utf8.map { (65...90).contains($0) ? $0 | 0x20 : $0 }
+        return keys.contains { isFound($0, in: key) }
+    }
+
+    /// Whether bytes stand somewhere in others; a search that is made for each line of the log, in
+    /// texts of some dozen bytes.
+    private static func isFound(_ wanted: [UInt8], in bytes: [UInt8]) -> Bool {
+        guard let first = wanted.first, bytes.count >= wanted.count else { return false }
+        for start in 0...(bytes.count - wanted.count) where bytes[start] == first {
+            if bytes[start..<(start + wanted.count)].elementsEqual(wanted) { return true }
+        }
+        return false
     }
 
     /// The text without what looks like a secret.
     static func cleaned(_ text: String) -> String {
+        let bytes = Array(text.utf8)
         var result = text
-        for prefix in prefixes where result.contains(prefix) {
-            result = replaced(result[...], prefix)
+        for prefix in prefixes where isFound(prefix.bytes, in: bytes) {
+            result = replaced(result[...], prefix.text)
         }
         return result
     }

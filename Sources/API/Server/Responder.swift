@@ -4,6 +4,7 @@ import HummingbirdCore
 import Logging
 import MCP
 import NIOCore
+import Store
 
 /// Takes a request through every check to its handler, and its answer back.
 ///
@@ -17,6 +18,12 @@ struct Responder: Sendable {
     let idempotency: Idempotency
     let limits: ServerLimits
     let logger: Logger
+    /// Whose word counts for where a request comes from.
+    var proxies = TrustedProxies()
+    /// Collects spans; nil when nobody does.
+    var spans: Trace.Recorder?
+    /// What is held of bodies on routes without a credential.
+    let openBodies = BodyBudget()
 
     /// What a request comes to before anything is written.
     private enum Plan {
@@ -42,6 +49,10 @@ struct Responder: Sendable {
         if path.isEmpty { path = "/" }
         let match = table.match(request.method, path)
         let label = if case .route(let route, _) = match { route.path } else { "none" }
+        let peer = proxies.client(
+            of: channel.remoteAddress?.ipAddress ?? "local",
+            forwarded: request.headers[values: .forwardedFor]
+        )
         var (status, user) = (HTTPResponse.Status.internalServerError, String?.none)
         defer {
             metrics.end(
@@ -50,10 +61,23 @@ struct Responder: Sendable {
                 status: status,
                 duration: start.duration(to: .now)
             )
-            record(id, request, label, status, user, start)
+            record(id, request, label, peer, status, user, start)
         }
         let isOverloaded = count > limits.requests
-        switch await plan(request, id, path, match, channel, isOverloaded: isOverloaded, &user) {
+        let entered = Trace.entered(
+            by: request.headers[.traceParent],
+            state: request.headers[.traceState],
+            record: spans
+        )
+        defer {
+            if let (trace, parent) = entered {
+                trace.end { span(of: request, id, label, status, start, trace, parent) }
+            }
+        }
+        let plan = await Trace.$current.withValue(entered?.trace) {
+            await self.plan(request, id, path, match, peer, isOverloaded: isOverloaded, &user)
+        }
+        switch plan {
         case .answer(let response):
             status = response.status
             try await write(response, to: request, id, writer)
@@ -69,10 +93,12 @@ struct Responder: Sendable {
         _ id: String,
         _ path: Substring,
         _ match: RouteTable.Match,
-        _ channel: any Channel,
+        _ peer: String,
         isOverloaded: Bool,
         _ user: inout String?
     ) async -> Plan {
+        var heldBytes = 0
+        defer { openBodies.release(heldBytes) }
         do {
             guard !isOverloaded else {
                 throw Problem.overloaded("\(limits.requests) requests are being served already")
@@ -89,13 +115,14 @@ struct Responder: Sendable {
                 path: String(path),
                 query: QueryItems(query ?? ""),
                 headers: request.headers,
-                peer: channel.remoteAddress?.ipAddress ?? "local",
+                peer: peer,
+                trace: Trace.current,
                 parameters: parameters
             )
             apiRequest.principal = try await admitted(apiRequest, to: route)
             user = apiRequest.principal?.name
             apiRequest.arguments = try route.arguments(of: apiRequest)
-            apiRequest.body = try await body(of: request, limit: route.bodyLimit)
+            apiRequest.body = try await body(of: request, for: route, &heldBytes)
             apiRequest.content = try route.content(of: apiRequest)
             switch route.action {
             case .answer(let handler):
@@ -154,14 +181,34 @@ struct Responder: Sendable {
         return principal
     }
 
-    private func body(of request: Request, limit: Int?) async throws -> [UInt8] {
-        let limit = limit ?? limits.bodyBytes
+    /// The whole body.
+    ///
+    /// - Parameters:
+    ///   - request: What brings it.
+    ///   - route: What bounds it.
+    ///   - heldBytes: What it took of ``openBodies``, also when this throws; none where the route
+    ///     asks for a credential.
+    /// - Returns: Its bytes.
+    /// - Throws: ``Problem`` for one that is too large, too short or finds no room, and whatever
+    ///   ends the connection.
+    private func body(
+        of request: Request,
+        for route: Route,
+        _ heldBytes: inout Int
+    ) async throws -> [UInt8] {
+        let limit = route.bodyLimit ?? limits.bodyBytes
         let tooLarge = Problem.tooLarge(limit)
         let length = request.headers[.contentLength].flatMap { Int($0) }
         if let length, length > limit { throw tooLarge }
         var bytes: [UInt8] = []
         for try await buffer in request.body {
             guard bytes.count + buffer.readableBytes <= limit else { throw tooLarge }
+            if route.access == .open {
+                guard openBodies.take(buffer.readableBytes, limit: limits.openBodyBytes) else {
+                    throw Problem.tooManyBodies
+                }
+                heldBytes += buffer.readableBytes
+            }
             bytes.append(contentsOf: buffer.readableBytesView)
         }
         // A connection that ends in the middle of a body ends the body, too.
@@ -204,6 +251,7 @@ struct Responder: Sendable {
         _ id: String,
         _ request: Request,
         _ route: String,
+        _ peer: String,
         _ status: HTTPResponse.Status,
         _ user: String?,
         _ start: ContinuousClock.Instant
@@ -211,7 +259,8 @@ struct Responder: Sendable {
         let milliseconds = start.duration(to: .now) / .milliseconds(1)
         var metadata: Logger.Metadata = [
             "request_id": .string(id), "method": .string(request.method.rawValue),
-            "route": .string(route), "status": .stringConvertible(status.code),
+            "route": .string(route), "peer": .string(peer),
+            "status": .stringConvertible(status.code),
             "ms": .stringConvertible((milliseconds * 100).rounded() / 100),
         ]
         if let user { metadata["user"] = .string(user) }
@@ -221,6 +270,32 @@ struct Responder: Sendable {
         // What is asked every second by a supervisor says nothing.
         let level: Logger.Level = route == "/healthz" || route == "/readyz" ? .debug : .info
         logger.log(level: level, "request", metadata: metadata)
+    }
+
+    private func span(
+        of request: Request,
+        _ id: String,
+        _ route: String,
+        _ status: HTTPResponse.Status,
+        _ start: ContinuousClock.Instant,
+        _ trace: Trace,
+        _ parent: UInt64?
+    ) -> Span {
+        var span = Span(
+            "\(ServerMetrics.name(of: request.method)) \(route)",
+            .server,
+            trace,
+            parent: parent,
+            end: WallClock.system.now(),
+            duration: start.duration(to: .now)
+        )
+        let method = ServerMetrics.name(of: request.method)
+        span.attributes["http.request.method"] = .string(method)
+        span.attributes["http.route"] = .string(route)
+        span.attributes["http.response.status_code"] = .integer(Int64(status.code))
+        span.attributes["preloop.request_id"] = .string(id)
+        span.isFailure = status.kind == .serverError
+        return span
     }
 
     /// The client's identifier where it is a plain word, else a new one.
@@ -233,8 +308,7 @@ struct Responder: Sendable {
         {
             return given
         }
-        let text = String(UInt64.random(in: 0...UInt64.max), radix: 16)
-        return String(repeating: "0", count: 16 - text.utf8.count) + text
+        return hexadecimal(UInt64.random(in: 0...UInt64.max), digits: 16)
     }
 }
 
@@ -245,11 +319,19 @@ extension Problem {
         problem.headers[.connection] = "close"
         return problem
     }
+
+    /// Too much is held for strangers already; the rest of the body is not read.
+    static var tooManyBodies: Problem {
+        var problem = Problem.overloaded("the bodies of others are being received", after: 2)
+        problem.headers[.connection] = "close"
+        return problem
+    }
 }
 
 extension HTTPField.Name {
     static let requestID = known("X-Request-ID")
     static let traceParent = known("traceparent")
+    static let traceState = known("tracestate")
     static let idempotencyKey = known("Idempotency-Key")
     static let forwardedFor = known("X-Forwarded-For")
     static let forwarded = known("Forwarded")

@@ -18,6 +18,9 @@ package struct ServerLimits: Sendable, Equatable {
     package var writeStallTime: Duration = .seconds(30)
     /// A body, where its route says nothing else: text of an issue has a megabyte at most.
     package var bodyBytes = 2 << 20
+    /// All bodies together that are held for clients without a credential: sixteen deliveries of
+    /// the greatest size, thousands of the usual one.
+    package var openBodyBytes = 64 << 20
     /// All header lines of a request: cookies and tokens have some kilobytes.
     package var headBytes = 32 << 10
     /// For how long requests under way may go on when the server stops.

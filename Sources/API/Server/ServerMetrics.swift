@@ -56,9 +56,7 @@ final class ServerMetrics: Sendable {
     ) {
         inFlightCount.subtract(1, ordering: .relaxed)
         let seconds = duration / .seconds(1)
-        // Any word can stand for a method; only the usual ones are counted by name.
-        let known: Set<HTTPRequest.Method> = [.get, .head, .post, .put, .patch, .delete, .options]
-        let name = known.contains(method) ? method.rawValue : "other"
+        let name = Self.name(of: method)
         state.withLock { state in
             let key = Key(method: name, route: route, status: status.code)
             state.requests[key, default: 0] += 1
@@ -70,6 +68,12 @@ final class ServerMetrics: Sendable {
             }
             state.durations[route] = histogram
         }
+    }
+
+    /// Any word can stand for a method; only the usual ones are counted by name.
+    static func name(of method: HTTPRequest.Method) -> String {
+        let known: Set<HTTPRequest.Method> = [.get, .head, .post, .put, .patch, .delete, .options]
+        return known.contains(method) ? method.rawValue : "other"
     }
 
     /// The text that a collector reads.

@@ -54,3 +54,23 @@ CURLMcode preloop_curl_multi_setopt_long(CURLM *multi, CURLMoption option, long 
 
 // The result of a CURLMSG_DONE message: Swift does not see into the message's union by its type.
 CURLcode preloop_curl_message_result(const CURLMsg *message);
+
+// A message for one SMTP server, sent by a transfer that blocks its thread. Texts are C strings
+// that outlive the call; `user`, `password` and `authorities` may be null.
+typedef struct {
+    const char *url;
+    const char *user;
+    const char *password;
+    const char *from;
+    const char *const *recipients;
+    size_t recipient_count;
+    const char *message;
+    size_t length;
+    long timeout_milliseconds;
+    // Whether a connection without TLS is given up; STARTTLS where the URL is smtp://.
+    int requires_tls;
+    const char *authorities;
+} preloop_mail;
+
+// `error` has CURL_ERROR_SIZE bytes; `status` is the server's last answer.
+CURLcode preloop_curl_send_mail(const preloop_mail *mail, char *error, long *status);

@@ -1,4 +1,5 @@
 import Crypto
+import Domain
 package import HTTPClient
 
 /// Asks a provider with the OpenAI-compatible `embeddings` call: OpenAI, Ollama, vLLM, TEI.
@@ -142,12 +143,4 @@ package struct RemoteEmbedder: Embedder {
         ]
         return hexadecimal(SHA256.hash(data: Array(facts.joined(separator: "\n").utf8)))
     }
-}
-
-/// Two lower-case digits a byte.
-func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    bytes.map { byte in
-        let digits = String(byte, radix: 16)
-        return digits.count == 1 ? "0" + digits : digits
-    }.joined()
 }

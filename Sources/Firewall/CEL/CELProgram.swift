@@ -6,7 +6,8 @@ package final class CELProgram: Sendable {
     private let localCount: Int
     private let size: Int
 
-    private init(_ expression: Expression, _ environment: CELEnvironment, type: CELType) {
+    /// A program of an expression that has been parsed and checked.
+    init(_ expression: Expression, _ environment: CELEnvironment, type: CELType) {
         var planner = Planner(environment)
         root = planner.node(expression)
         localCount = planner.localCount

@@ -17,7 +17,7 @@ package protocol CallJournal: Sendable {
     ) async throws
 }
 
-/// How long calls stay on record.
+/// How long the audit is kept.
 package struct CallRetention: Sendable, Equatable {
     /// Nil for ever.
     package var time: Duration?
@@ -26,38 +26,47 @@ package struct CallRetention: Sendable, Equatable {
     /// How often old rows are looked for; at once again while there are more.
     package var interval: Duration = .seconds(600)
 
-    /// A quarter: long enough to look into what somebody notices late.
-    package static let standardTime: Duration = .seconds(90 * 86_400)
+    /// A year: long enough to look into what somebody notices late, and what auditors ask for.
+    package static let standardTime: Duration = .seconds(365 * 86_400)
 
     package init(_ time: Duration? = standardTime) {
         self.time = time
     }
 }
 
-/// The journal in the store; calls that come at the same time share a transaction.
+/// The journal in the store: events of the audit; those that come at the same time share a
+/// transaction.
 package actor StoreJournal: CallJournal {
     private let store: Store
     private let retention: CallRetention
+    private let keys: AuditKeys
+    /// For events that belong into the transaction of something else.
+    package nonisolated let audit: AuditWriter
     /// When old rows are looked for again.
     private var nextPruning = ContinuousClock.now
-    private var waiting: [(entry: Entry, written: CheckedContinuation<Void, any Error>)] = []
+    private var waiting:
+        [(event: AuditTable.Event, written: CheckedContinuation<Void, any Error>)] =
+            []
     /// Writes what waits; nil when nothing does.
     private var writer: Task<Void, Never>?
-
-    private enum Entry: Sendable {
-        case begin(ToolCallTable.Call)
-        case complete(String, ToolCallTable.Outcome, ToolCallTable.End)
-    }
+    /// Calls under way, for what their ends are to say of them.
+    private var running: [String: AuditTable.Event] = [:]
 
     /// A journal that removes what is older than `retention`, beside what it writes.
-    package init(store: Store, retention: CallRetention = CallRetention()) {
+    ///
+    /// Keys are those of the store's account.
+    package init(store: Store, keys: AuditKeys, retention: CallRetention = CallRetention()) {
         self.store = store
+        self.keys = keys
         self.retention = retention
+        audit = AuditWriter(keys)
     }
 
     /// Writes a call that is about to run, or one that ended before it ran.
-    package func begin(_ call: ToolCallTable.Call) async throws {
-        try await write(.begin(call))
+    package nonisolated func begin(_ call: ToolCallTable.Call) async throws {
+        // Secrets are taken out where the call is, not where all calls have to wait.
+        let event = AuditTable.Event(call, keys.redactor)
+        try await write(event, isRunning: call.end == nil)
     }
 
     /// Writes how a call ended.
@@ -66,16 +75,24 @@ package actor StoreJournal: CallJournal {
         _ outcome: ToolCallTable.Outcome,
         _ end: ToolCallTable.End
     ) async throws {
-        try await write(.complete(id, outcome, end))
+        let origin = running.removeValue(forKey: id)
+        try await write(AuditTable.Event(id, outcome, end, of: origin, keys.redactor))
     }
 
     /// Whoever finds nobody writing writes for all who come meanwhile.
-    private func write(_ entry: Entry) async throws {
-        try await withCheckedThrowingContinuation { written in
-            waiting.append((entry, written))
-            guard writer == nil else { return }
-            // Not a child of the caller: the others' entries must not die with its cancellation.
-            writer = Task { await self.writeAll() }
+    private func write(_ event: AuditTable.Event, isRunning: Bool = false) async throws {
+        if isRunning, let id = event.callID { running[id] = event }
+        do {
+            try await withCheckedThrowingContinuation { written in
+                waiting.append((event, written))
+                guard writer == nil else { return }
+                // Not a child of the caller: the others' events must not die with its cancellation.
+                writer = Task { await self.writeAll() }
+            }
+        } catch {
+            // It will not run.
+            if isRunning, let id = event.callID { running[id] = nil }
+            throw error
         }
     }
 
@@ -83,23 +100,11 @@ package actor StoreJournal: CallJournal {
         while !waiting.isEmpty {
             let batch = waiting
             waiting = []
-            let entries = batch.map(\.entry)
+            let events = batch.map(\.event)
+            let (audit, now) = (audit, store.clock.now())
             do {
                 try await store.writeOutsideFeed { connection, account in
-                    for entry in entries {
-                        switch entry {
-                        case .begin(let call):
-                            try ToolCallTable.insert(call, account: account, on: connection)
-                        case .complete(let id, let outcome, let end):
-                            try ToolCallTable.complete(
-                                id,
-                                outcome,
-                                end,
-                                account: account,
-                                on: connection
-                            )
-                        }
-                    }
+                    try audit.append(events, at: now, account: account, on: connection)
                 }
                 for (_, written) in batch { written.resume() }
                 await prune()
@@ -113,11 +118,27 @@ package actor StoreJournal: CallJournal {
     /// Removes old rows now and then, a bounded number at a time.
     private func prune() async {
         guard let time = retention.time, ContinuousClock.now >= nextPruning else { return }
-        let (before, limit) = (store.clock.now().advanced(by: .zero - time), retention.batch)
+        let (now, limit, audit) = (store.clock.now(), retention.batch, audit)
+        let before = now.advanced(by: .zero - time)
         // A store that fails keeps them until the next time.
-        let count = try? await store.writeOutsideFeed { connection, account in
-            try ToolCallTable.prune(before: before, limit: limit, account: account, on: connection)
+        let counts = try? await store.writeOutsideFeed { connection, account in
+            [
+                try audit.cut(
+                    before: before,
+                    limit: limit,
+                    at: now,
+                    account: account,
+                    on: connection
+                ),
+                try ToolCallTable.pruneUnchained(
+                    before: before,
+                    limit: limit,
+                    account: account,
+                    on: connection
+                ),
+            ]
         }
-        if count != limit { nextPruning = ContinuousClock.now.advanced(by: retention.interval) }
+        guard counts?.contains(limit) != true else { return }
+        nextPruning = ContinuousClock.now.advanced(by: retention.interval)
     }
 }

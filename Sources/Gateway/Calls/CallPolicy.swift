@@ -1,16 +1,19 @@
 package import Domain
+package import Firewall
 package import MCP
 
 /// A call that somebody wants to make, before anything has happened.
 package struct ProposedCall: Sendable {
     package var tool: ToolDefinition
-    /// Whose tool it is: the name of an upstream server, nil for Preloop's own.
-    package var server: String?
-    /// What that server calls the tool, where that is not the name it has here.
-    package var upstreamTool: String?
+    package var identity: ToolIdentity
     /// As they would reach the tool.
     package var arguments: JSONObject
     package var caller: Caller
+    /// What the client says of itself; nobody has verified it.
+    package var client: ClientDescription?
+    package var traceParent: String?
+    /// The connection or session that it comes by; nil where there is none.
+    package var session: String?
 }
 
 /// What is decided about a call.
@@ -18,6 +21,41 @@ package enum CallDecision: Sendable, Equatable {
     case allow
     /// The reason is told to the caller.
     case deny(reason: String)
+    /// It may run when somebody has approved it.
+    case requireApproval(ApprovalDemand)
+}
+
+/// A decision with its grounds, for the record.
+package struct CallRuling: Sendable, Equatable {
+    package var decision: CallDecision
+    /// The rule that decided; nil when none did.
+    package var rule: RuleIdentity?
+    /// The version of the policy; nil where there is none.
+    package var policyVersion: Int64?
+    /// Rules that only tell what they would have decided: `log_only`.
+    package var noted: [Note] = []
+
+    /// What a rule would have decided, had it been enforced.
+    package struct Note: Sendable, Equatable {
+        package var rule: RuleIdentity
+        /// `allow`, `deny` or `require_approval`.
+        package var action: String
+
+        package init(rule: RuleIdentity, action: String) {
+            self.rule = rule
+            self.action = action
+        }
+    }
+
+    package init(
+        _ decision: CallDecision,
+        rule: RuleIdentity? = nil,
+        policyVersion: Int64? = nil
+    ) {
+        self.decision = decision
+        self.rule = rule
+        self.policyVersion = policyVersion
+    }
 }
 
 /// Decides about calls.
@@ -26,10 +64,24 @@ package enum CallDecision: Sendable, Equatable {
 /// cannot be called by its name either. A policy that cannot decide denies.
 package protocol CallPolicy: Sendable {
     /// Whether the tool exists for the caller.
-    func isVisible(_ tool: ToolDefinition, to caller: Caller) async -> Bool
+    func isVisible(
+        _ tool: ToolDefinition,
+        _ identity: ToolIdentity,
+        to caller: Caller
+    ) async -> Bool
 
     /// Whether this call may run.
-    func decide(_ call: ProposedCall) async -> CallDecision
+    func decide(_ call: ProposedCall) async -> CallRuling
+
+    /// Whether callers of a tool are asked why they call it; nil where they are not.
+    ///
+    /// Throws when the policy cannot be read: the call is then refused.
+    func justification(for tool: ToolIdentity) async throws -> JustificationMode?
+}
+
+extension CallPolicy {
+    /// Nobody is asked.
+    package func justification(for tool: ToolIdentity) async -> JustificationMode? { nil }
 }
 
 /// The policy of an installation without rules: whoever may write may do everything, and for
@@ -38,13 +90,17 @@ package struct OpenPolicy: CallPolicy {
     package init() {}
 
     /// Every tool to those who may write, and those that only read to all.
-    package func isVisible(_ tool: ToolDefinition, to caller: Caller) async -> Bool {
+    package func isVisible(
+        _ tool: ToolDefinition,
+        _ identity: ToolIdentity,
+        to caller: Caller
+    ) async -> Bool {
         caller.mayWrite || tool.annotations.isReadOnly
     }
 
     /// Every call of a tool that the caller can see.
-    package func decide(_ call: ProposedCall) async -> CallDecision {
-        await isVisible(call.tool, to: call.caller)
-            ? .allow : .deny(reason: "this credential may only read")
+    package func decide(_ call: ProposedCall) async -> CallRuling {
+        await isVisible(call.tool, call.identity, to: call.caller)
+            ? CallRuling(.allow) : CallRuling(.deny(reason: "this credential may only read"))
     }
 }

@@ -17,10 +17,16 @@ package struct Caller: Sendable, Equatable {
     package var channel: Channel
     /// Whether tools that change something are for them.
     package var mayWrite: Bool
+    /// What the user is in the account: `editor`; empty where there are no roles.
+    package var role: String
 
-    package init(name: String, channel: Channel, mayWrite: Bool = true) {
+    /// The key or session they came with, such as `key:7`; nil on this machine.
+    package var credential: String?
+
+    package init(name: String, channel: Channel, mayWrite: Bool = true, role: String = "") {
         self.name = name
         self.channel = channel
         self.mayWrite = mayWrite
+        self.role = role
     }
 }

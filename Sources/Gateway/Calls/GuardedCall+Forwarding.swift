@@ -9,6 +9,10 @@ extension GuardedCall {
         package var parameters: JSONObject
         package var client: ClientDescription?
         package var traceParent: String?
+        /// The connection or session that it came by; nil where there is none.
+        package var session: String?
+        /// Whether the client can have its person open a page, and come back with the same request.
+        package var opensPages = false
         package var extras = Extras()
 
         package init(method: String, parameters: JSONObject) {
@@ -17,10 +21,12 @@ extension GuardedCall {
         }
     }
 
-    /// Requests that only say what there is; nothing is decided about them.
+    /// Requests that only say what there is; what may not be asked for is left out.
     private static let lists: Set<String> = [
         "resources/list", "resources/templates/list", "prompts/list",
     ]
+    /// Requests that may be answered by a question.
+    private static let pausable: Set<String> = ["resources/read", "prompts/get"]
 
     /// What the MCP server says of itself, with what other servers add to it.
     package func description(of server: ServerDescription) async -> ServerDescription {
@@ -46,19 +52,20 @@ extension GuardedCall {
     ) async throws(RPCError) -> JSONObject {
         guard let source = tools.source else { throw .methodNotFound(forward.method) }
         guard !Self.lists.contains(forward.method) else {
-            return try await source.list(forward.method, for: caller, forward.extras)
+            return try await source.list(forward.method, for: caller) { entry in
+                await isVisible(entry, to: caller)
+            }
         }
-        let entry = try await source.responder(
-            to: forward.method,
-            forward.parameters,
-            for: caller,
-            forward.extras
-        )
-        var request = Request(tool: entry.definition.name, arguments: forward.parameters)
+        let parameters = forward.parameters.withoutRepeatedKeys
+        let entry = try await source.responder(to: forward.method, parameters, for: caller)
+        var request = Request(tool: entry.definition.name, arguments: parameters)
         request.client = forward.client
         request.traceParent = forward.traceParent
+        request.session = forward.session
+        request.opensPages = forward.opensPages && Self.pausable.contains(forward.method)
         request.extras = forward.extras
         let result = try await run(request, entry, by: caller, report: report)
+        if let error = result.protocolError { throw error }
         // Only what was handed on has an original; everything else is a refusal.
         guard let original = result.original else { throw RPCError.internalError(result.text) }
         return original

@@ -1,5 +1,6 @@
 import Crypto
 package import Domain
+package import Firewall
 package import MCP
 package import Store
 
@@ -36,6 +37,10 @@ package struct GuardedCall: Sendable {
         /// What the client says of itself, for the record.
         package var client: ClientDescription?
         package var traceParent: String?
+        /// The connection or session that it came by, for the record; nil where there is none.
+        package var session: String?
+        /// Whether the client can have its person open a page, and come back with the same call.
+        package var opensPages = false
         /// What comes with it and is handed on to the server of the tool.
         package var extras = Extras()
 
@@ -45,39 +50,13 @@ package struct GuardedCall: Sendable {
         }
     }
 
-    /// What a request carries besides name and arguments.
-    package struct Extras: Sendable {
-        /// Members of `_meta` that the protocol does not reserve.
-        package var meta = JSONObject()
-        /// What the client comes back with: `inputResponses`, `requestState`.
-        package var inputs = JSONObject()
-        /// What the client can do.
-        package var capabilities = JSONObject()
-        /// Messages from here on are wanted; nil when the client has not said.
-        package var logLevel: LogLevel?
-        /// Whether it wants to hear how far the call is.
-        package var wantsProgress = false
-        /// Whether results of the stateless era can be told.
-        package var isModern = false
-        /// Asks the client something while the call runs; nil where it cannot be asked.
-        package var ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)?
-
-        package init() {}
-
-        /// Those of a job of a session.
-        package init(_ context: ServerSession.Context) {
-            meta = context.meta.other
-            inputs = context.inputs
-            capabilities = context.capabilities
-            logLevel = context.meta.logLevel
-            wantsProgress = context.meta.progressToken != nil
-            isModern = context.version.era == .modern
-        }
-    }
-
     let tools: ToolSet
     private let policy: any CallPolicy
-    private let journal: any CallJournal
+    let journal: any CallJournal
+    /// Nil where nothing is looked for.
+    let sensitive: SensitiveValues?
+    /// Holds calls that somebody has to approve; nil where none are held, which refuses them.
+    package let approvals: ApprovalDesk?
     private let clock: WallClock
     private let limits: Limits
     private let stopwatch: any Clock<Duration>
@@ -86,6 +65,8 @@ package struct GuardedCall: Sendable {
     ///   - tools: What can be called.
     ///   - policy: Decides who sees and calls what.
     ///   - journal: Keeps every call.
+    ///   - sensitive: Looks through arguments and results.
+    ///   - approvals: Holds calls that somebody has to approve.
     ///   - clock: Dates the records.
     ///   - limits: What one call may take.
     ///   - stopwatch: Measures the time limit.
@@ -93,6 +74,8 @@ package struct GuardedCall: Sendable {
         tools: ToolSet,
         policy: any CallPolicy,
         journal: any CallJournal,
+        sensitive: SensitiveValues? = nil,
+        approvals: ApprovalDesk? = nil,
         clock: WallClock = .system,
         limits: Limits = Limits(),
         stopwatch: any Clock<Duration> = ContinuousClock()
@@ -100,24 +83,40 @@ package struct GuardedCall: Sendable {
         self.tools = tools
         self.policy = policy
         self.journal = journal
+        self.sensitive = sensitive
+        self.approvals = approvals
         self.clock = clock
         self.limits = limits
         self.stopwatch = stopwatch
     }
 
+    /// The policy, where it is one that is kept in the store.
+    package var policyBook: PolicyBook? { policy as? PolicyBook }
+
     /// The tools that a caller can see, always in the same order.
     package func visibleTools(to caller: Caller) async -> [ToolDefinition] {
         var visible: [ToolDefinition] = []
         for entry in await tools.usable()
-        where await policy.isVisible(entry.definition, to: caller) {
-            visible.append(entry.definition)
+        where await isVisible(entry, to: caller) {
+            var definition = entry.definition
+            // A policy that cannot be read refuses the call itself; the list only lacks a question.
+            if let mode = try? await justification(for: entry) {
+                definition.inputSchema = Justification.added(to: definition.inputSchema, mode)
+            }
+            visible.append(definition)
         }
         return visible
     }
 
     /// A tool's definition, whoever can see it; for transports, not for callers.
     package func definition(named name: String) async -> ToolDefinition? {
-        await tools.definition(named: name)
+        await tools.entry(named: name)?.definition
+    }
+
+    /// The definition of the tool, or request, that a policy means; nil where there is none.
+    package func definition(of identity: ToolIdentity) async -> ToolDefinition? {
+        if let entry = await tools.entry(of: identity) { return entry.definition }
+        return await tools.knows(identity) ? ForwardingTool.definition(of: identity.name) : nil
     }
 
     /// Calls a tool.
@@ -126,7 +125,8 @@ package struct GuardedCall: Sendable {
     ///   - request: Which one, and with what.
     ///   - caller: On whose behalf.
     ///   - report: Told how far it is; in order, one after the other.
-    /// - Returns: What the tool gave, or an error that its caller can read and act on.
+    /// - Returns: What the tool gave, or an error that its caller can read and act on; the error of
+    ///   the protocol that another server answered with is its ``ToolResult/protocolError``.
     /// - Throws: ``RPCError`` when there is no such tool for the caller.
     package func run(
         _ request: Request,
@@ -145,18 +145,18 @@ package struct GuardedCall: Sendable {
         report: @escaping @Sendable (Event) async -> Void
     ) async throws(RPCError) -> ToolResult {
         var request = request
-        // Models write null for what they leave out; what that means elsewhere is not ours to say.
-        if found?.tool.origin == nil {
-            for member in request.arguments.members where member.value.isNull {
-                request.arguments[member.key] = nil
-            }
-        }
+        request.prepare(for: found?.identity)
         var call = record(of: request, by: caller)
-        guard let entry = found, await policy.isVisible(entry.definition, to: caller) else {
+        if let found { call.take(found.identity) }
+        guard let entry = found, await isVisible(entry, to: caller) else {
             call.outcome = .unknownTool
             // Nothing ran; a record that fails changes nothing about the answer.
             _ = await refusal(call, .failure(""))
             throw .unknownTool(request.tool)
+        }
+        var reason: String?
+        if let refused = await takeReason(&reason, from: &request, entry, &call) {
+            return await refusal(call, refused)
         }
         let violations = entry.schema.violations(of: .object(request.arguments))
         guard violations.isEmpty else {
@@ -165,80 +165,208 @@ package struct GuardedCall: Sendable {
             let text = "The arguments of `\(entry.definition.name)` are not right:\n\(lines)"
             return await refusal(call, .failure(text))
         }
-        let proposed = ProposedCall(
-            tool: entry.definition,
-            server: entry.tool.origin?.server,
-            upstreamTool: entry.tool.origin?.tool,
-            arguments: request.arguments,
-            caller: caller
-        )
-        switch await policy.decide(proposed) {
+        if let refused = await screenArguments(&request, &reason, entry.schema, &call) {
+            return await refusal(call, refused)
+        }
+        let source = CallSource(request, by: caller)
+        let ruling = await ruling(on: request.arguments, entry, source)
+        call.note(ruling)
+        switch ruling.decision {
         case .allow: call.decision = .allow
         case .deny(let reason):
-            call.decision = .deny
-            call.reason = reason
-            call.outcome = .denied
-            return await refusal(call, .failure("Access denied: \(reason)"))
+            let denied = deny(&call, reason)
+            return await refusal(call, denied)
+        case .requireApproval(let demand):
+            let held = HeldCall(
+                entry: entry,
+                arguments: request.arguments,
+                source: source,
+                demand: demand,
+                justification: reason,
+                opensPages: request.opensPages
+            )
+            return await hold(held, call, report: report)
         }
-        let context = CallContext(caller: caller, extras: request.extras, report: report)
-        return try await run(entry, request.arguments, call, context).get()
+        return await run(entry, request.arguments, call, source, report)
     }
 
-    private func run(
+    // MARK: - Deciding
+
+    /// Takes what its caller says about why out of the arguments of a call.
+    ///
+    /// - Returns: What the caller hears when the call must not go on.
+    private func takeReason(
+        _ reason: inout String?,
+        from request: inout Request,
+        _ entry: ToolSet.Entry,
+        _ call: inout ToolCallTable.Call
+    ) async -> ToolResult? {
+        let mode: JustificationMode?
+        do {
+            mode = try await justification(for: entry)
+        } catch {
+            // What the store says about why is nothing for callers.
+            return deny(&call, "the policy cannot be read")
+        }
+        guard let mode else { return nil }
+        switch Justification.taken(from: &request.arguments, mode) {
+        case .success(let text):
+            reason = text
+            return nil
+        case .failure(let failure):
+            call.outcome = .invalid
+            return .failure(failure.text)
+        }
+    }
+
+    /// Marks a call as denied; gives what its caller hears.
+    func deny(_ call: inout ToolCallTable.Call, _ reason: String) -> ToolResult {
+        call.decision = .deny
+        call.outcome = .denied
+        call.add(reason: reason)
+        return .failure("Access denied: \(reason)", .denied)
+    }
+
+    /// Whether callers of a tool are asked why, and it has no such argument of its own.
+    private func justification(for entry: ToolSet.Entry) async throws -> JustificationMode? {
+        guard !entry.tool.isOfGateway, !entry.isForwarded,
+            Justification.isFree(in: entry.definition)
+        else { return nil }
+        return try await policy.justification(for: entry.identity)
+    }
+
+    func isVisible(_ entry: ToolSet.Entry, to caller: Caller) async -> Bool {
+        if entry.tool.isOfGateway { return approvals != nil }
+        return await policy.isVisible(entry.definition, entry.identity, to: caller)
+    }
+
+    /// What the policy says about a call that was held before.
+    func decision(on held: HeldCall) async -> CallDecision {
+        await ruling(on: held.arguments, held.entry, held.source).decision
+    }
+
+    private func ruling(
+        on arguments: JSONObject,
+        _ entry: ToolSet.Entry,
+        _ source: CallSource
+    ) async -> CallRuling {
+        if entry.tool.isOfGateway { return CallRuling(.allow) }
+        return await policy.decide(
+            ProposedCall(
+                tool: entry.definition,
+                identity: entry.identity,
+                arguments: arguments,
+                caller: source.caller,
+                client: source.client,
+                traceParent: source.traceParent,
+                session: source.session
+            )
+        )
+    }
+
+    // MARK: - Running
+
+    /// Records a call, and runs it.
+    func run(
         _ entry: ToolSet.Entry,
         _ arguments: JSONObject,
         _ call: ToolCallTable.Call,
-        _ context: CallContext
-    ) async -> Result<ToolResult, RPCError> {
+        _ source: CallSource,
+        _ report: @escaping @Sendable (Event) async -> Void
+    ) async -> ToolResult {
         do {
             try await journal.begin(call)
         } catch {
-            return .success(
-                .failure("The call did not run, for it could not be recorded: \(error).")
-            )
+            let text = "The call did not run, for it could not be recorded: \(error)."
+            return .failure(text, ToolFailure(cause: error).kind)
         }
-        let start = ContinuousClock.now
-        let (result, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
-        let text = (try? result.get())?.text ?? ""
-        let end = ToolCallTable.End(
-            endedAt: clock.now(),
-            duration: start.duration(to: .now),
-            resultBytes: text.utf8.count
+        return await perform(entry, arguments, call, source, report)
+    }
+
+    /// Runs a call that is on record as begun, and records its end.
+    func perform(
+        _ entry: ToolSet.Entry,
+        _ arguments: JSONObject,
+        _ call: ToolCallTable.Call,
+        _ source: CallSource,
+        _ report: @escaping @Sendable (Event) async -> Void
+    ) async -> ToolResult {
+        let context = CallContext(
+            caller: source.caller,
+            extras: source.extras,
+            report: report,
+            status: { id in try await status(of: id, by: source, report: report) },
+            ask: { question, workflow, reasoning in
+                try await ask(
+                    question,
+                    workflow: workflow,
+                    reasoning: reasoning,
+                    by: source.caller,
+                    report: report
+                )
+            }
         )
-        do {
-            try await journal.complete(call.id, outcome, end)
-        } catch {
+        let start = ContinuousClock.now
+        let (given, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
+        let (result, note) = await screenResult(given, of: call)
+        if let error = await complete(call, outcome, result, since: start, note: note) {
             // It has run, and the record says that it began: the caller gets what it gave.
             await context.log(.error, "the end of the call could not be recorded: \(error)")
         }
         return result
     }
 
+    /// Records how a call ended; gives why that failed.
+    @discardableResult
+    func complete(
+        _ call: ToolCallTable.Call,
+        _ outcome: ToolCallTable.Outcome,
+        _ result: ToolResult,
+        since start: ContinuousClock.Instant,
+        note: String? = nil
+    ) async -> (any Error)? {
+        var end = ToolCallTable.End(
+            endedAt: clock.now(),
+            duration: start.duration(to: .now),
+            resultBytes: result.text.utf8.count
+        )
+        end.reason = note
+        end.resultDigest = Array(SHA256.hash(data: Array(result.text.utf8)))
+        do {
+            try await journal.complete(call.id, outcome, end)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
     private func outcome(
         of entry: ToolSet.Entry,
         _ arguments: ToolArguments,
         _ context: CallContext
-    ) async -> (Result<ToolResult, RPCError>, ToolCallTable.Outcome) {
-        func failure(_ text: String) -> Result<ToolResult, RPCError> { .success(.failure(text)) }
+    ) async -> (ToolResult, ToolCallTable.Outcome) {
         do {
             guard let result = try await limited(entry.tool, arguments, context) else {
                 let seconds = Int(limits.time / .seconds(1))
                 let text = "The call was stopped after \(seconds) seconds. "
-                return (failure(text + entry.advice("Ask for less at a time.")), .timedOut)
+                let advice = entry.advice("Ask for less at a time.")
+                return (.failure(text + advice, .timedOut), .timedOut)
             }
             guard result.text.utf8.count <= limits.resultBytes else {
                 let text = "The answer has more than \(limits.resultBytes) bytes. Ask for less."
-                return (failure(text), .failed)
+                return (.failure(text), .failed)
             }
-            return (.success(result), result.isError ? .failed : .succeeded)
+            return (result, result.isError ? .failed : .succeeded)
         } catch {
             if Task.isCancelled {
                 let text = "The call was cancelled. \(entry.advice("Nothing was changed."))"
-                return (failure(text), .cancelled)
+                return (.failure(text, .cancelled), .cancelled)
             }
             // The server of a tool answers in the protocol's own terms: so does its call.
-            if case UpstreamError.refused(let error) = error { return (.failure(error), .failed) }
-            return (failure(ToolFailure(cause: error).text), .failed)
+            if case UpstreamError.refused(let refusal) = error {
+                return (.failure(refusal), .failed)
+            }
+            return (ToolFailure(cause: error).result, .failed)
         }
     }
 
@@ -260,10 +388,18 @@ package struct GuardedCall: Sendable {
         }
     }
 
+    /// Why a demand for an approval is a refusal: nobody could answer it.
+    static func unanswerable(_ demand: ApprovalDemand) -> String {
+        let workflow = demand.workflow.map { " called `\($0)`" } ?? ""
+        let words = demand.message.map { ": \($0)" } ?? ""
+        return "needs an approval, and this installation has no approval workflow"
+            + "\(workflow)\(words)"
+    }
+
     // MARK: - Records
 
     /// Records a call that does not run; without a record the caller hears of that.
-    private func refusal(_ call: ToolCallTable.Call, _ result: ToolResult) async -> ToolResult {
+    func refusal(_ call: ToolCallTable.Call, _ result: ToolResult) async -> ToolResult {
         var call = call
         call.end = ToolCallTable.End(
             endedAt: clock.now(),
@@ -274,39 +410,77 @@ package struct GuardedCall: Sendable {
             try await journal.begin(call)
             return result
         } catch {
-            return .failure("The call did not run, and could not be recorded: \(error).")
+            let text = "The call did not run, and could not be recorded: \(error)."
+            return .failure(text, ToolFailure(cause: error).kind)
         }
     }
 
-    private func record(of request: Request, by caller: Caller) -> ToolCallTable.Call {
+    func record(of request: Request, by caller: Caller) -> ToolCallTable.Call {
         let arguments = JSONValue.object(request.arguments).serialized(sortedKeys: true)
         var call = ToolCallTable.Call(
-            id: Self.newIdentifier(at: clock.now()),
-            tool: cut(request.tool),
+            id: TimeOrderedIdentifier.make(at: clock.now()),
+            tool: Self.cut(request.tool),
             caller: caller.name,
             channel: caller.channel.rawValue,
             argumentsDigest: Array(SHA256.hash(data: arguments)),
             startedAt: clock.now()
         )
+        call.arguments = .object(request.arguments)
         call.client = request.client.map { "\($0.name) \($0.version)" }
         call.traceParent = request.traceParent
+        call.session = request.session
+        if !request.extras.inputs.members.isEmpty {
+            call.add(reason: "with answers to what the server asked")
+        }
         return call
     }
 
     /// What is kept of the name of a tool that may not exist.
-    private func cut(_ name: String) -> String {
+    fileprivate static func cut(_ name: String) -> String {
         sanitized(String(decoding: name.utf8.prefix(128), as: UTF8.self))
     }
+}
 
-    /// The instant and 80 random bits, so that rows lie in the order of time.
-    private static func newIdentifier(at instant: Timestamp) -> String {
-        func hexadecimal(_ number: UInt64, _ digits: Int) -> String {
-            let text = String(number, radix: 16)
-            return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
+extension GuardedCall.Request {
+    /// Makes it what is decided about and, when it runs, reaches the tool.
+    fileprivate mutating func prepare(for tool: ToolIdentity?) {
+        if tool?.server == nil {
+            // Models write null for what they leave out.
+            for member in arguments.members where member.value.isNull {
+                arguments[member.key] = nil
+            }
+        } else {
+            // What null means elsewhere is not ours to say. Of repeated keys other programs may
+            // read another one than rules do.
+            arguments = arguments.withoutRepeatedKeys
+            extras.inputs = extras.inputs.withoutRepeatedKeys
         }
-        let time = UInt64(clamping: instant.milliseconds)
-        return hexadecimal(time, 12) + hexadecimal(UInt64.random(in: 0...UInt64.max), 16)
-            + hexadecimal(UInt64(UInt16.random(in: 0...UInt16.max)), 4)
+        // What comes back from the page of an approval is nothing for the tool.
+        if ApprovalAnswer.isOwn(extras.inputs) { extras.inputs = JSONObject() }
+        // A client that goes to a page loses what it brought for the tool's server.
+        if !extras.inputs.members.isEmpty { opensPages = false }
+    }
+}
+
+extension ToolCallTable.Call {
+    /// Names the tool as policies do, whatever its caller calls it.
+    mutating func take(_ identity: ToolIdentity) {
+        tool = GuardedCall.cut(identity.name)
+        server = identity.server
+    }
+
+    /// Keeps what a decision is grounded on.
+    fileprivate mutating func note(_ ruling: CallRuling) {
+        policyVersion = ruling.policyVersion
+        if let decided = ruling.rule { rule = decided.name }
+        for note in ruling.noted { add(reason: "\(note.rule.name) would have said \(note.action)") }
+    }
+}
+
+extension ToolCallTable.Call {
+    /// Adds to what the record says about why; what was found before stays in front.
+    mutating func add(reason text: String) {
+        reason = reason.map { "\($0); \(text)" } ?? text
     }
 }
 
@@ -327,15 +501,35 @@ struct CallContext: Sendable {
     /// What came with the call.
     let extras: GuardedCall.Extras
     private let report: @Sendable (GuardedCall.Event) async -> Void
+    private let status: @Sendable (String) async throws -> JSONValue
+    private let question: @Sendable (JSONObject, String?, String) async throws -> JSONValue
 
     fileprivate init(
         caller: Caller,
         extras: GuardedCall.Extras,
-        report: @escaping @Sendable (GuardedCall.Event) async -> Void
+        report: @escaping @Sendable (GuardedCall.Event) async -> Void,
+        status: @escaping @Sendable (String) async throws -> JSONValue,
+        ask: @escaping @Sendable (JSONObject, String?, String) async throws -> JSONValue
     ) {
         self.caller = caller
         self.extras = extras
         self.report = report
+        self.status = status
+        question = ask
+    }
+
+    /// How a request for an approval stands; runs the call that it is about, once.
+    func approvalStatus(_ request: String) async throws -> JSONValue {
+        try await status(request)
+    }
+
+    /// Asks people by a workflow, nil for the usual one, and waits for a while.
+    func ask(
+        _ text: JSONObject,
+        _ workflow: String?,
+        _ reasoning: String
+    ) async throws -> JSONValue {
+        try await question(text, workflow, reasoning)
     }
 
     /// Tells how far another server says the call is.

@@ -1,4 +1,5 @@
 import Domain
+import Firewall
 import MCP
 
 /// Something that can be called.
@@ -7,6 +8,12 @@ import MCP
 protocol Tool: Sendable {
     /// As it is listed.
     var definition: ToolDefinition { get }
+
+    /// Which tool it is to policies.
+    var identity: ToolIdentity { get }
+
+    /// Whether it belongs to the gateway itself: every caller has it, and no policy is asked.
+    var isOfGateway: Bool { get }
 
     /// What an account must have for it to be of use.
     var needs: AccountMeans { get }
@@ -19,12 +26,15 @@ protocol Tool: Sendable {
 
     /// The same for whoever has more to give than structured content.
     func perform(_ arguments: ToolArguments, _ context: CallContext) async throws -> ToolResult
-
-    /// The server that has the tool; nil for Preloop itself.
-    var origin: ToolOrigin? { get }
 }
 
 extension Tool {
+    /// A built-in one.
+    var identity: ToolIdentity { ToolIdentity(name: definition.name) }
+
+    /// Most are not.
+    var isOfGateway: Bool { false }
+
     /// Nothing: it works on what is stored.
     var needs: AccountMeans { [] }
 
@@ -32,15 +42,6 @@ extension Tool {
     func perform(_ arguments: ToolArguments, _ context: CallContext) async throws -> ToolResult {
         ToolResult(try await run(arguments, context))
     }
-
-    /// Preloop itself.
-    var origin: ToolOrigin? { nil }
-}
-
-/// Which server has a tool, and what it is called there.
-struct ToolOrigin: Sendable, Equatable {
-    var server: String
-    var tool: String
 }
 
 /// Tools that come and go while the program runs.
@@ -54,11 +55,15 @@ protocol ToolSource: Sendable {
     /// Those there are now, by name; none has the name of a tool that is always there.
     func current() async -> [ToolSet.Entry]
 
-    /// A list of everything of a kind, such as `resources/list`.
+    /// Which tools these are to policies, with what is asked of servers in the same way.
+    func identities() async -> [ToolIdentity]
+
+    /// A list of everything of a kind, such as `resources/list`, of servers of which `isShown` says
+    /// that what is listed may be asked for.
     func list(
         _ method: String,
         for caller: Caller,
-        _ extras: GuardedCall.Extras
+        _ isShown: @escaping @Sendable (ToolSet.Entry) async -> Bool
     ) async throws(RPCError) -> JSONObject
 
     /// What answers a request that names one thing, such as `resources/read`, as a tool whose
@@ -66,8 +71,7 @@ protocol ToolSource: Sendable {
     func responder(
         to method: String,
         _ parameters: JSONObject,
-        for caller: Caller,
-        _ extras: GuardedCall.Extras
+        for caller: Caller
     ) async throws(RPCError) -> ToolSet.Entry
 }
 

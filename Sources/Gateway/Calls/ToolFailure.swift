@@ -1,5 +1,6 @@
 import Domain
 import HTTPClient
+package import MCP
 import Search
 import Store
 import Trackers
@@ -10,11 +11,21 @@ package struct ToolFailure: Error, Sendable, Equatable {
     package var message: String
     /// What to do; nil when there is nothing to do.
     package var hint: String?
+    /// For transports that tell kinds apart.
+    package var kind: ToolResult.FailureKind
 
-    package init(_ message: String, hint: String? = nil) {
+    package init(
+        _ message: String,
+        hint: String? = nil,
+        kind: ToolResult.FailureKind = .invalid
+    ) {
         self.message = message
         self.hint = hint
+        self.kind = kind
     }
+
+    /// The same as the result of a call.
+    var result: ToolResult { .failure(text, kind) }
 
     /// What the caller reads.
     package var text: String { hint.map { "\(message). \(capitalized($0))." } ?? "\(message)." }
@@ -23,13 +34,61 @@ package struct ToolFailure: Error, Sendable, Equatable {
     init(cause: any Error) {
         switch cause {
         case let failure as ToolFailure: self = failure
-        case let error as SearchError: self.init("\(error)", hint: error.hint)
-        case let error as StoreError: self.init("\(error)", hint: error.hint)
-        case let error as TrackerError: self.init("\(error)", hint: error.hint)
-        case let error as HTTPError: self.init("\(error)")
-        case let error as RetryError: self.init("\(error)")
-        case let error as UpstreamError: self.init("\(error)", hint: error.hint)
-        default: self.init("\(cause)")
+        case let error as SearchError:
+            self.init("\(error)", hint: error.hint, kind: Self.kind(of: error))
+        case let error as StoreError:
+            self.init("\(error)", hint: error.hint, kind: Self.kind(of: error))
+        case let error as TrackerError:
+            self.init("\(error)", hint: error.hint, kind: Self.kind(of: error))
+        case let error as UpstreamError:
+            self.init("\(error)", hint: error.hint, kind: Self.kind(of: error))
+        case let error as HTTPError: self.init("\(error)", kind: .serviceFailed)
+        case let error as RetryError: self.init("\(error)", kind: .serviceFailed)
+        default: self.init("\(cause)", kind: .broken)
+        }
+    }
+
+    private static func kind(of error: SearchError) -> ToolResult.FailureKind {
+        switch error {
+        case .unknownIssue: .notFound
+        case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport: .invalid
+        case .mirrorBehind: .busy
+        case .unexpectedVectors, .file, .noMirror: .broken
+        }
+    }
+
+    private static func kind(of error: StoreError) -> ToolResult.FailureKind {
+        switch error {
+        case .constraint, .undecryptable: .conflict
+        case .busy, .leaseHeld, .leaseLost, .timedOut, .disconnected, .diskFull, .readOnly: .busy
+        case .cancelled: .cancelled
+        case .newerSchema, .corrupt, .unexpectedValue, .unavailable, .statement: .broken
+        }
+    }
+
+    private static func kind(of error: UpstreamError) -> ToolResult.FailureKind {
+        switch error {
+        case .refused: .refused
+        case .forbiddenAddress, .misconfigured, .unreachable, .sessionEnded, .invalid, .tooLarge,
+            .ended:
+            .serviceFailed
+        case .unauthorized: .credentialRefused
+        case .lost: .outcomeUnknown
+        case .timedOut: .timedOut
+        case .suspended: .busy
+        case .held: .conflict
+        }
+    }
+
+    private static func kind(of error: TrackerError) -> ToolResult.FailureKind {
+        switch error {
+        case .unauthenticated, .forbidden: .credentialRefused
+        case .notFound: .notFound
+        case .rateLimited: .busy
+        case .unavailable, .invalidResponse, .pageTokenExpired: .serviceFailed
+        case .refused(let refusal): refusal.reason == .conflict ? .conflict : .refused
+        case .outcomeUnknown: .outcomeUnknown
+        case .cancelled: .cancelled
         }
     }
 

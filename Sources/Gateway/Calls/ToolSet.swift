@@ -1,4 +1,5 @@
 import Domain
+package import Firewall
 package import MCP
 
 /// The tools there are, in the order they are listed.
@@ -6,7 +7,12 @@ package struct ToolSet: Sendable {
     struct Entry: Sendable {
         var tool: any Tool
         var definition: ToolDefinition
+        var identity: ToolIdentity
         var schema: JSONSchema
+        /// Where its calls go, for what a decision is bound to; null for Preloop's own.
+        var destination = JSONValue.null
+        /// Whether it stands for a request that is handed on, and is not listed.
+        var isForwarded = false
     }
 
     private(set) var entries: [Entry] = []
@@ -31,7 +37,14 @@ package struct ToolSet: Sendable {
             let definition = tool.definition
             do throws(JSONSchema.CompilationError) {
                 let schema = try JSONSchema(definition.inputSchema)
-                entries.append(Entry(tool: tool, definition: definition, schema: schema))
+                entries.append(
+                    Entry(
+                        tool: tool,
+                        definition: definition,
+                        identity: tool.identity,
+                        schema: schema
+                    )
+                )
             } catch {
                 preconditionFailure("the schema of `\(definition.name)`: \(error)")
             }
@@ -43,6 +56,12 @@ package struct ToolSet: Sendable {
 
     /// Every tool that is always there.
     package var definitions: [ToolDefinition] { entries.map(\.definition) }
+
+    /// Which tools there are to policies, with those that come and go.
+    package func identities() async -> [ToolIdentity] {
+        let others = await source?.identities() ?? []
+        return entries.map(\.identity) + others
+    }
 
     /// The tools that are of use to the account now, by name.
     func usable() async -> [Entry] {
@@ -59,19 +78,21 @@ package struct ToolSet: Sendable {
         return entries.filter { have.isSuperset(of: $0.tool.needs) }
     }
 
-    /// A tool's definition, whether it is of use to the account or not.
-    func definition(named name: String) async -> ToolDefinition? {
-        if let entry = entry(named: name) { return entry.definition }
-        return await other(named: name)?.definition
+    /// The tool of this name, whether it is of use to the account or not.
+    func entry(named name: String) async -> Entry? {
+        if let entry = own(named: name) { return entry }
+        return await source?.current().first { haveEqualBytes($0.definition.name, name) }
     }
 
-    private func other(named name: String) async -> Entry? {
-        await source?.current().first { haveEqualBytes($0.definition.name, name) }
+    /// The tool that a policy means, likewise.
+    func entry(of identity: ToolIdentity) async -> Entry? {
+        guard identity.server != nil else { return own(named: identity.name) }
+        return await source?.current().first { $0.identity.isSame(as: identity) }
     }
 
     /// The tool of this name when it is of use to the account now.
     func usableEntry(named name: String) async -> Entry? {
-        guard let entry = entry(named: name) else { return await other(named: name) }
+        guard let entry = own(named: name) else { return await self.entry(named: name) }
         guard !entry.tool.needs.isEmpty else { return entry }
         return await present().isSuperset(of: entry.tool.needs) ? entry : nil
     }
@@ -85,7 +106,19 @@ package struct ToolSet: Sendable {
         }
     }
 
-    private func entry(named name: String) -> Entry? {
-        entries.first { $0.definition.name.utf8.elementsEqual(name.utf8) }
+    /// Whether a policy may mean a tool or request of this identity.
+    func knows(_ identity: ToolIdentity) async -> Bool {
+        await identities().contains { $0.isSame(as: identity) }
+    }
+
+    private func own(named name: String) -> Entry? {
+        entries.first { haveEqualBytes($0.definition.name, name) }
+    }
+}
+
+extension ToolIdentity {
+    /// Whether both have the same bytes.
+    fileprivate func isSame(as other: ToolIdentity) -> Bool {
+        haveEqualBytes(name, other.name) && haveEqualBytes(server ?? "", other.server ?? "")
     }
 }

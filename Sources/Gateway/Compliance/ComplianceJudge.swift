@@ -51,12 +51,15 @@ struct ComplianceJudge: Sendable {
             """
         let answer = try await model.object(instructions, about: Self.shown(issue))
         guard Self.answerSchema.accepts(answer), let answers = answer["answers"]?.array else {
-            throw ToolFailure("the model `\(model.name)` gave an answer of another form")
+            throw Self.otherForm(model)
         }
         return try metric.questions.map { question in
             let found = answers.first { $0["id"]?.string == question.id }
             guard let found, let met = found["met"]?.bool else {
-                throw ToolFailure("the model `\(model.name)` left `\(question.id)` unanswered")
+                throw ToolFailure(
+                    "the model `\(model.name)` left `\(question.id)` unanswered",
+                    kind: .serviceFailed
+                )
             }
             let reason = found["reason"]?.string ?? ""
             let advice = found["advice"]?.string ?? ""
@@ -108,8 +111,15 @@ struct ComplianceJudge: Sendable {
         let answer = try await model.object(instructions, about: Self.shown(issue))
         guard let title = answer["title"]?.string, !title.isEmpty,
             let description = answer["description"]?.string
-        else { throw ToolFailure("the model `\(model.name)` gave an answer of another form") }
+        else { throw Self.otherForm(model) }
         return (title, description)
+    }
+
+    private static func otherForm(_ model: LanguageModel) -> ToolFailure {
+        ToolFailure(
+            "the model `\(model.name)` gave an answer of another form",
+            kind: .serviceFailed
+        )
     }
 
     private static func shown(_ issue: Issue) -> String {

@@ -65,13 +65,19 @@ package struct MetricCatalogue: Sendable, Equatable {
         let violations = Self.schema.violations(of: document)
         guard violations.isEmpty else {
             let lines = violations.map { "\($0)" }.joined(separator: "; ")
-            throw ToolFailure("the file of compliance metrics is wrong: \(lines)")
+            throw ToolFailure(
+                "the file of compliance metrics is wrong: \(lines)",
+                kind: .broken
+            )
         }
         self.document = document
         metrics = (document["metrics"]?.array ?? []).compactMap(Self.metric)
         let names = metrics.map { $0.shortName.lowercased() }
         guard Set(names).count == names.count else {
-            throw ToolFailure("the file of compliance metrics has a `short_name` twice")
+            throw ToolFailure(
+                "the file of compliance metrics has a `short_name` twice",
+                kind: .broken
+            )
         }
     }
 
@@ -83,7 +89,11 @@ package struct MetricCatalogue: Sendable, Equatable {
         }
         guard let found else {
             let names = metrics.map { "`\($0.shortName)`" }.joined(separator: ", ")
-            throw ToolFailure("there is no metric `\(name)`", hint: "there are \(names)")
+            throw ToolFailure(
+                "there is no metric `\(name)`",
+                hint: "there are \(names)",
+                kind: .notFound
+            )
         }
         return found
     }

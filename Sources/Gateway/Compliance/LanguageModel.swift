@@ -1,5 +1,6 @@
 package import Domain
 package import HTTPClient
+import MCP
 
 /// A language model behind an endpoint, asked for one JSON object at a time.
 package struct LanguageModel: Sendable {
@@ -68,15 +69,18 @@ package struct LanguageModel: Sendable {
             throw CancellationError()
         } catch {
             let reason = ToolFailure(cause: error).message
-            throw ToolFailure("the model `\(name)` did not answer: \(reason)")
+            throw ToolFailure("the model `\(name)` did not answer: \(reason)", kind: .serviceFailed)
         }
         guard response.status == 200 else {
-            throw ToolFailure("the model `\(name)` answered with status \(response.status)")
+            throw ToolFailure(
+                "the model `\(name)` answered with status \(response.status)",
+                kind: .serviceFailed
+            )
         }
         // What is wrong with an answer that is no JSON helps nobody.
         guard let body = try? JSONParser.parse(response.body), let answer = answer(in: body),
             let object = Self.object(in: answer)
-        else { throw ToolFailure("the model `\(name)` gave no JSON object") }
+        else { throw ToolFailure("the model `\(name)` gave no JSON object", kind: .serviceFailed) }
         return object
     }
 

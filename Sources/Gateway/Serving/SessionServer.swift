@@ -1,5 +1,6 @@
 package import Domain
 package import MCP
+import Store
 
 /// Serves one connection: feeds messages to a ``ServerSession`` and does what it says.
 ///
@@ -15,6 +16,8 @@ package actor SessionServer {
     private var session: ServerSession
     private let calls: GuardedCall
     private let caller: Caller
+    /// Names the connection in records and to policies.
+    private let identifier = TimeOrderedIdentifier.make(at: WallClock.system.now())
     private let parser: MessageParser
     private let write: @Sendable (JSONValue) async -> Void
     private let jobs: AsyncStream<ServerSession.Job>
@@ -195,7 +198,9 @@ package actor SessionServer {
         case .callTool(let name, let arguments):
             var request = GuardedCall.Request(tool: name, arguments: arguments)
             request.client = job.context.client
+            request.opensPages = job.context.opensPages
             request.traceParent = job.context.meta.traceParent
+            request.session = identifier
             request.extras = extras(of: job)
             do throws(RPCError) {
                 let result = try await calls.run(request, by: caller) { event in
@@ -208,7 +213,9 @@ package actor SessionServer {
         case .forward(let method, let parameters):
             var request = GuardedCall.Forward(method: method, parameters: parameters)
             request.client = job.context.client
+            request.opensPages = job.context.opensPages
             request.traceParent = job.context.meta.traceParent
+            request.session = identifier
             request.extras = extras(of: job)
             do throws(RPCError) {
                 let result = try await calls.forward(request, by: caller) { event in

@@ -30,9 +30,7 @@ package struct BuiltInTools: Sendable {
         self.metrics = metrics
     }
 
-    /// The tools, ready to be called.
-    ///
-    /// - Parameter upstreams: Other servers, whose tools are offered beside these; nil for none.
+    /// The tools, ready to be called, beside those of other servers; nil for none.
     package func make(upstreams: UpstreamDesk? = nil) -> ToolSet {
         let reading = StoreReading(store: store)
         return ToolSet(tools(), source: upstreams, means: { try await reading.means() })
@@ -55,6 +53,8 @@ package struct BuiltInTools: Sendable {
             SyncStatusTool(reading: reading, scanLease: scanLease),
             EstimateComplianceTool(desk: desk),
             ImproveComplianceTool(desk: desk),
+            GetApprovalStatusTool(),
+            RequestApprovalTool(),
         ]
         if let writers {
             let trackers = TrackerDesk(

@@ -44,6 +44,7 @@ struct ComplianceDesk: Sendable {
         let references = arguments.texts("issues")
         var results: [JSONValue] = []
         var failures: [JSONValue] = []
+        var kinds: [ToolResult.FailureKind] = []
         for (index, reference) in references.enumerated() {
             try Task.checkCancellation()
             await context.progress(index, of: references.count, reference)
@@ -55,14 +56,19 @@ struct ComplianceDesk: Sendable {
             } catch let error as CancellationError {
                 throw error
             } catch {
-                let text = ToolFailure(cause: error).text
+                let failure = ToolFailure(cause: error)
+                let text = failure.text
+                kinds.append(failure.kind)
                 failures.append(["issue": .string(reference), "error": .string(text)])
             }
         }
         await context.progress(references.count, of: references.count, "done")
         guard !results.isEmpty else {
             let reasons = failures.compactMap { $0["error"]?.string }
-            throw ToolFailure(reasons.joined(separator: " "))
+            throw ToolFailure(
+                reasons.joined(separator: " "),
+                kind: Set(kinds).count == 1 ? kinds[0] : .invalid
+            )
         }
         let processing: JSONValue = [
             "metric": .string(metric.shortName), "model": JSONValue(model?.name),

@@ -41,7 +41,8 @@ struct ListProjectsTool: Tool {
             let names = status.trackers.map { "`\($0.name)`" }.joined(separator: ", ")
             throw ToolFailure(
                 "there is no tracker `\(tracker)`",
-                hint: names.isEmpty ? "none is connected" : "there are \(names)"
+                hint: names.isEmpty ? "none is connected" : "there are \(names)",
+                kind: .notFound
             )
         }
         let projects = status.projects.compactMap { project -> JSONValue? in

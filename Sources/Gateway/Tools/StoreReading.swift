@@ -1,4 +1,5 @@
 import Domain
+import MCP
 import Search
 import Store
 
@@ -102,7 +103,8 @@ struct StoreReading: Sendable {
         guard !found.isEmpty else {
             throw ToolFailure(
                 "there is no project `\(reference)`",
-                hint: "list_projects shows the projects and their paths"
+                hint: "list_projects shows the projects and their paths",
+                kind: .notFound
             )
         }
         return found

@@ -1,10 +1,11 @@
 import Domain
+import Firewall
 import MCP
 
 /// A tool of an upstream server, as it was accepted.
 struct ProxiedTool: Tool {
     let definition: ToolDefinition
-    let origin: ToolOrigin?
+    let identity: ToolIdentity
     let server: UpstreamServerID
     /// Of the accepted definition: what the server lists must be the same.
     let digest: [UInt8]
@@ -18,19 +19,16 @@ struct ProxiedTool: Tool {
     }
 
     func perform(_ arguments: ToolArguments, _ context: CallContext) async throws -> ToolResult {
-        let name = origin?.tool ?? definition.name
         var parameters = JSONObject([
-            ("name", .string(name)), ("arguments", .object(arguments.members)),
+            ("name", .string(identity.name)), ("arguments", .object(arguments.members)),
         ])
-        for member in context.extras.inputs.members {
-            parameters.append(key: member.key, value: member.value)
-        }
+        parameters.add(context.extras.inputs)
         let call = UpstreamDesk.Call(
             server: server,
             method: "tools/call",
             parameters: parameters,
             headers: headers.fields(for: arguments.members),
-            pin: (tool: name, digest: digest)
+            pin: (tool: identity.name, digest: digest)
         )
         return ToolResult(original: try await desk.call(call, context))
     }
@@ -39,8 +37,11 @@ struct ProxiedTool: Tool {
 /// What answers a request for a resource, prompt or completion, as a tool that only reads.
 struct ForwardingTool: Tool {
     let definition: ToolDefinition
-    let origin: ToolOrigin?
-    let call: UpstreamDesk.Call
+    /// The method, at the server that is asked.
+    let identity: ToolIdentity
+    let server: UpstreamServerID
+    /// Parameters that are others at the server, such as the name of a prompt.
+    let replaced: JSONObject
     let desk: UpstreamDesk
 
     func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
@@ -48,10 +49,32 @@ struct ForwardingTool: Tool {
     }
 
     func perform(_ arguments: ToolArguments, _ context: CallContext) async throws -> ToolResult {
-        var call = call
-        for member in context.extras.inputs.members {
-            call.parameters.append(key: member.key, value: member.value)
-        }
+        var parameters = arguments.members
+        for member in replaced.members { parameters[member.key] = member.value }
+        parameters.add(context.extras.inputs)
+        let call = UpstreamDesk.Call(
+            server: server,
+            method: identity.name,
+            parameters: parameters
+        )
         return ToolResult(original: try await desk.call(call, context))
+    }
+
+    /// A request as it is decided about.
+    static func definition(of method: String) -> ToolDefinition {
+        ToolDefinition(
+            name: method,
+            title: method,
+            summary: "",
+            inputSchema: ["type": "object"],
+            annotations: .init(isReadOnly: true)
+        )
+    }
+}
+
+extension JSONObject {
+    /// Adds the members of another object in place of those that have their names.
+    fileprivate mutating func add(_ other: JSONObject) {
+        for member in other.members { self[member.key] = member.value }
     }
 }

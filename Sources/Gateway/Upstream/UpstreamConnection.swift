@@ -206,6 +206,8 @@ actor UpstreamConnection {
     /// - Parameters:
     ///   - method: Such as `tools/list`.
     ///   - key: The member of the result that holds the items.
+    /// - Returns: The items that are objects.
+    /// - Throws: ``UpstreamError``, also for a list that does not end.
     func list(_ method: String, _ key: String) async throws -> [JSONObject] {
         var items: [JSONObject] = []
         var cursor: JSONValue?

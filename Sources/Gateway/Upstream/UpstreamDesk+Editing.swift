@@ -1,4 +1,5 @@
 package import Domain
+import Firewall
 import HTTPClient
 import Store
 
@@ -128,6 +129,10 @@ extension UpstreamDesk {
                 reason: "a name has 1 to 48 lower-case letters, digits, `-` and `_`, and begins "
                     + "with a letter or digit"
             )
+        }
+        // A rule on `builtin/…` or `mcp/…` would be one on its tools, or on none.
+        guard !ToolIdentity.reservedServers.contains(server.name) else {
+            throw .misconfigured(reason: "policies mean something else by `\(server.name)`")
         }
         switch server.transport {
         case .stdio:

@@ -1,4 +1,5 @@
 import Domain
+import Firewall
 import MCP
 import Store
 
@@ -10,14 +11,25 @@ extension UpstreamDesk {
         "prompts/list": ("prompts", "prompts"),
     ]
 
+    /// What asks for something that a list holds.
+    private static let requests = [
+        "resources/list": "resources/read", "resources/templates/list": "resources/read",
+        "prompts/list": "prompts/get",
+    ]
+    /// Requests that are handed on to a server, as tools of it.
+    static let forwarded = ["completion/complete", "prompts/get", "resources/read"]
+
     /// Everything of a kind that all servers have; a server that fails has none at the moment.
     func list(
         _ method: String,
         for caller: Caller,
-        _ extras: GuardedCall.Extras
+        _ isShown: @escaping @Sendable (ToolSet.Entry) async -> Bool
     ) async throws(RPCError) -> JSONObject {
-        guard let (key, capability) = Self.keys[method] else { throw .methodNotFound(method) }
-        let lists = await lists(method, key, capability, for: caller)
+        guard let (key, capability) = Self.keys[method], let request = Self.requests[method]
+        else { throw .methodNotFound(method) }
+        let lists = await lists(method, key, capability, for: caller) { server in
+            await isShown(self.entry(request, of: server, JSONObject()))
+        }
         let shown: [JSONObject]
         switch method {
         case "resources/list": shown = directory.setResources(lists)
@@ -31,12 +43,15 @@ extension UpstreamDesk {
         _ method: String,
         _ key: String,
         _ capability: String,
-        for caller: Caller
+        for caller: Caller,
+        where isShown: @escaping @Sendable (UpstreamServer) async -> Bool
     ) async -> [(UpstreamServer, [JSONObject])] {
         let servers = (try? await catalogue())?.servers ?? []
         return await withTaskGroup(of: (UpstreamServer, [JSONObject])?.self) { group in
             for server in servers where server.status != .new {
                 group.addTask {
+                    guard await isShown(server) else { return nil }
+                    // One that fails has none at the moment.
                     let found = try? await self.pool(of: server.id).perform(
                         for: caller.name,
                         capabilities: JSONObject(),
@@ -61,88 +76,100 @@ extension UpstreamDesk {
     func responder(
         to method: String,
         _ parameters: JSONObject,
-        for caller: Caller,
-        _ extras: GuardedCall.Extras
+        for caller: Caller
     ) async throws(RPCError) -> ToolSet.Entry {
-        var parameters = parameters
+        var replaced = JSONObject()
         let server: UpstreamServer?
         switch method {
         case "resources/read":
             guard let uri = parameters["uri"]?.string else {
                 throw .invalidParameters("`uri` must be a text")
             }
-            server = try await resource(uri, caller, extras)
+            server = try await resource(uri, caller)
         case "prompts/get":
             guard let name = parameters["name"]?.string else {
                 throw .invalidParameters("`name` must be a text")
             }
-            let prompt = try await prompt(name, caller, extras)
-            parameters["name"] = prompt.map { .string($0.name) }
+            let prompt = try await prompt(name, caller)
+            replaced["name"] = prompt.map { .string($0.name) }
             server = prompt?.server
         case "completion/complete":
-            (server, parameters) = try await reference(parameters, caller, extras)
+            (server, replaced) = try await reference(parameters, caller)
         default: throw .methodNotFound(method)
         }
-        guard let server else { throw .invalidParameters("no server has what this names") }
-        let call = Call(server: server.id, method: method, parameters: parameters)
-        let definition = ToolDefinition(
-            name: method,
-            title: method,
-            summary: "",
-            inputSchema: ["type": "object"],
-            annotations: .init(isReadOnly: true)
-        )
+        // What the directory remembers of a server may have changed since: its name decides.
+        guard let server, let current = (try? await catalogue())?.server(server.id) else {
+            throw .invalidParameters("no server has what this names")
+        }
+        return entry(method, of: current, replaced)
+    }
+
+    /// A request to a server as what is decided about.
+    nonisolated private func entry(
+        _ method: String,
+        of server: UpstreamServer,
+        _ replaced: JSONObject
+    ) -> ToolSet.Entry {
         let tool = ForwardingTool(
-            definition: definition,
-            origin: ToolOrigin(server: server.name, tool: method),
-            call: call,
+            definition: ForwardingTool.definition(of: method),
+            identity: ToolIdentity(server: server.name, name: method),
+            server: server.id,
+            replaced: replaced,
             desk: self
         )
-        return ToolSet.Entry(tool: tool, definition: definition, schema: .anything)
+        return ToolSet.Entry(
+            tool: tool,
+            definition: tool.definition,
+            identity: tool.identity,
+            schema: .anything,
+            destination: server.destination,
+            isForwarded: true
+        )
+    }
+
+    /// Which server has something is found whoever asks; whether they may have it is decided then.
+    private func refreshDirectory(_ method: String, _ caller: Caller) async throws(RPCError) {
+        _ = try await list(method, for: caller) { _ in true }
     }
 
     private func resource(
         _ uri: String,
-        _ caller: Caller,
-        _ extras: GuardedCall.Extras
+        _ caller: Caller
     ) async throws(RPCError) -> UpstreamServer? {
         if let server = directory.resources[uri] { return server }
-        _ = try await list("resources/list", for: caller, extras)
-        _ = try await list("resources/templates/list", for: caller, extras)
+        try await refreshDirectory("resources/list", caller)
+        try await refreshDirectory("resources/templates/list", caller)
         return directory.server(ofResource: uri)
     }
 
     private func prompt(
         _ name: String,
-        _ caller: Caller,
-        _ extras: GuardedCall.Extras
+        _ caller: Caller
     ) async throws(RPCError) -> UpstreamDirectory.Prompt? {
         if let prompt = directory.prompts[name] { return prompt }
-        _ = try await list("prompts/list", for: caller, extras)
+        try await refreshDirectory("prompts/list", caller)
         return directory.prompts[name]
     }
 
+    /// The server of a completion, and the reference as it is there.
     private func reference(
         _ parameters: JSONObject,
-        _ caller: Caller,
-        _ extras: GuardedCall.Extras
+        _ caller: Caller
     ) async throws(RPCError) -> (UpstreamServer?, JSONObject) {
-        var parameters = parameters
         guard var reference = parameters["ref"]?.object else {
             throw .invalidParameters("`ref` must be an object")
         }
         switch reference["type"]?.string {
         case "ref/prompt":
-            let prompt = try await prompt(reference["name"]?.string ?? "", caller, extras)
+            let prompt = try await prompt(reference["name"]?.string ?? "", caller)
             reference["name"] = prompt.map { .string($0.name) }
-            parameters["ref"] = .object(reference)
-            return (prompt?.server, parameters)
+            return (prompt?.server, JSONObject([("ref", .object(reference))]))
         case "ref/resource":
             let uri = reference["uri"]?.string ?? ""
             if directory.server(ofTemplate: uri) == nil {
-                _ = try await list("resources/templates/list", for: caller, extras)
+                try await refreshDirectory("resources/templates/list", caller)
             }
-            return (directory.server(ofTemplate: uri), parameters)
+            return (directory.server(ofTemplate: uri), JSONObject())
         default: throw .invalidParameters("`ref.type` must be ref/prompt or ref/resource")
         }
     }

@@ -8,21 +8,26 @@ extension UpstreamDesk {
     private static let maximumParked = 256
     private static let prefix = "preloop-parked-"
 
+    /// Whether a client comes back to a call that waits here.
+    static func isParked(_ extras: GuardedCall.Extras) -> Bool {
+        extras.inputs["requestState"]?.string?.utf8.starts(with: prefix.utf8) == true
+    }
+
     /// Calls a server, and gives its question as the result where it has one.
     func parkable(_ call: Call, _ context: CallContext) async throws -> JSONObject {
         let binding = Self.binding(call, context)
         let parked: ParkedCall
-        if let state = context.extras.inputs["requestState"]?.string,
-            state.hasPrefix(Self.prefix)
+        if Self.isParked(context.extras),
+            let state = context.extras.inputs["requestState"]?.string
         {
-            // Good once, for the same caller with the same request.
-            guard let known = self.parked.removeValue(forKey: state), known.expiry > .now,
-                known.binding == binding
+            // Good once, for the same caller with the same request; others leave it where it is.
+            guard let known = self.parked[state], known.expiry > .now, known.binding == binding
             else {
                 throw UpstreamError.refused(
                     .invalidParameters("`requestState` is of no call that waits; call anew")
                 )
             }
+            self.parked[state] = nil
             known.answer(context.extras.inputs["inputResponses"]?.object ?? JSONObject())
             parked = known
         } else {

@@ -61,7 +61,7 @@ extension UpstreamDesk {
         var digests: [[UInt8]: [UInt8]] = [:]
         for definition in found {
             guard let name = ToolPins.name(of: definition) else { continue }
-            digests[Array(name.utf8)] = UpstreamToolTable.digest(ToolPins.normalized(definition))
+            digests[Array(name.utf8)] = UpstreamToolTable.digest(definition.withoutRepeatedKeys)
         }
         await connection.setAdvertised(digests)
         return report
@@ -124,6 +124,7 @@ extension UpstreamDesk {
     ///   - names: Which tools; nil for all.
     ///   - id: Whose.
     /// - Returns: The names of those that were accepted or forgotten.
+    /// - Throws: `StoreError`; nothing is accepted then.
     package func accept(_ names: [String]?, of id: UpstreamServerID) async throws -> [String] {
         let accepted = try await means.store.writeOutsideFeed { connection, account in
             var accepted: [String] = []

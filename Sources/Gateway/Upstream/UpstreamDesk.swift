@@ -1,4 +1,5 @@
 import Domain
+import Firewall
 package import HTTPClient
 import MCP
 package import Store
@@ -56,6 +57,11 @@ package actor UpstreamDesk {
         /// Every accepted tool with the name it has here, or none where that is taken.
         var assignments: [ToolNaming.Assignment] = []
         var entries: [ToolSet.Entry] = []
+
+        /// The server of that identifier; nil when it was removed.
+        func server(_ id: UpstreamServerID) -> UpstreamServer? {
+            servers.first { $0.id == id }
+        }
     }
 
     /// How long the store is not asked again: another process may have accepted a tool.
@@ -145,7 +151,7 @@ package actor UpstreamDesk {
             let shown = ToolDefinition(original: definition, name: name)
             let tool = ProxiedTool(
                 definition: shown,
-                origin: ToolOrigin(server: server.name, tool: candidate.tool),
+                identity: ToolIdentity(server: server.name, name: candidate.tool),
                 server: server.id,
                 digest: UpstreamToolTable.digest(definition),
                 headers: ParameterHeaders(of: shown.inputSchema),
@@ -154,7 +160,13 @@ package actor UpstreamDesk {
             // Whether arguments are right is for the server to say: schemas have keywords that
             // are not read here.
             found.entries.append(
-                ToolSet.Entry(tool: tool, definition: shown, schema: .anything)
+                ToolSet.Entry(
+                    tool: tool,
+                    definition: shown,
+                    identity: tool.identity,
+                    schema: .anything,
+                    destination: server.destination
+                )
             )
         }
     }
@@ -228,8 +240,10 @@ package actor UpstreamDesk {
 
     /// Asks a server, in the caller's own session where the server has sessions.
     func call(_ call: Call, _ context: CallContext) async throws -> JSONObject {
-        guard context.extras.isModern, !Self.askable(context.extras).members.isEmpty else {
-            return try await perform(call, context, ask: context.extras.ask)
+        let extras = context.extras
+        let canBeAsked = extras.isModern && !Self.askable(extras).members.isEmpty
+        guard canBeAsked || Self.isParked(extras) else {
+            return try await perform(call, context, ask: extras.ask)
         }
         return try await parkable(call, context)
     }
@@ -418,4 +432,25 @@ extension UpstreamDesk: ToolSource {
 
     /// The accepted tools; none while the store does not answer, which each call tells of.
     func current() async -> [ToolSet.Entry] { (try? await catalogue())?.entries ?? [] }
+
+    /// The accepted tools and the requests that servers are handed.
+    func identities() async -> [ToolIdentity] {
+        // What cannot be read counts as new.
+        guard let catalogue = try? await catalogue() else { return [] }
+        let requests = catalogue.servers.flatMap { server in
+            Self.forwarded.map { ToolIdentity(server: server.name, name: $0) }
+        }
+        return catalogue.entries.map(\.identity) + requests
+    }
+}
+
+extension UpstreamServer {
+    /// Where calls of its tools go: an approval of one is none for another address.
+    var destination: JSONValue {
+        [
+            "id": .integer(id.rawValue), "name": .string(name),
+            "transport": .string(transport.rawValue), "url": .string(url),
+            "command": JSONValue(command),
+        ]
+    }
 }

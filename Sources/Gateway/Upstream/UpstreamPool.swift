@@ -60,6 +60,7 @@ actor UpstreamPool {
     ///   - capabilities: What the client can do.
     ///   - isRepeatable: Whether it may be done again when the connection broke in the middle.
     ///   - body: What to do.
+    /// - Returns: What the body gives.
     /// - Throws: What the body throws, or why there is no session.
     func perform<Value: Sendable>(
         for caller: String,

@@ -12,7 +12,9 @@ package struct IPAddress: Sendable, Hashable {
     }
 
     /// Reads the one usual form: four decimal numbers without leading zeros, or RFC 4291 without a
-    /// zone. Nil for everything else, also for forms that `inet_aton` takes.
+    /// zone.
+    ///
+    /// Nil for everything else, also for forms that `inet_aton` takes.
     package init?(_ text: String) {
         if let bytes = Self.version4(text) {
             self.bytes = bytes

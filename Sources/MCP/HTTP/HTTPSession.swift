@@ -179,6 +179,9 @@ package struct HTTPSession: Sendable {
         translated(session.log(job, level, parameters))
     }
 
+    /// Forgets what a client might have missed: others need the room.
+    package mutating func forgetEvents() { log.forget() }
+
     /// Tells that the list of tools is another one.
     package mutating func toolsChanged() -> [Action] { translated(session.toolsChanged()) }
 

@@ -27,6 +27,10 @@ package struct HTTPSessionTable<Session: Sendable>: Sendable {
     package var count: Int { entries.count }
     /// Every session, in no order.
     package var all: [Session] { entries.values.map(\.session) }
+    /// Every session, the one that was not used for longest first.
+    package var leastRecentlyUsed: [Session] {
+        entries.values.sorted { $0.lastUsed < $1.lastUsed }.map(\.session)
+    }
 
     /// Adds a session.
     ///

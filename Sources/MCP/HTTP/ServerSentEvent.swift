@@ -77,6 +77,8 @@ package struct EventLog: Sendable {
     }
 
     private let limits: Limits
+    /// What this log may keep of what all may; nil when only its own limits count.
+    private let share: EventBudget.Share?
     /// Oldest first, of all streams.
     private var entries: [Entry] = []
     private var byteCount = 0
@@ -85,22 +87,49 @@ package struct EventLog: Sendable {
     /// The number of the last event of each stream that was forgotten.
     private var forgotten: [Int: Int] = [:]
 
-    package init(limits: Limits = Limits()) {
+    package init(limits: Limits = Limits(), budget: EventBudget? = nil) {
         self.limits = limits
+        share = budget.map { EventBudget.Share(of: $0) }
     }
 
     /// Keeps an event and gives it its identifier; the oldest ones make room.
+    ///
+    /// Where all logs together are full, this one gives up its own events first, and keeps the new
+    /// one only if that was enough.
     package mutating func append(_ data: String, to stream: Int) -> EventID {
         let id = EventID(stream: stream, number: last[stream, default: 0] + 1)
         last[stream] = id.number
-        entries.append(Entry(id: id, data: data))
-        byteCount += data.utf8.count
-        while entries.count > limits.events || byteCount > limits.bytes, !entries.isEmpty {
-            let oldest = entries.removeFirst()
-            byteCount -= oldest.data.utf8.count
-            forgotten[oldest.id.stream] = oldest.id.number
+        let count = data.utf8.count
+        while !entries.isEmpty,
+            entries.count >= limits.events || byteCount + count > limits.bytes
+        {
+            forgetOldest()
+        }
+        var isKept = count <= limits.bytes && share?.take(count) != false
+        while !isKept, !entries.isEmpty {
+            forgetOldest()
+            isKept = count <= limits.bytes && share?.take(count) != false
+        }
+        if isKept {
+            entries.append(Entry(id: id, data: data))
+            byteCount += count
+        } else {
+            forgotten[stream] = id.number
         }
         return id
+    }
+
+    /// Forgets every event; the identifiers go on.
+    package mutating func forget() {
+        while !entries.isEmpty { forgetOldest() }
+    }
+
+    private mutating func forgetOldest() {
+        let oldest = entries.removeFirst()
+        let count = oldest.data.utf8.count
+        byteCount -= count
+        share?.give(count)
+        forgotten[oldest.id.stream] = oldest.id.number
     }
 
     /// The events of the same stream after one that a client has seen.

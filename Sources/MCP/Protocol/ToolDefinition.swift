@@ -9,11 +9,14 @@ package struct ToolDefinition: Sendable, Equatable {
     /// For the model that chooses.
     package var summary: String
     /// What the arguments must be like, JSON Schema 2020-12.
-    package var inputSchema: JSONValue
+    package var inputSchema: JSONValue {
+        didSet { original?["inputSchema"] = inputSchema }
+    }
     /// What `structuredContent` will be like.
     package var outputSchema: JSONValue?
     package var annotations: Annotations
-    /// As another server gave it, to be shown as it is but for the name; nil for our own.
+    /// As another server gave it, to be shown as it is but for the name and what is added to its
+    /// arguments; nil for our own.
     package private(set) var original: JSONObject?
 
     /// Hints about what a call does; whoever does not trust the server does not trust them.

@@ -10,6 +10,11 @@ package struct ToolResult: Sendable, Equatable {
     package var isError: Bool
     /// As another server gave it, to be handed on as it is; nil for our own.
     package private(set) var original: JSONObject?
+    /// What kind of error it is, for transports that tell kinds apart; the protocol does not.
+    package private(set) var kind: FailureKind?
+    /// The error of the protocol that another server answered with; whoever speaks the protocol
+    /// gets the same, others the text.
+    package private(set) var protocolError: RPCError?
 
     /// A result for programs, with its JSON as the text.
     package init(_ structured: JSONValue) {
@@ -18,10 +23,11 @@ package struct ToolResult: Sendable, Equatable {
         isError = false
     }
 
-    private init(error: String) {
+    private init(error: String, _ kind: FailureKind) {
         text = error
         structured = nil
         isError = true
+        self.kind = kind
     }
 
     /// What another server gave; nothing of it is lost.
@@ -36,7 +42,16 @@ package struct ToolResult: Sendable, Equatable {
     }
 
     /// An error that the model can read and act on.
-    package static func failure(_ text: String) -> ToolResult { ToolResult(error: text) }
+    package static func failure(_ text: String, _ kind: FailureKind = .invalid) -> ToolResult {
+        ToolResult(error: text, kind)
+    }
+
+    /// Another server's refusal in the protocol's own terms.
+    package static func failure(_ error: RPCError) -> ToolResult {
+        var result = ToolResult(error: error.message, .refused)
+        result.protocolError = error
+        return result
+    }
 
     /// As a revision has it.
     package func json(for version: ProtocolVersion) -> JSONObject {
@@ -48,5 +63,33 @@ package struct ToolResult: Sendable, Equatable {
         }
         object.append(key: "isError", value: .bool(isError))
         return object
+    }
+
+    /// Why a call gave nothing.
+    package enum FailureKind: Sendable, Equatable {
+        /// What was asked for makes no sense, as it is or here.
+        case invalid
+        /// The caller may not.
+        case denied
+        /// What it is about is not there.
+        case notFound
+        /// Something that is there, or goes on, is in the way.
+        case conflict
+        /// The service behind understood and refused.
+        case refused
+        /// The service behind does not take our credential.
+        case credentialRefused
+        /// The service behind gives no answer, or none that makes sense.
+        case serviceFailed
+        /// Nobody knows whether the service behind has done it.
+        case outcomeUnknown
+        /// Not now.
+        case busy
+        /// It took too long.
+        case timedOut
+        /// It was given up.
+        case cancelled
+        /// Something of ours is broken.
+        case broken
     }
 }

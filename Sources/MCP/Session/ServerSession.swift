@@ -421,10 +421,12 @@ package struct ServerSession: Sendable {
             case .tools(let tools):
                 return .success(try page(of: tools, for: request))
             case .result(let result):
+                if let error = result.protocolError { throw error }
                 let json = result.json(for: request.context.version)
                 return .success(decorated(json, request.context))
             case .forwarded(var json):
-                if request.context.version.era == .modern, json["ttlMs"] == nil {
+                let isQuestion = json["resultType"] == "input_required"
+                if request.context.version.era == .modern, json["ttlMs"] == nil, !isQuestion {
                     server.appendCaching(to: &json)
                 }
                 return .success(decorated(json, request.context))
@@ -474,6 +476,13 @@ extension Message {
     /// Whether a response is due.
     var isRequest: Bool {
         if case .request = self { true } else { false }
+    }
+}
+
+extension ServerSession.Context {
+    /// Whether the client can have its person open a page, and come back with the same call.
+    package var opensPages: Bool {
+        version.era == .modern && capabilities["elicitation"]?["url"] != nil
     }
 }
 

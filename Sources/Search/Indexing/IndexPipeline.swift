@@ -201,9 +201,10 @@ package enum IndexDirectory {
         {
             made += String(decoding: part, as: UTF8.self)
             if !made.isEmpty, unsafe mkdir(made, 0o700) != 0, errno != EEXIST {
+                let code = errno
                 // A directory above may be unwritable and still be there.
                 guard unsafe access(made, F_OK) == 0 else {
-                    throw SearchError.file(path: made, code: errno)
+                    throw SearchError.file(path: made, code: code)
                 }
             }
             made += "/"

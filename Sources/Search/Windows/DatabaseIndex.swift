@@ -23,6 +23,19 @@ package struct DatabaseIndex: WindowIndex {
     private final class Memory: Sendable {
         /// Whether there is an index for vectors of this length.
         let isIndexed = Atomic(false)
+        /// How many of the mirror's rows are this model's, and for how many questions that holds.
+        let share = Mutex<(share: Share, questions: Int)?>(nil)
+    }
+
+    /// Questions for which a share is believed: counting takes what some of them take together.
+    private static let shareQuestions = 256
+
+    /// The rows of this account's model among those in which the index walks.
+    struct Share: Sendable {
+        /// At most as many as comparing them all can be worthwhile for.
+        var rows: Int
+        /// All in the mirror, roughly.
+        var total: Int
     }
 
     package var model: EmbeddingModelID { row.id }
@@ -50,12 +63,14 @@ package struct DatabaseIndex: WindowIndex {
     /// The windows as the database has them whenever it is asked.
     package func windows(passing filter: IssueFilter) async throws -> any WindowView {
         guard !filter.isEmpty else {
+            let share = try await share()
             return DatabaseWindows(
                 index: self,
                 filter: filter,
                 passing: nil,
                 issues: nil,
-                rowCount: 0
+                rowCount: share.total,
+                ownCount: share.rows
             )
         }
         let dimension = row.dimension
@@ -70,8 +85,35 @@ package struct DatabaseIndex: WindowIndex {
             filter: filter,
             passing: issues,
             issues: KeySet(issues.lazy.map(\.rawValue)),
-            rowCount: count
+            rowCount: count,
+            ownCount: issues.count * DatabaseWindows.windowsOfIssue
         )
+    }
+
+    /// How much of the mirror is this model's, as far as it matters for the plan.
+    private func share() async throws -> Share {
+        let known = memory.share.withLock { known -> Share? in
+            guard let (share, questions) = known, questions > 0 else { return nil }
+            known = (share, questions - 1)
+            return share
+        }
+        if let known { return known }
+        let row = row
+        let share = try await store.read { connection, account in
+            let total = try PassageVectorTable.roughCount(
+                dimension: row.dimension,
+                on: connection
+            )
+            let rows = try PassageVectorTable.count(
+                of: row.id,
+                atMost: DatabaseWindows.worthwhileCount(among: total),
+                account: account,
+                on: connection
+            )
+            return Share(rows: rows, total: total)
+        }
+        memory.share.withLock { $0 = (share, Self.shareQuestions) }
+        return share
     }
 
     /// Mirrors what was written without the mirror.

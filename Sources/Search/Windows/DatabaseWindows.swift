@@ -9,8 +9,10 @@ struct DatabaseWindows: WindowView {
     /// The issues that pass, ascending; nil for all.
     let passing: [IssueID]?
     let issues: KeySet?
-    /// Rows among which the index walks, roughly; 0 when nothing is filtered.
+    /// Rows among which the index walks, roughly.
     let rowCount: Int
+    /// Of them those that can be found, roughly: an account with few shares the index with others.
+    let ownCount: Int
 
     /// `hnsw.ef_search` for few windows: of 50,000 it finds 0.985 to 0.992 of the nearest ten
     /// (docs/decisions/0008-pgvector.md), as good as needed for candidates of pairs.
@@ -47,10 +49,15 @@ struct DatabaseWindows: WindowView {
     /// pass: whichever is less.
     private func plan(_ count: Int) -> DatabaseIndex.Plan {
         guard count <= Self.maximumEffort else { return .rows }
-        guard let passing else { return index.plain }
-        let rows = Double(passing.count * Self.windowsOfIssue)
-        let visited = Double(count) * Double(max(rowCount, 1)) / max(rows, 1)
-        return rows <= visited * Double(Self.visitCost) ? .rows : index.plain
+        let visited = Double(count) * Double(max(rowCount, 1)) / Double(max(ownCount, 1))
+        return Double(ownCount) <= visited * Double(Self.visitCost) ? .rows : index.plain
+    }
+
+    /// With more rows than that of its own an account is never compared row by row, however many
+    /// windows are asked for.
+    static func worthwhileCount(among total: Int) -> Int {
+        let square = Double(maximumEffort) * Double(visitCost) * Double(max(total, 1))
+        return Int(square.squareRoot()) + 1
     }
 
     private func searchIndex(_ vectors: [[Float]], _ count: Int) async throws -> [NearestWindows] {

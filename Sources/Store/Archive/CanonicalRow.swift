@@ -119,14 +119,3 @@ struct TableDigester {
         TableDigest(name: name, rows: rows, sha256: hexadecimal(hash.finalize()))
     }
 }
-
-/// Bytes as hexadecimal digits.
-func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef")
-    var text = ""
-    for byte in bytes {
-        text.append(digits[Int(byte >> 4)])
-        text.append(digits[Int(byte & 15)])
-    }
-    return text
-}

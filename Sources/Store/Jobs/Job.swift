@@ -76,23 +76,13 @@ package struct Job: Sendable, Equatable {
             maximumAttempts: Int = 8
         ) {
             precondition(maximumAttempts > 0, "a job is tried once at least")
-            id = Self.identifier(at: now)
+            id = TimeOrderedIdentifier.make(at: now)
             self.kind = kind
             self.payload = payload
             self.uniqueness = uniqueness
             self.dueAt = dueAt ?? now
             self.maximumAttempts = maximumAttempts
             createdAt = now
-        }
-
-        /// 48 bits of milliseconds and 80 of chance, in hexadecimal digits.
-        private static func identifier(at now: Timestamp) -> String {
-            let random =
-                UInt128(UInt64.random(in: 0...UInt64.max)) << 16
-                | UInt128(UInt16.random(in: 0...UInt16.max))
-            let time = UInt128(UInt64(bitPattern: now.milliseconds) & 0xffff_ffff_ffff)
-            let digits = String(time << 80 | random, radix: 16)
-            return String(repeating: "0", count: 32 - digits.count) + digits
         }
     }
 

@@ -13,7 +13,8 @@ package struct Migration: Sendable {
 
     /// Every step, oldest first.
     package static let all: [Migration] = [
-        .initial, .pairsBySecond, .toolCalls, .jobs, .webhooks, .users, .upstreams,
+        .initial, .pairsBySecond, .toolCalls, .jobs, .webhooks, .users, .audit, .approvals,
+        .policies, .upstreams,
     ]
 
     /// The statements as an engine takes them.

@@ -1,3 +1,5 @@
+import Domain
+
 /// Which statements one connection has prepared, the least recently used ones dropped first.
 ///
 /// A statement is prepared when it comes a second time: a program that runs for a moment would pay
@@ -71,9 +73,6 @@ struct PostgresStatements {
         var hash = ContentHash()
         hash.add(key.text)
         hash.add(key.types.map { "\($0)" })
-        let digits = hash.finalized().prefix(12).map { byte in
-            (byte < 16 ? "0" : "") + String(byte, radix: 16)
-        }
-        return "preloop_" + digits.joined()
+        return "preloop_" + hexadecimal(hash.finalized().prefix(12))
     }
 }

@@ -10,6 +10,10 @@ import Glibc
 ///   a page of a hundred issues is not worth that.
 /// - Write transactions begin IMMEDIATE: the write lock is the feed lock, taken before the first
 ///   read, so a transaction cannot fail half-way because another one was quicker.
+/// - The writer keeps 16 MB of pages, the tops of all indexes of a large table; with SQLite's 2 MB
+///   a fifth of a bulk write went into reading them again.
+/// - The log is copied into the file every 16 MB instead of 4: a page that all transactions write
+///   is copied once instead of four times, and the disk is waited for less often.
 /// - The log is cut back to 64 MiB after the one transaction in a year that is larger.
 /// - File mode 0600, made before SQLite opens it; the write-ahead log inherits it.
 package struct SQLiteDatabase: Database {
@@ -130,6 +134,8 @@ package struct SQLiteDatabase: Database {
                 try pool.writeWithoutTransaction { database in
                     try database.execute(sql: "PRAGMA synchronous = FULL")
                     try database.execute(sql: "PRAGMA journal_size_limit = 67108864")
+                    try database.execute(sql: "PRAGMA cache_size = -16000")
+                    try database.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
                 }
                 return pool
             } catch {

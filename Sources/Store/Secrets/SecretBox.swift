@@ -23,6 +23,10 @@ package enum SecretOwner: Sendable, Hashable {
     case webhook(OrganizationID, account: AccountID)
     /// What an upstream MCP server wants to see, and the variables of its program.
     case upstream(UpstreamServerID, account: AccountID)
+    /// The call that waits for an approval.
+    case heldCall(String, account: AccountID)
+    /// What came of it.
+    case heldResult(String, account: AccountID)
 
     fileprivate var associatedData: [UInt8] {
         switch self {
@@ -32,6 +36,10 @@ package enum SecretOwner: Sendable, Hashable {
             Array("preloop/1/accounts/\(account)/organizations/\(organization)/webhook".utf8)
         case .upstream(let server, let account):
             Array("preloop/1/accounts/\(account)/upstreams/\(server)/credential".utf8)
+        case .heldCall(let request, let account):
+            Array("preloop/1/accounts/\(account)/approvals/\(request)/call".utf8)
+        case .heldResult(let request, let account):
+            Array("preloop/1/accounts/\(account)/approvals/\(request)/result".utf8)
         }
     }
 
@@ -40,6 +48,8 @@ package enum SecretOwner: Sendable, Hashable {
         case .tracker(let tracker, _): "the credential of tracker \(tracker)"
         case .webhook(let organization, _): "the webhook secret of organisation \(organization)"
         case .upstream(let server, _): "the credential of MCP server \(server)"
+        case .heldCall(let request, _): "the call of approval request \(request)"
+        case .heldResult(let request, _): "the result of approval request \(request)"
         }
     }
 }
@@ -50,10 +60,14 @@ package struct SecretBox: Sendable {
     private static let format: UInt8 = 1
     /// Tokens are below 4 KiB; what is longer is a file given by mistake.
     package static let maximumSecretBytes = 65_536
+    /// A call's arguments have at most a message's bytes, a result at most four mebibytes.
+    package static let maximumDocumentBytes = 16 << 20
     /// 16 random bytes are the least that is worth AES; shorter ones are words.
     package static let minimumKeyBytes = 16
 
     private let key: SymmetricKey
+    /// What all keys are derived from.
+    let material: SymmetricKey
     /// Signs access tokens; says nothing about the key that seals.
     package let signingKey: [UInt8]
 
@@ -67,14 +81,15 @@ package struct SecretBox: Sendable {
                 detail: "the secret key has less than \(Self.minimumKeyBytes) characters"
             )
         }
+        material = SymmetricKey(data: bytes)
         key = HKDF<SHA256>.deriveKey(
-            inputKeyMaterial: SymmetricKey(data: bytes),
+            inputKeyMaterial: material,
             salt: Array("preloop".utf8),
             info: Array("preloop secrets, format 1".utf8),
             outputByteCount: 32
         )
         let signing = HKDF<SHA256>.deriveKey(
-            inputKeyMaterial: SymmetricKey(data: bytes),
+            inputKeyMaterial: material,
             salt: Array("preloop".utf8),
             info: Array("preloop access tokens, format 1".utf8),
             outputByteCount: 32
@@ -91,8 +106,21 @@ package struct SecretBox: Sendable {
         guard text.count <= Self.maximumSecretBytes else {
             throw .unavailable(detail: "a secret of \(text.count) bytes is not a token")
         }
+        return try seal(bytes: text, for: owner)
+    }
+
+    /// Seals a document for one row.
+    package func seal(
+        bytes: [UInt8],
+        for owner: SecretOwner
+    ) throws(StoreError) -> SealedSecret {
+        guard bytes.count <= Self.maximumDocumentBytes else {
+            throw .unavailable(
+                detail: "\(owner.name) has more than \(Self.maximumDocumentBytes) bytes"
+            )
+        }
         do {
-            let box = try AES.GCM.seal(text, using: key, authenticating: owner.associatedData)
+            let box = try AES.GCM.seal(bytes, using: key, authenticating: owner.associatedData)
             guard let combined = box.combined else {
                 throw StoreError.unavailable(detail: "cannot seal \(owner.name)")
             }
@@ -109,11 +137,20 @@ package struct SecretBox: Sendable {
         _ sealed: SealedSecret,
         for owner: SecretOwner
     ) throws(StoreError) -> Secret {
+        Secret(String(decoding: try openBytes(sealed, for: owner), as: UTF8.self))
+    }
+
+    /// Opens a document that was sealed for the same row with the same key.
+    ///
+    /// - Throws: ``StoreError/undecryptable(name:)`` for anything else.
+    package func openBytes(
+        _ sealed: SealedSecret,
+        for owner: SecretOwner
+    ) throws(StoreError) -> [UInt8] {
         guard sealed.bytes.first == Self.format else { throw .undecryptable(name: owner.name) }
         do {
             let box = try AES.GCM.SealedBox(combined: sealed.bytes.dropFirst())
-            let text = try AES.GCM.open(box, using: key, authenticating: owner.associatedData)
-            return Secret(String(decoding: text, as: UTF8.self))
+            return try Array(AES.GCM.open(box, using: key, authenticating: owner.associatedData))
         } catch {
             throw .undecryptable(name: owner.name)
         }

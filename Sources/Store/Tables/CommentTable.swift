@@ -148,7 +148,7 @@ package enum CommentTable {
             """
             SELECT id FROM comments
             WHERE account_id = \(account) AND issue_id = \(issue) AND deleted_at IS NULL
-            ORDER BY id
+            ORDER BY +id
             """
         )
         let revisions = try AccountTable.nextRevisions(

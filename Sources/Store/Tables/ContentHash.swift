@@ -34,8 +34,7 @@ struct ContentHash {
     }
 
     private mutating func add(number: Int64) {
-        let bits = UInt64(bitPattern: number)
-        hasher.update(data: (0..<8).map { UInt8(truncatingIfNeeded: bits >> ($0 * 8)) })
+        unsafe withUnsafeBytes(of: number.littleEndian) { unsafe hasher.update(bufferPointer: $0) }
     }
 
     consuming func finalized() -> [UInt8] {

@@ -238,8 +238,10 @@ package enum DuplicateTable {
             "v.verdict IS NULL", "a.deleted_at IS NULL", "b.deleted_at IS NULL",
         ]
         if !listing.projects.isEmpty {
-            let projects = PassageTable.list(listing.projects)
-            conditions.append("(a.project_id IN (\(projects)) OR b.project_id IN (\(projects)))")
+            let projects = listing.projects
+            conditions.append(
+                "(a.project_id \(among: projects) OR b.project_id \(among: projects))"
+            )
         }
         switch listing.state {
         case .open: conditions.append("(a.state = 'open' OR b.state = 'open')")

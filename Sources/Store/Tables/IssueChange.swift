@@ -6,6 +6,7 @@ struct CurrentIssue: Equatable {
     var projectID: ProjectID
     var key: IssueTable.Key
     var humanKey: String
+    var number: Int
     var updatedAt: Timestamp
     var commentCount: Int?
     var areCommentsDue: Bool
@@ -20,11 +21,17 @@ struct CurrentIssue: Equatable {
         projectID = try row.identifier("project_id")
         key = IssueTable.Key(kind: kind, externalID: try row.text("external_id"))
         humanKey = try row.text("key")
+        number = Int(try row.integer("number"))
         updatedAt = try row.timestamp("updated_at")
         commentCount = try row.optionalInteger("comment_count").map(Int.init)
         areCommentsDue = try row.bool("comments_due")
         contentHash = try row.blob("content_hash")
         isDeleted = try row.optionalTimestamp("deleted_at") != nil
+    }
+
+    /// Whether a snapshot has the number and key that are stored, in the same project.
+    func hasPlace(of issue: Issue, in project: ProjectID) -> Bool {
+        projectID == project && number == issue.number && haveEqualBytes(humanKey, issue.key)
     }
 }
 

@@ -106,7 +106,7 @@ extension IssueTable {
                 SELECT id, number FROM issues
                 WHERE account_id = \(account) AND project_id = \(project)
                     AND number IN (\(binds)) AND deleted_at IS NULL
-                ORDER BY id
+                ORDER BY +id
                 """
             )
             for row in rows {

@@ -73,7 +73,8 @@ package enum IssueTable {
         newIDs.reverse()
         revisions.reverse()
         var ids: [IssueID?] = []
-        var (created, changed) = (SQLTable(rowKinds), SQLTable(rowKinds))
+        var created = SQLTable(rowKinds)
+        var (changed, moved) = (SQLTable(rowKinds), SQLTable(rowKinds))
         for issue in issues {
             switch issue.change {
             case .refuse:
@@ -90,11 +91,16 @@ package enum IssueTable {
                 guard let revision = revisions.popLast() else {
                     throw .unexpectedValue(column: "accounts.revision")
                 }
-                changed.append(row(issue, current.id, revision, batch, account))
+                let row = row(issue, current.id, revision, batch, account)
+                if current.hasPlace(of: issue.item.issue, in: batch.project) {
+                    changed.append(row)
+                } else {
+                    moved.append(row)
+                }
                 ids.append(current.id)
             }
         }
-        try connection.execute(batch: [insert(created), update(changed)])
+        try connection.execute(batch: [insert(created), update(changed), move(moved)])
         try writeRelations(
             of: zip(issues, ids).compactMap { issue, id in
                 id.flatMap { issue.change.isWritten ? ($0, issue) : nil }
@@ -183,18 +189,32 @@ package enum IssueTable {
         """
     }
 
+    /// For rows that stay where they are: SQLite writes the indexes of all columns that are named,
+    /// and most changes are of texts and states.
     private static func update(_ rows: SQLTable) -> SQL {
+        update(rows, also: "")
+    }
+
+    /// For rows that get another project, number or key.
+    private static func move(_ rows: SQLTable) -> SQL {
+        update(
+            rows,
+            also: "project_id = given.project_id, number = given.number, key = given.key, "
+        )
+    }
+
+    private static func update(_ rows: SQLTable, also places: StaticString) -> SQL {
         """
         WITH given (account_id, id, project_id, external_id, kind, number, key, title, body, source,
             state, status, labels, author, assignees, priority, type, created_at, updated_at, url,
             comment_count, comments_due, content_hash, revision) AS (\(rows: rows))
-        UPDATE issues SET project_id = given.project_id, number = given.number, key = given.key,
-            title = given.title, body = given.body, source = given.source, state = given.state,
-            status = given.status, labels = given.labels, author = given.author,
-            assignees = given.assignees, priority = given.priority, type = given.type,
-            created_at = given.created_at, updated_at = given.updated_at, url = given.url,
-            comment_count = given.comment_count, comments_due = given.comments_due,
-            content_hash = given.content_hash, deleted_at = NULL, revision = given.revision
+        UPDATE issues SET \(raw: places)title = given.title, body = given.body,
+            source = given.source, state = given.state, status = given.status,
+            labels = given.labels, author = given.author, assignees = given.assignees,
+            priority = given.priority, type = given.type, created_at = given.created_at,
+            updated_at = given.updated_at, url = given.url, comment_count = given.comment_count,
+            comments_due = given.comments_due, content_hash = given.content_hash,
+            deleted_at = NULL, revision = given.revision
         FROM given WHERE issues.account_id = given.account_id AND issues.id = given.id
         """
     }
@@ -241,27 +261,42 @@ extension IssueTable {
         on connection: any SQLConnection
     ) throws(StoreError) -> [Key: CurrentIssue] {
         var found: [Key: CurrentIssue] = [:]
-        for chunk in items.chunks(of: lookupCount) {
-            let identifiers = chunk.map { item -> SQL in "\(item.issue.externalID)" }
-            let rows = try connection.rows(
-                """
-                SELECT i.id, i.project_id, i.kind, i.external_id, i.key, i.updated_at,
-                    i.comment_count, i.comments_due, i.content_hash, i.deleted_at
-                FROM issues i
-                JOIN projects p ON p.account_id = i.account_id AND p.id = i.project_id
-                WHERE i.account_id = \(account) AND p.tracker_id = \(batch.tracker)
-                    AND i.external_id IN (\(identifiers))
-                ORDER BY i.id
-                """
+        let rows = try connection.rows(
+            currentStatement(
+                of: items.map(\.issue.externalID),
+                tracker: batch.tracker,
+                account: account
             )
-            for row in rows {
-                let issue = try CurrentIssue(row)
-                // A row of this project goes before one that another project left behind.
-                if let other = found[issue.key], other.projectID == batch.project { continue }
-                found[issue.key] = issue
-            }
+        )
+        for row in rows {
+            let issue = try CurrentIssue(row)
+            // A row of this project goes before one that another project left behind.
+            if let other = found[issue.key], other.projectID == batch.project { continue }
+            found[issue.key] = issue
         }
         return found
+    }
+}
+
+extension IssueTable {
+    /// Neither a join nor in the order of a key: PostgreSQL would begin with the project, SQLite
+    /// with the key, and look at all issues.
+    static func currentStatement(
+        of externalIDs: [String],
+        tracker: TrackerID,
+        account: AccountID
+    ) -> SQL {
+        """
+        SELECT i.id, i.project_id, i.kind, i.external_id, i.key, i.number, i.updated_at,
+            i.comment_count, i.comments_due, i.content_hash, i.deleted_at
+        FROM issues i
+        WHERE i.account_id = \(account) AND i.external_id \(among: externalIDs)
+            AND (
+                SELECT p.tracker_id FROM projects p
+                WHERE p.account_id = i.account_id AND p.id = i.project_id
+            ) = \(tracker)
+        ORDER BY +i.id
+        """
     }
 }
 

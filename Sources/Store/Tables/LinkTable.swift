@@ -26,7 +26,7 @@ package enum LinkTable {
         var statements = known.chunks(of: IssueTable.lookupCount).map { chunk -> SQL in
             """
             DELETE FROM links
-            WHERE account_id = \(account) AND issue_id IN (\(PassageTable.list(Array(chunk))))
+            WHERE account_id = \(account) AND issue_id \(among: chunk)
             """
         }
         var rows = SQLTable([.integer, .integer, .text, .text, .text])
@@ -77,27 +77,54 @@ package enum LinkTable {
                 unique.append(target)
             }
         }
+        let waiting = try keysWithLinks(
+            among: unique.map(\.key),
+            account: account,
+            on: connection
+        )
         var rows = SQLTable([.integer, .text, .integer])
-        for target in unique {
+        for target in unique where waiting.contains(Array(target.key.utf8)) {
             rows.append([SQLValue(account), .text(target.key), SQLValue(target.issue)])
         }
+        // Values instead of joins: they leave no choice but to begin with the links.
         try connection.execute(
             """
             WITH given (account_id, target_key, issue_id) AS (\(rows: rows))
             UPDATE links SET target_issue_id = given.issue_id
             FROM given
             WHERE links.account_id = given.account_id AND links.target_key = given.target_key
-                AND (links.target_issue_id IS NULL OR EXISTS (
-                    SELECT 1 FROM issues t
+                AND (links.target_issue_id IS NULL OR (
+                    SELECT t.deleted_at FROM issues t
                     WHERE t.account_id = links.account_id AND t.id = links.target_issue_id
-                        AND t.deleted_at IS NOT NULL))
-                AND EXISTS (
-                    SELECT 1 FROM issues i
+                ) IS NOT NULL)
+                AND (
+                    SELECT p.tracker_id FROM issues i
                     JOIN projects p ON p.account_id = i.account_id AND p.id = i.project_id
                     WHERE i.account_id = links.account_id AND i.id = links.issue_id
-                        AND p.tracker_id = \(tracker))
+                ) = \(tracker)
             """
         )
+    }
+
+    /// Those of the keys to which a link leads, as bytes.
+    ///
+    /// Nothing waits for most new issues, and the update is dear for each that it looks at: SQLite
+    /// runs it once a row, PostgreSQL knows little of young tables and began with all issues.
+    private static func keysWithLinks(
+        among keys: [String],
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Set<[UInt8]> {
+        guard !keys.isEmpty else { return [] }
+        var found: Set<[UInt8]> = []
+        let rows = try connection.rows(
+            """
+            SELECT DISTINCT target_key FROM links
+            WHERE account_id = \(account) AND target_key \(among: keys)
+            """
+        )
+        for row in rows { found.insert(Array(try row.text("target_key").utf8)) }
+        return found
     }
 
     /// A link as stored.

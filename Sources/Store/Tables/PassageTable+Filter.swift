@@ -186,7 +186,9 @@ extension PassageTable {
     private static func projects(_ filter: IssueFilter, _ account: AccountID) -> SQL? {
         var conditions: [SQL] = []
         if !filter.projectIDs.isEmpty {
-            conditions.append("i.project_id IN (\(list(filter.projectIDs)))")
+            // Few, and a subquery would keep the planner from walking an index of vectors.
+            let projects = filter.projectIDs.map { project -> SQL in "\(project)" }
+            conditions.append("i.project_id IN (\(projects))")
         }
         if !filter.projects.isEmpty {
             let paths = filter.projects.map { path -> SQL in "\(lowercased(path))" }

@@ -26,7 +26,7 @@ extension PassageTable {
         on connection: any SQLConnection
     ) throws(StoreError) -> [IssueSummary] {
         guard !issues.isEmpty else { return [] }
-        return try summaries(where: "i.id IN (\(list(issues)))", account, connection)
+        return try summaries(where: "i.id \(among: issues)", account, connection)
     }
 
     /// The live issues that a person may mean by a URL, `owner/repo#1`, `group/project!2` or
@@ -141,7 +141,7 @@ extension PassageTable {
             FROM passages AS p
             JOIN issues AS i ON i.account_id = p.account_id AND i.id = p.issue_id
             LEFT JOIN comments AS c ON c.account_id = p.account_id AND c.id = p.comment_id
-            WHERE p.account_id = \(account) AND p.id IN (\(list(passages)))
+            WHERE p.account_id = \(account) AND p.id \(among: passages)
             ORDER BY p.id
             """
         )
@@ -182,7 +182,7 @@ extension PassageTable {
         let rows = try connection.rows(
             """
             SELECT id, issue_id FROM passages
-            WHERE account_id = \(account) AND id IN (\(list(passages))) AND deleted_at IS NULL
+            WHERE account_id = \(account) AND id \(among: passages) AND deleted_at IS NULL
             ORDER BY id
             """
         )
@@ -200,15 +200,24 @@ extension PassageTable {
     ) throws(StoreError) -> [(PassageID, IssueID)] {
         guard !issues.isEmpty else { return [] }
         return try connection.rows(
-            """
-            SELECT id, issue_id FROM passages
-            WHERE account_id = \(account) AND model_id = \(model) AND issue_id IN (\(list(issues)))
-                AND deleted_at IS NULL
-            ORDER BY id
-            """
+            windowsStatement(ofIssues: issues, model: model, account: account)
         ).map { row throws(StoreError) -> (PassageID, IssueID) in
             (try row.identifier("id"), try row.identifier("issue_id"))
         }
+    }
+
+    /// Not in the order of a key, by which SQLite would look at all windows.
+    static func windowsStatement(
+        ofIssues issues: [IssueID],
+        model: EmbeddingModelID,
+        account: AccountID
+    ) -> SQL {
+        """
+        SELECT id, issue_id FROM passages
+        WHERE account_id = \(account) AND model_id = \(model) AND issue_id \(among: issues)
+            AND deleted_at IS NULL
+        ORDER BY +id
+        """
     }
 
     /// The issues to which windows of titles and bodies belong, tombstones included, ascending;
@@ -222,7 +231,7 @@ extension PassageTable {
         let rows = try connection.rows(
             """
             SELECT DISTINCT issue_id FROM passages
-            WHERE account_id = \(account) AND id IN (\(list(passages))) AND comment_id = 0
+            WHERE account_id = \(account) AND id \(among: passages) AND comment_id = 0
             ORDER BY issue_id
             """
         )
@@ -241,7 +250,7 @@ extension PassageTable {
         return try connection.rows(
             """
             SELECT id FROM issues
-            WHERE account_id = \(account) AND id IN (\(list(issues))) AND deleted_at IS NULL
+            WHERE account_id = \(account) AND id \(among: issues) AND deleted_at IS NULL
             ORDER BY id
             """
         ).map { row throws(StoreError) -> IssueID in try row.identifier("id") }

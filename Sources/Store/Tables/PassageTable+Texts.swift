@@ -105,7 +105,7 @@ extension PassageTable {
             """
             SELECT id, title, substr(body, 1, CAST(\(bodyLimit) AS INTEGER)) AS body,
                 deleted_at IS NOT NULL AS is_deleted
-            FROM issues WHERE account_id = \(account) AND id IN (\(list(issues)))
+            FROM issues WHERE account_id = \(account) AND id \(among: issues)
             ORDER BY id
             """
         ).map { row throws(StoreError) -> IssueText in
@@ -131,7 +131,7 @@ extension PassageTable {
                 c.deleted_at IS NOT NULL OR i.deleted_at IS NOT NULL AS is_deleted
             FROM comments AS c
             JOIN issues AS i ON i.account_id = c.account_id AND i.id = c.issue_id
-            WHERE c.account_id = \(account) AND c.id IN (\(list(comments)))
+            WHERE c.account_id = \(account) AND c.id \(among: comments)
             ORDER BY c.id
             """
         ).map(commentText)
@@ -176,7 +176,7 @@ extension PassageTable {
                     substr(body, 1, CAST(\(documentCommentLimit) AS INTEGER)) AS body,
                     ROW_NUMBER() OVER (PARTITION BY issue_id ORDER BY created_at, id) AS place
                 FROM comments
-                WHERE account_id = \(account) AND issue_id IN (\(list(issues)))
+                WHERE account_id = \(account) AND issue_id \(among: issues)
                     AND deleted_at IS NULL
             ) AS numbered
             WHERE place <= \(commentsInDocument)

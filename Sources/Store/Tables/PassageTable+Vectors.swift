@@ -92,7 +92,7 @@ extension PassageTable {
             """
             SELECT id, issue_id, comment_id, part, position, vector
             FROM passages
-            WHERE account_id = \(account) AND model_id = \(model) AND issue_id IN (\(list(issues)))
+            WHERE account_id = \(account) AND model_id = \(model) AND issue_id \(among: issues)
                 AND deleted_at IS NULL AND part IN (\(names, separator: ", "))
             ORDER BY issue_id, comment_id, part, position
             """

@@ -223,7 +223,7 @@ package enum PassageTable {
             SELECT id, issue_id, comment_id, part, position, text_start, text_end, text_hash,
                 deleted_at IS NOT NULL AS is_deleted
             FROM passages
-            WHERE account_id = \(account) AND model_id = \(model) AND issue_id IN (\(list(issues)))
+            WHERE account_id = \(account) AND model_id = \(model) AND issue_id \(among: issues)
             ORDER BY issue_id, comment_id, part, position
             """
         ).map(passage)
@@ -240,7 +240,7 @@ package enum PassageTable {
             """
             SELECT id, issue_id, comment_id, part, position, text_start, text_end, text_hash,
                 deleted_at IS NOT NULL AS is_deleted
-            FROM passages WHERE account_id = \(account) AND id IN (\(list(ids)))
+            FROM passages WHERE account_id = \(account) AND id \(among: ids)
             ORDER BY id
             """
         ).map(passage)
@@ -270,11 +270,5 @@ package enum PassageTable {
             part: part,
             position: Int(try row.integer("position"))
         )
-    }
-
-    /// Identifiers as binds of an IN list.
-    static func list<Entity>(_ ids: [Identifier<Entity>]) -> SQL {
-        let binds = ids.map { id -> SQL in "\(id)" }
-        return "\(binds, separator: ", ")"
     }
 }

@@ -90,7 +90,7 @@ extension PassageVectorTable {
     ) throws(StoreError) -> Int {
         guard !passages.isEmpty else { return 0 }
         let windows = try Self.windows(
-            "p.id IN (\(PassageTable.list(passages)))",
+            "p.id \(among: passages)",
             limit: passages.count,
             account: account,
             on: connection

@@ -124,6 +124,23 @@ extension PassageVectorTable {
         return Int(try rows.first?.optionalInteger("size") ?? 0) / rowBytes
     }
 
+    /// Rows of a model, counted up to a limit.
+    package static func count(
+        of model: EmbeddingModelID,
+        atMost limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Int {
+        let rows = try connection.rows(
+            """
+            SELECT count(*) AS count FROM (
+                SELECT 1 FROM passage_vectors
+                WHERE account_id = \(account) AND model_id = \(model) LIMIT \(limit)) AS counted
+            """
+        )
+        return Int(try rows.first?.integer("count") ?? 0)
+    }
+
     // MARK: - Statements
 
     /// Made for the transaction alone, so that a pooler may give the next one to another session.

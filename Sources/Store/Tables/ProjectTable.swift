@@ -253,7 +253,7 @@ package enum ProjectTable {
             SELECT i.id, t.name AS tracker, p.path FROM issues AS i
             JOIN projects AS p ON p.account_id = i.account_id AND p.id = i.project_id
             JOIN trackers AS t ON t.account_id = p.account_id AND t.id = p.tracker_id
-            WHERE i.account_id = \(account) AND i.id IN (\(PassageTable.list(issues)))
+            WHERE i.account_id = \(account) AND i.id \(among: issues)
             """
         )
         var names: [IssueID: (tracker: String, path: String)] = [:]

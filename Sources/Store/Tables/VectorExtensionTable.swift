@@ -144,9 +144,27 @@ enum VectorExtensionTable {
         ).isEmpty
     }
 
-    /// Removes what is left of an index whose making was broken off.
-    static func dropIndex(dimension: Int, on connection: any SQLConnection) throws(StoreError) {
-        try connection.execute("DROP INDEX IF EXISTS passage_vectors_hnsw_\(number: dimension)")
+    /// Whether who makes or removes an index of the mirror waits for others at this moment.
+    static func isIndexingBlocked(on connection: any SQLConnection) throws(StoreError) -> Bool {
+        // That lock keeps others from making indexes, and is held until the end.
+        try !connection.rows(
+            """
+            WITH locks AS (
+                SELECT pid, granted, mode = 'ShareUpdateExclusiveLock'
+                    AND relation = to_regclass('passage_vectors') AS is_ours
+                FROM pg_locks
+                WHERE database IS NULL OR database = (
+                    SELECT oid FROM pg_database WHERE datname = current_database()))
+            SELECT pid FROM locks
+            WHERE NOT granted AND (is_ours OR pid IN (
+                SELECT pid FROM locks WHERE granted AND is_ours))
+            """
+        ).isEmpty
+    }
+
+    /// Removes what is left of an index whose making was broken off, beside those who read.
+    static func dropIndex(dimension: Int) -> SQL {
+        "DROP INDEX CONCURRENTLY IF EXISTS passage_vectors_hnsw_\(number: dimension)"
     }
 
     /// Makes the index of one length, beside those who write.

@@ -36,6 +36,22 @@ package enum WebhookTable {
         )
     }
 
+    /// Has the secret before count no longer than until `end`.
+    package static func endPrevious(
+        of organization: OrganizationID,
+        at end: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            UPDATE webhooks SET previous_until = \(end)
+            WHERE account_id = \(account) AND organization_id = \(organization)
+                AND previous_until > \(end)
+            """
+        )
+    }
+
     /// The webhook of an organisation; nil when it has none, or its tracker was removed.
     package static func find(
         _ organization: OrganizationID,

@@ -27,6 +27,8 @@ package struct WebhookInstaller: Sendable {
     /// How long the secret before counts beside a new one: deliveries under way are repeated by
     /// trackers within the hour.
     private static let previousLife: Duration = .seconds(3_600)
+    /// Until when the secret before counts as long as the tracker has not taken the new one.
+    private static let unlimited = Timestamp(milliseconds: 253_402_300_799_000)
 
     /// - Parameters:
     ///   - store: Where secrets are kept.
@@ -59,7 +61,9 @@ package struct WebhookInstaller: Sendable {
 
     /// Registers what is missing and brings the rest up to date.
     ///
-    /// The secret is stored before the tracker hears of it: deliveries may come at once.
+    /// The secret is stored before the tracker hears of it: deliveries may come at once. The one
+    /// before counts until every place has the new one, and an hour longer; where the tracker
+    /// refuses, it counts on, and the next installation goes on with the new one.
     ///
     /// - Parameter renewsSecrets: Whether new secrets take the place of those in use.
     /// - Returns: What became of each organisation.
@@ -82,12 +86,16 @@ package struct WebhookInstaller: Sendable {
             } catch {
                 outcome.refused = [(place.organization.path, error)]
             }
+            if outcome.refused.isEmpty { try await letPreviousEnd(of: place.organization.id) }
             outcomes.append(outcome)
         }
         return outcomes
     }
 
     /// Takes our webhooks away, and with them the secrets.
+    ///
+    /// Where the tracker refuses, the secret stays: by it the next removal finds the organisation
+    /// again, also when nothing of it is followed any more.
     package func remove() async throws -> [Outcome] {
         var outcomes: [Outcome] = []
         for place in try await places(all: true) {
@@ -100,11 +108,13 @@ package struct WebhookInstaller: Sendable {
                     outcome.refused.append((webhook.place.path, error))
                 }
             }
-            let organization = place.organization.id
-            try await store.writeOutsideFeed { connection, account in
-                try WebhookTable.remove(organization, account: account, on: connection)
+            if outcome.refused.isEmpty {
+                let organization = place.organization.id
+                try await store.writeOutsideFeed { connection, account in
+                    try WebhookTable.remove(organization, account: account, on: connection)
+                }
+                outcome.hasSecret = false
             }
-            outcome.hasSecret = false
             outcomes.append(outcome)
         }
         return outcomes
@@ -189,6 +199,8 @@ package struct WebhookInstaller: Sendable {
                 }
             } catch {
                 guard error.concernsOneItem else { throw error }
+                // It is gone, and its webhooks with it.
+                if project.state != .active, case .notFound = error { continue }
                 outcome.refused.append((project.path, error))
             }
         }
@@ -202,14 +214,31 @@ package struct WebhookInstaller: Sendable {
         try await registrar.webhooks(at: place).filter { haveEqualBytes($0.url, url) }
     }
 
+    /// The tracker has the new secret everywhere: the one before counts for an hour more.
+    private func letPreviousEnd(of organization: OrganizationID) async throws {
+        let end = store.clock.now().advanced(by: Self.previousLife)
+        try await store.writeOutsideFeed { connection, account in
+            try WebhookTable.endPrevious(
+                of: organization,
+                at: end,
+                account: account,
+                on: connection
+            )
+        }
+    }
+
     /// The secret in use, or a new one; one that does not open any more is replaced.
+    ///
+    /// A new one that the tracker has not taken everywhere is not replaced by another new one: the
+    /// tracker still signs with the one before, and only one before is kept.
     private func secret(of place: Place, renews: Bool) async throws -> Secret {
         let organization = place.organization.id
         let owner = SecretOwner.webhook(organization, account: store.account)
         let row = try await store.read { connection, account in
             try WebhookTable.find(organization, account: account, on: connection)
         }
-        if let row, !renews {
+        let isUnfinished = row?.previousUntil.map { $0 >= Self.unlimited } == true
+        if let row, !renews || isUnfinished {
             do throws(StoreError) {
                 return try box.open(row.secret, for: owner)
             } catch {
@@ -223,7 +252,7 @@ package struct WebhookInstaller: Sendable {
             try WebhookTable.set(
                 sealed,
                 of: organization,
-                keepingPreviousUntil: now.advanced(by: Self.previousLife),
+                keepingPreviousUntil: Self.unlimited,
                 at: now,
                 account: account,
                 on: connection
@@ -234,11 +263,8 @@ package struct WebhookInstaller: Sendable {
 
     /// 256 random bits from the system, in hexadecimal digits.
     private static func newSecret() -> Secret {
-        let digits = (0..<4).map { _ in
-            let text = String(UInt64.random(in: 0...UInt64.max), radix: 16)
-            return String(repeating: "0", count: 16 - text.utf8.count) + text
-        }
-        return Secret(digits.joined())
+        let numbers = (0..<4).map { _ in UInt64.random(in: 0...UInt64.max) }
+        return Secret(numbers.map { hexadecimal($0, digits: 16) }.joined())
     }
 }
 

@@ -159,7 +159,8 @@ extension GitHubClient: IssueWriter {
     /// Closes it with that reason, then says of which issue it is the duplicate.
     ///
     /// GitHub's API has no link between the two but the words "Duplicate of" in a comment, which
-    /// its pages show as one.
+    /// its pages show as one. When it was closed before, by an attempt that was cut off perhaps,
+    /// the words are added only where they are missing.
     package func closeIssue(
         _ issue: IssueReference,
         in project: RemoteProject,
@@ -167,17 +168,55 @@ extension GitHubClient: IssueWriter {
     ) async throws(TrackerError) -> WrittenIssue {
         let body = "Duplicate of \(original.key)"
         let present = try await self.issue(issue, in: project)
-        if present.state == .closed, present.status == "duplicate" { return WrittenIssue(present) }
+        let wasClosed = present.state == .closed
+        var written = WrittenIssue(present)
         // Closed first: a comment that was made before a refusal would be made again.
-        var change = IssueChange()
-        change.status = "duplicate"
-        var written = try await updateIssue(issue, in: project, change)
+        if !wasClosed || present.status != "duplicate" {
+            var change = IssueChange()
+            change.status = "duplicate"
+            written = try await updateIssue(issue, in: project, change)
+        }
         do throws(TrackerError) {
+            if wasClosed {
+                switch try await isDuplicate(issue, of: original, in: project) {
+                case true?: return written
+                case false?: break
+                case nil:
+                    written.warnings.append(
+                        "it is closed; whether a comment says of which issue is not known, for "
+                            + "it has too many"
+                    )
+                    return written
+                }
+            }
             _ = try await addComment(body, to: issue, in: project, replyingTo: nil)
         } catch {
             written.warnings.append("it is closed, but does not say of which issue: \(error)")
         }
         return written
+    }
+
+    /// Whether a comment names the original in GitHub's words; nil when there are too many to tell.
+    private func isDuplicate(
+        _ issue: IssueReference,
+        of original: IssueReference,
+        in project: RemoteProject
+    ) async throws(TrackerError) -> Bool? {
+        var spellings = ["Duplicate of \(original.key)"]
+        let short = "#\(original.number)"
+        // As people write it, within a repository.
+        if haveEqualBytes(original.key, project.path + short) {
+            spellings.append("Duplicate of \(short)")
+        }
+        let path = "\(Self.path(project, issue))/comments"
+        let rows = try await session.rows(at: path, paging: Self.paging) {
+            (fields) throws(FieldError) in
+            try GitHubReading.comment(fields).comment.body
+        }
+        let isFound = rows.items.contains { body in
+            spellings.contains { haveEqualBytes($0, body) }
+        }
+        return isFound ? true : rows.isComplete ? false : nil
     }
 
     // MARK: - Labels

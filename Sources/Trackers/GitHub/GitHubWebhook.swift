@@ -12,7 +12,7 @@ enum GitHubWebhook {
         }
         let action = try fields.optionalText("action") ?? ""
         let place = place(fields.value["repository"])
-        let found = try subject(name, action, fields, place)
+        let found = try subject(name, action, fields, place, readsContents: delivery.readsContents)
         return WebhookEvent(
             deliveryID: delivery.identifier,
             subject: found.subject,
@@ -36,11 +36,12 @@ enum GitHubWebhook {
         _ name: String,
         _ action: String,
         _ fields: FieldReader,
-        _ place: WebhookEvent.Place?
+        _ place: WebhookEvent.Place?,
+        readsContents: Bool
     ) throws(FieldError) -> Found {
         switch name {
-        case "issues": return try issue(action, fields, place)
-        case "issue_comment": return try comment(action, fields, place)
+        case "issues": return try issue(action, fields, place, readsContents)
+        case "issue_comment": return try comment(action, fields, place, readsContents)
         case "pull_request", "pull_request_review", "pull_request_review_comment",
             "pull_request_review_thread":
             return try pullRequest(fields, place)
@@ -60,7 +61,8 @@ enum GitHubWebhook {
     /// The issue with its project's name; without the item when the delivery lacks a part of it.
     private static func item(
         _ fields: FieldReader,
-        _ place: WebhookEvent.Place?
+        _ place: WebhookEvent.Place?,
+        _ readsContents: Bool
     ) throws(FieldError) -> (reference: IssueReference, item: Issue?) {
         guard let path = place?.path else {
             throw FieldError(field: "repository", problem: "is missing")
@@ -74,6 +76,7 @@ enum GitHubWebhook {
             number: number,
             key: "\(path)#\(number)"
         )
+        guard readsContents else { return (reference, nil) }
         // What cannot be read as a whole is read from the service.
         return (reference, try? GitHubReading.issue(row, projectPath: path))
     }
@@ -81,9 +84,10 @@ enum GitHubWebhook {
     private static func issue(
         _ action: String,
         _ fields: FieldReader,
-        _ place: WebhookEvent.Place?
+        _ place: WebhookEvent.Place?,
+        _ readsContents: Bool
     ) throws(FieldError) -> Found {
-        let (reference, item) = try item(fields, place)
+        let (reference, item) = try item(fields, place, readsContents)
         switch action {
         case "deleted": return (.deleted(reference), nil)
         case "transferred":
@@ -99,13 +103,17 @@ enum GitHubWebhook {
     private static func comment(
         _ action: String,
         _ fields: FieldReader,
-        _ place: WebhookEvent.Place?
+        _ place: WebhookEvent.Place?,
+        _ readsContents: Bool
     ) throws(FieldError) -> Found {
-        let (reference, item) = try item(fields, place)
+        let (reference, item) = try item(fields, place, readsContents)
         let row = try FieldReader(fields.value["comment"] ?? .null)
         let id = try row.identifier("id")
         guard action != "deleted" else {
             return (.commentDeleted(id, of: reference, item: item), nil)
+        }
+        guard readsContents else {
+            return (.comment(id, of: reference, comment: nil, item: nil), nil)
         }
         let comment = try GitHubReading.comment(row).comment
         let subject = WebhookEvent.Subject.comment(

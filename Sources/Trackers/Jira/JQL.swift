@@ -5,37 +5,18 @@ import Domain
 /// Instants are milliseconds since the epoch without quotes: Jira reads quoted dates to the minute
 /// and in the time zone of the token's owner, which has cost other readers hours of changes.
 enum JQL {
-    /// A text as a quoted JQL string; backslashes, quotes and control characters are escaped.
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case let scalar where scalar.value < 0x20 || scalar.value == 0x7F:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
-    }
-
     /// Every issue after one, in the order of identifiers.
     ///
     /// The anchor is the last row's identifier whether Jira compares identifiers or, as some
     /// versions do, the keys behind them: filter and order agree in both.
     static func issues(ofProject id: String, after last: Int64) -> String {
         let anchor = last > 0 ? " AND id > \(last)" : ""
-        return "project = \(quoted(id))\(anchor) ORDER BY id ASC"
+        return "project = \(doubleQuoted(id))\(anchor) ORDER BY id ASC"
     }
 
     /// The issues changed at or after an instant, oldest change first.
     static func issues(ofProject id: String, changedSince since: Timestamp) -> String {
-        "project = \(quoted(id)) AND updated >= \(max(0, since.milliseconds))"
+        "project = \(doubleQuoted(id)) AND updated >= \(max(0, since.milliseconds))"
             + " ORDER BY updated ASC, key ASC"
     }
 
@@ -47,18 +28,18 @@ enum JQL {
     ) -> String {
         let start = second.milliseconds
         let anchor = last > 0 ? " AND id > \(last)" : ""
-        return "project = \(quoted(id)) AND updated >= \(start) AND updated < \(start + 1000)"
+        return "project = \(doubleQuoted(id)) AND updated >= \(start) AND updated < \(start + 1000)"
             + "\(anchor) ORDER BY id ASC"
     }
 
     /// All issues, the last changed first.
     static func newestFirst(ofProject id: String) -> String {
-        "project = \(quoted(id)) ORDER BY updated DESC, key DESC"
+        "project = \(doubleQuoted(id)) ORDER BY updated DESC, key DESC"
     }
 
     /// The issues created at or after an instant, the newest first.
     static func issues(ofProject id: String, createdSince since: Timestamp) -> String {
-        "project = \(quoted(id)) AND created >= \(max(0, since.milliseconds))"
+        "project = \(doubleQuoted(id)) AND created >= \(max(0, since.milliseconds))"
             + " ORDER BY id DESC"
     }
 }

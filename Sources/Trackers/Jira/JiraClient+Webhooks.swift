@@ -64,7 +64,7 @@ extension JiraClient: WebhookRegistrar {
     private static func filter(_ place: WebhookPlace) -> String {
         switch place {
         case .organization: ""
-        case .project(let project): "project = \(JQL.quoted(project.path))"
+        case .project(let project): "project = \(doubleQuoted(project.path))"
         }
     }
 

@@ -27,7 +27,7 @@ enum JiraWebhook {
         let time = fields.value["timestamp"]?.integer
         return WebhookEvent(
             deliveryID: delivery.identifier,
-            subject: try subject(name, kind, fields, delivery.deployment),
+            subject: try subject(name, kind, fields, delivery),
             action: sanitized(kind.map { "\(name) \($0)" } ?? name),
             project: place,
             happenedAt: time.map { Timestamp(milliseconds: $0) }
@@ -38,7 +38,7 @@ enum JiraWebhook {
         _ name: String,
         _ kind: String?,
         _ fields: FieldReader,
-        _ deployment: TrackerDeployment
+        _ delivery: WebhookDelivery
     ) throws(FieldError) -> WebhookEvent.Subject {
         switch name {
         case "jira:issue_created", "jira:issue_updated", "jira:issue_deleted":
@@ -46,9 +46,9 @@ enum JiraWebhook {
             let reference = try reference(row)
             if name == "jira:issue_deleted" { return .deleted(reference) }
             if kind == "issue_moved" { return .moved(reference, to: reference.key) }
-            return .changed(reference, item: item(row, deployment))
+            return .changed(reference, item: item(row, delivery))
         case "comment_created", "comment_updated", "comment_deleted":
-            return try comment(name, fields, deployment)
+            return try comment(name, fields, delivery)
         case "issuelink_created", "issuelink_deleted":
             // Names both ends by their numbers; each of them is told of by an update as well.
             return .other
@@ -73,8 +73,9 @@ enum JiraWebhook {
     }
 
     /// The issue, where the delivery holds all that a scan reads of it.
-    private static func item(_ row: FieldReader, _ deployment: TrackerDeployment) -> Issue? {
-        guard deployment == .server, row.value["fields"]?["comment"] != nil,
+    private static func item(_ row: FieldReader, _ delivery: WebhookDelivery) -> Issue? {
+        guard delivery.readsContents, delivery.deployment == .server,
+            row.value["fields"]?["comment"] != nil,
             row.value["fields"]?["updated"] != nil, let address = row.value["self"]?.string,
             let root = address.firstRange(of: "/rest/api/")
         else { return nil }
@@ -86,7 +87,7 @@ enum JiraWebhook {
     private static func comment(
         _ name: String,
         _ fields: FieldReader,
-        _ deployment: TrackerDeployment
+        _ delivery: WebhookDelivery
     ) throws(FieldError) -> WebhookEvent.Subject {
         let row = try FieldReader(fields.value["comment"] ?? .null)
         let id = try row.identifier("id")
@@ -97,8 +98,9 @@ enum JiraWebhook {
             issue = try reference(fromAddress: row)
         }
         if name == "comment_deleted" { return .commentDeleted(id, of: issue, item: nil) }
+        let isReadable = delivery.readsContents && delivery.deployment == .server
         let comment: Comment? =
-            deployment == .server ? try JiraIssueReader(browseURL: "").comment(row) : nil
+            isReadable ? try JiraIssueReader(browseURL: "").comment(row) : nil
         return .comment(id, of: issue, comment: comment, item: nil)
     }
 

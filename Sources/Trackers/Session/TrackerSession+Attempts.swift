@@ -111,11 +111,50 @@ extension TrackerSession {
             limits: limits
         )
         message.mayReuseConnection = !isWrite
-        do {
-            return .success(try await transport.send(message))
-        } catch {
-            return .failure(error)
+        let (trace, parent) = (Trace.current?.child(), Trace.current?.context.span)
+        if let context = trace?.context {
+            message.headers.append(HTTPField("traceparent", context.header))
+            if let state = context.state { message.headers.append(HTTPField("tracestate", state)) }
         }
+        let start = ContinuousClock.now
+        let outcome: Swift.Result<HTTPResponse, HTTPError>
+        do {
+            outcome = .success(try await transport.send(message))
+        } catch {
+            outcome = .failure(error)
+        }
+        if let trace {
+            trace.end { span(of: request.method, outcome, start, trace, parent) }
+        }
+        return outcome
+    }
+
+    private func span(
+        of method: String,
+        _ outcome: Swift.Result<HTTPResponse, HTTPError>,
+        _ start: ContinuousClock.Instant,
+        _ trace: Trace,
+        _ parent: UInt64?
+    ) -> Span {
+        var span = Span(
+            method,
+            .client,
+            trace,
+            parent: parent,
+            end: now(),
+            duration: start.duration(to: .now)
+        )
+        span.attributes["http.request.method"] = .string(method)
+        // Paths have names of projects and people.
+        let host = HTTPOrigin(of: configuration.baseURL)?.host
+        span.attributes["server.address"] = JSONValue(host)
+        switch outcome {
+        case .success(let response):
+            span.attributes["http.response.status_code"] = .integer(Int64(response.status))
+            span.isFailure = response.status >= 400
+        case .failure: span.isFailure = true
+        }
+        return span
     }
 
     /// Whether a body that should be JSON begins like HTML or XML.

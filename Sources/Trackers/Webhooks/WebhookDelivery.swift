@@ -9,6 +9,9 @@ package struct WebhookDelivery: Sendable {
     package var headers: HTTPHeaders
     /// As received; signatures are made over these bytes and no others.
     package var body: [UInt8]
+    /// Whether the items and comments that it carries are read; what only needs to know which they
+    /// are saves most of the work.
+    package var readsContents = true
 
     /// GitHub sends no more than 25 MB, the others less.
     package static let maximumBodyByteCount = 25 << 20
@@ -142,8 +145,8 @@ extension WebhookDelivery {
     /// `sha256=` and 64 hexadecimal digits.
     private func verifyDigest(in header: String, _ secrets: [Secret]) throws(WebhookError) {
         guard let text = headers[header] else { throw .unsigned }
-        guard text.hasPrefix("sha256="),
-            let code = Self.bytes(hexadecimal: text.utf8.dropFirst(7)), code.count == 32
+        guard text.hasPrefix("sha256="), text.utf8.count == 71,
+            let code = decodedHexadecimal(text.utf8.dropFirst(7))
         else { throw .forged }
         try check([code], of: body, keys: secrets.map { Array($0.reveal().utf8) })
     }
@@ -186,30 +189,6 @@ extension WebhookDelivery {
 
     // MARK: - Spellings
 
-    private static func bytes(
-        hexadecimal text: some Collection<UInt8>
-    ) -> [UInt8]? {
-        guard text.count.isMultiple(of: 2), text.count <= 128 else { return nil }
-        var bytes: [UInt8] = []
-        var high: UInt8?
-        for digit in text {
-            let value: UInt8
-            switch digit {
-            case 48...57: value = digit - 48
-            case 65...70: value = digit - 55
-            case 97...102: value = digit - 87
-            default: return nil
-            }
-            if let first = high {
-                bytes.append(first << 4 | value)
-                high = nil
-            } else {
-                high = value
-            }
-        }
-        return bytes
-    }
-
     /// RFC 4648, section 4; nil for any other byte.
     private static func bytes(base64 text: some Collection<UInt8>) -> [UInt8]? {
         guard text.count <= 512 else { return nil }
@@ -235,12 +214,4 @@ extension WebhookDelivery {
         }
         return bytes
     }
-}
-
-/// Lower-case digits.
-func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    var text: [UInt8] = []
-    for byte in bytes { text += [digits[Int(byte >> 4)], digits[Int(byte & 15)]] }
-    return String(decoding: text, as: UTF8.self)
 }

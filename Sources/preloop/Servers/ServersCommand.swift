@@ -23,6 +23,8 @@ extension Installation {
     ///   - what: What did not happen when it fails, such as `the server was not added`.
     ///   - isNewAllowed: Whether the installation may be made.
     ///   - body: What to do.
+    /// - Returns: What the body gives.
+    /// - Throws: Why there is no installation, or what the body throws, behind `what`.
     static func withServers<Value: Sendable>(
         _ what: String,
         isNewAllowed: Bool = false,

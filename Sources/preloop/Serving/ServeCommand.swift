@@ -41,25 +41,64 @@ struct ServeCommand: AsyncParsableCommand {
         let webhooks = try await attempt("cannot take webhooks in") {
             try serving.webhooks(logger)
         }
-        let application = try serving.application(logger, webhooks)
+        let exporter = try await attempt("cannot send spans") { try serving.exporter(logger) }
+        let identity = try serving.identity()
+        let application = try serving.application(
+            logger,
+            webhooks,
+            spans: exporter?.recorder
+        )
+        let approvals = try await serving.approvals(at: publicURL(server), logger)
         let (host, port) = (host, port)
-        let working = Task { await webhooks.run() }
+        let background = BackgroundExecutor()
+        let working = Task(executorPreference: background) { await webhooks.run() }
+        let approving = Task { await approvals.run() }
+        let exporting = Task {
+            if let exporter { await exporter.run() }
+        }
         // Also when the port is taken.
-        defer { working.cancel() }
+        defer {
+            working.cancel()
+            approving.cancel()
+            exporting.cancel()
+        }
         try await attempt("cannot serve on \(host) port \(port)") {
             try await interruptible {
                 let address = HTTPServer.Address(host: host, port: port)
-                try await HTTPServer(address, application: application, logger: logger)
-                    .run { bound in
-                        await announce(bound, server, application, installation)
-                    }
+                let serving = HTTPServer(
+                    address,
+                    application: application,
+                    identity: identity,
+                    logger: logger
+                )
+                try await serving.run { bound in
+                    await announce(bound, server, application, installation)
+                }
             }
         }
         working.cancel()
+        approving.cancel()
+        exporting.cancel()
         await working.value
+        await approving.value
+        await exporting.value
         await serving.scans.stop()
         await serving.close()
         try await attempt("cannot close the store") { try await installation.close() }
+    }
+
+    /// Where people reach the server; with port 0 nobody can know before it listens.
+    private func publicURL(_ server: ServerSettings) -> String {
+        server.publicURL ?? "\(scheme(server))://\(shownHost):\(port)"
+    }
+
+    private func scheme(_ server: ServerSettings) -> String {
+        server.identity == nil ? "http" : "https"
+    }
+
+    private var shownHost: String {
+        let name = host == "0.0.0.0" || host == "::" ? "localhost" : host
+        return name.contains(":") ? "[\(name)]" : name
     }
 
     /// Says where it listens, and how to become its first user.
@@ -69,9 +108,7 @@ struct ServeCommand: AsyncParsableCommand {
         _ application: Application,
         _ installation: Installation
     ) async {
-        let name = host == "0.0.0.0" || host == "::" ? "localhost" : host
-        let shown = name.contains(":") ? "[\(name)]" : name
-        let url = server.publicURL ?? "http://\(shown):\(bound)"
+        let url = server.publicURL ?? "\(scheme(server))://\(shownHost):\(bound)"
         // A reader of standard output that has gone is no reason to stop serving.
         try? Output.text(["Preloop serves \(url) (MCP at \(url)/mcp/v1)."])
         do {

@@ -38,24 +38,12 @@ struct ServedWebhooks: Sendable {
         worker = JobWorker(
             store,
             handlers: [WebhookProcessor.kind: { claim in try await processor.handle(claim) }],
-            report: { event in Self.tell(event, to: logger) }
+            report: { event in
+                event.tell(logger, failing: "a delivery was not worked on")
+            }
         )
     }
 
     /// Works until the task is cancelled; what is not done then is given back.
     func run() async { await worker.run() }
-
-    /// Only what went wrong: deliveries are in the log of requests already.
-    private static func tell(_ event: JobWorker.Event, to logger: Logger) {
-        switch event {
-        case .ended(let claim, .failed(let error, _)), .ended(let claim, .hopeless(let error)):
-            logger.warning(
-                "a delivery was not worked on",
-                metadata: ["job": .string("\(claim.job.id)"), "reason": .string("\(error)")]
-            )
-        case .storeFailed(let error):
-            logger.error("the store refuses", metadata: ["reason": .string("\(error)")])
-        case .began, .ended, .lost: break
-        }
-    }
 }

@@ -32,12 +32,56 @@ struct Serving: Sendable {
         try ServedWebhooks(installation, accounts, logger)
     }
 
+    /// What tells people of calls that wait, at the address people use.
+    func approvals(at url: String, _ logger: Logger) async throws -> ServedApprovals {
+        try await ServedApprovals(installation, accounts, publicURL: url, logger)
+    }
+
+    /// What sends spans to a collector; nil where nobody wants any.
+    func exporter(_ logger: Logger) throws -> SpanExporter? {
+        guard let telemetry = settings.telemetry else { return nil }
+        let transport = try installation.transport()
+        return SpanExporter(
+            telemetry,
+            version: Installation.version,
+            transport: transport
+        ) { reason, count in
+            logger.warning(
+                "spans were lost",
+                metadata: ["reason": .string(reason), "count": .stringConvertible(count)]
+            )
+        }
+    }
+
+    /// What the server shows of itself by TLS; nil where it speaks none.
+    func identity() throws(CommandFailure) -> TLSIdentity? {
+        guard let (certificate, key) = settings.identity else { return nil }
+        do {
+            return try TLSIdentity(certificateFile: certificate, keyFile: key)
+        } catch {
+            throw CommandFailure(
+                .usage,
+                "the certificate `\(certificate)` and the key `\(key)` cannot be used",
+                reason: "\(error)",
+                hint: "both are PEM files, the key without a password"
+            )
+        }
+    }
+
     /// The application; throws when there is no key to sign with.
     func application(
         _ logger: Logger,
-        _ webhooks: ServedWebhooks
+        _ webhooks: ServedWebhooks,
+        spans: Trace.Recorder? = nil
     ) throws(CommandFailure) -> Application {
         let accounts = accounts
+        guard let proxies = TrustedProxies(settings.trustedProxies) else {
+            throw CommandFailure(
+                .usage,
+                "`PRELOOP_TRUSTED_PROXIES` is no list of addresses",
+                hint: "write addresses and ranges such as 10.0.0.0/8, by commas"
+            )
+        }
         var means = Application.Means(
             store: installation.store,
             signingKey: try installation.secretBox().signingKey,
@@ -61,6 +105,9 @@ struct Serving: Sendable {
         means.allowsRegistration = settings.allowsRegistration
         means.webhooks = webhooks.receiver
         means.allowsPrograms = installation.settings.upstreams.allowsPrograms
+        means.auditKey = try installation.auditKeys().publicKey
+        means.proxies = proxies
+        means.spans = spans
         return Application(means)
     }
 }

@@ -1,5 +1,6 @@
 import Domain
 import Firewall
+import TestSupport
 import Testing
 
 /// Input that nobody meant: whatever it is, there is an answer and it does not take long.
@@ -25,19 +26,6 @@ struct FuzzTests {
         "null", "`a`", "//", "[?", "{?", ".?", "é", "\u{0}", "'''",
     ]
 
-    /// Deterministic numbers: SplitMix64 of Steele, Lea and Flood 2014.
-    private struct Random: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-    }
-
     private func answer(_ source: String, checksTypes: Bool) {
         let json: JSONValue = ["path": "/etc/x", "n": 4, "a": [1, 2, ["b": nil]]]
         let result = evaluated(
@@ -51,7 +39,7 @@ struct FuzzTests {
 
     @Test(arguments: [UInt64(1), 2, 3])
     func `mutated expressions have an answer`(seed: UInt64) {
-        var random = Random(state: seed)
+        var random = SeededGenerator(seed: seed)
         for round in 0..<4_000 {
             var bytes = Array(Self.seeds[Int.random(in: 0..<Self.seeds.count, using: &random)].utf8)
             for _ in 0..<Int.random(in: 1...6, using: &random) {
@@ -78,7 +66,7 @@ struct FuzzTests {
     }
 
     @Test func `random bytes have an answer`() {
-        var random = Random(state: 7)
+        var random = SeededGenerator(seed: 7)
         for _ in 0..<4_000 {
             let count = Int.random(in: 0...60, using: &random)
             let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
@@ -88,7 +76,7 @@ struct FuzzTests {
     }
 
     @Test func `random patterns have an answer`() {
-        var random = Random(state: 11)
+        var random = SeededGenerator(seed: 11)
         let parts = [
             "a", "b", ".", "*", "+", "?", "{2}", "{0,3}", "(", ")", "|", "[", "]", "^", "$", "\\",
             "\\d", "\\b",
@@ -112,7 +100,7 @@ struct FuzzTests {
     }
 
     @Test func `random rows have an answer`() {
-        var random = Random(state: 13)
+        var random = SeededGenerator(seed: 13)
         let row =
             #"{"id": 1, "expr": "x + 1", "bindings": {"x": {"t": "int", "v": "1"}}, "#
             + #""type_env": [{"name": "x", "kind": "ident", "type": {"list": "int"}}]}"#

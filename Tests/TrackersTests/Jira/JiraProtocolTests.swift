@@ -73,7 +73,7 @@ struct JiraProtocolTests {
         ("", #""""#), ("é😀", #""é😀""#),
     ])
     func `a value in JQL cannot leave its quotes`(_ pair: (text: String, quoted: String)) {
-        #expect(JQL.quoted(pair.text) == pair.quoted)
+        #expect(doubleQuoted(pair.text) == pair.quoted)
     }
 
     @Test(arguments: [TrackerDeployment.cloud, .server])

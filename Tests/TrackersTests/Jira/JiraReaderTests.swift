@@ -1,5 +1,6 @@
 import Domain
 import HTTPClient
+import TestSupport
 import Testing
 
 @testable import Trackers

@@ -155,6 +155,33 @@ struct IssueWriterTests {
         #expect(comments == (target == .github ? 2 : 1))
     }
 
+    /// An attempt that was cut off between its two steps left an issue that does not say of what.
+    @Test func `GitHub's words are added to what is closed as a duplicate already, once`()
+        async throws
+    {
+        let fixture = try await WritingFixture(.github)
+        defer { fixture.fake.stop() }
+        let reference = try await fixture.reference(2)
+        let original = try await fixture.reference(1)
+        var change = IssueChange()
+        change.status = "duplicate"
+        let closed = try await fixture.writers.issues.updateIssue(
+            reference,
+            in: fixture.project,
+            change
+        )
+        #expect(closed.issue.status == "duplicate")
+        for _ in 0..<2 {
+            let written = try await fixture.writers.issues.closeIssue(
+                reference,
+                in: fixture.project,
+                asDuplicateOf: original
+            )
+            #expect(written.issue.status == "duplicate" && written.warnings.isEmpty)
+            #expect(try await fixture.truth().items[2]?.comments.count == 2)
+        }
+    }
+
     @Test(arguments: WriteTarget.allCases)
     func `priority is a field or a label, and takes the place of the old one`(
         target: WriteTarget

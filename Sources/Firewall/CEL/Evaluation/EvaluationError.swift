@@ -52,6 +52,9 @@ extension EvaluationError: CustomStringConvertible {
         return "\(position): \(text)"
     }
 
+    /// What went wrong, without the place.
+    package var words: String { text }
+
     private var text: String {
         let place = function.map { " `\($0)`" } ?? ""
         switch reason {

@@ -52,7 +52,7 @@ enum NumberText {
     }
 
     /// The shortest digits of a finite number and the power of ten of the first.
-    private static func decimal(_ value: Double) -> (digits: [UInt8], exponent: Int) {
+    static func decimal(_ value: Double) -> (digits: [UInt8], exponent: Int) {
         var digits: [UInt8] = []
         var exponent = 0
         var pointSeen = false
@@ -80,7 +80,7 @@ enum NumberText {
         return (digits, exponent)
     }
 
-    private static func positional(_ digits: [UInt8], _ exponent: Int) -> String {
+    static func positional(_ digits: [UInt8], _ exponent: Int) -> String {
         var text = digits
         if exponent < 0 {
             text = Array(repeating: 48, count: -exponent) + text

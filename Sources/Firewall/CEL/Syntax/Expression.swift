@@ -73,7 +73,8 @@ final class Expression: Sendable {
         size = children.reduce(1) { $0 + $1.size }
     }
 
-    private static func children(of kind: Kind) -> [Expression] {
+    /// The expressions it is directly made of, in reading order.
+    static func children(of kind: Kind) -> [Expression] {
         switch kind {
         case .literal, .identifier, .message: []
         case .select(let operand, _, _), .presence(let operand, _): [operand]

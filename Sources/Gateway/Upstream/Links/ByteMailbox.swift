@@ -43,7 +43,9 @@ final class ByteMailbox: Sendable {
         reader?.resume(returning: nil)
     }
 
-    /// All that has come, or what comes next; nil when it is over. One reader.
+    /// All that has come, or what comes next; nil when it is over.
+    ///
+    /// For one reader.
     func next() async -> [UInt8]? {
         await withCheckedContinuation { continuation in
             let (isReady, piece) = contents.withLock { contents -> (Bool, [UInt8]?) in

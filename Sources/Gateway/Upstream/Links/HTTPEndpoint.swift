@@ -35,7 +35,6 @@ struct HTTPEndpoint: Sendable {
     ///
     /// - Parameters:
     ///   - request: Without credential and address.
-    ///   - target: Another address of the same origin; the endpoint's own when nil.
     ///   - consume: Given each piece of the body with the head, in order; false ends the exchange.
     /// - Returns: The head.
     /// - Throws: What went wrong, also when nothing was sent.

@@ -51,7 +51,7 @@ struct ToolPins: Sendable {
             }
             let before = rest.removeValue(forKey: key)
             let flags = ToolSuspicion.flags(of: definition, own: otherNames + siblings)
-            let tool = tool(name, Self.normalized(definition), flags, before, now)
+            let tool = tool(name, definition.withoutRepeatedKeys, flags, before, now)
             outcome.tools.append(tool)
             if tool != before { outcome.changed.append(tool) }
         }
@@ -106,32 +106,5 @@ struct ToolPins: Sendable {
             !name.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F })
         else { return nil }
         return name
-    }
-
-    /// The same without repeated keys, of which programs read different ones.
-    static func normalized(_ object: JSONObject) -> JSONObject {
-        guard case .object(let result) = normalized(.object(object), depth: 0) else {
-            return object
-        }
-        return result
-    }
-
-    private static func normalized(_ value: JSONValue, depth: Int) -> JSONValue {
-        guard depth < 128 else { return value }
-        switch value {
-        case .array(let elements): return .array(elements.map { normalized($0, depth: depth + 1) })
-        case .object(let object):
-            var last: [[UInt8]: Int] = [:]
-            for (place, member) in object.members.enumerated() {
-                last[Array(member.key.utf8)] = place
-            }
-            var result = JSONObject()
-            for (place, member) in object.members.enumerated()
-            where last[Array(member.key.utf8)] == place {
-                result.append(key: member.key, value: normalized(member.value, depth: depth + 1))
-            }
-            return .object(result)
-        case .null, .bool, .integer, .double, .string: return value
-        }
     }
 }

@@ -1,0 +1,180 @@
+import Crypto
+import Domain
+import Firewall
+import Gateway
+import HTTPTypes
+import Store
+
+/// A request as a page: at most fifteen kilobytes, whatever the call holds.
+struct ApprovalPage: Sendable {
+    let request: ApprovalRequest
+    /// In whose name its form decides.
+    let approver: String
+    /// What the form sends; nil where the link is used up or over, which shows how the request
+    /// stands and nothing of the call.
+    let token: String?
+    let now: Timestamp
+
+    /// Bytes of the arguments, escaped: with the rest of the page below fifteen kilobytes.
+    private static let argumentBytes = 6_000
+    /// Bytes of any other text of the call, escaped.
+    private static let textBytes = 1_200
+
+    /// The answer; `problem` is what there is to say about what was just tried.
+    func response(problem: String?, status: HTTPResponse.Status = .ok) -> APIResponse {
+        let note = problem.map { "<p role=\"status\"><b>\(Self.cut($0))</b></p>" } ?? ""
+        let isOpen = token != nil && request.state.isPending
+        let shown = token == nil ? "<h1>A request for approval</h1>" : details
+        let content = note + shown + (isOpen ? form : outcome)
+        return Self.page(content, status: status)
+    }
+
+    private var details: String {
+        let stored = request.row.request
+        var rows = [("Tool", request.tool), ("Asked by", stored.requester)]
+        if let message = stored.message { rows.append(("Rule", message)) }
+        if let reason = stored.justification { rows.append(("Agent's reason", reason)) }
+        rows.append(("Workflow", stored.workflow))
+        rows.append(("Asked at", stored.requestedAt.iso8601))
+        if request.state.isPending { rows.append(("Open until", request.state.expiresAt.iso8601)) }
+        let required = request.state.terms.quorum
+        if required > 1 {
+            rows.append(("Approvals", "\(request.state.approvalCount) of \(required)"))
+        }
+        let list = rows.map { "<dt>\($0.0)</dt><dd>\(Self.cut($0.1))</dd>" }.joined()
+        return """
+            <h1>\(stored.kind == .call ? "May this call run?" : "An agent asks")</h1>
+            <dl>\(list)</dl>
+            <h2>Arguments</h2><pre>\(arguments)</pre>
+            """
+    }
+
+    private var arguments: String {
+        let members = request.row.request.shown.object?.members ?? []
+        let lines = members.map { member in
+            let value = member.value.string ?? member.value.serializedText()
+            return "\(visible(member.key)): \(visible(value))"
+        }
+        let text = lines.isEmpty ? "none" : lines.joined(separator: "\n")
+        return Self.cut(text, to: Self.argumentBytes, isVisible: true)
+    }
+
+    private var form: String {
+        let isRequired = request.state.terms.requiresReason
+        let seconds = request.state.terms.rememberedSeconds
+        let remembering =
+            seconds > 0
+            ? """
+            <label><input type="checkbox" name="remember_seconds" value="\(seconds)"> Approve the \
+            same call for the next \(max(1, seconds / 60)) minutes</label>
+            """ : ""
+        return """
+            <form method="post" action="/approval/\(escapedHTML(request.id))/decide">
+            <input type="hidden" name="token" value="\(escapedHTML(token ?? ""))">
+            <label>Comment\(isRequired ? "" : " (optional)")
+            <textarea name="comment" rows="3" maxlength="2000"\(isRequired ? " required" : "")>\
+            </textarea></label>\(remembering)
+            <p><button name="decision" value="approve">Approve</button>
+            <button name="decision" value="decline">Decline</button></p>
+            <p>You decide as \(Self.cut(approver)).</p></form>
+            """
+    }
+
+    private var outcome: String {
+        guard !request.state.isPending else {
+            return "<p>The request is open, and this link has been used or is over.</p>"
+        }
+        let by = request.state.resolvedBy.map { " by \(Self.cut($0))" } ?? ""
+        let at = request.state.resolvedAt.map { " at \($0.iso8601)" } ?? ""
+        let comment = token == nil ? nil : request.state.resolution
+        let words = comment.map { "<p>“\(Self.cut($0))”</p>" } ?? ""
+        return "<p>The request was \(request.status.rawValue)\(by)\(at).</p>\(words)"
+    }
+
+    /// What somebody hears who has decided.
+    static func thanks(_ request: ApprovalRequest) -> String {
+        switch request.status {
+        case .pending: "Your vote counts; more are needed."
+        case .approved: "Approved. The call may run, once."
+        case .declined: "Declined. The call does not run."
+        case .expired, .cancelled: "The request is \(request.status.rawValue)."
+        }
+    }
+
+    // MARK: - Other pages
+
+    /// The page that asks who decides.
+    static func signIn(_ id: String, problem: String?) -> APIResponse {
+        let note = problem.map { "<p role=\"alert\"><b>\(cut($0))</b></p>" } ?? ""
+        return page(
+            """
+            <h1>A call waits for approval</h1>\(note)
+            <p>Sign in to see it and to decide.</p>
+            <form method="post" action="/approval/\(escapedHTML(String(id.prefix(64))))">
+            <label>Name <input name="username" required maxlength="128" autocomplete="username">
+            </label><label>Password <input name="password" type="password" required
+            autocomplete="current-password"></label><button>Show the call</button></form>
+            """,
+            status: problem == nil ? .ok : .unauthorized
+        )
+    }
+
+    /// A page that only says something.
+    static func message(_ text: String, _ status: HTTPResponse.Status) -> APIResponse {
+        page("<h1>Preloop</h1><p>\(cut(text))</p>", status: status)
+    }
+
+    // MARK: - Making
+
+    private static let style = """
+        body{font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:2em auto;padding:0 1em}\
+        pre{background:#f4f4f4;padding:1em;overflow:auto;white-space:pre-wrap;\
+        overflow-wrap:anywhere}dt{font-weight:600}dd{margin:0 0 .5em;overflow-wrap:anywhere}\
+        label{display:block;margin:1em 0}textarea,input[type=text],input[name]{font:inherit}\
+        textarea{width:100%}button{font:inherit;padding:.5em 1.5em;margin-right:1em}
+        """
+
+    /// The one style there is, by its digest.
+    private static let policy: String = {
+        let digest = Base64URL.encode(SHA256.hash(data: Array(style.utf8)))
+        let standard = digest.replacing("-", with: "+").replacing("_", with: "/")
+        return "default-src 'none'; style-src 'sha256-\(standard)='; form-action 'self'; "
+            + "base-uri 'none'; frame-ancestors 'none'"
+    }()
+
+    private static func page(_ content: String, status: HTTPResponse.Status) -> APIResponse {
+        let text = """
+            <!doctype html><html lang="en"><meta charset="utf-8"><title>Preloop approval</title>
+            <meta name="viewport" content="width=device-width"><meta name="robots" \
+            content="noindex"><style>\(style)</style>\(content)</html>
+            """
+        var response = APIResponse.html(text, status: status)
+        response.headers[.contentSecurityPolicy] = policy
+        response.headers[.cacheControl] = "no-store"
+        // The address holds the token.
+        response.headers[.referrerPolicy] = "no-referrer"
+        return response
+    }
+
+    /// A text of the call, escaped, its hidden characters shown, cut at so many bytes.
+    private static func cut(
+        _ text: String,
+        to limit: Int = textBytes,
+        isVisible: Bool = false
+    ) -> String {
+        let shown = isVisible ? text : visible(text)
+        var result = ""
+        for scalar in shown.unicodeScalars {
+            let piece = escapedHTML(String(scalar))
+            guard result.utf8.count + piece.utf8.count <= limit else {
+                return result + "… (cut; `preloop approvals show` has all of it)"
+            }
+            result += piece
+        }
+        return result
+    }
+}
+
+extension HTTPField.Name {
+    static let referrerPolicy = known("Referrer-Policy")
+}

@@ -1,0 +1,172 @@
+import Crypto
+import Domain
+import Firewall
+import Gateway
+import HTTPTypes
+import Store
+
+/// The page behind a link in a message: shows a request, and decides by a form.
+///
+/// It works without JavaScript and loads nothing. Opening it decides nothing, for programs that
+/// look through mail open every link. The token in the link, or signing in on the page, says who
+/// decides; the address alone says nothing.
+struct ApprovalPages: Sendable {
+    let calls: @Sendable (AccountID) async throws -> GuardedCall
+    let desk: AccountDesk
+    let store: Store
+
+    /// How long somebody who has signed in on the page may think.
+    private static let thinkingTime: Duration = .seconds(900)
+
+    /// The routes.
+    var routes: [Route] {
+        let path = "/approval/{id}"
+        let tag = "Approvals"
+        let all: [Route] = [
+            .on(.get, path, .open, tag: tag, "The page of a request") { request in
+                guard let token = request.query["token"] else {
+                    return ApprovalPage.signIn(request.parameters["id"] ?? "", problem: nil)
+                }
+                return try await show(request, token, problem: nil)
+            },
+            .on(.get, "\(path)/data", .open, tag: tag, "A request as data") { request in
+                let (approvals, link, isGood) = try await find(request, request.query["token"])
+                let found = try await approvals.find(link.request)
+                // A link that is used up or over may have been kept by anybody.
+                let status: JSONValue = [
+                    "request_id": .string(found.id), "status": .string(found.status.rawValue),
+                ]
+                return .json([
+                    "request": isGood ? found.json(at: store.clock.now()) : status,
+                    "is_open": .bool(isGood),
+                ])
+            },
+            .on(.post, path, .open, tag: tag, "Sign in on the page of a request") { request in
+                try await signIn(request)
+            }.forSmallBodies,
+            .on(.post, "\(path)/decide", .open, tag: tag, "Decide by the page's form") { request in
+                try await decide(request)
+            }.forSmallBodies,
+        ]
+        return all.map { $0.undocumented.withoutKeeping }
+    }
+
+    // MARK: - Links
+
+    /// The link that a token stands for, which must be one to the request of the address.
+    private func find(
+        _ request: APIRequest,
+        _ text: String?
+    ) async throws -> (ApprovalDesk, ApprovalTokenTable.Token, isGood: Bool) {
+        guard let token = text.flatMap({ OpaqueToken(.approval, $0) }),
+            let approvals = try await calls(of: token.account)?.approvals
+        else { throw ApprovalRefusal.unknownLink }
+        let (link, isGood) = try await approvals.link(
+            digest: token.digest,
+            to: request.parameters["id"] ?? ""
+        )
+        return (approvals, link, isGood)
+    }
+
+    /// A token may name an account that there is not.
+    private func calls(of account: AccountID) async throws -> GuardedCall? {
+        let exists = try await store.database.read { connection in
+            try AccountTable.exists(account, on: connection)
+        }
+        return exists ? try await calls(account) : nil
+    }
+
+    private func show(
+        _ request: APIRequest,
+        _ token: String,
+        problem: String?,
+        status: HTTPResponse.Status = .ok
+    ) async throws -> APIResponse {
+        do {
+            let (approvals, link, isGood) = try await find(request, token)
+            let found = try await approvals.find(link.request)
+            let page = ApprovalPage(
+                request: found,
+                approver: link.approver,
+                token: isGood ? token : nil,
+                now: store.clock.now()
+            )
+            return page.response(problem: problem, status: status)
+        } catch let refusal as ApprovalRefusal {
+            return ApprovalPage.message("\(refusal).", Problem.problem(of: refusal).status)
+        }
+    }
+
+    // MARK: - Forms
+
+    private static func form(_ request: APIRequest) throws(Problem) -> QueryItems {
+        guard request.mediaType == "application/x-www-form-urlencoded" else {
+            throw Problem(.unsupportedMediaType, "the body must be a form")
+        }
+        return QueryItems(String(decoding: request.body, as: UTF8.self))
+    }
+
+    private func signIn(_ request: APIRequest) async throws -> APIResponse {
+        let form = try Self.form(request)
+        let id = request.parameters["id"] ?? ""
+        do {
+            let found = try await desk.identify(
+                name: form["username"] ?? "",
+                password: form["password"] ?? "",
+                address: request.peer
+            )
+            guard let (account, user) = found else {
+                return ApprovalPage.signIn(id, problem: "The name or the password is wrong.")
+            }
+            guard user.role.permissions.contains(.decideApprovals),
+                let approvals = try await calls(account).approvals
+            else { return ApprovalPage.message("You may not decide approvals.", .forbidden) }
+            // Of another account's request nothing is told.
+            _ = try await approvals.find(id)
+            let token = OpaqueToken(.approval, account: account)
+            try await approvals.addLink(
+                digest: token.digest,
+                to: id,
+                for: Approver(.user, user.name),
+                lifetime: Self.thinkingTime
+            )
+            return try await show(request, token.text, problem: nil)
+        } catch let problem as Problem where problem.status == .tooManyRequests {
+            return ApprovalPage.signIn(id, problem: "\(problem.detail).")
+        } catch let refusal as ApprovalRefusal {
+            return ApprovalPage.message("\(refusal).", Problem.problem(of: refusal).status)
+        }
+    }
+
+    private func decide(_ request: APIRequest) async throws -> APIResponse {
+        let form = try Self.form(request)
+        guard let text = form["token"] ?? request.query["token"],
+            let token = OpaqueToken(.approval, text),
+            let decision = form["decision"].flatMap(ApprovalState.Decision.init(rawValue:))
+        else { return ApprovalPage.message("The link is not valid.", .notFound) }
+        do {
+            let (approvals, link, _) = try await find(request, text)
+            let seconds = form["remember_seconds"].flatMap { Int($0) } ?? 0
+            let decided = try await approvals.decide(
+                link.request,
+                linkDigest: token.digest,
+                ApprovalDesk.Word(
+                    decision,
+                    reason: form["comment"],
+                    rememberedFor: seconds > 0 ? .seconds(seconds) : nil
+                )
+            )
+            return try await show(request, text, problem: ApprovalPage.thanks(decided))
+        } catch ApprovalRefusal.refused(let error) {
+            let status = Problem.problem(of: .refused(error)).status
+            return try await show(request, text, problem: "\(error).", status: status)
+        } catch let refusal as ApprovalRefusal {
+            return try await show(
+                request,
+                text,
+                problem: "\(refusal).",
+                status: Problem.problem(of: refusal).status
+            )
+        }
+    }
+}

@@ -1,0 +1,21 @@
+/// Which tool is meant, whatever it is called towards agents.
+package struct ToolIdentity: Sendable, Equatable, CustomStringConvertible {
+    /// The name of the server it is of; nil for tools that are built in.
+    package var server: String?
+    /// Its name at that server.
+    package var name: String
+
+    package init(server: String? = nil, name: String) {
+        self.server = server
+        self.name = name
+    }
+
+    /// As policies write it: `github/create_issue`, `builtin/search`.
+    package var description: String { "\(server ?? Self.builtIn)/\(name)" }
+
+    /// What policies call the server of the built-in tools.
+    package static let builtIn = "builtin"
+
+    /// Names that no server can have: policies mean something else by them.
+    package static let reservedServers = PolicyWords.reservedSources
+}

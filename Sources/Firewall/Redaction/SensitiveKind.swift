@@ -1,0 +1,47 @@
+/// What makes a value one that nobody should read in a record.
+package enum SensitiveKind: String, Sendable, CaseIterable, Hashable {
+    /// It stands under a name such as `password`, or behind one in a text.
+    case named
+    case githubToken = "github_token"
+    case gitlabToken = "gitlab_token"
+    case awsKey = "aws_key"
+    case slackToken = "slack_token"
+    /// A token of another service that is known by its beginning.
+    case apiToken = "api_token"
+    case jwt
+    case privateKey = "private_key"
+    case bearer
+    /// A password, or a token, in an address.
+    case urlPassword = "url_password"
+    case email
+    /// The number of a payment card.
+    case card
+    /// A value that lies too deep or is one too many to be looked at.
+    case unread
+
+    /// Everything that opens something.
+    package static let secrets: Set<SensitiveKind> =
+        Set(allCases).subtracting([.email, .card])
+    /// What belongs to a person.
+    package static let personal: Set<SensitiveKind> = [.email, .card, .unread]
+
+    /// What a word in a policy means: a kind, `secret` or `secrets`, `pii` or `personal`, `any`.
+    ///
+    /// Kinds that are asked for by name come with ``unread``, for what was not looked at may be of
+    /// any kind.
+    package static func kinds(named word: String) -> Set<SensitiveKind>? {
+        switch word {
+        case "secret", "secrets": secrets
+        case "pii", "personal": personal
+        case "any", "all": Set(allCases)
+        default: SensitiveKind(rawValue: word).map { [$0, .unread] }
+        }
+    }
+}
+
+/// Where something sensitive was found.
+package struct SensitiveFinding: Sendable, Hashable {
+    /// A JSON pointer (RFC 6901) whose names are redacted like everything else.
+    package var path: String
+    package var kind: SensitiveKind
+}

@@ -1,0 +1,139 @@
+import Domain
+import Firewall
+import MCP
+import Store
+
+/// What callers are told about their requests.
+enum ApprovalAnswer {
+    /// The handle of a call that waits: what to poll with, and how often.
+    static func handle(_ request: ApprovalRequest, _ desk: ApprovalDesk) -> ToolResult {
+        let names = request.state.askedNames
+        return ToolResult([
+            "status": "pending_approval",
+            "request_id": .string(request.id),
+            "message": .string(
+                "The call has not run: it waits for approval"
+                    + (request.row.request.message.map { " (\($0))" } ?? "")
+                    + ". Call `get_approval_status` with this request_id; once approved, that runs"
+                    + " the call and gives its result. Do not call the tool again meanwhile."
+            ),
+            "workflow": .string(request.row.request.workflow),
+            "approvers": JSONValue(names),
+            "timeout_seconds": .integer(Int64(request.state.terms.timeoutSeconds)),
+            "remaining_seconds": .integer(request.remainingSeconds(at: desk.store.clock.now())),
+            "poll_interval_seconds": .integer(Int64(pollInterval(request.state.terms))),
+        ])
+    }
+
+    /// Asks the client to have its person open the request's page, and to make the call again; nil
+    /// where nobody knows where the page is, or people are not to be asked yet.
+    ///
+    /// The address has no authority: whoever decides signs in on the page. Nor has the state that
+    /// comes back: a call is known by its digest.
+    static func page(of request: ApprovalRequest, _ desk: ApprovalDesk) -> ToolResult? {
+        let terms = request.state.terms
+        guard request.state.isPending, !terms.isAsynchronous, terms.judge == nil,
+            let address = desk.pageAddress
+        else { return nil }
+        let words = request.row.request.message.map { ": \($0)" } ?? "."
+        let answer: JSONValue = [
+            "resultType": "input_required",
+            "inputRequests": [
+                "approval": [
+                    "method": "elicitation/create",
+                    "params": [
+                        "mode": "url", "url": .string("\(address)/approval/\(request.id)"),
+                        "message": .string(
+                            "The call of \(request.tool) needs an approval\(words)"
+                        ),
+                    ],
+                ]
+            ],
+            "requestState": .string(ownState + request.id),
+        ]
+        return answer.object.map { ToolResult(original: $0) }
+    }
+
+    /// What the states that clients bring back from a page begin with; tools' servers have others.
+    private static let ownState = "preloop-approval-"
+
+    /// Whether a client brings back what ``page(of:_:)`` gave it, and nothing for the tool.
+    static func isOwn(_ inputs: JSONObject) -> Bool {
+        inputs["requestState"]?.string?.utf8.starts(with: ownState.utf8) == true
+    }
+
+    /// Why a call did not run that was decided against.
+    static func refusal(_ request: ApprovalRequest) -> String {
+        let words = request.state.resolution.map { ": \($0)" } ?? ""
+        switch request.status {
+        case .declined:
+            let who = request.state.resolvedBy ?? "somebody"
+            return "Access denied: \(who) declined the call\(words) (request \(request.id))."
+        case .expired:
+            return """
+                Access denied: nobody approved the call in time (request \(request.id)). Call \
+                again to ask anew.
+                """
+        case .cancelled: return "The call was cancelled. It did not run."
+        case .pending, .approved: return "Access denied (request \(request.id))."
+        }
+    }
+
+    /// How a request stands, with what came of it; `problem` is why an approved call did not run
+    /// just now.
+    static func status(
+        _ request: ApprovalRequest,
+        _ desk: ApprovalDesk,
+        problem: String?
+    ) async throws -> JSONValue {
+        let events = try await desk.events(of: request.id)
+        var object = JSONObject()
+        object.append(key: "request_id", value: .string(request.id))
+        object.append(key: "status", value: .string(word(for: request, desk)))
+        object.append(key: "tool_name", value: .string(request.tool))
+        object.append(
+            key: "remaining_seconds",
+            value: .integer(request.remainingSeconds(at: desk.store.clock.now()))
+        )
+        object.append(
+            key: "poll_interval_seconds",
+            value: .integer(Int64(pollInterval(request.state.terms)))
+        )
+        let received = Int64(request.state.approvalCount)
+        object.append(key: "approvals_received", value: .integer(received))
+        let required = Int64(request.state.terms.quorum)
+        object.append(key: "approvals_required", value: .integer(required))
+        object.append(key: "decided_by", value: JSONValue(request.state.resolvedBy))
+        object.append(key: "comment", value: JSONValue(request.state.resolution))
+        object.append(key: "events", value: .array(events.map(ApprovalRequest.json)))
+        let result = try desk.heldResult(of: request)
+        let isError = result?["isError"]?.bool == true
+        object.append(key: "tool_result", value: isError ? .null : answer(result))
+        var failure = isError ? result?["content"]?[0]?["text"]?.string ?? "it failed" : problem
+        if desk.isOutcomeUnknown(request) {
+            failure = """
+                the process that ran the call ended before it told how it went: look at what it \
+                was to change before calling again
+                """
+        }
+        object.append(key: "tool_execution_error", value: JSONValue(failure))
+        return .object(object)
+    }
+
+    /// The structured answer of a tool, else its content.
+    private static func answer(_ result: JSONValue?) -> JSONValue {
+        result?["structuredContent"] ?? result?["content"] ?? .null
+    }
+
+    private static func word(for request: ApprovalRequest, _ desk: ApprovalDesk) -> String {
+        guard request.status == .approved, request.row.execution == .claimed else {
+            return request.status.rawValue
+        }
+        return desk.isOutcomeUnknown(request) ? "outcome_unknown" : "executing"
+    }
+
+    /// Often enough for whoever waits, seldom enough for the store.
+    private static func pollInterval(_ terms: ApprovalWorkflow) -> Int {
+        max(5, min(15, terms.timeoutSeconds / 20))
+    }
+}

@@ -1,0 +1,382 @@
+import Domain
+package import Firewall
+package import Store
+
+extension ApprovalDesk {
+    /// What somebody says about a request.
+    package struct Word: Sendable, Equatable {
+        package var decision: ApprovalState.Decision
+        package var reason: String?
+        /// For how long the same call may run again; within what the workflow allows.
+        package var rememberedFor: Duration?
+
+        package init(
+            _ decision: ApprovalState.Decision,
+            reason: String? = nil,
+            rememberedFor: Duration? = nil
+        ) {
+            self.decision = decision
+            self.reason = reason
+            self.rememberedFor = rememberedFor
+        }
+    }
+
+    // MARK: - Looking
+
+    /// A request as it stands now, time counted.
+    ///
+    /// - Throws: ``ApprovalRefusal/unknownRequest``.
+    package func find(_ id: String) async throws -> ApprovalRequest {
+        let row = try await store.read { connection, account in
+            try ApprovalTable.find(id, account: account, on: connection)
+        }
+        guard let row else { throw ApprovalRefusal.unknownRequest }
+        let request = try ApprovalRequest(row)
+        let isDue = request.state.isPending && store.clock.now() >= request.state.expiresAt
+        guard isDue else { return request }
+        return try await change(id) { _, _ in [] }.request
+    }
+
+    /// What has happened to a request, earliest first.
+    package func events(of id: String) async throws -> [ApprovalEventTable.Event] {
+        try await store.read { connection, account in
+            try ApprovalEventTable.list(of: id, account: account, on: connection)
+        }
+    }
+
+    /// Requests, latest first, time counted.
+    package func list(
+        status: ApprovalState.Status?,
+        before: String? = nil,
+        limit: Int
+    ) async throws -> [ApprovalRequest] {
+        let rows = try await store.read { connection, account in
+            try ApprovalTable.list(
+                status: status?.rawValue,
+                before: before,
+                limit: limit,
+                account: account,
+                on: connection
+            )
+        }
+        var requests: [ApprovalRequest] = []
+        for row in rows {
+            var request = try ApprovalRequest(row)
+            if request.state.isPending, store.clock.now() >= request.state.expiresAt {
+                request = try await change(request.id) { _, _ in [] }.request
+            }
+            if status == nil || request.status == status { requests.append(request) }
+        }
+        return requests
+    }
+
+    // MARK: - Deciding
+
+    /// Takes somebody's decision.
+    ///
+    /// - Parameters:
+    ///   - id: Of the request.
+    ///   - approver: Who decides.
+    ///   - credential: By which key or session.
+    ///   - word: What is said.
+    /// - Returns: The request after that; still pending where the quorum wants more.
+    /// - Throws: ``ApprovalRefusal``; whoever comes too late hears who decided.
+    @discardableResult
+    package func decide(
+        _ id: String,
+        by approver: Approver,
+        credential: String? = nil,
+        _ word: Word
+    ) async throws -> ApprovalRequest {
+        let now = store.clock.now()
+        let result = try await change(id, remembering: word.rememberedFor) { row, state in
+            if let credential, row.request.credential == credential {
+                throw ApprovalRefusal.sameCredential
+            }
+            return try Self.vote(word, approver, now, &state)
+        }
+        if let refusal = result.refusal { throw refusal }
+        return result.request
+    }
+
+    /// Takes the decision of whoever has a link, which is used up by it.
+    ///
+    /// A link that does not count – the reason is missing, the request is decided – stays good.
+    @discardableResult
+    package func decide(
+        _ id: String,
+        linkDigest: [UInt8],
+        _ word: Word
+    ) async throws -> ApprovalRequest {
+        let now = store.clock.now()
+        let result = try await change(id, remembering: word.rememberedFor, link: linkDigest) {
+            row,
+            state in
+            guard let approver = row.approver else { throw ApprovalRefusal.unknownLink }
+            return try Self.vote(word, approver, now, &state)
+        }
+        if let refusal = result.refusal { throw refusal }
+        return result.request
+    }
+
+    private static func vote(
+        _ word: Word,
+        _ approver: Approver,
+        _ now: Timestamp,
+        _ state: inout ApprovalState
+    ) throws -> [ApprovalState.Event] {
+        do throws(ApprovalError) {
+            let vote = ApprovalState.Vote(approver, word.decision, reason: word.reason, at: now)
+            return approver.kind == .model ? try state.judge(vote) : try state.vote(vote)
+        } catch {
+            throw ApprovalRefusal.refused(error)
+        }
+    }
+
+    /// Takes back a request that its caller wants no more; nothing when it is decided.
+    @discardableResult
+    package func cancel(_ id: String) async throws -> ApprovalRequest {
+        let now = store.clock.now()
+        return try await change(id) { _, state in state.cancel(at: now) }.request
+    }
+
+    /// Writes something that happened around a request.
+    package func note(_ event: ApprovalEventTable.Event, of id: String) async throws {
+        try await store.writeOutsideFeed { connection, account in
+            // Locked, so that events get numbers one after the other.
+            guard
+                try ApprovalTable.find(id, locked: true, account: account, on: connection) != nil
+            else { return }
+            try ApprovalEventTable.append(event, to: id, account: account, on: connection)
+        }
+    }
+
+    // MARK: - Links
+
+    /// Keeps a new link to a request, by SHA-256 of its token; it decides in the name of
+    /// `approver`.
+    ///
+    /// It is good as long as the request may be open where no `lifetime` is given.
+    package func addLink(
+        digest: [UInt8],
+        to id: String,
+        for approver: Approver,
+        lifetime: Duration? = nil
+    ) async throws {
+        let request = try await find(id)
+        let now = store.clock.now()
+        let windows = request.state.terms.escalation.isEmpty ? 1 : 2
+        let longest = Duration.seconds(windows * request.state.terms.timeoutSeconds)
+        let token = ApprovalTokenTable.Token(
+            digest: digest,
+            request: id,
+            approver: approver.text,
+            issuedAt: now,
+            expiresAt: now.advanced(by: lifetime ?? longest)
+        )
+        try await store.writeOutsideFeed { connection, account in
+            try ApprovalTokenTable.insert(token, account: account, on: connection)
+        }
+    }
+
+    /// The link of a digest to a request, and whether it is still good.
+    ///
+    /// - Throws: ``ApprovalRefusal/unknownLink``, also where its user may not decide any more.
+    package func link(
+        digest: [UInt8],
+        to id: String
+    ) async throws -> (token: ApprovalTokenTable.Token, isGood: Bool) {
+        let now = store.clock.now()
+        let token = try await store.read { connection, account in
+            try Self.token(digest, id, account, connection).token
+        }
+        return (token, token.usedAt == nil && token.expiresAt > now)
+    }
+
+    // MARK: - Changing
+
+    /// What a change sees besides the state.
+    struct Seen: Sendable {
+        var request: ApprovalTable.Request
+        /// In whose name the link decides; nil without one.
+        var approver: Approver?
+    }
+
+    /// What came of a change.
+    struct Change: Sendable {
+        var request: ApprovalRequest
+        var refusal: ApprovalRefusal?
+    }
+
+    /// Lets time pass, then changes a request, in one transaction with its events and jobs.
+    ///
+    /// What time did is kept also when the change is refused.
+    func change(
+        _ id: String,
+        remembering: Duration? = nil,
+        link: [UInt8]? = nil,
+        _ body:
+            @escaping @Sendable (Seen, inout ApprovalState) throws -> [ApprovalState.Event]
+    ) async throws -> Change {
+        let now = store.clock.now()
+        let result = try await store.writeOutsideFeed { connection, account in
+            guard
+                let row = try ApprovalTable.find(
+                    id,
+                    locked: true,
+                    account: account,
+                    on: connection
+                )
+            else { throw ApprovalRefusal.unknownRequest }
+            var seen = Seen(request: row.request)
+            if let link {
+                seen.approver = try Self.approver(link, id, now, account, connection)
+            }
+            var state = try ApprovalRequest(row).state
+            var events = state.pass(to: now)
+            var refusal: ApprovalRefusal?
+            do {
+                let added = try body(seen, &state)
+                if let link, !added.isEmpty {
+                    let isUsed = try ApprovalTokenTable.use(
+                        digest: link,
+                        at: now,
+                        account: account,
+                        on: connection
+                    )
+                    guard isUsed else { throw ApprovalRefusal.usedLink }
+                }
+                events += added
+            } catch let error as ApprovalRefusal {
+                // A link that is used up takes its vote back; the state's own refusals leave none.
+                if case .usedLink = error { throw error }
+                refusal = error
+            }
+            let kept = Self.remembered(remembering, state, now)
+            try Self.write(row, state, events, kept, now, account, connection)
+            guard let after = try ApprovalTable.find(id, account: account, on: connection)
+            else { throw ApprovalRefusal.unknownRequest }
+            return Change(request: try ApprovalRequest(after), refusal: refusal)
+        }
+        if !result.request.state.isPending { room.wake(id) }
+        return result
+    }
+
+    private static func approver(
+        _ digest: [UInt8],
+        _ id: String,
+        _ now: Timestamp,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws -> Approver {
+        let found = try Self.token(digest, id, account, connection)
+        guard found.token.usedAt == nil, found.token.expiresAt > now else {
+            throw ApprovalRefusal.usedLink
+        }
+        return found.approver
+    }
+
+    /// The link of a digest to a request, and in whose name it decides.
+    ///
+    /// A user is looked up each time: a link must not outlive what its reader may do.
+    private static func token(
+        _ digest: [UInt8],
+        _ id: String,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws -> (token: ApprovalTokenTable.Token, approver: Approver) {
+        let found = try ApprovalTokenTable.find(digest: digest, account: account, on: connection)
+        guard let found, haveEqualBytes(found.request, id), let approver = Approver(found.approver)
+        else { throw ApprovalRefusal.unknownLink }
+        if approver.kind == .user {
+            let login = try UserTable.login(
+                name: approver.name,
+                account: account,
+                on: connection
+            )
+            guard let login, login.user.mayDecideApprovals else {
+                throw ApprovalRefusal.unknownLink
+            }
+        }
+        return (found, approver)
+    }
+
+    /// Lets time pass over a request alone; nil when there is none.
+    static func passTime(
+        _ id: String,
+        _ now: Timestamp,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws -> ApprovalRequest? {
+        guard
+            let row = try ApprovalTable.find(id, locked: true, account: account, on: connection)
+        else { return nil }
+        var state = try ApprovalRequest(row).state
+        let events = state.pass(to: now)
+        try write(row, state, events, nil, now, account, connection)
+        return try ApprovalTable.find(id, account: account, on: connection)
+            .map { row in try ApprovalRequest(row) }
+    }
+
+    private static func remembered(
+        _ wanted: Duration?,
+        _ state: ApprovalState,
+        _ now: Timestamp
+    ) -> Timestamp? {
+        guard let wanted, wanted > .zero, state.status == .approved else { return nil }
+        let allowed = Duration.seconds(state.terms.rememberedSeconds)
+        guard allowed > .zero else { return nil }
+        return now.advanced(by: min(wanted, allowed))
+    }
+
+    private static func write(
+        _ row: ApprovalTable.Row,
+        _ state: ApprovalState,
+        _ events: [ApprovalState.Event],
+        _ remembered: Timestamp?,
+        _ now: Timestamp,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws {
+        guard !events.isEmpty else { return }
+        let life = ApprovalTable.Life(state, rememberedUntil: remembered)
+        guard try ApprovalTable.update(row, to: life, account: account, on: connection) else {
+            throw StoreError.busy
+        }
+        for event in events {
+            try ApprovalEventTable.append(
+                event.stored,
+                to: row.request.id,
+                account: account,
+                on: connection
+            )
+        }
+        if events.contains(where: \.isEscalation) {
+            for job in ApprovalJobs.escalation(of: row.request, state, now: now) {
+                try JobTable.enqueue(job, account: account, on: connection)
+            }
+        }
+    }
+}
+
+extension ApprovalState.Event {
+    fileprivate var isEscalation: Bool {
+        if case .escalated = self { true } else { false }
+    }
+
+    /// As it is kept.
+    var stored: ApprovalEventTable.Event {
+        switch self {
+        case .voted(let vote):
+            let word = vote.decision == .approve ? "approves" : "declines"
+            return .init(
+                "vote",
+                actor: vote.approver.text,
+                detail: vote.reason.map { "\(word): \($0)" } ?? word,
+                at: vote.at
+            )
+        case .escalated(let at): return .init("escalated", at: at)
+        case .resolved(let status, let at): return .init(status.rawValue, at: at)
+        }
+    }
+}

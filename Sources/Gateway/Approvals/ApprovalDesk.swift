@@ -1,0 +1,316 @@
+import Crypto
+package import Domain
+package import Firewall
+package import Store
+
+/// Makes requests for approvals, takes decisions, and hands out the right to run: once.
+///
+/// Every change is one transaction that names what it saw, so that of two deciders one wins and the
+/// other hears who did; what tells people of it is a job of the same transaction.
+package struct ApprovalDesk: Sendable {
+    /// What is bounded, and by how much.
+    package struct Limits: Sendable, Equatable {
+        /// More than anybody decides; a loop in an agent ends here.
+        package var pending = 10_000
+        /// How long a yes is good for a call that has not begun.
+        package var grant: Duration = .seconds(3_600)
+        /// Longer than any call may take: a claim older than that tells of a process that died.
+        package var run: Duration = .seconds(300)
+        /// How long decided requests are kept.
+        package var retention: Duration = .seconds(90 * 86_400)
+
+        package init() {}
+    }
+
+    package let store: Store
+    package let limits: Limits
+    /// Where people reach the server, without a final slash; nil where nobody has said.
+    let pageAddress: String?
+    let room: ApprovalWaitingRoom
+    /// Decides where a workflow says so; nil where no model is configured.
+    let judge: ApprovalJudge?
+    private let box: @Sendable () throws -> SecretBox
+    private let workflows: @Sendable (String?) async throws -> ApprovalWorkflow?
+    private let holder: LeaseHolder
+
+    /// - Parameters:
+    ///   - store: Of the account.
+    ///   - box: Seals what waits.
+    ///   - workflows: The workflow of a name, nil for one there is not; the account's default for
+    ///     nil.
+    ///   - model: Decides where a workflow says so.
+    ///   - pageAddress: Where people reach the server, without a final slash; nil when unknown.
+    ///   - limits: What is bounded.
+    ///   - pacing: Measures how long calls wait.
+    package init(
+        store: Store,
+        box: @escaping @Sendable () throws -> SecretBox,
+        workflows: @escaping @Sendable (String?) async throws -> ApprovalWorkflow? = { name in
+            name == nil ? .standard : nil
+        },
+        model: LanguageModel? = nil,
+        pageAddress: String? = nil,
+        limits: Limits = Limits(),
+        pacing: any Clock<Duration> = ContinuousClock()
+    ) {
+        self.store = store
+        self.box = box
+        self.workflows = workflows
+        self.limits = limits
+        self.pageAddress = pageAddress
+        room = ApprovalWaitingRoom(store, pacing: pacing)
+        judge = model.map(ApprovalJudge.init)
+        holder = .current()
+    }
+
+    /// How many calls wait in this process.
+    package var parkedCount: Int { room.count }
+
+    // MARK: - Asking
+
+    /// What is asked for.
+    struct Draft: Sendable {
+        var kind: ApprovalTable.Request.Kind = .call
+        var tool: String
+        /// What would run, or what the question says.
+        var arguments: JSONObject
+        var caller: Caller
+        var digest: [UInt8]
+        var demand: ApprovalDemand
+        var justification: String?
+    }
+
+    /// The workflow of a demand, with the people of its escalation workflow where a model judges.
+    func workflow(named name: String?) async throws(ApprovalRefusal) -> ApprovalWorkflow {
+        let found: ApprovalWorkflow?
+        do {
+            found = try await workflows(name)
+        } catch {
+            throw .unavailable(reason: "the approval workflows cannot be read: \(error)")
+        }
+        guard var workflow = found else { throw .unknownWorkflow(name: name ?? "default") }
+        if let next = workflow.escalationWorkflow, workflow.judge != nil {
+            guard let people = try? await workflows(next) else {
+                // Which of both went wrong, the name says.
+                throw .unknownWorkflow(name: next)
+            }
+            let (name, judge) = (workflow.name, workflow.judge)
+            workflow = people
+            workflow.name = name
+            workflow.judge = judge
+        }
+        return workflow
+    }
+
+    /// Writes a request, or gives the one that is open about the same call.
+    func open(
+        _ draft: Draft
+    ) async throws(ApprovalRefusal) -> (request: ApprovalRequest, isNew: Bool) {
+        let terms = try await workflow(named: draft.demand.workflow)
+        let now = store.clock.now()
+        let id = TimeOrderedIdentifier.make(at: now)
+        let requester = Approver(draft.caller.name) ?? Approver(.local, draft.caller.name)
+        let state = ApprovalState(terms: terms, requester: requester, at: now)
+        do {
+            let box = try self.box()
+            let redactor = Redactor(key: box.redactionKey(of: store.account))
+            var request = ApprovalTable.Request(
+                id: id,
+                kind: draft.kind,
+                tool: draft.tool,
+                requester: requester.text,
+                channel: draft.caller.channel.rawValue,
+                digest: draft.digest,
+                sealedCall: try box.seal(
+                    bytes: JSONValue.object(draft.arguments).serialized(),
+                    for: .heldCall(id, account: store.account)
+                ),
+                requestedAt: now
+            )
+            request.credential = draft.caller.credential
+            request.workflow = terms.name
+            request.terms = terms.json
+            request.rule = draft.demand.rule.map { "\($0.selector)[\($0.index)]" }
+            request.message = draft.demand.message
+            request.justification = draft.justification.map { redactor.redact(text: $0).text }
+            request.policyVersion = draft.demand.policyVersion
+            request.shown = ShownArguments.cut(
+                ShownArguments.redacted(draft.arguments, redactor)
+            )
+            let written = try await write(request, state)
+            return (written, written.id == id)
+        } catch let refusal as ApprovalRefusal {
+            throw refusal
+        } catch {
+            throw .unavailable(reason: "the request cannot be kept: \(error)")
+        }
+    }
+
+    private func write(
+        _ request: ApprovalTable.Request,
+        _ state: ApprovalState
+    ) async throws -> ApprovalRequest {
+        let (limits, now) = (limits, request.requestedAt)
+        let life = ApprovalTable.Life(state)
+        let jobs = ApprovalJobs.drafts(for: request, state)
+        return try await store.writeOutsideFeed { connection, account in
+            if request.kind == .call,
+                let open = try ApprovalTable.open(
+                    digest: request.digest,
+                    requester: request.requester,
+                    workflow: request.workflow,
+                    approvedSince: now.advanced(by: .zero - limits.grant),
+                    account: account,
+                    on: connection
+                )
+            {
+                let found = try ApprovalRequest(open)
+                if !found.state.isPending || found.state.expiresAt > now { return found }
+                // Its end may be that of its first window alone: more people are asked then.
+                let passed = try Self.passTime(found.id, now, account, connection)
+                if let passed, passed.state.isPending { return passed }
+            }
+            let count = try ApprovalTable.pendingCount(at: now, account: account, on: connection)
+            guard count < limits.pending else {
+                throw ApprovalRefusal.crowded(limit: limits.pending)
+            }
+            try ApprovalTable.insert(request, life, account: account, on: connection)
+            try ApprovalEventTable.append(
+                .init(
+                    "approval_requested",
+                    actor: request.requester,
+                    detail: "workflow `\(request.workflow)`",
+                    at: now
+                ),
+                to: request.id,
+                account: account,
+                on: connection
+            )
+            for job in jobs { try JobTable.enqueue(job, account: account, on: connection) }
+            guard
+                let row = try ApprovalTable.find(request.id, account: account, on: connection)
+            else { throw StoreError.unexpectedValue(column: "approval_requests.id") }
+            return try ApprovalRequest(row)
+        }
+    }
+
+    /// The approval of the same call by the same workflow that its approver wanted remembered; nil
+    /// when there is none.
+    func remembered(
+        _ digest: [UInt8],
+        by workflow: String
+    ) async throws -> ApprovalRequest? {
+        let now = store.clock.now()
+        return try await store.read { connection, account in
+            try ApprovalTable.remembered(
+                digest: digest,
+                workflow: workflow,
+                at: now,
+                account: account,
+                on: connection
+            ).map { row in try ApprovalRequest(row) }
+        }
+    }
+
+    /// The call that waits, opened.
+    func heldArguments(of request: ApprovalRequest) throws -> JSONObject {
+        let bytes = try box().openBytes(
+            request.row.request.sealedCall,
+            for: .heldCall(request.id, account: store.account)
+        )
+        guard case .object(let arguments) = try JSONParser.parse(bytes) else {
+            throw StoreError.unexpectedValue(column: "approval_requests.sealed_call")
+        }
+        return arguments
+    }
+
+    /// Everything that the call holds but its secrets, for whoever decides about it.
+    package func wholeArguments(of request: ApprovalRequest) throws -> JSONValue {
+        let redactor = Redactor(key: try box().redactionKey(of: store.account))
+        return ShownArguments.redacted(try heldArguments(of: request), redactor)
+    }
+
+    /// What came of the call; nil when nothing has.
+    func heldResult(of request: ApprovalRequest) throws -> JSONValue? {
+        guard let sealed = request.row.sealedResult else { return nil }
+        let bytes = try box().openBytes(
+            sealed,
+            for: .heldResult(request.id, account: store.account)
+        )
+        return try JSONParser.parse(bytes)
+    }
+
+    // MARK: - Running
+
+    /// Takes the right to run what was approved; true once for each request, whatever dies.
+    func claim(_ id: String) async throws -> Bool {
+        let (now, grant, holder) = (store.clock.now(), limits.grant, holder.text)
+        return try await store.writeOutsideFeed { connection, account in
+            let isOurs = try ApprovalTable.claim(
+                id,
+                by: holder,
+                at: now,
+                approvedSince: now.advanced(by: .zero - grant),
+                account: account,
+                on: connection
+            )
+            if isOurs {
+                try ApprovalEventTable.append(
+                    .init("execution_started", at: now),
+                    to: id,
+                    account: account,
+                    on: connection
+                )
+            }
+            return isOurs
+        }
+    }
+
+    /// Keeps what came of a run; a result that cannot be sealed is kept as done without one.
+    func complete(_ id: String, _ result: JSONValue) async throws {
+        let now = store.clock.now()
+        let sealed = try box().seal(
+            bytes: result.serialized(),
+            for: .heldResult(id, account: store.account)
+        )
+        let isError = result["isError"]?.bool == true
+        try await store.writeOutsideFeed { connection, account in
+            try ApprovalTable.complete(id, sealed, at: now, account: account, on: connection)
+            try ApprovalEventTable.append(
+                .init(isError ? "execution_failed" : "executed", at: now),
+                to: id,
+                account: account,
+                on: connection
+            )
+        }
+        room.wake(id)
+    }
+
+    /// Whether a run has begun and its process is gone: nobody knows what it did.
+    func isOutcomeUnknown(_ request: ApprovalRequest) -> Bool {
+        guard request.row.execution == .claimed, let claimedAt = request.row.claimedAt
+        else { return false }
+        if let text = request.row.claimedBy, let holder = LeaseHolder(text: text),
+            holder.isKnownDead
+        {
+            return true
+        }
+        return claimedAt.advanced(by: limits.run) < store.clock.now()
+    }
+
+    /// Removes some of the requests that were decided long ago.
+    func prune() async throws {
+        let before = store.clock.now().advanced(by: .zero - limits.retention)
+        _ = try await store.writeOutsideFeed { connection, account in
+            try ApprovalTable.prune(
+                before: before,
+                limit: Self.pruned,
+                account: account,
+                on: connection
+            )
+        }
+    }
+
+    /// More than one request makes, so that old ones become fewer.
+    private static let pruned = 10
+}

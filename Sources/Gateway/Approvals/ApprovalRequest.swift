@@ -1,0 +1,155 @@
+package import Domain
+package import Firewall
+package import Store
+
+/// A request for an approval as it stands: what was asked, and where it is in its life.
+///
+/// A reference to what does not change: a thousand waiting calls hold one each, and not a copy in
+/// every frame.
+package final class ApprovalRequest: Sendable, Equatable {
+    /// As it is stored.
+    package let row: ApprovalTable.Row
+    /// Its life as a value.
+    package let state: ApprovalState
+
+    /// Reads a row; one that cannot be read approves nothing.
+    init(_ row: ApprovalTable.Row) throws(StoreError) {
+        self.row = row
+        guard let status = ApprovalState.Status(rawValue: row.life.status),
+            let requester = Approver(row.request.requester),
+            let terms = try? ApprovalWorkflow(row.request.terms),
+            let votes = Self.votes(row.life.votes)
+            // Which of the fields is damaged helps nobody who calls a tool.
+        else { throw .unexpectedValue(column: "approval_requests.terms") }
+        var stored = ApprovalState.Stored(
+            status: status,
+            expiresAt: row.life.expiresAt,
+            votes: votes
+        )
+        stored.escalatedAt = row.life.escalatedAt
+        stored.resolvedAt = row.life.resolvedAt
+        stored.resolvedBy = row.life.resolvedBy
+        stored.resolution = row.life.resolution
+        state = ApprovalState(
+            terms: terms,
+            requester: requester,
+            requestedAt: row.request.requestedAt,
+            stored: stored
+        )
+    }
+
+    /// Whether both say the same.
+    package static func == (left: ApprovalRequest, right: ApprovalRequest) -> Bool {
+        left.row == right.row
+    }
+
+    /// Unique in the account.
+    package var id: String { row.request.id }
+    package var tool: String { row.request.tool }
+    package var status: ApprovalState.Status { state.status }
+
+    private static func votes(_ json: JSONValue) -> [ApprovalState.Vote]? {
+        guard let items = json.array else { return nil }
+        let votes = items.compactMap { item -> ApprovalState.Vote? in
+            guard let approver = item["approver"]?.string.flatMap(Approver.init),
+                let decision = item["decision"]?.string
+                    .flatMap(ApprovalState.Decision.init(rawValue:)),
+                let at = item["at"]?.integer
+            else { return nil }
+            return ApprovalState.Vote(
+                approver,
+                decision,
+                reason: item["reason"]?.string,
+                at: Timestamp(milliseconds: at)
+            )
+        }
+        return votes.count == items.count ? votes : nil
+    }
+}
+
+extension ApprovalTable.Life {
+    /// What is stored of a state.
+    init(_ state: ApprovalState, rememberedUntil: Timestamp? = nil) {
+        self.init(status: state.status.rawValue, expiresAt: state.expiresAt)
+        escalatedAt = state.escalatedAt
+        resolvedAt = state.resolvedAt
+        resolvedBy = state.resolvedBy
+        resolution = state.resolution
+        self.rememberedUntil = rememberedUntil
+        votes = .array(
+            state.votes.map { vote in
+                [
+                    "approver": .string(vote.approver.text),
+                    "decision": .string(vote.decision.rawValue),
+                    "reason": JSONValue(vote.reason), "at": .integer(vote.at.milliseconds),
+                ]
+            }
+        )
+    }
+}
+
+extension ApprovalRequest {
+    /// As people and programs are shown it at an instant.
+    ///
+    /// What happened to it is left out when nil; arguments are cut unless all of them are given.
+    package func json(
+        at now: Timestamp,
+        events: [ApprovalEventTable.Event]? = nil,
+        arguments: JSONValue? = nil
+    ) -> JSONValue {
+        let request = row.request
+        var object = JSONObject()
+        object.append(key: "request_id", value: .string(id))
+        object.append(key: "kind", value: .string(request.kind.rawValue))
+        object.append(key: "status", value: .string(state.status.rawValue))
+        object.append(key: "tool_name", value: .string(tool))
+        object.append(key: "arguments", value: arguments ?? request.shown)
+        object.append(key: "requester", value: .string(request.requester))
+        object.append(key: "channel", value: .string(request.channel))
+        object.append(key: "workflow", value: .string(request.workflow))
+        object.append(key: "rule", value: JSONValue(request.rule))
+        object.append(key: "message", value: JSONValue(request.message))
+        object.append(key: "justification", value: JSONValue(request.justification))
+        object.append(key: "requested_at", value: .string(request.requestedAt.iso8601))
+        object.append(key: "expires_at", value: .string(state.expiresAt.iso8601))
+        object.append(key: "remaining_seconds", value: .integer(remainingSeconds(at: now)))
+        object.append(key: "escalated_at", value: JSONValue(state.escalatedAt?.iso8601))
+        object.append(key: "approvers", value: JSONValue(state.askedNames))
+        object.append(key: "approvals_received", value: .integer(Int64(state.approvalCount)))
+        object.append(key: "approvals_required", value: .integer(Int64(state.terms.quorum)))
+        object.append(key: "require_reason", value: .bool(state.terms.requiresReason))
+        object.append(
+            key: "remember_seconds",
+            value: .integer(Int64(state.terms.rememberedSeconds))
+        )
+        object.append(key: "votes", value: .array(state.votes.map(Self.json)))
+        object.append(key: "resolved_at", value: JSONValue(state.resolvedAt?.iso8601))
+        object.append(key: "resolved_by", value: JSONValue(state.resolvedBy))
+        object.append(key: "resolution", value: JSONValue(state.resolution))
+        object.append(key: "execution", value: .string(row.execution.rawValue))
+        object.append(key: "executed_at", value: JSONValue(row.executedAt?.iso8601))
+        if let events { object.append(key: "events", value: .array(events.map(Self.json))) }
+        return .object(object)
+    }
+
+    /// Whole seconds until it ends; 0 for what is decided.
+    package func remainingSeconds(at now: Timestamp) -> Int64 {
+        guard state.isPending else { return 0 }
+        return max(0, (state.expiresAt.milliseconds - now.milliseconds) / 1_000)
+    }
+
+    private static func json(_ vote: ApprovalState.Vote) -> JSONValue {
+        [
+            "approver": .string(vote.approver.text), "decision": .string(vote.decision.rawValue),
+            "comment": JSONValue(vote.reason), "timestamp": .string(vote.at.iso8601),
+        ]
+    }
+
+    /// An event as people and programs are shown it.
+    package static func json(_ event: ApprovalEventTable.Event) -> JSONValue {
+        [
+            "timestamp": .string(event.at.iso8601), "type": .string(event.kind),
+            "actor": JSONValue(event.actor), "detail": JSONValue(event.detail),
+        ]
+    }
+}

@@ -1,0 +1,102 @@
+import Domain
+import Firewall
+import Store
+
+/// What people are told of a request, in the forms of the channels.
+///
+/// Arguments are not among it: channels are read by others too, and kept. Their names are, and the
+/// link leads to the rest. What the agent wrote can neither mention people nor look like a link.
+struct ApprovalMessage {
+    let request: ApprovalRequest
+    let link: String
+    let now: Timestamp
+
+    /// Bytes of a text of the agent's in a message.
+    private static let textCharacters = 500
+
+    /// One line.
+    var subject: String { "Approval needed: \(plain(request.tool))" }
+
+    private var lines: [(String, String)] {
+        let stored = request.row.request
+        var lines = [
+            ("Tool", plain(request.tool)), ("Asked by", plain(stored.requester)),
+            ("Arguments", plain(ShownArguments.names(stored.shown))),
+        ]
+        if let message = stored.message { lines.append(("Rule", plain(message))) }
+        if let reason = stored.justification { lines.append(("Agent's reason", plain(reason))) }
+        lines.append(("Open for", "\(request.remainingSeconds(at: now)) seconds"))
+        return lines
+    }
+
+    /// The text of a mail.
+    var mailText: String {
+        let text = lines.map { "\($0.0): \($0.1)" }.joined(separator: "\n")
+        return """
+            A call waits for your approval.
+
+            \(text)
+
+            See the call and decide:
+            \(link)
+
+            Opening the page decides nothing. The link is yours: whoever has it can decide in your \
+            name.
+
+            """
+    }
+
+    /// For Slack's incoming webhooks: as plain text, which knows no mentions and no links.
+    var slack: JSONValue {
+        let text = lines.map { "\($0.0): \($0.1)" }.joined(separator: "\n")
+        let escaped = subject.replacing("&", with: "&amp;").replacing("<", with: "&lt;")
+            .replacing(">", with: "&gt;")
+        return [
+            "text": .string(escaped),
+            "blocks": [
+                ["type": "header", "text": ["type": "plain_text", "text": "A call waits"]],
+                ["type": "section", "text": ["type": "plain_text", "text": .string(text)]],
+                [
+                    "type": "actions",
+                    "elements": [
+                        [
+                            "type": "button", "url": .string(link),
+                            "text": ["type": "plain_text", "text": "See and decide"],
+                        ]
+                    ],
+                ],
+            ],
+        ]
+    }
+
+    /// For Mattermost's incoming webhooks: in a block of code, which knows no mentions, no links.
+    var mattermost: JSONValue {
+        let text = lines.map { "\($0.0): \($0.1)" }.joined(separator: "\n")
+            .replacing("`", with: "'")
+        return ["text": .string("A call waits: [see and decide](\(link))\n```\n\(text)\n```")]
+    }
+
+    /// For programs.
+    var webhook: JSONValue {
+        let stored = request.row.request
+        return [
+            "type": "approval_request", "request_id": .string(request.id),
+            "kind": .string(stored.kind.rawValue), "tool_name": .string(request.tool),
+            "argument_names": JSONValue((stored.shown.object?.members ?? []).map(\.key)),
+            "requester": .string(stored.requester), "workflow": .string(stored.workflow),
+            "message": JSONValue(stored.message),
+            "agent_reasoning": JSONValue(stored.justification),
+            "status": .string(request.status.rawValue),
+            "requested_at": .string(stored.requestedAt.iso8601),
+            "expires_at": .string(request.state.expiresAt.iso8601),
+            "actions": ["view": .string(link)],
+        ]
+    }
+
+    /// One line of bounded length, hidden characters shown.
+    private func plain(_ text: String) -> String {
+        let line = visible(text).replacing("\n", with: " ").replacing("\t", with: " ")
+        guard line.count > Self.textCharacters else { return line }
+        return line.prefix(Self.textCharacters) + "…"
+    }
+}

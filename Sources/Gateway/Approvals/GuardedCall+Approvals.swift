@@ -1,0 +1,474 @@
+import Domain
+import Firewall
+import MCP
+import Store
+
+/// Calls that wait for somebody's approval: held, released, run as exactly what was approved.
+extension GuardedCall {
+    /// A call that its policy lets run only when somebody approves.
+    ///
+    /// A reference, like ``ApprovalRequest``.
+    final class HeldCall: Sendable {
+        let entry: ToolSet.Entry
+        let arguments: JSONObject
+        /// Who makes it, with what its policy may ask for.
+        let source: CallSource
+        let demand: ApprovalDemand
+        /// What its caller says about why.
+        let justification: String?
+        /// Whether the client can have its person open a page.
+        let opensPages: Bool
+
+        init(
+            entry: ToolSet.Entry,
+            arguments: JSONObject,
+            source: CallSource,
+            demand: ApprovalDemand,
+            justification: String? = nil,
+            opensPages: Bool = false
+        ) {
+            self.entry = entry
+            self.arguments = arguments
+            self.source = source
+            self.demand = demand
+            self.justification = justification
+            self.opensPages = opensPages
+        }
+
+        /// The same call of the tool as it is now.
+        func meeting(_ entry: ToolSet.Entry) -> HeldCall {
+            HeldCall(
+                entry: entry,
+                arguments: arguments,
+                source: source,
+                demand: demand,
+                justification: justification,
+                opensPages: opensPages
+            )
+        }
+
+        /// The member of what is kept that holds what no argument is.
+        static let answersKey = "preloop:answers"
+
+        /// What is kept of the call, and shown to those who decide: its arguments, and what it
+        /// answers to questions of the tool's server.
+        var kept: JSONObject {
+            let answers = source.extras.inputs
+            guard !answers.members.isEmpty else { return arguments }
+            var kept = arguments
+            kept.append(key: Self.answersKey, value: .object(answers))
+            return kept
+        }
+
+        /// Arguments and answers of what was kept.
+        ///
+        /// An argument of that name is taken for answers; what is decided is the digest, which
+        /// tells the two apart.
+        static func opened(_ kept: JSONObject) -> (arguments: JSONObject, answers: JSONObject) {
+            guard let last = kept.members.last, haveEqualBytes(last.key, answersKey),
+                let answers = last.value.object
+            else { return (kept, JSONObject()) }
+            let rest = kept.members.dropLast().map { ($0.key, $0.value) }
+            return (JSONObject(rest), answers)
+        }
+    }
+
+    /// How long a call waits before its caller gets a handle: clients give up after a minute.
+    static let holdTime: Duration = .seconds(50)
+    /// How often a waiting caller hears that nothing has happened.
+    static let progressInterval: Duration = .seconds(5)
+
+    /// Holds a call until it is decided, and runs it; gives a handle where that takes too long.
+    ///
+    /// The call is on record before it waits. When its task is cancelled, its request is.
+    func hold(
+        _ held: HeldCall,
+        _ call: ToolCallTable.Call,
+        report: @escaping @Sendable (Event) async -> Void
+    ) async -> ToolResult {
+        var call = call
+        call.decision = .requireApproval
+        guard let approvals else {
+            return await refuse(call, Self.unanswerable(held.demand))
+        }
+        let request: ApprovalRequest
+        let isNew: Bool
+        do {
+            let version = held.demand.policyVersion
+            let digest = try digest(of: held, policyVersion: version)
+            let workflow = try await approvals.workflow(named: held.demand.workflow).name
+            // The approved run itself comes first: it is used up by its claim.
+            if let earlier = try await approvals.remembered(digest, by: workflow),
+                earlier.row.execution != .none
+            {
+                call.approvalID = earlier.id
+                call.add(reason: "remembered approval \(earlier.id)")
+                return await run(held.entry, held.arguments, call, held.source, report)
+            }
+            (request, isNew) = try await approvals.open(
+                ApprovalDesk.Draft(
+                    tool: held.entry.definition.name,
+                    arguments: held.kept,
+                    caller: held.source.caller,
+                    digest: digest,
+                    demand: held.demand,
+                    justification: held.justification
+                )
+            )
+        } catch {
+            // Whatever keeps a request from being made keeps the call from running.
+            return await refuse(call, "needs an approval that cannot be asked for: \(error)")
+        }
+        call.approvalID = request.id
+        call.add(reason: "approval request \(request.id)")
+        do {
+            try await journal.begin(call)
+        } catch {
+            if isNew { await withdraw(request.id) }
+            return .failure("The call did not run, for it could not be recorded: \(error).")
+        }
+        return await release(held, request, isNew: isNew, call, report)
+    }
+
+    private func refuse(_ call: ToolCallTable.Call, _ reason: String) async -> ToolResult {
+        var call = call
+        call.add(reason: reason)
+        call.outcome = .denied
+        return await refusal(call, .failure("Access denied: \(reason)", .denied))
+    }
+
+    /// Waits for the decision and acts on it; the call is on record as begun.
+    private func release(
+        _ held: HeldCall,
+        _ request: ApprovalRequest,
+        isNew: Bool,
+        _ call: ToolCallTable.Call,
+        _ report: @escaping @Sendable (Event) async -> Void
+    ) async -> ToolResult {
+        guard let approvals else { return await refuse(call, Self.unanswerable(held.demand)) }
+        let start = ContinuousClock.now
+        func ended(_ outcome: ToolCallTable.Outcome, _ result: ToolResult) async -> ToolResult {
+            await complete(call, outcome, result, since: start)
+            return result
+        }
+        // Who comes back joins the request, and is held like others.
+        if isNew, held.opensPages, let asking = ApprovalAnswer.page(of: request, approvals) {
+            return await ended(.held, asking)
+        }
+        let decided: ApprovalRequest
+        do {
+            let isAsynchronous = request.state.terms.isAsynchronous
+            decided =
+                isAsynchronous && request.state.terms.judge == nil
+                ? request
+                : try await approvals.decision(
+                    about: request,
+                    within: isAsynchronous ? .zero : Self.holdTime,
+                    asksModel: isNew
+                ) { elapsed, state in
+                    await report(.progress(Self.progress(elapsed, state)))
+                }
+        } catch {
+            if Task.isCancelled {
+                // A request that somebody else made, or a handle was given for, goes on.
+                if isNew { await withdraw(request.id) }
+                let text = "The call was cancelled. It did not run."
+                return await ended(.cancelled, .failure(text, .cancelled))
+            }
+            return await ended(.failed, .failure("The call did not run: \(error)."))
+        }
+        switch decided.status {
+        case .pending: return await ended(.held, ApprovalAnswer.handle(decided, approvals))
+        case .approved: return await perform(decided, held, call, report)
+        case .declined, .expired, .cancelled:
+            let outcome: ToolCallTable.Outcome = decided.status == .expired ? .expired : .denied
+            return await ended(outcome, .failure(ApprovalAnswer.refusal(decided), .denied))
+        }
+    }
+
+    /// Runs an approved call, which is on record as begun, unless it has run already.
+    private func perform(
+        _ request: ApprovalRequest,
+        _ held: HeldCall,
+        _ call: ToolCallTable.Call,
+        _ report: @escaping @Sendable (Event) async -> Void
+    ) async -> ToolResult {
+        let start = ContinuousClock.now
+        func denied(_ reason: String) async -> ToolResult {
+            let result = ToolResult.failure("Access denied: \(reason)", .denied)
+            await complete(call, .denied, result, since: start)
+            return result
+        }
+        // The tool may have gone or become another one while the call waited.
+        let (name, source) = (held.entry.definition.name, held.source)
+        guard let entry = await entry(named: name, held.arguments, source) else {
+            return await denied("the tool `\(name)` is not there any more")
+        }
+        let current = held.meeting(entry)
+        if let reason = await changed(request, current) { return await denied(reason) }
+        guard let approvals else { return await refuse(call, Self.unanswerable(held.demand)) }
+        do {
+            guard try await approvals.claim(request.id) else {
+                let text = """
+                    The approval was used by an equal call, or is over. `get_approval_status` with \
+                    request_id \(request.id) shows what came of it; call again for a new approval.
+                    """
+                let result = ToolResult.failure(text)
+                await complete(call, .denied, result, since: start)
+                return result
+            }
+        } catch {
+            let isCancelled = Task.isCancelled
+            let result =
+                isCancelled
+                ? ToolResult.failure("The call was cancelled. It did not run.", .cancelled)
+                : .failure("The call did not run: \(error).")
+            await complete(call, isCancelled ? .cancelled : .failed, result, since: start)
+            return result
+        }
+        let result = await perform(entry, held.arguments, call, source, report)
+        do {
+            // Not cancelled with the caller: what has happened is kept.
+            let kept = Self.kept(result)
+            try await Task { try await approvals.complete(request.id, kept) }.value
+        } catch {
+            await report(.log(.error, "the result of an approved call was not kept: \(error)"))
+        }
+        return result
+    }
+
+    /// The result as it is kept for those who ask later; one that is too great is told of.
+    private static func kept(_ result: ToolResult) -> JSONValue {
+        let json = JSONValue.object(result.json(for: .latest))
+        let count = json.serialized().count
+        guard count > keptBytes else { return json }
+        let text = "The call has run; its answer of \(count) bytes was too great to be kept."
+        return .object(ToolResult(.string(text)).json(for: .latest))
+    }
+
+    /// What the store keeps of an answer for three months; servers may give pictures and sound.
+    private static let keptBytes = 4 << 20
+
+    /// The tool of a held call as it is now; nil when its caller has none of that name.
+    private func entry(
+        named name: String,
+        _ arguments: JSONObject,
+        _ source: CallSource
+    ) async -> ToolSet.Entry? {
+        var found = await tools.usableEntry(named: name)
+        if found == nil {
+            // Requests that are handed on are named by their methods; nobody answers others.
+            found = try? await tools.source?.responder(to: name, arguments, for: source.caller)
+        }
+        guard let found, await isVisible(found, to: source.caller) else { return nil }
+        return found
+    }
+
+    /// Why what was approved is not what would run now; nil when it is.
+    ///
+    /// The policy is asked again, about the call as it comes now: one that has changed in between
+    /// counts, and so does a client that has to ask other people.
+    private func changed(_ request: ApprovalRequest, _ held: HeldCall) async -> String? {
+        let stored = request.row.request
+        let digest = try? digest(of: held, policyVersion: stored.policyVersion)
+        guard let digest, digest == stored.digest else {
+            return "the call is not the one that was approved (request \(request.id))"
+        }
+        switch await decision(on: held) {
+        case .allow: return nil
+        case .deny(let reason): return reason
+        case .requireApproval(let demand):
+            guard demand.policyVersion == stored.policyVersion else {
+                return """
+                    the policy has changed since the call was approved (request \(request.id)); \
+                    call again
+                    """
+            }
+            // One that cannot be found is not the one that was asked.
+            let wanted = try? await approvals?.workflow(named: demand.workflow).name
+            guard let wanted, haveEqualBytes(wanted, stored.workflow) else {
+                return """
+                    the call needs an approval by another workflow than the one that approved it \
+                    (request \(request.id)); call again
+                    """
+            }
+            return nil
+        }
+    }
+
+    /// The digest of a call under the policy that asks for its approval.
+    private func digest(of held: HeldCall, policyVersion: Int64) throws -> [UInt8] {
+        var binding = CallBinding(
+            tool: held.entry.definition.name,
+            definition: held.entry.definition.json(),
+            arguments: held.arguments,
+            principal: held.source.caller.name,
+            policyVersion: policyVersion
+        )
+        binding.destination = held.entry.destination
+        binding.answers = held.source.extras.inputs
+        return try binding.digest()
+    }
+
+    private static func progress(
+        _ elapsed: Duration,
+        _ request: ApprovalRequest
+    ) -> ServerSession.Progress {
+        let people = request.state.askedNames
+        let asked = people.isEmpty ? "somebody" : people.joined(separator: ", ")
+        return ServerSession.Progress(
+            done: min(99, elapsed / holdTime * 100),
+            total: 100,
+            message: "waiting for \(asked) to approve request \(request.id)"
+        )
+    }
+
+    // MARK: - Polling
+
+    /// Tells how a request of this caller stands; runs what is approved and has not run, once.
+    ///
+    /// - Throws: ``ToolFailure`` when it is no request of theirs.
+    func status(
+        of id: String,
+        by source: CallSource,
+        report: @escaping @Sendable (Event) async -> Void
+    ) async throws -> JSONValue {
+        guard let approvals else { throw ToolFailure("this installation holds no calls") }
+        let caller = source.caller
+        var request: ApprovalRequest
+        do {
+            request = try await approvals.find(id)
+        } catch ApprovalRefusal.unknownRequest {
+            throw Self.unknown(id)
+        }
+        let requester = Approver(caller.name) ?? Approver(.local, caller.name)
+        guard request.state.requester == requester else { throw Self.unknown(id) }
+        if request.status == .approved, request.row.request.kind == .call,
+            request.row.execution == .none
+        {
+            let problem = await resume(request, source, report)
+            request = try await approvals.find(id)
+            if let problem, request.row.execution == .none {
+                return try await ApprovalAnswer.status(request, approvals, problem: problem)
+            }
+        }
+        return try await ApprovalAnswer.status(request, approvals, problem: nil)
+    }
+
+    private static func unknown(_ id: String) -> ToolFailure {
+        ToolFailure(
+            "there is no approval request `\(id.prefix(64))` of yours",
+            hint: "use the `request_id` that came with `pending_approval`"
+        )
+    }
+
+    /// Runs what was approved; gives why it did not run, nil when it did.
+    private func resume(
+        _ request: ApprovalRequest,
+        _ source: CallSource,
+        _ report: @escaping @Sendable (Event) async -> Void
+    ) async -> String? {
+        guard let approvals else { return nil }
+        let (arguments, answers): (JSONObject, JSONObject)
+        do {
+            (arguments, answers) = HeldCall.opened(try approvals.heldArguments(of: request))
+        } catch {
+            return "the held call cannot be opened: \(error)"
+        }
+        // What came with the question about it is none of the call's.
+        var source = source
+        source.extras = Extras(inputs: answers)
+        guard let entry = await entry(named: request.tool, arguments, source)
+        else { return "the tool `\(request.tool)` is not there any more" }
+        let violations = entry.schema.violations(of: .object(arguments))
+        guard violations.isEmpty else {
+            return "the tool's arguments have changed: \(violations[0])"
+        }
+        let demand = ApprovalDemand(
+            workflow: request.row.request.workflow,
+            policyVersion: request.row.request.policyVersion
+        )
+        let held = HeldCall(
+            entry: entry,
+            arguments: arguments,
+            source: source,
+            demand: demand
+        )
+        if let reason = await changed(request, held) { return reason }
+        var call = record(of: Request(tool: request.tool, arguments, source), by: source.caller)
+        call.take(entry.identity)
+        call.decision = .requireApproval
+        call.approvalID = request.id
+        call.policyVersion = request.row.request.policyVersion
+        call.rule = request.row.request.rule
+        call.add(reason: "approval request \(request.id)")
+        do {
+            try await journal.begin(call)
+        } catch {
+            return "the call could not be recorded: \(error)"
+        }
+        let result = await perform(request, held, call, report)
+        return result.isError ? result.text : nil
+    }
+
+    // MARK: - Questions
+
+    /// Asks people about something in words, and waits like a call does.
+    func ask(
+        _ question: JSONObject,
+        workflow: String?,
+        reasoning: String,
+        by caller: Caller,
+        report: @escaping @Sendable (Event) async -> Void
+    ) async throws -> JSONValue {
+        guard let approvals else {
+            throw ToolFailure("this installation has nobody to ask")
+        }
+        var demand = ApprovalDemand(policyVersion: 0)
+        demand.workflow = workflow
+        let binding = CallBinding(
+            tool: "request_approval",
+            definition: .null,
+            arguments: question,
+            principal: caller.name,
+            policyVersion: 0
+        )
+        var asked: String?
+        do {
+            let (request, isNew) = try await approvals.open(
+                ApprovalDesk.Draft(
+                    kind: .question,
+                    tool: "request_approval",
+                    arguments: question,
+                    caller: caller,
+                    digest: try binding.digest(),
+                    demand: demand,
+                    justification: reasoning
+                )
+            )
+            asked = request.id
+            guard !request.state.terms.isAsynchronous else {
+                return try await ApprovalAnswer.status(request, approvals, problem: nil)
+            }
+            let decided = try await approvals.decision(
+                about: request,
+                within: Self.holdTime,
+                asksModel: isNew
+            ) { elapsed, state in
+                await report(.progress(Self.progress(elapsed, state)))
+            }
+            return try await ApprovalAnswer.status(decided, approvals, problem: nil)
+        } catch let refusal as ApprovalRefusal {
+            throw ToolFailure("\(refusal)", hint: refusal.hint)
+        } catch let error as CancellationError {
+            if let asked { await withdraw(asked) }
+            throw error
+        }
+    }
+
+    /// Takes a request back whose caller is gone; not cancelled itself, lest it wait for nobody.
+    private func withdraw(_ id: String) async {
+        // A store that fails leaves it to expire.
+        await Task { _ = try? await approvals?.cancel(id) }.value
+    }
+}

@@ -1,0 +1,134 @@
+package import Domain
+
+extension ApprovalTable {
+    /// Requests, latest first.
+    ///
+    /// Only those of a status, where one is given, and with identifiers smaller than `before`: the
+    /// page after one that ended there.
+    package static func list(
+        status: String?,
+        before: String? = nil,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [Row] {
+        let isOfStatus: SQL = status.map { "AND status = \($0)" } ?? ""
+        let isBefore: SQL = before.map { "AND id < \($0)" } ?? ""
+        let rows = try connection.rows(
+            """
+            SELECT \(columns) FROM approval_requests
+            WHERE account_id = \(account) \(isOfStatus) \(isBefore)
+            ORDER BY id DESC LIMIT \(limit)
+            """
+        )
+        return try rows.map { row throws(StoreError) in try Self.row(row) }
+    }
+
+    /// How many requests wait at an instant; those whose time is over do not, whether anybody has
+    /// noticed or not.
+    package static func pendingCount(
+        at instant: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Int {
+        let rows = try connection.rows(
+            """
+            SELECT COUNT(*) AS requests FROM approval_requests
+            WHERE account_id = \(account) AND status = 'pending' AND expires_at > \(instant)
+            """
+        )
+        return Int(try rows.first?.integer("requests") ?? 0)
+    }
+
+    /// Identifiers of requests that were decided since an instant, earliest first.
+    package static func resolved(
+        since instant: Timestamp,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [String] {
+        let rows = try connection.rows(
+            """
+            SELECT id FROM approval_requests
+            WHERE account_id = \(account) AND resolved_at >= \(instant)
+            ORDER BY resolved_at, id LIMIT \(limit)
+            """
+        )
+        return try rows.map { row throws(StoreError) in try row.text("id") }
+    }
+
+    /// The approval of the same call by a workflow that is still remembered; nil when there is
+    /// none.
+    package static func remembered(
+        digest: [UInt8],
+        workflow: String,
+        at instant: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Row? {
+        let rows = try connection.rows(
+            """
+            SELECT \(columns) FROM approval_requests
+            WHERE account_id = \(account) AND digest = \(digest) AND status = 'approved'
+                AND workflow = \(workflow) AND remembered_until > \(instant)
+            ORDER BY remembered_until DESC LIMIT 1
+            """
+        )
+        return try rows.first.map { row throws(StoreError) in try Self.row(row) }
+    }
+
+    /// The request about the same call by a workflow that waits, or was approved and has not run;
+    /// nil when there is none.
+    package static func open(
+        digest: [UInt8],
+        requester: String,
+        workflow: String,
+        approvedSince instant: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Row? {
+        let rows = try connection.rows(
+            """
+            SELECT \(columns) FROM approval_requests
+            WHERE account_id = \(account) AND digest = \(digest) AND requester = \(requester)
+                AND workflow = \(workflow) AND kind = 'call' AND execution = 'none'
+                AND (status = 'pending' OR status = 'approved' AND resolved_at > \(instant))
+            ORDER BY id DESC LIMIT 1
+            """
+        )
+        return try rows.first.map { row throws(StoreError) in try Self.row(row) }
+    }
+
+    /// Removes decided requests made before an instant, with their events and links.
+    ///
+    /// - Returns: How many; fewer than `limit` when none is left.
+    package static func prune(
+        before instant: Timestamp,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Int {
+        let rows = try connection.rows(
+            """
+            SELECT id FROM approval_requests
+            WHERE account_id = \(account) AND status <> 'pending' AND requested_at < \(instant)
+            ORDER BY requested_at, id LIMIT \(limit)
+            """
+        )
+        for row in rows {
+            let id = try row.text("id")
+            try connection.execute(batch: [
+                """
+                DELETE FROM approval_events
+                WHERE account_id = \(account) AND request_id = \(id)
+                """,
+                """
+                DELETE FROM approval_tokens
+                WHERE account_id = \(account) AND request_id = \(id)
+                """,
+                "DELETE FROM approval_requests WHERE account_id = \(account) AND id = \(id)",
+            ])
+        }
+        return rows.count
+    }
+}

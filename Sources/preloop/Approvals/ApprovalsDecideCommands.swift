@@ -1,0 +1,81 @@
+import ArgumentParser
+import Bootstrap
+import Domain
+import Firewall
+
+/// What both decisions are given.
+struct DecisionOptions: ParsableArguments {
+    @Argument(help: "The request's identifier, as `preloop approvals list` shows it.")
+    var id: String
+
+    @Option(name: .shortAndLong, help: "Why; whoever called is told.")
+    var reason: String?
+
+    @OptionGroup var remote: RemoteOptions
+    @OptionGroup var output: OutputOptions
+
+    /// Decides, and says what came of it.
+    func decide(_ decision: ApprovalState.Decision, rememberSeconds: Int? = nil) async throws {
+        let source = try await ApprovalSource.open(remote)
+        let what = decision == .approve ? "cannot approve the call" : "cannot deny the call"
+        let request = try await attemptApprovals(what) {
+            try await source.decide(
+                id,
+                decision,
+                reason: reason,
+                rememberSeconds: rememberSeconds
+            )
+        }
+        try await attempt("cannot close the store") { try await source.close() }
+        guard !output.isJSON else {
+            try Output.result(["request": request])
+            return
+        }
+        let tool = ApprovalText.text(request, "tool_name")
+        switch request["status"]?.string {
+        case "approved": try Output.text(["Approved: \(tool) may run, once."])
+        case "declined": try Output.text(["Denied: \(tool) does not run."])
+        default:
+            let received = request["approvals_received"]?.integer ?? 0
+            let required = request["approvals_required"]?.integer ?? 1
+            try Output.text(["Counted: \(received) of \(required) approvals for \(tool)."])
+        }
+    }
+}
+
+/// `preloop approvals approve`.
+struct ApprovalsApproveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "approve",
+        abstract: "Approve a call; it then runs, once."
+    )
+
+    @OptionGroup var decision: DecisionOptions
+
+    @Option(help: "For how many minutes the same call may run again, if the workflow lets it.")
+    var rememberMinutes: Int?
+
+    func validate() throws {
+        guard rememberMinutes.map({ (1...1_440).contains($0) }) ?? true else {
+            throw ValidationError("--remember-minutes is a number from 1 to 1440")
+        }
+    }
+
+    func run() async throws {
+        try await decision.decide(.approve, rememberSeconds: rememberMinutes.map { $0 * 60 })
+    }
+}
+
+/// `preloop approvals deny`.
+struct ApprovalsDenyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "deny",
+        abstract: "Deny a call; whoever made it is told, with the reason."
+    )
+
+    @OptionGroup var decision: DecisionOptions
+
+    func run() async throws {
+        try await decision.decide(.decline)
+    }
+}

@@ -1,0 +1,226 @@
+import ArgumentParser
+import Bootstrap
+import Domain
+import Firewall
+import Foundation
+import Gateway
+import MCP
+import Store
+
+/// `preloop policy export`.
+struct PolicyExportCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export",
+        abstract: "Print the policy in force; applying it again changes nothing."
+    )
+
+    @Option(help: "An earlier version.")
+    var version: Int64?
+
+    @Option(name: .shortAndLong, help: "A file to write to.")
+    var output: String?
+
+    func run() async throws {
+        let installation = try await Installation.open()
+        let book = try installation.policyBook()
+        let text = try await attemptPolicy("cannot export the policy") {
+            if let version { return try await book.version(version).text }
+            guard let number = try await book.versions(limit: 1).first?.number else {
+                throw PolicyError.none
+            }
+            return try await book.version(number).text
+        }
+        guard let output else {
+            try Output.text([text.hasSuffix("\n") ? String(text.dropLast()) : text])
+            return
+        }
+        do {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: output), options: .atomic)
+        } catch {
+            throw CommandFailure(.failure, "cannot write `\(output)`", reason: "\(error)")
+        }
+    }
+}
+
+/// `preloop policy versions`.
+struct PolicyVersionsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "versions",
+        abstract: "List the versions of the policy, the one in force first."
+    )
+
+    @Option(help: "How many.")
+    var limit = 20
+
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let installation = try await Installation.open()
+        let book = try installation.policyBook()
+        let versions = try await attemptPolicy("cannot read the versions") {
+            try await book.versions(limit: max(1, min(limit, 1_000)))
+        }
+        guard !output.isJSON else {
+            try Output.result(["versions": .array(versions.map(\.json))])
+            return
+        }
+        var table = TextTable(["VERSION", "NAME", "AUTHOR", "MADE BY", "AT", "TAG"])
+        for version in versions {
+            table.append([
+                "\(version.number)", version.name, version.author, version.origin,
+                version.createdAt.iso8601, version.tag ?? "",
+            ])
+        }
+        try Output.text(table.lines)
+    }
+}
+
+/// `preloop policy explain TOOL`.
+struct PolicyExplainCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain",
+        abstract: "Decide about a call, and show each rule with the values of its parts.",
+        discussion: """
+            preloop policy explain github/create_issue --args '{"title": "x"}' --user ann
+
+            Nothing is called or recorded. With --file that policy is asked, without an \
+            installation.
+            """
+    )
+
+    @OptionGroup var call: PolicyCallOptions
+
+    @Option(help: "A policy that is not in force.")
+    var file: String?
+
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let context = try call.context(now: WallClock.system.now())
+        let told = file == nil ? try await installed(context) : try await ofFile(context)
+        guard !output.isJSON else {
+            try Output.result(told.json.object ?? JSONObject())
+            return
+        }
+        try Output.text(told.lines)
+    }
+
+    private func ofFile(_ context: PolicyContext) async throws -> PolicyExplanation {
+        let path = file ?? "-"
+        let reading = PolicyDocument.read(try PolicyFile.read(path), outside: .installation)
+        guard let document = reading.document else {
+            throw PolicyFile.refuse(reading.problems, in: path)
+        }
+        do throws(PolicyProblem) {
+            return try CompiledPolicy(document, version: 0, surroundings: .installation)
+                .explain(context)
+        } catch {
+            throw PolicyFile.refuse([error], in: path)
+        }
+    }
+
+    private func installed(_ context: PolicyContext) async throws -> PolicyExplanation {
+        let installation = try await Installation.open()
+        let calls = try installation.guardedCall()
+        var context = context
+        // The definition of the tool says whether it writes.
+        if let tool = await calls.definition(of: context.tool) {
+            context.title = tool.title
+            context.isReadOnly = tool.annotations.isReadOnly
+            context.isDestructive = tool.annotations.isDestructive
+            context.isIdempotent = tool.annotations.isIdempotent
+            context.isOpenWorld = tool.annotations.isOpenWorld
+        }
+        let state = try await attemptPolicy("cannot read the policy") {
+            try await installation.policyBook().state()
+        }
+        switch state {
+        case .compiled(let policy, _): return policy.explain(context)
+        case .open:
+            throw CommandFailure(
+                .notFound,
+                "there is no policy",
+                hint: "apply one with `preloop policy apply FILE`; until then every call is allowed"
+            )
+        case .unusable(let version, let reason):
+            throw CommandFailure(
+                .failure,
+                "version \(version) cannot be used, so every call is denied",
+                reason: reason
+            )
+        }
+    }
+}
+
+/// `preloop policy replay`.
+struct PolicyReplayCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "replay",
+        abstract: "Decide the calls on record again, by the policy in force or another one.",
+        discussion: """
+            Where a record does not hold what a rule asks for, as with redacted arguments or the \
+            caller's role, the rule is named and the call left undecided.
+            """
+    )
+
+    @Option(help: "A policy that is not in force.")
+    var file: String?
+
+    @Option(help: "How many of the latest calls.")
+    var limit = 1_000
+
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let installation = try await Installation.open()
+        let book = try installation.policyBook()
+        let replay = try await attemptPolicy("cannot replay", file: file ?? "the policy") {
+            let document: PolicyDocument
+            var knownTools: [String]?
+            if let file {
+                document = try await book.propose(PolicyFile.read(file), prunes: true).after
+            } else {
+                guard let current = try await book.current() else { throw PolicyError.none }
+                document = current.document
+                knownTools = current.row.knownTools
+            }
+            return try await RecordedCalls.replay(
+                try await book.compiled(document, version: 0, knownTools: knownTools),
+                installation,
+                limit: max(0, min(limit, RecordedCalls.maximumCount))
+            )
+        }
+        guard !output.isJSON else {
+            try Output.result(replay.output.object ?? JSONObject())
+            return
+        }
+        try Output.text(replay.lines)
+    }
+}
+
+extension PolicyExplanation {
+    /// For people.
+    fileprivate var lines: [String] {
+        var lines = ["\(tool): \(ruling.action.rawValue)"]
+        if let reason = ruling.reason { lines.append("  \(reason)") }
+        if ruling.action == .requireApproval {
+            lines.append("  workflow: \(ruling.workflow ?? "the default one")")
+        }
+        if !isEnabled { lines.append("  the policy disables the tool") }
+        if !isKnown { lines.append("  no entry names the tool; the defaults hold") }
+        if !isVisible { lines.append("  the tool is not listed") }
+        for rule in rules {
+            let mode = rule.isEnforced ? "" : ", log only"
+            let state = rule.state.rawValue.replacing("_", with: " ")
+            lines.append(
+                "rule \(rule.identity.index + 1) of \(rule.identity.selector) "
+                    + "(priority \(rule.identity.priority)\(mode)): "
+                    + "\(rule.action.rawValue) - \(state)"
+            )
+            if let expression = rule.expression { lines.append("  when \(expression)") }
+            if let failure = rule.failure { lines.append("  error: \(failure)") }
+            lines += rule.values.map { "    \($0.part) = \($0.value)" }
+        }
+        return lines.map(singleLine)
+    }
+}

@@ -1,0 +1,144 @@
+import Bootstrap
+import Domain
+import Firewall
+import Gateway
+import Store
+
+/// Calls on record, decided again by another policy.
+struct RecordedCalls: Sendable {
+    /// Decided in some milliseconds each thousand; more take the memory of their rows.
+    static let maximumCount = 100_000
+
+    /// Calls that would be decided differently.
+    struct Change: Sendable, Equatable {
+        var tool: String
+        var before: String
+        var after: String
+    }
+
+    var total = 0
+    /// By tool and decisions, with how many calls.
+    private(set) var changes: [(change: Change, count: Int)] = []
+    /// How many would depend on what the records do not tell.
+    private(set) var undecided = 0
+    /// The rules those depend on.
+    private(set) var rules: [RuleIdentity] = []
+    /// Calls of tools that are not there any more, or were never.
+    private(set) var unknown = 0
+
+    /// Decides the latest calls again.
+    static func replay(
+        _ policy: CompiledPolicy,
+        _ installation: Installation,
+        limit: Int
+    ) async throws -> RecordedCalls {
+        let rows = try await installation.store.read { connection, account in
+            try ToolCallTable.list(limit: limit, account: account, on: connection)
+        }
+        let calls = try installation.guardedCall()
+        var replay = RecordedCalls()
+        var isThere: [String: Bool] = [:]
+        for row in rows {
+            let tool = ToolIdentity(server: row.server, name: row.tool)
+            let known: Bool
+            if let found = isThere[tool.description] {
+                known = found
+            } else {
+                known = await calls.definition(of: tool) != nil
+                isThere[tool.description] = known
+            }
+            replay.add(row, policy, isThere: known)
+        }
+        return replay
+    }
+
+    private mutating func add(
+        _ row: ToolCallTable.Call,
+        _ policy: CompiledPolicy,
+        isThere: Bool
+    ) {
+        guard row.decision != .undecided else { return }
+        total += 1
+        guard isThere else {
+            unknown += 1
+            return
+        }
+        var context = PolicyContext(
+            tool: ToolIdentity(server: row.server, name: row.tool),
+            now: row.startedAt
+        )
+        context.user = String(row.caller.split(separator: ":", maxSplits: 1).last ?? "")
+        context.channel = row.channel
+        let client = row.client ?? ""
+        if let space = client.lastIndex(of: " ") {
+            context.agent = String(client[..<space])
+            context.agentVersion = String(client[client.index(after: space)...])
+        } else {
+            context.agent = client
+        }
+        context.traceParent = row.traceParent ?? ""
+        // What was redacted is not what rules would have seen.
+        let isWhole = row.arguments.map { !$0.serializedText().contains("[redacted:") } ?? false
+        if isWhole { context.arguments = row.arguments?.object ?? JSONObject() }
+        switch policy.replay(context, knowsArguments: isWhole) {
+        case .decided(let action):
+            let change = Change(
+                tool: row.server.map { "\($0)/\(row.tool)" } ?? row.tool,
+                before: row.decision.rawValue,
+                after: action.rawValue
+            )
+            guard change.before != change.after else { return }
+            if let place = changes.firstIndex(where: { $0.change == change }) {
+                changes[place].count += 1
+            } else {
+                changes.append((change, 1))
+            }
+        case .depends(let rules):
+            undecided += 1
+            for rule in rules where !self.rules.contains(rule) { self.rules.append(rule) }
+        }
+    }
+
+    /// For people.
+    var lines: [String] {
+        guard total > 0 else { return ["no calls on record"] }
+        var lines = changes.map { entry in
+            let change = entry.change
+            return singleLine(
+                "\(entry.count) calls of \(change.tool): \(change.before) -> \(change.after)"
+            )
+        }
+        let same = total - undecided - unknown - changes.reduce(0) { $0 + $1.count }
+        lines.append("\(same) of \(total) calls on record would be decided as they were")
+        if undecided > 0 {
+            let names = rules.map(\.name)
+            lines.append(
+                singleLine(
+                    "\(undecided) depend on what their records do not tell, by "
+                        + names.joined(separator: ", ")
+                )
+            )
+        }
+        if unknown > 0 { lines.append("\(unknown) are of tools that are not there any more") }
+        return lines
+    }
+
+    /// For programs.
+    var output: JSONValue {
+        [
+            "total": .integer(Int64(total)),
+            "changes": .array(
+                changes.map { entry in
+                    [
+                        "tool": .string(entry.change.tool),
+                        "before": .string(entry.change.before),
+                        "after": .string(entry.change.after),
+                        "count": .integer(Int64(entry.count)),
+                    ]
+                }
+            ),
+            "undecided": .integer(Int64(undecided)),
+            "undecided_by": .array(rules.map(\.json)), "unknown_tools": .integer(Int64(unknown)),
+        ]
+    }
+}

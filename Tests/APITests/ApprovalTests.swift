@@ -1,0 +1,240 @@
+import Domain
+import Firewall
+import Gateway
+import HTTPClient
+import MCP
+import Store
+import StoreTestSupport
+import Testing
+
+@testable import API
+
+/// What waits for approval, over REST and on the page.
+@Suite struct ApprovalTests {
+    /// A policy that holds every call of `echo`.
+    private struct HoldingPolicy: CallPolicy {
+        func isVisible(
+            _ tool: ToolDefinition,
+            _ identity: ToolIdentity,
+            to caller: Caller
+        ) async -> Bool { true }
+
+        func decide(_ call: ProposedCall) async -> CallRuling {
+            CallRuling(.requireApproval(ApprovalDemand(policyVersion: 1, message: "ask first")))
+        }
+    }
+
+    private func server(
+        _ change: (inout ApprovalWorkflow) -> Void = { _ in }
+    ) async throws -> RunningServer {
+        var setup = RunningServer.Setup()
+        setup.policy = HoldingPolicy()
+        setup.workflow.isAsynchronous = true
+        change(&setup.workflow)
+        let server = try await RunningServer(setup)
+        for (name, role) in [("ann", Role.owner), ("bob", .editor), ("eve", .viewer)] {
+            _ = try await server.add(name, role)
+        }
+        return server
+    }
+
+    private func desk(_ server: RunningServer) async throws -> ApprovalDesk {
+        // The requests are in the store; any desk of the account sees them.
+        let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
+        return ApprovalDesk(store: server.scratch.store, box: { box })
+    }
+
+    /// Calls the held tool, and gives the request's identifier.
+    private func held(
+        _ server: RunningServer,
+        _ token: String,
+        _ text: String = "hello"
+    ) async throws -> String {
+        let answer = try await server.send(
+            "POST",
+            "/api/v1/mcp/echo",
+            ["text": .string(text)],
+            token: token
+        )
+        #expect(try answer.json["status"] == "pending_approval")
+        return try #require(try answer.json["request_id"]?.string)
+    }
+
+    private func link(
+        _ server: RunningServer,
+        _ id: String,
+        as approver: Approver = Approver(.user, "bob")
+    ) async throws -> String {
+        let token = ApprovalLink.makeToken(of: AccountTable.defaultID)
+        try await desk(server).addLink(digest: token.digest, to: id, for: approver)
+        return token.text
+    }
+
+    private static let path = "/api/v1/approval-requests"
+
+    @Test func `what waits is listed, shown and decided, and the second hears who was first`()
+        async throws
+    {
+        let server = try await server()
+        let (ann, bob) = (try await server.key("ann"), try await server.key("bob"))
+        let id = try await held(server, ann)
+        let list = try await server.send("GET", "\(Self.path)?status=pending", token: bob)
+        #expect(try list.json.array?.count == 1)
+        let shown = try await server.send("GET", "\(Self.path)/\(id)", token: bob)
+        #expect(try shown.json["arguments"] == ["text": "hello"])
+        #expect(try shown.json["message"] == "ask first")
+        #expect(try shown.json["events"]?[0]?["type"] == "approval_requested")
+        // The key that called may not decide, though its user owns the account.
+        let own = try await server.send("POST", "\(Self.path)/\(id)/approve", token: ann)
+        #expect(own.status == 403)
+        #expect(try own.json["code"] == "same_credential")
+        let eve = try await server.key("eve")
+        let viewer = try await server.send("POST", "\(Self.path)/\(id)/approve", token: eve)
+        #expect(viewer.status == 403)
+        let approved = try await server.send(
+            "POST",
+            "\(Self.path)/\(id)/decide",
+            ["decision": "approve", "comment": "fine"],
+            token: bob
+        )
+        #expect(approved.status == 200)
+        #expect(try approved.json["status"] == "approved")
+        let late = try await server.send(
+            "POST",
+            "\(Self.path)/\(id)/decline",
+            token: try await server.key("ann")
+        )
+        #expect(late.status == 409)
+        #expect(try late.json["code"] == "already_decided")
+        #expect(try late.json["decided_by"] == "user:bob")
+        #expect(try await server.send("GET", "\(Self.path)/nothing", token: bob).status == 404)
+        try await server.stop()
+    }
+
+    @Test func `requests are listed page by page`() async throws {
+        let server = try await server()
+        let ann = try await server.key("ann")
+        var made: [String] = []
+        for number in 0..<5 { made.append(try await held(server, ann, "\(number)")) }
+        var found: [String] = []
+        var path: String? = "\(Self.path)?limit=2"
+        while let next = path {
+            let page = try await server.send("GET", next, token: ann)
+            found += try page.json.array?.compactMap { $0["request_id"]?.string } ?? []
+            path = page.headers["X-Next-Cursor"].map { "\(Self.path)?limit=2&cursor=\($0)" }
+        }
+        #expect(Set(found) == Set(made) && found.count == 5)
+        try await server.stop()
+    }
+
+    @Test func `opening the page decides nothing, however often`() async throws {
+        let server = try await server()
+        let id = try await held(server, try await server.key("ann"))
+        let token = try await link(server, id)
+        for method in ["GET", "HEAD", "GET"] {
+            for path in ["", "/data"] {
+                let answer = try await server.send(method, "/approval/\(id)\(path)?token=\(token)")
+                #expect(answer.status == 200)
+            }
+            let decide = "/approval/\(id)/decide?token=\(token)&decision=approve"
+            #expect(try await server.send(method, decide).status == 405)
+        }
+        #expect(try await desk(server).find(id).status == .pending)
+        let page = try await server.send("GET", "/approval/\(id)?token=\(token)")
+        #expect(page.text.contains("hello") && page.text.contains("ask first"))
+        #expect(page.text.contains("method=\"post\"") && !page.text.contains("<script"))
+        #expect(page.headers["Referrer-Policy"] == "no-referrer")
+        #expect(page.headers["Cache-Control"] == "no-store")
+        let policy = try #require(page.headers["Content-Security-Policy"])
+        #expect(policy.contains("default-src 'none'") && !policy.contains("unsafe"))
+        try await server.stop()
+    }
+
+    @Test func `the page's form decides once; a stolen or replayed link does not`() async throws {
+        let server = try await server()
+        let ann = try await server.key("ann")
+        let (id, other) = (try await held(server, ann), try await held(server, ann, "other"))
+        let token = try await link(server, id)
+        func send(_ id: String, _ token: String, _ decision: String) async throws -> Int {
+            try await server.sendForm(
+                "/approval/\(id)/decide",
+                "token=\(token)&decision=\(decision)&comment=so+be+it"
+            ).status
+        }
+        #expect(try await send(other, token, "approve") == 404)
+        let madeUp = ApprovalLink.makeToken(of: AccountTable.defaultID).text
+        #expect(try await send(id, madeUp, "approve") == 404)
+        let foreign = ApprovalLink.makeToken(of: AccountID(77)).text
+        #expect(try await send(id, foreign, "approve") == 404)
+        #expect(try await send(id, token, "maybe") == 404)
+        #expect(try await desk(server).find(id).status == .pending)
+        #expect(try await send(id, token, "approve") == 200)
+        let request = try await desk(server).find(id)
+        #expect(request.status == .approved && request.state.resolvedBy == "user:bob")
+        #expect(request.state.resolution == "so be it")
+        #expect(try await send(id, token, "decline") == 410)
+        let late = try await link(server, id)
+        #expect(try await send(id, late, "decline") == 409)
+        let page = try await server.send("GET", "/approval/\(id)?token=\(late)")
+        #expect(page.text.contains("approved by user:bob") && !page.text.contains("<form"))
+        try await server.stop()
+    }
+
+    @Test func `without a token the page asks who is there, and tells nothing before`()
+        async throws
+    {
+        let server = try await server()
+        let id = try await held(server, try await server.key("ann"))
+        let page = try await server.send("GET", "/approval/\(id)")
+        #expect(page.status == 200 && page.text.contains("type=\"password\""))
+        #expect(!page.text.contains("hello"))
+        func signIn(_ name: String, _ password: String) async throws -> RunningServer.Answer {
+            let text = password.replacing(" ", with: "+")
+            return try await server.sendForm(
+                "/approval/\(id)",
+                "username=\(name)&password=\(text)"
+            )
+        }
+        #expect(try await signIn("bob", "wrong").status == 401)
+        #expect(try await signIn("eve", RunningServer.password).status == 403)
+        _ = try await server.addAccount(owner: "mallory")
+        let stranger = try await signIn("mallory", RunningServer.password)
+        #expect(stranger.status == 404 && !stranger.text.contains("hello"))
+        let shown = try await signIn("bob", RunningServer.password)
+        #expect(shown.status == 200 && shown.text.contains("hello"))
+        let token = try #require(shown.text.firstMatch(of: /name="token" value="(\w+)"/)?.1)
+        let done = try await server.sendForm(
+            "/approval/\(id)/decide",
+            "token=\(token)&decision=decline"
+        )
+        #expect(done.status == 200 && done.text.contains("Declined"))
+        #expect(try await desk(server).find(id).state.resolvedBy == "user:bob")
+        try await server.stop()
+    }
+
+    @Test func `a page stays small and harmless whatever the call holds`() async throws {
+        let server = try await server { $0.requiresReason = true }
+        let nasty = String(repeating: "<script>\"\u{202E}&\u{200B}\"\u{338}", count: 4_000)
+        let id = try await held(server, try await server.key("ann"), nasty)
+        let token = try await link(server, id)
+        let page = try await server.send("GET", "/approval/\(id)?token=\(token)")
+        #expect(page.status == 200)
+        #expect(page.body.count <= 15_000, "\(page.body.count)")
+        #expect(!page.text.contains("<script") && page.text.contains("\\u{202e}"))
+        #expect(!page.text.contains("\u{202E}") && !page.text.contains("\u{200B}"))
+        // The reason is asked for by the form, and where the form is passed by.
+        #expect(page.text.contains("required"))
+        let bare = try await server.sendForm(
+            "/approval/\(id)/decide",
+            "token=\(token)&decision=approve"
+        )
+        #expect(bare.status == 422 && bare.text.contains("a reason"))
+        #expect(try await desk(server).find(id).status == .pending)
+        try await server.stop()
+    }
+
+    @Test func `a quotation mark is escaped also where something combines with it`() {
+        #expect(escapedHTML("\"\u{338}") == "&quot;\u{338}")
+        #expect(escapedHTML("a<\u{301}b&c>") == "a&lt;\u{301}b&amp;c&gt;")
+    }
+}

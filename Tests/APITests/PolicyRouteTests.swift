@@ -1,0 +1,258 @@
+import Domain
+import HTTPClient
+import HTTPTypes
+import Store
+import StoreTestSupport
+import Testing
+
+@testable import API
+@testable import Gateway
+
+/// Policies over REST.
+@Suite struct PolicyRouteTests {
+    private static let path = "/api/v1/policies"
+    private static let policy = """
+        # no secrets
+        metadata: {name: first}
+        tools:
+        - name: echo
+          conditions:
+          - {expression: args.text == 'secret', action: deny, message: no secrets}
+        """
+
+    private func server() async throws -> (server: RunningServer, key: String) {
+        let server = try await RunningServer()
+        _ = try await server.add("ann", .owner)
+        return (server, try await server.key("ann"))
+    }
+
+    private func upload(
+        _ server: RunningServer,
+        _ key: String,
+        _ text: String,
+        query: String = "",
+        headers: [(String, String)] = []
+    ) async throws -> RunningServer.Answer {
+        try await server.send(
+            "POST",
+            "\(Self.path)/upload\(query)",
+            ["policy": .string(text)],
+            token: key,
+            headers: headers
+        )
+    }
+
+    @Test func `a policy is validated, applied, exported, compared and rolled back`()
+        async throws
+    {
+        let (server, key) = try await server()
+        let none = try await server.send("GET", "\(Self.path)/export", token: key)
+        #expect(none.status == 404)
+        let dry = try await upload(server, key, Self.policy, query: "?dry_run=true")
+        #expect(try dry.json["is_new"] == false && dry.json["changes"]?.array?.isEmpty == false)
+        let first = try await upload(server, key, Self.policy)
+        #expect(first.status == 200, "\(first.text)")
+        #expect(try first.json["version"] == 1 && first.json["policy_name"] == "first")
+        #expect(first.headers["ETag"] == "\"policy-1\"")
+        let denied = try await server.send(
+            "POST",
+            "/api/v1/mcp/echo",
+            ["text": "secret"],
+            token: key
+        )
+        #expect(denied.status == 403 && denied.text.contains("no secrets"))
+        let exported = try await server.send("GET", "\(Self.path)/export", token: key)
+        #expect(exported.text == Self.policy && exported.headers["ETag"] == "\"policy-1\"")
+        #expect(try await upload(server, key, exported.text).json["is_new"] == false)
+        let second = Self.policy.replacing("deny", with: "allow")
+        let body: JSONValue = ["policy": .string(second)]
+        let diff = try await server.send("POST", "\(Self.path)/diff", body, token: key)
+        #expect(try diff.json["changes"]?[0]?["path"] == "tools[echo].conditions")
+        let stale = [("If-Match", "\"policy-7\"")]
+        #expect(try await upload(server, key, second, headers: stale).status == 412)
+        let match = [("If-Match", "\"policy-1\"")]
+        #expect(try await upload(server, key, second, headers: match).json["version"] == 2)
+        let named = try await server.send(
+            "PUT",
+            "\(Self.path)/versions/1/tag",
+            ["tag": "strict"],
+            token: key
+        )
+        #expect(named.status == 204)
+        let back = try await server.send(
+            "POST",
+            "\(Self.path)/versions/1/rollback",
+            [:],
+            token: key
+        )
+        #expect(try back.json["version"] == 3)
+        let versions = try await server.send(
+            "GET",
+            "\(Self.path)/versions?limit=2",
+            token: key
+        )
+        let list = try #require(try versions.json.array)
+        #expect(list.map { $0["version"] } == [3, 2] && list[0]["is_active"] == true)
+        let next = try #require(versions.headers["X-Next-Cursor"])
+        let rest = try await server.send(
+            "GET",
+            "\(Self.path)/versions?limit=2&cursor=\(next)",
+            token: key
+        )
+        #expect(try rest.json[0]?["tag"] == "strict" && rest.json[1] == nil)
+        try await server.stop()
+    }
+
+    @Test func `errors are told with their places, and nothing changes`() async throws {
+        let (server, key) = try await server()
+        let wrong = "metadata: {name: x}\ntools:\n- name: a\n  conditons: []\n"
+        let body: JSONValue = ["policy": .string(wrong)]
+        let told = try await server.send("POST", "\(Self.path)/validate", body, token: key)
+        #expect(try told.json["is_valid"] == false)
+        #expect(try told.json["errors"]?[0]?["line"] == 4)
+        let refused = try await upload(server, key, wrong)
+        #expect(refused.status == 422 && refused.text.contains("did you mean `conditions`?"))
+        #expect(try refused.json["code"] == "invalid_policy")
+        #expect(try await server.send("GET", "\(Self.path)/export", token: key).status == 404)
+        #expect(
+            try await server.send("POST", "\(Self.path)/validate", [:], token: key).status == 422
+        )
+        let schema = try await server.send("GET", "\(Self.path)/schema", token: key)
+        #expect(try schema.json["properties"]?["tools"] != nil)
+        try await server.stop()
+    }
+
+    @Test func `a policy comes as a file of a form too`() throws {
+        let boundary = "----x9"
+        let form =
+            "--\(boundary)\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n"
+            + "--\(boundary)\r\nContent-Disposition: form-data; name=\"file\"; "
+            + "filename=\"p.yaml\"\r\nContent-Type: text/yaml\r\n\r\n\(Self.policy)\r\n"
+            + "--\(boundary)--\r\n"
+        func request(_ type: String, _ body: String) -> APIRequest {
+            APIRequest(
+                id: "1",
+                method: .post,
+                path: "/",
+                query: QueryItems(""),
+                headers: [.contentType: type],
+                body: Array(body.utf8),
+                peer: "test"
+            )
+        }
+        let type = "multipart/form-data; boundary=\(boundary)"
+        #expect(try PolicyUpload.text(of: request(type, form)) == Self.policy)
+        #expect(try PolicyUpload.text(of: request("application/yaml", "a: b")) == "a: b")
+        for (type, body) in [
+            ("multipart/form-data", form), (type, ""), (type, "--\(boundary)"),
+            (type, String(repeating: "--\(boundary)", count: 1_000)),
+            (type, form.replacing("\"file\"", with: "\"data\"")), ("application/json", "{}"),
+        ] {
+            #expect(throws: Problem.self) { try PolicyUpload.text(of: request(type, body)) }
+        }
+    }
+
+    /// A server whose policy has an entry for `echo` with two rules.
+    private struct Ruled {
+        let server: RunningServer
+        let key: String
+        var tool = ""
+        var rules: [String] = []
+
+        func send(
+            _ method: String,
+            _ path: String,
+            _ body: JSONValue? = nil,
+            ifMatch: String? = nil
+        ) async throws -> RunningServer.Answer {
+            let headers = ifMatch.map { [("If-Match", $0)] } ?? []
+            return try await server.send(
+                method,
+                "/api/v1/\(path)",
+                body,
+                token: key,
+                headers: headers
+            )
+        }
+
+        /// How a call of the tool is answered.
+        func echo() async throws -> Int {
+            try await send("POST", "mcp/echo", ["text": "a"]).status
+        }
+    }
+
+    private static let entry: JSONValue = ["tool_name": "echo", "tool_source": "builtin"]
+
+    private func ruled() async throws -> Ruled {
+        let (server, key) = try await server()
+        var ruled = Ruled(server: server, key: key)
+        let made = try await ruled.send("POST", "tool-configurations", Self.entry)
+        #expect(made.status == 201, "\(made.text)")
+        ruled.tool = try #require(try made.json["id"]?.string)
+        for (expression, action) in [("args.text == 'a'", "deny"), ("true", "allow")] {
+            let rule = try await ruled.send(
+                "POST",
+                "tool-configurations/\(ruled.tool)/access-rules",
+                ["action": .string(action), "condition_expression": .string(expression)]
+            )
+            #expect(rule.status == 201, "\(rule.text)")
+            ruled.rules.append(try #require(try rule.json["id"]?.string))
+        }
+        return ruled
+    }
+
+    @Test func `rules are added, put in order, changed and removed one by one`() async throws {
+        let ruled = try await ruled()
+        let (rules, path) = (ruled.rules, "tool-configurations/\(ruled.tool)/access-rules")
+        let wrong: JSONValue = ["action": "deny", "condition_expression": "a =="]
+        #expect(try await ruled.send("POST", path, wrong).status == 422)
+        #expect(try await ruled.echo() == 403)
+        let order: JSONValue = ["rule_ids": .array(rules.reversed().map(JSONValue.string))]
+        let moved = try await ruled.send("PUT", "\(path)/order", order)
+        #expect(moved.status == 200, "\(moved.text)")
+        let list = try #require(try moved.json["access_rules"]?.array)
+        #expect(list.compactMap { $0["id"]?.string } == rules.reversed())
+        #expect(try await ruled.echo() == 200)
+        let part: JSONValue = ["rule_ids": [.string(rules[0])]]
+        #expect(try await ruled.send("PUT", "\(path)/order", part).status == 422)
+        let rule = "access-rules/\(rules[1])"
+        let body: JSONValue = ["action": "deny", "message": "never"]
+        let changed = try await ruled.send("PUT", rule, body)
+        #expect(try changed.json["id"]?.string == rules[1])
+        #expect(changed.headers["ETag"] == "\"policy-5\"")
+        #expect(try await ruled.send("DELETE", rule, ifMatch: "\"policy-4\"").status == 412)
+        #expect(try await ruled.send("DELETE", rule, ifMatch: "\"policy-5\"").status == 204)
+        #expect(try await ruled.send("DELETE", rule).status == 404)
+        try await ruled.server.stop()
+    }
+
+    @Test func `entries are changed with their rules kept, and removed`() async throws {
+        let ruled = try await ruled()
+        let path = "tool-configurations/\(ruled.tool)"
+        #expect(try await ruled.send("POST", "tool-configurations", Self.entry).status == 409)
+        var object = Self.entry.object ?? JSONObject()
+        object["is_enabled"] = false
+        let off = try await ruled.send("PUT", path, .object(object))
+        #expect(try off.json["is_enabled"] == false)
+        #expect(try off.json["access_rules"]?.array?.count == 2)
+        #expect(try await ruled.echo() == 404)
+        #expect(try await ruled.send("GET", "tool-configurations").json.array?.count == 1)
+        #expect(try await ruled.send("GET", path).status == 200)
+        #expect(try await ruled.send("DELETE", path).status == 204)
+        #expect(try await ruled.echo() == 200)
+        #expect(try await ruled.send("GET", path).status == 404)
+        try await ruled.server.stop()
+    }
+
+    @Test func `only owners and admins change policies`() async throws {
+        let (server, _) = try await server()
+        for (role, status) in [(Role.admin, 200), (.editor, 403), (.viewer, 403)] {
+            _ = try await server.add(role.rawValue, role)
+            let key = try await server.key(role.rawValue)
+            #expect(try await upload(server, key, Self.policy).status == status, "\(role)")
+            let versions = try await server.send("GET", "\(Self.path)/versions", token: key)
+            #expect(versions.status == 200)
+        }
+        try await server.stop()
+    }
+}

@@ -1,0 +1,243 @@
+import Domain
+import Foundation
+import StoreTestSupport
+import TestSupport
+import Testing
+
+@testable import API
+
+/// The server with a certificate, as curl and openssl see it.
+@Suite struct TLSTests {
+    private struct Certificate {
+        let folder: URL
+
+        var certificate: String { folder.appendingPathComponent("certificate.pem").path }
+        var key: String { folder.appendingPathComponent("key.pem").path }
+
+        init() async throws {
+            folder = FileManager.default.temporaryDirectory
+                .appendingPathComponent("preloop-tls-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            _ = try await TLSTests.run(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-keyout",
+                key,
+                "-out",
+                certificate
+            )
+        }
+
+        func remove() { try? FileManager.default.removeItem(at: folder) }
+    }
+
+    private struct Failure: Error { var text: String }
+
+    /// Runs a program on a thread of its own: the server needs those of the tests.
+    private static func run(_ words: String...) async throws -> String {
+        try await run(words)
+    }
+
+    private static func run(_ words: [String]) async throws -> String {
+        let result: Result<String, any Error> = await withCheckedContinuation { continuation in
+            Thread.detachNewThread {
+                continuation.resume(returning: Result { try finished(words) })
+            }
+        }
+        return try result.get()
+    }
+
+    private static func finished(_ words: [String]) throws -> String {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = words
+        let (output, errors) = (Pipe(), Pipe())
+        process.standardOutput = output
+        process.standardError = errors
+        try process.run()
+        // What goes to standard error is some lines, which a pipe holds.
+        let text = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else {
+            let reason = errors.fileHandleForReading.readDataToEndOfFile()
+            throw Failure(text: String(decoding: reason, as: UTF8.self))
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    private func withServer(
+        idleTime: Duration? = nil,
+        _ body: (RunningServer, String, Certificate) async throws -> Void
+    ) async throws {
+        let certificate = try await Certificate()
+        defer { certificate.remove() }
+        var setup = RunningServer.Setup()
+        if let idleTime {
+            setup.limits.idleTime = idleTime
+        } else {
+            setup.limits.headTime = .seconds(2)
+        }
+        setup.identity = try TLSIdentity(
+            certificateFile: certificate.certificate,
+            keyFile: certificate.key
+        )
+        let server = try await RunningServer(setup)
+        try await body(server, "https://localhost:\(server.port)", certificate)
+        try await server.stop()
+    }
+
+    @Test func `clients that can speak HTTP 2, others HTTP 1`() async throws {
+        try await withServer { server, origin, certificate in
+            let format = "%{http_version} %{http_code}\n"
+            for (option, version) in [("--http2", "2"), ("--http1.1", "1.1")] {
+                // Several requests of one connection, side by side where that is possible.
+                let seen = try await Self.run(
+                    "curl",
+                    "-sS",
+                    option,
+                    "--cacert",
+                    certificate.certificate,
+                    "-Z",
+                    "-o",
+                    "/dev/null",
+                    "-o",
+                    "/dev/null",
+                    "-o",
+                    "/dev/null",
+                    "-w",
+                    format,
+                    "\(origin)/healthz",
+                    "\(origin)/readyz",
+                    "\(origin)/openapi.json"
+                )
+                #expect(seen == String(repeating: "\(version) 200\n", count: 3))
+            }
+            await #expect(throws: Failure.self) {
+                try await Self.run("curl", "-sS", "\(origin)/healthz")
+            }
+        }
+    }
+
+    @Test func `bodies, refusals and streams go over HTTP 2`() async throws {
+        try await withServer { server, origin, certificate in
+            _ = try await server.add("ann", .editor)
+            let key = try await server.key("ann")
+            func post(
+                _ path: String,
+                _ body: String,
+                _ more: [String] = []
+            ) async throws -> String {
+                let file = certificate.folder.appendingPathComponent("body")
+                try Data(body.utf8).write(to: file)
+                var words = ["curl", "-sS", "--http2", "--cacert", certificate.certificate]
+                words += ["-H", "Authorization: Bearer \(key)", "-H"]
+                words += ["Content-Type: application/json", "-w", "\n%{http_version} %{http_code}"]
+                words += ["--data-binary", "@\(file.path)"] + more + ["\(origin)\(path)"]
+                return try await Self.run(words)
+            }
+            let echo = try await post("/api/v1/mcp/echo", #"{"text": "hello"}"#)
+            #expect(echo.contains(#""said":"hello""#) && echo.hasSuffix("2 200"), "\(echo)")
+            // 100 kB come in several frames and several windows.
+            let long = String(repeating: "x", count: 100_000)
+            let answer = try await post("/api/v1/mcp/echo", #"{"text": "\#(long)", "times": 10}"#)
+            #expect(answer.utf8.count > 1_000_000 && answer.hasSuffix("2 200"))
+            let large = try await post(
+                "/api/v1/auth/logout",
+                String(repeating: " ", count: 100_000)
+            )
+            #expect(large.hasSuffix("2 413"), "\(large.suffix(300))")
+            let message = ModernRequest.call("echo", ["text": "over MCP"]).serializedText()
+            let headers = ModernRequest.headers("tools/call", "echo").flatMap { name, value in
+                name == "Content-Type" ? [] : ["-H", "\(name): \(value)"]
+            }
+            let call = try await post("/mcp/v1", message, headers)
+            #expect(call.contains("over MCP") && call.hasSuffix("2 200"), "\(call)")
+            #expect(server.application.connections.counts.accepted >= 4)
+        }
+    }
+
+    @Test func `who never ends the handshake is closed`() async throws {
+        try await withServer { server, _, _ in
+            let client = try RawClient(port: server.port)
+            // The head of a TLS record, and nothing of what it promises.
+            _ = client.send("\u{16}\u{3}\u{1}\u{2}\u{0}")
+            let connections = server.application.connections
+            let end = ContinuousClock.now + .seconds(60)
+            while connections.counts.accepted == 0 || connections.counts.open > 0 {
+                try #require(ContinuousClock.now < end)
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            #expect(await client.isClosed())
+            #expect(connections.counts.overdue == 1)
+        }
+    }
+
+    /// `GET /healthz` as the only request of an HTTP/2 connection (RFC 9113, RFC 7541).
+    private static var request: [UInt8] {
+        let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+        let settings: [UInt8] = [0, 0, 0, 4, 0, 0, 0, 0, 0]
+        // Method GET and scheme https by their numbers, then path and authority spelled out.
+        let (path, authority) = (Array("/healthz".utf8), Array("localhost".utf8))
+        var block: [UInt8] = [0x82, 0x87, 0x04, UInt8(path.count)] + path
+        block += [0x01, UInt8(authority.count)] + authority
+        // HEADERS of stream 1, which ends the stream and its headers.
+        let headers: [UInt8] = [0, 0, UInt8(block.count), 1, 5, 0, 0, 0, 1]
+        return preface + settings + headers + block
+    }
+
+    @Test func `an HTTP 2 connection is closed when its last stream is long gone`() async throws {
+        try await withServer(idleTime: .seconds(1)) { server, _, _ in
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = ["openssl", "s_client", "-quiet", "-alpn", "h2", "-connect"]
+            process.arguments?.append("127.0.0.1:\(server.port)")
+            let (input, output) = (Pipe(), Pipe())
+            process.standardInput = input
+            process.standardOutput = output
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            defer { if process.isRunning { process.terminate() } }
+            // Its end stays open: this client would wait for ever.
+            try input.fileHandleForWriting.write(contentsOf: Data(Self.request))
+            let connections = server.application.connections
+            let end = ContinuousClock.now + .seconds(60)
+            while connections.counts.accepted == 0 || connections.counts.open > 0 {
+                try #require(ContinuousClock.now < end)
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            #expect(connections.counts.overdue >= 1)
+            if process.isRunning { process.terminate() }
+            let answer = output.fileHandleForReading.readDataToEndOfFile()
+            #expect(String(decoding: answer, as: UTF8.self).contains("1.2.3"))
+        }
+    }
+
+    @Test func `a key of another certificate is refused at the start`() async throws {
+        let (one, other) = (try await Certificate(), try await Certificate())
+        defer {
+            one.remove()
+            other.remove()
+        }
+        #expect(throws: (any Error).self) {
+            try TLSIdentity(certificateFile: one.certificate, keyFile: other.key)
+        }
+        #expect(throws: (any Error).self) {
+            try TLSIdentity(certificateFile: one.key, keyFile: one.key)
+        }
+        #expect(throws: (any Error).self) {
+            try TLSIdentity(certificateFile: "/nowhere.pem", keyFile: one.key)
+        }
+    }
+}

@@ -1,0 +1,90 @@
+import Domain
+import Foundation
+import Testing
+
+/// What waits for approval, from the terminal.
+@Suite struct ApprovalsCommandTests {
+    private static let question = #"""
+        {"operation": "drop the table", "context": "it is empty", "reasoning": "tidying up"}
+        """#
+
+    /// Waits until a request is listed; gives its identifier.
+    private func waiting(_ sandbox: Sandbox, _ words: [String] = []) async throws -> String {
+        // Two minutes on an idle machine, and ten on a busy one.
+        for _ in 0..<600 {
+            let words = ["approvals", "list", "--json"] + words
+            let list = try sandbox.start("preloop", words).wait()
+            #expect(list.status == 0, "\(list.errors)")
+            if let id = try list.json["requests"]?[0]?["request_id"]?.string { return id }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+        throw CancellationError()
+    }
+
+    /// What an agent hears in the end: a busy machine may keep people longer than a call is held,
+    /// and then it asks again.
+    private func outcome(
+        of answer: Sandbox.Result,
+        _ id: String,
+        _ sandbox: Sandbox,
+        _ words: [String] = []
+    ) throws -> String {
+        guard answer.output.contains("\"status\":\"pending\"") else { return answer.output }
+        let question = "{\"request_id\": \"\(id)\"}"
+        let words = ["tools", "call", "get_approval_status", question] + words
+        return try sandbox.start("preloop", words).wait().output
+    }
+
+    @Test func `an agent asks, a person in another terminal answers`() async throws {
+        let sandbox = try Sandbox(["USER": "ann"])
+        #expect(try sandbox.preloop("init").status == 0)
+        #expect(try sandbox.preloop("approvals").output.contains("Nothing waits"))
+        let agent = try sandbox.start(
+            "preloop",
+            ["tools", "call", "request_approval", Self.question]
+        )
+        let id = try await waiting(sandbox)
+        let table = try sandbox.preloop("approvals", "list")
+        #expect(table.output.contains("local:ann") && table.output.contains("request_approval"))
+        let shown = try sandbox.preloop("approvals", "show", id)
+        #expect(shown.output.contains("operation: drop the table"))
+        #expect(shown.output.contains("Reason     tidying up"))
+        let approved = try sandbox.preloop("approvals", "approve", id, "--reason", "it is")
+        #expect(approved.status == 0, "\(approved.errors)")
+        #expect(approved.output.contains("Approved"))
+        let answer = try agent.wait()
+        #expect(answer.status == 0, "\(answer.errors)")
+        let heard = try outcome(of: answer, id, sandbox)
+        #expect(heard.contains("\"status\":\"approved\""), "\(heard)")
+        #expect(heard.contains("\"comment\":\"it is\""), "\(heard)")
+        // The second one hears who was first.
+        let late = try sandbox.preloop("approvals", "deny", id)
+        #expect(late.status == 1)
+        #expect(late.errors.contains("approved already, by local:ann"))
+        let all = try sandbox.preloop("approvals", "list", "--all")
+        #expect(all.output.contains("approved"))
+        let unknown = try sandbox.preloop("approvals", "approve", "nothing")
+        #expect(unknown.status == 5)
+    }
+
+    @Test func `the same commands speak to a server`() async throws {
+        let server = try ServeProcess(try Sandbox())
+        let elsewhere = try Sandbox(["PRELOOP_TOKEN": server.key])
+        let url = ["--url", server.origin]
+        let agent = try elsewhere.start(
+            "preloop",
+            ["tools", "call", "request_approval", Self.question] + url
+        )
+        let id = try await waiting(elsewhere, url)
+        // The key that asked cannot answer, whoever holds it.
+        let own = try elsewhere.start("preloop", ["approvals", "approve", id] + url).wait()
+        #expect(own.status == 4 && own.errors.contains("cannot decide"), "\(own.errors)")
+        // The operator of the server's machine can.
+        let denied = try server.sandbox.preloop("approvals", "deny", id, "--reason", "no")
+        #expect(denied.status == 0, "\(denied.errors)")
+        let answer = try agent.wait()
+        let heard = try outcome(of: answer, id, elsewhere, url)
+        #expect(heard.contains("\"status\":\"declined\""), "\(answer.errors)")
+        #expect(try server.stop().status == 0)
+    }
+}

@@ -1,0 +1,131 @@
+import Domain
+import Foundation
+import Testing
+
+/// `preloop policy …`, as typed.
+struct PolicyCommandTests {
+    private static let policy = """
+        metadata: {name: first}
+        tools:
+        - name: list_projects
+          conditions:
+          - {action: deny, message: not today}
+        """
+
+    private func sandbox(_ text: String = policy) throws -> (sandbox: Sandbox, path: String) {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let path = sandbox.home + "/policy.yaml"
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        return (sandbox, path)
+    }
+
+    @Test func `a policy is validated, planned, applied and decides`() throws {
+        let (sandbox, path) = try sandbox()
+        #expect(try sandbox.preloop("policy", "validate", path).output == "ok: 1 tools, 1 rules\n")
+        #expect(try sandbox.preloop("tools", "call", "list_projects").status == 0)
+        let none = try sandbox.preloop("policy", "export")
+        #expect(none.status == 5 && none.errors.contains("there is no policy yet"))
+        let plan = try sandbox.preloop("policy", "plan", path)
+        #expect(plan.output.contains("+ tools[list_projects]"))
+        #expect(plan.output.contains("1 calls of list_projects: allow -> deny"))
+        let dry = try sandbox.preloop("policy", "apply", path, "--dry-run")
+        #expect(dry.status == 0 && dry.output.contains("+ tools[list_projects]"))
+        #expect(try sandbox.preloop("tools", "call", "list_projects").status == 0)
+        let applied = try sandbox.preloop("policy", "apply", path)
+        #expect(applied.output.hasSuffix("version 1 is in force\n"), "\(applied.errors)")
+        // Every call would be denied, so that the tool is not there.
+        #expect(try sandbox.preloop("tools", "call", "list_projects").status == 5)
+        #expect(try !sandbox.preloop("tools", "list").output.contains("list_projects"))
+        // What is exported changes nothing.
+        let exported = try sandbox.preloop("policy", "export")
+        #expect(exported.output == Self.policy + "\n")
+        let again = try sandbox.preloop("policy", "apply", "-", input: exported.output)
+        #expect(again.output == "no changes\n")
+        let explained = try sandbox.preloop("policy", "explain", "list_projects")
+        #expect(explained.output.contains("builtin/list_projects: deny"))
+        #expect(explained.output.contains("not today"))
+        let stale = try sandbox.preloop("policy", "apply", path, "--expect-version", "9")
+        #expect(stale.status == 75)
+    }
+
+    @Test func `versions are listed, compared and put in force again`() throws {
+        let (sandbox, path) = try sandbox()
+        #expect(try sandbox.preloop("policy", "apply", path, "--tag", "strict").status == 0)
+        let open = "metadata: {name: open}\n"
+        let pruned = try sandbox.preloop("policy", "apply", "-", "--prune", input: open)
+        #expect(pruned.output.contains("- tools[list_projects]"))
+        #expect(try sandbox.preloop("policy", "diff", path, "--check").status == 1)
+        #expect(
+            try sandbox.preloop("policy", "diff", path, "--version", "1").output == "no changes\n"
+        )
+        let back = try sandbox.preloop("policy", "rollback", "1", "--json")
+        #expect(try back.json["version"] == 3)
+        let versions = try sandbox.preloop("policy", "versions", "--json").json["versions"]
+        #expect(versions?.array?.map { $0["version"] } == [3, 2, 1])
+        #expect(versions?[2]?["tag"] == "strict" && versions?[0]?["origin"] == "rollback")
+        #expect(try sandbox.preloop("policy", "rollback", "9").status == 5)
+    }
+
+    @Test func `errors are told by file, line and column`() throws {
+        let (sandbox, path) = try sandbox("metadata: {name: x}\ntools:\n- name: a\n  rule: []\n")
+        for command in ["validate", "fmt", "apply"] {
+            let result = try sandbox.preloop("policy", command, path)
+            #expect(result.status == 1)
+            #expect(result.errors.contains("\(path): 4:3: unknown key `rule`"), "\(result.errors)")
+        }
+        let json = try sandbox.preloop("policy", "validate", path, "--json")
+        #expect(json.status == 1)
+        #expect(try json.json["errors"]?[0]?["line"] == 4)
+        #expect(try sandbox.preloop("policy", "validate", path + "x").status == 2)
+    }
+
+    @Test func `fmt writes the standard form, and keeps what has comments`() throws {
+        let (sandbox, path) = try sandbox()
+        #expect(try sandbox.preloop("policy", "fmt", "--check", path).status == 1)
+        let formatted = try sandbox.preloop("policy", "fmt", path).output
+        #expect(try sandbox.preloop("policy", "fmt", "--write", path).status == 0)
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == formatted)
+        #expect(try sandbox.preloop("policy", "fmt", "--check", path).status == 0)
+        try ("# mine\n" + Self.policy).write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(try sandbox.preloop("policy", "fmt", "--write", path).status == 1)
+        #expect(
+            try sandbox.preloop("policy", "fmt", "--write", "--drop-comments", path).status == 0
+        )
+    }
+
+    @Test func `the cases beside a policy are run`() throws {
+        let (sandbox, path) = try sandbox()
+        let tests = sandbox.home + "/policy.tests.yaml"
+        let right = """
+            tests:
+            - {tool: list_projects, expect: {action: deny, rule: 1, message: not today}}
+            - {name: others are free, tool: search, args: {query: x}, expect: allow}
+            """
+        try right.write(toFile: tests, atomically: true, encoding: .utf8)
+        let passed = try sandbox.preloop("policy", "test", path)
+        #expect(passed.status == 0 && passed.output == "2 passed, 0 failed\n", "\(passed.errors)")
+        try right.replacing("expect: allow", with: "expect: deny")
+            .write(toFile: tests, atomically: true, encoding: .utf8)
+        let failed = try sandbox.preloop("policy", "test", path)
+        #expect(failed.status == 1)
+        #expect(failed.output.contains("others are free\n    expected deny, got allow"))
+        try "tests: [{tool: a}]".write(toFile: tests, atomically: true, encoding: .utf8)
+        #expect(try sandbox.preloop("policy", "test", path).errors.contains("`expect` is missing"))
+    }
+
+    @Test func `calls on record that depend on what is not known are told apart`() throws {
+        let text = """
+            metadata: {name: x}
+            tools:
+            - name: list_projects
+              conditions: [{condition_type: cel, expression: user.role == "x", action: deny}]
+            """
+        let (sandbox, path) = try sandbox(text)
+        #expect(try sandbox.preloop("tools", "call", "list_projects").status == 0)
+        let replay = try sandbox.preloop("policy", "replay", "--file", path)
+        #expect(replay.status == 0, "\(replay.errors)")
+        #expect(replay.output.contains("1 depend on what their records do not tell"))
+        #expect(replay.output.contains("rule 1 of `list_projects`"))
+    }
+}

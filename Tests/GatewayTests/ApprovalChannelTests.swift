@@ -1,0 +1,239 @@
+import Domain
+import Firewall
+import HTTPClient
+import Store
+import StoreTestSupport
+import Synchronization
+import Testing
+
+@testable import Gateway
+
+/// Telling people of requests: what is sent, to whom, and what a dead channel does.
+@Suite struct ApprovalChannelTests {
+    /// Notes what is posted, and answers with a status.
+    private final class FakeWeb: HTTPTransport {
+        let requests = Mutex<[HTTPRequest]>([])
+        let status = Mutex(200)
+
+        func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse {
+            requests.withLock { $0.append(request) }
+            return HTTPResponse(
+                status: status.withLock { $0 },
+                headers: HTTPHeaders(),
+                body: [],
+                effectiveURL: request.url
+            )
+        }
+    }
+
+    private final class FakeMail: MailTransport {
+        let messages = Mutex<[MailMessage]>([])
+
+        func send(_ message: MailMessage) async throws(MailError) {
+            messages.withLock { $0.append(message) }
+        }
+    }
+
+    private let web = FakeWeb()
+    private let mail = FakeMail()
+
+    private func worker(_ world: ApprovalWorld) -> JobWorker {
+        let notifier = ApprovalNotifier(
+            desk: world.desk,
+            means: ApprovalNotifier.Means(
+                transport: web,
+                mail: mail,
+                publicURL: "https://preloop.example",
+                environment: ["PRELOOP_CHANNEL_KEY": "s3cret", "OTHER": "x"],
+                makeToken: { _ in
+                    let text = "pla_1_\(UInt64.random(in: 0...UInt64.max))"
+                    return (text, Array(text.utf8))
+                }
+            )
+        )
+        return JobWorker(world.scratch.store, handlers: notifier.handlers)
+    }
+
+    private func world(
+        _ change: @escaping @Sendable (inout ApprovalWorkflow) -> Void = { _ in }
+    ) async throws -> ApprovalWorld {
+        let world = try await ApprovalWorld(
+            { workflow in
+                workflow.isAsynchronous = true
+                change(&workflow)
+            }
+        )
+        try await world.addUsers([
+            (name: "ann", role: .owner), (name: "bob", role: .editor), (name: "eve", role: .editor),
+        ])
+        return world
+    }
+
+    @Test func `those who are asked get a mail with a link of their own`() async throws {
+        let world = try await world { $0.approvers = ["bob", "eve"] }
+        let id = try await world.handle("the secret text")
+        _ = try await worker(world).drain()
+        let messages = mail.messages.withLock { $0 }
+        #expect(Set(messages.flatMap(\.to)) == ["bob@example.com", "eve@example.com"])
+        for message in messages {
+            #expect(message.subject.contains("fake"))
+            #expect(message.text.contains("https://preloop.example/approval/\(id)?token=pla_1_"))
+            #expect(message.text.contains("Arguments: text"))
+            #expect(!message.text.contains("the secret text"))
+        }
+        let events = try await world.desk.events(of: id)
+        #expect(events.count { $0.kind == "notification_sent" } == 2)
+        // Told once, whoever works on the jobs again.
+        _ = try await worker(world).drain()
+        #expect(mail.messages.withLock { $0.count } == 2)
+    }
+
+    @Test func `where nobody is named those who run the account are told`() async throws {
+        let world = try await world()
+        _ = try await world.handle()
+        _ = try await worker(world).drain()
+        #expect(mail.messages.withLock { $0.flatMap(\.to) } == ["ann@example.com"])
+    }
+
+    @Test func `webhooks get the names of arguments, and the generic one a signature`()
+        async throws
+    {
+        let world = try await world { workflow in
+            workflow.channels["slack"] = ["webhook_url": "https://hooks.example/slack"]
+            workflow.channels["mattermost"] = ["webhook_url": "https://hooks.example/mm"]
+            workflow.channels["webhook"] = [
+                "url": "https://hooks.example/any", "secret_env": "PRELOOP_CHANNEL_KEY",
+                "headers": ["X-Team": "red"],
+            ]
+        }
+        let id = try await world.handle("<!channel> `code` @all")
+        _ = try await worker(world).drain()
+        let requests = web.requests.withLock { $0 }
+        #expect(requests.count == 3)
+        for request in requests {
+            let body = String(decoding: request.body ?? [], as: UTF8.self)
+            #expect(!body.contains("<!channel>") && !body.contains("@all"))
+            #expect(body.contains("/approval/\(id)"))
+        }
+        let signed = try #require(requests.first { $0.url.hasSuffix("/any") })
+        let fields = Dictionary(
+            signed.headers.map { ($0.name, $0.value) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        let now = world.time.clock.now()
+        let expected = ApprovalNotifier.signature(
+            of: signed.body ?? [],
+            with: "s3cret",
+            at: now
+        )
+        #expect(fields["X-Preloop-Signature"] == expected[1].value)
+        #expect(fields["X-Preloop-Timestamp"] == "1700000000" && fields["X-Team"] == "red")
+    }
+
+    @Test func `a channel's link decides only where no person is asked for`() async throws {
+        let named = try await world { workflow in
+            workflow.approvers = ["bob"]
+            workflow.channels["slack"] = ["webhook_url": "https://hooks.example/slack"]
+        }
+        _ = try await named.handle()
+        _ = try await worker(named).drain()
+        let body = web.requests.withLock { String(decoding: $0[0].body ?? [], as: UTF8.self) }
+        #expect(body.contains("/approval/") && !body.contains("token="))
+    }
+
+    /// An agent whose person reads the channel approved its own calls by the link.
+    @Test func `a channel's link decides nothing where nobody may approve their own calls`()
+        async throws
+    {
+        let world = try await world { workflow in
+            workflow.allowsSelfApproval = false
+            workflow.channels["slack"] = ["webhook_url": "https://hooks.example/slack"]
+        }
+        let id = try await world.handle()
+        _ = try await worker(world).drain()
+        let body = web.requests.withLock { String(decoding: $0[0].body ?? [], as: UTF8.self) }
+        #expect(body.contains("/approval/\(id)") && !body.contains("token="))
+        // One that was given out before does not count either.
+        let link = Approver(.link, "slack")
+        try await world.desk.addLink(digest: [7], to: id, for: link)
+        await #expect(throws: ApprovalRefusal.refused(.notAnApprover(approver: "link:slack"))) {
+            try await world.desk.decide(id, linkDigest: [7], .init(.approve))
+        }
+        #expect(try await world.desk.find(id).status == .pending)
+    }
+
+    @Test func `who may not decide any more gets no mail`() async throws {
+        let world = try await world { $0.approvers = ["bob", "eve"] }
+        try await world.demote("bob")
+        _ = try await world.handle()
+        _ = try await worker(world).drain()
+        #expect(mail.messages.withLock { $0.flatMap(\.to) } == ["eve@example.com"])
+    }
+
+    /// Whoever writes policies could find out what answers where in the server's network.
+    @Test(arguments: [401, 404, 500, 503])
+    func `events do not tell what a channel's address answers`(_ status: Int) async throws {
+        let world = try await world {
+            $0.channels["slack"] = ["webhook_url": "http://10.0.0.1/"]
+        }
+        web.status.withLock { $0 = status }
+        let id = try await world.handle()
+        for _ in 0..<3 {
+            _ = try await worker(world).drain()
+            world.time.advance(60)
+        }
+        let events = try await world.desk.events(of: id)
+        let failed = events.filter { $0.kind == "notification_failed" }
+        #expect(failed.map(\.detail) == ["slack: was not delivered"])
+    }
+
+    @Test func `a dead channel is tried again and loses no request`() async throws {
+        let world = try await world {
+            $0.channels["slack"] = ["webhook_url": "https://hooks.example/slack"]
+        }
+        web.status.withLock { $0 = 503 }
+        let id = try await world.handle()
+        _ = try await worker(world).drain()
+        #expect(try await world.desk.find(id).status == .pending)
+        let failed = try await world.desk.events(of: id).filter { $0.kind == "notification_failed" }
+        #expect(failed.first?.detail == "slack: was not delivered")
+        web.status.withLock { $0 = 200 }
+        world.time.advance(120)
+        _ = try await worker(world).drain()
+        let sent = try await world.desk.events(of: id).filter { $0.kind == "notification_sent" }
+        #expect(sent.contains { $0.detail == "slack" })
+        // A decided request is told to nobody any more.
+        let second = try await world.handle("more")
+        try await world.desk.decide(second, by: Approver(.user, "bob"), .init(.decline))
+        let count = web.requests.withLock { $0.count }
+        _ = try await worker(world).drain()
+        #expect(web.requests.withLock { $0.count } == count)
+    }
+
+    @Test func `a policy cannot read variables that are no channel's`() {
+        let settings = ChannelSettings(
+            ["secret_env": "OTHER", "url": ""],
+            environment: ["OTHER": "x"]
+        )
+        #expect(settings.value("secret") == nil && settings.value("url") == nil)
+    }
+
+    @Test func `the job at a request's end lets it expire`() async throws {
+        let world = try await world { $0.timeoutSeconds = 60 }
+        let id = try await world.handle()
+        world.time.advance(61)
+        _ = try await worker(world).drain()
+        let row = try await world.scratch.store.read { connection, account in
+            try ApprovalTable.find(id, account: account, on: connection)
+        }
+        #expect(row?.life.status == "expired")
+        // Decided long ago, it is removed beside the next one's end.
+        world.time.advance(91 * 86_400)
+        _ = try await world.handle("later")
+        world.time.advance(61)
+        _ = try await worker(world).drain()
+        let kept = try await world.desk.list(status: nil, limit: 10)
+        #expect(kept.count == 1 && kept[0].id != id)
+        #expect(try await world.desk.events(of: id).isEmpty)
+    }
+}

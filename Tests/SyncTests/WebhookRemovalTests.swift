@@ -1,0 +1,172 @@
+import Domain
+import Store
+import StoreTestSupport
+import Synchronization
+import Testing
+import Trackers
+
+@testable import Sync
+
+/// What becomes of a webhook's secret when the webhook is taken away.
+@Suite struct WebhookRemovalTests {
+    /// A tracker that keeps webhooks in memory, for projects alone.
+    private final class Registrar: WebhookRegistrar {
+        struct State: Sendable {
+            var webhooks: [RegisteredWebhook] = []
+            /// Whether removals are refused.
+            var keeps = false
+            /// Projects that are not there any more.
+            var gone: Set<String> = []
+        }
+
+        let state = Mutex(State())
+
+        func webhooks(at place: WebhookPlace) async throws(TrackerError) -> [RegisteredWebhook] {
+            let found: [RegisteredWebhook]? = state.withLock { state in
+                guard case .project(let project) = place, !state.gone.contains(project.path) else {
+                    return nil
+                }
+                return state.webhooks.filter { $0.place == place }
+            }
+            guard let found else { throw .notFound(detail: "not here") }
+            return found
+        }
+
+        func registerWebhook(
+            _ webhook: WebhookRegistration,
+            at place: WebhookPlace
+        ) async throws(TrackerError) -> RegisteredWebhook {
+            state.withLock { state in
+                let id = "\(state.webhooks.count + 1)"
+                let registered = RegisteredWebhook(id: id, place: place, url: webhook.url)
+                state.webhooks.append(registered)
+                return registered
+            }
+        }
+
+        func updateWebhook(
+            _ id: String,
+            at place: WebhookPlace,
+            to webhook: WebhookRegistration
+        ) async throws(TrackerError) -> RegisteredWebhook {
+            RegisteredWebhook(id: id, place: place, url: webhook.url)
+        }
+
+        func removeWebhook(_ id: String, at place: WebhookPlace) async throws(TrackerError) {
+            let isRefused = state.withLock { state in
+                if !state.keeps { state.webhooks.removeAll { $0.id == id } }
+                return state.keeps
+            }
+            guard !isRefused else { throw .forbidden(detail: "no", missingScope: nil) }
+        }
+    }
+
+    /// A store that follows two projects of an organisation, whose webhooks are registered.
+    private struct World {
+        let scratch: ScratchStore
+        let registrar = Registrar()
+        let installer: WebhookInstaller
+        let projects: [ProjectID]
+
+        var store: Store { scratch.store }
+
+        init() async throws {
+            scratch = try await Engine.current.store()
+            let tracker = Tracker(
+                id: TrackerID(1000),
+                kind: .gitlab,
+                deployment: .cloud,
+                name: "lab",
+                url: "https://lab",
+                createdAt: scratch.store.clock.now()
+            )
+            projects = try await scratch.store.write { connection, account in
+                try Self.fill(tracker, account, connection)
+            }
+            installer = WebhookInstaller(
+                store: scratch.store,
+                box: try SecretBox(keyMaterial: Secret("a key for tests, long enough")),
+                tracker: tracker,
+                registrar: registrar,
+                base: "https://preloop"
+            )
+            let installed = try await installer.install()
+            #expect(installed.first?.webhooks.count == 2)
+        }
+
+        private static func fill(
+            _ tracker: Tracker,
+            _ account: AccountID,
+            _ connection: any SQLConnection
+        ) throws -> [ProjectID] {
+            try TrackerTable.insert(
+                tracker,
+                credential: SealedSecret(bytes: [1]),
+                account: account,
+                on: connection
+            )
+            let organization = try OrganizationTable.upsert(
+                externalID: "acme",
+                path: "acme",
+                name: "acme",
+                tracker: tracker.id,
+                account: account,
+                on: connection
+            )
+            return try ["acme/app", "acme/site"].map { path in
+                try ProjectTable.upsert(
+                    ProjectDescription(
+                        trackerID: tracker.id,
+                        organizationID: organization,
+                        externalID: path,
+                        path: path,
+                        name: path,
+                        url: "https://lab/\(path)"
+                    ),
+                    account: account,
+                    on: connection
+                ).now.id
+            }
+        }
+
+        func set(_ state: ProjectState, of project: ProjectID) async throws {
+            try await store.write { connection, account in
+                try ProjectTable.setState(
+                    state,
+                    error: nil,
+                    of: project,
+                    account: account,
+                    on: connection
+                )
+            }
+        }
+    }
+
+    /// The secret was forgotten with the first attempt, and with it the places: webhooks stayed
+    /// registered that no command found again.
+    @Test func `what the tracker did not let go is found again by the next removal`() async throws {
+        let world = try await World()
+        // Nothing is followed any more: the secret alone leads there.
+        for project in world.projects { try await world.set(.excluded, of: project) }
+        world.registrar.state.withLock { $0.keeps = true }
+        let refused = try #require(try await world.installer.remove().first)
+        #expect(refused.refused.map { $0.place } == ["acme/app", "acme/site"])
+        #expect(refused.webhooks.count == 2 && refused.hasSecret)
+        world.registrar.state.withLock { $0.keeps = false }
+        let removed = try #require(try await world.installer.remove().first)
+        #expect(removed.refused.isEmpty && removed.webhooks.isEmpty && !removed.hasSecret)
+        let registered = world.registrar.state.withLock { $0.webhooks }
+        #expect(registered.isEmpty)
+        #expect(try await world.installer.remove().isEmpty)
+    }
+
+    @Test func `a project that is gone is no refusal, one that is followed is`() async throws {
+        let world = try await World()
+        world.registrar.state.withLock { $0.gone = ["acme/site"] }
+        let followed = try #require(try await world.installer.status().first)
+        #expect(followed.refused.map { $0.place } == ["acme/site"])
+        try await world.set(.inaccessible, of: world.projects[1])
+        let removed = try #require(try await world.installer.remove().first)
+        #expect(removed.refused.isEmpty && removed.webhooks.isEmpty && !removed.hasSecret)
+    }
+}
