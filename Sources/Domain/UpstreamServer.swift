@@ -36,7 +36,8 @@ package struct UpstreamServer: Sendable, Hashable {
         case bearer
         /// A header of its own.
         case apiKey = "api_key"
-        /// A stored access token, sent as `bearer` is.
+        /// Tokens that somebody has signed in for, renewed when they end; or a stored one, sent
+        /// as `bearer` is.
         case oauth
     }
 

@@ -152,8 +152,13 @@ extension UpstreamDesk {
             } catch {
                 throw .forbiddenAddress(error)
             }
-            guard (server.authentication == .none) == (secret.token == nil) else {
-                throw .misconfigured(reason: "authentication and a token belong together")
+            // Whoever signs in does so when the server is there.
+            guard
+                server.authentication == .oauth
+                    || (server.authentication == .none) == (secret.token == nil)
+            else { throw .misconfigured(reason: "authentication and a token belong together") }
+            guard secret.oauth == nil || server.authentication == .oauth else {
+                throw .misconfigured(reason: "somebody has signed in; that is authentication oauth")
             }
         }
         let isHeader =

@@ -72,6 +72,8 @@ package actor UpstreamDesk {
     private var loadedAt: ContinuousClock.Instant?
     private var loading: Task<Catalogue, any Error>?
     private var pools: [UpstreamServerID: UpstreamPool] = [:]
+    /// Tokens that are renewed, of servers that somebody has signed in to.
+    var tokens: [UpstreamServerID: OAuthTokens] = [:]
     private var rescans: [UpstreamServerID: Task<Void, Never>] = [:]
     /// Where resources and prompts are, as the latest lists said.
     var directory = UpstreamDirectory()
@@ -195,6 +197,9 @@ package actor UpstreamDesk {
         configured.status = .new
         configured.lastScanAt = nil
         configured.lastError = nil
+        let tokens = await tokens(of: id, secret.oauth)
+        // Sessions outlive tokens: new ones are no other configuration.
+        secret.oauth = secret.oauth?.withoutTokens
         let configuration = UpstreamPool.Configuration(server: configured, secret: secret)
         if let pool = pools[id] {
             if pool.configuration == configuration { return pool }
@@ -205,6 +210,7 @@ package actor UpstreamDesk {
         let pool = UpstreamPool(
             configuration,
             settings: means.settings,
+            tokens: tokens,
             transport: means.transport,
             notice: { [weak self] notification in await self?.hear(notification, from: id) }
         )
@@ -214,6 +220,7 @@ package actor UpstreamDesk {
 
     /// Ends the sessions with a server that was removed.
     func drop(_ id: UpstreamServerID) async {
+        tokens[id] = nil
         guard let pool = pools.removeValue(forKey: id) else { return }
         await pool.close()
     }

@@ -62,7 +62,8 @@ extension UpstreamError: CustomStringConvertible {
         switch self {
         case .forbiddenAddress(let refusal) where refusal.isAllowable:
             "an operator can allow it by naming the host or network in PRELOOP_UPSTREAM_ALLOW"
-        case .unauthorized: "give the server a new credential with `preloop servers update`"
+        case .unauthorized:
+            "sign in with `preloop servers login`, or give a credential by `preloop servers update`"
         case .lost: "look whether it was done before you call it again"
         case .held: "`preloop servers diff` shows the change, `preloop servers accept` accepts it"
         case .timedOut, .suspended, .unreachable: "try again later"

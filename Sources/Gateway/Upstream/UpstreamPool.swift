@@ -28,6 +28,8 @@ actor UpstreamPool {
 
     nonisolated let configuration: Configuration
     private let settings: UpstreamSettings
+    /// Renews what somebody has signed in for; nil for other credentials.
+    private let tokens: OAuthTokens?
     private let transport: any HTTPStreamTransport
     private let notice: @Sendable (Message.Notification) async -> Void
     private var slots: [Key: Slot] = [:]
@@ -44,11 +46,13 @@ actor UpstreamPool {
     init(
         _ configuration: Configuration,
         settings: UpstreamSettings,
+        tokens: OAuthTokens? = nil,
         transport: any HTTPStreamTransport,
         notice: @escaping @Sendable (Message.Notification) async -> Void
     ) {
         self.configuration = configuration
         self.settings = settings
+        self.tokens = tokens
         self.transport = transport
         self.notice = notice
     }
@@ -197,24 +201,31 @@ actor UpstreamPool {
 
     private func endpoint() throws(UpstreamError) -> HTTPEndpoint {
         let server = configuration.server
-        var fields: [HTTPField] = []
-        if server.authentication != .none {
-            guard let token = configuration.secret.token else {
-                throw .misconfigured(reason: "its credential is missing")
-            }
-            let value = try settings.expanded(token)
-            switch server.authentication {
-            case .none: break
-            case .bearer, .oauth: fields.append(HTTPField("Authorization", "Bearer \(value)"))
-            case .apiKey: fields.append(HTTPField(server.headerName, value))
-            }
-        }
         return HTTPEndpoint(
             url: server.url,
-            fields: fields,
+            credential: try credential(),
             transport: transport,
             egress: settings.egress
         )
+    }
+
+    private func credential() throws(UpstreamError) -> UpstreamCredential {
+        let server = configuration.server
+        if server.authentication == .none { return .none }
+        if server.authentication == .oauth, let tokens { return .tokens(tokens) }
+        guard let token = configuration.secret.token else {
+            throw .misconfigured(
+                reason: server.authentication == .oauth
+                    ? "nobody has signed in; `preloop servers login` does it"
+                    : "its credential is missing"
+            )
+        }
+        let value = try settings.expanded(token)
+        return switch server.authentication {
+        case .none: .none
+        case .bearer, .oauth: .field(.bearer(value))
+        case .apiKey: .field(HTTPField(server.headerName, value))
+        }
     }
 
     /// Ends all sessions.

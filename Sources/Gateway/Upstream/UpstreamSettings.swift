@@ -99,6 +99,8 @@ package struct UpstreamSecret: Sendable, Equatable {
     package var token: String?
     /// Variables of a server's program.
     package var environment: [String: String]
+    /// What somebody has signed in for.
+    package var oauth: OAuthGrant?
 
     package init(token: String? = nil, environment: [String: String] = [:]) {
         self.token = token
@@ -106,7 +108,7 @@ package struct UpstreamSecret: Sendable, Equatable {
     }
 
     /// Whether there is nothing to keep.
-    package var isEmpty: Bool { token == nil && environment.isEmpty }
+    package var isEmpty: Bool { token == nil && environment.isEmpty && oauth == nil }
 
     /// As it is sealed.
     package var sealable: Secret {
@@ -117,6 +119,7 @@ package struct UpstreamSecret: Sendable, Equatable {
             key: "environment",
             value: .object(JSONObject(variables.map { ($0.key, .string($0.value)) }))
         )
+        if let oauth { object.append(key: "oauth", value: oauth.json) }
         return Secret(JSONValue.object(object).serializedText())
     }
 
@@ -124,6 +127,7 @@ package struct UpstreamSecret: Sendable, Equatable {
     package init?(opened secret: Secret) {
         guard case .object(let object) = try? JSONParser.parse(secret.reveal()) else { return nil }
         token = object["token"]?.string
+        oauth = object["oauth"].flatMap { OAuthGrant($0) }
         environment = [:]
         for member in object["environment"]?.object?.members ?? [] {
             environment[member.key] = member.value.string

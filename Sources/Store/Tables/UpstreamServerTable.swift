@@ -101,6 +101,21 @@ package enum UpstreamServerTable {
         ).first
     }
 
+    /// Stores another credential of a server.
+    package static func setCredential(
+        _ credential: SealedSecret,
+        of server: UpstreamServerID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            UPDATE upstream_servers SET credential = \(credential.bytes)
+            WHERE account_id = \(account) AND id = \(server)
+            """
+        )
+    }
+
     /// A server's sealed credential; nil when it has none, or there is no such server.
     package static func credential(
         of server: UpstreamServerID,

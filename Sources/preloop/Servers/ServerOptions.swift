@@ -18,6 +18,9 @@ struct ServerOptions: ParsableArguments {
     @Option(help: "The file that holds such a token.")
     var tokenFile: String?
 
+    @Flag(help: "It wants tokens of OAuth; `preloop servers login` gets them.")
+    var oauth = false
+
     @Option(help: "Send the token in this header instead, as an API key.")
     var header: String?
 
@@ -39,6 +42,9 @@ struct ServerOptions: ParsableArguments {
     func validate() throws {
         guard tokenEnv == nil || tokenFile == nil else {
             throw ValidationError("--token-env and --token-file exclude each other")
+        }
+        guard !oauth || (tokenEnv == nil && tokenFile == nil && url != nil) else {
+            throw ValidationError("--oauth goes with --url, and without a token")
         }
         guard environment.allSatisfy({ $0.contains("=") && !$0.hasPrefix("=") }) else {
             throw ValidationError("--env is NAME=VALUE")
@@ -64,6 +70,7 @@ struct ServerOptions: ParsableArguments {
         if tokenEnv != nil || tokenFile != nil {
             server.authentication = header == nil ? .bearer : .apiKey
         }
+        if oauth { server.authentication = .oauth }
         if let header { server.headerName = header }
         server.prefix = prefix ?? server.prefix
         server.holdsNewTools = holdNew ?? server.holdsNewTools

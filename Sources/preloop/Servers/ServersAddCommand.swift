@@ -41,7 +41,9 @@ struct ServersAddCommand: AsyncParsableCommand {
     func run() async throws {
         let secret = try options.secret() ?? UpstreamSecret()
         let what = "the MCP server `\(name)` was not added"
-        let (name, options, command, isScanned) = (name, options, command, !noScan)
+        // Without tokens it would refuse.
+        let isScanned = !noScan && !options.oauth
+        let (name, options, command) = (name, options, command)
         let (entry, unusable) = try await interruptible {
             try await Installation.withServers(what, isNewAllowed: true) { desk in
                 var server = UpstreamServer(
@@ -79,7 +81,10 @@ struct ServersAddCommand: AsyncParsableCommand {
             try Output.result(entry.json.object ?? JSONObject())
             return
         }
-        try Output.text(["Added \(name) (\(entry.place))."] + entry.toolLines(unusable))
+        let next =
+            options.oauth
+            ? ["Sign in with `preloop servers login \(name)`."] : entry.toolLines(unusable)
+        try Output.text(["Added \(name) (\(entry.place))."] + next)
     }
 }
 

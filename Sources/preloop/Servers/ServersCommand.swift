@@ -9,7 +9,8 @@ struct ServersCommand: AsyncParsableCommand {
         commandName: "servers",
         abstract: "Put other MCP servers behind Preloop, and see what they offer.",
         subcommands: [
-            ServersAddCommand.self, ServersListCommand.self, ServersShowCommand.self,
+            ServersAddCommand.self, ServersLoginCommand.self, ServersListCommand.self,
+            ServersShowCommand.self,
             ServersScanCommand.self, ServersDiffCommand.self, ServersAcceptCommand.self,
             ServersUpdateCommand.self, ServersTestCommand.self, ServersRemoveCommand.self,
         ]

@@ -10,7 +10,10 @@ final class UpstreamScript: Sendable {
     private let process: Mutex<Process>
 
     /// Starts a script, which prints its address first.
-    init(_ arguments: String...) throws {
+    convenience init(_ arguments: String...) throws { try self.init(arguments: arguments) }
+
+    /// Starts a script, which prints its address first.
+    init(arguments: [String]) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["python3", Self.path(arguments[0])] + arguments.dropFirst()

@@ -14,8 +14,7 @@ struct HTTPEndpoint: Sendable {
     static let longestStream: Duration = .seconds(86_400)
 
     let url: String
-    /// The credential's.
-    let fields: [HTTPField]
+    let credential: UpstreamCredential
     let transport: any HTTPStreamTransport
     let egress: EgressGuard
 
@@ -49,8 +48,31 @@ struct HTTPEndpoint: Sendable {
             if case .unresolved = error { throw .unreachable(reason: "\(error)") }
             throw .forbiddenAddress(error)
         }
+        switch credential {
+        case .none: return try await exchange(request, target, consume)
+        case .field(let field):
+            return try await exchange(request.adding(field), target, consume)
+        case .tokens(let tokens):
+            let token = try await tokens.token()
+            let head = try await exchange(request.adding(.bearer(token)), target) {
+                head,
+                piece throws(UpstreamError) in
+                guard head.status != 401 else { return false }
+                return try await consume(head, piece)
+            }
+            guard head.status == 401 else { return head }
+            // What was refused was not done, so that it may be sent again.
+            let newer = try await tokens.token(insteadOf: token)
+            return try await exchange(request.adding(.bearer(newer)), target, consume)
+        }
+    }
+
+    private func exchange(
+        _ request: HTTPRequest,
+        _ target: EgressGuard.Target,
+        _ consume: (Head, [UInt8]) async throws(UpstreamError) -> Bool
+    ) async throws(UpstreamError) -> Head {
         var request = request
-        request.headers += fields
         var failure = UpstreamError.unreachable(reason: "no address")
         for address in target.addresses.prefix(4) {
             request.pinnedAddress = address.description
@@ -108,5 +130,20 @@ struct HTTPEndpoint: Sendable {
             transfer.cancel()
         }
         return try outcome.get()
+    }
+}
+
+extension HTTPRequest {
+    fileprivate func adding(_ field: HTTPField) -> HTTPRequest {
+        var copy = self
+        copy.headers.append(field)
+        return copy
+    }
+}
+
+extension HTTPField {
+    /// RFC 6750, section 2.1.
+    static func bearer(_ token: String) -> HTTPField {
+        HTTPField("Authorization", "Bearer \(token)")
     }
 }
