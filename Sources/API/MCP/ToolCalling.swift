@@ -32,6 +32,7 @@ struct ToolCalling: Sendable {
             var request = GuardedCall.Request(tool: name, arguments: arguments)
             request.client = job.context.client
             request.opensPages = job.context.opensPages
+            request.takesTasks = job.context.takesTasks
             // What the message says comes before what the HTTP request said: it is nearer.
             request.traceParent = job.context.meta.traceParent ?? trace?.context.header
             request.session = session
@@ -39,6 +40,15 @@ struct ToolCalling: Sendable {
             request.extras.ask = ask
             return await traced("tools/call", name, job.context) {
                 await self.outcome(of: request, report)
+            }
+        case .task(let id, let method):
+            var request = GuardedCall.Request(tool: "", arguments: JSONObject())
+            request.client = job.context.client
+            request.traceParent = job.context.meta.traceParent ?? trace?.context.header
+            request.session = session
+            let asked = request
+            return await traced(method.rawValue, nil, job.context) {
+                await self.outcome(of: id, method, asked, report)
             }
         case .forward(let method, let parameters):
             var request = GuardedCall.Forward(method: method, parameters: parameters)
@@ -76,6 +86,20 @@ struct ToolCalling: Sendable {
     ) async -> Result<ServerSession.Outcome, RPCError> {
         do throws(RPCError) {
             return .success(.result(try await calls.run(request, by: caller, report: report)))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func outcome(
+        of task: String,
+        _ method: ServerSession.TaskMethod,
+        _ request: GuardedCall.Request,
+        _ report: @escaping @Sendable (GuardedCall.Event) async -> Void
+    ) async -> Result<ServerSession.Outcome, RPCError> {
+        do throws(RPCError) {
+            let result = try await calls.task(task, method, request, by: caller, report: report)
+            return .success(.forwarded(result))
         } catch {
             return .failure(error)
         }

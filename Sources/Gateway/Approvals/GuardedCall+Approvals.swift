@@ -18,6 +18,8 @@ extension GuardedCall {
         let justification: String?
         /// Whether the client can have its person open a page.
         let opensPages: Bool
+        /// Whether the client takes a task in place of a result.
+        let takesTasks: Bool
 
         init(
             entry: ToolSet.Entry,
@@ -25,7 +27,8 @@ extension GuardedCall {
             source: CallSource,
             demand: ApprovalDemand,
             justification: String? = nil,
-            opensPages: Bool = false
+            opensPages: Bool = false,
+            takesTasks: Bool = false
         ) {
             self.entry = entry
             self.arguments = arguments
@@ -33,6 +36,7 @@ extension GuardedCall {
             self.demand = demand
             self.justification = justification
             self.opensPages = opensPages
+            self.takesTasks = takesTasks
         }
 
         /// The same call of the tool as it is now.
@@ -43,7 +47,8 @@ extension GuardedCall {
                 source: source,
                 demand: demand,
                 justification: justification,
-                opensPages: opensPages
+                opensPages: opensPages,
+                takesTasks: takesTasks
             )
         }
 
@@ -151,6 +156,10 @@ extension GuardedCall {
             await complete(call, outcome, result, since: start)
             return result
         }
+        // A task is asked for how it stands, and keeps nobody; a model that decides is fast.
+        if held.takesTasks, request.state.isPending, request.state.terms.judge == nil {
+            return await ended(.held, ApprovalAnswer.task(of: request, approvals))
+        }
         // Who comes back joins the request, and is held like others.
         if isNew, held.opensPages, let asking = ApprovalAnswer.page(of: request, approvals) {
             return await ended(.held, asking)
@@ -161,13 +170,13 @@ extension GuardedCall {
             decided =
                 isAsynchronous && request.state.terms.judge == nil
                 ? request
-                : try await approvals.decision(
+                : try await decision(
                     about: request,
+                    held,
                     within: isAsynchronous ? .zero : Self.holdTime,
-                    asksModel: isNew
-                ) { elapsed, state in
-                    await report(.progress(Self.progress(elapsed, state)))
-                }
+                    isNew: isNew,
+                    report
+                )
         } catch {
             if Task.isCancelled {
                 // A request that somebody else made, or a handle was given for, goes on.
@@ -178,12 +187,71 @@ extension GuardedCall {
             return await ended(.failed, .failure("The call did not run: \(error)."))
         }
         switch decided.status {
-        case .pending: return await ended(.held, ApprovalAnswer.handle(decided, approvals))
+        case .pending:
+            let answer =
+                held.takesTasks
+                ? ApprovalAnswer.task(of: decided, approvals)
+                : ApprovalAnswer.handle(decided, approvals)
+            return await ended(.held, answer)
         case .approved: return await perform(decided, held, call, report)
         case .declined, .expired, .cancelled:
             let outcome: ToolCallTable.Outcome = decided.status == .expired ? .expired : .denied
             return await ended(outcome, .failure(ApprovalAnswer.refusal(decided), .denied))
         }
+    }
+
+    /// Waits for the decision; a client of an older revision that can open pages is asked to open
+    /// the request's meanwhile.
+    private func decision(
+        about request: ApprovalRequest,
+        _ held: HeldCall,
+        within limit: Duration,
+        isNew: Bool,
+        _ report: @escaping @Sendable (Event) async -> Void
+    ) async throws -> ApprovalRequest {
+        guard let approvals else { return request }
+        let wait: @Sendable () async throws -> ApprovalRequest = {
+            try await approvals.decision(
+                about: request,
+                within: limit,
+                asksModel: isNew
+            ) { elapsed, state in
+                await report(.progress(Self.progress(elapsed, state)))
+            }
+        }
+        guard isNew, let (ask, question) = Self.question(of: request, held, approvals) else {
+            return try await wait()
+        }
+        return try await withThrowingTaskGroup(of: ApprovalRequest?.self) { group in
+            group.addTask {
+                // Whether the page was opened changes nothing: who decides does it there.
+                _ = await ask("elicitation/create", question)
+                return nil
+            }
+            group.addTask { try await wait() }
+            defer { group.cancelAll() }
+            for try await decided in group {
+                if let decided { return decided }
+            }
+            return request
+        }
+    }
+
+    private typealias Ask = @Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>
+
+    /// How a client of an older revision is asked to open a page; nil where it cannot.
+    private static func question(
+        of request: ApprovalRequest,
+        _ held: HeldCall,
+        _ approvals: ApprovalDesk
+    ) -> (Ask, JSONObject)? {
+        let extras = held.source.extras
+        guard !extras.isModern, let ask = extras.ask,
+            extras.capabilities["elicitation"]?["url"] != nil,
+            var question = ApprovalAnswer.question(about: request, approvals)
+        else { return nil }
+        question.append(key: "elicitationId", value: .string(request.id))
+        return (ask, question)
     }
 
     /// Runs an approved call, which is on record as begun, unless it has run already.
@@ -353,6 +421,47 @@ extension GuardedCall {
             }
         }
         return try await ApprovalAnswer.status(request, approvals, problem: nil)
+    }
+
+    /// Does something with a task of this caller: a call that waits, or has waited, for approval.
+    ///
+    /// - Parameters:
+    ///   - id: The task, which is the request's identifier.
+    ///   - method: What to do; an update changes nothing, for our tasks ask nothing.
+    ///   - request: What it came with; tool and arguments are not looked at.
+    ///   - caller: Who asks.
+    ///   - report: Told how far a call is that runs now.
+    /// - Returns: The result in the protocol's terms.
+    /// - Throws: ``RPCError`` when there is no such task of the caller.
+    package func task(
+        _ id: String,
+        _ method: ServerSession.TaskMethod,
+        _ request: Request,
+        by caller: Caller,
+        report: @escaping @Sendable (Event) async -> Void
+    ) async throws(RPCError) -> JSONObject {
+        let source = CallSource(request, by: caller)
+        do {
+            guard let approvals else { throw Self.unknown(id) }
+            // Also finds out whether it is the caller's.
+            let status = try await status(of: id, by: source, report: report)
+            switch method {
+            case .get:
+                return try ApprovalAnswer.task(
+                    try await approvals.find(id),
+                    approvals,
+                    problem: status["tool_execution_error"]?.string
+                )
+            case .update: return JSONObject()
+            case .cancel:
+                _ = try await approvals.cancel(id)
+                return JSONObject()
+            }
+        } catch is ToolFailure {
+            throw .invalidParameters("there is no task of this identifier")
+        } catch {
+            throw .internalError("the task cannot be read")
+        }
     }
 
     private static func unknown(_ id: String) -> ToolFailure {

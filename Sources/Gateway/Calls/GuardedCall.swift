@@ -41,6 +41,8 @@ package struct GuardedCall: Sendable {
         package var session: String?
         /// Whether the client can have its person open a page, and come back with the same call.
         package var opensPages = false
+        /// Whether the client takes a task in place of a result.
+        package var takesTasks = false
         /// What comes with it and is handed on to the server of the tool.
         package var extras = Extras()
 
@@ -183,7 +185,8 @@ package struct GuardedCall: Sendable {
                 source: source,
                 demand: demand,
                 justification: reason,
-                opensPages: request.opensPages
+                opensPages: request.opensPages,
+                takesTasks: request.takesTasks
             )
             return await hold(held, call, report: report)
         }

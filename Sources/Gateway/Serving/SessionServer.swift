@@ -199,6 +199,7 @@ package actor SessionServer {
             var request = GuardedCall.Request(tool: name, arguments: arguments)
             request.client = job.context.client
             request.opensPages = job.context.opensPages
+            request.takesTasks = job.context.takesTasks
             request.traceParent = job.context.meta.traceParent
             request.session = identifier
             request.extras = extras(of: job)
@@ -207,6 +208,19 @@ package actor SessionServer {
                     await self.report(event, of: job.id)
                 }
                 return .success(.result(result))
+            } catch {
+                return .failure(error)
+            }
+        case .task(let id, let method):
+            var request = GuardedCall.Request(tool: "", arguments: JSONObject())
+            request.client = job.context.client
+            request.traceParent = job.context.meta.traceParent
+            request.session = identifier
+            do throws(RPCError) {
+                let result = try await calls.task(id, method, request, by: caller) { event in
+                    await self.report(event, of: job.id)
+                }
+                return .success(.forwarded(result))
             } catch {
                 return .failure(error)
             }

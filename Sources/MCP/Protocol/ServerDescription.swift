@@ -11,6 +11,8 @@ package struct ServerDescription: Sendable, Equatable {
     package var tellsToolChanges: Bool
     /// For how long a client may keep the list of tools without asking again.
     package var listLifetime: Duration
+    /// Whether calls that wait are given as tasks to clients that take them.
+    package var offersTasks = false
     /// What is handed on to other servers.
     package var forwarded: Forwarding = []
 
@@ -42,6 +44,9 @@ package struct ServerDescription: Sendable, Equatable {
         self.tellsToolChanges = tellsToolChanges
         self.listLifetime = listLifetime
     }
+
+    /// Identifies tasks among the extensions.
+    package static let tasksExtension = "io.modelcontextprotocol/tasks"
 
     /// The `Implementation` of a revision.
     func implementation(for version: ProtocolVersion) -> JSONValue {
@@ -91,7 +96,14 @@ package struct ServerDescription: Sendable, Equatable {
     func discoverResult() -> JSONObject {
         var result = JSONObject()
         result.append(key: "supportedVersions", value: JSONValue(ProtocolVersion.advertised))
-        result.append(key: "capabilities", value: capabilities)
+        var capabilities = capabilities.object ?? JSONObject()
+        if offersTasks {
+            capabilities.append(
+                key: "extensions",
+                value: .object(JSONObject([(Self.tasksExtension, .object(JSONObject()))]))
+            )
+        }
+        result.append(key: "capabilities", value: .object(capabilities))
         if let instructions { result.append(key: "instructions", value: .string(instructions)) }
         appendCaching(to: &result)
         return result

@@ -30,10 +30,36 @@ extension ServerSession {
         case "tools/list": return try listTools(request, exchange, context)
         case "tools/call": return try callTool(request, exchange, context)
         case "subscriptions/listen": return try listen(request, exchange, context)
+        case let method where server.offersTasks && TaskMethod(rawValue: method) != nil:
+            return try task(request, exchange, context)
         case let method where server.forwards(method):
             return try forward(request, exchange, context)
         default: throw .methodNotFound(request.method)
         }
+    }
+
+    /// More than our identifiers have.
+    private static let maximumTaskBytes = 256
+
+    private mutating func task(
+        _ request: Message.Request,
+        _ exchange: ExchangeID,
+        _ context: Context
+    ) throws(RPCError) -> [Action] {
+        guard context.takesTasks else {
+            let extensions: JSONObject = JSONObject([
+                (ServerDescription.tasksExtension, .object(JSONObject()))
+            ])
+            throw .missingCapability(JSONObject([("extensions", .object(extensions))]))
+        }
+        guard let method = TaskMethod(rawValue: request.method) else {
+            throw .methodNotFound(request.method)
+        }
+        guard let id = request.parameters["taskId"]?.string,
+            (1...Self.maximumTaskBytes).contains(id.utf8.count)
+        else { throw .invalidParameters("`taskId` must be the identifier of a task") }
+        let work = Work.task(id: id, method)
+        return try enqueue(work, for: request, exchange, context: context)
     }
 
     private mutating func listen(

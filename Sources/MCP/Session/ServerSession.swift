@@ -61,6 +61,16 @@ package struct ServerSession: Sendable {
         case callTool(name: String, arguments: JSONObject)
         /// Hand a request for resources, prompts or completions on.
         case forward(method: String, parameters: JSONObject)
+        /// Tell of a task, or give it up (`io.modelcontextprotocol/tasks`).
+        case task(id: String, TaskMethod)
+    }
+
+    /// What is done with a task.
+    package enum TaskMethod: String, Sendable, CaseIterable {
+        case get = "tasks/get"
+        /// Answers to what a task has asked; ours ask nothing, so that it changes nothing.
+        case update = "tasks/update"
+        case cancel = "tasks/cancel"
     }
 
     /// What is known of who asks.
@@ -480,6 +490,12 @@ extension Message {
 }
 
 extension ServerSession.Context {
+    /// Whether the client takes a task in place of a result, for this request.
+    package var takesTasks: Bool {
+        version.era == .modern
+            && capabilities["extensions"]?[ServerDescription.tasksExtension]?.object != nil
+    }
+
     /// Whether the client can have its person open a page, and come back with the same call.
     package var opensPages: Bool {
         version.era == .modern && capabilities["elicitation"]?["url"] != nil
