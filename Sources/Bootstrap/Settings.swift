@@ -40,6 +40,14 @@ import Store
 ///   `https://api.anthropic.com/v1`.
 /// - `PRELOOP_AI_API_KEY`: the provider's key; local servers need none.
 ///
+/// - `PRELOOP_UPSTREAM_ALLOW`: networks (`10.0.0.0/8`), addresses and host names, separated by
+///   commas, where other MCP servers and the channels of approvals may be besides the public
+///   Internet.
+/// - `PRELOOP_UPSTREAM_ENV`: names of variables, separated by commas, that `${NAME}` may stand for
+///   in credentials of other MCP servers.
+/// - `PRELOOP_UPSTREAM_PROGRAMS`: `allow` lets users of the server add programs of its machine as
+///   MCP servers; the command line may always.
+///
 /// - `PRELOOP_AUDIT_DAYS`: how long the audit is kept; 365, and 0 for ever. Its older name is
 ///   `PRELOOP_CALLS_KEPT_DAYS`.
 ///
@@ -69,6 +77,8 @@ package struct Settings: Sendable {
     package var languageModel: LanguageModel.Configuration?
     /// How long the audit is kept; nil for ever.
     package var callRetention: Duration?
+    /// Where other MCP servers may be, and what they may be given.
+    package var upstreams: UpstreamRules
     /// All variables, for those that libraries define.
     package var environment: [String: String]
 
@@ -119,6 +129,7 @@ package struct Settings: Sendable {
                     + "https://preloop.example.com"
             )
         }
+        upstreams = try UpstreamRules(value)
         callRetention = try Self.callRetention(value)
         precision = try Self.precision(value("PRELOOP_EMBEDDING_PRECISION"))
         languageModel = try Self.languageModel(value)

@@ -92,6 +92,7 @@ final class RunningServer: Sendable {
         logger.logLevel = .critical
         if let records = setup.records { logger = records.logger() }
         let tools = setup.tools
+        let transport = try CurlClient(configuration: .init(version: "test"))
         let (policy, workflow) = (setup.policy, setup.workflow)
         let (makeTools, pageAddress) = (setup.toolsOverStore, setup.pageAddress)
         let box = try Self.box()
@@ -116,6 +117,9 @@ final class RunningServer: Sendable {
                         pageAddress: pageAddress
                     )
                 )
+            },
+            upstreams: { account in
+                Self.upstreams(scratch.store.viewed(by: account), tools, transport)
             },
             search: { _, _ in throw ToolFailure("there is no index here") }
         )
@@ -152,6 +156,23 @@ final class RunningServer: Sendable {
         }
         self.port = bound
         client = try CurlClient(configuration: .init(version: "test"))
+    }
+
+    /// The other MCP servers of an account.
+    private static func upstreams(
+        _ store: Store,
+        _ tools: [any Tool],
+        _ transport: CurlClient
+    ) -> UpstreamDesk {
+        UpstreamDesk(
+            UpstreamDesk.Means(
+                store: store,
+                settings: UpstreamSettings(environment: [:], version: "1.2.3"),
+                transport: transport,
+                reserved: tools.map(\.definition.name),
+                box: { try box() }
+            )
+        )
     }
 
     /// Lets requests under way end, and ends the server.

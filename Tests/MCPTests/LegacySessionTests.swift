@@ -133,6 +133,33 @@ struct LegacySessionTests {
         #expect(wrong[0]["error"]?["code"] == -32602)
     }
 
+    @Test func `a client is asked during a call, and its answer taken once`() throws {
+        var talk = Conversation()
+        talk.initialize()
+        talk.say(#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#)
+        let job = talk.started[0].id
+        let question = JSONObject([("message", "who?")])
+        let first = talk.session.ask(job, "elicitation/create", question)
+        let (ask, actions) = try #require(first)
+        let sent = talk.apply(actions)
+        #expect(sent[0]["method"] == "elicitation/create")
+        #expect(sent[0]["params"]?["message"] == "who?")
+        let id = try #require(sent[0]["id"]?.string)
+        talk.say(#"{"jsonrpc":"2.0","id":"other","result":{"action":"accept"}}"#)
+        #expect(talk.answers.isEmpty)
+        talk.say(#"{"jsonrpc":"2.0","id":"\#(id)","result":{"action":"decline"}}"#)
+        #expect(try talk.answers[ask]?.get()["action"] == "decline")
+        // What is still open when the call ends is taken back.
+        let other = talk.session.ask(job, "roots/list", JSONObject())
+        let (_, again) = try #require(other)
+        let second = talk.apply(again)[0]["id"]
+        let end = talk.finish(job)
+        #expect(end[0]["method"] == "notifications/cancelled")
+        #expect(end[0]["params"]?["requestId"] == second)
+        let late = talk.session.ask(job, "roots/list", JSONObject())
+        #expect(late == nil)
+    }
+
     @Test func `changes of the list are told once`() {
         var talk = Conversation()
         #expect(talk.apply(talk.session.toolsChanged()).isEmpty)

@@ -154,7 +154,7 @@ struct PolicyExplainCommand: AsyncParsableCommand {
         let calls = try installation.guardedCall()
         var context = context
         // The definition of the tool says whether it writes.
-        if context.tool.server == nil, let tool = calls.definition(named: context.tool.name) {
+        if let tool = await calls.definition(of: context.tool) {
             context.title = tool.title
             context.isReadOnly = tool.annotations.isReadOnly
             context.isDestructive = tool.annotations.isDestructive

@@ -83,6 +83,7 @@ struct ServeCommand: AsyncParsableCommand {
         await approving.value
         await exporting.value
         await serving.scans.stop()
+        await serving.close()
         try await attempt("cannot close the store") { try await installation.close() }
     }
 

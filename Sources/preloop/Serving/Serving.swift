@@ -2,6 +2,7 @@ import API
 import Bootstrap
 import Domain
 import Gateway
+import HTTPClient
 import Logging
 import Search
 import Store
@@ -22,6 +23,9 @@ struct Serving: Sendable {
         accounts = AccountTools(installation)
         scans = ServedScans(installation)
     }
+
+    /// Ends the sessions with other MCP servers.
+    func close() async { await accounts.close() }
 
     /// What takes deliveries in; throws when there is no key to open their secrets with.
     func webhooks(_ logger: Logger) throws -> ServedWebhooks {
@@ -92,6 +96,7 @@ struct Serving: Sendable {
             logger: logger,
             trackers: ServedTrackers(installation: installation, scans: scans).operations,
             calls: { account in try await accounts.calls(of: account) },
+            upstreams: { account in try await accounts.upstreams(of: account) },
             search: { account, mode in try await accounts.search(mode, of: account) }
         )
         means.lifetimes.access = settings.accessTime
@@ -99,6 +104,7 @@ struct Serving: Sendable {
         means.lifetimes.session = settings.sessionTime
         means.allowsRegistration = settings.allowsRegistration
         means.webhooks = webhooks.receiver
+        means.allowsPrograms = installation.settings.upstreams.allowsPrograms
         means.auditKey = try installation.auditKeys().publicKey
         means.proxies = proxies
         means.spans = spans
@@ -110,6 +116,9 @@ struct Serving: Sendable {
 actor AccountTools {
     private let installation: Installation
     private var made: [AccountID: GuardedCall] = [:]
+    private var desks: [AccountID: UpstreamDesk] = [:]
+    /// The process's client for other MCP servers.
+    private var transport: (any HTTPStreamTransport)?
     /// By account, and by whether the model is needed.
     private var opened: [AccountID: [Bool: Task<IssueSearch, any Error>]] = [:]
 
@@ -120,11 +129,28 @@ actor AccountTools {
     /// The way to call tools of an account.
     func calls(of account: AccountID) throws -> GuardedCall {
         if let calls = made[account] { return calls }
-        let calls = try installation.viewed(by: account).guardedCall { mode in
-            try await self.search(mode, of: account)
-        }
+        let desk = try upstreams(of: account)
+        let calls = try installation.viewed(by: account).guardedCall(
+            opening: { mode in try await self.search(mode, of: account) },
+            upstreams: desk
+        )
         made[account] = calls
         return calls
+    }
+
+    /// The other MCP servers of an account.
+    func upstreams(of account: AccountID) throws -> UpstreamDesk {
+        if let desk = desks[account] { return desk }
+        let client = try transport ?? installation.upstreamTransport()
+        transport = client
+        let desk = try installation.viewed(by: account).upstreamDesk(transport: client)
+        desks[account] = desk
+        return desk
+    }
+
+    /// Ends the sessions with other MCP servers.
+    func close() async {
+        for desk in desks.values { await desk.close() }
     }
 
     /// The indexes of an account; throws why they cannot be opened, and tries again next time.
