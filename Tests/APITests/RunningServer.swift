@@ -127,11 +127,7 @@ final class RunningServer: Sendable {
         if setup.takesWebhooks {
             means.webhooks = WebhookReceiver(database: scratch.store.database, box: box)
         }
-        means.limits = setup.limits
-        means.allowsRegistration = setup.allowsRegistration
-        means.lifetimes = setup.lifetimes
-        means.proxies = setup.proxies
-        means.spans = setup.spans
+        setup.fill(&means)
         let application = Application(means)
         self.application = application
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
@@ -410,5 +406,16 @@ final class FakeOperations: Sendable {
             },
             syncState: { _ in TrackerOperations.SyncState(state: "idle") }
         )
+    }
+}
+
+extension RunningServer.Setup {
+    /// Puts what tests choose into what a server is made of.
+    fileprivate func fill(_ means: inout Application.Means) {
+        means.limits = limits
+        means.allowsRegistration = allowsRegistration
+        means.lifetimes = lifetimes
+        means.proxies = proxies
+        means.spans = spans
     }
 }
