@@ -37,7 +37,7 @@ extension RPCError {
     package static let internalErrorCode = -32603
     /// Headers and body contradict each other (2026-07-28).
     package static let headerMismatchCode = -32020
-    /// The client lacks a capability the request needs (2026-07-28).
+    /// The client lacks a capability the request needs (2026-07-28); no tool of ours needs one.
     package static let missingCapabilityCode = -32021
     /// The revision is not spoken (2026-07-28).
     package static let unsupportedVersionCode = -32022
@@ -78,15 +78,6 @@ extension RPCError {
     /// Headers and body contradict each other.
     package static func headerMismatch(_ reason: String) -> RPCError {
         RPCError(headerMismatchCode, "header mismatch: \(reason)")
-    }
-
-    /// The client has to declare these capabilities for this request.
-    package static func missingCapability(_ required: JSONObject) -> RPCError {
-        RPCError(
-            missingCapabilityCode,
-            "the request needs a client capability that it does not declare",
-            data: ["requiredCapabilities": .object(required)]
-        )
     }
 
     /// The revision is not spoken.
