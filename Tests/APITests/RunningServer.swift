@@ -372,7 +372,9 @@ final class FakeOperations: Sendable {
         TrackerOperations(
             add: { _, _ in throw Problem(.badGateway, "no service") },
             change: { _, _, _ in },
-            remove: { _, _ in 0 },
+            remove: { _, _ in
+                TrackerOperations.Removal(issues: 6, leftovers: ["acme: refused"])
+            },
             test: { _, _ in
                 _ = self.tested.add()
                 return TrackerIdentity(userName: "bot")
@@ -381,7 +383,11 @@ final class FakeOperations: Sendable {
                 _ = self.synced.add()
                 return TrackerOperations.SyncState(state: "running")
             },
-            syncState: { _ in TrackerOperations.SyncState(state: "idle") }
+            syncState: { tracker, _ in
+                var state = TrackerOperations.SyncState(state: "idle")
+                state.problems = tracker.map { ["\($0.name): asked alone"] } ?? []
+                return state
+            }
         )
     }
 }

@@ -11,7 +11,8 @@ struct Serving: Sendable {
     private let installation: Installation
     private let settings: ServerSettings
     private let host: String
-    private let accounts: AccountTools
+    /// The tools and indexes of each account; stopped last.
+    let accounts: AccountTools
     /// Scans that the server runs; stopped with it.
     let scans: ServedScans
 
@@ -103,47 +104,5 @@ struct Serving: Sendable {
         means.proxies = proxies
         means.spans = spans
         return Application(means)
-    }
-}
-
-/// The tools and the indexes of each account, made once: the indexes stay open.
-actor AccountTools {
-    private let installation: Installation
-    private var made: [AccountID: GuardedCall] = [:]
-    /// By account, and by whether the model is needed.
-    private var opened: [AccountID: [Bool: Task<IssueSearch, any Error>]] = [:]
-
-    init(_ installation: Installation) {
-        self.installation = installation
-    }
-
-    /// The way to call tools of an account.
-    func calls(of account: AccountID) throws -> GuardedCall {
-        if let calls = made[account] { return calls }
-        let calls = try installation.viewed(by: account).guardedCall { mode in
-            try await self.search(mode, of: account)
-        }
-        made[account] = calls
-        return calls
-    }
-
-    /// The indexes of an account; throws why they cannot be opened, and tries again next time.
-    func search(
-        _ mode: SearchRequest.Mode,
-        of account: AccountID
-    ) async throws -> IssueSearch {
-        let needsModel = mode != .text
-        let viewed = installation.viewed(by: account)
-        let task =
-            opened[account]?[needsModel]
-            // Not a child of the first caller: the others wait for the same.
-            ?? Task { try await viewed.searchForTools(mode: mode) }
-        opened[account, default: [:]][needsModel] = task
-        do {
-            return try await task.value
-        } catch {
-            if opened[account]?[needsModel] == task { opened[account]?[needsModel] = nil }
-            throw error
-        }
     }
 }
