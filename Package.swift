@@ -118,7 +118,7 @@ let package = Package(
         ),
         .testTarget(
             name: "VectorIndexTests",
-            dependencies: ["TestSupport", "VectorIndex"],
+            dependencies: ["LinearAlgebra", "TestSupport", "VectorIndex"],
             swiftSettings: testing
         ),
 

@@ -20,6 +20,10 @@ package struct Application: Sendable {
         package var description: ServerDescription
         /// The way to call tools of an account.
         package var calls: @Sendable (AccountID) async throws -> GuardedCall
+        /// The other MCP servers of an account.
+        package var upstreams: @Sendable (AccountID) async throws -> UpstreamDesk
+        /// Whether users may add programs of this machine as MCP servers.
+        package var allowsPrograms = false
         /// Opens the indexes of an account, or gives those that are open.
         package var search: @Sendable (AccountID, SearchRequest.Mode) async throws -> IssueSearch
         package var trackers: TrackerOperations
@@ -47,6 +51,7 @@ package struct Application: Sendable {
             logger: Logger,
             trackers: TrackerOperations,
             calls: @escaping @Sendable (AccountID) async throws -> GuardedCall,
+            upstreams: @escaping @Sendable (AccountID) async throws -> UpstreamDesk,
             search: @escaping @Sendable (AccountID, SearchRequest.Mode) async throws -> IssueSearch
         ) {
             self.store = store
@@ -57,6 +62,7 @@ package struct Application: Sendable {
             self.logger = logger
             self.trackers = trackers
             self.calls = calls
+            self.upstreams = upstreams
             self.search = search
         }
     }
@@ -135,6 +141,7 @@ package struct Application: Sendable {
             + ProjectRoutes(store: store, operations: means.trackers).routes
             + IssueRoutes(store: store, search: means.search, tools: tools).routes
             + DuplicateRoutes(store: store).routes + StatisticsRoutes(store: store).routes
+            + UpstreamRoutes(desk: means.upstreams, allowsPrograms: means.allowsPrograms).routes
             + tools.routes + AuditRoutes(store: store, key: means.auditKey).routes
             + ApprovalRoutes(calls: means.calls, store: store).routes
             + WebhookRoutes(receiver: means.webhooks, logger: means.logger).routes

@@ -1,5 +1,6 @@
 package import Domain
 package import Gateway
+import HTTPClient
 package import Search
 import Store
 
@@ -24,6 +25,7 @@ package actor AccountTools {
 
     private struct Entry {
         var calls: GuardedCall?
+        var desk: UpstreamDesk?
         /// By whether the model is needed.
         var opened: [Bool: Task<IssueSearch, any Error>] = [:]
         var usedAt: Timestamp
@@ -32,6 +34,10 @@ package actor AccountTools {
     private let installation: Installation
     private let limits: Limits
     private var entries: [AccountID: Entry] = [:]
+    /// Of accounts that made room while sessions with their servers were in use.
+    private var leaving: [UpstreamDesk] = []
+    /// The process's client for other MCP servers.
+    private var transport: (any HTTPStreamTransport)?
 
     /// Tools and indexes of the accounts in an installation's database.
     package init(_ installation: Installation, limits: Limits = Limits()) {
@@ -46,11 +52,24 @@ package actor AccountTools {
     package func calls(of account: AccountID) throws -> GuardedCall {
         touch(account)
         if let calls = entries[account]?.calls { return calls }
-        let calls = try installation.viewed(by: account).guardedCall { mode in
-            try await self.search(mode, of: account)
-        }
+        let desk = try upstreams(of: account)
+        let calls = try installation.viewed(by: account).guardedCall(
+            opening: { mode in try await self.search(mode, of: account) },
+            upstreams: desk
+        )
         entries[account]?.calls = calls
         return calls
+    }
+
+    /// The other MCP servers of an account.
+    package func upstreams(of account: AccountID) throws -> UpstreamDesk {
+        touch(account)
+        if let desk = entries[account]?.desk { return desk }
+        let client = try transport ?? installation.upstreamTransport()
+        transport = client
+        let desk = try installation.viewed(by: account).upstreamDesk(transport: client)
+        entries[account]?.desk = desk
+        return desk
     }
 
     /// The indexes of an account; throws why they cannot be opened, and tries again next time.
@@ -105,7 +124,16 @@ package actor AccountTools {
         let end = installation.store.clock.now().advanced(by: .zero - limits.idleTime)
         for (account, entry) in entries
         where account != installation.store.account && entry.usedAt <= end {
+            // A session of MCP asks once for its tools, and calls those of other servers for long.
+            if let desk = entry.desk, await !desk.isUnused() { continue }
+            guard entries[account]?.usedAt == entry.usedAt else { continue }
             entries[account] = nil
+            await entry.desk?.close()
+        }
+        for desk in leaving {
+            guard await desk.isUnused() else { continue }
+            leaving.removeAll { $0 === desk }
+            await desk.close()
         }
     }
 
@@ -141,6 +169,8 @@ package actor AccountTools {
     }
 
     private func close(_ report: @Sendable (any Error) -> Void) async {
+        let desks = entries.values.compactMap(\.desk) + leaving
+        async let ended: Void = Self.end(desks)
         for account in accounts {
             await keep(account, after: SearchIndex.saveThreshold, report)
             for task in (entries[account]?.opened ?? [:]).values {
@@ -152,6 +182,12 @@ package actor AccountTools {
             }
             entries[account] = nil
         }
+        await ended
+    }
+
+    /// Ends the sessions with other MCP servers.
+    private static func end(_ desks: [UpstreamDesk]) async {
+        for desk in desks { await desk.close() }
     }
 
     /// Keeps an account's indexes, unless somebody is indexing it: who does that saves at its end.
@@ -185,6 +221,7 @@ package actor AccountTools {
         {
             // Who is using them keeps them until it has ended.
             entries[oldest.key] = nil
+            if let desk = oldest.value.desk { leaving.append(desk) }
         }
         entries[account] = Entry(usedAt: now)
     }

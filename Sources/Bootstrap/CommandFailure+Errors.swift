@@ -1,5 +1,6 @@
 import Domain
 import Embeddings
+import Gateway
 import HTTPClient
 import Search
 import Store
@@ -54,6 +55,8 @@ extension CommandFailure {
                 reason: Self.text(of: error),
                 hint: error.hint
             )
+        case let error as UpstreamError:
+            self.init(.failure, what, reason: "\(error)", hint: error.hint)
         case let error as HTTPError:
             self.init(error == .cancelled ? .interrupted : .failure, what, reason: "\(error)")
         case is CancellationError:
@@ -118,7 +121,7 @@ extension CommandFailure {
         switch error {
         case .unknownIssue: .notFound
         case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport: .usage
-        case .unexpectedVectors, .file, .noMirror: .failure
+        case .unexpectedVectors, .file, .indexFull, .noMirror: .failure
         case .mirrorBehind: .tryLater
         }
     }

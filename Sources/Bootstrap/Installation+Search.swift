@@ -77,13 +77,22 @@ extension Installation {
         }
     }
 
-    /// Opens the indexes for questions: mapped, nothing rebuilt.
+    /// Opens the indexes for questions: nothing is rebuilt that can be used.
     ///
-    /// For ``SearchRequest/Mode/text`` the model is neither needed nor loaded.
+    /// For ``SearchRequest/Mode/text`` the model is neither needed nor loaded. `recall` is what
+    /// searches of vectors shall find; nil for what the environment says.
     package func search(
-        mode: SearchRequest.Mode = .hybrid
+        mode: SearchRequest.Mode = .hybrid,
+        recall: Double? = nil
     ) async throws(CommandFailure) -> IssueSearch {
-        try await attempt("cannot open the indexes") {
+        guard recall == nil || settings.vectorBackend == .memory else {
+            throw CommandFailure(
+                .usage,
+                "--recall is for the index in memory, and the database searches the vectors",
+                hint: "leave it out, or set PRELOOP_VECTOR_BACKEND to `memory`"
+            )
+        }
+        return try await attempt("cannot open the indexes") {
             guard mode != .text else { return try await wordSearch() }
             let embedder = try await embedder()
             let identity = embedder.model
@@ -98,7 +107,7 @@ extension Installation {
                     hint: "run `preloop-sync scan all`, or `preloop index rebuild`"
                 )
             }
-            return try await search(with: embedder, model: model)
+            return try await search(with: embedder, model: model, recall: recall)
         }
     }
 
@@ -127,9 +136,12 @@ extension Installation {
     private func search(
         with embedder: any Embedder,
         model: EmbeddingModelTable.Row,
-        _ backend: VectorBackend? = nil
+        _ backend: VectorBackend? = nil,
+        recall: Double? = nil
     ) async throws -> IssueSearch {
         try IndexDirectory.make(indexDirectory)
+        var options = settings.index
+        if let recall { options.recall = recall }
         let index: any WindowIndex =
             switch backend ?? settings.vectorBackend {
             case .memory:
@@ -138,7 +150,8 @@ extension Installation {
                     identity: embedder.model,
                     model: model.id,
                     directory: indexDirectory,
-                    role: .reader
+                    role: .reader,
+                    options: options
                 )
             case .pgvector: try await DatabaseIndex(store: store, model: model)
             }
@@ -162,6 +175,7 @@ extension Installation {
             embedder: try await embedder(),
             directory: indexDirectory,
             backend: settings.vectorBackend,
+            options: settings.index,
             fence: fence
         )
     }

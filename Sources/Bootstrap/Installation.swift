@@ -66,13 +66,18 @@ package struct Installation: Sendable {
     /// Whether a sealed credential is stored while there is no key file.
     private func hasCredentials(orKey file: SecretKeyFile) async throws -> Bool {
         let isFound = try await store.read { connection, account in
-            try TrackerTable.list(account: account, on: connection).contains { tracker in
+            let ofTrackers = try TrackerTable.list(account: account, on: connection).contains {
                 let sealed = try TrackerTable.credential(
-                    of: tracker.id,
+                    of: $0.id,
                     account: account,
                     on: connection
                 )
                 return sealed?.bytes.isEmpty == false
+            }
+            if ofTrackers { return true }
+            return try UpstreamServerTable.list(account: account, on: connection).contains {
+                try UpstreamServerTable.credential(of: $0.id, account: account, on: connection)
+                    != nil
             }
         }
         // Another process may have made the key and stored a credential at this moment.

@@ -2,6 +2,7 @@ package import Domain
 package import Embeddings
 import Foundation
 package import Gateway
+import LinearAlgebra
 package import Search
 import Store
 
@@ -12,6 +13,12 @@ import Store
 ///   file `preloop.db` in `PRELOOP_HOME`.
 /// - `PRELOOP_VECTOR_BACKEND`: where vectors are searched: `memory` (the default), an index in each
 ///   process, or `pgvector`, by the PostgreSQL database of `DATABASE_URL`.
+/// - `PRELOOP_RECALL`: which share of the nearest texts a search in memory finds on average, 0.5 to
+///   1; 0.99. More takes longer.
+/// - `PRELOOP_INDEX_CAPACITY`: how many windows of texts the index in memory takes at most;
+///   16,777,216.
+/// - `PRELOOP_KERNELS`: which instructions may be used at most: `portable`, `avx2`, `avx512`,
+///   `vnni`, `amx`; the best there are. Kernels read it themselves; here it is only checked.
 /// - `SECRET_KEY`: seals stored credentials instead of the key file; 16 characters or more.
 /// - `PRELOOP_URL`: the address under which trackers and people reach the server.
 /// - `PRELOOP_EMBEDDING_PROVIDER`: `local` (the default), or `openai` for any service with the
@@ -33,6 +40,14 @@ import Store
 ///   `https://api.anthropic.com/v1`.
 /// - `PRELOOP_AI_API_KEY`: the provider's key; local servers need none.
 ///
+/// - `PRELOOP_UPSTREAM_ALLOW`: networks (`10.0.0.0/8`), addresses and host names, separated by
+///   commas, where other MCP servers and the channels of approvals may be besides the public
+///   Internet.
+/// - `PRELOOP_UPSTREAM_ENV`: names of variables, separated by commas, that `${NAME}` may stand for
+///   in credentials of other MCP servers.
+/// - `PRELOOP_UPSTREAM_PROGRAMS`: `allow` lets users of the server add programs of its machine as
+///   MCP servers; the command line may always.
+///
 /// - `PRELOOP_AUDIT_DAYS`: how long the audit is kept; 365, and 0 for ever. Its older name is
 ///   `PRELOOP_CALLS_KEPT_DAYS`.
 ///
@@ -47,6 +62,8 @@ package struct Settings: Sendable {
     package var databaseAddress: Secret?
     /// Where vectors are searched; pgvector only with a ``databaseAddress``.
     package var vectorBackend: VectorBackend
+    /// What was chosen for the index in memory.
+    package var index: SearchIndex.Options
     /// Seals stored credentials instead of the key file.
     package var secretKey: Secret?
     /// The address under which the server is reached, without a final slash; nil when nobody has
@@ -60,6 +77,8 @@ package struct Settings: Sendable {
     package var languageModel: LanguageModel.Configuration?
     /// How long the audit is kept; nil for ever.
     package var callRetention: Duration?
+    /// Where other MCP servers may be, and what they may be given.
+    package var upstreams: UpstreamRules
     /// All variables, for those that libraries define.
     package var environment: [String: String]
 
@@ -99,6 +118,8 @@ package struct Settings: Sendable {
             value("PRELOOP_VECTOR_BACKEND"),
             hasServer: databaseAddress != nil
         )
+        try Self.checkKernels(value("PRELOOP_KERNELS"))
+        index = try Self.index(value)
         secretKey = try Self.secretKey(value("SECRET_KEY"))
         publicURL = try value("PRELOOP_URL").map { (text) throws(CommandFailure) in
             try Self.url(
@@ -108,6 +129,7 @@ package struct Settings: Sendable {
                     + "https://preloop.example.com"
             )
         }
+        upstreams = try UpstreamRules(value)
         callRetention = try Self.callRetention(value)
         precision = try Self.precision(value("PRELOOP_EMBEDDING_PRECISION"))
         languageModel = try Self.languageModel(value)
@@ -189,6 +211,50 @@ package struct Settings: Sendable {
             )
         }
         return backend
+    }
+
+    private static func index(
+        _ value: (String) -> String?
+    ) throws(CommandFailure) -> SearchIndex.Options {
+        var options = SearchIndex.Options()
+        if let text = value("PRELOOP_RECALL") {
+            guard let recall = Double(text), recallRange.contains(recall) else {
+                throw CommandFailure(
+                    .usage,
+                    "`PRELOOP_RECALL` is `\(text)`",
+                    hint: "set it to a number from 0.5 to 1, or not at all"
+                )
+            }
+            options.recall = recall
+        }
+        if let text = value("PRELOOP_INDEX_CAPACITY") {
+            guard let capacity = Int(text), capacityRange.contains(capacity) else {
+                throw CommandFailure(
+                    .usage,
+                    "`PRELOOP_INDEX_CAPACITY` is `\(text)`",
+                    hint: "set it to a number from \(capacityRange.lowerBound) to "
+                        + "\(capacityRange.upperBound), or not at all"
+                )
+            }
+            options.capacity = capacity
+        }
+        return options
+    }
+
+    /// Recalls that may be asked for: the cheapest search there is finds more than half.
+    package static let recallRange = 0.5...1.0
+    /// Capacities of the index in memory: slot numbers have 30 bits.
+    private static let capacityRange = 1_000...(1 << 30)
+
+    /// The kernels would take an unknown name for the slowest of them, and nobody would know why.
+    private static func checkKernels(_ text: String?) throws(CommandFailure) {
+        guard let text, KernelLevel.named(text) == nil else { return }
+        let names = KernelLevel.allCases.map { "`\($0)`" }.joined(separator: ", ")
+        throw CommandFailure(
+            .usage,
+            "`PRELOOP_KERNELS` is `\(text)`",
+            hint: "set it to one of \(names), or not at all"
+        )
     }
 
     private static func secretKey(_ text: String?) throws(CommandFailure) -> Secret? {

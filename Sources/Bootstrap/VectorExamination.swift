@@ -176,7 +176,12 @@ package struct VectorExamination: Sendable {
             )
             return
         }
-        try await SnapshotExamination.rebuild(store: store, model: model, directory: directory)
+        try await SnapshotExamination.rebuild(
+            store: store,
+            model: model,
+            directory: directory,
+            options: installation.settings.index
+        )
         findings.append(
             Finding(subject: Self.snapshotSubject, grade: .good, detail: "\(fault): made anew")
         )

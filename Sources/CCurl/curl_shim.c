@@ -21,6 +21,10 @@ CURLcode preloop_curl_set_headers(CURL *easy, struct curl_slist *headers) {
     return curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
 }
 
+CURLcode preloop_curl_set_connect_to(CURL *easy, struct curl_slist *hosts) {
+    return curl_easy_setopt(easy, CURLOPT_CONNECT_TO, hosts);
+}
+
 CURLcode preloop_curl_set_error_buffer(CURL *easy, char *buffer) {
     return curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, buffer);
 }
@@ -35,6 +39,13 @@ CURLcode preloop_curl_set_callbacks(CURL *easy, preloop_curl_callbacks callbacks
     if (!code) code = curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     if (!code) code = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, callbacks.connected);
     if (!code) code = curl_easy_setopt(easy, CURLOPT_PREREQDATA, callbacks.context);
+    return code;
+}
+
+CURLcode preloop_curl_set_reader(CURL *easy, preloop_curl_data_callback read, void *context) {
+    CURLcode code = curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    if (!code) code = curl_easy_setopt(easy, CURLOPT_READFUNCTION, read);
+    if (!code) code = curl_easy_setopt(easy, CURLOPT_READDATA, context);
     return code;
 }
 

@@ -9,7 +9,7 @@
 #endif
 
 #if defined(__x86_64__)
-static int level_of_processor(void) {
+int preloop_kernels_processor_level(void) {
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")
         || !__builtin_cpu_supports("f16c"))
@@ -17,20 +17,33 @@ static int level_of_processor(void) {
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw")
         || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
         return PRELOOP_KERNELS_AVX2;
-    if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512bf16"))
-        return PRELOOP_KERNELS_AVX512;
+    if (!__builtin_cpu_supports("avx512vnni")) return PRELOOP_KERNELS_AVX512;
     return PRELOOP_KERNELS_VNNI;
 }
+
+/// Whether the processor multiplies bfloat16, which matrix products of PRELOOP_KERNELS_VNNI need.
+static int has_bfloat16(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512bf16") != 0;
+}
 #else
-static int level_of_processor(void) { return PRELOOP_KERNELS_PORTABLE; }
+int preloop_kernels_processor_level(void) { return PRELOOP_KERNELS_PORTABLE; }
+
+static int has_bfloat16(void) { return 0; }
 #endif
 
-static int level_of_environment(void) {
+int preloop_kernels_level_named(const char *name) {
     static const char *const names[] = {"portable", "avx2", "avx512", "vnni", "amx"};
+    for (int level = 0; level <= PRELOOP_KERNELS_AMX; level++)
+        if (strcmp(name, names[level]) == 0) return level;
+    return -1;
+}
+
+static int level_of_environment(void) {
     const char *wanted = getenv("PRELOOP_KERNELS");
-    for (int level = 0; wanted && level <= PRELOOP_KERNELS_AMX; level++)
-        if (strcmp(wanted, names[level]) == 0) return level;
-    return PRELOOP_KERNELS_AMX;
+    if (!wanted || !*wanted) return PRELOOP_KERNELS_AMX;
+    int level = preloop_kernels_level_named(wanted);
+    return level < 0 ? PRELOOP_KERNELS_PORTABLE : level;
 }
 
 int preloop_kernels_level(void) {
@@ -38,7 +51,7 @@ int preloop_kernels_level(void) {
     static int known = -1;
     int level = __atomic_load_n(&known, __ATOMIC_RELAXED);
     if (level >= 0) return level;
-    int processor = level_of_processor(), environment = level_of_environment();
+    int processor = preloop_kernels_processor_level(), environment = level_of_environment();
     level = processor < environment ? processor : environment;
     __atomic_store_n(&known, level, __ATOMIC_RELAXED);
     return level;
@@ -70,6 +83,7 @@ int preloop_kernels_matrix_level(void) {
     int level = __atomic_load_n(&known, __ATOMIC_RELAXED);
     if (level >= 0) return level;
     level = preloop_kernels_level();
+    if (level == PRELOOP_KERNELS_VNNI && !has_bfloat16()) level = PRELOOP_KERNELS_AVX512;
     if (level == PRELOOP_KERNELS_VNNI && level_of_environment() == PRELOOP_KERNELS_AMX
         && has_tiles())
         level = PRELOOP_KERNELS_AMX;

@@ -1,24 +1,13 @@
 #include "ckernels_nn.h"
 
+#include "ckernels_level.h"
+
 #include <math.h>
 #include <string.h>
 
-// The loops are written so that the compiler turns them into vector code for each clone: no calls,
+// The loops are written so that the compiler turns them into vector code at each level: no calls,
 // no early exits, and reductions over LANES independent sums, which fix the order of additions
-// whatever the vector width. So all clones agree but for fused multiply-add.
-//
-// Under the thread sanitizer there is one clone: the resolvers that choose run while the program is
-// being loaded, before the sanitizer they were instrumented for, and crash.
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define PRELOOP_NO_CLONES
-#endif
-#endif
-#if defined(__x86_64__) && defined(__linux__) && !defined(PRELOOP_NO_CLONES)
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
+// whatever the vector width. So all levels agree but for fused multiply-add.
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -101,141 +90,113 @@ INLINE void normalise(
     for (size_t c = 0; c < columns; c++) out[c] = (x[c] - mean) * factor * scale[c] + shift[c];
 }
 
-CLONES void preloop_nn_bias(
+enum {
+    level_portable = PRELOOP_KERNELS_PORTABLE,
+    level_avx2 = PRELOOP_KERNELS_AVX2,
+    level_avx512 = PRELOOP_KERNELS_AVX512,
+};
+
+/// The functions of a level.
+typedef struct {
+    int level;
+    void (*bias)(float *, const float *, size_t, size_t);
+    void (*bias_activation)(float *, const float *, size_t, size_t, int);
+    void (*bias_residual_norm)(
+        float *, const float *, float *, const float *, const float *, float, size_t, size_t);
+    void (*embed)(
+        const float *, const float *, const float *, const float *, const float *, float, size_t,
+        float *);
+    void (*softmax)(float *, size_t, size_t, size_t);
+    void (*mean)(const float *, size_t, size_t, float *);
+    void (*maximum)(const float *, size_t, size_t, float *);
+    void (*unit)(float *, size_t);
+    void (*widen_f16)(const uint8_t *, size_t, float *);
+    void (*widen_bf16)(const uint8_t *, size_t, float *);
+} nn_kernels;
+
+// MARK: Levels
+
+#define LEVEL portable
+#include "nn_level_body.h"
+#undef LEVEL
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#define LEVEL avx2
+#include "nn_level_body.h"
+#undef LEVEL
+#pragma clang attribute pop
+
+#pragma clang attribute push(__attribute__((target( \
+    "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)
+#define LEVEL avx512
+#include "nn_level_body.h"
+#undef LEVEL
+#pragma clang attribute pop
+
+static const nn_kernels *kernels(void) {
+    // Dot products of bytes are of no use here: the level above has the same functions.
+    static const nn_kernels *const all[] = {
+        &kernels_portable, &kernels_avx2, &kernels_avx512, &kernels_avx512,
+    };
+    return all[preloop_kernels_level()];
+}
+#else
+static const nn_kernels *kernels(void) { return &kernels_portable; }
+#endif
+
+// MARK: Entry points
+
+int preloop_nn_level(void) { return kernels()->level; }
+
+void preloop_nn_bias(
     float *restrict x, const float *restrict bias, size_t rows, size_t columns) {
-    for (size_t r = 0; r < rows; r++) {
-        float *restrict row = x + r * columns;
-        for (size_t c = 0; c < columns; c++) row[c] += bias[c];
-    }
+    kernels()->bias(x, bias, rows, columns);
 }
 
-CLONES void preloop_nn_bias_activation(
+void preloop_nn_bias_activation(
     float *restrict x, const float *restrict bias, size_t rows, size_t columns, int activation) {
-    for (size_t r = 0; r < rows; r++) {
-        float *restrict row = x + r * columns;
-        switch (activation) {
-        case preloop_nn_relu:
-            for (size_t c = 0; c < columns; c++) {
-                float v = row[c] + bias[c];
-                row[c] = v > 0.0f ? v : 0.0f;
-            }
-            break;
-        case preloop_nn_gelu_tanh:
-            for (size_t c = 0; c < columns; c++) {
-                float v = row[c] + bias[c];
-                // (1 + tanh z) / 2 = 1 / (1 + exp(-2 z)), z = sqrt(2 / pi) (v + 0.044715 v^3).
-                float z = 1.5957691216057308f * (v + 0.044715f * v * v * v);
-                row[c] = v / (1.0f + exponential(-z));
-            }
-            break;
-        default:
-            for (size_t c = 0; c < columns; c++) {
-                float v = row[c] + bias[c];
-                row[c] = 0.5f * v * (1.0f + error_function(v));
-            }
-        }
-    }
+    kernels()->bias_activation(x, bias, rows, columns, activation);
 }
 
-CLONES void preloop_nn_bias_residual_norm(
+void preloop_nn_bias_residual_norm(
     float *restrict x, const float *restrict bias, float *restrict residual,
     const float *restrict scale, const float *restrict shift, float epsilon, size_t rows,
     size_t columns) {
-    for (size_t r = 0; r < rows; r++) {
-        float *restrict row = x + r * columns;
-        float *restrict out = residual + r * columns;
-        for (size_t c = 0; c < columns; c++) row[c] += bias[c] + out[c];
-        normalise(row, scale, shift, epsilon, columns, out);
-    }
+    kernels()->bias_residual_norm(x, bias, residual, scale, shift, epsilon, rows, columns);
 }
 
-CLONES void preloop_nn_embed(
+void preloop_nn_embed(
     const float *restrict word, const float *restrict position, const float *restrict type,
     const float *restrict scale, const float *restrict shift, float epsilon, size_t columns,
     float *restrict out) {
-    for (size_t c = 0; c < columns; c++) out[c] = word[c] + position[c] + type[c];
-    normalise(out, scale, shift, epsilon, columns, out);
+    kernels()->embed(word, position, type, scale, shift, epsilon, columns, out);
 }
 
-CLONES void preloop_nn_softmax(float *x, size_t rows, size_t columns, size_t stride) {
-    size_t padded = (columns + LANES - 1) / LANES * LANES;
-    for (size_t r = 0; r < rows; r++) {
-        float *row = x + r * stride;
-        for (size_t c = columns; c < padded; c++) row[c] = -INFINITY;
-        float lanes[LANES];
-        for (int lane = 0; lane < LANES; lane++) lanes[lane] = row[lane];
-        for (size_t c = LANES; c < padded; c += LANES)
-            for (int lane = 0; lane < LANES; lane++) {
-                float v = row[c + (size_t)lane];
-                lanes[lane] = v > lanes[lane] ? v : lanes[lane];
-            }
-        float largest = lanes[0];
-        for (int lane = 1; lane < LANES; lane++)
-            largest = lanes[lane] > largest ? lanes[lane] : largest;
-        float sums[LANES] = {0};
-        for (size_t c = 0; c < padded; c += LANES)
-            for (int lane = 0; lane < LANES; lane++) {
-                float e = exponential(row[c + (size_t)lane] - largest);
-                row[c + (size_t)lane] = e;
-                sums[lane] += e;
-            }
-        // The padding contributed exp(-87) each, 1e-38, to a sum of at least 1.
-        float factor = 1.0f / sum_of(sums);
-        for (size_t c = 0; c < columns; c++) row[c] *= factor;
-        for (size_t c = columns; c < stride; c++) row[c] = 0.0f;
-    }
+void preloop_nn_softmax(float *x, size_t rows, size_t columns, size_t stride) {
+    kernels()->softmax(x, rows, columns, stride);
 }
 
-CLONES void preloop_nn_mean(
+void preloop_nn_mean(
     const float *restrict x, size_t rows, size_t columns, float *restrict out) {
-    for (size_t c = 0; c < columns; c++) out[c] = x[c];
-    for (size_t r = 1; r < rows; r++)
-        for (size_t c = 0; c < columns; c++) out[c] += x[r * columns + c];
-    float factor = 1.0f / (float)rows;
-    for (size_t c = 0; c < columns; c++) out[c] *= factor;
+    kernels()->mean(x, rows, columns, out);
 }
 
-CLONES void preloop_nn_maximum(
+void preloop_nn_maximum(
     const float *restrict x, size_t rows, size_t columns, float *restrict out) {
-    for (size_t c = 0; c < columns; c++) out[c] = x[c];
-    for (size_t r = 1; r < rows; r++)
-        for (size_t c = 0; c < columns; c++) {
-            float v = x[r * columns + c];
-            out[c] = v > out[c] ? v : out[c];
-        }
+    kernels()->maximum(x, rows, columns, out);
 }
 
-CLONES void preloop_nn_unit(float *x, size_t count) {
-    // In double: a vector of 1e30s would overflow, and this runs once a text.
-    double square = 0;
-    for (size_t i = 0; i < count; i++) square += (double)x[i] * (double)x[i];
-    if (!(square > 0)) return;
-    float factor = (float)(1.0 / sqrt(square));
-    for (size_t i = 0; i < count; i++) x[i] *= factor;
+void preloop_nn_unit(float *x, size_t count) {
+    kernels()->unit(x, count);
 }
 
-CLONES void preloop_nn_widen_f16(
+void preloop_nn_widen_f16(
     const uint8_t *restrict bytes, size_t count, float *restrict out) {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t half = (uint32_t)bytes[2 * i] | (uint32_t)bytes[2 * i + 1] << 8;
-        uint32_t magnitude = (half & 0x7FFF) << 13;
-        // 2^112 moves the exponent's bias from 15 to 127 and makes subnormals normal.
-        float value;
-        memcpy(&value, &magnitude, sizeof value);
-        value *= 0x1p112f;
-        uint32_t bits;
-        memcpy(&bits, &value, sizeof bits);
-        // Exponent 31 means infinity or NaN: exponent 255.
-        bits |= (half & 0x7C00) == 0x7C00 ? 0x7F800000u : 0u;
-        bits |= (half & 0x8000) << 16;
-        memcpy(&out[i], &bits, sizeof bits);
-    }
+    kernels()->widen_f16(bytes, count, out);
 }
 
-CLONES void preloop_nn_widen_bf16(
+void preloop_nn_widen_bf16(
     const uint8_t *restrict bytes, size_t count, float *restrict out) {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits = ((uint32_t)bytes[2 * i] | (uint32_t)bytes[2 * i + 1] << 8) << 16;
-        memcpy(&out[i], &bits, sizeof bits);
-    }
+    kernels()->widen_bf16(bytes, count, out);
 }

@@ -46,6 +46,8 @@ package enum Entity {
     package enum Session {}
     /// Tags ``APIKeyID``.
     package enum APIKey {}
+    /// Tags ``UpstreamServerID``.
+    package enum UpstreamServer {}
 }
 
 /// An account, the unit of tenancy: every stored row belongs to exactly one.
@@ -70,3 +72,5 @@ package typealias UserID = Identifier<Entity.User>
 package typealias SessionID = Identifier<Entity.Session>
 /// A key that a program uses on behalf of a user.
 package typealias APIKeyID = Identifier<Entity.APIKey>
+/// An MCP server behind the gateway.
+package typealias UpstreamServerID = Identifier<Entity.UpstreamServer>

@@ -29,6 +29,11 @@ package struct JSONObject: Sendable, Hashable {
         members = []
     }
 
+    /// An object of these members, in this order.
+    package init(_ members: [(String, JSONValue)]) {
+        self.members = members.map { Member(key: $0.0, value: $0.1) }
+    }
+
     /// The value of `key`, nil when the object has no such member; setting nil removes it.
     package subscript(key: String) -> JSONValue? {
         get { members.last { $0.key == key }?.value }

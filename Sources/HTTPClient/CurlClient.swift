@@ -6,7 +6,7 @@ import Synchronization
 /// the environment. Transfers beyond the limit of a host wait their turn in the order they came.
 /// Redirects of GET and HEAD are followed within one origin only, so a credential in a header is
 /// never shown to anyone but the origin it was meant for; all other redirects are the answer.
-package final class CurlClient: HTTPTransport {
+package final class CurlClient: HTTPStreamTransport {
     /// What is the same for all exchanges of a client.
     package struct Configuration: Sendable {
         package var userAgent: String
@@ -69,6 +69,20 @@ package final class CurlClient: HTTPTransport {
             }
         }
         return try await loop.exchange(current, with: origin)
+    }
+
+    /// Makes the exchange once and hands the answer on as it comes; redirects are answers.
+    ///
+    /// - Returns: Status and headers when the answer is over; the body went to `receiver`.
+    package func stream(
+        _ request: HTTPRequest,
+        to receiver: HTTPReceiver
+    ) async throws(HTTPError) -> HTTPResponse {
+        guard let origin = HTTPOrigin(of: request.url) else {
+            throw .invalidURL(url: withoutUserInformation(request.url))
+        }
+        try checkFields(of: request, host: origin.host)
+        return try await loop.exchange(request, with: origin, to: receiver)
     }
 
     private func redirectTarget(

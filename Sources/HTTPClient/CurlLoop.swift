@@ -46,7 +46,8 @@ final class CurlLoop: Sendable {
     /// Makes one exchange without redirects.
     func exchange(
         _ request: HTTPRequest,
-        with origin: HTTPOrigin
+        with origin: HTTPOrigin,
+        to receiver: HTTPReceiver? = nil
     ) async throws(HTTPError) -> HTTPResponse {
         guard !Task.isCancelled else { throw .cancelled }
         let id = inbox.withLock { inbox in
@@ -55,7 +56,13 @@ final class CurlLoop: Sendable {
         }
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let job = CurlJob(id: id, request: request, origin: origin, caller: continuation)
+                let job = CurlJob(
+                    id: id,
+                    request: request,
+                    origin: origin,
+                    receiver: receiver,
+                    caller: continuation
+                )
                 guard post(.start(job)) else {
                     continuation.resume(returning: .failure(.cancelled))
                     return
@@ -105,6 +112,7 @@ struct CurlJob: Sendable {
     let id: UInt64
     let request: HTTPRequest
     let origin: HTTPOrigin
+    let receiver: HTTPReceiver?
     let caller: CheckedContinuation<Result<HTTPResponse, HTTPError>, Never>
 }
 
@@ -169,7 +177,12 @@ struct CurlEngine {
     private mutating func startWaiting() {
         while let id = queue.next() {
             guard let job = waiting.removeValue(forKey: id) else { continue }
-            let transfer = CurlTransfer(job.request, origin: job.origin, settings: configuration)
+            let transfer = CurlTransfer(
+                job.request,
+                origin: job.origin,
+                receiver: job.receiver,
+                settings: configuration
+            )
             guard let transfer, multi.add(transfer) else {
                 queue.finish(job.origin)
                 let reason = "libcurl cannot prepare the exchange"

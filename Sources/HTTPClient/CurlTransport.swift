@@ -90,6 +90,13 @@ import Glibc
     private let limits: HTTPLimits
     private let errorText: UnsafeMutablePointer<CChar>
     private var headerList: UnsafeMutablePointer<curl_slist>?
+    private var connectList: UnsafeMutablePointer<curl_slist>?
+    /// What is to be sent piece by piece, and how much of it has been.
+    private var upload: (bytes: [UInt8], sent: Int) = ([], 0)
+    private let receiver: HTTPReceiver?
+    /// Bytes of the body that a receiver has been given.
+    private var givenCount = 0
+    private var isHeadGiven = false
     private var head = ResponseHead()
     private var body: [UInt8] = []
     /// What we ended the transfer for, in place of libcurl's "the callback failed".
@@ -102,15 +109,22 @@ import Glibc
     /// Prepares an exchange whose parts have been checked.
     ///
     /// Fails only when libcurl has no memory or lacks an option we cannot do without.
-    init?(_ request: HTTPRequest, origin: HTTPOrigin, settings: CurlClient.Configuration) {
+    init?(
+        _ request: HTTPRequest,
+        origin: HTTPOrigin,
+        receiver: HTTPReceiver?,
+        settings: CurlClient.Configuration
+    ) {
         guard let made = unsafe curl_easy_init() else { return nil }
         unsafe handle = unsafe made
         self.origin = origin
+        self.receiver = receiver
         limits = request.limits
         start = .now
         unsafe errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
         unsafe errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
         unsafe headerList = nil
+        unsafe connectList = nil
         do {
             try apply(settings)
             try apply(request)
@@ -123,6 +137,7 @@ import Glibc
     deinit {
         unsafe curl_easy_cleanup(handle)
         unsafe curl_slist_free_all(headerList)
+        unsafe curl_slist_free_all(connectList)
         unsafe errorText.deallocate()
     }
 
@@ -164,6 +179,7 @@ import Glibc
         lastActivity = .now
         do throws(ResponseHead.Refusal) {
             try unsafe head.receive(line)
+            giveHead()
             return true
         } catch {
             let reason =
@@ -176,8 +192,29 @@ import Glibc
         }
     }
 
+    /// A receiver hears of the final response's head as soon as it is whole.
+    private func giveHead() {
+        guard let receiver, head.isComplete, !isHeadGiven else { return }
+        let status = unsafe preloop_curl_getinfo_long(handle, CURLINFO_RESPONSE_CODE)
+        guard status >= 200 else { return }
+        isHeadGiven = true
+        receiver.head(status, HTTPHeaders(head.fields))
+    }
+
     fileprivate func didReceiveBody(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         let limit = limits.maximumResponseByteCount
+        if let receiver {
+            guard bytes.count <= limit - givenCount else {
+                refusal = .responseTooLarge(host: origin.host, limit: limit)
+                return false
+            }
+            givenCount += bytes.count
+            guard unsafe receiver.body(Array(bytes)) else {
+                refusal = .invalidResponse(host: origin.host, reason: "more than could be taken")
+                return false
+            }
+            return true
+        }
         guard bytes.count <= limit - body.count else {
             refusal = .responseTooLarge(host: origin.host, limit: limit)
             return false
@@ -254,7 +291,7 @@ extension CurlTransfer {
         case (let method, nil) where method != "POST" && method != "PUT" && method != "PATCH":
             try set(CURLOPT_CUSTOMREQUEST, method)
         case (let method, let body):
-            try setBody(body ?? [])
+            try setBody(body ?? [], isSentOnce: request.isSentOnce)
             try set(CURLOPT_CUSTOMREQUEST, method)
             lines.append("Content-Type:")
         }
@@ -272,15 +309,49 @@ extension CurlTransfer {
             unsafe headerList = longer
         }
         unsafe preloop_curl_set_headers(handle, headerList)
+        if let address = request.pinnedAddress { try pin(to: address) }
     }
 
-    private func setBody(_ body: [UInt8]) throws(OptionRefused) {
+    private func pin(to address: String) throws(OptionRefused) {
+        let shown = address.utf8.contains(UInt8(ascii: ":")) ? "[\(address)]" : address
+        let rule = "\(origin.host):\(origin.port):\(shown):\(origin.port)"
+        guard let list = unsafe curl_slist_append(nil, rule) else { throw OptionRefused() }
+        unsafe connectList = list
+        guard unsafe preloop_curl_set_connect_to(handle, list) == CURLE_OK else {
+            throw OptionRefused()
+        }
+    }
+
+    private func setBody(_ body: [UInt8], isSentOnce: Bool) throws(OptionRefused) {
         let size = curl_off_t(body.count)
         unsafe preloop_curl_setopt_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, size)
+        guard !isSentOnce else {
+            upload = (body, 0)
+            let code = unsafe preloop_curl_set_reader(
+                handle,
+                { bytes, size, room, context in
+                    guard let bytes = unsafe bytes else { return 0 }
+                    return unsafe CurlTransfer.at(context)?.give(bytes, size * room) ?? 0
+                },
+                Unmanaged.passUnretained(self).toOpaque()
+            )
+            guard code == CURLE_OK else { throw OptionRefused() }
+            return
+        }
         let code = unsafe body.withUnsafeBytes { bytes in
             unsafe preloop_curl_set_body(handle, bytes.baseAddress)
         }
         guard code == CURLE_OK else { throw OptionRefused() }
+    }
+
+    /// Puts the next piece of the body where libcurl wants it.
+    private func give(_ space: UnsafeMutablePointer<CChar>, _ room: Int) -> Int {
+        let count = min(room, upload.bytes.count - upload.sent)
+        for place in 0..<count {
+            unsafe space[place] = CChar(bitPattern: upload.bytes[upload.sent + place])
+        }
+        upload.sent += count
+        return count
     }
 
     /// The context is this transfer, which outlives its handle's callbacks: libcurl calls them only

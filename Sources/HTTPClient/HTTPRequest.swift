@@ -13,6 +13,12 @@ package struct HTTPRequest: Sendable {
     /// libcurl repeats a request by itself, whatever its method, when a connection that was kept
     /// open ends before the first byte of the answer; on a connection of its own it never does.
     package var mayReuseConnection = true
+    /// The same promise while connections are kept: the body is sent once, or the exchange fails.
+    package var isSentOnce = false
+    /// The address to connect to in place of what the host's name stands for at that moment.
+    ///
+    /// One that has been looked at, without brackets; TLS and `Host` keep the name.
+    package var pinnedAddress: String?
 
     package init(
         method: String = "GET",

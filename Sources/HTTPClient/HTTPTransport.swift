@@ -7,6 +7,32 @@ package protocol HTTPTransport: Sendable {
     func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse
 }
 
+/// What takes an answer as it comes; called on the client's thread, which it must not hold up.
+package struct HTTPReceiver: Sendable {
+    /// Status and headers, before any byte of the body.
+    package var head: @Sendable (Int, HTTPHeaders) -> Void
+    /// A piece of the body, decoded; false ends the exchange with
+    /// ``HTTPError/invalidResponse(host:reason:)``.
+    package var body: @Sendable ([UInt8]) -> Bool
+
+    package init(
+        head: @escaping @Sendable (Int, HTTPHeaders) -> Void,
+        body: @escaping @Sendable ([UInt8]) -> Bool
+    ) {
+        self.head = head
+        self.body = body
+    }
+}
+
+/// An ``HTTPTransport`` whose answers can be read while they come.
+package protocol HTTPStreamTransport: HTTPTransport {
+    /// Makes the exchange once; the body goes to `receiver`, and redirects are answers.
+    func stream(
+        _ request: HTTPRequest,
+        to receiver: HTTPReceiver
+    ) async throws(HTTPError) -> HTTPResponse
+}
+
 /// Why an exchange brought no complete answer.
 ///
 /// Never holds header values or bodies.

@@ -8,7 +8,7 @@ package enum KernelLevel: Int32, Sendable, CaseIterable, Comparable {
     case avx2 = 1
     /// AVX-512 F, BW, DQ and VL.
     case avx512 = 2
-    /// AVX-512 with dot products of int8 (VNNI) and bfloat16.
+    /// AVX-512 with dot products of int8 (VNNI) and, for matrix products, bfloat16.
     case vnni = 3
     /// The same and tile registers for products of int8 and bfloat16 (AMX).
     case amx = 4
@@ -16,6 +16,17 @@ package enum KernelLevel: Int32, Sendable, CaseIterable, Comparable {
     /// The best this machine has and lets this process use, or what `PRELOOP_KERNELS` lowers it to.
     package static var machine: KernelLevel {
         KernelLevel(rawValue: preloop_kernels_matrix_level()) ?? .portable
+    }
+
+    /// The level that a value of `PRELOOP_KERNELS` asks for; nil for a name that is none.
+    package static func named(_ name: String) -> KernelLevel? {
+        unsafe KernelLevel(rawValue: preloop_kernels_level_named(name))
+    }
+
+    /// The best set of vector instructions of this machine, whatever `PRELOOP_KERNELS` says; the
+    /// most that kernels of the vector index run with.
+    package static var processor: KernelLevel {
+        KernelLevel(rawValue: preloop_kernels_processor_level()) ?? .portable
     }
 
     /// Whether products of bfloat16 exist; else float32 takes their place.

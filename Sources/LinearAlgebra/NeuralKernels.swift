@@ -2,9 +2,15 @@ import CKernels
 
 /// Row-wise float32 kernels of a transformer encoder over dense row-major matrices.
 ///
-/// Every function checks its lengths, then calls C code that exists in several clones, of which the
-/// loader picks the best for the machine.
+/// Every function checks its lengths, then calls C code that exists for several levels
+/// (``KernelLevel``), of which the one in force runs.
 package enum NeuralKernels {
+    /// The level whose functions run: the machine's or what `PRELOOP_KERNELS` lowers it to, at most
+    /// ``KernelLevel/avx512``.
+    package static var level: KernelLevel {
+        KernelLevel(rawValue: preloop_nn_level()) ?? .portable
+    }
+
     /// The function between the two products of a feed-forward block.
     package enum Activation: Sendable, Equatable {
         /// x · Φ(x), by the error function.

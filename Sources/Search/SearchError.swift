@@ -14,6 +14,8 @@ package enum SearchError: Error, Equatable, Sendable {
     case invalidImport(line: Int, reason: String)
     /// A file or directory cannot be read or written.
     case file(path: String, code: Int32)
+    /// The index in memory holds as many windows as it may, and more are stored.
+    case indexFull(capacity: Int)
     /// Vectors are to be searched by the database, and it cannot.
     case noMirror(reason: String, advice: String?)
     /// Many windows were written without the mirror and are not in it yet.
@@ -33,6 +35,8 @@ extension SearchError: CustomStringConvertible {
             "`\(reference)` could be \(candidates.joined(separator: ", "))"
         case .invalidImport(let line, let reason): "line \(line) of the import: \(reason)"
         case .file(let path, let code): "cannot use `\(path)` (errno \(code))"
+        case .indexFull(let capacity):
+            "the vector index is full: it may hold \(capacity) windows, and the store has more"
         case .noMirror(let reason, _): "the database cannot search vectors: \(reason)"
         case .mirrorBehind: "the database's mirror of the vectors is still being filled"
         }
@@ -48,6 +52,9 @@ extension SearchError: CustomStringConvertible {
         case .ambiguousIssue: "give the issue's URL"
         case .invalidImport: "each line is an object with id, source, title, body"
         case .file: nil
+        case .indexFull:
+            "set PRELOOP_INDEX_CAPACITY to a larger number; nothing is lost, and what is indexed "
+                + "stays"
         case .noMirror(_, let advice): advice
         case .mirrorBehind:
             "fill it with `preloop doctor --vectors --repair`, or wait for the scan that does"

@@ -35,11 +35,13 @@ extension Graph {
     /// - Parameters:
     ///   - slot: A free slot with memory behind it, in which the row has been stored.
     ///   - mates: Slots with rows whose plans will be carried out before this one.
+    ///   - old: A node that will be removed before the plan is carried out; nobody's neighbour.
     ///   - scratch: Holds the vector as query.
     /// - Returns: The slot and the neighbours on each layer.
     func planInsertion(
         into slot: UInt32,
         after mates: ArraySlice<UInt32> = [],
+        avoiding old: UInt32? = nil,
         _ scratch: SearchScratch
     ) -> InsertionPlan {
         let level = Self.level(ofSlot: Int(slot), seed: configuration.seed, m: configuration.m)
@@ -52,6 +54,8 @@ extension Graph {
             scratch.walk.reset(capacity: configuration.efConstruction)
             scratch.visited.reset(slotCount: slotCount)
             scratch.visited.insert(entry)
+            // What counts as visited is not looked at; as the entry it has to be.
+            if let old { scratch.visited.insert(old) }
             if layer == 0 {
                 offer([entry], scratch)
                 searchBaseLayer(.never, scratch)
@@ -62,7 +66,7 @@ extension Graph {
                 searchUpperLayer(layer, scratch)
                 entry = scratch.walk.slot(0)
             }
-            layers.append(planLayer(layer, of: slot, scratch))
+            layers.append(planLayer(layer, of: slot, avoiding: old, scratch))
         }
         plan.layers = layers.reversed()
         return plan
@@ -99,9 +103,11 @@ extension Graph {
     private func planLayer(
         _ layer: Int,
         of slot: UInt32,
+        avoiding old: UInt32?,
         _ scratch: SearchScratch
     ) -> InsertionPlan.LayerPlan {
-        let neighbours = selectNeighbours(scratch)
+        var neighbours = selectNeighbours(scratch)
+        if let old { neighbours.removeAll { $0.slot == old } }
         let victims = neighbours.map { neighbour in
             // One that is not in the graph yet has room.
             guard Int(neighbour.slot) < slotCount, isLive(neighbour.slot) else {
@@ -180,11 +186,12 @@ extension Graph {
     /// Carries a plan out: links the vector.
     ///
     /// Needs the write lock. Other plans may have been carried out since this one was made, but
-    /// nothing may have been removed.
+    /// nothing may have been removed except what it avoids.
     func carryOut(_ plan: InsertionPlan, key: Int64, _ scratch: SearchScratch) {
         let slot = plan.slot
-        if freeSlots.last == slot {
-            freeSlots.removeLast()
+        if Int(slot) < slotCount {
+            // The last of them, or the one before, when an update has just freed the last.
+            if let place = freeSlots.lastIndex(of: slot) { freeSlots.remove(at: place) }
         } else {
             if slotCount == Self.narrowLimit { widenLinks() }
             if slotCount % 64 == 0 {

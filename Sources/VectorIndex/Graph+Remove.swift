@@ -1,21 +1,55 @@
+/// What a removal has found out by reading alone, before it takes the write lock.
+struct RemovalPlan {
+    /// The vector's slot.
+    let slot: UInt32
+    /// For each layer from 0 up to the slot's level.
+    let layers: [LayerPlan]
+
+    /// The neighbours of one layer.
+    struct LayerPlan {
+        /// Nodes that lose their link.
+        let neighbours: [UInt32]
+        /// Those of them that are not linked yet, by their places among `neighbours`, nearest pairs
+        /// first.
+        let pairs: [(first: Int, second: Int)]
+    }
+}
+
 extension Graph {
+    /// Finds out what the removal of a vector needs: its neighbours, and which of them are nearest
+    /// to each other.
+    ///
+    /// Reads alone, so it runs beside searches; the comparing is most of a removal's work.
+    func planRemoval(of slot: UInt32, _ scratch: SearchScratch) -> RemovalPlan {
+        RemovalPlan(
+            slot: slot,
+            layers: (0...level(slot)).map { layer in
+                let neighbours = links(slot, layer: layer).links
+                return RemovalPlan.LayerPlan(
+                    neighbours: neighbours,
+                    pairs: pairs(among: neighbours, layer: layer, scratch)
+                )
+            }
+        )
+    }
+
     /// Removes a vector: takes the node out of every layer and reconnects its neighbours among
     /// themselves, so that recall does not decay however many vectors come and go.
     ///
-    /// Needs the write lock.
+    /// Needs the write lock; nothing may have changed since the plan was made.
     ///
     /// The idea is that of the deletion in antirez's hnsw.c (Redis vector sets): each neighbour
     /// has just lost one link, so pairs of them are linked, nearest pairs first.
-    func remove(_ slot: UInt32, _ scratch: SearchScratch) {
+    func remove(_ plan: RemovalPlan) {
+        let slot = plan.slot
         let level = level(slot)
         var successor = Self.noSlot
-        for layer in 0...level {
-            let neighbours = links(slot, layer: layer).links
-            for neighbour in neighbours { links(neighbour, layer: layer).remove(slot) }
+        for (layer, part) in plan.layers.enumerated() {
+            for neighbour in part.neighbours { links(neighbour, layer: layer).remove(slot) }
             links(slot, layer: layer).clear()
-            reconnect(neighbours, layer: layer, scratch)
+            reconnect(part, layer: layer)
             // The topmost layer with a neighbour offers the next entry point.
-            if let neighbour = neighbours.first { successor = neighbour }
+            if let neighbour = part.neighbours.first { successor = neighbour }
         }
         table.remove(slot)
         unsafe states[Int(slot)] = UInt8(level)
@@ -23,10 +57,13 @@ extension Graph {
         if slot == entryPoint { electEntryPoint(preferring: successor) }
     }
 
-    /// Links the former neighbours of a removed node in pairs, nearest first, then joins what fell
-    /// apart.
-    private func reconnect(_ nodes: [UInt32], layer: Int, _ scratch: SearchScratch) {
-        guard nodes.count > 1 else { return }
+    /// The pairs of a node's neighbours that have no link, nearest first.
+    private func pairs(
+        among nodes: [UInt32],
+        layer: Int,
+        _ scratch: SearchScratch
+    ) -> [(first: Int, second: Int)] {
+        guard nodes.count > 1 else { return [] }
         var pairs: [(score: Float, first: Int, second: Int)] = []
         for first in 0..<(nodes.count - 1) {
             let rest = Array(nodes[(first + 1)...])
@@ -37,8 +74,16 @@ extension Graph {
             }
         }
         pairs.sort { $0.score > $1.score }
+        return pairs.map { ($0.first, $0.second) }
+    }
+
+    /// Links the former neighbours of a removed node in pairs, nearest first, then joins what fell
+    /// apart.
+    private func reconnect(_ plan: RemovalPlan.LayerPlan, layer: Int) {
+        let nodes = plan.neighbours
+        guard nodes.count > 1 else { return }
         var gained = [Int](repeating: 0, count: nodes.count)
-        for pair in pairs {
+        for pair in plan.pairs {
             guard gained[pair.first] < Self.linksRegained, gained[pair.second] < Self.linksRegained
             else { continue }
             if link(nodes[pair.first], nodes[pair.second], layer: layer) {

@@ -46,7 +46,10 @@ extension Graph {
     }
 
     /// Checks every link of a loaded snapshot: inside the graph, to a live node of that layer, not
-    /// to itself, no gaps, and two-way.
+    /// to itself, to none twice, no gaps, and two-way.
+    ///
+    /// Whether each layer is connected is left to `checkInvariants`, which takes as long as
+    /// opening: a graph in parts finds less, and nothing worse.
     ///
     /// Two-way is checked in one pass by an accumulator, as hnsw.c does: each ordered pair adds a
     /// hash of the unordered pair with a sign that depends on the direction, so a link and its
@@ -55,9 +58,19 @@ extension Graph {
     func validateLinks() throws(VectorIndexError) {
         let seed = UInt64.random(in: .min ... .max)
         var balance: UInt64 = 0
+        // For each slot the number of the last list that led to it.
+        var leading = [UInt32](repeating: 0, count: slotCount)
+        var list: UInt32 = 0
         for slot in 0..<UInt32(slotCount) where isLive(slot) {
             for layer in 0...level(slot) {
-                balance &+= try validateList(slot, layer: layer, seed: seed)
+                list += 1
+                balance &+= try validateList(
+                    slot,
+                    layer: layer,
+                    seed: seed,
+                    number: list,
+                    &leading
+                )
             }
         }
         guard balance == 0 else {
@@ -68,7 +81,9 @@ extension Graph {
     private func validateList(
         _ slot: UInt32,
         layer: Int,
-        seed: UInt64
+        seed: UInt64,
+        number: UInt32,
+        _ leading: inout [UInt32]
     ) throws(VectorIndexError) -> UInt64 {
         let part: SnapshotPart = layer == 0 ? .baseLinks : .upperLinks
         let list = links(slot, layer: layer)
@@ -90,6 +105,10 @@ extension Graph {
             guard link != slot else {
                 throw .snapshotStructure(part: part, detail: .linkToItself)
             }
+            guard leading[Int(link)] != number else {
+                throw .snapshotStructure(part: part, detail: .linkTwice)
+            }
+            leading[Int(link)] = number
             let pair = UInt64(min(link, slot)) << 32 | UInt64(max(link, slot))
             let hash = Self.mixed(pair &+ UInt64(layer) &* 0x9E37_79B9_7F4A_7C15, seed: seed)
             balance = slot < link ? balance &+ hash : balance &- hash

@@ -86,6 +86,7 @@ extension HNSWIndex {
             slots.append(slot)
         }
         let plans = plans(for: slots, range, vectors, workers)
+        whenPlanned?()
         var start = 0
         while start < plans.count {
             let end = min(start + Self.insertionsPerLock, plans.count)

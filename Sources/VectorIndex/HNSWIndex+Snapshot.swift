@@ -2,7 +2,7 @@ import Glibc
 import Synchronization
 
 extension HNSWIndex {
-    /// Writes the whole index to a file that `open` maps.
+    /// Writes the whole index to a file that `open` reads.
     ///
     /// The bytes go to `path` + `.tmp`, are fsynced, and take the name `path` atomically: a reader
     /// finds the old snapshot or the new one, whatever happens. Searches go on meanwhile;
@@ -33,25 +33,29 @@ extension HNSWIndex {
         savedRevision.store(revision, ordering: .relaxed)
     }
 
-    /// Opens a snapshot: checks it and maps its vectors without copying them.
+    /// Opens a snapshot: checks it, reads what walks touch and maps the rest.
     ///
-    /// Links, keys and levels (10 % of the file at dimension 384) are read into memory and
-    /// validated there, so that nobody can change an index number after it was checked. Vectors
-    /// stay pages of the file, shared with other processes; changes to the index go to private
-    /// copies of pages and never to the file. The file must not be overwritten in place or
-    /// truncated while it is in use: `save` never does, it renames.
+    /// Links, keys, levels and the upper bytes of the vectors (55 % of the file at dimension 384)
+    /// are read into memory: links are validated there, so that nobody can change an index number
+    /// after it was checked, and walks want huge pages. The low bytes stay pages of the file,
+    /// shared with other processes; they are read once for their checksum. Changes to the index go
+    /// to private copies of pages and never to the file. The file must not be overwritten in place
+    /// or truncated while it is in use: `save` never does, it renames.
     ///
     /// - Parameters:
     ///   - path: A file that `save` wrote.
     ///   - identity: Identity the vectors must have.
     ///   - dimension: Dimension the vectors must have.
+    ///   - capacity: Most vectors the opened index takes, or those it has when these are more; nil
+    ///     for what the saved one took. Out of range is a programmer's error and traps.
     /// - Returns: An index that answers as the saved one did.
     /// - Throws: One of the `snapshot…` cases, or `outOfMemory`. Every checksum and every link is
     ///   checked before the index exists.
     package static func open(
         path: String,
         expecting identity: String,
-        dimension: Int
+        dimension: Int,
+        capacity: Int? = nil
     ) throws(VectorIndexError) -> HNSWIndex {
         let file = try SnapshotFile(reading: path)
         let header = try SnapshotHeader(reading: file)
@@ -61,7 +65,7 @@ extension HNSWIndex {
         guard header.configuration.dimension == dimension else {
             throw .snapshotDimension(expected: dimension, found: header.configuration.dimension)
         }
-        let graph = try Graph(header.configuration)
+        let graph = try Graph(header.shape(capacity: capacity))
         try graph.load(header, from: file)
         return HNSWIndex(
             graph: graph,
@@ -73,6 +77,18 @@ extension HNSWIndex {
 }
 
 extension SnapshotHeader {
+    /// The saved index's shape with another capacity, at least what is stored.
+    fileprivate func shape(capacity: Int?) -> HNSWIndex.Configuration {
+        guard let capacity else { return configuration }
+        return HNSWIndex.Configuration(
+            dimension: configuration.dimension,
+            m: configuration.m,
+            efConstruction: configuration.efConstruction,
+            seed: configuration.seed,
+            capacity: max(capacity, slotCount, upperListCount)
+        )
+    }
+
     /// Reads and checks the header page of a file.
     fileprivate init(reading file: borrowing SnapshotFile) throws(VectorIndexError) {
         let foundByteCount = try file.byteCount()

@@ -28,7 +28,9 @@ extension HNSWIndex {
     package func remove(key: Int64) -> Bool {
         writer.withLock { _ in
             guard let slot = graph.table.slot(of: key) else { return false }
-            withScratch { scratch in lock.write { graph.remove(slot, scratch) } }
+            let plan = withScratch { graph.planRemoval(of: slot, $0) }
+            whenPlanned?()
+            lock.write { graph.remove(plan) }
             return true
         }
     }
@@ -51,6 +53,7 @@ extension HNSWIndex {
             let slot = try graph.prepareSlot()
             graph.storeRow(slot, scratch.query)
             let plan = graph.planInsertion(into: slot, scratch)
+            whenPlanned?()
             lock.write { graph.carryOut(plan, key: key, scratch) }
             return .success(())
         } catch {
@@ -58,10 +61,32 @@ extension HNSWIndex {
         }
     }
 
-    /// Update: removal and insertion while readers wait, so that none misses the key in between.
+    /// Update: removal and insertion, both planned beside the readers and carried out while they
+    /// wait once, so that none misses the key in between.
     private func replace(_ old: UInt32, key: Int64, _ scratch: SearchScratch) {
+        let removal = graph.planRemoval(of: old, scratch)
+        // An index without room for one more vector can still change those it has.
+        guard let slot = try? graph.prepareSlot() else {
+            return replaceInPlace(removal, key: key, scratch)
+        }
+        graph.storeRow(slot, scratch.query)
+        let insertion = graph.planInsertion(into: slot, avoiding: old, scratch)
+        whenPlanned?()
         lock.write {
-            graph.remove(old, scratch)
+            graph.remove(removal)
+            graph.carryOut(insertion, key: key, scratch)
+        }
+    }
+
+    /// Update in the slot of the old vector, whose row readers may be at: planned while they wait.
+    private func replaceInPlace(
+        _ removal: RemovalPlan,
+        key: Int64,
+        _ scratch: SearchScratch
+    ) {
+        let old = removal.slot
+        lock.write {
+            graph.remove(removal)
             // The slot that was freed last is taken first.
             graph.storeRow(old, scratch.query)
             let plan = graph.planInsertion(into: old, scratch)

@@ -4,7 +4,7 @@ import Synchronization
 /// An index of unit vectors under integer keys that finds the nearest by inner product (cosine).
 ///
 /// Hierarchical navigable small world graph (Malkov & Yashunin, arXiv:1603.09320) with two-way
-/// links, true deletion, filters inside the search and a snapshot file that is mapped, not read:
+/// links, true deletion, filters inside the search and a snapshot file that opens in milliseconds:
 ///
 ///     let index = try HNSWIndex(configuration: .init(dimension: 384), identity: "MiniLM/384")
 ///     try index.insert(key: 7, vector: unitVector)
@@ -12,8 +12,9 @@ import Synchronization
 ///     try index.save(to: path, revision: 42)
 ///
 /// **Threads.** Any number of searches run side by side. Writers wait for one another; an
-/// insertion does its own searching beside the readers and holds them up only while it changes
-/// links. A search sees each insertion, update or removal entirely or not at all.
+/// insertion, an update or a removal does its own searching beside the readers and holds them up
+/// only while it changes links. A search sees each insertion, update or removal entirely or not
+/// at all.
 /// Sharing it unchecked is safe because every access to `graph` (plain and mapped memory) happens
 /// inside `lock.read`, inside `lock.write`, or by the only writer, which holds `writer` and outside
 /// `lock.write` writes nothing but rows of free slots; `pool` is used inside `poolLock`.
@@ -92,6 +93,9 @@ package final class HNSWIndex: @unchecked Sendable {
     let lock = ReadWriteLock()
     /// Held by the one thread that changes the graph or saves it.
     let writer = Mutex<Void>(())
+    /// Called by a writer that has planned and not yet taken the write lock; nil but in tests,
+    /// which set it before there are writers, and search from it.
+    var whenPlanned: (@Sendable () -> Void)?
     /// Last revision saved to or opened from a snapshot.
     let savedRevision = Atomic<Int64>(0)
 

@@ -54,6 +54,7 @@ package enum StructuralFault: String, Equatable, Sendable {
     case linkOutOfBounds = "a link leads outside the graph or to a free slot"
     case linkToItself = "a node links to itself"
     case linkBelowLevel = "a link leads to a node that is not on that layer"
+    case linkTwice = "a node links to another twice"
     case linkGap = "a link follows the end of a list"
     case linkOneWay = "a link has no counterpart"
     case badEntryPoint = "the entry point is not a live node of the top layer"

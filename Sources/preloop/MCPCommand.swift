@@ -17,11 +17,18 @@ struct MCPCommand: AsyncParsableCommand {
 
     func run() async throws {
         let installation = try await Installation.open()
-        let calls = try await attempt("cannot open the tools") { try installation.guardedCall() }
+        let upstreams = try await attempt("cannot open the tools") {
+            try installation.upstreamDesk()
+        }
+        let calls = try await attempt("cannot open the tools") {
+            try installation.guardedCall(upstreams: upstreams)
+        }
         let limits = MessageParser.Limits()
         let writer = MessageWriter()
         let server = SessionServer(
-            session: ServerSession(server: Installation.serverDescription),
+            session: ServerSession(
+                server: await calls.description(of: Installation.serverDescription)
+            ),
             calls: calls,
             caller: installation.localCaller(.stdio),
             parser: MessageParser(limits: limits),
@@ -35,6 +42,7 @@ struct MCPCommand: AsyncParsableCommand {
                 writer.stop()
             }
         }
+        await upstreams.close()
         try await attempt("cannot close the store") { try await installation.close() }
     }
 }

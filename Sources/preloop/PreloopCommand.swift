@@ -17,10 +17,10 @@ struct PreloopCommand: AsyncParsableCommand {
         subcommands: [
             InitCommand.self, TrackersCommand.self, SearchCommand.self, SimilarCommand.self,
             DuplicatesCommand.self, ModelsCommand.self, IndexCommand.self, ExportCommand.self,
-            DoctorCommand.self, DBCommand.self, CELCommand.self, PolicyCommand.self,
-            MCPCommand.self, ToolsCommand.self, ApprovalsCommand.self, AuditCommand.self,
-            ServeCommand.self, UsersCommand.self, KeysCommand.self, LoginCommand.self,
-            LogoutCommand.self, StatusCommand.self, APICommand.self,
+            DoctorCommand.self, DBCommand.self, CELCommand.self, ServersCommand.self,
+            PolicyCommand.self, MCPCommand.self, ToolsCommand.self, ApprovalsCommand.self,
+            AuditCommand.self, ServeCommand.self, UsersCommand.self, KeysCommand.self,
+            LoginCommand.self, LogoutCommand.self, StatusCommand.self, APICommand.self,
         ]
     )
 }

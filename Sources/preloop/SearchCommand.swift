@@ -50,12 +50,17 @@ struct SearchCommand: AsyncParsableCommand {
     @Option(help: "hybrid, vector or text.")
     var mode: SearchRequest.Mode = .hybrid
 
+    @OptionGroup var accuracy: RecallOption
+
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         guard limit > 0 else { throw ValidationError("--limit is 1 or more") }
         guard offset >= 0 else { throw ValidationError("--offset is not negative") }
         if let since { _ = try SinceOption(since) }
+        guard mode != .text || accuracy.recall == nil else {
+            throw ValidationError("--recall is about vectors, which --mode text does not search")
+        }
     }
 
     func run() async throws {
@@ -65,7 +70,7 @@ struct SearchCommand: AsyncParsableCommand {
         request.limit = limit
         request.offset = offset
         request.filter = try await filter(in: installation)
-        let search = try await installation.search(mode: mode)
+        let search = try await installation.search(mode: mode, recall: accuracy.recall)
         let hits = try await attempt("the search failed") {
             try await search.search(request)
         }

@@ -27,6 +27,8 @@ struct SimilarCommand: AsyncParsableCommand {
     @Option(help: "Where --all writes the ranking.")
     var run: String?
 
+    @OptionGroup var accuracy: RecallOption
+
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -52,7 +54,7 @@ struct SimilarCommand: AsyncParsableCommand {
         let issue = try await attempt("cannot look up the issue") {
             try await installation.issue(reference)
         }
-        let search = try await installation.search()
+        let search = try await installation.search(recall: accuracy.recall)
         let limit = limit ?? 10
         let hits = try await attempt("the search failed") {
             try await search.similar(to: issue.issue, limit: limit)
@@ -73,7 +75,7 @@ struct SimilarCommand: AsyncParsableCommand {
     }
 
     private func rank(to path: String, in installation: Installation) async throws {
-        let search = try await installation.search()
+        let search = try await installation.search(recall: accuracy.recall)
         let limit = limit ?? 100
         var count = 0
         try await attempt("the ranking was not written") {

@@ -41,7 +41,12 @@ struct ToolsCallCommand: AsyncParsableCommand {
             return try report(try await server.call("POST", path, .object(members)))
         }
         let installation = try await Installation.open()
-        let calls = try await attempt("cannot open the tools") { try installation.guardedCall() }
+        let upstreams = try await attempt("cannot open the tools") {
+            try installation.upstreamDesk()
+        }
+        let calls = try await attempt("cannot open the tools") {
+            try installation.guardedCall(upstreams: upstreams)
+        }
         let request = GuardedCall.Request(tool: name, arguments: members)
         let result = try await interruptible {
             do throws(RPCError) {
@@ -56,6 +61,7 @@ struct ToolsCallCommand: AsyncParsableCommand {
                 )
             }
         }
+        await upstreams.close()
         try await attempt("cannot close the store") { try await installation.close() }
         guard !result.isError else {
             throw CommandFailure(.failure, "`\(name)` gave an error", reason: result.text)

@@ -1,5 +1,5 @@
 import Domain
-import HTTPClient
+import Firewall
 import HTTPTypes
 import Store
 import StoreTestSupport
@@ -21,155 +21,157 @@ import Testing
         server.application.responder.table.routes.filter { !Self.others.contains($0.path) }
     }
 
-    /// The path of a route with these identifiers; those of nobody where none are given.
-    private func path(
-        _ route: Route,
-        _ world: World,
-        user: String = "999999",
-        key: String = "999999"
-    ) -> String {
-        let id =
-            switch route.segments.dropFirst(2).first {
-            case "trackers": "\(world.tracker)"
-            case "organizations": "\(world.organization)"
-            case "projects": "\(world.projects[0])"
-            case "issues": "\(world.issues[0])"
-            case "users": user
-            case "auth": key
-            default: "999999"
-            }
-        return route.path.replacing("{id}", with: id).replacing("{tool}", with: "echo")
+    private func server() async throws -> RunningServer {
+        var setup = RunningServer.Setup()
+        setup.tools = RouteExamples.tools
+        setup.workflow.isAsynchronous = true
+        return try await RunningServer(setup)
     }
 
-    /// A body that passes the route's checks.
-    private func body(_ route: Route) -> JSONValue? {
-        guard let schema = route.body else { return nil }
-        var object = JSONObject()
-        for name in (schema["required"]?.array ?? []).compactMap(\.string) {
-            let property = schema["properties"]?[name]
-            // The last role is the least.
-            if let word = property?["enum"]?.array?.last {
-                object[name] = word
-            } else if property?["type"] == "integer" {
-                object[name] = 999_999
-            } else if property?["type"] == "array" {
-                object[name] = ["something"]
-            } else {
-                object[name] = "something long enough"
-            }
+    /// Who asks, what they may, and the code they get for the rest.
+    private struct Asker {
+        var name: String
+        var key: String
+        var permissions: Set<Permission>
+        var refusal: JSONValue
+    }
+
+    /// A user of each role, and keys of the owner that are restricted to one scope each.
+    private func askers(_ server: RunningServer) async throws -> [Asker] {
+        var askers: [Asker] = []
+        for role in Role.allCases {
+            _ = try await server.add(role.rawValue, role)
+            askers.append(
+                Asker(
+                    name: role.rawValue,
+                    key: try await server.key(role.rawValue),
+                    permissions: role.permissions,
+                    refusal: "permission_denied"
+                )
+            )
         }
-        if route.path.hasSuffix("{tool}") { object["text"] = "hello" }
-        if route.path.hasSuffix("/decisions") { object["issue2_id"] = 999_998 }
-        return .object(object)
+        for scope in KeyScope.allCases {
+            askers.append(
+                Asker(
+                    name: scope.rawValue,
+                    key: try await server.key(Role.owner.rawValue, scopes: [scope]),
+                    permissions: scope.permissions,
+                    refusal: "api_key_scope_denied"
+                )
+            )
+        }
+        return askers
     }
 
     @Test func `a route asks for a credential, and for the permission it names`() async throws {
-        let server = try await RunningServer()
-        let world = try await World(in: server.scratch.store)
-        var keys: [Role: String] = [:]
-        for role in Role.allCases {
-            _ = try await server.add(role.rawValue, role)
-            keys[role] = try await server.key(role.rawValue)
-        }
+        let server = try await self.server()
+        let askers = try await askers(server)
+        let store = server.scratch.store
+        let examples = try await RouteExamples(named: "mine", of: "owner", in: store, on: server)
         var (walked, refused) = (0, 0)
         for route in routes(server) {
             guard case .permission(let permission) = route.access else { continue }
-            let (path, body) = (path(route, world), body(route))
-            let anonymous = try await server.send(route.method.rawValue, path, body)
-            #expect(anonymous.status == 401, "\(route.method) \(path)")
-            // Removing is tried last, by those who may not.
-            for role in Role.allCases {
-                let isAllowed = role.permissions.contains(permission)
+            let place = "\(route.method.rawValue) \(route.path)"
+            let first = try #require(try await examples.request(route), "no example for \(place)")
+            let method = route.method.rawValue
+            let anonymous = try await server.send(method, first.path, first.body)
+            #expect(anonymous.status == 401, "\(place)")
+            for asker in askers {
+                let isAllowed = asker.permissions.contains(permission)
+                // What is removed is removed below, when everything else has been done to it.
                 if isAllowed, route.method == .delete { continue }
-                let answer = try await server.send(
-                    route.method.rawValue,
-                    path,
-                    body,
-                    token: keys[role]
-                )
-                walked += 1
-                if isAllowed {
-                    #expect(
-                        answer.status != 401 && answer.status != 403 && answer.status < 500
-                            || answer.status == 502 || answer.status == 503,
-                        "\(role) \(route.method) \(path): \(answer.status) \(answer.text)"
-                    )
-                } else {
-                    refused += 1
-                    #expect(answer.status == 403, "\(role) \(route.method) \(path)")
-                    #expect(try answer.json["code"] == "permission_denied")
+                var request = first
+                if isAllowed, let own = try await examples.request(route, by: asker.name) {
+                    request = own
                 }
+                let (path, body) = (request.path, request.body)
+                let answer = try await server.send(method, path, body, token: asker.key)
+                walked += 1
+                let status = isAllowed ? request.status : 403
+                #expect(answer.status == status, "\(asker.name) \(place): \(answer.text)")
+                guard !isAllowed else { continue }
+                refused += 1
+                #expect(try answer.json["code"] == asker.refusal, "\(asker.name) \(place)")
             }
         }
-        #expect(walked > 100 && refused > 20)
+        #expect(walked > 500 && refused > 200)
+        // Open to collectors on this machine, who show no key; one that is shown counts.
+        for asker in askers {
+            let metrics = try await server.send("GET", "/metrics", token: asker.key)
+            let status = asker.permissions.contains(.viewMetrics) ? 200 : 403
+            #expect(metrics.status == status, "\(asker.name)")
+        }
+        for route in routes(server) where route.method == .delete {
+            let request = try #require(try await examples.request(route))
+            let isOwn = route.path == "/api/v1/auth/api-keys/{id}"
+            let key = isOwn ? examples.userKey : askers[0].key
+            let answer = try await server.send("DELETE", request.path, token: key)
+            #expect(answer.status == request.status, "\(request.path): \(answer.text)")
+        }
         try await server.stop()
     }
 
     @Test func `what belongs to another account is not there`() async throws {
-        let server = try await RunningServer()
-        let store = server.scratch.store
-        _ = try await World(in: store, named: "mine")
-        _ = try await server.add("ann", .owner)
-        let key = try await server.key("ann")
-        let account = try await server.addAccount(owner: "eve")
-        // Identifiers are drawn per account: those of the other one are made to differ.
-        let foreign = store.viewed(by: account)
-        _ = try await foreign.write { connection, account in
-            let ids: [IssueID] = try AccountTable.nextIDs(500, account: account, on: connection)
-            return ids.count
-        }
-        let theirs = try await World(in: foreign, named: "theirs")
-        let user = try await server.add("mallory", .viewer, to: account)
-        let desk = server.application.desk
-        let made = try await desk.addKey(
-            name: "theirs",
-            scopes: [],
-            expiresAt: nil,
-            for: user.id,
-            of: account
-        )
+        let server = try await self.server()
+        let accounts = try await TwoAccounts(on: server)
+        let (ann, eve, theirs) = (accounts.ann, accounts.eve, accounts.theirs)
         var walked = 0
         for route in routes(server) where route.path.contains("{id}") {
+            let place = "\(route.method.rawValue) \(route.path)"
+            let request = try #require(
+                try await theirs.request(route),
+                "nobody has made what \(place) names in another account"
+            )
             let answer = try await server.send(
                 route.method.rawValue,
-                path(route, theirs, user: "\(user.id)", key: "\(made.row.id)"),
-                body(route),
-                token: key
+                request.path,
+                request.body,
+                token: ann
             )
             walked += 1
-            #expect(answer.status == 404, "\(route.method) \(route.path): \(answer.text)")
+            #expect(answer.status == 404, "\(place): \(answer.text)")
         }
-        #expect(walked > 10)
-        // Lists and searches show one's own alone.
-        for path in ["/api/v1/trackers", "/api/v1/projects", "/api/v1/issues"] {
-            let list = try await server.send("GET", path, token: key)
-            #expect(!list.text.contains("theirs") && list.text.contains("mine"))
-        }
-        let eve = try await server.key("eve")
-        let issues = try await server.send("GET", "/api/v1/issues", token: eve)
-        #expect(issues.text.contains("theirs") && !issues.text.contains("mine"))
-        // Users and keys are there as before; and a key is its user's alone.
-        let users = try await server.send("GET", "/api/v1/users", token: eve)
-        #expect(users.text.contains("mallory") && !users.text.contains("ann"))
-        #expect(
-            try await server.send("GET", "/api/v1/auth/users/me", token: made.key).status == 200
-        )
+        #expect(walked > 25)
+        try await checkUntouched(accounts, server)
+        // A key is its user's alone, in one account too.
         _ = try await server.add("bob", .admin)
         let own = try await server.send(
             "DELETE",
-            "/api/v1/auth/api-keys/\(try await firstKey(key, server))",
+            "/api/v1/auth/api-keys/\(try await firstKey(ann, server))",
             token: try await server.key("bob")
         )
         #expect(own.status == 404)
-        #expect(try await server.send("GET", "/api/v1/issues", token: key).status == 200)
-        // Nothing of theirs was removed or changed by the walk.
-        #expect(try await server.send("GET", "/api/v1/trackers", token: eve).json[0] != nil)
-        for id in theirs.issues {
+        #expect(try await server.send("GET", "/api/v1/issues", token: ann).status == 200)
+        #expect(try await server.send("GET", "/api/v1/issues", token: eve).status == 200)
+        try await server.stop()
+    }
+
+    /// Lists show one's own alone, and nothing of the other account was removed or changed.
+    private func checkUntouched(_ accounts: TwoAccounts, _ server: RunningServer) async throws {
+        func text(_ path: String, _ key: String) async throws -> String {
+            try await server.send("GET", "/api/v1/\(path)", token: key).text
+        }
+        for path in ["trackers", "projects", "issues", "users", "tool-configurations"] {
+            let (mine, theirs) = (
+                try await text(path, accounts.ann), try await text(path, accounts.eve)
+            )
+            #expect(mine.contains("mine") && !mine.contains("theirs"), "\(path)")
+            #expect(theirs.contains("theirs") && !theirs.contains("mine"), "\(path)")
+        }
+        let (eve, theirs) = (accounts.eve, accounts.theirs)
+        for id in theirs.world.issues {
             #expect(
                 try await server.send("GET", "/api/v1/issues/\(id)", token: eve).status == 200
             )
         }
-        try await server.stop()
+        let me = try await server.send("GET", "/api/v1/auth/users/me", token: theirs.userKey)
+        #expect(me.status == 200)
+        let versions = try await server.send("GET", "/api/v1/policies/versions", token: eve)
+        let list = try #require(try versions.json.array)
+        #expect(list.count == 2 && list.allSatisfy { $0["tag"] == .null })
+        let requests = try await server.send("GET", "/api/v1/approval-requests", token: eve)
+        let statuses = try #require(try requests.json.array).map { $0["status"] }
+        #expect(statuses.count > 3 && statuses.allSatisfy { $0 == "pending" })
     }
 
     /// The identifier of the first of the keys of whoever shows one.

@@ -38,12 +38,16 @@ final class RunningServer: Sendable {
     struct Setup {
         var limits = Setup.patient
         var tools: [any Tool] = [EchoTool()]
+        /// Makes the tools over an account's own store, in place of ``tools``.
+        var toolsOverStore: (@Sendable (Store) -> ToolSet)?
         var allowsRegistration = false
         var lifetimes = AccountDesk.Lifetimes()
         var origins: [String] = []
         var operations = FakeOperations()
         var policy: (any CallPolicy)?
         var workflow = ApprovalWorkflow.standard
+        /// Where people reach the pages of approvals; nil where nobody has said.
+        var pageAddress: String?
         var proxies = TrustedProxies()
         var spans: Trace.Recorder?
         var identity: TLSIdentity?
@@ -88,7 +92,9 @@ final class RunningServer: Sendable {
         logger.logLevel = .critical
         if let records = setup.records { logger = records.logger() }
         let tools = setup.tools
+        let transport = try CurlClient(configuration: .init(version: "test"))
         let (policy, workflow) = (setup.policy, setup.workflow)
+        let (makeTools, pageAddress) = (setup.toolsOverStore, setup.pageAddress)
         let box = try Self.box()
         var means = Application.Means(
             store: scratch.store,
@@ -101,15 +107,19 @@ final class RunningServer: Sendable {
             calls: { account in
                 let store = scratch.store.viewed(by: account)
                 return GuardedCall(
-                    tools: ToolSet(tools),
+                    tools: makeTools?(store) ?? ToolSet(tools),
                     policy: policy ?? PolicyBook(store: store, staleness: .zero),
                     journal: StoreJournal(store: store, keys: try Self.auditKeys(of: account)),
                     approvals: ApprovalDesk(
                         store: store,
                         box: { box },
-                        workflows: { name in name == nil ? workflow : nil }
+                        workflows: { name in name == nil ? workflow : nil },
+                        pageAddress: pageAddress
                     )
                 )
+            },
+            upstreams: { account in
+                Self.upstreams(scratch.store.viewed(by: account), tools, transport)
             },
             search: { _, _ in throw ToolFailure("there is no index here") }
         )
@@ -146,6 +156,23 @@ final class RunningServer: Sendable {
         }
         self.port = bound
         client = try CurlClient(configuration: .init(version: "test"))
+    }
+
+    /// The other MCP servers of an account.
+    private static func upstreams(
+        _ store: Store,
+        _ tools: [any Tool],
+        _ transport: CurlClient
+    ) -> UpstreamDesk {
+        UpstreamDesk(
+            UpstreamDesk.Means(
+                store: store,
+                settings: UpstreamSettings(environment: [:], version: "1.2.3"),
+                transport: transport,
+                reserved: tools.map(\.definition.name),
+                box: { try box() }
+            )
+        )
     }
 
     /// Lets requests under way end, and ends the server.

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import API
+@testable import Gateway
 
 /// The server with a certificate, as curl and openssl see it.
 @Suite struct TLSTests {
@@ -79,11 +80,13 @@ import Testing
 
     private func withServer(
         idleTime: Duration? = nil,
+        tools: [any Tool] = [EchoTool()],
         _ body: (RunningServer, String, Certificate) async throws -> Void
     ) async throws {
         let certificate = try await Certificate()
         defer { certificate.remove() }
         var setup = RunningServer.Setup()
+        setup.tools = tools
         if let idleTime {
             setup.limits.idleTime = idleTime
         } else {
@@ -181,6 +184,74 @@ import Testing
             }
             #expect(await client.isClosed())
             #expect(connections.counts.overdue == 1)
+        }
+    }
+
+    /// A frame (RFC 9113, section 4.1) of a stream.
+    private static func frame(
+        _ type: UInt8,
+        flags: UInt8 = 0,
+        stream: UInt8,
+        _ payload: [UInt8]
+    ) -> [UInt8] {
+        let length = [16, 8, 0].map { UInt8(payload.count >> $0 & 0xFF) }
+        return length + [type, flags, 0, 0, 0, stream] + payload
+    }
+
+    /// A field spelled out (RFC 7541, section 6.2.2); name and value have less than 127 bytes.
+    private static func field(_ name: String, _ value: String) -> [UInt8] {
+        var bytes: [UInt8] = [0, UInt8(name.utf8.count)]
+        bytes += Array(name.lowercased().utf8)
+        bytes.append(UInt8(value.utf8.count))
+        return bytes + Array(value.utf8)
+    }
+
+    /// A call of `wait` as stream 1 of a connection.
+    private static func waitingCall(_ key: String) -> [UInt8] {
+        var bytes = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+        // SETTINGS: none.
+        bytes += frame(4, stream: 0, [])
+        // Method POST and scheme https by their numbers.
+        var block: [UInt8] = [0x83, 0x87]
+        block += field(":path", "/mcp/v1") + field(":authority", "localhost")
+        block += field("authorization", "Bearer \(key)")
+        for header in ModernRequest.headers("tools/call", "wait") {
+            block += field(header.0, header.1)
+        }
+        // HEADERS that end the headers, DATA that ends the request.
+        bytes += frame(1, flags: 4, stream: 1, block)
+        let body = ModernRequest.call("wait", [:], meta: ["progressToken": "p"]).serialized()
+        return bytes + frame(0, flags: 1, stream: 1, body)
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `a client of HTTP 2 cancels by resetting the stream`() async throws {
+        let tool = WaitingTool()
+        try await withServer(idleTime: .seconds(600), tools: [tool]) { server, _, _ in
+            _ = try await server.add("ann", .editor)
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = ["openssl", "s_client", "-quiet", "-alpn", "h2", "-connect"]
+            process.arguments?.append("127.0.0.1:\(server.port)")
+            let input = Pipe()
+            process.standardInput = input
+            process.standardOutput = FileHandle.nullDevice
+            process.standardError = FileHandle.nullDevice
+            let call = Self.waitingCall(try await server.key("ann"))
+            try process.run()
+            defer { if process.isRunning { process.terminate() } }
+            let writer = input.fileHandleForWriting
+            try writer.write(contentsOf: Data(call))
+            try await tool.started.pass()
+            try #require(process.isRunning)
+            // RST_STREAM with CANCEL; the connection stays.
+            try writer.write(contentsOf: Data(Self.frame(3, stream: 1, [0, 0, 0, 8])))
+            let end = ContinuousClock.now + .seconds(60)
+            while tool.wasCancelled.value == 0 {
+                try #require(ContinuousClock.now < end)
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(process.isRunning)
         }
     }
 

@@ -3,31 +3,24 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The examples of docs/server.md, run as they are printed, against each service.
+/// The examples of the README and of docs/server.md, run as they are printed, against each service.
 @Suite(
     .enabled(if: FakeTrackers.areAvailable, "needs the shared reference data"),
     .serialized
 )
 struct DocumentedExampleTests {
-    private static let hasRequests: Bool = {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", "import requests"]
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
-    }()
-
-    /// The indented blocks of "From programs": for the shell, and for Python.
-    private func examples() throws -> (shell: String, python: String) {
+    /// The indented blocks of a page behind some words: for the shell, and for Python.
+    private func examples(
+        _ file: String = "docs/server.md",
+        behind words: String = "## From programs"
+    ) throws -> (shell: String, python: String) {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
         let page = try String(
-            contentsOf: root.appendingPathComponent("docs/server.md"),
+            contentsOf: root.appendingPathComponent(file),
             encoding: .utf8
         )
-        let start = try #require(page.range(of: "## From programs"))
+        let start = try #require(page.range(of: words))
         let section = page[start.upperBound...].components(separatedBy: "\n## ")[0]
         let parts = section.components(separatedBy: "The same from Python")
         try #require(parts.count == 2)
@@ -151,10 +144,23 @@ struct DocumentedExampleTests {
         try world.end()
     }
 
-    @Test(
-        .enabled(if: hasRequests, "scripts/setup --tests installs requests"),
-        arguments: ["github", "gitlab", "jira-cloud", "jira-server"]
-    )
+    @Test(arguments: ["github", "gitlab", "jira-cloud", "jira-server"])
+    func `curl and requests do what the README says`(_ service: String) async throws {
+        let world = try await world(service)
+        let printed = try examples("README.md", behind: "a key in `KEY`:")
+        let shell = try adapted(printed.shell, service, world)
+        let answers = try world.run(["bash", "-euo", "pipefail", "-c", shell])
+        #expect(answers.contains("Login fails") && answers.contains(#""created":true"#))
+        let found = try world.run(["python3", "-c", try adapted(printed.python, service, world)])
+        #expect(found.contains("Login fails"))
+        let kind = service.hasPrefix("jira") ? "jira" : service
+        let project = kind == "jira" ? "WEB" : "acme/web"
+        let truth = try await world.fake.truth(tracker: kind, project: project)
+        #expect(truth.items.values.contains { $0.title == "Sign-in is slow" })
+        try world.end()
+    }
+
+    @Test(arguments: ["github", "gitlab", "jira-cloud", "jira-server"])
     func `requests does what the page says`(_ service: String) async throws {
         let world = try await world(service)
         let script = try adapted(try examples().python, service, world)

@@ -57,6 +57,17 @@ struct IndexedSandbox {
         return indexed
     }
 
+    /// Puts a policy in force whose workflow `quick` gives callers a handle at once.
+    func addQuickWorkflow() throws {
+        let policy = """
+            metadata: {name: quick}
+            approval_workflows: [{name: quick, async_approval: true}]
+
+            """
+        let applied = try sandbox.preloop("policy", "apply", "-", input: policy)
+        guard applied.status == 0 else { throw Failure(errors: applied.errors) }
+    }
+
     /// One whose trackers are those of a service, each named after its kind.
     static func connected(to fake: FakeTrackers, _ kinds: [String]) throws -> IndexedSandbox {
         let indexed = try IndexedSandbox()

@@ -19,15 +19,39 @@ struct PythonClient {
         return process.terminationStatus == 0
     }()
 
-    /// Plays a scenario of `mcp_client.py` and gives what it saw.
-    func play(_ scenario: String, _ mode: String) throws -> JSONValue {
-        let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("Support/Python/mcp_client.py")
+    /// Whether `fastmcp` is there, too; looked for without its import, which takes seconds.
+    static let hasFastMCP: Bool = {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = [
-            "python3", script.path, mode, scenario, "--", Sandbox.program("preloop"), "mcp",
+            "python3", "-c",
+            "import importlib.util, sys; sys.exit(importlib.util.find_spec('fastmcp') is None)",
         ]
+        guard (try? process.run()) != nil else { return false }
+        process.waitUntilExit()
+        return process.terminationStatus == 0
+    }()
+
+    /// The path of a script beside the tests.
+    static func script(_ name: String) -> String {
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("Support/Python/\(name)").path
+    }
+
+    /// Plays a scenario of `mcp_client.py` and gives what it saw.
+    func play(_ scenario: String, _ mode: String) throws -> JSONValue {
+        try run([Self.script("mcp_client.py"), mode, scenario])
+    }
+
+    /// Lists and calls by the client of `fastmcp`, and gives what it saw.
+    func playFastMCP(_ mode: String) throws -> JSONValue {
+        try run([Self.script("fastmcp_client.py"), mode])
+    }
+
+    private func run(_ words: [String]) throws -> JSONValue {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["python3"] + words + ["--", Sandbox.program("preloop"), "mcp"]
         var all = indexed.sandbox.environment
         all["PATH"] = ProcessInfo.processInfo.environment["PATH"]
         process.environment = all.merging(environment) { $1 }
@@ -42,11 +66,6 @@ struct PythonClient {
     .serialized
 )
 struct MCPCommandTests {
-    private static let tools: [JSONValue] = [
-        "estimate_compliance", "find_duplicates", "get_issue", "improve_compliance",
-        "list_projects", "search", "similar_issues", "sync_status",
-    ]
-
     /// With those of the gateway itself, which wait for people.
     private static let listed: [JSONValue] = [
         "estimate_compliance", "find_duplicates", "get_approval_status", "get_issue",
@@ -63,6 +82,7 @@ struct MCPCommandTests {
     ) async throws {
         let indexed = try IndexedSandbox.withIssues()
         defer { indexed.remove() }
+        try indexed.addQuickWorkflow()
         let seen = try PythonClient(indexed: indexed).play("everything", mode)
         #expect(seen["version"] == .string(version))
         #expect(seen["server"] == "preloop" || mode == "2026-07-28")
@@ -72,7 +92,9 @@ struct MCPCommandTests {
         #expect(changing == Self.listed.firstIndex(of: "get_approval_status"))
         #expect(seen["has_output_schema"]?.array?.allSatisfy { $0 == true } == true)
         #expect(seen["unknown_tool"] == -32602)
-        for tool in Self.tools.compactMap(\.string) {
+        #expect(seen["without_example"]?.array?.isEmpty == true)
+        #expect(seen["good"]?["get_approval_status"]?["structured"]?["status"] == "pending")
+        for tool in Self.listed.compactMap(\.string) {
             let good = seen["good"]?[tool]
             #expect(good?["is_error"] == false, "\(tool): \(good?["text"]?.string ?? "")")
             let text = try JSONParser.parse(good?["text"]?.string ?? "")
@@ -85,10 +107,33 @@ struct MCPCommandTests {
         let calls = try await store.read { connection, account in
             try ToolCallTable.list(limit: 100, account: account, on: connection)
         }
-        #expect(calls.count { $0.outcome == .succeeded } == 8)
-        #expect(calls.count { $0.outcome == .invalid } == 8)
+        #expect(calls.count { $0.outcome == .succeeded } == 10)
+        #expect(calls.count { $0.outcome == .invalid } == 10)
         #expect(calls.count { $0.outcome == .unknownTool } == 1)
         #expect(calls.allSatisfy { $0.channel == "stdio" && $0.end != nil })
+    }
+
+    @Test(
+        .enabled(if: PythonClient.hasFastMCP, "scripts/setup --tests installs fastmcp"),
+        arguments: [("2026-07-28", "2026-07-28"), ("legacy", "2025-11-25")]
+    )
+    func `the client of fastmcp lists and calls`(_ mode: String, _ version: String) throws {
+        let indexed = try IndexedSandbox.withIssues()
+        defer { indexed.remove() }
+        let seen = try PythonClient(indexed: indexed).playFastMCP(mode)
+        #expect(seen["tools"] == .array(Self.listed))
+        Self.checkFastMCP(seen, version)
+    }
+
+    /// What the client of fastmcp sees over any transport.
+    static func checkFastMCP(_ seen: JSONValue, _ version: String) {
+        #expect(seen["version"] == .string(version))
+        #expect(seen["good"]?["is_error"] == false)
+        let hits = seen["good"]?["structured"]?["results"]?.array ?? []
+        #expect(hits.contains { $0["item"]?["title"] == "crash when a file is opened" })
+        #expect(seen["bad"]?.string?.contains("`search` are not right") == true)
+        let expected = (0..<16).map { "crash \($0)" }.sorted()
+        #expect(seen["queries"]?.array?.compactMap(\.string) == expected)
     }
 
     @Test(arguments: ["2026-07-28", "legacy"])

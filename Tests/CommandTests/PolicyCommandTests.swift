@@ -128,4 +128,35 @@ struct PolicyCommandTests {
         #expect(replay.output.contains("1 depend on what their records do not tell"))
         #expect(replay.output.contains("rule 1 of `list_projects`"))
     }
+
+    @Test func `the same commands drive the policy of a server`() throws {
+        let server = try ServeProcess(try Sandbox())
+        let elsewhere = try Sandbox(["PRELOOP_TOKEN": server.key])
+        func policy(_ words: String...) throws -> Sandbox.Result {
+            try elsewhere.start("preloop", ["policy"] + words + ["--url", server.origin]).wait()
+        }
+        let file = elsewhere.home + ".yaml"
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        try Self.policy.write(toFile: file, atomically: true, encoding: .utf8)
+        #expect(try policy("export").status == 5)
+        let dry = try policy("apply", file, "--dry-run")
+        #expect(dry.output.contains("+ tools[list_projects]"), "\(dry.errors)")
+        let applied = try policy("apply", file, "--tag", "the first")
+        #expect(applied.output.hasSuffix("version 1 is in force\n"), "\(applied.errors)")
+        #expect(try policy("apply", file, "--expect-version", "9").status == 75)
+        #expect(try policy("diff", file).output == "no changes\n")
+        #expect(try policy("export").output == Self.policy + "\n")
+        let told = try policy("explain", "list_projects").output
+        #expect(told.contains("builtin/list_projects: deny") && told.contains("not today"))
+        let bad = elsewhere.home + ".bad.yaml"
+        defer { try? FileManager.default.removeItem(atPath: bad) }
+        try "metadata: {name: x}\ntoolz: []\n".write(toFile: bad, atomically: true, encoding: .utf8)
+        let refused = try policy("apply", bad)
+        #expect(refused.status == 1)
+        #expect(refused.errors.contains("\(bad): 2:1: unknown key `toolz`"), "\(refused.errors)")
+        let versions = try policy("versions", "--json").json["versions"]
+        #expect(versions?[0]?["tag"] == "the first" && versions?[0]?["author"] == "user:ann")
+        #expect(try policy("rollback", "1").output == "no changes\n")
+        #expect(try server.stop().status == 0)
+    }
 }

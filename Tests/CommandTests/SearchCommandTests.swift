@@ -41,6 +41,20 @@ struct SearchCommandTests {
         #expect(try found.json["hits"]?[0]?["issue"]?["title"] == "the index is slow")
     }
 
+    @Test func `a recall can be asked for, within its range and of vectors`() throws {
+        let indexed = try IndexedSandbox()
+        defer { indexed.remove() }
+        try indexed.add("crash when a file is opened", "login token is refused")
+        func status(_ recall: String, mode: String) throws -> Int32 {
+            try indexed.sandbox.preloop("search", "token", "--mode", mode, "--recall", recall)
+                .status
+        }
+        #expect(try status("0.9", mode: "hybrid") == 0)
+        #expect(try status("1", mode: "vector") == 0)
+        #expect(try status("0.9", mode: "text") == 64)
+        for wrong in ["1.5", "0.1", "nan"] { #expect(try status(wrong, mode: "hybrid") == 64) }
+    }
+
     @Test func `an assignee, a type and an organisation restrict the answer`() async throws {
         let indexed = try IndexedSandbox()
         defer { indexed.remove() }

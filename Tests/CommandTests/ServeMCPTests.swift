@@ -4,56 +4,44 @@ import Store
 import TestSupport
 import Testing
 
-/// Whether Python has the SDK.
-private let isClientInstalled: Bool = {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["python3", "-c", "import mcp, mcp_types"]
-    process.standardError = FileHandle.nullDevice
-    guard (try? process.run()) != nil else { return false }
-    process.waitUntilExit()
-    return process.terminationStatus == 0
-}()
-
 /// The official Python SDK as a client of `preloop serve`, over HTTP.
 @Suite(
-    .enabled(if: isClientInstalled, "scripts/setup --tests installs the MCP SDK"),
+    .enabled(if: PythonClient.isInstalled, "scripts/setup --tests installs the MCP SDK"),
     .serialized
 )
 struct ServeMCPTests {
-    /// Plays a scenario of `mcp_client.py` and gives what it saw.
-    private func play(
-        _ scenario: String,
-        _ mode: String,
+    /// Plays a client and gives what it saw.
+    private func seen(
+        _ words: [String],
         _ server: ServeProcess,
-        key: String? = nil
-    ) throws -> Sandbox.Result {
-        let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("Support/Python/mcp_client.py")
+        key: String? = nil,
+        origin: String? = nil
+    ) throws -> JSONValue {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [
-            "python3", script.path, mode, scenario, "--url", "\(server.origin)/mcp/v1",
-        ]
+        process.arguments = ["python3"] + words + ["--url", "\(server.origin)/mcp/v1"]
         var environment = server.sandbox.environment
         environment["PATH"] = ProcessInfo.processInfo.environment["PATH"]
         environment["PRELOOP_TOKEN"] = key ?? server.key
+        environment["PRELOOP_ORIGIN"] = origin
         process.environment = environment
-        return try RunningProgram(process).wait()
+        let result = try RunningProgram(process).wait()
+        guard result.status == 0 else { throw IndexedSandbox.Failure(errors: result.errors) }
+        return try result.json
     }
 
+    /// Plays a scenario of `mcp_client.py` and gives what it saw.
     private func seen(
         _ scenario: String,
         _ mode: String,
         _ server: ServeProcess
     ) throws -> JSONValue {
-        let result = try play(scenario, mode, server)
-        guard result.status == 0 else { throw IndexedSandbox.Failure(errors: result.errors) }
-        return try result.json
+        try seen([PythonClient.script("mcp_client.py"), mode, scenario], server)
     }
 
     @Test(arguments: [
         ("2026-07-28", "2026-07-28"), ("auto", "2026-07-28"), ("legacy", "2025-11-25"),
+        ("2025-06-18", "2025-06-18"), ("2025-03-26", "2025-03-26"),
     ])
     func `the official client lists and calls every tool over HTTP`(
         _ mode: String,
@@ -61,14 +49,15 @@ struct ServeMCPTests {
     ) async throws {
         let indexed = try IndexedSandbox.withIssues()
         defer { indexed.remove() }
+        try indexed.addQuickWorkflow()
         let server = try ServeProcess(indexed.sandbox)
         let seen = try seen("everything", mode, server)
         #expect(seen["version"] == .string(version))
         #expect(seen["tools"] == seen["again"])
         #expect(seen["unknown_tool"] == -32602)
         let tools = seen["tools"]?.array?.compactMap(\.string) ?? []
-        #expect(tools.count >= 8)
-        for tool in seen["good"]?.object?.members.map(\.key) ?? [] {
+        #expect(tools.count == 10 && seen["without_example"]?.array?.isEmpty == true)
+        for tool in tools {
             let good = seen["good"]?[tool]
             #expect(good?["is_error"] == false, "\(tool): \(good?["text"]?.string ?? "")")
             #expect(seen["bad"]?[tool]?["is_error"] == true, "\(tool)")
@@ -77,7 +66,8 @@ struct ServeMCPTests {
         let calls = try await store.read { connection, account in
             try ToolCallTable.list(limit: 100, account: account, on: connection)
         }
-        #expect(calls.count { $0.outcome == .succeeded } >= 8)
+        #expect(calls.count { $0.outcome == .succeeded } == 10)
+        #expect(calls.count { $0.outcome == .invalid } == 10)
         #expect(calls.allSatisfy { $0.channel == "mcp" && $0.caller == "user:ann" })
         #expect(try server.stop().status == 0)
     }
@@ -136,14 +126,70 @@ struct ServeMCPTests {
         #expect(try server.stop().status == 0)
     }
 
-    @Test func `the official client is refused without a key that is good`() throws {
+    @Test(
+        .enabled(if: FakeTrackers.areAvailable, "needs the shared reference data"),
+        arguments: ["2026-07-28", "legacy"]
+    )
+    func `the official client calls every tool that writes over HTTP`(
+        _ mode: String
+    ) async throws {
+        let world = try await WritingCommandTests.world()
+        defer { world.end() }
+        let server = try ServeProcess(world.indexed.sandbox)
+        let seen = try seen("writing", mode, server)
+        #expect(seen["tools"]?.array?.count == 17)
+        try WritingCommandTests.check(seen)
+        try await WritingCommandTests.checkTruth(world.fake)
+        #expect(try server.stop().status == 0)
+    }
+
+    @Test(
+        .enabled(if: PythonClient.hasFastMCP, "scripts/setup --tests installs fastmcp"),
+        arguments: [("2026-07-28", "2026-07-28"), ("legacy", "2025-11-25")]
+    )
+    func `the client of fastmcp lists and calls over HTTP`(
+        _ mode: String,
+        _ version: String
+    ) throws {
+        let indexed = try IndexedSandbox.withIssues()
+        defer { indexed.remove() }
+        let server = try ServeProcess(indexed.sandbox)
+        let seen = try seen([PythonClient.script("fastmcp_client.py"), mode], server)
+        #expect(seen["tools"]?.array?.count == 10)
+        MCPCommandTests.checkFastMCP(seen, version)
+        #expect(try server.stop().status == 0)
+    }
+
+    @Test(arguments: ["2026-07-28", "auto", "legacy"])
+    func `the official client is refused with the status that says why`(_ mode: String) throws {
         let sandbox = try Sandbox()
         let server = try ServeProcess(sandbox)
+        let words = [PythonClient.script("mcp_client.py"), mode, "refused"]
         let wrong = "plk_1_" + String(repeating: "a", count: 40)
-        for mode in ["2026-07-28", "legacy"] {
-            let result = try play("everything", mode, server, key: wrong)
-            #expect(result.status != 0)
+        let cases: [(key: String, origin: String?, status: JSONValue)] = [
+            ("", nil, 401), (wrong, nil, 401), (server.key, "https://evil.example", 403),
+        ]
+        for (key, origin, status) in cases {
+            let seen = try seen(words, server, key: key, origin: origin)
+            #expect(seen["refused"] == true)
+            let statuses = seen["statuses"]?.array ?? []
+            #expect(!statuses.isEmpty && statuses.allSatisfy { $0 == status }, "\(statuses)")
+            // The client hears it as an error of the protocol.
+            #expect(seen["codes"]?.array?.isEmpty == false)
         }
+        let own = try seen(words, server, origin: server.origin)
+        #expect(own["refused"] == false)
+        #expect(try server.stop().status == 0)
+    }
+
+    @Test func `the official client hears which revisions there are`() throws {
+        let sandbox = try Sandbox()
+        let server = try ServeProcess(sandbox)
+        let seen = try seen("wrong_version", "2026-07-28", server)
+        #expect(seen["code"] == -32022)
+        #expect(seen["data"]?["requested"] == "2031-01-01")
+        #expect(seen["data"]?["supported"]?.array?.contains("2026-07-28") == true)
+        #expect(seen["statuses"]?.array?.last == 400)
         #expect(try server.stop().status == 0)
     }
 }

@@ -1,4 +1,5 @@
 import Bootstrap
+import Search
 import Testing
 
 struct SettingsTests {
@@ -32,6 +33,15 @@ struct SettingsTests {
         }
     }
 
+    @Test func `what is chosen for the index in memory is read`() throws {
+        let plain = try Settings(environment: ["HOME": "/h", "PRELOOP_KERNELS": "avx2"])
+        #expect(plain.index.recall == 0.99 && plain.index.capacity == 16_777_216)
+        let set = try Settings(environment: [
+            "HOME": "/h", "PRELOOP_RECALL": "0.95", "PRELOOP_INDEX_CAPACITY": "50000000",
+        ])
+        #expect(set.index.recall == 0.95 && set.index.capacity == 50_000_000)
+    }
+
     @Test func `a provider is read with its key redacted`() throws {
         let settings = try Settings(environment: [
             "PRELOOP_HOME": "/srv/preloop/", "PRELOOP_EMBEDDING_PROVIDER": "openai",
@@ -56,6 +66,12 @@ struct SettingsTests {
         ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_URL": "host:1"],
         ["HOME": "/h", "SECRET_KEY": "fifteen letters"],
         ["HOME": "/h", "PRELOOP_EMBEDDING_PRECISION": "int4"],
+        ["HOME": "/h", "PRELOOP_KERNELS": "AVX2"],
+        ["HOME": "/h", "PRELOOP_RECALL": "1.01"],
+        ["HOME": "/h", "PRELOOP_RECALL": "0.4"],
+        ["HOME": "/h", "PRELOOP_RECALL": "99 %"],
+        ["HOME": "/h", "PRELOOP_INDEX_CAPACITY": "10"],
+        ["HOME": "/h", "PRELOOP_INDEX_CAPACITY": "1073741825"],
         ["HOME": "/h", "PRELOOP_VECTOR_BACKEND": "disk", "DATABASE_URL": "postgresql://h/d"],
         ["HOME": "/h", "PRELOOP_VECTOR_BACKEND": "pgvector"],
         [:],

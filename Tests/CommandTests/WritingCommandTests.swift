@@ -10,13 +10,13 @@ import Testing
     .serialized
 )
 struct WritingCommandTests {
-    private static let tools = [
+    static let tools = [
         "add_comment", "create_issue", "create_pull_request", "get_pull_request",
         "update_comment", "update_issue", "update_pull_request",
     ]
 
     /// A scanned installation beside its tracker.
-    private struct World {
+    struct World {
         let indexed: IndexedSandbox
         let fake: FakeTrackers
 
@@ -26,8 +26,8 @@ struct WritingCommandTests {
         }
     }
 
-    private func world() async throws -> World {
-        let fake = try await FakeTrackers.start(corpora: [.items(Self.items)])
+    static func world() async throws -> World {
+        let fake = try await FakeTrackers.start(corpora: [.items(items)])
         let indexed = try IndexedSandbox()
         let sandbox = indexed.sandbox
         guard try sandbox.preloop("init").status == 0 else { throw IndexedSandbox.Failure() }
@@ -50,29 +50,17 @@ struct WritingCommandTests {
         arguments: ["2026-07-28", "legacy"]
     )
     func `the official client calls every tool that writes`(_ mode: String) async throws {
-        let world = try await world()
+        let world = try await Self.world()
         defer { world.end() }
         let seen = try PythonClient(indexed: world.indexed).play("writing", mode)
         let listed = seen["tools"]?.array?.compactMap(\.string) ?? []
         #expect(listed.count == 17 && listed == listed.sorted())
-        for tool in Self.tools {
-            let good = seen["good"]?[tool]
-            #expect(good?["is_error"] == false, "\(tool): \(good?["text"]?.string ?? "")")
-            let text = try JSONParser.parse(good?["text"]?.string ?? "")
-            #expect(text == good?["structured"], "\(tool)")
-            let bad = seen["bad"]?[tool]
-            #expect(bad?["text"]?.string?.contains("\(tool)` are not right") == true, "\(tool)")
-        }
+        try Self.check(seen)
         // Read-only, destructive, idempotent, open world.
         #expect(seen["hints"]?["create_issue"] == [false, false, false, true])
         #expect(seen["hints"]?["update_issue"] == [false, true, true, true])
         #expect(seen["hints"]?["get_pull_request"]?[0] == true)
-        let after = seen["after"]?["structured"]
-        #expect(after?["state"] == "closed" && after?["labels"] == ["ui"])
-        #expect(after?["comments"]?[1]?["body"] == "Seen **again**")
-        let truth = try await world.fake.truth(tracker: "github", project: "acme/tool")
-        #expect(truth.items.count == 5)
-        #expect(truth.items[1]?.isOpen == false && truth.items[9]?.title == "Mend it well")
+        try await Self.checkTruth(world.fake)
         let store = try await world.indexed.sandbox.store()
         let calls = try await store.read { connection, account in
             try ToolCallTable.list(limit: 100, account: account, on: connection)
@@ -81,8 +69,32 @@ struct WritingCommandTests {
         #expect(calls.count { $0.outcome == .invalid } == 7)
     }
 
+    /// What a client sees of its calls, over any transport.
+    static func check(_ seen: JSONValue) throws {
+        #expect(seen["without_example"]?.array?.isEmpty == true)
+        for tool in tools {
+            let good = seen["good"]?[tool]
+            #expect(good?["is_error"] == false, "\(tool): \(good?["text"]?.string ?? "")")
+            let text = try JSONParser.parse(good?["text"]?.string ?? "")
+            #expect(text == good?["structured"], "\(tool)")
+            let bad = seen["bad"]?[tool]
+            #expect(bad?["is_error"] == true)
+            #expect(bad?["text"]?.string?.contains("\(tool)` are not right") == true, "\(tool)")
+        }
+        let after = seen["after"]?["structured"]
+        #expect(after?["state"] == "closed" && after?["labels"] == ["ui"])
+        #expect(after?["comments"]?[1]?["body"] == "Seen **again**")
+    }
+
+    /// What the tracker has of them.
+    static func checkTruth(_ fake: FakeTrackers) async throws {
+        let truth = try await fake.truth(tracker: "github", project: "acme/tool")
+        #expect(truth.items.count == 5)
+        #expect(truth.items[1]?.isOpen == false && truth.items[9]?.title == "Mend it well")
+    }
+
     @Test func `a person files an issue and is told of duplicates`() async throws {
-        let world = try await world()
+        let world = try await Self.world()
         defer { world.end() }
         func call(_ tool: String, _ arguments: JSONValue) throws -> JSONValue {
             let words = ["tools", "call", tool, arguments.serializedText(), "--json"]

@@ -294,11 +294,17 @@ import Testing
         request.opensPages = true
         let asking = try await world.calls.run(request, by: caller).json(for: .latest)
         #expect(asking["resultType"] == "input_required")
-        let id = try #require(asking["requestState"]?.string)
+        let state = try #require(asking["requestState"]?.string)
+        #expect(state.hasPrefix("preloop-approval-"))
+        let id = String(state.dropFirst("preloop-approval-".count))
         let input = asking["inputRequests"]?["approval"]
         #expect(input?["method"] == "elicitation/create" && input?["params"]?["mode"] == "url")
         #expect(input?["params"]?["url"] == .string("https://preloop.example/approval/\(id)"))
         #expect(world.runs.all.isEmpty)
+        // What its client brings back is for us, and no part of the call.
+        request.extras.inputs = object([
+            "requestState": .string(state), "inputResponses": ["approval": ["action": "accept"]],
+        ])
         async let again = world.calls.run(request, by: caller)
         while world.desk.parkedCount == 0 { try await Task.sleep(for: .milliseconds(5)) }
         try await world.desk.decide(id, by: bob, .init(.approve))

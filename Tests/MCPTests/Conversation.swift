@@ -7,6 +7,7 @@ struct Conversation {
     private(set) var sent: [JSONValue] = []
     private(set) var started: [ServerSession.Job] = []
     private(set) var cancelled: [ServerSession.JobID] = []
+    private(set) var answers: [ServerSession.AskID: Result<JSONObject, RPCError>] = [:]
     private(set) var endedExchanges: [Int] = []
     private var exchange = 0
 
@@ -45,6 +46,7 @@ struct Conversation {
             case .exchangeEnded(let exchange): endedExchanges.append(exchange)
             case .start(let job): started.append(job)
             case .cancel(let job): cancelled.append(job)
+            case .answered(let ask, let outcome): answers[ask] = outcome
             }
         }
         sent += messages

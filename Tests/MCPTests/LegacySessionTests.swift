@@ -94,6 +94,26 @@ struct LegacySessionTests {
         }
     }
 
+    @Test func `a long list comes in pages`() {
+        var limits = ServerSession.Limits()
+        limits.page = 2
+        var talk = Conversation(limits: limits)
+        talk.initialize()
+        let tools = ["a", "b", "c"].map(Conversation.tool)
+        func list(_ id: Int, _ cursor: String?) -> JSONValue? {
+            let parameters = cursor.map { #","params":{"cursor":"\#($0)"}"# } ?? ""
+            talk.say(#"{"jsonrpc":"2.0","id":\#(id),"method":"tools/list"\#(parameters)}"#)
+            let job = talk.started[id - 1].id
+            return talk.apply(talk.session.finish(job, .success(.tools(tools))))[0]
+        }
+        let first = list(1, nil)?["result"]
+        #expect(first?["tools"]?.array?.map { $0["name"] } == ["a", "b"])
+        let second = list(2, first?["nextCursor"]?.string)?["result"]
+        #expect(second?["tools"]?.array?.map { $0["name"] } == ["c"])
+        #expect(second?["nextCursor"] == nil)
+        #expect(list(3, "gone")?["error"]?["code"] == -32602)
+    }
+
     @Test func `the log level is that of logging/setLevel, warning before`() {
         var talk = Conversation()
         talk.initialize()
@@ -111,6 +131,33 @@ struct LegacySessionTests {
             #"{"jsonrpc":"2.0","id":3,"method":"logging/setLevel","params":{"level":"loud"}}"#
         )
         #expect(wrong[0]["error"]?["code"] == -32602)
+    }
+
+    @Test func `a client is asked during a call, and its answer taken once`() throws {
+        var talk = Conversation()
+        talk.initialize()
+        talk.say(#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#)
+        let job = talk.started[0].id
+        let question = JSONObject([("message", "who?")])
+        let first = talk.session.ask(job, "elicitation/create", question)
+        let (ask, actions) = try #require(first)
+        let sent = talk.apply(actions)
+        #expect(sent[0]["method"] == "elicitation/create")
+        #expect(sent[0]["params"]?["message"] == "who?")
+        let id = try #require(sent[0]["id"]?.string)
+        talk.say(#"{"jsonrpc":"2.0","id":"other","result":{"action":"accept"}}"#)
+        #expect(talk.answers.isEmpty)
+        talk.say(#"{"jsonrpc":"2.0","id":"\#(id)","result":{"action":"decline"}}"#)
+        #expect(try talk.answers[ask]?.get()["action"] == "decline")
+        // What is still open when the call ends is taken back.
+        let other = talk.session.ask(job, "roots/list", JSONObject())
+        let (_, again) = try #require(other)
+        let second = talk.apply(again)[0]["id"]
+        let end = talk.finish(job)
+        #expect(end[0]["method"] == "notifications/cancelled")
+        #expect(end[0]["params"]?["requestId"] == second)
+        let late = talk.session.ask(job, "roots/list", JSONObject())
+        #expect(late == nil)
     }
 
     @Test func `changes of the list are told once`() {

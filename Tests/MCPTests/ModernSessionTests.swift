@@ -276,4 +276,45 @@ struct ModernSessionTests {
         talk.ask("1", "tools/call", #""name":"a""#, meta: #""traceparent":"\#(trace)""#)
         #expect(talk.started[0].context.meta.traceParent == trace)
     }
+
+    private static var tasking: ServerDescription {
+        var server = Conversation.server
+        server.offersTasks = true
+        return server
+    }
+
+    private static func taskRequest(
+        _ method: String,
+        _ capabilities: String,
+        _ id: String
+    ) -> String {
+        #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":{"taskId":\#(id),"_meta":{"#
+            + #""\#(Self.version)":"2026-07-28","\#(Self.capabilities)":\#(capabilities)}}}"#
+    }
+
+    @Test func `tasks are offered, and served to clients that declare them`() {
+        var talk = Conversation(server: Self.tasking)
+        let discovery = talk.ask("1", "server/discover")[0]["result"]
+        let name = "io.modelcontextprotocol/tasks"
+        #expect(discovery?["capabilities"]?["extensions"]?[name] == [:])
+        let declared = #"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#
+        for method in ServerSession.TaskMethod.allCases {
+            var talk = Conversation(server: Self.tasking)
+            let undeclared = talk.say(Self.taskRequest(method.rawValue, "{}", #""t""#))[0]["error"]
+            #expect(undeclared?["code"] == -32021)
+            let required = undeclared?["data"]?["requiredCapabilities"]
+            #expect(required?["extensions"]?[name] == [:])
+            #expect(talk.started.isEmpty)
+            let bad = talk.say(Self.taskRequest(method.rawValue, declared, "7"))[0]["error"]
+            #expect(bad?["code"] == -32602)
+            talk.say(Self.taskRequest(method.rawValue, declared, #""t""#))
+            #expect(talk.started.map(\.work) == [.task(id: "t", method)])
+            #expect(talk.started.first?.context.takesTasks == true)
+        }
+        // What the extension has taken away.
+        for method in ["tasks/result", "tasks/list"] {
+            let gone = talk.say(Self.taskRequest(method, declared, #""t""#))[0]["error"]
+            #expect(gone?["code"] == -32601)
+        }
+    }
 }

@@ -78,6 +78,74 @@ import VectorIndex
         #expect(view.count == live.count)
     }
 
+    @Test func `a full index says how its limit is raised, and takes the rest when it was`()
+        async throws
+    {
+        let world = try await World()
+        let embedder = FakeEmbedder()
+        try await fill(world, 1...40)
+        var options = SearchIndex.Options()
+        options.capacity = 100
+        let small = try await world.pipeline(embedder, options: options)
+        let error = await #expect(throws: SearchError.self) { _ = try await small.drain() }
+        #expect(error == .indexFull(capacity: 100))
+        #expect(error?.hint?.contains("PRELOOP_INDEX_CAPACITY") == true)
+        try await #require(small.index).save()
+        // The snapshot says how much its index took; what is chosen now counts.
+        options.capacity = 200
+        let larger = try await world.pipeline(embedder, options: options)
+        _ = try await larger.drain()
+        #expect(try await larger.verify().isSound)
+        let standard = try await world.pipeline(embedder)
+        let index = try await #require(standard.index).view().index
+        #expect(index.count == 40 * 4 && index.configuration.capacity == 1 << 24)
+    }
+
+    @Test func `the first build from a store puts many windows in side by side`() async throws {
+        let world = try await World()
+        let embedder = FakeEmbedder()
+        try await fill(world, 1...100)
+        let pipeline = try await world.pipeline(embedder)
+        _ = try await pipeline.drain()
+        try FileManager.default.removeItem(atPath: world.snapshotPath)
+        let again = try await world.pipeline(embedder)
+        let index = try #require(again.index)
+        let view = try await index.view()
+        #expect(view.count >= SearchIndex.batchMinimum)
+        #expect(try await again.verify().isSound)
+        for seed in 1...20 {
+            var babble = Babble(seed: UInt64(seed))
+            let query = embedder.vector(babble.text(5))
+            let expected = try await oracle(world, index, query, 10)
+            let found = view.search(query, count: 10).map(\.key)
+            #expect(Set(found).intersection(expected).count >= 9)
+        }
+    }
+
+    @Test func `the recall that was chosen decides how a view searches`() throws {
+        let index = try HNSWIndex(configuration: .init(dimension: 48), identity: "test")
+        let embedder = FakeEmbedder()
+        let vectors = (0..<2_000).map { number in
+            var babble = Babble(seed: UInt64(number))
+            return embedder.vector(babble.text(5))
+        }
+        try index.build(keys: vectors.indices.map(Int64.init), vectors: vectors)
+        index.calibrate()
+        var differing = 0
+        for seed in 5_000..<5_100 {
+            var babble = Babble(seed: UInt64(seed))
+            let query = embedder.vector(babble.text(5))
+            let views = [0.5, 1].map {
+                IndexView(index: index, aside: [:], hidden: [], recall: $0)
+                    .search(query, count: 10)
+            }
+            #expect(views[0] == index.search(query, count: 10, recall: 0.5))
+            #expect(views[1] == index.search(query, count: 10, recall: 1))
+            if views[0] != views[1] { differing += 1 }
+        }
+        #expect(differing > 0)
+    }
+
     @Test(arguments: ["garbage", "truncated", "empty", "missing", "flipped", "foreign"])
     func `a snapshot that cannot be used is made anew`(damage: String) async throws {
         let world = try await World()

@@ -54,7 +54,8 @@ final class World: Sendable {
         _ embedder: FakeEmbedder,
         page: Int = 64,
         floor: Double = 0.1,
-        backend: VectorBackend = .memory
+        backend: VectorBackend = .memory,
+        options: SearchIndex.Options = SearchIndex.Options()
     ) async throws -> IndexPipeline {
         var limits = Indexer.Limits()
         limits.page = page
@@ -65,6 +66,7 @@ final class World: Sendable {
             embedder: embedder,
             directory: indexDirectory,
             backend: backend,
+            options: options,
             limits: limits,
             duplicateLimits: duplicates
         )

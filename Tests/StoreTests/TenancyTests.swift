@@ -16,6 +16,7 @@ struct TenancyTests {
         "audit_events", "audit_chains", "audit_checkpoints",
         "approval_requests", "approval_events", "approval_tokens",
         "policy_versions",
+        "upstream_servers", "upstream_tools",
     ]
     /// What is asked before anybody knows the account, or what accounts themselves are.
     private static let tablesWithoutAccount: Set<String> = [

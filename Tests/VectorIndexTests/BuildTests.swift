@@ -52,6 +52,13 @@ import Testing
         let fixed = 1000 * (2 * 384 + 64 + 4 + 8 + 1)
         #expect((fixed..<(fixed + 1000 * 20)).contains(memory.total))
         #expect(memory.walk < 1000 * 460)
+        // A snapshot has the same bytes but for the table of keys, each section in whole pages.
+        try withTemporaryPath { path in
+            try index.save(to: path, revision: 1)
+            let pages = SnapshotHeader.parts.count * 4096
+            let difference = readFile(path).count - memory.total
+            #expect((-1000 * 11 - 200..<pages).contains(difference))
+        }
     }
 
     @Test func `a build with a vector that has no direction stores nothing`() throws {

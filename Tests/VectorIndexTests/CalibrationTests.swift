@@ -10,14 +10,30 @@ import Testing
         try index.build(keys: base.indices.map(Int64.init), vectors: base)
         index.calibrate()
         let truth = queries.map { index.exactSearch($0, count: 10) }
-        for wanted in [0.8, 0.9, 0.98] {
+        func found(_ search: ([Float]) -> [IndexHit]) -> Double {
             var found = 0
             for (query, exact) in zip(queries, truth) {
                 let floor = (exact.last?.score ?? 1) - 1e-6
-                found += index.search(query, count: 10, recall: wanted).count { $0.score >= floor }
+                found += search(query).count { $0.score >= floor }
             }
-            // The sample and these queries are a thousand hits each.
-            #expect(Double(found) / 1000 >= wanted - 0.02)
+            return Double(found) / Double(10 * queries.count)
+        }
+        for wanted in [0.8, 0.9, 0.98] {
+            // The sample is two thousand hits and these queries are a thousand.
+            let share = found { index.search($0, count: 10, recall: wanted) }
+            #expect(share >= wanted - 0.02)
+        }
+        // What is asked for decides what is done: the least finds less than the most.
+        let recalls = index.calibration.withLock { $0.recalls.map(Double.init) }
+        let least = try #require(recalls.first)
+        let most = try #require(recalls.max())
+        let cheap = found { index.search($0, count: 10, recall: least) }
+        let dear = found { index.search($0, count: 10, recall: most) }
+        #expect(cheap < dear)
+        let first = Calibration.ladder[0]
+        for query in queries {
+            let hits = index.search(query, count: 10, effort: first.effort, reach: first.reach)
+            #expect(index.search(query, count: 10, recall: least) == hits)
         }
         try withTemporaryPath { path in
             try index.save(to: path, revision: 1)
@@ -35,7 +51,10 @@ import Testing
         for (cheaper, dearer) in zip(recalls, recalls.dropFirst()) {
             #expect(dearer >= cheaper - 0.01)
         }
-        #expect(recalls.last == 1)
+        let first = try #require(recalls.first)
+        let last = try #require(recalls.last)
+        // The last list holds all of these; the first has to miss some, or nothing was measured.
+        #expect(last == 1 && first < 0.98)
     }
 
     @Test func `a calibration is made anew when a quarter has changed, and not for a few`() {

@@ -1,3 +1,4 @@
+import LinearAlgebra
 import TestSupport
 import Testing
 
@@ -5,6 +6,12 @@ import Testing
 
 /// Every set of instructions gives the same bits, and those are right.
 @Suite struct CodeKernelTests {
+    /// Sets of instructions of this machine but the portable one, which they are compared with;
+    /// what the machine lacks would run as its best.
+    static let levels = CodeKernels.Level.allCases.map(\.rawValue).filter {
+        $0 > 0 && $0 <= CodeKernels.level.rawValue
+    }
+
     @Test(arguments: [1, 3, 48, 64, 65, 200, 384, 500, 768])
     func `scores are inner products to 16 bits`(dimension: Int) throws {
         var source = ClusteredVectors(dimension: dimension, clusters: 5, seed: 4)
@@ -20,7 +27,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [20, 48, 384, 500], Int32(0)...3)
+    @Test(arguments: [20, 48, 384, 500], levels)
     func `every set of instructions builds the same graph and finds the same`(
         dimension: Int,
         level: Int32
@@ -28,28 +35,39 @@ import Testing
         var source = ClusteredVectors(dimension: dimension, clusters: 9, seed: 6)
         let (base, queries) = (source.next(500), source.next(20))
         let shape = HNSWIndex.Configuration(dimension: dimension, m: 7, efConstruction: 40)
-        let best = try HNSWIndex(configuration: shape, identity: "test", level: 3)
+        let plain = try HNSWIndex(configuration: shape, identity: "test", level: 0)
         let index = try HNSWIndex(configuration: shape, identity: "test", level: level)
         for (key, vector) in base.enumerated() {
-            try best.insert(key: Int64(key), vector: vector)
+            try plain.insert(key: Int64(key), vector: vector)
             try index.insert(key: Int64(key), vector: vector)
         }
         for key in stride(from: Int64(0), to: 500, by: 9) {
-            best.remove(key: key)
+            plain.remove(key: key)
             index.remove(key: key)
         }
         #expect(index.checkInvariants() == [])
         for slot in 0..<UInt32(500) where index.graph.isLive(slot) {
             #expect(
-                index.graph.links(slot, layer: 0).links == best.graph.links(slot, layer: 0).links
+                index.graph.links(slot, layer: 0).links == plain.graph.links(slot, layer: 0).links
             )
         }
         let some = KeySet(stride(from: 0, to: 500, by: 3))
         for query in queries {
-            #expect(index.search(query, count: 10) == best.search(query, count: 10))
-            #expect(index.exactSearch(query, count: 10) == best.exactSearch(query, count: 10))
+            #expect(index.search(query, count: 10) == plain.search(query, count: 10))
+            #expect(index.exactSearch(query, count: 10) == plain.exactSearch(query, count: 10))
             let filtered = index.search(query, count: 10, filter: .only(some))
-            #expect(filtered == best.search(query, count: 10, filter: .only(some)))
+            #expect(filtered == plain.search(query, count: 10, filter: .only(some)))
+        }
+        let pairs = [index, plain].map { Set($0.pairs(atLeast: 0.5, limit: 1_000_000)) }
+        #expect(pairs[0] == pairs[1] && !pairs[0].isEmpty)
+        let built = try [level, 0].map { level in
+            let built = try HNSWIndex(configuration: shape, identity: "test", level: level)
+            try built.build(keys: base.indices.map(Int64.init), vectors: base, threads: 2)
+            return built
+        }
+        for slot in 0..<UInt32(500) {
+            let links = built.map { $0.graph.links(slot, layer: 0).links }
+            #expect(links[0] == links[1])
         }
     }
 

@@ -48,6 +48,38 @@ import Testing
         }
     }
 
+    @Test func `a capacity can be raised when a snapshot is opened, and not below what it holds`()
+        throws
+    {
+        var source = ClusteredVectors(dimension: 24, clusters: 12, seed: 8)
+        let index = try makeIndex(source.next(300), capacity: 300)
+        let extra = source.next()
+        #expect(throws: VectorIndexError.full(capacity: 300)) {
+            try index.insert(key: 300, vector: extra)
+        }
+        try withTemporaryPath { path in
+            try index.save(to: path, revision: 1)
+            func open(_ capacity: Int?) throws -> HNSWIndex {
+                try HNSWIndex.open(
+                    path: path,
+                    expecting: "test",
+                    dimension: 24,
+                    capacity: capacity
+                )
+            }
+            #expect(try open(nil).configuration.capacity == 300)
+            #expect(try open(5).configuration.capacity == 300)
+            let larger = try open(400)
+            for key in 300..<400 { try larger.insert(key: Int64(key), vector: source.next()) }
+            #expect(larger.checkInvariants() == [])
+            #expect(throws: VectorIndexError.full(capacity: 400)) {
+                try larger.insert(key: 400, vector: extra)
+            }
+            try larger.save(to: path, revision: 2)
+            #expect(try open(nil).count == 400)
+        }
+    }
+
     @Test func `an empty index can be saved and opened`() throws {
         let index = try HNSWIndex(configuration: .init(dimension: 8), identity: "test")
         try withTemporaryPath { path in
@@ -170,6 +202,8 @@ import Testing
             #expect(fault(0, at: first) == expected(.linkOutOfBounds))
             #expect(fault(1, at: first) == expected(.linkToItself))
             #expect(fault(.max, at: first) == expected(.linkGap))
+            let neighbour = index.graph.links(1, layer: 0)[0]
+            #expect(fault(neighbour, at: first + 2) == expected(.linkTwice))
             let stranger = (2..<200).first {
                 $0 % 7 != 0 && !index.graph.links(1, layer: 0).contains(UInt32($0))
             }

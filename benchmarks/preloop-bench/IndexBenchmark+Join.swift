@@ -29,7 +29,8 @@ extension IndexBenchmark {
             line.add("threshold", Double(threshold))
             line.add("slack", Double(slack))
             line.add("cpu_s", seconds)
-            line.add("recall", Double(found.count) / Double(max(exact.count, 1)))
+            let right = exact.intersection(found.map { [$0.first, $0.second] })
+            line.add("recall", Double(right.count) / Double(max(exact.count, 1)))
             line.print()
         }
     }

@@ -2,7 +2,8 @@ import Glibc
 import VectorIndex
 
 /// Measures `HNSWIndex`: build, recall and speed (`index`), filters (`filter`), deletion and
-/// re-insertion (`churn`), snapshots (`snapshot`), all pairs (`join`).
+/// re-insertion (`churn`), searches beside a writer (`beside`), what is found when a recall is
+/// asked for (`recall`), snapshots (`snapshot`), all pairs (`join`).
 enum IndexBenchmark {
     /// An index with its data.
     struct Subject {

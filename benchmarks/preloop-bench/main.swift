@@ -30,6 +30,12 @@ let subcommands = [
     Subcommand(name: "churn", synopsis: VectorOptions.synopsis, minimumCount: 2) {
         try IndexBenchmark.runChurn($0)
     },
+    Subcommand(name: "beside", synopsis: VectorOptions.synopsis, minimumCount: 2) {
+        try IndexBenchmark.runBeside($0)
+    },
+    Subcommand(name: "recall", synopsis: VectorOptions.synopsis, minimumCount: 2) {
+        try IndexBenchmark.runRecall($0)
+    },
     Subcommand(name: "join", synopsis: VectorOptions.synopsis, minimumCount: 2) {
         try IndexBenchmark.runJoin($0)
     },
@@ -66,6 +72,12 @@ func leave(_ message: String, status: Int32) -> Never {
     exit(status)
 }
 
+if let name = unsafe getenv("PRELOOP_KERNELS").map({ unsafe String(cString: $0) }), !name.isEmpty,
+    KernelLevel.named(name) == nil
+{
+    // What is measured would not be what was asked for.
+    leave("preloop-bench: `PRELOOP_KERNELS` is `\(name)`", status: EX_USAGE)
+}
 // Writes into the environment, which nobody reads yet.
 BLAS.prepare()
 let arguments = Array(CommandLine.arguments.dropFirst())

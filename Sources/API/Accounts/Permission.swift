@@ -16,6 +16,10 @@ package enum Permission: String, Sendable, CaseIterable {
     case syncTrackers = "sync_trackers"
     /// Add, change and remove trackers; needs their credentials.
     case manageTrackers = "manage_trackers"
+    /// Other MCP servers, their tools and their state, without credentials.
+    case viewServers = "view_mcp_servers"
+    /// Add, change, scan and remove other MCP servers, and accept their tools.
+    case manageServers = "manage_mcp_servers"
     /// Add, change and remove users.
     case manageUsers = "manage_users"
     /// One's own password, sessions and API keys.
@@ -41,13 +45,14 @@ extension Role {
         case .owner, .admin: Set(Permission.allCases)
         case .editor:
             [
-                .viewIssues, .viewTrackers, .viewMetrics, .reviewDuplicates, .editIssues,
-                .syncTrackers, .manageSelf, .viewPolicies, .callTools, .viewApprovals,
-                .decideApprovals,
+                .viewIssues, .viewTrackers, .viewServers, .viewMetrics, .reviewDuplicates,
+                .editIssues, .syncTrackers, .manageSelf, .viewPolicies, .callTools,
+                .viewApprovals, .decideApprovals,
             ]
         case .viewer:
             [
-                .viewIssues, .viewTrackers, .manageSelf, .viewPolicies, .callTools, .viewApprovals,
+                .viewIssues, .viewTrackers, .viewServers, .manageSelf, .viewPolicies, .callTools,
+                .viewApprovals,
             ]
         }
     }
@@ -71,11 +76,11 @@ package enum KeyScope: String, Sendable, CaseIterable {
     /// What a key with this scope may do at most.
     var permissions: Set<Permission> {
         switch self {
-        case .read: [.viewIssues, .viewTrackers, .viewPolicies]
+        case .read: [.viewIssues, .viewTrackers, .viewServers, .viewPolicies]
         case .write:
             [
-                .viewIssues, .viewTrackers, .reviewDuplicates, .editIssues, .syncTrackers,
-                .viewPolicies,
+                .viewIssues, .viewTrackers, .viewServers, .reviewDuplicates, .editIssues,
+                .syncTrackers, .viewPolicies,
             ]
         case .mcpRead, .mcpWrite: [.callTools]
         case .approvals: [.viewApprovals, .decideApprovals]

@@ -16,6 +16,7 @@ extension Problem {
         case let error as StoreError: self = Self.problem(of: error)
         case let error as SearchError: self = Self.problem(of: error)
         case let error as TrackerError: self = Self.problem(of: error)
+        case let error as UpstreamError: self = Self.problem(of: error)
         case let refusal as ApprovalRefusal: self = Self.problem(of: refusal)
         case let error as PolicyError: self = Self.problem(of: error)
         case let error as ToolFailure: self = .failure(error.text, error.kind)
@@ -97,11 +98,24 @@ extension Problem {
         case .unknownIssue: Problem(.notFound, detail)
         case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport:
             Problem(.unprocessableContent, detail)
-        case .unexpectedVectors, .file:
+        case .unexpectedVectors, .file, .indexFull:
             Problem(.internalServerError, "searching failed; the log says why")
         case .noMirror:
             Problem(.internalServerError, "the database cannot search vectors; the log says why")
         case .mirrorBehind: .overloaded("\(error)", after: 30)
+        }
+    }
+
+    private static func problem(of error: UpstreamError) -> Problem {
+        let detail = error.hint.map { "\(error); \($0)" } ?? "\(error)"
+        return switch error {
+        case .misconfigured, .forbiddenAddress:
+            Problem(.unprocessableContent, detail, code: "server_misconfigured")
+        case .suspended(let seconds): .overloaded(detail, after: seconds)
+        case .held: Problem(.conflict, detail, code: "tool_held")
+        case .unauthorized: Problem(.badGateway, detail, code: "server_refuses_credential")
+        case .refused, .unreachable, .lost, .sessionEnded, .invalid, .tooLarge, .timedOut, .ended:
+            Problem(.badGateway, detail, code: "server_failed")
         }
     }
 

@@ -1,3 +1,4 @@
+import Domain
 import Gateway
 import MCP
 
@@ -5,12 +6,16 @@ import MCP
 /// client is away.
 actor LegacySession {
     private var session: HTTPSession
-    private let calling: ToolCalling
+    nonisolated private let calling: ToolCalling
     private var outlets: [HTTPSession.ConnectionID: Outlet] = [:]
     private var lastConnection = 0
     private let jobs: AsyncStream<ServerSession.Job>
     private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
     private var running: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
+    /// For each question to the client what takes its answer.
+    private var asks:
+        [ServerSession.AskID: AsyncStream<Result<JSONObject, RPCError>>.Continuation] =
+            [:]
     private var isEnded = false
 
     init(server: ServerDescription, calling: ToolCalling, events: EventBudget) {
@@ -23,9 +28,15 @@ actor LegacySession {
     /// Does the session's work until it is ended.
     func run() async {
         await withDiscardingTaskGroup { group in
+            group.addTask {
+                for await _ in self.calling.calls.toolChanges() { await self.toolsChanged() }
+            }
             for await job in jobs { group.addTask { await self.perform(job) } }
+            group.cancelAll()
         }
     }
+
+    private func toolsChanged() { apply(session.toolsChanged()) }
 
     /// Whether anything runs: such a session is not expired.
     var isBusy: Bool { session.isBusy }
@@ -94,6 +105,9 @@ actor LegacySession {
             case .close(let connection): outlets.removeValue(forKey: connection)?.close()
             case .start(let job): jobsContinuation.yield(job)
             case .cancel(let job): running[job]?.finish()
+            case .answered(let ask, let outcome):
+                asks[ask]?.yield(outcome)
+                asks.removeValue(forKey: ask)?.finish()
             }
         }
     }
@@ -104,16 +118,38 @@ actor LegacySession {
         if isEnded { continuation.finish() }
         let calling = calling
         let outcome = await stoppable(by: stop) {
-            await calling.outcome(of: job) { event in await self.report(event, of: job.id) }
+            await calling.outcome(
+                of: job,
+                ask: { method, parameters in await self.ask(job.id, method, parameters) },
+                report: { event in await self.report(event, of: job.id) }
+            )
         }
         running[job.id] = nil
         apply(session.finish(job.id, outcome))
+    }
+
+    /// Asks the client something, and waits for its answer as long as the job runs.
+    private func ask(
+        _ job: ServerSession.JobID,
+        _ method: String,
+        _ parameters: JSONObject
+    ) async -> Result<JSONObject, RPCError> {
+        guard let (ask, actions) = session.ask(job, method, parameters) else {
+            return .failure(.methodNotFound(method))
+        }
+        let (answers, continuation) = AsyncStream.makeStream(of: Result<JSONObject, RPCError>.self)
+        asks[ask] = continuation
+        apply(actions)
+        for await answer in answers { return answer }
+        asks[ask] = nil
+        return .failure(.internalError("there was no answer"))
     }
 
     private func report(_ event: GuardedCall.Event, of job: ServerSession.JobID) {
         switch event {
         case .progress(let progress): apply(session.progress(job, progress))
         case .log(let level, let text): apply(session.log(job, level, text))
+        case .message(let level, let parameters): apply(session.log(job, level, parameters))
         }
     }
 }

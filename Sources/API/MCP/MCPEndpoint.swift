@@ -221,9 +221,10 @@ actor MCPEndpoint {
         _ trace: Trace?,
         _ outlet: Outlet
     ) async throws -> @Sendable () async -> Void {
+        let calling = try await calling(principal)
         let call = ModernCall(
-            server: means.server,
-            calling: try await calling(principal, trace),
+            server: await calling.calls.description(of: means.server),
+            calling: calling,
             outlet: outlet,
             isSubscription: message.method == "subscriptions/listen"
         )
@@ -254,7 +255,7 @@ actor MCPEndpoint {
         // Not the identifier its client shows: whoever has that one uses the session.
         calling.session = TimeOrderedIdentifier.make(at: WallClock.system.now())
         let session = LegacySession(
-            server: means.server,
+            server: await calling.calls.description(of: means.server),
             calling: calling,
             events: events
         )

@@ -8,7 +8,7 @@ actor ModernCall {
     static let tick: Duration = .seconds(15)
 
     private var exchange: HTTPExchange
-    private let calling: ToolCalling
+    nonisolated private let calling: ToolCalling
     private let outlet: Outlet
     private let jobs: AsyncStream<ServerSession.Job>
     private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
@@ -35,6 +35,11 @@ actor ModernCall {
         apply(exchange.begin(request))
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.keepOpen() }
+            if isSubscription {
+                group.addTask {
+                    for await _ in self.calling.calls.toolChanges() { await self.toolsChanged() }
+                }
+            }
             for await job in jobs { await perform(job) }
             group.cancelAll()
         }
@@ -52,6 +57,8 @@ actor ModernCall {
         outlet.close()
         jobsContinuation.finish()
     }
+
+    private func toolsChanged() { apply(exchange.toolsChanged()) }
 
     private func keepOpen() async {
         while !Task.isCancelled {
@@ -86,7 +93,10 @@ actor ModernCall {
         running[job.id] = continuation
         let calling = calling
         let outcome = await stoppable(by: stop) {
-            await calling.outcome(of: job) { event in await self.report(event, of: job.id) }
+            await calling.outcome(
+                of: job,
+                report: { event in await self.report(event, of: job.id) }
+            )
         }
         running[job.id] = nil
         apply(exchange.finish(job.id, outcome))
@@ -96,6 +106,7 @@ actor ModernCall {
         switch event {
         case .progress(let progress): apply(exchange.progress(job, progress))
         case .log(let level, let text): apply(exchange.log(job, level, text))
+        case .message(let level, let parameters): apply(exchange.log(job, level, parameters))
         }
     }
 }

@@ -15,8 +15,15 @@ struct ToolCalling: Sendable {
     var spans: Trace.Recorder?
 
     /// Does one job.
+    ///
+    /// - Parameters:
+    ///   - job: Which one.
+    ///   - ask: Asks the client something while it runs; nil where it cannot be asked.
+    ///   - report: Told how far it is.
+    /// - Returns: What the session is to be told.
     func outcome(
         of job: ServerSession.Job,
+        ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)? = nil,
         report: @escaping @Sendable (GuardedCall.Event) async -> Void
     ) async -> Result<ServerSession.Outcome, RPCError> {
         switch job.work {
@@ -25,19 +32,52 @@ struct ToolCalling: Sendable {
             var request = GuardedCall.Request(tool: name, arguments: arguments)
             request.client = job.context.client
             request.opensPages = job.context.opensPages
+            request.takesTasks = job.context.takesTasks
             // What the message says comes before what the HTTP request said: it is nearer.
             request.traceParent = job.context.meta.traceParent ?? trace?.context.header
             request.session = session
-            let entered = entered(by: job.context.meta.traceParent)
-            let start = ContinuousClock.now
-            let outcome = await Trace.$current.withValue(entered?.trace) {
+            request.extras = GuardedCall.Extras(job.context)
+            request.extras.ask = ask
+            return await traced("tools/call", name, job.context) {
                 await self.outcome(of: request, report)
             }
-            if let (trace, parent) = entered {
-                trace.end { Self.span(of: name, outcome, start, trace, parent) }
+        case .task(let id, let method):
+            var request = GuardedCall.Request(tool: "", arguments: JSONObject())
+            request.client = job.context.client
+            request.traceParent = job.context.meta.traceParent ?? trace?.context.header
+            request.session = session
+            let asked = request
+            return await traced(method.rawValue, nil, job.context) {
+                await self.outcome(of: id, method, asked, report)
             }
-            return outcome
+        case .forward(let method, let parameters):
+            var request = GuardedCall.Forward(method: method, parameters: parameters)
+            request.client = job.context.client
+            request.opensPages = job.context.opensPages
+            request.traceParent = job.context.meta.traceParent ?? trace?.context.header
+            request.session = session
+            request.extras = GuardedCall.Extras(job.context)
+            request.extras.ask = ask
+            return await traced(method, nil, job.context) {
+                await self.outcome(of: request, report)
+            }
         }
+    }
+
+    /// Does a job as a piece of work of its own, where spans are collected.
+    private func traced(
+        _ method: String,
+        _ tool: String?,
+        _ context: ServerSession.Context,
+        _ work: () async -> Result<ServerSession.Outcome, RPCError>
+    ) async -> Result<ServerSession.Outcome, RPCError> {
+        let entered = entered(by: context.meta.traceParent)
+        let start = ContinuousClock.now
+        let outcome = await Trace.$current.withValue(entered?.trace) { await work() }
+        if let (trace, parent) = entered {
+            trace.end { Self.span(of: method, tool, outcome, start, (trace, parent)) }
+        }
+        return outcome
     }
 
     private func outcome(
@@ -46,6 +86,33 @@ struct ToolCalling: Sendable {
     ) async -> Result<ServerSession.Outcome, RPCError> {
         do throws(RPCError) {
             return .success(.result(try await calls.run(request, by: caller, report: report)))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func outcome(
+        of task: String,
+        _ method: ServerSession.TaskMethod,
+        _ request: GuardedCall.Request,
+        _ report: @escaping @Sendable (GuardedCall.Event) async -> Void
+    ) async -> Result<ServerSession.Outcome, RPCError> {
+        do throws(RPCError) {
+            let result = try await calls.task(task, method, request, by: caller, report: report)
+            return .success(.forwarded(result))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func outcome(
+        of request: GuardedCall.Forward,
+        _ report: @escaping @Sendable (GuardedCall.Event) async -> Void
+    ) async -> Result<ServerSession.Outcome, RPCError> {
+        do throws(RPCError) {
+            return .success(
+                .forwarded(try await calls.forward(request, by: caller, report: report))
+            )
         } catch {
             return .failure(error)
         }
@@ -61,24 +128,25 @@ struct ToolCalling: Sendable {
     }
 
     private static func span(
-        of tool: String,
+        of method: String,
+        _ tool: String?,
         _ outcome: Result<ServerSession.Outcome, RPCError>,
         _ start: ContinuousClock.Instant,
-        _ trace: Trace,
-        _ parent: UInt64?
+        _ place: (trace: Trace, parent: UInt64?)
     ) -> Span {
         var span = Span(
-            "tools/call",
+            method,
             .internal,
-            trace,
-            parent: parent,
+            place.trace,
+            parent: place.parent,
             end: WallClock.system.now(),
             duration: start.duration(to: .now)
         )
-        span.attributes["mcp.method.name"] = "tools/call"
+        span.attributes["mcp.method.name"] = .string(method)
         // Whatever a caller wrote, but no more of it than names have.
-        let name = String(decoding: tool.utf8.prefix(128), as: UTF8.self)
-        span.attributes["gen_ai.tool.name"] = .string(name)
+        span.attributes["gen_ai.tool.name"] = tool.map { tool in
+            .string(String(decoding: tool.utf8.prefix(128), as: UTF8.self))
+        }
         switch outcome {
         case .success(.result(let result)): span.isFailure = result.isError
         case .success: break

@@ -18,6 +18,9 @@ CURLcode preloop_curl_set_body(CURL *easy, const void *bytes);
 // CURLOPT_HTTPHEADER: the list must outlive the transfer.
 CURLcode preloop_curl_set_headers(CURL *easy, struct curl_slist *headers);
 
+// CURLOPT_CONNECT_TO: the list must outlive the transfer.
+CURLcode preloop_curl_set_connect_to(CURL *easy, struct curl_slist *hosts);
+
 // CURLOPT_ERRORBUFFER: CURL_ERROR_SIZE bytes that must outlive the handle.
 CURLcode preloop_curl_set_error_buffer(CURL *easy, char *buffer);
 
@@ -39,6 +42,10 @@ typedef struct {
 } preloop_curl_callbacks;
 
 CURLcode preloop_curl_set_callbacks(CURL *easy, preloop_curl_callbacks callbacks);
+
+// A POST whose body comes from a callback. libcurl cannot wind that back, so it never repeats by
+// itself a request of whose body anything was sent.
+CURLcode preloop_curl_set_reader(CURL *easy, preloop_curl_data_callback read, void *context);
 
 // Zero when there is no such information.
 long preloop_curl_getinfo_long(CURL *easy, CURLINFO info);

@@ -1,8 +1,8 @@
 #pragma once
 // Kernels of the sentence encoder: everything between two matrix products, row by row in float32.
 //
-// Each function exists in several clones (AVX-512, AVX2, portable); the loader picks one when the
-// program starts. Matrices are row-major and dense unless a stride is given. Pointers need no
+// Each function exists for three levels (AVX-512, AVX2, portable); preloop_kernels_level says which
+// one runs. Matrices are row-major and dense unless a stride is given. Pointers need no
 // alignment; `restrict` pointers must not overlap, others may as documented.
 
 #include <stddef.h>
@@ -11,6 +11,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/// The level whose functions run, at most PRELOOP_KERNELS_AVX512.
+int preloop_nn_level(void);
 
 /// Activation functions of `preloop_nn_bias_activation`.
 enum {

@@ -4,7 +4,7 @@ package import Domain
 /// The exact call that a decision is about.
 ///
 /// A decision holds for nothing else: another argument, another definition of the tool, another
-/// caller or another policy gives another digest.
+/// server, another caller or another policy gives another digest.
 package struct CallBinding: Sendable, Equatable {
     /// As callers name it.
     package var tool: String
@@ -15,6 +15,10 @@ package struct CallBinding: Sendable, Equatable {
     /// On whose behalf.
     package var principal: String
     package var policyVersion: Int64
+    /// Where the call goes: the server of the tool, with its address; null for the gateway's own.
+    package var destination = JSONValue.null
+    /// What its caller answers to questions of that server; empty for none.
+    package var answers = JSONObject()
 
     package init(
         tool: String,
@@ -35,14 +39,17 @@ package struct CallBinding: Sendable, Equatable {
     /// The form of a document of named parts is unambiguous: no part can pass for another one.
     package func digest() throws(CanonicalJSONError) -> [UInt8] {
         let definition = SHA256.hash(data: try CanonicalJSON.bytes(of: definition))
-        let document: JSONValue = [
-            "arguments": .object(arguments),
-            "definition": .string(hexadecimal(definition)),
-            "format": 1,
-            "policy": .integer(policyVersion),
-            "principal": .string(principal),
-            "tool": .string(tool),
-        ]
-        return Array(SHA256.hash(data: try CanonicalJSON.bytes(of: document)))
+        var document = JSONObject([
+            ("arguments", .object(arguments)),
+            ("definition", .string(hexadecimal(definition))),
+            ("format", 1),
+            ("policy", .integer(policyVersion)),
+            ("principal", .string(principal)),
+            ("tool", .string(tool)),
+        ])
+        // Left out where there are none, as before there were any: what waits stays what it is.
+        if !destination.isNull { document.append(key: "destination", value: destination) }
+        if !answers.members.isEmpty { document.append(key: "answers", value: .object(answers)) }
+        return Array(SHA256.hash(data: try CanonicalJSON.bytes(of: .object(document))))
     }
 }

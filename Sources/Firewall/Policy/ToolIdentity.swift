@@ -15,4 +15,7 @@ package struct ToolIdentity: Sendable, Equatable, CustomStringConvertible {
 
     /// What policies call the server of the built-in tools.
     package static let builtIn = "builtin"
+
+    /// Names that no server can have: policies mean something else by them.
+    package static let reservedServers = PolicyWords.reservedSources
 }

@@ -33,25 +33,107 @@ enum ApprovalAnswer {
     static func page(of request: ApprovalRequest, _ desk: ApprovalDesk) -> ToolResult? {
         let terms = request.state.terms
         guard request.state.isPending, !terms.isAsynchronous, terms.judge == nil,
-            let address = desk.pageAddress
+            let question = question(about: request, desk)
         else { return nil }
-        let words = request.row.request.message.map { ": \($0)" } ?? "."
         let answer: JSONValue = [
             "resultType": "input_required",
             "inputRequests": [
                 "approval": [
                     "method": "elicitation/create",
-                    "params": [
-                        "mode": "url", "url": .string("\(address)/approval/\(request.id)"),
-                        "message": .string(
-                            "The call of \(request.tool) needs an approval\(words)"
-                        ),
-                    ],
+                    "params": .object(question),
                 ]
             ],
-            "requestState": .string(request.id),
+            "requestState": .string(ownState + request.id),
         ]
         return answer.object.map { ToolResult(original: $0) }
+    }
+
+    /// What the states that clients bring back from a page begin with; tools' servers have others.
+    private static let ownState = "preloop-approval-"
+
+    /// Whether a client brings back what ``page(of:_:)`` gave it, and nothing for the tool.
+    static func isOwn(_ inputs: JSONObject) -> Bool {
+        inputs["requestState"]?.string?.utf8.starts(with: ownState.utf8) == true
+    }
+
+    /// Asks for the request's page to be opened; nil where nobody knows where the page is.
+    static func question(about request: ApprovalRequest, _ desk: ApprovalDesk) -> JSONObject? {
+        guard let address = desk.pageAddress else { return nil }
+        let words = request.row.request.message.map { ": \($0)" } ?? "."
+        return JSONObject([
+            ("mode", "url"), ("url", .string("\(address)/approval/\(request.id)")),
+            ("message", .string("The call of \(request.tool) needs an approval\(words)")),
+        ])
+    }
+
+    // MARK: - Tasks
+
+    /// A call that waits as a task, for clients that take one.
+    static func task(of request: ApprovalRequest, _ desk: ApprovalDesk) -> ToolResult {
+        var answer = seed(of: request, desk, ("working", waiting(for: request)))
+        answer.append(key: "resultType", value: "task")
+        return ToolResult(original: answer)
+    }
+
+    /// How a task stands, with what came of it.
+    ///
+    /// A call that was denied, or whose time was over, is completed with an error that the model
+    /// reads; what has not run has no result.
+    ///
+    /// - Parameters:
+    ///   - request: The request behind it.
+    ///   - desk: Where it is.
+    ///   - problem: Why an approved call did not run just now; nil when it did.
+    /// - Returns: The task, with a result when it has ended.
+    /// - Throws: What keeps the result from being opened.
+    static func task(
+        _ request: ApprovalRequest,
+        _ desk: ApprovalDesk,
+        problem: String?
+    ) throws -> JSONObject {
+        func completed(_ result: JSONValue) -> JSONObject {
+            var answer = seed(of: request, desk, ("completed", nil))
+            answer.append(key: "result", value: result)
+            return answer
+        }
+        func failed(_ text: String) -> JSONObject {
+            completed(.object(ToolResult.failure(text, .denied).json(for: .latest)))
+        }
+        switch request.status {
+        case .pending: return seed(of: request, desk, ("working", waiting(for: request)))
+        case .cancelled: return seed(of: request, desk, ("cancelled", nil))
+        case .declined, .expired: return failed(refusal(request))
+        case .approved:
+            if let result = try desk.heldResult(of: request) { return completed(result) }
+            if let problem { return failed(problem) }
+            return seed(of: request, desk, ("working", "the call was approved and runs"))
+        }
+    }
+
+    private static func waiting(for request: ApprovalRequest) -> String {
+        let names = request.state.askedNames
+        let asked = names.isEmpty ? "somebody" : names.joined(separator: ", ")
+        return "waiting for approval by \(asked)"
+    }
+
+    private static func seed(
+        of request: ApprovalRequest,
+        _ desk: ApprovalDesk,
+        _ status: (word: String, message: String?)
+    ) -> JSONObject {
+        let made = request.row.request.requestedAt
+        var task = JSONObject([("taskId", .string(request.id)), ("status", .string(status.word))])
+        if let message = status.message {
+            task.append(key: "statusMessage", value: .string(message))
+        }
+        task.append(key: "createdAt", value: .string(made.iso8601))
+        let changed = request.state.resolvedAt ?? made
+        task.append(key: "lastUpdatedAt", value: .string(changed.iso8601))
+        let lifetime = Int64(desk.limits.retention / .milliseconds(1))
+        task.append(key: "ttlMs", value: .integer(lifetime))
+        let pause = Int64(pollInterval(request.state.terms)) * 1_000
+        task.append(key: "pollIntervalMs", value: .integer(pause))
+        return task
     }
 
     /// Why a call did not run that was decided against.

@@ -18,6 +18,8 @@ extension GuardedCall {
         let justification: String?
         /// Whether the client can have its person open a page.
         let opensPages: Bool
+        /// Whether the client takes a task in place of a result.
+        let takesTasks: Bool
 
         init(
             entry: ToolSet.Entry,
@@ -25,7 +27,8 @@ extension GuardedCall {
             source: CallSource,
             demand: ApprovalDemand,
             justification: String? = nil,
-            opensPages: Bool = false
+            opensPages: Bool = false,
+            takesTasks: Bool = false
         ) {
             self.entry = entry
             self.arguments = arguments
@@ -33,6 +36,45 @@ extension GuardedCall {
             self.demand = demand
             self.justification = justification
             self.opensPages = opensPages
+            self.takesTasks = takesTasks
+        }
+
+        /// The same call of the tool as it is now.
+        func meeting(_ entry: ToolSet.Entry) -> HeldCall {
+            HeldCall(
+                entry: entry,
+                arguments: arguments,
+                source: source,
+                demand: demand,
+                justification: justification,
+                opensPages: opensPages,
+                takesTasks: takesTasks
+            )
+        }
+
+        /// The member of what is kept that holds what no argument is.
+        static let answersKey = "preloop:answers"
+
+        /// What is kept of the call, and shown to those who decide: its arguments, and what it
+        /// answers to questions of the tool's server.
+        var kept: JSONObject {
+            let answers = source.extras.inputs
+            guard !answers.members.isEmpty else { return arguments }
+            var kept = arguments
+            kept.append(key: Self.answersKey, value: .object(answers))
+            return kept
+        }
+
+        /// Arguments and answers of what was kept.
+        ///
+        /// An argument of that name is taken for answers; what is decided is the digest, which
+        /// tells the two apart.
+        static func opened(_ kept: JSONObject) -> (arguments: JSONObject, answers: JSONObject) {
+            guard let last = kept.members.last, haveEqualBytes(last.key, answersKey),
+                let answers = last.value.object
+            else { return (kept, JSONObject()) }
+            let rest = kept.members.dropLast().map { ($0.key, $0.value) }
+            return (JSONObject(rest), answers)
         }
     }
 
@@ -71,7 +113,7 @@ extension GuardedCall {
             (request, isNew) = try await approvals.open(
                 ApprovalDesk.Draft(
                     tool: held.entry.definition.name,
-                    arguments: held.arguments,
+                    arguments: held.kept,
                     caller: held.source.caller,
                     digest: digest,
                     demand: held.demand,
@@ -114,6 +156,10 @@ extension GuardedCall {
             await complete(call, outcome, result, since: start)
             return result
         }
+        // A task is asked for how it stands, and keeps nobody; a model that decides is fast.
+        if held.takesTasks, request.state.isPending, request.state.terms.judge == nil {
+            return await ended(.held, ApprovalAnswer.task(of: request, approvals))
+        }
         // Who comes back joins the request, and is held like others.
         if isNew, held.opensPages, let asking = ApprovalAnswer.page(of: request, approvals) {
             return await ended(.held, asking)
@@ -124,13 +170,13 @@ extension GuardedCall {
             decided =
                 isAsynchronous && request.state.terms.judge == nil
                 ? request
-                : try await approvals.decision(
+                : try await decision(
                     about: request,
+                    held,
                     within: isAsynchronous ? .zero : Self.holdTime,
-                    asksModel: isNew
-                ) { elapsed, state in
-                    await report(.progress(Self.progress(elapsed, state)))
-                }
+                    isNew: isNew,
+                    report
+                )
         } catch {
             if Task.isCancelled {
                 // A request that somebody else made, or a handle was given for, goes on.
@@ -141,12 +187,71 @@ extension GuardedCall {
             return await ended(.failed, .failure("The call did not run: \(error)."))
         }
         switch decided.status {
-        case .pending: return await ended(.held, ApprovalAnswer.handle(decided, approvals))
+        case .pending:
+            let answer =
+                held.takesTasks
+                ? ApprovalAnswer.task(of: decided, approvals)
+                : ApprovalAnswer.handle(decided, approvals)
+            return await ended(.held, answer)
         case .approved: return await perform(decided, held, call, report)
         case .declined, .expired, .cancelled:
             let outcome: ToolCallTable.Outcome = decided.status == .expired ? .expired : .denied
             return await ended(outcome, .failure(ApprovalAnswer.refusal(decided), .denied))
         }
+    }
+
+    /// Waits for the decision; a client of an older revision that can open pages is asked to open
+    /// the request's meanwhile.
+    private func decision(
+        about request: ApprovalRequest,
+        _ held: HeldCall,
+        within limit: Duration,
+        isNew: Bool,
+        _ report: @escaping @Sendable (Event) async -> Void
+    ) async throws -> ApprovalRequest {
+        guard let approvals else { return request }
+        let wait: @Sendable () async throws -> ApprovalRequest = {
+            try await approvals.decision(
+                about: request,
+                within: limit,
+                asksModel: isNew
+            ) { elapsed, state in
+                await report(.progress(Self.progress(elapsed, state)))
+            }
+        }
+        guard isNew, let (ask, question) = Self.question(of: request, held, approvals) else {
+            return try await wait()
+        }
+        return try await withThrowingTaskGroup(of: ApprovalRequest?.self) { group in
+            group.addTask {
+                // Whether the page was opened changes nothing: who decides does it there.
+                _ = await ask("elicitation/create", question)
+                return nil
+            }
+            group.addTask { try await wait() }
+            defer { group.cancelAll() }
+            for try await decided in group {
+                if let decided { return decided }
+            }
+            return request
+        }
+    }
+
+    private typealias Ask = @Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>
+
+    /// How a client of an older revision is asked to open a page; nil where it cannot.
+    private static func question(
+        of request: ApprovalRequest,
+        _ held: HeldCall,
+        _ approvals: ApprovalDesk
+    ) -> (Ask, JSONObject)? {
+        let extras = held.source.extras
+        guard !extras.isModern, let ask = extras.ask,
+            extras.capabilities["elicitation"]?["url"] != nil,
+            var question = ApprovalAnswer.question(about: request, approvals)
+        else { return nil }
+        question.append(key: "elicitationId", value: .string(request.id))
+        return (ask, question)
     }
 
     /// Runs an approved call, which is on record as begun, unless it has run already.
@@ -157,11 +262,18 @@ extension GuardedCall {
         _ report: @escaping @Sendable (Event) async -> Void
     ) async -> ToolResult {
         let start = ContinuousClock.now
-        if let reason = await changed(request, held) {
+        func denied(_ reason: String) async -> ToolResult {
             let result = ToolResult.failure("Access denied: \(reason)", .denied)
             await complete(call, .denied, result, since: start)
             return result
         }
+        // The tool may have gone or become another one while the call waited.
+        let (name, source) = (held.entry.definition.name, held.source)
+        guard let entry = await entry(named: name, held.arguments, source) else {
+            return await denied("the tool `\(name)` is not there any more")
+        }
+        let current = held.meeting(entry)
+        if let reason = await changed(request, current) { return await denied(reason) }
         guard let approvals else { return await refuse(call, Self.unanswerable(held.demand)) }
         do {
             guard try await approvals.claim(request.id) else {
@@ -182,15 +294,42 @@ extension GuardedCall {
             await complete(call, isCancelled ? .cancelled : .failed, result, since: start)
             return result
         }
-        let result = await perform(held.entry, held.arguments, call, held.source, report)
+        let result = await perform(entry, held.arguments, call, source, report)
         do {
             // Not cancelled with the caller: what has happened is kept.
-            let kept = JSONValue.object(result.json(for: .latest))
+            let kept = Self.kept(result)
             try await Task { try await approvals.complete(request.id, kept) }.value
         } catch {
             await report(.log(.error, "the result of an approved call was not kept: \(error)"))
         }
         return result
+    }
+
+    /// The result as it is kept for those who ask later; one that is too great is told of.
+    private static func kept(_ result: ToolResult) -> JSONValue {
+        let json = JSONValue.object(result.json(for: .latest))
+        let count = json.serialized().count
+        guard count > keptBytes else { return json }
+        let text = "The call has run; its answer of \(count) bytes was too great to be kept."
+        return .object(ToolResult(.string(text)).json(for: .latest))
+    }
+
+    /// What the store keeps of an answer for three months; servers may give pictures and sound.
+    private static let keptBytes = 4 << 20
+
+    /// The tool of a held call as it is now; nil when its caller has none of that name.
+    private func entry(
+        named name: String,
+        _ arguments: JSONObject,
+        _ source: CallSource
+    ) async -> ToolSet.Entry? {
+        var found = await tools.usableEntry(named: name)
+        if found == nil {
+            // Requests that are handed on are named by their methods; nobody answers others.
+            found = try? await tools.source?.responder(to: name, arguments, for: source.caller)
+        }
+        guard let found, await isVisible(found, to: source.caller) else { return nil }
+        return found
     }
 
     /// Why what was approved is not what would run now; nil when it is.
@@ -227,13 +366,16 @@ extension GuardedCall {
 
     /// The digest of a call under the policy that asks for its approval.
     private func digest(of held: HeldCall, policyVersion: Int64) throws -> [UInt8] {
-        try CallBinding(
+        var binding = CallBinding(
             tool: held.entry.definition.name,
             definition: held.entry.definition.json(),
             arguments: held.arguments,
             principal: held.source.caller.name,
             policyVersion: policyVersion
-        ).digest()
+        )
+        binding.destination = held.entry.destination
+        binding.answers = held.source.extras.inputs
+        return try binding.digest()
     }
 
     private static func progress(
@@ -281,6 +423,47 @@ extension GuardedCall {
         return try await ApprovalAnswer.status(request, approvals, problem: nil)
     }
 
+    /// Does something with a task of this caller: a call that waits, or has waited, for approval.
+    ///
+    /// - Parameters:
+    ///   - id: The task, which is the request's identifier.
+    ///   - method: What to do; an update changes nothing, for our tasks ask nothing.
+    ///   - request: What it came with; tool and arguments are not looked at.
+    ///   - caller: Who asks.
+    ///   - report: Told how far a call is that runs now.
+    /// - Returns: The result in the protocol's terms.
+    /// - Throws: ``RPCError`` when there is no such task of the caller.
+    package func task(
+        _ id: String,
+        _ method: ServerSession.TaskMethod,
+        _ request: Request,
+        by caller: Caller,
+        report: @escaping @Sendable (Event) async -> Void
+    ) async throws(RPCError) -> JSONObject {
+        let source = CallSource(request, by: caller)
+        do {
+            guard let approvals else { throw Self.unknown(id) }
+            // Also finds out whether it is the caller's.
+            let status = try await status(of: id, by: source, report: report)
+            switch method {
+            case .get:
+                return try ApprovalAnswer.task(
+                    try await approvals.find(id),
+                    approvals,
+                    problem: status["tool_execution_error"]?.string
+                )
+            case .update: return JSONObject()
+            case .cancel:
+                _ = try await approvals.cancel(id)
+                return JSONObject()
+            }
+        } catch is ToolFailure {
+            throw .invalidParameters("there is no task of this identifier")
+        } catch {
+            throw .internalError("the task cannot be read")
+        }
+    }
+
     private static func unknown(_ id: String) -> ToolFailure {
         ToolFailure(
             "there is no approval request `\(id.prefix(64))` of yours",
@@ -295,14 +478,16 @@ extension GuardedCall {
         _ report: @escaping @Sendable (Event) async -> Void
     ) async -> String? {
         guard let approvals else { return nil }
-        let arguments: JSONObject
+        let (arguments, answers): (JSONObject, JSONObject)
         do {
-            arguments = try approvals.heldArguments(of: request)
+            (arguments, answers) = HeldCall.opened(try approvals.heldArguments(of: request))
         } catch {
             return "the held call cannot be opened: \(error)"
         }
-        guard let entry = await tools.usableEntry(named: request.tool),
-            await isVisible(entry, to: source.caller)
+        // What came with the question about it is none of the call's.
+        var source = source
+        source.extras = Extras(inputs: answers)
+        guard let entry = await entry(named: request.tool, arguments, source)
         else { return "the tool `\(request.tool)` is not there any more" }
         let violations = entry.schema.violations(of: .object(arguments))
         guard violations.isEmpty else {
@@ -320,6 +505,7 @@ extension GuardedCall {
         )
         if let reason = await changed(request, held) { return reason }
         var call = record(of: Request(tool: request.tool, arguments, source), by: source.caller)
+        call.take(entry.identity)
         call.decision = .requireApproval
         call.approvalID = request.id
         call.policyVersion = request.row.request.policyVersion

@@ -11,6 +11,8 @@ struct CallSource: Sendable {
     let traceParent: String?
     /// The connection or session; nil where there is none.
     let session: String?
+    /// What is handed on to the server of the tool.
+    var extras: GuardedCall.Extras
 
     /// What a request came with.
     init(_ request: GuardedCall.Request, by caller: Caller) {
@@ -18,6 +20,7 @@ struct CallSource: Sendable {
         client = request.client
         traceParent = request.traceParent
         session = request.session
+        extras = request.extras
     }
 }
 
@@ -28,5 +31,6 @@ extension GuardedCall.Request {
         client = source.client
         traceParent = source.traceParent
         session = source.session
+        extras = source.extras
     }
 }

@@ -1,6 +1,6 @@
 import Crypto
 package import Domain
-import Firewall
+package import Firewall
 package import MCP
 package import Store
 
@@ -26,6 +26,8 @@ package struct GuardedCall: Sendable {
     package enum Event: Sendable {
         case progress(ServerSession.Progress)
         case log(LogLevel, String)
+        /// What another server noticed: the parameters of its own message.
+        case message(LogLevel, JSONObject)
     }
 
     /// Everything about a call but its caller.
@@ -39,6 +41,10 @@ package struct GuardedCall: Sendable {
         package var session: String?
         /// Whether the client can have its person open a page, and come back with the same call.
         package var opensPages = false
+        /// Whether the client takes a task in place of a result.
+        package var takesTasks = false
+        /// What comes with it and is handed on to the server of the tool.
+        package var extras = Extras()
 
         package init(tool: String, arguments: JSONObject) {
             self.tool = tool
@@ -105,8 +111,14 @@ package struct GuardedCall: Sendable {
     }
 
     /// A tool's definition, whoever can see it; for transports, not for callers.
-    package func definition(named name: String) -> ToolDefinition? {
-        tools.definitions.first { haveEqualBytes($0.name, name) }
+    package func definition(named name: String) async -> ToolDefinition? {
+        await tools.entry(named: name)?.definition
+    }
+
+    /// The definition of the tool, or request, that a policy means; nil where there is none.
+    package func definition(of identity: ToolIdentity) async -> ToolDefinition? {
+        if let entry = await tools.entry(of: identity) { return entry.definition }
+        return await tools.knows(identity) ? ForwardingTool.definition(of: identity.name) : nil
     }
 
     /// Calls a tool.
@@ -115,28 +127,35 @@ package struct GuardedCall: Sendable {
     ///   - request: Which one, and with what.
     ///   - caller: On whose behalf.
     ///   - report: Told how far it is; in order, one after the other.
-    /// - Returns: What the tool gave, or an error that its caller can read and act on.
+    /// - Returns: What the tool gave, or an error that its caller can read and act on; the error of
+    ///   the protocol that another server answered with is its ``ToolResult/protocolError``.
     /// - Throws: ``RPCError`` when there is no such tool for the caller.
     package func run(
         _ request: Request,
         by caller: Caller,
         report: @escaping @Sendable (Event) async -> Void = { _ in }
     ) async throws(RPCError) -> ToolResult {
+        let found = await tools.usableEntry(named: request.tool)
+        return try await run(request, found, by: caller, report: report)
+    }
+
+    /// The same for a tool that was looked up; nil for one that there is not.
+    func run(
+        _ request: Request,
+        _ found: ToolSet.Entry?,
+        by caller: Caller,
+        report: @escaping @Sendable (Event) async -> Void
+    ) async throws(RPCError) -> ToolResult {
         var request = request
-        // Models write null for what they leave out.
-        for member in request.arguments.members where member.value.isNull {
-            request.arguments[member.key] = nil
-        }
+        request.prepare(for: found?.identity)
         var call = record(of: request, by: caller)
-        guard let entry = await tools.usableEntry(named: request.tool),
-            await isVisible(entry, to: caller)
-        else {
+        if let found { call.take(found.identity) }
+        guard let entry = found, await isVisible(entry, to: caller) else {
             call.outcome = .unknownTool
             // Nothing ran; a record that fails changes nothing about the answer.
             _ = await refusal(call, .failure(""))
             throw .unknownTool(request.tool)
         }
-        call.server = entry.identity.server
         var reason: String?
         if let refused = await takeReason(&reason, from: &request, entry, &call) {
             return await refusal(call, refused)
@@ -148,9 +167,10 @@ package struct GuardedCall: Sendable {
             let text = "The arguments of `\(entry.definition.name)` are not right:\n\(lines)"
             return await refusal(call, .failure(text))
         }
-        let source = CallSource(request, by: caller)
-        let screening = await screenArguments(&request, &reason, entry, source, &call)
+        let given = CallSource(request, by: caller)
+        let screening = await screenArguments(&request, &reason, entry, given, &call)
         if case .refused(let refused) = screening { return await refusal(call, refused) }
+        let source = CallSource(request, by: caller)
         let ruling = await ruling(on: request.arguments, entry, source)
         call.note(ruling)
         switch ruling.decision(after: screening) {
@@ -165,7 +185,8 @@ package struct GuardedCall: Sendable {
                 source: source,
                 demand: demand,
                 justification: reason,
-                opensPages: request.opensPages
+                opensPages: request.opensPages,
+                takesTasks: request.takesTasks
             )
             return await hold(held, call, report: report)
         }
@@ -211,9 +232,9 @@ package struct GuardedCall: Sendable {
 
     /// Whether callers of a tool are asked why, and it has no such argument of its own.
     private func justification(for entry: ToolSet.Entry) async throws -> JustificationMode? {
-        guard !entry.tool.isOfGateway, Justification.isFree(in: entry.definition) else {
-            return nil
-        }
+        guard !entry.tool.isOfGateway, !entry.isForwarded,
+            Justification.isFree(in: entry.definition)
+        else { return nil }
         return try await policy.justification(for: entry.identity)
     }
 
@@ -228,7 +249,10 @@ package struct GuardedCall: Sendable {
         do {
             guard let found = try await screening(of: held) else { return ruling.decision }
             switch found.action {
-            case .notify, .redact: return ruling.decision
+            case .notify: return ruling.decision
+            // What was redacted is not found again: the rule has come since.
+            case .redact:
+                return .deny(reason: "a rule redacts \(found.words) now; call again")
             case .deny: return .deny(reason: "the arguments contain \(found.words)")
             case .requireApproval:
                 return ruling.decision(
@@ -288,6 +312,7 @@ package struct GuardedCall: Sendable {
     ) async -> ToolResult {
         let context = CallContext(
             caller: source.caller,
+            extras: source.extras,
             report: report,
             status: { id in try await status(of: id, by: source, report: report) },
             ask: { question, workflow, reasoning in
@@ -340,22 +365,25 @@ package struct GuardedCall: Sendable {
         _ context: CallContext
     ) async -> (ToolResult, ToolCallTable.Outcome) {
         do {
-            guard let value = try await limited(entry.tool, arguments, context) else {
+            guard let result = try await limited(entry.tool, arguments, context) else {
                 let seconds = Int(limits.time / .seconds(1))
                 let text = "The call was stopped after \(seconds) seconds. "
                 let advice = entry.advice("Ask for less at a time.")
                 return (.failure(text + advice, .timedOut), .timedOut)
             }
-            let result = ToolResult(value)
             guard result.text.utf8.count <= limits.resultBytes else {
                 let text = "The answer has more than \(limits.resultBytes) bytes. Ask for less."
                 return (.failure(text), .failed)
             }
-            return (result, .succeeded)
+            return (result, result.isError ? .failed : .succeeded)
         } catch {
             if Task.isCancelled {
                 let text = "The call was cancelled. \(entry.advice("Nothing was changed."))"
                 return (.failure(text, .cancelled), .cancelled)
+            }
+            // The server of a tool answers in the protocol's own terms: so does its call.
+            if case UpstreamError.refused(let refusal) = error {
+                return (.failure(refusal), .failed)
             }
             return (ToolFailure(cause: error).result, .failed)
         }
@@ -366,10 +394,10 @@ package struct GuardedCall: Sendable {
         _ tool: any Tool,
         _ arguments: ToolArguments,
         _ context: CallContext
-    ) async throws -> JSONValue? {
+    ) async throws -> ToolResult? {
         let (stopwatch, time) = (stopwatch, limits.time)
-        return try await withThrowingTaskGroup(of: JSONValue?.self) { group in
-            group.addTask { try await tool.run(arguments, context) }
+        return try await withThrowingTaskGroup(of: ToolResult?.self) { group in
+            group.addTask { try await tool.perform(arguments, context) }
             group.addTask {
                 try await stopwatch.sleep(for: time)
                 return nil
@@ -410,7 +438,7 @@ package struct GuardedCall: Sendable {
         let arguments = JSONValue.object(request.arguments).serialized(sortedKeys: true)
         var call = ToolCallTable.Call(
             id: TimeOrderedIdentifier.make(at: clock.now()),
-            tool: cut(request.tool),
+            tool: Self.cut(request.tool),
             caller: caller.name,
             channel: caller.channel.rawValue,
             argumentsDigest: Array(SHA256.hash(data: arguments)),
@@ -420,11 +448,14 @@ package struct GuardedCall: Sendable {
         call.client = request.client.map { "\($0.name) \($0.version)" }
         call.traceParent = request.traceParent
         call.session = request.session
+        if !request.extras.inputs.members.isEmpty {
+            call.add(reason: "with answers to what the server asked")
+        }
         return call
     }
 
     /// What is kept of the name of a tool that may not exist.
-    private func cut(_ name: String) -> String {
+    fileprivate static func cut(_ name: String) -> String {
         sanitized(String(decoding: name.utf8.prefix(128), as: UTF8.self))
     }
 }
@@ -453,7 +484,34 @@ extension CallRuling {
     }
 }
 
+extension GuardedCall.Request {
+    /// Makes it what is decided about and, when it runs, reaches the tool.
+    fileprivate mutating func prepare(for tool: ToolIdentity?) {
+        if tool?.server == nil {
+            // Models write null for what they leave out.
+            for member in arguments.members where member.value.isNull {
+                arguments[member.key] = nil
+            }
+        } else {
+            // What null means elsewhere is not ours to say. Of repeated keys other programs may
+            // read another one than rules do.
+            arguments = arguments.withoutRepeatedKeys
+            extras.inputs = extras.inputs.withoutRepeatedKeys
+        }
+        // What comes back from the page of an approval is nothing for the tool.
+        if ApprovalAnswer.isOwn(extras.inputs) { extras.inputs = JSONObject() }
+        // A client that goes to a page loses what it brought for the tool's server.
+        if !extras.inputs.members.isEmpty { opensPages = false }
+    }
+}
+
 extension ToolCallTable.Call {
+    /// Names the tool as policies do, whatever its caller calls it.
+    mutating func take(_ identity: ToolIdentity) {
+        tool = GuardedCall.cut(identity.name)
+        server = identity.server
+    }
+
     /// Keeps what a decision is grounded on.
     fileprivate mutating func note(_ ruling: CallRuling) {
         policyVersion = ruling.policyVersion
@@ -483,17 +541,21 @@ extension ToolSet.Entry {
 /// Only ``GuardedCall`` makes one.
 struct CallContext: Sendable {
     let caller: Caller
+    /// What came with the call.
+    let extras: GuardedCall.Extras
     private let report: @Sendable (GuardedCall.Event) async -> Void
     private let status: @Sendable (String) async throws -> JSONValue
     private let question: @Sendable (JSONObject, String?, String) async throws -> JSONValue
 
     fileprivate init(
         caller: Caller,
+        extras: GuardedCall.Extras,
         report: @escaping @Sendable (GuardedCall.Event) async -> Void,
         status: @escaping @Sendable (String) async throws -> JSONValue,
         ask: @escaping @Sendable (JSONObject, String?, String) async throws -> JSONValue
     ) {
         self.caller = caller
+        self.extras = extras
         self.report = report
         self.status = status
         question = ask
@@ -511,6 +573,14 @@ struct CallContext: Sendable {
         _ reasoning: String
     ) async throws -> JSONValue {
         try await question(text, workflow, reasoning)
+    }
+
+    /// Tells how far another server says the call is.
+    func progress(_ progress: ServerSession.Progress) async { await report(.progress(progress)) }
+
+    /// Tells what another server noticed, as it said it.
+    func message(_ level: LogLevel, _ parameters: JSONObject) async {
+        await report(.message(level, parameters))
     }
 
     /// Tells how far the call is; `done` grows.

@@ -58,8 +58,8 @@ extension GuardedCall {
         case refused(ToolResult)
     }
 
-    /// Looks through the arguments of a call before it is decided about, and through what its
-    /// caller says about why.
+    /// Looks through the arguments of a call before it is decided about, through what its caller
+    /// says about why, and through what it answers to questions of the tool's server.
     func screenArguments(
         _ request: inout Request,
         _ reason: inout String?,
@@ -70,6 +70,8 @@ extension GuardedCall {
         // The reason was one of the arguments; a tool that has such an argument itself gives none.
         var given = request.arguments
         if let reason { given[Justification.key] = .string(reason) }
+        let answers = request.extras.inputs
+        if !answers.members.isEmpty { given[HeldCall.answersKey] = .object(answers) }
         let found: RedactionPolicy.Verdict?
         do {
             found = try await sensitive?
@@ -93,6 +95,10 @@ extension GuardedCall {
             if reason != nil {
                 reason = redacted[Justification.key]?.string
                 redacted[Justification.key] = nil
+            }
+            if !answers.members.isEmpty {
+                request.extras.inputs = redacted[HeldCall.answersKey]?.object ?? JSONObject()
+                redacted[HeldCall.answersKey] = nil
             }
             guard verdict.value.object != nil,
                 entry.schema.violations(of: .object(redacted)).isEmpty
@@ -126,7 +132,7 @@ extension GuardedCall {
         of held: HeldCall
     ) async throws -> (action: RedactionPolicy.Action, workflow: String?, words: String)? {
         let verdict = try await sensitive?.verdict(
-            on: .object(held.arguments),
+            on: .object(held.kept),
             .arguments,
             held.entry.identity,
             held.source
@@ -167,11 +173,15 @@ extension GuardedCall {
     /// Everything that the caller would see: of another server's answer each block, for texts and
     /// structured content need not say the same there.
     private static func whole(_ result: ToolResult) -> JSONValue {
-        result.original.map(JSONValue.object) ?? result.structured ?? .string(result.text)
+        if let error = result.protocolError { return error.json }
+        return result.original.map(JSONValue.object) ?? result.structured ?? .string(result.text)
     }
 
     /// The result with what is left of ``whole(_:)``.
     private static func result(_ result: ToolResult, as value: JSONValue) -> ToolResult {
+        if result.protocolError != nil {
+            return .failure(value["message"]?.string ?? "", .refused)
+        }
         if result.original != nil { return ToolResult(original: value.object ?? JSONObject()) }
         guard result.structured == nil else { return ToolResult(value) }
         return .failure(value.string ?? "", result.kind ?? .invalid)

@@ -23,6 +23,9 @@ protocol Tool: Sendable {
     /// Returns `structuredContent` as the output schema says. Throws for what the caller has to
     /// know; ends soon after its task is cancelled.
     func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue
+
+    /// The same for whoever has more to give than structured content.
+    func perform(_ arguments: ToolArguments, _ context: CallContext) async throws -> ToolResult
 }
 
 extension Tool {
@@ -34,6 +37,42 @@ extension Tool {
 
     /// Nothing: it works on what is stored.
     var needs: AccountMeans { [] }
+
+    /// What ``run(_:_:)`` gives.
+    func perform(_ arguments: ToolArguments, _ context: CallContext) async throws -> ToolResult {
+        ToolResult(try await run(arguments, context))
+    }
+}
+
+/// Tools that come and go while the program runs.
+protocol ToolSource: Sendable {
+    /// Whether there is anything to hand on.
+    func isEmpty() async -> Bool
+
+    /// Says that the tools have changed, as long as somebody listens.
+    func changes() -> AsyncStream<Void>
+
+    /// Those there are now, by name; none has the name of a tool that is always there.
+    func current() async -> [ToolSet.Entry]
+
+    /// Which tools these are to policies, with what is asked of servers in the same way.
+    func identities() async -> [ToolIdentity]
+
+    /// A list of everything of a kind, such as `resources/list`, of servers of which `isShown` says
+    /// that what is listed may be asked for.
+    func list(
+        _ method: String,
+        for caller: Caller,
+        _ isShown: @escaping @Sendable (ToolSet.Entry) async -> Bool
+    ) async throws(RPCError) -> JSONObject
+
+    /// What answers a request that names one thing, such as `resources/read`, as a tool whose
+    /// arguments are the request's parameters.
+    func responder(
+        to method: String,
+        _ parameters: JSONObject,
+        for caller: Caller
+    ) async throws(RPCError) -> ToolSet.Entry
 }
 
 /// What an account has of the world outside, so that tools can be of use to it.

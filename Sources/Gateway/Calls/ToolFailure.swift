@@ -40,6 +40,8 @@ package struct ToolFailure: Error, Sendable, Equatable {
             self.init("\(error)", hint: error.hint, kind: Self.kind(of: error))
         case let error as TrackerError:
             self.init("\(error)", hint: error.hint, kind: Self.kind(of: error))
+        case let error as UpstreamError:
+            self.init("\(error)", hint: error.hint, kind: Self.kind(of: error))
         case let error as HTTPError: self.init("\(error)", kind: .serviceFailed)
         case let error as RetryError: self.init("\(error)", kind: .serviceFailed)
         default: self.init("\(cause)", kind: .broken)
@@ -51,7 +53,7 @@ package struct ToolFailure: Error, Sendable, Equatable {
         case .unknownIssue: .notFound
         case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport: .invalid
         case .mirrorBehind: .busy
-        case .unexpectedVectors, .file, .noMirror: .broken
+        case .unexpectedVectors, .file, .indexFull, .noMirror: .broken
         }
     }
 
@@ -61,6 +63,20 @@ package struct ToolFailure: Error, Sendable, Equatable {
         case .busy, .leaseHeld, .leaseLost, .timedOut, .disconnected, .diskFull, .readOnly: .busy
         case .cancelled: .cancelled
         case .newerSchema, .corrupt, .unexpectedValue, .unavailable, .statement: .broken
+        }
+    }
+
+    private static func kind(of error: UpstreamError) -> ToolResult.FailureKind {
+        switch error {
+        case .refused: .refused
+        case .forbiddenAddress, .misconfigured, .unreachable, .sessionEnded, .invalid, .tooLarge,
+            .ended:
+            .serviceFailed
+        case .unauthorized: .credentialRefused
+        case .lost: .outcomeUnknown
+        case .timedOut: .timedOut
+        case .suspended: .busy
+        case .held: .conflict
         }
     }
 

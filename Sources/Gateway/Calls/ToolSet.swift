@@ -1,3 +1,4 @@
+import Domain
 package import Firewall
 package import MCP
 
@@ -8,21 +9,30 @@ package struct ToolSet: Sendable {
         var definition: ToolDefinition
         var identity: ToolIdentity
         var schema: JSONSchema
+        /// Where its calls go, for what a decision is bound to; null for Preloop's own.
+        var destination = JSONValue.null
+        /// Whether it stands for a request that is handed on, and is not listed.
+        var isForwarded = false
     }
 
     private(set) var entries: [Entry] = []
     private let means: @Sendable () async throws -> AccountMeans
+    /// Gives what comes and goes; nil for none.
+    let source: (any ToolSource)?
 
     /// Puts tools in the order of their names, so that lists are the same each time.
     ///
     /// - Parameters:
     ///   - tools: All there are.
+    ///   - source: Gives tools that come and go; nil for none.
     ///   - means: What the account has; tools that need more do not exist for it.
     init(
         _ tools: [any Tool],
+        source: (any ToolSource)? = nil,
         means: @escaping @Sendable () async throws -> AccountMeans = { [] }
     ) {
         self.means = means
+        self.source = source
         for tool in tools {
             let definition = tool.definition
             do throws(JSONSchema.CompilationError) {
@@ -44,22 +54,45 @@ package struct ToolSet: Sendable {
         precondition(names.count == entries.count, "tools have different names")
     }
 
-    /// Every tool.
+    /// Every tool that is always there.
     package var definitions: [ToolDefinition] { entries.map(\.definition) }
 
-    /// Which tools these are to policies.
-    package func identities() async -> [ToolIdentity] { entries.map(\.identity) }
+    /// Which tools there are to policies, with those that come and go.
+    package func identities() async -> [ToolIdentity] {
+        let others = await source?.identities() ?? []
+        return entries.map(\.identity) + others
+    }
 
-    /// The tools that are of use to the account now.
+    /// The tools that are of use to the account now, by name.
     func usable() async -> [Entry] {
+        let own = await usableOwn()
+        guard let others = await source?.current(), !others.isEmpty else { return own }
+        return (own + others).sorted {
+            $0.definition.name.utf8.lexicographicallyPrecedes($1.definition.name.utf8)
+        }
+    }
+
+    private func usableOwn() async -> [Entry] {
         guard entries.contains(where: { !$0.tool.needs.isEmpty }) else { return entries }
         let have = await present()
         return entries.filter { have.isSuperset(of: $0.tool.needs) }
     }
 
+    /// The tool of this name, whether it is of use to the account or not.
+    func entry(named name: String) async -> Entry? {
+        if let entry = own(named: name) { return entry }
+        return await source?.current().first { haveEqualBytes($0.definition.name, name) }
+    }
+
+    /// The tool that a policy means, likewise.
+    func entry(of identity: ToolIdentity) async -> Entry? {
+        guard identity.server != nil else { return own(named: identity.name) }
+        return await source?.current().first { $0.identity.isSame(as: identity) }
+    }
+
     /// The tool of this name when it is of use to the account now.
     func usableEntry(named name: String) async -> Entry? {
-        guard let entry = entry(named: name) else { return nil }
+        guard let entry = own(named: name) else { return await self.entry(named: name) }
         guard !entry.tool.needs.isEmpty else { return entry }
         return await present().isSuperset(of: entry.tool.needs) ? entry : nil
     }
@@ -73,7 +106,19 @@ package struct ToolSet: Sendable {
         }
     }
 
-    private func entry(named name: String) -> Entry? {
-        entries.first { $0.definition.name.utf8.elementsEqual(name.utf8) }
+    /// Whether a policy may mean a tool or request of this identity.
+    func knows(_ identity: ToolIdentity) async -> Bool {
+        await identities().contains { $0.isSame(as: identity) }
+    }
+
+    private func own(named name: String) -> Entry? {
+        entries.first { haveEqualBytes($0.definition.name, name) }
+    }
+}
+
+extension ToolIdentity {
+    /// Whether both have the same bytes.
+    fileprivate func isSame(as other: ToolIdentity) -> Bool {
+        haveEqualBytes(name, other.name) && haveEqualBytes(server ?? "", other.server ?? "")
     }
 }

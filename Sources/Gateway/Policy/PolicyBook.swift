@@ -94,8 +94,8 @@ package final class PolicyBook: CallPolicy {
 
     /// What the policy says about sensitive values.
     ///
-    /// - Throws: ``StoreError`` when it cannot be read, and ``PolicyError/unusable(version:reason:)``
-    ///   when it cannot be used: nothing may pass then.
+    /// - Throws: ``StoreError`` when it cannot be read, and
+    ///   ``PolicyError/unusable(version:reason:)`` when it cannot be used: nothing may pass then.
     package func redaction() async throws -> RedactionPolicy {
         switch try await state() {
         case .open: return RedactionPolicy()

@@ -24,6 +24,10 @@ package actor SessionServer {
     private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
     /// For each job that runs what stops it.
     private var stops: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
+    /// For each question to the client what takes its answer.
+    private var asks:
+        [ServerSession.AskID: AsyncStream<Result<JSONObject, RPCError>>.Continuation] =
+            [:]
     private var exchange = 0
     private var isInputOver = false
 
@@ -61,9 +65,13 @@ package actor SessionServer {
     ) async {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.read(input, grace: grace) }
+            let watch = Task {
+                for await _ in self.calls.toolChanges() { await self.toolsChanged() }
+            }
             for await job in jobs {
                 group.addTask { await self.perform(job) }
             }
+            watch.cancel()
         }
         await apply(session.end())
     }
@@ -125,6 +133,9 @@ package actor SessionServer {
             case .exchangeEnded: break
             case .start(let job): jobsContinuation.yield(job)
             case .cancel(let job): stops[job]?.finish()
+            case .answered(let ask, let outcome):
+                asks[ask]?.yield(outcome)
+                asks.removeValue(forKey: ask)?.finish()
             }
         }
     }
@@ -155,6 +166,30 @@ package actor SessionServer {
         await apply(session.finish(job.id, outcome))
     }
 
+    /// Asks the client something, and waits for its answer as long as the job runs.
+    private func ask(
+        _ job: ServerSession.JobID,
+        _ method: String,
+        _ parameters: JSONObject
+    ) async -> Result<JSONObject, RPCError> {
+        guard let (ask, actions) = session.ask(job, method, parameters) else {
+            return .failure(.methodNotFound(method))
+        }
+        let (answers, continuation) = AsyncStream.makeStream(of: Result<JSONObject, RPCError>.self)
+        asks[ask] = continuation
+        await apply(actions)
+        for await answer in answers { return answer }
+        asks[ask] = nil
+        return .failure(.internalError("there was no answer"))
+    }
+
+    nonisolated private func extras(of job: ServerSession.Job) -> GuardedCall.Extras {
+        var extras = GuardedCall.Extras(job.context)
+        guard !extras.isModern else { return extras }
+        extras.ask = { method, parameters in await self.ask(job.id, method, parameters) }
+        return extras
+    }
+
     nonisolated private func outcome(
         of job: ServerSession.Job
     ) async -> Result<ServerSession.Outcome, RPCError> {
@@ -164,13 +199,43 @@ package actor SessionServer {
             var request = GuardedCall.Request(tool: name, arguments: arguments)
             request.client = job.context.client
             request.opensPages = job.context.opensPages
+            request.takesTasks = job.context.takesTasks
             request.traceParent = job.context.meta.traceParent
             request.session = identifier
+            request.extras = extras(of: job)
             do throws(RPCError) {
                 let result = try await calls.run(request, by: caller) { event in
                     await self.report(event, of: job.id)
                 }
                 return .success(.result(result))
+            } catch {
+                return .failure(error)
+            }
+        case .task(let id, let method):
+            var request = GuardedCall.Request(tool: "", arguments: JSONObject())
+            request.client = job.context.client
+            request.traceParent = job.context.meta.traceParent
+            request.session = identifier
+            do throws(RPCError) {
+                let result = try await calls.task(id, method, request, by: caller) { event in
+                    await self.report(event, of: job.id)
+                }
+                return .success(.forwarded(result))
+            } catch {
+                return .failure(error)
+            }
+        case .forward(let method, let parameters):
+            var request = GuardedCall.Forward(method: method, parameters: parameters)
+            request.client = job.context.client
+            request.opensPages = job.context.opensPages
+            request.traceParent = job.context.meta.traceParent
+            request.session = identifier
+            request.extras = extras(of: job)
+            do throws(RPCError) {
+                let result = try await calls.forward(request, by: caller) { event in
+                    await self.report(event, of: job.id)
+                }
+                return .success(.forwarded(result))
             } catch {
                 return .failure(error)
             }
@@ -181,6 +246,8 @@ package actor SessionServer {
         switch event {
         case .progress(let progress): await apply(session.progress(job, progress))
         case .log(let level, let text): await apply(session.log(job, level, text))
+        case .message(let level, let parameters):
+            await apply(session.log(job, level, parameters))
         }
     }
 }

@@ -30,8 +30,16 @@ package struct BuiltInTools: Sendable {
         self.metrics = metrics
     }
 
-    /// The tools, ready to be called.
-    package func make() -> ToolSet {
+    /// The tools, ready to be called, beside those of other servers; nil for none.
+    package func make(upstreams: UpstreamDesk? = nil) -> ToolSet {
+        let reading = StoreReading(store: store)
+        return ToolSet(tools(), source: upstreams, means: { try await reading.means() })
+    }
+
+    /// The names of the tools, which nobody else's may have.
+    package var names: [String] { tools().map(\.definition.name) }
+
+    private func tools() -> [any Tool] {
         let reading = StoreReading(store: store)
         let provider = SearchProvider(open: openSearch)
         let finder = DuplicateFinder(provider: provider, reading: reading)
@@ -64,6 +72,6 @@ package struct BuiltInTools: Sendable {
                 UpdatePullRequestTool(desk: trackers),
             ]
         }
-        return ToolSet(tools, means: { try await reading.means() })
+        return tools
     }
 }

@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 
 /// One POST of the modern era from its request to its end, as a value.
 ///
@@ -60,6 +60,15 @@ package struct HTTPExchange: Sendable {
         translated(session.log(job, level, text))
     }
 
+    /// Tells what another server noticed: the parameters of its own message.
+    package mutating func log(
+        _ job: ServerSession.JobID,
+        _ level: LogLevel,
+        _ parameters: JSONObject
+    ) -> [Action] {
+        translated(session.log(job, level, parameters))
+    }
+
     /// Tells that the list of tools is another one; matters to a subscription alone.
     package mutating func toolsChanged() -> [Action] { translated(session.toolsChanged()) }
 
@@ -96,7 +105,8 @@ package struct HTTPExchange: Sendable {
             case .exchangeEnded where isStreaming && !isOver:
                 isOver = true
                 result.append(.close)
-            case .send, .exchangeEnded: break
+            // The newer era asks by its results alone.
+            case .send, .exchangeEnded, .answered: break
             }
         }
         return result

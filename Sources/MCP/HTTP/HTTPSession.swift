@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 
 /// One session of the older revisions over HTTP, as a value: which stream a message goes to, and
 /// what a client that comes back has missed.
@@ -19,6 +19,8 @@ package struct HTTPSession: Sendable {
         case close(ConnectionID)
         case start(ServerSession.Job)
         case cancel(ServerSession.JobID)
+        /// The client has answered what was asked.
+        case answered(ServerSession.AskID, Result<JSONObject, RPCError>)
     }
 
     /// The stream of what answers nothing; a GET opens it.
@@ -141,6 +143,16 @@ package struct HTTPSession: Sendable {
         translated(session.finish(job, outcome))
     }
 
+    /// Asks the client something on behalf of a running job; nil when it cannot be asked.
+    package mutating func ask(
+        _ job: ServerSession.JobID,
+        _ method: String,
+        _ parameters: JSONObject
+    ) -> (ServerSession.AskID, [Action])? {
+        guard let (ask, actions) = session.ask(job, method, parameters) else { return nil }
+        return (ask, translated(actions))
+    }
+
     /// Tells how far a call is.
     package mutating func progress(
         _ job: ServerSession.JobID,
@@ -156,6 +168,15 @@ package struct HTTPSession: Sendable {
         _ text: String
     ) -> [Action] {
         translated(session.log(job, level, text))
+    }
+
+    /// Tells what another server noticed: the parameters of its own message.
+    package mutating func log(
+        _ job: ServerSession.JobID,
+        _ level: LogLevel,
+        _ parameters: JSONObject
+    ) -> [Action] {
+        translated(session.log(job, level, parameters))
     }
 
     /// Forgets what a client might have missed: others need the room.
@@ -178,6 +199,7 @@ package struct HTTPSession: Sendable {
             switch action {
             case .start(let job): result.append(.start(job))
             case .cancel(let job): result.append(.cancel(job))
+            case .answered(let ask, let outcome): result.append(.answered(ask, outcome))
             case .send(let message, let exchange):
                 if let exchange, let connection = plain.removeValue(forKey: exchange) {
                     result.append(.reply(connection, .json(message)))
@@ -226,11 +248,16 @@ extension MessageParser.Incoming {
         return messages.contains(where: \.isRequest)
     }
 
-    /// Whether a tool is called, which may take long.
+    /// What may take long, and say something before its answer.
+    private static let calls: Set<String> = [
+        "tools/call", "resources/read", "prompts/get", "completion/complete",
+    ]
+
+    /// Whether a tool is called, or another server asked for something.
     fileprivate var hasCall: Bool {
         messages.contains { message in
             guard case .request(let request) = message else { return false }
-            return request.method == "tools/call"
+            return Self.calls.contains(request.method)
         }
     }
 }

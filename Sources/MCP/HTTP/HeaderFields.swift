@@ -79,3 +79,30 @@ package enum HeaderValue {
         }
     }
 }
+
+extension HeaderValue {
+    /// A text as a header value; as it is where it is plain, in Base64 else.
+    package static func encoded(_ text: String) -> String {
+        let bytes = Array(text.utf8)
+        let isPlain = bytes.allSatisfy { (0x20...0x7E).contains($0) }
+        let isBare = bytes.first != 0x20 && bytes.last != 0x20 && !bytes.isEmpty
+        guard !isPlain || !isBare || text.hasPrefix(opening) else { return text }
+        return opening + base64(bytes) + closing
+    }
+
+    private static func base64(_ bytes: [UInt8]) -> String {
+        let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+        var text: [UInt8] = []
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            let group = bytes[start..<min(start + 3, bytes.count)]
+            let bits = group.enumerated().reduce(UInt32(0)) { bits, entry in
+                bits | UInt32(entry.element) << UInt32(16 - 8 * entry.offset)
+            }
+            for place in 0..<4 {
+                let digit = digits[Int(bits >> UInt32(18 - 6 * place) & 63)]
+                text.append(place <= group.count ? digit : UInt8(ascii: "="))
+            }
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}

@@ -55,6 +55,40 @@ package struct ParameterHeaders: Sendable {
             }
     }
 
+    /// What a client has to send beside these arguments.
+    package func fields(for arguments: JSONObject) -> [(name: String, value: String)] {
+        positions.compactMap { position in
+            Self.text(at: position.path, of: .object(arguments)).map { text in
+                (position.header, HeaderValue.encoded(text))
+            }
+        }
+    }
+
+    /// Whether every annotation of a tool's schema is one that headers can be made of; a client
+    /// does not call tools where they are not.
+    package static func areUsable(in schema: JSONValue) -> Bool {
+        var names: Set<String> = []
+        return areUsable(in: schema, depth: 0, &names)
+    }
+
+    private static func areUsable(
+        in schema: JSONValue,
+        depth: Int,
+        _ names: inout Set<String>
+    ) -> Bool {
+        guard depth < maximumDepth else { return false }
+        for member in schema["properties"]?.object?.members ?? [] {
+            if let annotation = member.value[key] {
+                guard let name = annotation.string, isToken(name),
+                    let type = member.value["type"]?.string, types.contains(type),
+                    names.insert(name.lowercased()).inserted
+                else { return false }
+            }
+            guard areUsable(in: member.value, depth: depth + 1, &names) else { return false }
+        }
+        return true
+    }
+
     /// What the headers of a call say against its arguments; nil when they agree.
     package func mismatch(_ arguments: JSONObject, _ headers: HeaderFields) -> RPCError? {
         for position in positions {

@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 
 /// The `_meta` of a request: what the protocol reads of it.
 package struct RequestMeta: Sendable, Equatable {
@@ -18,6 +18,8 @@ package struct RequestMeta: Sendable, Equatable {
     package var logLevel: LogLevel?
     /// W3C trace context, handed on to whatever the call reaches.
     package var traceParent: String?
+    /// Everything that the protocol does not reserve, handed on as it is.
+    package var other = JSONObject()
 
     package init() {}
 
@@ -30,6 +32,17 @@ package struct RequestMeta: Sendable, Equatable {
         traceParent = meta?["traceparent"]?.string.flatMap { text in
             text.utf8.count <= Self.maximumTraceParentBytes ? text : nil
         }
+        for member in meta?.members ?? [] where !Self.isReserved(member.key) {
+            other.append(key: member.key, value: member.value)
+        }
+    }
+
+    /// Members that belong to one session and are not handed on to another.
+    static func isReserved(_ key: String) -> Bool {
+        [
+            "progressToken", Key.protocolVersion, Key.clientInfo, Key.clientCapabilities,
+            Key.logLevel,
+        ].contains { haveEqualBytes($0, key) }
     }
 }
 

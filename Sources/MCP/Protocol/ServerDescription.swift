@@ -11,6 +11,23 @@ package struct ServerDescription: Sendable, Equatable {
     package var tellsToolChanges: Bool
     /// For how long a client may keep the list of tools without asking again.
     package var listLifetime: Duration
+    /// Whether calls that wait are given as tasks to clients that take them.
+    package var offersTasks = false
+    /// What is handed on to other servers.
+    package var forwarded: Forwarding = []
+
+    /// Parts of the protocol that other servers are asked for.
+    package struct Forwarding: OptionSet, Sendable, Hashable {
+        package let rawValue: Int
+
+        package init(rawValue: Int) { self.rawValue = rawValue }
+
+        /// Resources and their templates.
+        package static let resources = Forwarding(rawValue: 1)
+        package static let prompts = Forwarding(rawValue: 2)
+        /// Completions of arguments of prompts and templates.
+        package static let completions = Forwarding(rawValue: 4)
+    }
 
     package init(
         name: String,
@@ -28,6 +45,9 @@ package struct ServerDescription: Sendable, Equatable {
         self.listLifetime = listLifetime
     }
 
+    /// Identifies tasks among the extensions.
+    package static let tasksExtension = "io.modelcontextprotocol/tasks"
+
     /// The `Implementation` of a revision.
     func implementation(for version: ProtocolVersion) -> JSONValue {
         var object = JSONObject()
@@ -39,7 +59,27 @@ package struct ServerDescription: Sendable, Equatable {
 
     /// What the server can do, the same in all revisions.
     var capabilities: JSONValue {
-        ["tools": ["listChanged": .bool(tellsToolChanges)], "logging": .object(JSONObject())]
+        var object = JSONObject()
+        object.append(key: "tools", value: ["listChanged": .bool(tellsToolChanges)])
+        object.append(key: "logging", value: .object(JSONObject()))
+        for (part, key) in [
+            (Forwarding.resources, "resources"), (.prompts, "prompts"),
+            (.completions, "completions"),
+        ] where forwarded.contains(part) {
+            object.append(key: key, value: .object(JSONObject()))
+        }
+        return .object(object)
+    }
+
+    /// Whether a method is handed on to other servers.
+    func forwards(_ method: String) -> Bool {
+        switch method {
+        case "resources/list", "resources/templates/list", "resources/read":
+            forwarded.contains(.resources)
+        case "prompts/list", "prompts/get": forwarded.contains(.prompts)
+        case "completion/complete": forwarded.contains(.completions)
+        default: false
+        }
     }
 
     /// The answer to `initialize`.
@@ -56,7 +96,14 @@ package struct ServerDescription: Sendable, Equatable {
     func discoverResult() -> JSONObject {
         var result = JSONObject()
         result.append(key: "supportedVersions", value: JSONValue(ProtocolVersion.advertised))
-        result.append(key: "capabilities", value: capabilities)
+        var capabilities = capabilities.object ?? JSONObject()
+        if offersTasks {
+            capabilities.append(
+                key: "extensions",
+                value: .object(JSONObject([(Self.tasksExtension, .object(JSONObject()))]))
+            )
+        }
+        result.append(key: "capabilities", value: .object(capabilities))
         if let instructions { result.append(key: "instructions", value: .string(instructions)) }
         appendCaching(to: &result)
         return result

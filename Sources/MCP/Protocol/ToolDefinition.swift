@@ -9,10 +9,15 @@ package struct ToolDefinition: Sendable, Equatable {
     /// For the model that chooses.
     package var summary: String
     /// What the arguments must be like, JSON Schema 2020-12.
-    package var inputSchema: JSONValue
+    package var inputSchema: JSONValue {
+        didSet { original?["inputSchema"] = inputSchema }
+    }
     /// What `structuredContent` will be like.
     package var outputSchema: JSONValue?
     package var annotations: Annotations
+    /// As another server gave it, to be shown as it is but for the name and what is added to its
+    /// arguments; nil for our own.
+    package private(set) var original: JSONObject?
 
     /// Hints about what a call does; whoever does not trust the server does not trust them.
     package struct Annotations: Sendable, Equatable {
@@ -54,8 +59,34 @@ package struct ToolDefinition: Sendable, Equatable {
         self.annotations = annotations
     }
 
+    /// A tool of another server, shown under a name of ours.
+    ///
+    /// - Parameters:
+    ///   - original: As that server lists it; nothing of it is lost.
+    ///   - name: What it is called here.
+    package init(original: JSONObject, name: String) {
+        self.name = name
+        let hints = original["annotations"]
+        title = original["title"]?.string ?? hints?["title"]?.string ?? name
+        summary = original["description"]?.string ?? ""
+        inputSchema = original["inputSchema"] ?? ["type": "object"]
+        outputSchema = original["outputSchema"]
+        // The protocol's defaults: who says nothing may do anything.
+        annotations = Annotations(
+            isReadOnly: hints?["readOnlyHint"]?.bool ?? false,
+            isDestructive: hints?["destructiveHint"]?.bool ?? true,
+            isIdempotent: hints?["idempotentHint"]?.bool ?? false,
+            isOpenWorld: hints?["openWorldHint"]?.bool ?? true
+        )
+        self.original = original
+    }
+
     /// As a revision shows it; what the revision does not know is left out.
     package func json(for version: ProtocolVersion = .latest) -> JSONValue {
+        if var original {
+            original["name"] = .string(name)
+            return .object(original)
+        }
         var object = JSONObject()
         object.append(key: "name", value: .string(name))
         if version.hasStructuredContent { object.append(key: "title", value: .string(title)) }

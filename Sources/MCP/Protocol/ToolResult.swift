@@ -12,6 +12,9 @@ package struct ToolResult: Sendable, Equatable {
     package private(set) var original: JSONObject?
     /// What kind of error it is, for transports that tell kinds apart; the protocol does not.
     package private(set) var kind: FailureKind?
+    /// The error of the protocol that another server answered with; whoever speaks the protocol
+    /// gets the same, others the text.
+    package private(set) var protocolError: RPCError?
 
     /// A result for programs, with its JSON as the text.
     package init(_ structured: JSONValue) {
@@ -41,6 +44,13 @@ package struct ToolResult: Sendable, Equatable {
     /// An error that the model can read and act on.
     package static func failure(_ text: String, _ kind: FailureKind = .invalid) -> ToolResult {
         ToolResult(error: text, kind)
+    }
+
+    /// Another server's refusal in the protocol's own terms.
+    package static func failure(_ error: RPCError) -> ToolResult {
+        var result = ToolResult(error: error.message, .refused)
+        result.protocolError = error
+        return result
     }
 
     /// As a revision has it.

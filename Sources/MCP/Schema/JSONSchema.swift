@@ -70,6 +70,13 @@ package struct JSONSchema: Sendable {
         var maximum: Int?
     }
 
+    /// A schema that lets everything through.
+    package static let anything = JSONSchema(root: .boolean(true))
+
+    private init(root: Node) {
+        self.root = root
+    }
+
     /// Compiles a schema.
     ///
     /// - Throws: ``CompilationError`` for what is no schema or has rules that are not read.

@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 
 /// The methods of both eras.
 extension ServerSession {
@@ -30,8 +30,36 @@ extension ServerSession {
         case "tools/list": return try listTools(request, exchange, context)
         case "tools/call": return try callTool(request, exchange, context)
         case "subscriptions/listen": return try listen(request, exchange, context)
+        case let method where server.offersTasks && TaskMethod(rawValue: method) != nil:
+            return try task(request, exchange, context)
+        case let method where server.forwards(method):
+            return try forward(request, exchange, context)
         default: throw .methodNotFound(request.method)
         }
+    }
+
+    /// More than our identifiers have.
+    private static let maximumTaskBytes = 256
+
+    private mutating func task(
+        _ request: Message.Request,
+        _ exchange: ExchangeID,
+        _ context: Context
+    ) throws(RPCError) -> [Action] {
+        guard context.takesTasks else {
+            let extensions: JSONObject = JSONObject([
+                (ServerDescription.tasksExtension, .object(JSONObject()))
+            ])
+            throw .missingCapability(JSONObject([("extensions", .object(extensions))]))
+        }
+        guard let method = TaskMethod(rawValue: request.method) else {
+            throw .methodNotFound(request.method)
+        }
+        guard let id = request.parameters["taskId"]?.string,
+            (1...Self.maximumTaskBytes).contains(id.utf8.count)
+        else { throw .invalidParameters("`taskId` must be the identifier of a task") }
+        let work = Work.task(id: id, method)
+        return try enqueue(work, for: request, exchange, context: context)
     }
 
     private mutating func listen(
@@ -99,7 +127,8 @@ extension ServerSession {
         default: break
         }
         guard let handshake else {
-            guard Self.sessionMethods.contains(request.method) else {
+            guard Self.sessionMethods.contains(request.method) || server.forwards(request.method)
+            else {
                 throw .methodNotFound(request.method)
             }
             throw .invalidParameters(
@@ -108,12 +137,13 @@ extension ServerSession {
                     + "`\(RequestMeta.Key.clientCapabilities)` in `params._meta`"
             )
         }
-        let context = Context(
+        var context = Context(
             version: handshake.version,
             client: handshake.client,
             capabilities: handshake.capabilities,
             meta: RequestMeta(common: request.parameters["_meta"]?.object)
         )
+        if handshake.hasSetLogLevel { context.meta.logLevel = handshake.logLevel }
         switch request.method {
         case "tools/list": return try listTools(request, exchange, context)
         case "tools/call": return try callTool(request, exchange, context)
@@ -124,10 +154,39 @@ extension ServerSession {
                 throw .invalidParameters("`level` must be one of \(names)")
             }
             self.handshake?.logLevel = level
+            self.handshake?.hasSetLogLevel = true
             let response = Message.Response(id: request.id, outcome: .success(JSONObject()))
             return respond(.response(response), exchange)
+        case let method where server.forwards(method):
+            return try forward(request, exchange, context)
         default: throw .methodNotFound(request.method)
         }
+    }
+
+    /// Hands a request on; what its parameters mean is for others to say.
+    private mutating func forward(
+        _ request: Message.Request,
+        _ exchange: ExchangeID,
+        _ context: Context
+    ) throws(RPCError) -> [Action] {
+        var parameters = request.parameters
+        parameters["_meta"] = nil
+        let (inputs, rest) = Self.inputs(of: parameters)
+        var context = context
+        context.inputs = inputs
+        let work = Work.forward(method: request.method, parameters: rest)
+        return try enqueue(work, for: request, exchange, context: context)
+    }
+
+    /// What a client comes back with, and all else.
+    private static func inputs(of parameters: JSONObject) -> (JSONObject, rest: JSONObject) {
+        var (inputs, rest) = (JSONObject(), parameters)
+        for key in ["inputResponses", "requestState"] {
+            guard let value = parameters[key] else { continue }
+            inputs.append(key: key, value: value)
+            rest[key] = nil
+        }
+        return (inputs, rest)
     }
 
     private mutating func initialize(
@@ -188,6 +247,8 @@ extension ServerSession {
             throw .invalidParameters("`arguments` must be an object")
         }
         let work = Work.callTool(name: name, arguments: arguments)
+        var context = context
+        context.inputs = Self.inputs(of: request.parameters).0
         return try enqueue(work, for: request, exchange, context: context)
     }
 
@@ -216,15 +277,26 @@ extension ServerSession {
 
     /// Tells what a call noticed, to a client that wants to hear it.
     package mutating func log(_ job: JobID, _ level: LogLevel, _ text: String) -> [Action] {
-        guard let request = open[job], request.state == .running, !isEnded else { return [] }
-        let threshold =
-            request.context.version.era == .modern
-            ? request.context.meta.logLevel : handshake?.logLevel
-        guard let threshold, level >= threshold else { return [] }
         var parameters = JSONObject()
         parameters.append(key: "level", value: .string(level.rawValue))
         parameters.append(key: "logger", value: .string(server.name))
         parameters.append(key: "data", value: .string(text))
+        let isModern = open[job]?.context.version.era == .modern
+        guard isModern || level >= (handshake?.logLevel ?? .warning) else { return [] }
+        return log(job, level, parameters)
+    }
+
+    /// The same for what another server noticed: the parameters of its own message.
+    package mutating func log(
+        _ job: JobID,
+        _ level: LogLevel,
+        _ parameters: JSONObject
+    ) -> [Action] {
+        guard let request = open[job], request.state == .running, !isEnded else { return [] }
+        // Who has not said anything hears what the other server would have told it.
+        let isModern = request.context.version.era == .modern
+        let threshold = request.context.meta.logLevel ?? (isModern ? nil : .debug)
+        guard let threshold, level >= threshold else { return [] }
         let message = Message.notification(
             .init(method: "notifications/message", parameters: parameters)
         )

@@ -36,12 +36,16 @@ package struct ServerSession: Sendable {
         case start(Job)
         /// Stop the work as soon as practical, and still call ``ServerSession/finish(_:_:)``.
         case cancel(JobID)
+        /// The client has answered what ``ServerSession/ask(_:_:_:)`` asked.
+        case answered(AskID, Result<JSONObject, RPCError>)
     }
 
     /// Numbers what is received, so that a transport knows where answers go.
     package typealias ExchangeID = Int
     /// Numbers jobs.
     package typealias JobID = Int
+    /// Numbers what is asked of the client.
+    package typealias AskID = Int
 
     /// Work for a request.
     package struct Job: Sendable, Equatable {
@@ -55,6 +59,18 @@ package struct ServerSession: Sendable {
         /// Find the tools that the caller can see.
         case listTools
         case callTool(name: String, arguments: JSONObject)
+        /// Hand a request for resources, prompts or completions on.
+        case forward(method: String, parameters: JSONObject)
+        /// Tell of a task, or give it up (`io.modelcontextprotocol/tasks`).
+        case task(id: String, TaskMethod)
+    }
+
+    /// What is done with a task.
+    package enum TaskMethod: String, Sendable, CaseIterable {
+        case get = "tasks/get"
+        /// Answers to what a task has asked; ours ask nothing, so that it changes nothing.
+        case update = "tasks/update"
+        case cancel = "tasks/cancel"
     }
 
     /// What is known of who asks.
@@ -64,12 +80,29 @@ package struct ServerSession: Sendable {
         /// Those of this request, or of the session.
         package var capabilities: JSONObject
         package var meta: RequestMeta
+        /// What a client sends when it comes back with what was asked of it: `inputResponses` and
+        /// `requestState`.
+        package var inputs = JSONObject()
+
+        package init(
+            version: ProtocolVersion,
+            client: ClientDescription? = nil,
+            capabilities: JSONObject = JSONObject(),
+            meta: RequestMeta = RequestMeta()
+        ) {
+            self.version = version
+            self.client = client
+            self.capabilities = capabilities
+            self.meta = meta
+        }
     }
 
     /// What a job gave.
     package enum Outcome: Sendable, Equatable {
         case tools([ToolDefinition])
         case result(ToolResult)
+        /// The result of what was handed on.
+        case forwarded(JSONObject)
     }
 
     /// How far a call is.
@@ -103,6 +136,9 @@ package struct ServerSession: Sendable {
     var waiting: [Job] = []
     var runningCount = 0
     var exchanges: [ExchangeID: Exchange] = [:]
+    /// What the client has been asked and has not answered, by our identifiers.
+    var asks: [RequestID: (ask: AskID, job: JobID)] = [:]
+    var lastAsk = 0
     private var lastJob = 0
 
     /// What `initialize` agreed on.
@@ -112,6 +148,8 @@ package struct ServerSession: Sendable {
         var capabilities: JSONObject
         /// Messages from here on are sent; what an older client gets that says nothing.
         var logLevel = LogLevel.warning
+        /// Whether the client has said so.
+        var hasSetLogLevel = false
     }
 
     /// A request that has begun and is not over.
@@ -209,8 +247,7 @@ package struct ServerSession: Sendable {
         switch message {
         case .request(let request): return take(request, exchange)
         case .notification(let notification): return take(notification)
-        // This server asks nothing, so nothing is an answer.
-        case .response: return []
+        case .response(let response): return take(response)
         }
     }
 
@@ -370,7 +407,7 @@ package struct ServerSession: Sendable {
     ) -> [Action] {
         guard let request = open.removeValue(forKey: job) else { return [] }
         runningCount -= 1
-        var actions: [Action] = []
+        var actions = isEnded ? [] : withdrawAsks(of: job, exchange: request.exchange)
         if request.state == .running, !isEnded {
             inFlight[request.id] = nil
             let response = Message.Response(id: request.id, outcome: result(outcome, of: request))
@@ -394,7 +431,14 @@ package struct ServerSession: Sendable {
             case .tools(let tools):
                 return .success(try page(of: tools, for: request))
             case .result(let result):
+                if let error = result.protocolError { throw error }
                 let json = result.json(for: request.context.version)
+                return .success(decorated(json, request.context))
+            case .forwarded(var json):
+                let isQuestion = json["resultType"] == "input_required"
+                if request.context.version.era == .modern, json["ttlMs"] == nil, !isQuestion {
+                    server.appendCaching(to: &json)
+                }
                 return .success(decorated(json, request.context))
             }
         } catch {
@@ -446,6 +490,12 @@ extension Message {
 }
 
 extension ServerSession.Context {
+    /// Whether the client takes a task in place of a result, for this request.
+    package var takesTasks: Bool {
+        version.era == .modern
+            && capabilities["extensions"]?[ServerDescription.tasksExtension]?.object != nil
+    }
+
     /// Whether the client can have its person open a page, and come back with the same call.
     package var opensPages: Bool {
         version.era == .modern && capabilities["elicitation"]?["url"] != nil

@@ -43,6 +43,7 @@ package actor IndexPipeline {
     ///   - embedder: Makes the vectors; its model becomes the current one.
     ///   - directory: Where the account's index files are; made with mode 0700 when missing.
     ///   - backend: Where vectors are searched.
+    ///   - options: What the user has chosen for the index in memory.
     ///   - fence: What every write of vectors and pairs asks for first; nil where several indexers
     ///     may be at work.
     ///   - limits: How much the indexer holds at a time.
@@ -54,6 +55,7 @@ package actor IndexPipeline {
         embedder: any Embedder,
         directory: String,
         backend: VectorBackend = .memory,
+        options: SearchIndex.Options = SearchIndex.Options(),
         fence: Fence? = nil,
         limits: Indexer.Limits = Indexer.Limits(),
         duplicateLimits: Duplicates.Limits = Duplicates.Limits()
@@ -82,7 +84,8 @@ package actor IndexPipeline {
                 identity: identity,
                 model: row.id,
                 directory: directory,
-                role: .writer
+                role: .writer,
+                options: options
             )
             let state = try await VectorMirror.prepare(unfenced)
             mirrored = state.isReady ? row : nil

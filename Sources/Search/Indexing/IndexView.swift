@@ -8,11 +8,19 @@ package struct IndexView: Sendable {
     let aside: [Int64: [Float]]
     /// Keys of windows whose issue is deleted.
     let hidden: Set<Int64>
+    /// Share of the nearest to find on average.
+    private let recall: Double
     /// How many windows of the graph must not be answered with.
     private let outdatedCount: Int
 
-    init(index: HNSWIndex, aside: [Int64: [Float]], hidden: Set<Int64>) {
+    init(
+        index: HNSWIndex,
+        aside: [Int64: [Float]],
+        hidden: Set<Int64>,
+        recall: Double = HNSWIndex.defaultRecall
+    ) {
         self.index = index
+        self.recall = recall
         self.aside = aside
         self.hidden = hidden
         outdatedCount =
@@ -37,6 +45,7 @@ package struct IndexView: Sendable {
                 max(index.count, 1),
                 HNSWIndex.maximumHitCount
             ),
+            recall: recall,
             filter: filter.map { .only($0) } ?? .all
         ).filter { aside[$0.key] == nil && !hidden.contains($0.key) }
         for (key, vector) in aside where !vector.isEmpty && !hidden.contains(key) {

@@ -19,15 +19,34 @@ package actor SearchIndex {
         case writer
     }
 
+    /// What the user may choose.
+    package struct Options: Sendable, Equatable {
+        /// Share of the nearest windows that a search finds on average, 0 to 1; more takes longer.
+        package var recall = HNSWIndex.defaultRecall
+        /// Most windows that the index takes, 1 to 1,073,741,824.
+        ///
+        /// Reserves addresses, about 1 KB a window at 384 numbers, and no memory. The default is
+        /// enough for millions of issues and fits beside many others into any address space.
+        package var capacity = 1 << 24
+
+        package init() {}
+    }
+
     /// Changes a reader keeps aside: comparing so many takes about a millisecond.
     private static let asideLimit = 4_096
     /// Changes read from the store at a time.
     private static let pageSize = 1_000
+    /// So many new vectors are put into the graph side by side, on several threads; fewer are done
+    /// as soon as threads would be.
+    static let batchMinimum = 256
+    /// Threads they are put in by: more than these wait for the one that changes links.
+    private static let buildThreads = max(1, min(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 8))
     /// A snapshot is worth writing when a reader would have more than this to catch up with.
     package static let saveThreshold = 64
 
     let store: Store
     private let role: Role
+    private let options: Options
     private let dimension: Int
     private let identity: String
     /// Where the snapshot is.
@@ -50,13 +69,15 @@ package actor SearchIndex {
     ///   - model: Its row in the store.
     ///   - directory: Where the account's index files are; exists.
     ///   - role: What the process does with it.
+    ///   - options: What the user has chosen.
     /// - Throws: ``VectorIndexError/outOfMemory(byteCount:)`` and what the store refuses.
     package init(
         store: Store,
         identity: ModelIdentity,
         model: EmbeddingModelID,
         directory: String,
-        role: Role
+        role: Role,
+        options: Options = Options()
     ) async throws {
         let (owner, head) = try await store.read { connection, account in
             (
@@ -67,15 +88,25 @@ package actor SearchIndex {
         self.identity = Self.name(owner, model, identity)
         self.store = store
         self.role = role
+        self.options = options
         self.model = model
         dimension = identity.dimension
         path = Self.path(in: directory)
-        let opened = Self.open(path, identity: self.identity, dimension: dimension)
+        let opened = Self.open(
+            path,
+            identity: self.identity,
+            dimension: dimension,
+            capacity: options.capacity
+        )
         if let opened, opened.revision <= head.rawValue {
             index = opened
         } else {
             // Missing, damaged, foreign, or of a future that a restored backup does not know.
-            index = try Self.empty(identity: self.identity, dimension: dimension)
+            index = try Self.empty(
+                identity: self.identity,
+                dimension: dimension,
+                capacity: options.capacity
+            )
         }
         revision = Revision(index.revision)
     }
@@ -83,10 +114,12 @@ package actor SearchIndex {
     /// The index as the store is now.
     package func view() async throws -> IndexView {
         try await refresh()
-        return IndexView(index: index, aside: aside, hidden: hidden)
+        return IndexView(index: index, aside: aside, hidden: hidden, recall: options.recall)
     }
 
     /// Follows the feed of vectors to its end.
+    ///
+    /// - Throws: ``SearchError/indexFull(capacity:)``, and what the store refuses.
     package func refresh() async throws {
         let (model, dimension) = (model, dimension)
         while true {
@@ -142,20 +175,37 @@ package actor SearchIndex {
             // An empty vector stands for a key that is gone.
             for change in changes { aside[change.id.rawValue] = change.vector ?? [] }
         } else {
-            for (key, vector) in aside.sorted(by: { $0.key < $1.key }) {
-                try put(key, vector.isEmpty ? nil : vector)
-            }
-            aside = [:]
-            for change in changes { try put(change.id.rawValue, change.vector) }
+            try putAside()
+            try put(changes.map { ($0.id.rawValue, $0.vector ?? []) })
         }
         revision = last.revision
     }
 
-    private func put(_ key: Int64, _ vector: [Float]?) throws {
-        if let vector {
-            try index.insert(key: key, vector: vector)
-        } else {
-            _ = index.remove(key: key)
+    /// Brings what is kept aside into the graph.
+    private func putAside() throws {
+        try put(aside.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+        aside = [:]
+    }
+
+    /// Brings changes into the graph; an empty vector stands for a key that is gone.
+    ///
+    /// No key may come twice.
+    private func put(_ changes: [(key: Int64, vector: [Float])]) throws {
+        let stored = changes.filter { !$0.vector.isEmpty }
+        for change in changes where change.vector.isEmpty { index.remove(key: change.key) }
+        do throws(VectorIndexError) {
+            guard stored.count >= Self.batchMinimum else {
+                for change in stored { try index.insert(key: change.key, vector: change.vector) }
+                return
+            }
+            try index.build(
+                keys: stored.map { $0.key },
+                vectors: stored.map { $0.vector },
+                threads: Self.buildThreads
+            )
+        } catch {
+            guard case .full(let capacity) = error else { throw error }
+            throw SearchError.indexFull(capacity: capacity)
         }
     }
 
@@ -177,10 +227,7 @@ package actor SearchIndex {
 
     /// Writes a snapshot; what is kept aside goes into the graph first.
     package func save() throws {
-        for (key, vector) in aside.sorted(by: { $0.key < $1.key }) {
-            try put(key, vector.isEmpty ? nil : vector)
-        }
-        aside = [:]
+        try putAside()
         try index.save(to: path, revision: revision.rawValue)
         changesSinceSnapshot = 0
     }
@@ -193,20 +240,41 @@ package actor SearchIndex {
     }
 
     private func clear() throws {
-        index = try Self.empty(identity: identity, dimension: dimension)
+        index = try Self.empty(
+            identity: identity,
+            dimension: dimension,
+            capacity: options.capacity
+        )
         revision = .zero
         aside = [:]
         changesSinceSnapshot = 0
     }
 
-    private static func empty(identity: String, dimension: Int) throws -> HNSWIndex {
-        try HNSWIndex(configuration: .init(dimension: dimension), identity: identity)
+    private static func empty(
+        identity: String,
+        dimension: Int,
+        capacity: Int
+    ) throws -> HNSWIndex {
+        try HNSWIndex(
+            configuration: .init(dimension: dimension, capacity: capacity),
+            identity: identity
+        )
     }
 
     /// Nil for anything that cannot be used: the index is then made anew.
-    private static func open(_ path: String, identity: String, dimension: Int) -> HNSWIndex? {
+    private static func open(
+        _ path: String,
+        identity: String,
+        dimension: Int,
+        capacity: Int
+    ) -> HNSWIndex? {
         // Which way the file is unusable makes no difference to what is done about it.
-        try? HNSWIndex.open(path: path, expecting: identity, dimension: dimension)
+        try? HNSWIndex.open(
+            path: path,
+            expecting: identity,
+            dimension: dimension,
+            capacity: capacity
+        )
     }
 
     /// The snapshot's file.

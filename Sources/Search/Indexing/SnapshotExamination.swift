@@ -106,7 +106,8 @@ package struct SnapshotExamination: Sendable, Equatable {
     package static func rebuild(
         store: Store,
         model row: EmbeddingModelTable.Row,
-        directory: String
+        directory: String,
+        options: SearchIndex.Options = SearchIndex.Options()
     ) async throws {
         let index = try await SearchIndex(
             store: store,
@@ -117,7 +118,8 @@ package struct SnapshotExamination: Sendable, Equatable {
             ),
             model: row.id,
             directory: directory,
-            role: .writer
+            role: .writer,
+            options: options
         )
         try await index.rebuild()
     }

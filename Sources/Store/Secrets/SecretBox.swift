@@ -21,6 +21,8 @@ package enum SecretOwner: Sendable, Hashable {
     case tracker(TrackerID, account: AccountID)
     /// What an organisation's deliveries are signed with.
     case webhook(OrganizationID, account: AccountID)
+    /// What an upstream MCP server wants to see, and the variables of its program.
+    case upstream(UpstreamServerID, account: AccountID)
     /// The call that waits for an approval.
     case heldCall(String, account: AccountID)
     /// What came of it.
@@ -32,6 +34,8 @@ package enum SecretOwner: Sendable, Hashable {
             Array("preloop/1/accounts/\(account)/trackers/\(tracker)/credential".utf8)
         case .webhook(let organization, let account):
             Array("preloop/1/accounts/\(account)/organizations/\(organization)/webhook".utf8)
+        case .upstream(let server, let account):
+            Array("preloop/1/accounts/\(account)/upstreams/\(server)/credential".utf8)
         case .heldCall(let request, let account):
             Array("preloop/1/accounts/\(account)/approvals/\(request)/call".utf8)
         case .heldResult(let request, let account):
@@ -43,6 +47,7 @@ package enum SecretOwner: Sendable, Hashable {
         switch self {
         case .tracker(let tracker, _): "the credential of tracker \(tracker)"
         case .webhook(let organization, _): "the webhook secret of organisation \(organization)"
+        case .upstream(let server, _): "the credential of MCP server \(server)"
         case .heldCall(let request, _): "the call of approval request \(request)"
         case .heldResult(let request, _): "the result of approval request \(request)"
         }

@@ -58,7 +58,7 @@ struct PolicyPlanCommand: AsyncParsableCommand {
             return
         }
         try Output.text(
-            PolicyText.changes(proposal.changes)
+            PolicyText.changes(proposal.changes.map(\.json))
                 + proposal.warnings.map { "warning: \(singleLine($0.description))" }
                 + replay.lines
         )
@@ -87,12 +87,22 @@ struct PolicyApplyCommand: AsyncParsableCommand {
     @Option(help: "A name for the version.")
     var tag: String?
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
+        let text = try PolicyFile.read(options.file)
+        if let server = try RemotePolicy.open(remote) {
+            var application = RemotePolicy.Application(text: text, file: options.file)
+            application.prunes = options.prune
+            application.isDry = dryRun
+            application.expected = expectVersion
+            application.tag = tag
+            try PolicyText.report(try await server.apply(application), output)
+            return
+        }
         let installation = try await Installation.open()
         let book = try installation.policyBook()
-        let text = try PolicyFile.read(options.file)
         var intent = PolicyBook.Intent(
             author: installation.policyAuthor,
             prunes: options.prune,
@@ -135,13 +145,38 @@ struct PolicyDiffCommand: AsyncParsableCommand {
     @Flag(help: "Tell by the exit status.")
     var check = false
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
+    func validate() throws {
+        guard version == nil || remote.url == nil else {
+            throw ValidationError("with --url the policy in force is compared, not a version")
+        }
+    }
+
     func run() async throws {
+        let changes: [JSONValue]
+        if let server = try RemotePolicy.open(remote) {
+            let answer = try await server.compare(try PolicyFile.read(file), file: file)
+            changes = answer["changes"]?.array ?? []
+        } else {
+            changes = try await installedChanges().map(\.json)
+        }
+        if output.isJSON {
+            try Output.result([
+                "has_changes": .bool(!changes.isEmpty), "changes": .array(changes),
+            ])
+        } else {
+            try Output.text(PolicyText.changes(changes))
+        }
+        if check, !changes.isEmpty { throw ExitCode(ExitStatus.failure.rawValue) }
+    }
+
+    private func installedChanges() async throws -> [PolicyChange] {
         let installation = try await Installation.open()
         let book = try installation.policyBook()
         let text = try PolicyFile.read(file)
-        let changes = try await attemptPolicy("cannot compare", file: file) {
+        return try await attemptPolicy("cannot compare", file: file) {
             guard let version else { return try await book.propose(text, prunes: true).changes }
             let reading = try await book.validate(text)
             guard let document = reading.document else {
@@ -154,14 +189,6 @@ struct PolicyDiffCommand: AsyncParsableCommand {
             guard let old = before.document else { throw PolicyError.invalid(before.problems) }
             return old.changes(to: document)
         }
-        if output.isJSON {
-            try Output.result([
-                "has_changes": .bool(!changes.isEmpty), "changes": .array(changes.map(\.json)),
-            ])
-        } else {
-            try Output.text(PolicyText.changes(changes))
-        }
-        if check, !changes.isEmpty { throw ExitCode(ExitStatus.failure.rawValue) }
     }
 }
 
@@ -178,9 +205,14 @@ struct PolicyRollbackCommand: AsyncParsableCommand {
     @Flag(help: "Only show what would change.")
     var dryRun = false
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
+        if let server = try RemotePolicy.open(remote) {
+            try PolicyText.report(try await server.rollBack(to: version, isDry: dryRun), output)
+            return
+        }
         let installation = try await Installation.open()
         let book = try installation.policyBook()
         let author = installation.policyAuthor
@@ -201,23 +233,19 @@ struct PolicyRollbackCommand: AsyncParsableCommand {
 
 /// Changes of policies as commands print them.
 enum PolicyText {
-    /// A line for each change.
-    static func changes(_ changes: [PolicyChange]) -> [String] {
+    /// A line for each change, as ``PolicyChange/json`` and servers write it.
+    static func changes(_ changes: [JSONValue]) -> [String] {
         guard !changes.isEmpty else { return ["no changes"] }
         return changes.map { change in
-            let sign =
-                switch change.operation {
-                case .add: "+"
-                case .remove: "-"
-                case .modify: "~"
-                }
-            let values =
-                switch change.operation {
-                case .add: cut(change.new)
-                case .remove: cut(change.old)
-                case .modify: "\(cut(change.old)) -> \(cut(change.new))"
-                }
-            return singleLine("\(sign) \(change.path): \(values)")
+            let (old, new) = (cut(change["old_value"]), cut(change["new_value"]))
+            let path = change["path"]?.string ?? ""
+            return switch change["operation"]?.string.flatMap(PolicyChange.Operation.init) {
+            case .add: singleLine("+ \(path): \(new)")
+            case .remove: singleLine("- \(path): \(old)")
+            case .modify: singleLine("~ \(path): \(old) -> \(new)")
+            // A newer server may know more.
+            case nil: singleLine("? \(path): \(old) -> \(new)")
+            }
         }
     }
 
@@ -232,10 +260,11 @@ enum PolicyText {
     /// Prints what a change would make.
     static func report(_ proposal: PolicyProposal, _ output: OutputOptions) throws {
         try report(
-            proposal.changes,
-            proposal.warnings,
-            version: proposal.base,
-            isNew: false,
+            [
+                "version": .integer(proposal.base), "is_new": false,
+                "changes": .array(proposal.changes.map(\.json)),
+                "warnings": .array(proposal.warnings.map(\.output)),
+            ],
             output
         )
     }
@@ -243,32 +272,74 @@ enum PolicyText {
     /// Prints what a change has made.
     static func report(_ application: PolicyApplication, _ output: OutputOptions) throws {
         try report(
-            application.changes,
-            application.warnings,
-            version: application.version.number,
-            isNew: application.isNew,
+            [
+                "version": .integer(application.version.number),
+                "is_new": .bool(application.isNew),
+                "changes": .array(application.changes.map(\.json)),
+                "warnings": .array(application.warnings.map(\.output)),
+            ],
             output
         )
     }
 
-    private static func report(
-        _ changes: [PolicyChange],
-        _ warnings: [PolicyProblem],
-        version: Int64,
-        isNew: Bool,
-        _ output: OutputOptions
-    ) throws {
+    /// Prints the same as a server tells it.
+    static func report(_ answer: JSONValue, _ output: OutputOptions) throws {
         guard !output.isJSON else {
-            try Output.result([
-                "version": .integer(version), "is_new": .bool(isNew),
-                "changes": .array(changes.map(\.json)),
-                "warnings": .array(warnings.map(\.output)),
-            ])
+            var object = JSONObject()
+            for name in ["version", "is_new", "changes", "warnings"] {
+                object.append(key: name, value: answer[name] ?? .null)
+            }
+            try Output.result(object)
             return
         }
-        for warning in warnings { standardError("warning: \(singleLine(warning.description))") }
-        var lines = Self.changes(changes)
-        if isNew { lines.append("version \(version) is in force") }
+        for warning in answer["warnings"]?.array ?? [] {
+            standardError("warning: \(singleLine(problem(warning)))")
+        }
+        var lines = changes(answer["changes"]?.array ?? [])
+        if answer["is_new"] == true {
+            lines.append("version \(answer["version"]?.integer ?? 0) is in force")
+        }
         try Output.text(lines)
+    }
+
+    /// A problem with its place.
+    private static func problem(_ problem: JSONValue) -> String {
+        let message = problem["message"]?.string ?? ""
+        guard let line = problem["line"]?.integer, let column = problem["column"]?.integer else {
+            return message
+        }
+        return "\(line):\(column): \(message)"
+    }
+
+    /// What decides about a call, as ``PolicyExplanation/json`` and servers write it.
+    static func explanation(_ told: JSONValue) -> [String] {
+        let action = told["action"]?.string ?? ""
+        var lines = ["\(told["tool"]?.string ?? ""): \(action)"]
+        if let reason = told["reason"]?.string { lines.append("  \(reason)") }
+        if action == PolicyDocument.Action.requireApproval.rawValue {
+            lines.append("  workflow: \(told["workflow"]?.string ?? "the default one")")
+        }
+        if told["is_enabled"] == false { lines.append("  the policy disables the tool") }
+        if told["is_known"] == false {
+            lines.append("  no entry names the tool; the defaults hold")
+        }
+        if told["is_visible"] == false { lines.append("  the tool is not listed") }
+        for rule in told["rules"]?.array ?? [] {
+            let identity = rule["rule"]
+            let mode = rule["is_enforced"] == false ? ", log only" : ""
+            let state = rule["state"]?.string?.replacing("_", with: " ") ?? ""
+            lines.append(
+                "rule \((identity?["index"]?.integer ?? 0) + 1) of "
+                    + "\(identity?["selector"]?.string ?? "") "
+                    + "(priority \(identity?["priority"]?.integer ?? 0)\(mode)): "
+                    + "\(rule["action"]?.string ?? "") - \(state)"
+            )
+            if let expression = rule["expression"]?.string { lines.append("  when \(expression)") }
+            if let failure = rule["failure"]?.string { lines.append("  error: \(failure)") }
+            for value in rule["values"]?.array ?? [] {
+                lines.append("    \(value["part"]?.string ?? "") = \(value["value"]?.string ?? "")")
+            }
+        }
+        return lines.map(singleLine)
     }
 }

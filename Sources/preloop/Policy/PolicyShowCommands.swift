@@ -20,15 +20,14 @@ struct PolicyExportCommand: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: "A file to write to.")
     var output: String?
 
+    @OptionGroup var remote: RemoteOptions
+
     func run() async throws {
-        let installation = try await Installation.open()
-        let book = try installation.policyBook()
-        let text = try await attemptPolicy("cannot export the policy") {
-            if let version { return try await book.version(version).text }
-            guard let number = try await book.versions(limit: 1).first?.number else {
-                throw PolicyError.none
-            }
-            return try await book.version(number).text
+        let text: String
+        if let server = try RemotePolicy.open(remote) {
+            text = try await server.text(version: version)
+        } else {
+            text = try await installedText()
         }
         guard let output else {
             try Output.text([text.hasSuffix("\n") ? String(text.dropLast()) : text])
@@ -40,6 +39,18 @@ struct PolicyExportCommand: AsyncParsableCommand {
             throw CommandFailure(.failure, "cannot write `\(output)`", reason: "\(error)")
         }
     }
+
+    private func installedText() async throws -> String {
+        let installation = try await Installation.open()
+        let book = try installation.policyBook()
+        return try await attemptPolicy("cannot export the policy") {
+            if let version { return try await book.version(version).text }
+            guard let number = try await book.versions(limit: 1).first?.number else {
+                throw PolicyError.none
+            }
+            return try await book.version(number).text
+        }
+    }
 }
 
 /// `preloop policy versions`.
@@ -49,27 +60,32 @@ struct PolicyVersionsCommand: AsyncParsableCommand {
         abstract: "List the versions of the policy, the one in force first."
     )
 
-    @Option(help: "How many.")
+    @Option(help: "How many; a server gives 100 at most.")
     var limit = 20
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let installation = try await Installation.open()
-        let book = try installation.policyBook()
-        let versions = try await attemptPolicy("cannot read the versions") {
-            try await book.versions(limit: max(1, min(limit, 1_000)))
+        let versions: [JSONValue]
+        if let server = try RemotePolicy.open(remote) {
+            versions = try await server.versions(limit: max(1, min(limit, 100)))
+        } else {
+            let book = try await Installation.open().policyBook()
+            versions = try await attemptPolicy("cannot read the versions") {
+                try await book.versions(limit: max(1, min(limit, 1_000))).map(\.json)
+            }
         }
         guard !output.isJSON else {
-            try Output.result(["versions": .array(versions.map(\.json))])
+            try Output.result(["versions": .array(versions)])
             return
         }
         var table = TextTable(["VERSION", "NAME", "AUTHOR", "MADE BY", "AT", "TAG"])
         for version in versions {
-            table.append([
-                "\(version.number)", version.name, version.author, version.origin,
-                version.createdAt.iso8601, version.tag ?? "",
-            ])
+            let words = ["name", "author", "origin", "created_at", "tag"].map { name in
+                version[name]?.string ?? ""
+            }
+            table.append(["\(version["version"]?.integer ?? 0)"] + words)
         }
         try Output.text(table.lines)
     }
@@ -93,16 +109,30 @@ struct PolicyExplainCommand: AsyncParsableCommand {
     @Option(help: "A policy that is not in force.")
     var file: String?
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard file == nil || remote.url == nil else {
+            throw ValidationError("--file is a policy of this machine, --url has its own")
+        }
+    }
 
     func run() async throws {
         let context = try call.context(now: WallClock.system.now())
-        let told = file == nil ? try await installed(context) : try await ofFile(context)
+        let told: JSONValue
+        if let server = try RemotePolicy.open(remote) {
+            told = try await server.explain(context)
+        } else if file == nil {
+            told = try await installed(context).json
+        } else {
+            told = try await ofFile(context).json
+        }
         guard !output.isJSON else {
-            try Output.result(told.json.object ?? JSONObject())
+            try Output.result(told.object ?? JSONObject())
             return
         }
-        try Output.text(told.lines)
+        try Output.text(PolicyText.explanation(told))
     }
 
     private func ofFile(_ context: PolicyContext) async throws -> PolicyExplanation {
@@ -124,7 +154,7 @@ struct PolicyExplainCommand: AsyncParsableCommand {
         let calls = try installation.guardedCall()
         var context = context
         // The definition of the tool says whether it writes.
-        if context.tool.server == nil, let tool = calls.definition(named: context.tool.name) {
+        if let tool = await calls.definition(of: context.tool) {
             context.title = tool.title
             context.isReadOnly = tool.annotations.isReadOnly
             context.isDestructive = tool.annotations.isDestructive
@@ -195,32 +225,5 @@ struct PolicyReplayCommand: AsyncParsableCommand {
             return
         }
         try Output.text(replay.lines)
-    }
-}
-
-extension PolicyExplanation {
-    /// For people.
-    fileprivate var lines: [String] {
-        var lines = ["\(tool): \(ruling.action.rawValue)"]
-        if let reason = ruling.reason { lines.append("  \(reason)") }
-        if ruling.action == .requireApproval {
-            lines.append("  workflow: \(ruling.workflow ?? "the default one")")
-        }
-        if !isEnabled { lines.append("  the policy disables the tool") }
-        if !isKnown { lines.append("  no entry names the tool; the defaults hold") }
-        if !isVisible { lines.append("  the tool is not listed") }
-        for rule in rules {
-            let mode = rule.isEnforced ? "" : ", log only"
-            let state = rule.state.rawValue.replacing("_", with: " ")
-            lines.append(
-                "rule \(rule.identity.index + 1) of \(rule.identity.selector) "
-                    + "(priority \(rule.identity.priority)\(mode)): "
-                    + "\(rule.action.rawValue) - \(state)"
-            )
-            if let expression = rule.expression { lines.append("  when \(expression)") }
-            if let failure = rule.failure { lines.append("  error: \(failure)") }
-            lines += rule.values.map { "    \($0.part) = \($0.value)" }
-        }
-        return lines.map(singleLine)
     }
 }

@@ -37,8 +37,17 @@ struct RecordedCalls: Sendable {
         }
         let calls = try installation.guardedCall()
         var replay = RecordedCalls()
+        var isThere: [String: Bool] = [:]
         for row in rows {
-            replay.add(row, policy, isThere: calls.definition(named: row.tool) != nil)
+            let tool = ToolIdentity(server: row.server, name: row.tool)
+            let known: Bool
+            if let found = isThere[tool.description] {
+                known = found
+            } else {
+                known = await calls.definition(of: tool) != nil
+                isThere[tool.description] = known
+            }
+            replay.add(row, policy, isThere: known)
         }
         return replay
     }
@@ -74,7 +83,7 @@ struct RecordedCalls: Sendable {
         switch policy.replay(context, knowsArguments: isWhole) {
         case .decided(let action):
             let change = Change(
-                tool: row.tool,
+                tool: row.server.map { "\($0)/\(row.tool)" } ?? row.tool,
                 before: row.decision.rawValue,
                 after: action.rawValue
             )

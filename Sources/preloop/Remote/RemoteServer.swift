@@ -43,9 +43,10 @@ struct RemoteServer: Sendable {
     func send(
         _ method: String,
         _ path: String,
-        _ body: JSONValue? = nil
+        _ body: JSONValue? = nil,
+        headers: [HTTPField] = []
     ) async throws(CommandFailure) -> Answer {
-        try await Self.send(method, url + path, body, token, transport)
+        try await Self.send(method, url + path, body, token, transport, headers)
     }
 
     /// Sends a request, and throws what the server refuses it for.
@@ -82,9 +83,10 @@ struct RemoteServer: Sendable {
         _ url: String,
         _ body: JSONValue?,
         _ token: Secret?,
-        _ transport: any HTTPTransport
+        _ transport: any HTTPTransport,
+        _ added: [HTTPField] = []
     ) async throws(CommandFailure) -> Answer {
-        var headers = [HTTPField("Accept", "application/json")]
+        var headers = added + [HTTPField("Accept", "application/json")]
         if let token { headers.append(HTTPField("Authorization", "Bearer \(token.reveal())")) }
         if body != nil { headers.append(HTTPField("Content-Type", "application/json")) }
         let request = HTTPRequest(
@@ -107,7 +109,8 @@ struct RemoteServer: Sendable {
             switch answer.status {
             case 401, 403: .authentication
             case 404: .notFound
-            case 429, 503: .tryLater
+            // 412: somebody else has changed it meanwhile.
+            case 412, 429, 503: .tryLater
             default: .failure
             }
         let detail = answer.json?["detail"]?.string ?? "status \(answer.status)"

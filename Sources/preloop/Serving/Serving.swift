@@ -93,6 +93,7 @@ struct Serving: Sendable {
             logger: logger,
             trackers: ServedTrackers(installation: installation, scans: scans).operations,
             calls: { account in try await accounts.calls(of: account) },
+            upstreams: { account in try await accounts.upstreams(of: account) },
             search: { account, mode in try await accounts.search(mode, of: account) }
         )
         means.lifetimes.access = settings.accessTime
@@ -100,6 +101,7 @@ struct Serving: Sendable {
         means.lifetimes.session = settings.sessionTime
         means.allowsRegistration = settings.allowsRegistration
         means.webhooks = webhooks.receiver
+        means.allowsPrograms = installation.settings.upstreams.allowsPrograms
         means.auditKey = try installation.auditKeys().publicKey
         means.proxies = proxies
         means.spans = spans

@@ -170,6 +170,9 @@ struct CallBindingTests {
             { $0.arguments["branch"] = "main2" }, { $0.arguments["count"] = "1" },
             { $0.arguments["force"] = true }, { $0.principal = "user:bob" },
             { $0.policyVersion = 8 }, { $0.arguments["branch"] = nil },
+            { $0.destination = ["url": "https://a.example"] },
+            { $0.destination = ["url": "https://b.example"] },
+            { $0.answers["who"] = "ann" }, { $0.arguments["answers"] = ["who": "ann"] },
         ]
         var digests: Set<[UInt8]> = [digest]
         for change in changes {

@@ -3,7 +3,9 @@
     python3 mcp_client.py MODE SCENARIO -- PROGRAM ARGUMENTS…
     python3 mcp_client.py MODE SCENARIO --url URL
 
-The first form speaks over stdio, the second over HTTP with the key in `PRELOOP_TOKEN`. MODE is `legacy`, `auto` or `2026-07-28`. Nothing is judged here: the tests do that.
+The first form speaks over stdio, the second over HTTP with the key in `PRELOOP_TOKEN`, none when that is empty, and as a
+page of `PRELOOP_ORIGIN` when that is there. MODE is `legacy`, `auto`, `2026-07-28`, or an older revision to ask for by
+`initialize`. Nothing is judged here: the tests do that.
 """
 
 import asyncio
@@ -14,12 +16,14 @@ import sys
 import time
 
 import anyio
+import mcp.client.session
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
-# One argument set that is right and one that is wrong, for every tool.
+# One argument set that is right and one that is wrong, for every tool. The workflow `quick` gives a handle at once.
 CALLS = {
     "search": ({"query": "crash when a file is opened", "limit": 3}, {"query": "", "limit": 0}),
     "get_issue": ({"issue": "x-0"}, {"isue": "x-0"}),
@@ -32,6 +36,12 @@ CALLS = {
     "sync_status": ({}, {"nonsense": True}),
     "estimate_compliance": ({"issues": ["x-0", "x-1"]}, {"issues": "x-0"}),
     "improve_compliance": ({"issues": ["x-0"], "compliance_metric": "Bug"}, {"issues": []}),
+    "request_approval": (
+        {"operation": "drop the table", "context": "it is empty", "reasoning": "tidying up",
+         "approval_workflow": "quick"},
+        {"operation": "drop the table"}),
+    # The request that the call before has made is filled in.
+    "get_approval_status": ({}, {"request_id": 5}),
 }
 
 
@@ -65,6 +75,11 @@ def shown(result):
     }
 
 
+def without_example(listed):
+    """The tools that nobody has written arguments for."""
+    return [tool.name for tool in listed.tools if tool.name not in CALLS and tool.name not in WRITING_CALLS]
+
+
 async def everything(client):
     """Lists the tools and calls each with good and with bad arguments."""
     listed = await client.list_tools()
@@ -77,9 +92,13 @@ async def everything(client):
         "read_only": [bool(tool.annotations and tool.annotations.read_only_hint)
                       for tool in listed.tools],
         "has_output_schema": [tool.output_schema is not None for tool in listed.tools],
-        "good": {}, "bad": {},
+        "without_example": without_example(listed), "good": {}, "bad": {},
     }
-    for name, (good, bad) in CALLS.items():
+    names = [tool.name for tool in listed.tools if tool.name in CALLS]
+    for name in sorted(names, key=lambda name: name == "get_approval_status"):
+        good, bad = CALLS[name]
+        if name == "get_approval_status":
+            good = {"request_id": json.loads(seen["good"]["request_approval"]["text"])["request_id"]}
         # The SDK checks structured content against the output schema by itself.
         seen["good"][name] = shown(await client.call_tool(name, good))
         seen["bad"][name] = shown(await client.call_tool(name, bad))
@@ -93,8 +112,8 @@ async def everything(client):
 async def writing(client):
     """Lists the tools and calls each that writes with good and with bad arguments."""
     listed = await client.list_tools()
-    seen = {"tools": [tool.name for tool in listed.tools], "good": {}, "bad": {},
-            "hints": {tool.name: [tool.annotations.read_only_hint, tool.annotations.destructive_hint,
+    seen = {"tools": [tool.name for tool in listed.tools], "without_example": without_example(listed),
+            "good": {}, "bad": {}, "hints": {tool.name: [tool.annotations.read_only_hint, tool.annotations.destructive_hint,
                                   tool.annotations.idempotent_hint, tool.annotations.open_world_hint]
                       for tool in listed.tools if tool.name in WRITING_CALLS}}
     for name, (good, bad) in WRITING_CALLS.items():
@@ -150,12 +169,51 @@ async def cancel(client):
             "after": shown(after)}
 
 
+async def wrong_version(client):
+    """Asks in a revision that there is not."""
+    try:
+        await client.session.send_discover("2031-01-01")
+    except MCPError as error:
+        return {"code": error.code, "data": error.data, "statuses": STATUSES}
+    return {}
+
+
+def codes(error):
+    """The codes of the protocol's errors in an exception, or in a group of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return [code for inner in error.exceptions for code in codes(inner)]
+    return [error.code] if isinstance(error, MCPError) else []
+
+
+async def refused(streams, mode):
+    """Connects and lists the tools; tells whether that was refused, and with which statuses."""
+    try:
+        async with Client(streams, mode=mode) as client:
+            await client.list_tools()
+    except Exception as error:
+        return {"refused": True, "codes": codes(error), "statuses": STATUSES}
+    return {"refused": False, "codes": [], "statuses": STATUSES}
+
+
+# Of the answers, in their order: the SDK itself keeps them to itself.
+STATUSES = []
+
+
+async def note(response):
+    STATUSES.append(response.status_code)
+
+
 @contextlib.asynccontextmanager
 async def transport():
     """Over HTTP or stdio, as the command line says."""
     if "--url" in sys.argv:
-        headers = {"Authorization": f"Bearer {os.environ['PRELOOP_TOKEN']}"}
+        headers = {}
+        if key := os.environ["PRELOOP_TOKEN"]:
+            headers["Authorization"] = f"Bearer {key}"
+        if origin := os.environ.get("PRELOOP_ORIGIN"):
+            headers["Origin"] = origin
         async with create_mcp_http_client(headers=headers) as http:
+            http.event_hooks = {"response": [note]}
             yield streamable_http_client(sys.argv[sys.argv.index("--url") + 1], http_client=http)
         return
     program = sys.argv[sys.argv.index("--") + 1:]
@@ -166,8 +224,15 @@ async def transport():
 
 async def main():
     mode, scenario = sys.argv[1:3]
-    async with transport() as streams, Client(streams, mode=mode) as client:
-        seen = await globals()[scenario](client)
+    if mode in HANDSHAKE_PROTOCOL_VERSIONS:
+        # The SDK always offers the newest one by itself.
+        mcp.client.session.LATEST_HANDSHAKE_VERSION, mode = mode, "legacy"
+    if scenario == "refused":
+        async with transport() as streams:
+            seen = await refused(streams, mode)
+    else:
+        async with transport() as streams, Client(streams, mode=mode) as client:
+            seen = await globals()[scenario](client)
     print(json.dumps(seen))
 
 

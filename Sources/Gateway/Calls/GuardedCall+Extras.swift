@@ -1,0 +1,39 @@
+package import Domain
+package import MCP
+
+extension GuardedCall {
+    /// What a request carries besides name and arguments, for the server that has the tool.
+    package struct Extras: Sendable {
+        /// Members of `_meta` that the protocol does not reserve.
+        package var meta = JSONObject()
+        /// What the client comes back with: `inputResponses`, `requestState`.
+        package var inputs = JSONObject()
+        /// What the client can do.
+        package var capabilities = JSONObject()
+        /// Messages from here on are wanted; nil when the client has not said.
+        package var logLevel: LogLevel?
+        /// Whether it wants to hear how far the call is.
+        package var wantsProgress = false
+        /// Whether results of the stateless era can be told.
+        package var isModern = false
+        /// Asks the client something while the call runs; nil where it cannot be asked.
+        package var ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)?
+
+        package init() {}
+
+        /// Those of a job of a session.
+        package init(_ context: ServerSession.Context) {
+            meta = context.meta.other
+            inputs = context.inputs
+            capabilities = context.capabilities
+            logLevel = context.meta.logLevel
+            wantsProgress = context.meta.progressToken != nil
+            isModern = context.version.era == .modern
+        }
+
+        /// What is left when a call runs later than it was made: nobody is there to be asked.
+        init(inputs: JSONObject) {
+            self.inputs = inputs
+        }
+    }
+}

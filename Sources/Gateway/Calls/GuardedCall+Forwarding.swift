@@ -1,0 +1,73 @@
+package import Domain
+package import MCP
+
+/// Resources, prompts and completions of other servers, which go the way of tools.
+extension GuardedCall {
+    /// A request that is handed on to another server.
+    package struct Forward: Sendable {
+        package var method: String
+        package var parameters: JSONObject
+        package var client: ClientDescription?
+        package var traceParent: String?
+        /// The connection or session that it came by; nil where there is none.
+        package var session: String?
+        /// Whether the client can have its person open a page, and come back with the same request.
+        package var opensPages = false
+        package var extras = Extras()
+
+        package init(method: String, parameters: JSONObject) {
+            self.method = method
+            self.parameters = parameters
+        }
+    }
+
+    /// Requests that only say what there is; what may not be asked for is left out.
+    private static let lists: Set<String> = [
+        "resources/list", "resources/templates/list", "prompts/list",
+    ]
+    /// Requests that may be answered by a question.
+    private static let pausable: Set<String> = ["resources/read", "prompts/get"]
+
+    /// What the MCP server says of itself, with what other servers add to it.
+    package func description(of server: ServerDescription) async -> ServerDescription {
+        guard let source = tools.source, await !source.isEmpty() else { return server }
+        var server = server
+        server.forwarded = [.resources, .prompts, .completions]
+        server.tellsToolChanges = true
+        return server
+    }
+
+    /// Says that the tools there are have changed, as long as somebody listens.
+    package func toolChanges() -> AsyncStream<Void> {
+        tools.source?.changes() ?? AsyncStream { $0.finish() }
+    }
+
+    /// Hands a request on; one that names something is decided and recorded as a call is.
+    ///
+    /// - Throws: What the other server answers with, or why it was not asked.
+    package func forward(
+        _ forward: Forward,
+        by caller: Caller,
+        report: @escaping @Sendable (Event) async -> Void = { _ in }
+    ) async throws(RPCError) -> JSONObject {
+        guard let source = tools.source else { throw .methodNotFound(forward.method) }
+        guard !Self.lists.contains(forward.method) else {
+            return try await source.list(forward.method, for: caller) { entry in
+                await isVisible(entry, to: caller)
+            }
+        }
+        let parameters = forward.parameters.withoutRepeatedKeys
+        let entry = try await source.responder(to: forward.method, parameters, for: caller)
+        var request = Request(tool: entry.definition.name, arguments: parameters)
+        request.client = forward.client
+        request.traceParent = forward.traceParent
+        request.session = forward.session
+        request.opensPages = forward.opensPages && Self.pausable.contains(forward.method)
+        request.extras = forward.extras
+        let result = try await run(request, entry, by: caller, report: report)
+        if let error = result.protocolError { throw error }
+        // Only what was handed on has an original; everything else is a refusal.
+        guard let original = result.original else { throw RPCError.internalError(result.text) }
+        return original
+    }
+}

@@ -1,0 +1,365 @@
+import Domain
+import MCP
+
+/// Who hears what a server says during a call.
+struct UpstreamListener: Sendable {
+    /// Asks the client, and gives what it answers.
+    typealias Ask = @Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>
+
+    /// The parameters of `notifications/progress`.
+    var progress: @Sendable (JSONObject) async -> Void = { _ in }
+    /// The parameters of `notifications/message`.
+    var message: @Sendable (LogLevel, JSONObject) async -> Void = { _, _ in }
+    /// Answers what the server asks of the client; nil where nobody can.
+    var ask: Ask?
+}
+
+/// One session with an upstream server: a ``ClientSession`` and the link that carries it.
+actor UpstreamConnection {
+    /// What a call needs besides method and parameters.
+    struct Options: Sendable {
+        var capabilities: JSONObject?
+        var logLevel: LogLevel?
+        var headers: [(name: String, value: String)] = []
+        var wantsProgress = false
+    }
+
+    /// An older server may pass over a question it does not know.
+    private static let probeTime: Duration = .seconds(10)
+    /// Programs that are downloaded first take long to start.
+    private static let openingTime: Duration = .seconds(60)
+    /// Pages of a list, and what they may hold in all: more is a server that never ends.
+    private static let maximumPages = 100
+    private static let maximumItems = 2_000
+
+    private var session: ClientSession
+    private let link: any UpstreamLink
+    private let notice: @Sendable (Message.Notification) async -> Void
+    private var waiting: [ClientSession.CallID: Waiting] = [:]
+    /// Why a call fails whose session knows only that it does.
+    private var failures: [ClientSession.CallID: UpstreamError] = [:]
+    private var asks: [ClientSession.AskID: Task<Void, Never>] = [:]
+    private var opening: AsyncStream<Result<ServerProfile, UpstreamError>>.Continuation?
+    private var farewell: Task<Void, Never>?
+    private var setLogLevel: LogLevel?
+    /// Hears of changes, with a server of the newer era.
+    private var listening: Task<Void, Never>?
+    /// Why nothing can be asked any more; nil while something can.
+    private(set) var failure: UpstreamError?
+    /// The digests of the tools that the server lists in this session; nil until it was asked.
+    private(set) var advertised: [[UInt8]: [UInt8]]?
+
+    private struct Waiting {
+        var outcome: AsyncStream<Result<JSONObject, UpstreamError>>.Continuation
+        var listener: UpstreamListener
+        /// A stream of notifications, which nobody waits for the end of.
+        var isSubscription: Bool
+    }
+
+    /// - Parameters:
+    ///   - session: A new one.
+    ///   - link: Carries it; not started.
+    ///   - notice: Told what the server says about no call, such as that its tools have changed.
+    init(
+        session: ClientSession,
+        link: any UpstreamLink,
+        notice: @escaping @Sendable (Message.Notification) async -> Void
+    ) {
+        self.session = session
+        self.link = link
+        self.notice = notice
+    }
+
+    /// What the server said of itself; nil before the session has begun.
+    var profile: ServerProfile? { session.profile }
+    /// Whether nobody waits for anything.
+    var isIdle: Bool { waiting.values.allSatisfy(\.isSubscription) }
+
+    // MARK: - Life
+
+    /// Begins the session; throws why there is none, and is of no use then.
+    func open(_ way: ClientSession.Opening) async throws -> ServerProfile {
+        let (outcomes, continuation) = AsyncStream.makeStream(
+            of: Result<ServerProfile, UpstreamError>.self
+        )
+        opening = continuation
+        let timer = Task {
+            do {
+                if way == .probe {
+                    try await Task.sleep(for: Self.probeTime)
+                    await self.giveUpProbing()
+                }
+                try await Task.sleep(for: Self.openingTime)
+                await self.end(.timedOut(seconds: Int(Self.openingTime / .seconds(1))))
+            } catch {}
+        }
+        defer { timer.cancel() }
+        do throws(UpstreamError) {
+            try await link.start { await self.take($0) }
+            await apply(session.begin(way))
+        } catch {
+            await end(error)
+            throw error
+        }
+        for await outcome in outcomes {
+            let profile = try outcome.get()
+            listen(profile)
+            return profile
+        }
+        let ending = Task { await self.end(.sessionEnded) }
+        await ending.value
+        throw CancellationError()
+    }
+
+    /// A server of the newer era tells of changes only to those who ask for them.
+    private func listen(_ profile: ServerProfile) {
+        let kinds = [
+            ("tools", "toolsListChanged"), ("prompts", "promptsListChanged"),
+            ("resources", "resourcesListChanged"),
+        ].filter { profile.offers("listChanged", of: $0.0) }
+        guard profile.version.era == .modern, !kinds.isEmpty else { return }
+        let wanted = JSONObject(kinds.map { ($0.1, .bool(true)) })
+        let parameters = JSONObject([("notifications", .object(wanted))])
+        listening = Task {
+            // Who does not tell of changes is asked again with the next session.
+            _ = try? await self.call("subscriptions/listen", parameters)
+        }
+    }
+
+    private func giveUpProbing() async {
+        guard case .probing(let call) = session.state else { return }
+        await apply(session.fail(call, .internalError("there was no answer in time")))
+        await link.stop(call)
+    }
+
+    /// Ends the session; what is under way fails.
+    func end(_ error: UpstreamError) async {
+        guard failure == nil else { return }
+        failure = error
+        await apply(session.end(.internalError("the session has ended")))
+        opening?.yield(.failure(error))
+        opening?.finish()
+        opening = nil
+        listening?.cancel()
+        await link.close()
+    }
+
+    // MARK: - Calls
+
+    /// Asks something of the server.
+    ///
+    /// - Throws: ``UpstreamError``, or that the caller was cancelled; the server is told then.
+    func call(
+        _ method: String,
+        _ parameters: JSONObject,
+        _ options: Options = Options(),
+        listener: UpstreamListener = UpstreamListener()
+    ) async throws -> JSONObject {
+        if let failure { throw failure }
+        if let level = options.logLevel { try await setLevel(level) }
+        let (call, actions) = try begin(method, parameters, options)
+        let (outcomes, continuation) = AsyncStream.makeStream(
+            of: Result<JSONObject, UpstreamError>.self
+        )
+        waiting[call] = Waiting(
+            outcome: continuation,
+            listener: listener,
+            isSubscription: method == "subscriptions/listen"
+        )
+        await apply(actions, headers: options.headers)
+        for await outcome in outcomes { return try outcome.get() }
+        // Cancelled; what is left to say does not die with the caller.
+        waiting[call] = nil
+        farewell = Task { await self.apply(self.session.cancel(call, reason: "cancelled")) }
+        throw CancellationError()
+    }
+
+    private func begin(
+        _ method: String,
+        _ parameters: JSONObject,
+        _ options: Options
+    ) throws(UpstreamError) -> (ClientSession.CallID, [ClientSession.Action]) {
+        do throws(RPCError) {
+            return try session.call(
+                method,
+                parameters,
+                wantsProgress: options.wantsProgress,
+                capabilities: options.capabilities,
+                logLevel: options.logLevel
+            )
+        } catch {
+            throw .unreachable(reason: error.message)
+        }
+    }
+
+    /// Of the older era: a level is the session's.
+    private func setLevel(_ level: LogLevel) async throws {
+        guard let profile, profile.version.era == .legacy, profile.offers("logging"),
+            setLogLevel != level
+        else { return }
+        setLogLevel = level
+        _ = try await call("logging/setLevel", JSONObject([("level", .string(level.rawValue))]))
+    }
+
+    /// Everything of a list, page by page.
+    ///
+    /// - Parameters:
+    ///   - method: Such as `tools/list`.
+    ///   - key: The member of the result that holds the items.
+    /// - Returns: The items that are objects.
+    /// - Throws: ``UpstreamError``, also for a list that does not end.
+    func list(_ method: String, _ key: String) async throws -> [JSONObject] {
+        var items: [JSONObject] = []
+        var cursor: JSONValue?
+        for _ in 0..<Self.maximumPages {
+            let parameters = JSONObject(cursor.map { [("cursor", $0)] } ?? [])
+            let result = try await call(method, parameters)
+            guard let page = result[key]?.array else {
+                throw UpstreamError.invalid(reason: "`\(method)` gives no `\(key)`")
+            }
+            items += page.compactMap(\.object)
+            guard items.count <= Self.maximumItems else {
+                throw UpstreamError.invalid(
+                    reason: "`\(method)` gives more than \(Self.maximumItems) items"
+                )
+            }
+            guard let next = result["nextCursor"], next.string?.isEmpty == false, next != cursor
+            else { return items }
+            cursor = next
+        }
+        throw UpstreamError.invalid(
+            reason: "`\(method)` has more than \(Self.maximumPages) pages"
+        )
+    }
+
+    /// Remembers which tools the server lists in this session.
+    func setAdvertised(_ digests: [[UInt8]: [UInt8]]?) { advertised = digests }
+
+    // MARK: - Events
+
+    private func take(_ event: LinkEvent) async {
+        switch event {
+        case .incoming(let incoming, let call):
+            await apply(session.receive(incoming, during: call))
+        case .malformed(let failure, let call):
+            await apply(session.receive(failure, during: call))
+        case .failed(let call, let error): await fail(call, error)
+        case .closed(let error): await end(error)
+        }
+    }
+
+    private func fail(_ call: ClientSession.CallID, _ error: UpstreamError) async {
+        if session.profile == nil, !Self.saysAnotherEra(error) {
+            await end(error)
+            return
+        }
+        if waiting[call] != nil { failures[call] = error }
+        await apply(session.fail(call, .internalError("\(error)")))
+        // The session is gone for all of its calls.
+        if error == .sessionEnded { await end(error) }
+    }
+
+    /// Whether a question that failed so may have been one that the server does not know.
+    private static func saysAnotherEra(_ error: UpstreamError) -> Bool {
+        switch error {
+        case .refused, .invalid, .lost, .sessionEnded: true
+        case .forbiddenAddress, .unreachable, .unauthorized, .tooLarge, .timedOut, .ended,
+            .suspended, .held, .misconfigured:
+            false
+        }
+    }
+
+    private func apply(
+        _ actions: [ClientSession.Action],
+        headers: [(name: String, value: String)] = []
+    ) async {
+        // The end of the session is why its calls end.
+        for case .failed(let error) in actions {
+            for call in waiting.keys { failures[call] = .invalid(reason: error.message) }
+        }
+        for action in actions {
+            switch action {
+            case .send(let message, let call):
+                await send(message, LinkContext(call: call, headers: headers))
+            case .finish(let call, let outcome): finish(call, outcome)
+            case .progress(let call, let parameters):
+                await waiting[call]?.listener.progress(parameters)
+            case .notice(let notification, let call): await hear(notification, call)
+            case .ask(let ask, let method, let parameters, let call):
+                await answer(ask, method, parameters, call)
+            case .withdraw(let ask): asks.removeValue(forKey: ask)?.cancel()
+            case .stop(let call): await link.stop(call)
+            case .begun(let profile):
+                await link.begun(profile)
+                opening?.yield(.success(profile))
+                opening?.finish()
+                opening = nil
+            case .failed(let error): await end(.invalid(reason: error.message))
+            }
+        }
+    }
+
+    private func send(_ message: Message, _ context: LinkContext) async {
+        do throws(UpstreamError) {
+            try await link.send(message, context)
+        } catch {
+            // What has no answer is not missed; a call without one is.
+            if case .request = message, let call = context.call { await fail(call, error) }
+        }
+    }
+
+    private func finish(_ call: ClientSession.CallID, _ outcome: Result<JSONObject, RPCError>) {
+        let known = failures.removeValue(forKey: call) ?? failure
+        guard let entry = waiting.removeValue(forKey: call) else { return }
+        switch outcome {
+        case .success(let result): entry.outcome.yield(.success(result))
+        case .failure(let error): entry.outcome.yield(.failure(known ?? .refused(error)))
+        }
+        entry.outcome.finish()
+    }
+
+    private func hear(
+        _ notification: Message.Notification,
+        _ call: ClientSession.CallID?
+    ) async {
+        guard notification.method == "notifications/message" else {
+            await notice(notification)
+            return
+        }
+        guard let level = notification.parameters["level"]?.string.flatMap(LogLevel.init(rawValue:))
+        else { return }
+        await listener(of: call)?.message(level, notification.parameters)
+    }
+
+    /// Who hears of a call; where the server does not say which one, the only one there is.
+    private func listener(of call: ClientSession.CallID?) -> UpstreamListener? {
+        if let call { return waiting[call]?.listener }
+        let calls = waiting.values.filter { !$0.isSubscription }
+        return calls.count == 1 ? calls.first?.listener : nil
+    }
+
+    private func answer(
+        _ ask: ClientSession.AskID,
+        _ method: String,
+        _ parameters: JSONObject,
+        _ call: ClientSession.CallID?
+    ) async {
+        guard let ask = listener(of: call)?.ask.map({ (ask, $0) }) else {
+            await apply(session.answer(ask, .failure(.methodNotFound(method))))
+            return
+        }
+        let (id, question) = ask
+        asks[id] = Task {
+            let outcome = await question(method, parameters)
+            await self.answered(id, outcome)
+        }
+    }
+
+    private func answered(
+        _ ask: ClientSession.AskID,
+        _ outcome: Result<JSONObject, RPCError>
+    ) async {
+        asks[ask] = nil
+        await apply(session.answer(ask, outcome))
+    }
+}

@@ -1,0 +1,188 @@
+package import Domain
+import Firewall
+import HTTPClient
+import Store
+
+/// Adding, changing and removing servers.
+extension UpstreamDesk {
+    /// A server with its tools.
+    package struct Entry: Sendable {
+        package var server: UpstreamServer
+        package var tools: [UpstreamTool]
+        /// Whether a credential or variables are kept for it.
+        package var hasSecret: Bool
+        /// What each callable tool is called here; tools whose name is taken are missing.
+        package var names: [String: String]
+
+        /// Accepted tools whose name is another's, so that they cannot be called.
+        package var collisions: [String] {
+            tools.filter { $0.state == .accepted && names[$0.name] == nil }.map(\.name)
+        }
+    }
+
+    /// The time of the store, for what is added.
+    package nonisolated var now: Timestamp { means.store.clock.now() }
+
+    /// The servers, by name.
+    package func entries() async throws -> [Entry] {
+        let catalogue = try await catalogue(refreshed: true)
+        return catalogue.servers.map { server in
+            var names: [String: String] = [:]
+            for assignment in catalogue.assignments
+            where haveEqualBytes(assignment.candidate.server, server.name) {
+                names[assignment.candidate.tool] = assignment.name
+            }
+            return Entry(
+                server: server,
+                tools: catalogue.tools[server.id] ?? [],
+                hasSecret: catalogue.credentials[server.id] != nil,
+                names: names
+            )
+        }
+    }
+
+    /// Adds a server; nothing is sent to it yet.
+    ///
+    /// - Throws: ``UpstreamError/misconfigured(reason:)`` for what it cannot be reached by, and
+    ///   `StoreError.constraint` when there is one of that name.
+    package func add(_ server: UpstreamServer, secret: UpstreamSecret) async throws
+        -> UpstreamServer
+    {
+        try check(server, secret)
+        let box = try means.box()
+        let added = try await means.store.write { connection, account in
+            var server = server
+            let ids: [UpstreamServerID] = try AccountTable.nextIDs(
+                1,
+                account: account,
+                on: connection
+            )
+            server.id = ids[0]
+            let sealed =
+                secret.isEmpty
+                ? nil
+                : try box.seal(secret.sealable, for: .upstream(server.id, account: account))
+            try UpstreamServerTable.insert(
+                server,
+                credential: sealed,
+                account: account,
+                on: connection
+            )
+            return server
+        }
+        invalidate()
+        return added
+    }
+
+    /// Changes a server; its secret stays where none is given.
+    ///
+    /// Another address with the same secret is refused: whoever may change an address must not
+    /// learn the secret by it.
+    package func change(_ server: UpstreamServer, secret: UpstreamSecret?) async throws {
+        guard let before = try await entries().first(where: { $0.server.id == server.id }) else {
+            throw UpstreamError.misconfigured(reason: "it was removed")
+        }
+        let isElsewhere =
+            before.server.url != server.url || before.server.command != server.command
+            || before.server.transport != server.transport
+        if isElsewhere, before.hasSecret, secret == nil {
+            throw UpstreamError.misconfigured(
+                reason: "another address needs its credential again"
+            )
+        }
+        try check(server, secret ?? UpstreamSecret(token: before.hasSecret ? "kept" : nil))
+        let sealed = try secret.map { secret in
+            try means.box().seal(
+                secret.sealable,
+                for: .upstream(server.id, account: means.store.account)
+            )
+        }
+        try await means.store.writeOutsideFeed { connection, account in
+            try UpstreamServerTable.update(
+                server,
+                credential: sealed,
+                account: account,
+                on: connection
+            )
+        }
+        invalidate()
+    }
+
+    /// Removes a server with what was accepted of it.
+    package func remove(_ id: UpstreamServerID) async throws {
+        try await means.store.writeOutsideFeed { connection, account in
+            try UpstreamServerTable.remove(id, account: account, on: connection)
+        }
+        invalidate()
+        await drop(id)
+    }
+
+    /// Longer commands and URLs are none.
+    private static let maximumBytes = 8_192
+
+    private func check(
+        _ server: UpstreamServer,
+        _ secret: UpstreamSecret
+    ) throws(UpstreamError) {
+        guard Self.isName(server.name) else {
+            throw .misconfigured(
+                reason: "a name has 1 to 48 lower-case letters, digits, `-` and `_`, and begins "
+                    + "with a letter or digit"
+            )
+        }
+        // A rule on `builtin/…` or `mcp/…` would be one on its tools, or on none.
+        guard !ToolIdentity.reservedServers.contains(server.name) else {
+            throw .misconfigured(reason: "policies mean something else by `\(server.name)`")
+        }
+        switch server.transport {
+        case .stdio:
+            guard let program = server.command.first, !program.isEmpty, server.url.isEmpty,
+                server.command.reduce(0, { $0 + $1.utf8.count }) <= Self.maximumBytes,
+                server.command.allSatisfy({ !$0.utf8.contains(0) })
+            else { throw .misconfigured(reason: "a program needs a command, and no URL") }
+            guard server.authentication == .none else {
+                throw .misconfigured(reason: "a program takes its secrets as variables")
+            }
+        case .streamableHTTP, .sse:
+            guard server.command.isEmpty, secret.environment.isEmpty else {
+                throw .misconfigured(reason: "an address has no command and no variables")
+            }
+            do throws(EgressRefusal) {
+                try means.settings.egress.check(server.url)
+            } catch {
+                throw .forbiddenAddress(error)
+            }
+            // Whoever signs in does so when the server is there.
+            guard
+                server.authentication == .oauth
+                    || (server.authentication == .none) == (secret.token == nil)
+            else { throw .misconfigured(reason: "authentication and a token belong together") }
+            guard secret.oauth == nil || server.authentication == .oauth else {
+                throw .misconfigured(reason: "somebody has signed in; that is authentication oauth")
+            }
+        }
+        let isHeader =
+            (1...64).contains(server.headerName.utf8.count)
+            && server.headerName.utf8.allSatisfy {
+                (0x30...0x39).contains($0) || (0x41...0x5A).contains($0)
+                    || (0x61...0x7A).contains($0) || $0 == UInt8(ascii: "-")
+            }
+        let reserved = ["host", "content-length", "content-type", "transfer-encoding", "accept"]
+        guard isHeader, !reserved.contains(server.headerName.lowercased()),
+            !server.headerName.lowercased().hasPrefix("mcp-")
+        else { throw .misconfigured(reason: "the header's name cannot be used") }
+        for (name, value) in secret.environment {
+            guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: "=")), !name.utf8.contains(0),
+                !value.utf8.contains(0)
+            else { throw .misconfigured(reason: "`\(name)` is no variable") }
+        }
+    }
+
+    private static func isName(_ name: String) -> Bool {
+        (1...48).contains(name.utf8.count)
+            && name.utf8.enumerated().allSatisfy { place, byte in
+                (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte)
+                    || (place > 0 && (byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")))
+            }
+    }
+}

@@ -1,0 +1,176 @@
+import Domain
+import Firewall
+import MCP
+import Store
+
+/// Resources, prompts and completions of the servers.
+extension UpstreamDesk {
+    private static let keys = [
+        "resources/list": ("resources", "resources"),
+        "resources/templates/list": ("resourceTemplates", "resources"),
+        "prompts/list": ("prompts", "prompts"),
+    ]
+
+    /// What asks for something that a list holds.
+    private static let requests = [
+        "resources/list": "resources/read", "resources/templates/list": "resources/read",
+        "prompts/list": "prompts/get",
+    ]
+    /// Requests that are handed on to a server, as tools of it.
+    static let forwarded = ["completion/complete", "prompts/get", "resources/read"]
+
+    /// Everything of a kind that all servers have; a server that fails has none at the moment.
+    func list(
+        _ method: String,
+        for caller: Caller,
+        _ isShown: @escaping @Sendable (ToolSet.Entry) async -> Bool
+    ) async throws(RPCError) -> JSONObject {
+        guard let (key, capability) = Self.keys[method], let request = Self.requests[method]
+        else { throw .methodNotFound(method) }
+        let lists = await lists(method, key, capability, for: caller) { server in
+            await isShown(self.entry(request, of: server, JSONObject()))
+        }
+        let shown: [JSONObject]
+        switch method {
+        case "resources/list": shown = directory.setResources(lists)
+        case "resources/templates/list": shown = directory.setTemplates(lists)
+        default: shown = directory.setPrompts(lists)
+        }
+        return JSONObject([(key, .array(shown.map(JSONValue.object)))])
+    }
+
+    private func lists(
+        _ method: String,
+        _ key: String,
+        _ capability: String,
+        for caller: Caller,
+        where isShown: @escaping @Sendable (UpstreamServer) async -> Bool
+    ) async -> [(UpstreamServer, [JSONObject])] {
+        let servers = (try? await catalogue())?.servers ?? []
+        return await withTaskGroup(of: (UpstreamServer, [JSONObject])?.self) { group in
+            for server in servers where server.status != .new {
+                group.addTask {
+                    guard await isShown(server) else { return nil }
+                    // One that fails has none at the moment.
+                    let found = try? await self.pool(of: server.id).perform(
+                        for: caller.name,
+                        capabilities: JSONObject(),
+                        isRepeatable: true
+                    ) { connection -> [JSONObject]? in
+                        guard await connection.profile?.offers(capability) == true else {
+                            return nil
+                        }
+                        return try await connection.list(method, key)
+                    }
+                    guard let list = found else { return nil }
+                    return (server, list)
+                }
+            }
+            var lists: [(UpstreamServer, [JSONObject])] = []
+            for await list in group { if let list { lists.append(list) } }
+            return lists.sorted { $0.0.name < $1.0.name }
+        }
+    }
+
+    /// Which server answers a request, and how it is asked there.
+    func responder(
+        to method: String,
+        _ parameters: JSONObject,
+        for caller: Caller
+    ) async throws(RPCError) -> ToolSet.Entry {
+        var replaced = JSONObject()
+        let server: UpstreamServer?
+        switch method {
+        case "resources/read":
+            guard let uri = parameters["uri"]?.string else {
+                throw .invalidParameters("`uri` must be a text")
+            }
+            server = try await resource(uri, caller)
+        case "prompts/get":
+            guard let name = parameters["name"]?.string else {
+                throw .invalidParameters("`name` must be a text")
+            }
+            let prompt = try await prompt(name, caller)
+            replaced["name"] = prompt.map { .string($0.name) }
+            server = prompt?.server
+        case "completion/complete":
+            (server, replaced) = try await reference(parameters, caller)
+        default: throw .methodNotFound(method)
+        }
+        // What the directory remembers of a server may have changed since: its name decides.
+        guard let server, let current = (try? await catalogue())?.server(server.id) else {
+            throw .invalidParameters("no server has what this names")
+        }
+        return entry(method, of: current, replaced)
+    }
+
+    /// A request to a server as what is decided about.
+    nonisolated private func entry(
+        _ method: String,
+        of server: UpstreamServer,
+        _ replaced: JSONObject
+    ) -> ToolSet.Entry {
+        let tool = ForwardingTool(
+            definition: ForwardingTool.definition(of: method),
+            identity: ToolIdentity(server: server.name, name: method),
+            server: server.id,
+            replaced: replaced,
+            desk: self
+        )
+        return ToolSet.Entry(
+            tool: tool,
+            definition: tool.definition,
+            identity: tool.identity,
+            schema: .anything,
+            destination: server.destination,
+            isForwarded: true
+        )
+    }
+
+    /// Which server has something is found whoever asks; whether they may have it is decided then.
+    private func refreshDirectory(_ method: String, _ caller: Caller) async throws(RPCError) {
+        _ = try await list(method, for: caller) { _ in true }
+    }
+
+    private func resource(
+        _ uri: String,
+        _ caller: Caller
+    ) async throws(RPCError) -> UpstreamServer? {
+        if let server = directory.resources[uri] { return server }
+        try await refreshDirectory("resources/list", caller)
+        try await refreshDirectory("resources/templates/list", caller)
+        return directory.server(ofResource: uri)
+    }
+
+    private func prompt(
+        _ name: String,
+        _ caller: Caller
+    ) async throws(RPCError) -> UpstreamDirectory.Prompt? {
+        if let prompt = directory.prompts[name] { return prompt }
+        try await refreshDirectory("prompts/list", caller)
+        return directory.prompts[name]
+    }
+
+    /// The server of a completion, and the reference as it is there.
+    private func reference(
+        _ parameters: JSONObject,
+        _ caller: Caller
+    ) async throws(RPCError) -> (UpstreamServer?, JSONObject) {
+        guard var reference = parameters["ref"]?.object else {
+            throw .invalidParameters("`ref` must be an object")
+        }
+        switch reference["type"]?.string {
+        case "ref/prompt":
+            let prompt = try await prompt(reference["name"]?.string ?? "", caller)
+            reference["name"] = prompt.map { .string($0.name) }
+            return (prompt?.server, JSONObject([("ref", .object(reference))]))
+        case "ref/resource":
+            let uri = reference["uri"]?.string ?? ""
+            if directory.server(ofTemplate: uri) == nil {
+                try await refreshDirectory("resources/templates/list", caller)
+            }
+            return (directory.server(ofTemplate: uri), JSONObject())
+        default: throw .invalidParameters("`ref.type` must be ref/prompt or ref/resource")
+        }
+    }
+}

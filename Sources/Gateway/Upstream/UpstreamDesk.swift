@@ -1,0 +1,472 @@
+import Domain
+import Firewall
+package import HTTPClient
+import MCP
+package import Store
+
+/// The upstream servers of an account: their tools by the names they have here, and the way to
+/// call them.
+///
+/// Only definitions that were accepted are listed, and each session's tools are compared with them
+/// before its first call: a server cannot change what was accepted without being noticed.
+package actor UpstreamDesk {
+    /// What it works with.
+    package struct Means: Sendable {
+        package var store: Store
+        /// Opens and seals credentials; throws why that cannot be done.
+        package var box: @Sendable () throws -> SecretBox
+        package var settings: UpstreamSettings
+        package var transport: any HTTPStreamTransport
+        /// Names of Preloop's own tools.
+        package var reserved: [String]
+
+        package init(
+            store: Store,
+            settings: UpstreamSettings,
+            transport: any HTTPStreamTransport,
+            reserved: [String],
+            box: @escaping @Sendable () throws -> SecretBox
+        ) {
+            self.store = store
+            self.settings = settings
+            self.transport = transport
+            self.reserved = reserved
+            self.box = box
+        }
+    }
+
+    /// A request to a server.
+    struct Call: Sendable {
+        var server: UpstreamServerID
+        var method: String
+        var parameters: JSONObject
+        /// Headers that mirror arguments.
+        var headers: [(name: String, value: String)] = []
+        /// The definition that the tool must still have; nil for what is no tool.
+        var pin: (tool: String, digest: [UInt8])?
+
+        /// Whether it may be sent again when its connection broke.
+        var isRepeatable: Bool { pin == nil }
+    }
+
+    /// What is known of the servers, read from the store.
+    struct Catalogue: Sendable {
+        var servers: [UpstreamServer] = []
+        var credentials: [UpstreamServerID: SealedSecret] = [:]
+        var tools: [UpstreamServerID: [UpstreamTool]] = [:]
+        /// Every accepted tool with the name it has here, or none where that is taken.
+        var assignments: [ToolNaming.Assignment] = []
+        var entries: [ToolSet.Entry] = []
+
+        /// The server of that identifier; nil when it was removed.
+        func server(_ id: UpstreamServerID) -> UpstreamServer? {
+            servers.first { $0.id == id }
+        }
+    }
+
+    /// How long the store is not asked again: another process may have accepted a tool.
+    private static let freshness: Duration = .seconds(1)
+
+    nonisolated let means: Means
+    private var known = Catalogue()
+    private var loadedAt: ContinuousClock.Instant?
+    private var loading: Task<Catalogue, any Error>?
+    private var pools: [UpstreamServerID: UpstreamPool] = [:]
+    /// Tokens that are renewed, of servers that somebody has signed in to.
+    var tokens: [UpstreamServerID: OAuthTokens] = [:]
+    private var rescans: [UpstreamServerID: Task<Void, Never>] = [:]
+    /// Where resources and prompts are, as the latest lists said.
+    var directory = UpstreamDirectory()
+    /// Calls whose server waits for an answer that the client brings with its next request.
+    var parked: [String: ParkedCall] = [:]
+
+    package init(_ means: Means) {
+        self.means = means
+    }
+
+    /// Ends all sessions.
+    package func close() async {
+        for rescan in rescans.values { rescan.cancel() }
+        for call in parked.values { call.cancel() }
+        parked = [:]
+        let all = pools.values
+        pools = [:]
+        for pool in all { await pool.close() }
+    }
+
+    /// Whether nothing waits and nobody has used a session for long: then it may be closed.
+    package func isUnused() async -> Bool {
+        guard parked.isEmpty else { return false }
+        for pool in pools.values {
+            guard await pool.isUnused() else { return false }
+        }
+        return true
+    }
+
+    // MARK: - Catalogue
+
+    /// What is known now; the store is asked once a second at most.
+    func catalogue(refreshed: Bool = false) async throws -> Catalogue {
+        if !refreshed, let loadedAt, loadedAt.duration(to: .now) < Self.freshness {
+            return known
+        }
+        if !refreshed, let loading { return try await loading.value }
+        let load = Task { try await self.load() }
+        loading = load
+        defer { if loading == load { loading = nil } }
+        let found = try await load.value
+        known = found
+        loadedAt = .now
+        return found
+    }
+
+    private func load() async throws -> Catalogue {
+        var found = try await means.store.read { connection, account in
+            var found = Catalogue()
+            found.servers = try UpstreamServerTable.list(account: account, on: connection)
+            for server in found.servers {
+                found.tools[server.id] = try UpstreamToolTable.list(
+                    of: server.id,
+                    account: account,
+                    on: connection
+                )
+                found.credentials[server.id] = try UpstreamServerTable.credential(
+                    of: server.id,
+                    account: account,
+                    on: connection
+                )
+            }
+            return found
+        }
+        fill(&found)
+        return found
+    }
+
+    /// Names the accepted tools.
+    private func fill(_ found: inout Catalogue) {
+        var accepted: [(ToolNaming.Candidate, UpstreamServer, JSONObject)] = []
+        for server in found.servers {
+            for tool in found.tools[server.id] ?? [] where tool.state == .accepted {
+                guard let definition = tool.accepted else { continue }
+                let candidate = ToolNaming.Candidate(
+                    server: server.name,
+                    prefix: server.prefix,
+                    tool: tool.name
+                )
+                accepted.append((candidate, server, definition))
+            }
+        }
+        found.assignments = ToolNaming(reserved: means.reserved).assign(accepted.map(\.0))
+        for (assignment, (candidate, server, definition)) in zip(found.assignments, accepted) {
+            guard let name = assignment.name else { continue }
+            let shown = ToolDefinition(original: definition, name: name)
+            let tool = ProxiedTool(
+                definition: shown,
+                identity: ToolIdentity(server: server.name, name: candidate.tool),
+                server: server.id,
+                digest: UpstreamToolTable.digest(definition),
+                headers: ParameterHeaders(of: shown.inputSchema),
+                desk: self
+            )
+            // Whether arguments are right is for the server to say: schemas have keywords that
+            // are not read here.
+            found.entries.append(
+                ToolSet.Entry(
+                    tool: tool,
+                    definition: shown,
+                    identity: tool.identity,
+                    schema: .anything,
+                    destination: server.destination
+                )
+            )
+        }
+    }
+
+    /// Forgets what was read, after a change.
+    func invalidate() { loadedAt = nil }
+
+    // MARK: - Sessions
+
+    /// The sessions with a server; begun anew when its configuration has changed.
+    func pool(of id: UpstreamServerID) async throws -> UpstreamPool {
+        let catalogue = try await catalogue()
+        guard let server = catalogue.servers.first(where: { $0.id == id }) else {
+            throw UpstreamError.misconfigured(reason: "it was removed")
+        }
+        var secret = UpstreamSecret()
+        if let sealed = catalogue.credentials[id] {
+            let opened = try means.box().open(
+                sealed,
+                for: .upstream(id, account: means.store.account)
+            )
+            secret = UpstreamSecret(opened: opened) ?? secret
+        }
+        var configured = server
+        // How the latest scan went changes nothing about how it is reached.
+        configured.status = .new
+        configured.lastScanAt = nil
+        configured.lastError = nil
+        let tokens = await tokens(of: id, secret.oauth)
+        // Sessions outlive tokens: new ones are no other configuration.
+        secret.oauth = secret.oauth?.withoutTokens
+        let configuration = UpstreamPool.Configuration(server: configured, secret: secret)
+        if let pool = pools[id] {
+            if pool.configuration == configuration { return pool }
+            pools[id] = nil
+            await pool.close()
+        }
+        if let pool = pools[id] { return pool }
+        let pool = UpstreamPool(
+            configuration,
+            settings: means.settings,
+            tokens: tokens,
+            transport: means.transport,
+            notice: { [weak self] notification in await self?.hear(notification, from: id) }
+        )
+        pools[id] = pool
+        return pool
+    }
+
+    /// Ends the sessions with a server that was removed.
+    func drop(_ id: UpstreamServerID) async {
+        tokens[id] = nil
+        guard let pool = pools.removeValue(forKey: id) else { return }
+        await pool.close()
+    }
+
+    private func hear(_ notification: Message.Notification, from id: UpstreamServerID) async {
+        switch notification.method {
+        case "notifications/tools/list_changed":
+            await pools[id]?.forgetAdvertised()
+            guard rescans[id] == nil else { return }
+            rescans[id] = Task {
+                // A scan that fails is told by the server's status.
+                _ = try? await self.scan(id)
+                self.rescanned(id)
+            }
+        case "notifications/resources/list_changed", "notifications/prompts/list_changed":
+            directory = UpstreamDirectory()
+        default: break
+        }
+    }
+
+    private func rescanned(_ id: UpstreamServerID) { rescans[id] = nil }
+
+    // MARK: - Calls
+
+    /// Asks a server, in the caller's own session where the server has sessions.
+    func call(_ call: Call, _ context: CallContext) async throws -> JSONObject {
+        let extras = context.extras
+        let canBeAsked = extras.isModern && !Self.askable(extras).members.isEmpty
+        guard canBeAsked || Self.isParked(extras) else {
+            return try await perform(call, context, ask: extras.ask)
+        }
+        return try await parkable(call, context)
+    }
+
+    /// The same, with a way to ask the client.
+    func perform(
+        _ call: Call,
+        _ context: CallContext,
+        ask: UpstreamListener.Ask?
+    ) async throws -> JSONObject {
+        let pool = try await pool(of: call.server)
+        var parameters = call.parameters
+        let extras = context.extras
+        if !extras.meta.members.isEmpty { parameters["_meta"] = .object(extras.meta) }
+        var result = try await send(call, parameters, through: pool, context, ask)
+        var rounds = 0
+        while result["resultType"] == "input_required", !extras.isModern, let ask {
+            rounds += 1
+            guard rounds <= Self.maximumRounds else {
+                throw UpstreamError.invalid(reason: "it goes on asking without end")
+            }
+            let answers = try await Self.answers(to: result, ask)
+            parameters["inputResponses"] = .object(answers)
+            parameters["requestState"] = result["requestState"]
+            result = try await send(call, parameters, through: pool, context, ask)
+        }
+        return try Self.bridged(result, extras)
+    }
+
+    private func send(
+        _ call: Call,
+        _ parameters: JSONObject,
+        through pool: UpstreamPool,
+        _ context: CallContext,
+        _ ask: UpstreamListener.Ask?
+    ) async throws -> JSONObject {
+        let extras = context.extras
+        let own = ask == nil ? JSONObject() : Self.askable(extras)
+        return try await pool.perform(
+            for: context.caller.name,
+            capabilities: own,
+            isRepeatable: call.isRepeatable
+        ) { connection in
+            if let pin = call.pin { try await self.check(pin, on: connection, of: call.server) }
+            var options = UpstreamConnection.Options()
+            options.capabilities = extras.isModern ? extras.capabilities : own
+            options.logLevel = extras.logLevel
+            options.headers = call.headers
+            options.wantsProgress = extras.wantsProgress
+            return try await connection.call(
+                call.method,
+                parameters,
+                options,
+                listener: Self.listener(context, ask)
+            )
+        }
+    }
+
+    /// Questions of one call; a person answers a handful.
+    private static let maximumRounds = 8
+
+    /// What the client says that it can be asked.
+    static func askable(_ extras: GuardedCall.Extras) -> JSONObject {
+        let kinds = ["elicitation", "roots", "sampling"]
+        return JSONObject(
+            kinds.compactMap { kind in extras.capabilities[kind].map { (kind, $0) } }
+        )
+    }
+
+    /// Asks a client of the older era what a server of the newer one wants to know.
+    private static func answers(
+        to result: JSONObject,
+        _ ask: UpstreamListener.Ask
+    ) async throws -> JSONObject {
+        var answers = JSONObject()
+        for member in result["inputRequests"]?.object?.members ?? [] {
+            let question = member.value
+            let outcome = await ask(
+                question["method"]?.string ?? "",
+                question["params"]?.object ?? JSONObject()
+            )
+            do throws(RPCError) {
+                answers.append(key: member.key, value: .object(try outcome.get()))
+            } catch {
+                throw UpstreamError.refused(error)
+            }
+        }
+        // A server that asks nothing wants to be called again a little later.
+        if answers.members.isEmpty { try await Task.sleep(for: .milliseconds(500)) }
+        return answers
+    }
+
+    private static func listener(
+        _ context: CallContext,
+        _ ask: UpstreamListener.Ask?
+    ) -> UpstreamListener {
+        UpstreamListener(
+            progress: { parameters in
+                guard let done = parameters["progress"]?.double else { return }
+                await context.progress(
+                    ServerSession.Progress(
+                        done: done,
+                        total: parameters["total"]?.double,
+                        message: parameters["message"]?.string
+                    )
+                )
+            },
+            message: { level, parameters in await context.message(level, parameters) },
+            ask: ask
+        )
+    }
+
+    /// A result in the terms of the client's era.
+    private static func bridged(
+        _ result: JSONObject,
+        _ extras: GuardedCall.Extras
+    ) throws -> JSONObject {
+        var result = result
+        switch result["resultType"]?.string {
+        case nil: break
+        case "complete": result["resultType"] = nil
+        case "input_required" where extras.isModern: return result
+        case let other?:
+            throw UpstreamError.invalid(
+                reason: "the client cannot be told a result of the kind `\(other.prefix(32))`"
+            )
+        }
+        if var meta = result["_meta"]?.object {
+            meta[RequestMeta.Key.serverInfo] = nil
+            result["_meta"] = meta.members.isEmpty ? nil : .object(meta)
+        }
+        if !extras.isModern {
+            result["ttlMs"] = nil
+            result["cacheScope"] = nil
+        }
+        return result
+    }
+
+    /// Makes sure that a tool is what was accepted.
+    private func check(
+        _ pin: (tool: String, digest: [UInt8]),
+        on connection: UpstreamConnection,
+        of server: UpstreamServerID
+    ) async throws {
+        if await connection.advertised == nil {
+            _ = try await listTools(on: connection, of: server)
+        }
+        guard let digest = await connection.advertised?[Array(pin.tool.utf8)] else {
+            throw UpstreamError.refused(.unknownTool(pin.tool))
+        }
+        guard digest == pin.digest else { throw UpstreamError.held(tool: pin.tool) }
+    }
+}
+
+extension UpstreamDesk: ToolSource {
+    /// How often a listener's list is compared; another process may have changed it.
+    private static let comparison: Duration = .seconds(2)
+
+    /// Says that the tools have changed, as long as somebody listens.
+    nonisolated func changes() -> AsyncStream<Void> {
+        AsyncStream { continuation in
+            let watch = Task {
+                var last = await self.fingerprint()
+                // Cancelled when nobody listens any more.
+                while (try? await Task.sleep(for: Self.comparison)) != nil {
+                    let now = await self.fingerprint()
+                    if now != last { continuation.yield() }
+                    last = now
+                }
+                continuation.finish()
+            }
+            continuation.onTermination = { _ in watch.cancel() }
+        }
+    }
+
+    /// Names and digests of the tools there are.
+    private func fingerprint() async -> [[UInt8]] {
+        let entries: [ToolSet.Entry] = await current()
+        return entries.map { entry in
+            Array(entry.definition.name.utf8) + ((entry.tool as? ProxiedTool)?.digest ?? [])
+        }
+    }
+
+    /// Whether the account has no servers.
+    func isEmpty() async -> Bool { (try? await catalogue())?.servers.isEmpty ?? true }
+
+    /// The accepted tools; none while the store does not answer, which each call tells of.
+    func current() async -> [ToolSet.Entry] { (try? await catalogue())?.entries ?? [] }
+
+    /// The accepted tools and the requests that servers are handed.
+    func identities() async -> [ToolIdentity] {
+        // What cannot be read counts as new.
+        guard let catalogue = try? await catalogue() else { return [] }
+        let requests = catalogue.servers.flatMap { server in
+            Self.forwarded.map { ToolIdentity(server: server.name, name: $0) }
+        }
+        return catalogue.entries.map(\.identity) + requests
+    }
+}
+
+extension UpstreamServer {
+    /// Where calls of its tools go: an approval of one is none for another address.
+    var destination: JSONValue {
+        [
+            "id": .integer(id.rawValue), "name": .string(name),
+            "transport": .string(transport.rawValue), "url": .string(url),
+            "command": JSONValue(command),
+        ]
+    }
+}

@@ -1,0 +1,271 @@
+import Domain
+import Firewall
+import Gateway
+import HTTPClient
+import MCP
+import Store
+import StoreTestSupport
+import Testing
+
+@testable import API
+
+/// What the protocol's revisions say about a server, statement by statement, over HTTP.
+@Suite struct MCPStatementTests {
+    private static let path = "/mcp/v1"
+    private static let accept = ("Accept", "application/json, text/event-stream")
+    /// Where people reach the pages of approvals.
+    private static let origin = "https://preloop.example.com"
+
+    /// A session of an older revision.
+    private struct Session {
+        let server: RunningServer
+        let key: String
+        let id: String
+        let version: String
+
+        /// Begins one; the server must agree to the revision.
+        init(_ server: RunningServer, _ key: String, _ version: String) async throws {
+            (self.server, self.key, self.version) = (server, key, version)
+            let begun = try await server.send(
+                "POST",
+                MCPStatementTests.path,
+                [
+                    "jsonrpc": "2.0", "id": 0, "method": "initialize",
+                    "params": [
+                        "protocolVersion": .string(version), "capabilities": [:],
+                        "clientInfo": ["name": "test", "version": "1"],
+                    ],
+                ],
+                token: key,
+                headers: [MCPStatementTests.accept]
+            )
+            #expect(try begun.json["result"]?["protocolVersion"] == .string(version))
+            id = try #require(begun.headers["Mcp-Session-Id"])
+            let noted = try await post(
+                ["jsonrpc": "2.0", "method": "notifications/initialized"],
+                header: version
+            )
+            #expect(noted.status == 202)
+        }
+
+        func post(_ message: JSONValue, header: String) async throws -> RunningServer.Answer {
+            try await server.send(
+                "POST",
+                MCPStatementTests.path,
+                message,
+                token: key,
+                headers: [
+                    MCPStatementTests.accept, ("Mcp-Session-Id", id),
+                    ("MCP-Protocol-Version", header),
+                ]
+            )
+        }
+
+        func ask(
+            _ method: String,
+            _ parameters: JSONValue = [:],
+            header: String? = nil
+        ) async throws -> RunningServer.Answer {
+            try await post(
+                ["jsonrpc": "2.0", "id": 7, "method": .string(method), "params": parameters],
+                header: header ?? version
+            )
+        }
+    }
+
+    private func server(
+        _ change: (inout RunningServer.Setup) -> Void = { _ in }
+    ) async throws -> (RunningServer, String) {
+        var setup = RunningServer.Setup()
+        change(&setup)
+        let server = try await RunningServer(setup)
+        _ = try await server.add("ann", .editor)
+        return (server, try await server.key("ann"))
+    }
+
+    // MARK: - Revisions
+
+    @Test func `an unknown revision is told with those that are spoken`() async throws {
+        let (server, key) = try await server()
+        let unknown = "2031-01-01"
+        var headers = ModernRequest.headers("tools/list")
+        headers[2].1 = unknown
+        let meta: KeyValuePairs<String, JSONValue> = [
+            "io.modelcontextprotocol/protocolVersion": .string(unknown)
+        ]
+        for message in [
+            ModernRequest.message("tools/list"), ModernRequest.message("tools/list", meta: meta),
+        ] {
+            let answer = try await server.send(
+                "POST",
+                Self.path,
+                message,
+                token: key,
+                headers: headers
+            )
+            #expect(answer.status == 400)
+            let error = try answer.json["error"]
+            #expect(error?["code"] == -32022)
+            #expect(error?["data"]?["requested"] == .string(unknown))
+            let supported = error?["data"]?["supported"]?.array?.compactMap(\.string)
+            #expect(supported?.contains("2026-07-28") == true)
+            #expect(try answer.json["id"] == 1)
+        }
+        try await server.stop()
+    }
+
+    @Test(arguments: ["2025-11-25", "2025-06-18", "2025-03-26"])
+    func `an older client lists and calls in its own revision`(_ version: String) async throws {
+        let (server, key) = try await server()
+        let session = try await Session(server, key, version)
+        let listed = try await session.ask("tools/list")
+        #expect(try listed.json["result"]?["tools"]?[0]?["name"] == "echo")
+        // What only the modern era has would be unknown members to its parser.
+        #expect(try listed.json["result"]?["resultType"] == nil)
+        #expect(try listed.json["result"]?["cacheScope"] == nil)
+        let called = try await session.ask(
+            "tools/call",
+            ["name": "echo", "arguments": ["text": "hello"]]
+        )
+        let result = try called.json["result"]
+        #expect(result?["content"]?[0]?["text"]?.string?.contains("hello") == true)
+        #expect((result?["structuredContent"] != nil) == (version >= "2025-06-18"))
+        let wrong = try await session.ask("tools/call", ["name": "echo", "arguments": [:]])
+        #expect(try wrong.json["result"]?["isError"] == true)
+        try await server.stop()
+    }
+
+    @Test(arguments: ["2025-11-25", "2025-06-18", "2025-03-26"])
+    func `a session has no methods that it has not announced`(_ version: String) async throws {
+        let (server, key) = try await server()
+        let session = try await Session(server, key, version)
+        for method in [
+            "resources/list", "resources/templates/list", "resources/read", "resources/subscribe",
+            "prompts/list", "prompts/get", "completion/complete", "tasks/list", "nothing/here",
+        ] {
+            let answer = try await session.ask(method)
+            #expect(try answer.json["error"]?["code"] == -32601, "\(method): \(answer.text)")
+            #expect(try answer.json["id"] == 7)
+        }
+        // The session goes on.
+        #expect(try await session.ask("ping").json["result"] == .object(JSONObject()))
+        try await server.stop()
+    }
+
+    @Test func `the version header of a session's request names a revision that is spoken`()
+        async throws
+    {
+        let (server, key) = try await server()
+        let session = try await Session(server, key, "2025-11-25")
+        let unknown = try await session.ask("tools/list", header: "2031-01-01")
+        #expect(unknown.status == 400)
+        #expect(try unknown.json["error"]?["code"] == -32022)
+        // Another one with sessions changes nothing: what was agreed on counts.
+        let other = try await session.ask(
+            "tools/call",
+            ["name": "echo", "arguments": ["text": "hello"]],
+            header: "2025-03-26"
+        )
+        #expect(try other.json["result"]?["structuredContent"]?["said"] == "hello")
+        // The modern era has no sessions: such a request lacks what all of that era have.
+        let modern = try await session.ask("tools/list", header: ModernRequest.version)
+        #expect(modern.status == 400)
+        #expect(try modern.json["error"]?["code"] == -32602)
+        try await server.stop()
+    }
+
+    // MARK: - Input required
+
+    /// Lets no call of a tool pass without an approval.
+    private struct HoldingPolicy: CallPolicy {
+        func isVisible(
+            _ tool: ToolDefinition,
+            _ identity: ToolIdentity,
+            to caller: Caller
+        ) async -> Bool { true }
+
+        func decide(_ call: ProposedCall) async -> CallRuling {
+            CallRuling(.requireApproval(ApprovalDemand(policyVersion: 1, message: "ask first")))
+        }
+    }
+
+    /// A call by a client that opens pages; the second time with what came back the first time.
+    private func call(
+        _ server: RunningServer,
+        _ key: String,
+        _ text: String,
+        state: String? = nil
+    ) async throws -> JSONValue {
+        let capabilities = "io.modelcontextprotocol/clientCapabilities"
+        let meta: KeyValuePairs<String, JSONValue> = [capabilities: ["elicitation": ["url": [:]]]]
+        let arguments: JSONValue = ["text": .string(text)]
+        let message =
+            if let state {
+                ModernRequest.message(
+                    "tools/call",
+                    [
+                        "name": "write", "arguments": arguments, "requestState": .string(state),
+                        "inputResponses": ["approval": ["action": "accept"]],
+                    ],
+                    meta: meta
+                )
+            } else {
+                ModernRequest.call("write", arguments, meta: meta)
+            }
+        let answer = try await server.send(
+            "POST",
+            Self.path,
+            message,
+            token: key,
+            headers: ModernRequest.headers("tools/call", "write")
+        )
+        return try #require(try answer.json["result"], "\(answer.text)")
+    }
+
+    /// The state of a result that asks for somebody to open the request's page.
+    private func state(_ result: JSONValue) throws -> String {
+        #expect(result["resultType"] == "input_required")
+        let state = try #require(result["requestState"]?.string)
+        let asked = result["inputRequests"]?["approval"]
+        #expect(asked?["method"] == "elicitation/create")
+        #expect(asked?["params"]?["mode"] == "url")
+        #expect(asked?["params"]?["url"] == .string("\(Self.origin)/approval/\(state)"))
+        return state
+    }
+
+    private func approve(_ id: String, _ server: RunningServer, _ key: String) async throws {
+        let path = "/api/v1/approval-requests/\(id)/approve"
+        let answer = try await server.send("POST", path, token: key)
+        #expect(answer.status == 200, "\(answer.text)")
+    }
+
+    @Test func `a call that asks for input runs when it comes back approved, and no other does`()
+        async throws
+    {
+        let tool = WriteTool()
+        let (server, ann) = try await server { setup in
+            setup.tools = [tool]
+            setup.policy = HoldingPolicy()
+            setup.pageAddress = Self.origin
+        }
+        _ = try await server.add("bob", .editor)
+        _ = try await server.addAccount(owner: "eve")
+        let (bob, eve) = (try await server.key("bob"), try await server.key("eve"))
+        let id = try state(try await call(server, ann, "hello"))
+        #expect(tool.count.value == 0)
+        try await approve(id, server, bob)
+        // The state is in everybody's hands: it lets nobody else's call run, nor another call.
+        for (key, text) in [(ann, "changed"), (bob, "hello"), (eve, "hello")] {
+            let other = try state(try await call(server, key, text, state: id))
+            #expect(other != id)
+        }
+        #expect(tool.count.value == 0)
+        let done = try await call(server, ann, "hello", state: id)
+        #expect(done["resultType"] == "complete")
+        #expect(done["structuredContent"]?["calls"] == 1)
+        // Once: the same again asks anew.
+        let again = try state(try await call(server, ann, "hello", state: id))
+        #expect(again != id && tool.count.value == 1)
+        try await server.stop()
+    }
+}

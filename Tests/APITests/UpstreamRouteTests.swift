@@ -1,0 +1,81 @@
+import Domain
+import Testing
+
+@testable import API
+
+/// MCP servers over REST.
+@Suite struct UpstreamRouteTests {
+    @Test func `servers are added, shown without secrets, changed and removed`() async throws {
+        let server = try await RunningServer()
+        _ = try await server.add("ann", .owner)
+        let key = try await server.key("ann")
+        let draft: JSONValue = [
+            "name": "docs", "url": "https://mcp.example.com/mcp", "transport": "http-streaming",
+            "auth_type": "bearer", "auth_config": ["token": "a-secret-word"], "prefix": "always",
+        ]
+        let added = try await server.send("POST", "/api/v1/mcp-servers", draft, token: key)
+        #expect(added.status == 201, "\(added.text)")
+        #expect(try added.json["transport"] == "streamable-http")
+        #expect(try added.json["has_credential"] == true)
+        let path = "/api/v1/mcp-servers/\(try added.json["id"]?.integer ?? 0)"
+        let twice = try await server.send("POST", "/api/v1/mcp-servers", draft, token: key)
+        #expect(twice.status == 409)
+        let list = try await server.send("GET", "/api/v1/mcp-servers", token: key)
+        #expect(try list.json[0]?["name"] == "docs")
+        #expect(!list.text.contains("secret-word") && !added.text.contains("secret-word"))
+        #expect(try await server.send("GET", path + "/tools", token: key).json == [])
+        let moved = try await server.send(
+            "PUT",
+            path,
+            ["url": "https://evil.example.com/mcp"],
+            token: key
+        )
+        #expect(moved.status == 422 && moved.text.contains("credential again"))
+        let renamed = try await server.send("PUT", path, ["name": "papers"], token: key)
+        #expect(try renamed.json["name"] == "papers")
+        #expect(try renamed.json["has_credential"] == true)
+        #expect(try await server.send("DELETE", path, token: key).status == 204)
+        #expect(try await server.send("GET", path, token: key).status == 404)
+        try await server.stop()
+    }
+
+    @Test(
+        arguments: [
+            (["name": "a", "url": "http://127.0.0.1/mcp"], "public Internet"),
+            (["name": "a", "url": "http://localhost/mcp"], "local network"),
+            (["name": "a", "url": "http://[::ffff:10.0.0.1]/"], "public Internet"),
+            (["name": "a", "command": ["sh", "-c", "id"]], "PRELOOP_UPSTREAM_PROGRAMS"),
+            (["name": "a", "transport": "stdio"], "PRELOOP_UPSTREAM_PROGRAMS"),
+            (["name": "A b", "url": "https://example.com/"], "lower-case"),
+            (["name": "a", "url": "https://example.com/", "auth_type": "bearer"], "token"),
+            (["name": "a"], "plain http"),
+        ] as [(JSONValue, String)]
+    )
+    func `what must not be reached is not added`(_ draft: JSONValue, _ reason: String) async throws
+    {
+        let server = try await RunningServer()
+        _ = try await server.add("ann", .owner)
+        let key = try await server.key("ann")
+        let answer = try await server.send("POST", "/api/v1/mcp-servers", draft, token: key)
+        #expect(answer.status == 422 && answer.text.contains(reason), "\(answer.text)")
+        #expect(try await server.send("GET", "/api/v1/mcp-servers", token: key).json == [])
+        try await server.stop()
+    }
+
+    @Test func `a scan that fails is told, and kept`() async throws {
+        let server = try await RunningServer()
+        _ = try await server.add("ann", .owner)
+        let key = try await server.key("ann")
+        // A name that is nobody's (RFC 6761).
+        let draft: JSONValue = ["name": "gone", "url": "https://gone.invalid/mcp"]
+        let added = try await server.send("POST", "/api/v1/mcp-servers", draft, token: key)
+        #expect(added.status == 201, "\(added.text)")
+        let path = "/api/v1/mcp-servers/\(try added.json["id"]?.integer ?? 0)"
+        let scan = try await server.send("POST", path + "/scan", token: key)
+        #expect(scan.status == 502, "\(scan.text)")
+        let shown = try await server.send("GET", path, token: key).json
+        #expect(shown["status"] == "error")
+        #expect(shown["last_error"]?.string?.contains("gone.invalid") == true)
+        try await server.stop()
+    }
+}

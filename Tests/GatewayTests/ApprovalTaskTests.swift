@@ -1,0 +1,133 @@
+import Domain
+import Firewall
+import MCP
+import StoreTestSupport
+import Synchronization
+import Testing
+
+@testable import Gateway
+
+/// Calls that wait for approval, as tasks and as pages that clients of older revisions open.
+@Suite struct ApprovalTaskTests {
+    private let bob = Approver(.user, "bob")
+
+    private func request(_ text: String = "hi") -> GuardedCall.Request {
+        var request = GuardedCall.Request(tool: "fake", arguments: object(["text": .string(text)]))
+        request.takesTasks = true
+        return request
+    }
+
+    /// Calls the held tool, and gives the task.
+    private func begin(_ world: ApprovalWorld) async throws -> (id: String, JSONObject) {
+        let json = try await world.calls.run(request(), by: caller).json(for: .latest)
+        #expect(json["resultType"] == "task" && json["status"] == "working")
+        #expect(json["content"] == nil)
+        return (try #require(json["taskId"]?.string), json)
+    }
+
+    private func ask(
+        _ world: ApprovalWorld,
+        _ id: String,
+        _ method: ServerSession.TaskMethod = .get,
+        by asking: Caller = caller
+    ) async throws -> JSONObject {
+        let asked = GuardedCall.Request(tool: "", arguments: JSONObject())
+        return try await world.calls.task(id, method, asked, by: asking) { _ in }
+    }
+
+    @Test func `a call that waits is a task, and runs once when somebody asks for it`()
+        async throws
+    {
+        let world = try await ApprovalWorld { $0.approvers = ["bob"] }
+        let (id, seed) = try await begin(world)
+        #expect(seed["statusMessage"] == "waiting for approval by bob")
+        #expect(seed["ttlMs"]?.integer ?? 0 > 0 && seed["pollIntervalMs"]?.integer ?? 0 >= 5_000)
+        let waiting = try await ask(world, id)
+        #expect(waiting["status"] == "working" && waiting["result"] == nil)
+        #expect(world.runs.all.isEmpty)
+        try await world.desk.decide(id, by: bob, .init(.approve))
+        for _ in 0..<2 {
+            let done = try await ask(world, id)
+            #expect(done["status"] == "completed")
+            #expect(done["result"]?["structuredContent"] == ["said": "hi"])
+        }
+        #expect(world.runs.all == ["hi"])
+    }
+
+    @Test func `a task survives its process`() async throws {
+        let world = try await ApprovalWorld()
+        let (id, _) = try await begin(world)
+        let other = try await world.reopened()
+        #expect(try await ask(other, id)["status"] == "working")
+        try await other.desk.decide(id, by: bob, .init(.approve))
+        #expect(try await ask(other, id)["status"] == "completed")
+        #expect(try await ask(world, id)["result"]?["isError"] == false)
+        #expect(world.runs.all == ["hi"])
+    }
+
+    @Test func `a denied call is completed with an error, one that is given up is cancelled`()
+        async throws
+    {
+        let world = try await ApprovalWorld()
+        let (denied, _) = try await begin(world)
+        try await world.desk.decide(denied, by: bob, .init(.decline, reason: "not today"))
+        let answer = try await ask(world, denied)
+        #expect(answer["status"] == "completed" && answer["result"]?["isError"] == true)
+        let text = answer["result"]?["content"]?[0]?["text"]?.string
+        #expect(text?.contains("not today") == true)
+        let (given, _) = try await begin(world)
+        #expect(try await ask(world, given, .update).members.isEmpty)
+        #expect(try await ask(world, given, .cancel).members.isEmpty)
+        #expect(try await ask(world, given)["status"] == "cancelled")
+        let refusal = await #expect(throws: ApprovalRefusal.self) {
+            try await world.desk.decide(given, by: bob, .init(.approve))
+        }
+        #expect(refusal != nil && world.runs.all.isEmpty)
+    }
+
+    @Test func `an approval that cannot be used any more is told as an error`() async throws {
+        let world = try await ApprovalWorld()
+        let (id, _) = try await begin(world)
+        try await world.desk.decide(id, by: bob, .init(.approve))
+        world.policy.decision.withLock { $0 = .deny(reason: "not any more") }
+        let answer = try await ask(world, id)
+        #expect(answer["status"] == "completed" && answer["result"]?["isError"] == true)
+        #expect(world.runs.all.isEmpty)
+    }
+
+    @Test func `a task is its caller's alone`() async throws {
+        let world = try await ApprovalWorld()
+        let (id, _) = try await begin(world)
+        let eve = Caller(name: "user:eve", channel: .mcp)
+        for method in ServerSession.TaskMethod.allCases {
+            await #expect(throws: RPCError.self) { try await ask(world, id, method, by: eve) }
+            await #expect(throws: RPCError.self) { try await ask(world, "nothing", method) }
+        }
+        #expect(try await ask(world, id)["status"] == "working")
+    }
+
+    @Test func `a client of an older revision is asked to open the page while it waits`()
+        async throws
+    {
+        let world = try await ApprovalWorld()
+        let questions = Mutex<[JSONObject]>([])
+        var request = GuardedCall.Request(tool: "fake", arguments: object(["text": "hi"]))
+        request.extras.capabilities = object(["elicitation": ["url": [:]]])
+        request.extras.ask = { method, question in
+            #expect(method == "elicitation/create")
+            questions.withLock { $0.append(question) }
+            // A person who never answers keeps nothing up.
+            try? await Task.sleep(for: .seconds(600))
+            return .failure(.internalError("gone"))
+        }
+        let asked = request
+        async let result = world.calls.run(asked, by: caller)
+        let id = try await world.pending()[0].id
+        while questions.withLock({ $0.isEmpty }) { try await Task.sleep(for: .milliseconds(5)) }
+        try await world.desk.decide(id, by: bob, .init(.approve))
+        #expect(try await result.structured == ["said": "hi"])
+        let question = questions.withLock { $0[0] }
+        #expect(question["mode"] == "url" && question["elicitationId"] == .string(id))
+        #expect(question["url"] == .string("https://preloop.example/approval/\(id)"))
+    }
+}

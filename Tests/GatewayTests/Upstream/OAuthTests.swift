@@ -1,0 +1,232 @@
+import Domain
+import HTTPClient
+import MCP
+import Store
+import StoreTestSupport
+import Testing
+
+@testable import Gateway
+
+/// Servers that want tokens of OAuth, over real connections.
+@Suite struct OAuthTests {
+    /// A server that wants tokens, and a desk that knows it.
+    private struct World {
+        let script: UpstreamScript
+        let scratch: ScratchStore
+        let desk: UpstreamDesk
+        let server: UpstreamServer
+        let http: CurlClient
+
+        init(_ options: [String] = []) async throws {
+            script = try UpstreamScript(arguments: ["oauth_server.py"] + options)
+            scratch = try await Engine.current.store()
+            http = try CurlClient(configuration: .init(version: "test"))
+            desk = try Self.desk(scratch.store, http)
+            var made = UpstreamServer(
+                id: UpstreamServerID(0),
+                name: "guarded",
+                transport: .streamableHTTP,
+                url: script.url,
+                createdAt: Timestamp(milliseconds: 0)
+            )
+            made.authentication = .oauth
+            server = try await desk.add(made, secret: UpstreamSecret())
+        }
+
+        /// As another process has it.
+        func reopened() throws -> UpstreamDesk { try Self.desk(scratch.store, http) }
+
+        private static func desk(_ store: Store, _ http: CurlClient) throws -> UpstreamDesk {
+            let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
+            return UpstreamDesk(
+                UpstreamDesk.Means(
+                    store: store,
+                    settings: UpstreamSettings(
+                        environment: ["ROBOT": "s+cret"],
+                        allowed: ["127.0.0.0/8"],
+                        variables: ["ROBOT"],
+                        version: "1"
+                    ),
+                    transport: http,
+                    reserved: [],
+                    box: { box }
+                )
+            )
+        }
+
+        private static let redirect = "http://127.0.0.1:9/callback"
+
+        /// Signs in as a person does whose browser follows the page.
+        func signIn() async throws {
+            let begun = try await desk.beginSignIn(to: server.id, redirect: Self.redirect)
+            try await desk.finish(begun, query: try await consent(begun.url))
+        }
+
+        /// What the authorization server sends the browser back with.
+        func consent(_ url: String) async throws -> [(name: String, value: String)] {
+            let answer = try await http.stream(
+                HTTPRequest(url: url),
+                to: HTTPReceiver(head: { _, _ in }, body: { _ in true })
+            )
+            let location = try #require(answer.headers["Location"])
+            let query = location.split(separator: "?", maxSplits: 1)[1]
+            return query.split(separator: "&").map { part in
+                let pieces = part.split(separator: "=", maxSplits: 1).map(String.init)
+                return (pieces[0], pieces[1].removingPercentEncoding ?? "")
+            }
+        }
+
+        func counts() async throws -> JSONValue {
+            let url = script.url.replacing("/mcp", with: "/test/counts")
+            return try JSONParser.parse(try await http.send(HTTPRequest(url: url)).body)
+        }
+
+        func expire() async throws {
+            let url = script.url.replacing("/mcp", with: "/test/expire")
+            _ = try await http.send(HTTPRequest(method: "POST", url: url, body: []))
+        }
+
+        func call(_ desk: UpstreamDesk? = nil) async throws -> JSONObject {
+            try await (desk ?? self.desk).pool(of: server.id).perform(
+                for: "ann",
+                capabilities: JSONObject(),
+                isRepeatable: false
+            ) { connection in
+                try await connection.call("tools/call", JSONObject([("name", "open")]))
+            }
+        }
+    }
+
+    @Test func `somebody signs in, and tokens are renewed when they are refused`() async throws {
+        let world = try await World()
+        await #expect(throws: UpstreamError.self) { try await world.call() }
+        try await world.signIn()
+        #expect(try await world.desk.scan(world.server.id).unusable.isEmpty)
+        #expect(try await world.call()["isError"] == false)
+        try await world.expire()
+        #expect(try await world.call()["isError"] == false)
+        let counts = try await world.counts()
+        #expect(counts["tokens"] == 2 && counts["calls"] == 2)
+    }
+
+    @Test func `many who wait for one token ask for it once`() async throws {
+        let world = try await World()
+        try await world.signIn()
+        _ = try await world.call()
+        try await world.expire()
+        try await withThrowingTaskGroup(of: JSONObject.self) { group in
+            for _ in 0..<16 { group.addTask { try await world.call() } }
+            for try await result in group { #expect(result["isError"] == false) }
+        }
+        #expect(try await world.counts()["tokens"] == 2)
+    }
+
+    @Test func `a token that is about to end is renewed before it is sent`() async throws {
+        let world = try await World(["--expires", "30"])
+        try await world.signIn()
+        _ = try await world.call()
+        // Each of its requests finds less than a minute left.
+        #expect(try await world.counts()["tokens"]?.integer ?? 0 >= 2)
+    }
+
+    @Test func `another process goes on with what is kept`() async throws {
+        let world = try await World()
+        try await world.signIn()
+        let other = try world.reopened()
+        #expect(try await world.call(other)["isError"] == false)
+        #expect(try await world.counts()["tokens"] == 1)
+        try await world.expire()
+        // One renews; the other finds what it has kept, for a refresh token is good once.
+        _ = try await world.call(other)
+        _ = try await world.call()
+        #expect(try await world.counts()["tokens"] == 2)
+        await other.close()
+    }
+
+    @Test func `a client of its own right signs in without a person`() async throws {
+        let world = try await World()
+        try await world.desk.signIn(
+            to: world.server.id,
+            as: .init(id: "robot", secret: "${ROBOT}", scope: "read")
+        )
+        #expect(try await world.call()["isError"] == false)
+        try await world.expire()
+        #expect(try await world.call()["isError"] == false)
+        #expect(try await world.counts()["registrations"] == 0)
+        await #expect(throws: UpstreamError.unauthorized(status: 401)) {
+            try await world.desk.signIn(
+                to: world.server.id,
+                as: .init(id: "robot", secret: "wrong")
+            )
+        }
+    }
+
+    /// Each of these would send a token, or a code, to somebody else.
+    @Test(arguments: [["--other-issuer"], ["--other-resource"], ["--no-pkce"]])
+    func `metadata of somebody else is refused`(_ options: [String]) async throws {
+        let world = try await World(options)
+        await #expect(throws: UpstreamError.self) { try await world.signIn() }
+        #expect(try await world.counts()["tokens"] == 0)
+    }
+
+    @Test func `an answer to another request is refused`() async throws {
+        let world = try await World()
+        let redirect = "http://127.0.0.1:9/callback"
+        let mine = try await world.desk.beginSignIn(to: world.server.id, redirect: redirect)
+        let other = try await world.desk.beginSignIn(to: world.server.id, redirect: redirect)
+        let query = try await world.consent(other.url)
+        await #expect(throws: UpstreamError.self) {
+            try await world.desk.finish(mine, query: query)
+        }
+        var foreign = query
+        for place in foreign.indices where foreign[place].name == "iss" {
+            foreign[place].value = "http://127.0.0.1:1"
+        }
+        let wrong = foreign
+        await #expect(throws: UpstreamError.self) {
+            try await world.desk.finish(other, query: wrong)
+        }
+        try await world.desk.finish(other, query: query)
+        #expect(try await world.call()["isError"] == false)
+    }
+
+    @Test(arguments: [
+        ("https://a.example/mcp", "https://a.example/mcp", true),
+        ("https://a.example/mcp/x", "https://a.example/mcp", true),
+        ("https://a.example/mcp", "https://a.example", true),
+        ("https://a.example/mcpx", "https://a.example/mcp", false),
+        ("https://a.example/mcp", "https://b.example/mcp", false),
+        ("https://a.example/mcp", "http://a.example/mcp", false),
+        ("https://a.example/mcp", "https://a.example:8443/mcp", false),
+    ])
+    func `a resource is the server, or above it`(
+        _ url: String,
+        _ resource: String,
+        _ isRight: Bool
+    ) throws {
+        let document: JSONValue = [
+            "resource": .string(resource), "authorization_servers": ["https://as.example"],
+        ]
+        let found = try? ProtectedResource(document, of: url)
+        #expect((found != nil) == isRight)
+    }
+
+    @Test func `documents are looked for where the protocol says`() {
+        #expect(
+            AuthorizationServer.places(for: "https://a.example/t/1/") == [
+                "https://a.example/.well-known/oauth-authorization-server/t/1",
+                "https://a.example/.well-known/openid-configuration/t/1",
+                "https://a.example/t/1/.well-known/openid-configuration",
+            ]
+        )
+        #expect(
+            ProtectedResource.places(for: "https://a.example/mcp?x=1") == [
+                "https://a.example/.well-known/oauth-protected-resource/mcp",
+                "https://a.example/.well-known/oauth-protected-resource",
+            ]
+        )
+        let challenge = #"Bearer error="x", resource_metadata="https://a.example/m""#
+        #expect(ProtectedResource.place(in: challenge) == "https://a.example/m")
+        #expect(ProtectedResource.place(in: "Bearer") == nil)
+    }
+}
