@@ -56,6 +56,15 @@ final class RunningServer: Sendable {
         /// Takes what is logged; else nothing but what is critical is shown.
         var records: LogRecords?
 
+        /// What the application takes as it is.
+        fileprivate func apply(to means: inout Application.Means) {
+            means.limits = limits
+            means.allowsRegistration = allowsRegistration
+            means.lifetimes = lifetimes
+            means.proxies = proxies
+            means.spans = spans
+        }
+
         /// A busy machine keeps test and server waiting; tests of deadlines set their own.
         private static var patient: ServerLimits {
             var limits = ServerLimits()
@@ -127,11 +136,7 @@ final class RunningServer: Sendable {
         if setup.takesWebhooks {
             means.webhooks = WebhookReceiver(database: scratch.store.database, box: box)
         }
-        means.limits = setup.limits
-        means.allowsRegistration = setup.allowsRegistration
-        means.lifetimes = setup.lifetimes
-        means.proxies = setup.proxies
-        means.spans = setup.spans
+        setup.apply(to: &means)
         let application = Application(means)
         self.application = application
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
