@@ -119,7 +119,7 @@ package struct Application: Sendable {
             guardian: means.guardian,
             authenticator: desk.authenticator,
             metrics: metrics,
-            idempotency: Idempotency(store: means.store),
+            idempotency: Idempotency(store: means.store, limits: means.limits),
             limits: means.limits,
             logger: means.logger,
             proxies: means.proxies,

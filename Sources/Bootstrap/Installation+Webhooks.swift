@@ -59,6 +59,56 @@ extension Installation {
     }
 }
 
+extension Installation {
+    /// For how long a tracker may take to let go of its webhooks: one that is gone for good must
+    /// not keep anybody from removing it.
+    private static let takingBackTime: Duration = .seconds(30)
+
+    /// Takes our webhooks away from a tracker that is to be removed.
+    ///
+    /// Nothing is asked where none were ever registered: then there is no secret.
+    ///
+    /// - Parameter tracker: Whose.
+    /// - Returns: What stays there and why, a line each; the organisations' secrets stay, too.
+    /// - Throws: What the store refuses; what the tracker refuses is told.
+    package func takeBackWebhooks(of tracker: Tracker) async throws -> [String] {
+        let known = try await store.read { connection, account in
+            try WebhookTable.list(of: tracker.id, account: account, on: connection)
+        }
+        guard !known.isEmpty else { return [] }
+        do {
+            let outcomes: [WebhookInstaller.Outcome]? = try await withThrowingTaskGroup(
+                of: [WebhookInstaller.Outcome]?.self
+            ) { group in
+                group.addTask {
+                    try await webhookInstaller(of: tracker, transport: try transport()).remove()
+                }
+                group.addTask {
+                    try await Task.sleep(for: Self.takingBackTime)
+                    return nil
+                }
+                defer { group.cancelAll() }
+                return try await group.next() ?? nil
+            }
+            guard let outcomes else {
+                return ["\(tracker.name): it did not answer within \(Self.takingBackTime)"]
+            }
+            return outcomes.flatMap { outcome in
+                outcome.refused.map { "\($0.place): \($0.error)" }
+            }
+        } catch let failure as CommandFailure {
+            return ["\(tracker.name): \(failure.reason ?? failure.what)"]
+        } catch let error as TrackerError {
+            try Task.checkCancellation()
+            return ["\(tracker.name): \(error)"]
+        } catch let error as StoreError {
+            // A token that cannot be read any more is a reason to remove the tracker.
+            guard case .undecryptable = error else { throw error }
+            return ["\(tracker.name): \(error)"]
+        }
+    }
+}
+
 /// The client of each tracker, made when it is first needed: all work shares its connections and
 /// its rate budget.
 private actor ClientCache {

@@ -8,7 +8,11 @@ import Sync
 struct TrackersRemoveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove",
-        abstract: "Remove a tracker, its token and its issues."
+        abstract: "Remove a tracker, its token and its issues.",
+        discussion: """
+            Our webhooks at the tracker are taken away first. Where the tracker refuses, the \
+            command says which stay there, and goes on: what they deliver is refused.
+            """
     )
 
     @Argument(help: "The tracker's name.")
@@ -19,19 +23,44 @@ struct TrackersRemoveCommand: AsyncParsableCommand {
     func run() async throws {
         let installation = try await Installation.open()
         let tracker = try await installation.tracker(named: name)
-        let count = try await attempt("the tracker `\(name)` was not removed") {
-            try await installation.remove(tracker)
+        let removed = try await attempt("the tracker `\(name)` was not removed") {
+            try await installation.removeWithWebhooks(tracker)
         }
         try await installation.close()
+        for line in removed.leftovers {
+            standardError("warning: a webhook stays at the tracker; \(line)\n")
+        }
         guard !output.isJSON else {
-            try Output.result(["name": .string(name), "issues_removed": .integer(Int64(count))])
+            try Output.result([
+                "name": .string(name), "issues_removed": .integer(Int64(removed.issues)),
+                "webhooks_left": JSONValue(removed.leftovers),
+            ])
             return
         }
-        try Output.text(["Removed \(name) with \(count) issues."])
+        try Output.text(["Removed \(name) with \(removed.issues) issues."])
     }
 }
 
 extension Installation {
+    /// Takes our webhooks away from a tracker, as far as it lets us, and removes it.
+    ///
+    /// - Parameter tracker: Which; one that is being scanned stays as it is.
+    /// - Returns: The number of issues that went, and what stays at the tracker, a line each.
+    /// - Throws: `StoreError.leaseHeld` while a scan runs, and what the store refuses.
+    func removeWithWebhooks(
+        _ tracker: Tracker
+    ) async throws -> (issues: Int, leftovers: [String]) {
+        let now = store.clock.now()
+        let lease = ScanRunner.leaseName(of: tracker.id)
+        let holder = try await store.read { connection, account in
+            try LeaseTable.holder(of: lease, now: now, account: account, on: connection)
+        }
+        // Before anything is done at the tracker: the removal would be refused afterwards.
+        if let holder { throw StoreError.leaseHeld(name: lease, holder: holder.description) }
+        let leftovers = try await takeBackWebhooks(of: tracker)
+        return (try await remove(tracker), leftovers)
+    }
+
     /// Removes a tracker with all that was read from it; gives the number of issues.
     func remove(_ tracker: Tracker) async throws -> Int {
         let now = store.clock.now()

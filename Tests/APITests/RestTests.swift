@@ -124,7 +124,10 @@ import Trackers
         #expect(try project.json["success"] == true)
         let begun = try await server.send("POST", "\(path)/sync", token: key)
         #expect(try begun.status == 202 && begun.json["state"] == "running")
-        #expect(try await server.send("GET", "\(path)/sync", token: key).json["state"] == "idle")
+        let state = try await server.send("GET", "\(path)/sync", token: key).json
+        #expect(state["state"] == "idle" && state["problems"] == ["hub: asked alone"])
+        let all = try await server.send("GET", "/api/v1/sync", token: key).json
+        #expect(all["problems"] == [])
         let stats = try await server.send("GET", "/api/v1/stats", token: key).json
         #expect(stats["issues"] == 6 && stats["comments"] == 6 && stats["projects"] == 2)
         try await server.stop()

@@ -56,6 +56,15 @@ final class RunningServer: Sendable {
         /// Takes what is logged; else nothing but what is critical is shown.
         var records: LogRecords?
 
+        /// What the application takes as it is.
+        fileprivate func apply(to means: inout Application.Means) {
+            means.limits = limits
+            means.allowsRegistration = allowsRegistration
+            means.lifetimes = lifetimes
+            means.proxies = proxies
+            means.spans = spans
+        }
+
         /// A busy machine keeps test and server waiting; tests of deadlines set their own.
         private static var patient: ServerLimits {
             var limits = ServerLimits()
@@ -127,7 +136,7 @@ final class RunningServer: Sendable {
         if setup.takesWebhooks {
             means.webhooks = WebhookReceiver(database: scratch.store.database, box: box)
         }
-        setup.fill(&means)
+        setup.apply(to: &means)
         let application = Application(means)
         self.application = application
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
@@ -395,7 +404,9 @@ final class FakeOperations: Sendable {
         TrackerOperations(
             add: { _, _ in throw Problem(.badGateway, "no service") },
             change: { _, _, _ in },
-            remove: { _, _ in 0 },
+            remove: { _, _ in
+                TrackerOperations.Removal(issues: 6, leftovers: ["acme: refused"])
+            },
             test: { _, _ in
                 _ = self.tested.add()
                 return TrackerIdentity(userName: "bot")
@@ -404,18 +415,11 @@ final class FakeOperations: Sendable {
                 _ = self.synced.add()
                 return TrackerOperations.SyncState(state: "running")
             },
-            syncState: { _ in TrackerOperations.SyncState(state: "idle") }
+            syncState: { tracker, _ in
+                var state = TrackerOperations.SyncState(state: "idle")
+                state.problems = tracker.map { ["\($0.name): asked alone"] } ?? []
+                return state
+            }
         )
-    }
-}
-
-extension RunningServer.Setup {
-    /// Puts what tests choose into what a server is made of.
-    fileprivate func fill(_ means: inout Application.Means) {
-        means.limits = limits
-        means.allowsRegistration = allowsRegistration
-        means.lifetimes = lifetimes
-        means.proxies = proxies
-        means.spans = spans
     }
 }

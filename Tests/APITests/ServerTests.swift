@@ -100,9 +100,17 @@ import Testing
             headers: [
                 ("Origin", "https://console.example.com"),
                 ("Access-Control-Request-Method", "POST"),
+                ("Access-Control-Request-Headers", "authorization,mcp-param-tenant, x-else"),
             ]
         )
         #expect(question.status == 204)
+        let headers = question.headers["Access-Control-Allow-Headers"] ?? ""
+        #expect(headers.contains("mcp-param-tenant") && headers.contains("traceparent"))
+        #expect(!headers.contains("x-else"))
+        let exposed = allowed.headers["Access-Control-Expose-Headers"] ?? ""
+        for name in ["Link", "X-Next-Cursor", "Idempotent-Replayed", "WWW-Authenticate"] {
+            #expect(exposed.contains(name))
+        }
         #expect(question.headers["Access-Control-Allow-Methods"]?.contains("POST") == true)
         try await server.stop()
     }
@@ -185,13 +193,13 @@ import Testing
         let server = try await RunningServer(setup)
         _ = try await server.add("ann", .viewer)
         let key = try await server.key("ann")
-        let bodies = server.application.responder.openBodies
+        let bodies = server.application.responder.bodies
         let head =
             "POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\n"
             + "Content-Length: 12000\r\n\r\n"
         let slow = try RawClient(port: server.port)
         #expect(slow.send(head + String(repeating: " ", count: 11_999)))
-        while bodies.held < 11_999 { await Task.yield() }
+        while bodies.held(by: .strangers) < 11_999 { await Task.yield() }
         let refused = try RawClient(port: server.port)
         #expect(refused.send(head + String(repeating: " ", count: 12_000)))
         let answer = await refused.read(until: "\r\n\r\n").lowercased()
@@ -203,11 +211,44 @@ import Testing
         #expect(echo.status == 200)
         #expect(slow.send(" "))
         #expect(await slow.read(until: "\r\n").contains(" 400 "))
-        while bodies.held > 0 { await Task.yield() }
+        while bodies.held(by: .strangers) > 0 { await Task.yield() }
         let next = try RawClient(port: server.port)
         #expect(next.send(head + String(repeating: " ", count: 12_000)))
         #expect(await next.read(until: "\r\n").contains(" 400 "))
         try await server.stop()
+    }
+
+    /// One key may have 2,048 requests under way; what they hold is bounded, for one user and for
+    /// all.
+    @Test func `users' bodies take a bounded room, each user's and together`() async throws {
+        for isShared in [false, true] {
+            var setup = RunningServer.Setup()
+            setup.limits.bodyBytesOfUser = isShared ? 100_000 : 20_000
+            setup.limits.bodyBytesInAll = isShared ? 20_000 : 100_000
+            let server = try await RunningServer(setup)
+            for name in ["ann", "bob"] { _ = try await server.add(name, .viewer) }
+            let (ann, bob) = (try await server.key("ann"), try await server.key("bob"))
+            let bodies = server.application.responder.bodies
+            func head(_ key: String) -> String {
+                "POST /api/v1/mcp/echo HTTP/1.1\r\nHost: localhost\r\n"
+                    + "Authorization: Bearer \(key)\r\nContent-Length: 12000\r\n\r\n"
+            }
+            let slow = try RawClient(port: server.port)
+            #expect(slow.send(head(ann) + String(repeating: " ", count: 11_999)))
+            while bodies.heldByUsers < 11_999 { await Task.yield() }
+            let second = try RawClient(port: server.port)
+            #expect(second.send(head(ann) + String(repeating: " ", count: 12_000)))
+            let answer = await second.read(until: "\r\n\r\n").lowercased()
+            #expect(answer.contains(" 503 ") && answer.contains("retry-after"), "\(answer)")
+            let other = try RawClient(port: server.port)
+            #expect(other.send(head(bob) + String(repeating: " ", count: 12_000)))
+            let others = await other.read(until: "\r\n")
+            #expect(others.contains(isShared ? " 503 " : " 400 "), "\(others)")
+            #expect(slow.send(" "))
+            #expect(await slow.read(until: "\r\n").contains(" 400 "))
+            while bodies.heldByUsers > 0 { await Task.yield() }
+            try await server.stop()
+        }
     }
 
     @Test func `the log says where a request comes from, as trusted proxies tell`() async throws {
@@ -274,6 +315,20 @@ import Testing
             #expect(Redaction.cleaned("a \(token) b") == "a <redacted> b", "\(kind)")
         }
         #expect(Redaction.cleaned("plk_ is how keys begin") == "plk_ is how keys begin")
+        // What trackers and providers give us stands in their errors, and ours.
+        let token = "0123456789abcdefghijABCDEFGHIJ"
+        for prefix in ["ghp_", "github_pat_", "glpat-", "ATATT3x", "ghs_"] {
+            #expect(Redaction.cleaned("of \(prefix)\(token)!") == "of <redacted>!", "\(prefix)")
+        }
+        #expect(Redaction.cleaned("a: bearer a1b2c3d4 b") == "a: bearer <redacted> b")
+        #expect(Redaction.cleaned("Basic YW5uOmh1bnRlcjI=") == "Basic <redacted>")
+        #expect(Redaction.cleaned("the bearer of this") == "the bearer of this")
+        #expect(Redaction.cleaned("Bearer authentication fails") == "Bearer authentication fails")
+        #expect(
+            Redaction.cleaned("`postgresql://ann:hunt@er2@db/preloop` and http://a.b:80/c@d")
+                == "`postgresql://<redacted>@db/preloop` and http://a.b:80/c@d"
+        )
+        #expect(Redaction.cleaned("ünï: https://h:8443 ✓") == "ünï: https://h:8443 ✓")
         #expect(Redaction.isSecret(key: "Authorization"))
         #expect(Redaction.isSecret(key: "refresh_token"))
         #expect(!Redaction.isSecret(key: "route"))

@@ -1,6 +1,7 @@
 import Domain
 import Foundation
 import Store
+import Sync
 import TestSupport
 import Testing
 
@@ -65,6 +66,73 @@ struct ServeTests {
         }
         let text = collector.requests.map { String(decoding: $0.body, as: UTF8.self) }.joined()
         #expect(text.contains(#""name":"GET /healthz""#), "\(text)")
+    }
+
+    /// Each restart read everything again that had come since the last scan.
+    @Test func `what the server took in is kept when it ends`() throws {
+        let indexed = try IndexedSandbox.withIssues()
+        defer { indexed.remove() }
+        try FileManager.default.removeItem(atPath: indexed.snapshot)
+        let server = try ServeProcess(indexed.sandbox)
+        let found = try server.curl(
+            "-H",
+            "Authorization: Bearer \(server.key)",
+            "\(server.origin)/api/v1/search?query=crash"
+        )
+        #expect(found.status == 200, "\(found.body)")
+        let result = try server.stop()
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(FileManager.default.fileExists(atPath: indexed.snapshot), "\(result.errors)")
+        #expect(try indexed.sandbox.preloop("index", "verify").status == 0)
+    }
+
+    /// The state was this process's memory: while cron scanned, it said `idle`.
+    @Test func `a scan of another process is seen, of the tracker it is of`() async throws {
+        let sandbox = try Sandbox(["TOKEN": "secret"])
+        #expect(try sandbox.preloop("init").status == 0)
+        #expect(try sandbox.addTracker(url: "http://127.0.0.1:9").status == 0)
+        let lab = try sandbox.preloop(
+            "trackers",
+            "add",
+            "gitlab",
+            "--name",
+            "lab",
+            "--url",
+            "http://127.0.0.1:9",
+            "--token-env",
+            "TOKEN",
+            "--no-test"
+        )
+        #expect(lab.status == 0, "\(lab.errors)")
+        let server = try ServeProcess(sandbox)
+        func get(_ path: String) throws -> JSONValue {
+            let answer = try server.curl(
+                "-H",
+                "Authorization: Bearer \(server.key)",
+                "\(server.origin)/api/v1/\(path)"
+            )
+            return try JSONParser.parse(answer.body)
+        }
+        let trackers = try get("trackers").array ?? []
+        let ids = trackers.compactMap { $0["id"]?.integer }
+        try #require(ids.count == 2)
+        #expect(try get("sync")["state"] == "idle")
+        let store = try await sandbox.store()
+        let now = WallClock.system.now()
+        _ = try await store.write { connection, account in
+            try LeaseTable.acquire(
+                ScanRunner.leaseName(of: TrackerID(ids[0])),
+                holder: .current(),
+                duration: .seconds(300),
+                now: now,
+                account: account,
+                on: connection
+            )
+        }
+        #expect(try get("sync")["state"] == "running")
+        #expect(try get("trackers/\(ids[0])/sync")["state"] == "running")
+        #expect(try get("trackers/\(ids[1])/sync")["state"] == "idle")
+        #expect(try server.stop().status == 0)
     }
 
     @Test func `a stored token is not sent to another address`() throws {

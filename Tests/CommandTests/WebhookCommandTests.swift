@@ -87,6 +87,49 @@ struct WebhookCommandTests {
         #expect(plain.output.contains("none"))
     }
 
+    /// What is registered for the project and its owner, as the service itself tells.
+    private func registered(_ world: World) throws -> String {
+        try ["orgs/acme/hooks", "repos/acme/tool/hooks"].map { path in
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = [
+                "curl", "-sS", "-H", "Authorization: Bearer test-token",
+                "\(world.fake.url("github"))/\(path)",
+            ]
+            return try RunningProgram(process).wait().output
+        }.joined()
+    }
+
+    /// They went on delivering to an address that nobody had.
+    @Test func `with a tracker its webhooks go`() async throws {
+        let world = try await world("github")
+        defer { world.end() }
+        try scan(world)
+        #expect(try world.webhooks("install", "t").status == 0)
+        #expect(try registered(world).contains("preloop.example"))
+        let removed = try world.sandbox.start(
+            "preloop",
+            ["trackers", "remove", "t", "--json"],
+            environment: ["PRELOOP_URL": "https://preloop.example/"]
+        ).wait()
+        #expect(removed.status == 0, "\(removed.errors)")
+        #expect(try removed.json["webhooks_left"] == [])
+        #expect(try !registered(world).contains("preloop.example"))
+    }
+
+    @Test func `a tracker that keeps its webhooks is removed, and they are named`() async throws {
+        let world = try await world("github")
+        defer { world.end() }
+        try scan(world)
+        #expect(try world.webhooks("install", "t").status == 0)
+        // Without the address nobody can tell which of them are ours.
+        let removed = try world.sandbox.preloop("trackers", "remove", "t", "--json")
+        #expect(removed.status == 0, "\(removed.errors)")
+        #expect(removed.errors.contains("PRELOOP_URL"))
+        #expect(try removed.json["webhooks_left"]?.array?.count == 1)
+        #expect(try world.sandbox.preloop("trackers", "remove", "t").status == 5)
+    }
+
     @Test func `without group hooks each project has its own`() async throws {
         let world = try await world("gitlab", ["--gitlab-ce"])
         defer { world.end() }

@@ -142,11 +142,13 @@ extension AccountDesk {
 
     /// Changes a user; an account keeps one active owner.
     ///
-    /// A new password ends every session of the user.
+    /// A new password ends every session of the user. `check` looks at the user as the transaction
+    /// that changes it finds it, and may throw.
     package func change(
         _ id: UserID,
         of account: AccountID,
-        _ change: Change
+        _ change: Change,
+        check: @escaping @Sendable (User) throws -> Void = { _ in }
     ) async throws -> User {
         if let email = change.email { try Self.check(email) }
         var hash: String?
@@ -156,6 +158,7 @@ extension AccountDesk {
             guard let user = try UserTable.find(id, account: account, on: connection) else {
                 throw Problem.notFound()
             }
+            try check(user)
             let losesOwner = change.role.map { $0 != .owner } ?? false || change.isActive == false
             if user.role == .owner, user.isActive, losesOwner {
                 try Self.requireOwner(besides: id, account, on: connection)
@@ -188,11 +191,18 @@ extension AccountDesk {
     }
 
     /// Removes a user; an account keeps one active owner.
-    package func remove(_ id: UserID, of account: AccountID) async throws {
+    ///
+    /// `check` looks at the user as the transaction that removes it finds it, and may throw.
+    package func remove(
+        _ id: UserID,
+        of account: AccountID,
+        check: @escaping @Sendable (User) throws -> Void = { _ in }
+    ) async throws {
         try await store.viewed(by: account).write { connection, account in
             guard let user = try UserTable.find(id, account: account, on: connection) else {
                 throw Problem.notFound()
             }
+            try check(user)
             if user.role == .owner, user.isActive {
                 try Self.requireOwner(besides: id, account, on: connection)
             }

@@ -162,14 +162,14 @@ struct OpenAPIDocument: Sendable {
         statuses.formUnion([.badRequest, .forbidden, .serviceUnavailable])
         if route.access != .open { statuses.insert(.unauthorized) }
         if route.path.contains("{") { statuses.insert(.notFound) }
-        if !route.parameters.isEmpty || route.body != nil {
+        if route.isStrict || !route.parameters.isEmpty || route.body != nil {
             statuses.insert(.unprocessableContent)
         }
         if route.body != nil {
             statuses.formUnion([.unsupportedMediaType, .contentTooLarge])
         }
         if route.isWrite, route.keepsAnswers, route.access != .open {
-            statuses.formUnion([.conflict, .unprocessableContent])
+            statuses.formUnion([.conflict, .unprocessableContent, .tooManyRequests])
         }
         statuses.remove(route.status)
         return statuses.sorted { $0.code < $1.code }

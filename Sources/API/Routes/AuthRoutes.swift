@@ -172,9 +172,16 @@ struct AuthRoutes: Sendable {
         return [
             .on(.get, path, access, tag: Self.tag, "Your API keys, newest first") { request in
                 let principal = try request.user()
-                let keys = try await desk.keys(of: principal.user, in: principal.account)
-                return .json(.array(keys.map { Self.json($0) }))
-            }.answers(.ok, Shape.list(of: shape)),
+                let page = try PageRequest(request)
+                let slice = try page.slice(
+                    of: try await desk.keys(of: principal.user, in: principal.account)
+                )
+                return page.answer(
+                    slice.items.map { Self.json($0) },
+                    next: slice.next,
+                    to: request
+                )
+            }.paged.answers(.ok, Shape.list(of: shape)),
             .on(.post, path, access, tag: Self.tag, "Make an API key; its secret is shown once") {
                 request in
                 let principal = try request.user()

@@ -10,6 +10,10 @@ struct DuplicateRoutes: Sendable {
     private static let tag = "Duplicates"
     private static let path = "/api/v1/issue-duplicates"
     private static let verdict = Shape.choice(DuplicateTable.Verdict.allCases.map(\.rawValue))
+    private static let status = Shape.choice(
+        ["open", "opened", "closed", "all"],
+        "At least one of them is open, both are closed, or all; all."
+    )
     private static let pairShape = Shape.object([
         "issue1": IssueShapes.summary, "issue2": IssueShapes.summary, "similarity": Shape.number,
         "features": ["type": "object"], "resolution": Shape.optionalText,
@@ -26,18 +30,31 @@ struct DuplicateRoutes: Sendable {
                 Self.path,
                 view,
                 tag: Self.tag,
-                "Undecided pairs, most probable first; the similarity is a probability",
+                "Pairs, most probable first; the similarity is a probability",
                 handler: list
             ).query("project_ids", Shape.list(of: Shape.identifier, atMost: 100))
                 .query(
                     "similarity_threshold",
                     Shape.number(0...1, "The least probability; 0.5.")
                 )
-                .query("status", Shape.choice(["opened", "closed", "all"], "all when not given"))
+                .query("status", Self.status)
+                .query(
+                    "resolution",
+                    Shape.choice(
+                        ["unresolved", "resolved", "all"],
+                        "By whether somebody has decided about them; unresolved."
+                    )
+                )
+                .query(
+                    "limit_per_issue",
+                    Shape.integer(1...20, "Only among so many best of either issue; all.")
+                )
                 .paged
                 .answers(
                     .ok,
                     Shape.object([
+                        "project_ids": Shape.list(of: Shape.identifier),
+                        "model_id_used": ["type": ["integer", "null"]],
                         "threshold_used": Shape.number,
                         "duplicates": Shape.list(of: Self.pairShape),
                     ])
@@ -108,6 +125,7 @@ struct DuplicateRoutes: Sendable {
                     "similarity_threshold",
                     Shape.number(0...1, "The least probability; 0.5.")
                 )
+                .query("status", Self.status).paged
                 .answers(
                     .ok,
                     Shape.list(
@@ -120,9 +138,6 @@ struct DuplicateRoutes: Sendable {
         ]
     }
 
-    /// Pairs that statistics look at: beyond that the figure is "many".
-    private static let statisticsLimit = 50_000
-
     private func listing(_ request: APIRequest) -> DuplicateTable.Listing {
         var listing = DuplicateTable.Listing()
         listing.minimumScore = request.arguments["similarity_threshold"]?.double ?? 0.5
@@ -130,10 +145,17 @@ struct DuplicateRoutes: Sendable {
             value.integer.map { ProjectID($0) }
         }
         switch request.arguments["status"]?.string {
-        case "opened": listing.state = .open
+        case "open", "opened": listing.state = .open
         case "closed": listing.state = .closed
         default: listing.state = nil
         }
+        switch request.arguments["resolution"]?.string {
+        case "resolved": listing.resolution = .decided
+        case "all": listing.resolution = .any
+        default: listing.resolution = .undecided
+        }
+        listing.pairsPerIssue =
+            request.arguments["limit_per_issue"]?.integer.flatMap(Int.init(exactly:))
         return listing
     }
 
@@ -144,16 +166,21 @@ struct DuplicateRoutes: Sendable {
         listing.limit = page.limit + 1
         let store = store.viewed(by: try request.user().account)
         let found = try await Duplicates.list(listing, in: store)
+        let model = try await store.read { connection, account in
+            try EmbeddingModelTable.all(account: account, on: connection).first(where: \.isCurrent)
+        }
         let pairs = found.prefix(page.limit).map { pair -> JSONValue in
             [
                 "issue1": IssueShapes.json(pair.first), "issue2": IssueShapes.json(pair.second),
                 "similarity": IssueShapes.rounded(pair.score), "features": pair.features,
-                "resolution": .null,
+                "resolution": JSONValue(pair.verdict?.rawValue),
             ]
         }
         let next = found.count > page.limit ? String(listing.offset + page.limit) : nil
         var response = page.answer([], next: next, to: request)
         let answer: JSONValue = [
+            "project_ids": .array(listing.projects.map { .integer($0.rawValue) }),
+            "model_id_used": model.map { JSONValue.integer($0.id.rawValue) } ?? .null,
             "threshold_used": .double(listing.minimumScore), "duplicates": .array(pairs),
         ]
         response.body = answer.serialized()
@@ -253,29 +280,27 @@ struct DuplicateRoutes: Sendable {
     }
 
     @Sendable private func statistics(_ request: APIRequest) async throws -> APIResponse {
-        var listing = listing(request)
-        listing.limit = Self.statisticsLimit
+        let page = try PageRequest(request)
+        let listing = listing(request)
         let wanted = Set(listing.projects)
         let store = store.viewed(by: try request.user().account)
-        let pairs = try await Duplicates.list(listing, in: store)
-        let (projects, counts) = try await store.read { connection, account in
+        let (projects, counts, involved) = try await store.read { connection, account in
             (
                 try ProjectTable.list(account: account, on: connection),
-                try ProjectCounts.all(account: account, on: connection)
+                try ProjectCounts.all(account: account, on: connection),
+                try DuplicateTable.involved(listing, account: account, on: connection)
             )
         }
-        var involved: [ProjectID: Set<IssueID>] = [:]
-        for issue in pairs.flatMap({ [$0.first, $0.second] }) {
-            involved[issue.project, default: []].insert(issue.issue)
-        }
-        let items = projects.filter { wanted.isEmpty || wanted.contains($0.id) }.map {
-            project -> JSONValue in
+        let slice = try page.slice(
+            of: projects.filter { wanted.isEmpty || wanted.contains($0.id) }
+        )
+        let items = slice.items.map { project -> JSONValue in
             [
                 "project_id": .integer(project.id.rawValue), "project": .string(project.path),
                 "total": .integer(Int64(counts[project.id]?.issues ?? 0)),
-                "duplicates": .integer(Int64(involved[project.id]?.count ?? 0)),
+                "duplicates": .integer(Int64(involved[project.id] ?? 0)),
             ]
         }
-        return .json(.array(items))
+        return page.answer(items, next: slice.next, to: request)
     }
 }

@@ -9,6 +9,18 @@ struct IssueRoutes: Sendable {
     let store: Store
     let search: @Sendable (AccountID, SearchRequest.Mode) async throws -> IssueSearch
     let tools: ToolRoutes
+    /// Whose change of an issue it is, of those who say what they have seen.
+    private let turns = Turns()
+
+    init(
+        store: Store,
+        search: @escaping @Sendable (AccountID, SearchRequest.Mode) async throws -> IssueSearch,
+        tools: ToolRoutes
+    ) {
+        self.store = store
+        self.search = search
+        self.tools = tools
+    }
 
     private static let tag = "Issues"
     private static let path = "/api/v1/issues"
@@ -40,8 +52,16 @@ struct IssueRoutes: Sendable {
                     handler: list
                 )
             ).paged.answers(.ok, Shape.list(of: IssueShapes.summary)).problems(.notFound),
-            searchRoute(Self.path + "/search", "Search issues"),
-            searchRoute("/api/v1/search", "Search issues and their comments"),
+            searchRoute(
+                Self.path + "/search",
+                "Search issues; without a query, the latest changes",
+                needsQuery: false
+            ),
+            searchRoute(
+                "/api/v1/search",
+                "Search issues and their comments",
+                needsQuery: true
+            ),
             .on(.get, "\(Self.path)/{id}", access, tag: Self.tag, "An issue with its comments") {
                 request in
                 Versioned.answer(try await issue(request), to: request)
@@ -116,42 +136,100 @@ struct IssueRoutes: Sendable {
 
     private func issue(_ request: APIRequest) async throws -> JSONValue {
         let summary = try await summary(request)
-        let (row, comments) = try await store.viewed(by: try request.user().account).read {
-            connection,
-            account in
-            (
+        let (row, comments, organization) = try await store.viewed(
+            by: try request.user().account
+        ).read { connection, account in
+            let project = try ProjectTable.find(
+                summary.project,
+                account: account,
+                on: connection
+            )
+            return (
                 try ExportTable.issue(summary.issue, account: account, on: connection),
-                try ExportTable.comments(of: summary.issue, account: account, on: connection)
+                try ExportTable.comments(of: summary.issue, account: account, on: connection),
+                try project.flatMap { project in
+                    try OrganizationTable.find(
+                        project.organizationID,
+                        account: account,
+                        on: connection
+                    )
+                }
             )
         }
         guard let row else { throw Problem.notFound() }
-        return IssueShapes.json(summary, row.issue, comments)
+        return IssueShapes.json(summary, row.issue, comments, organization: organization?.path)
     }
 
     // MARK: - Search
 
-    private func searchRoute(_ path: String, _ summary: String) -> Route {
-        let route = Route.on(
-            .get,
-            path,
-            .permission(.viewIssues),
-            tag: Self.tag,
-            summary,
-            handler: find
-        )
+    private func searchRoute(_ path: String, _ summary: String, needsQuery: Bool) -> Route {
+        let route = Route.on(.get, path, .permission(.viewIssues), tag: Self.tag, summary) {
+            request in
+            guard request.arguments["query"] == nil else { return try await find(request) }
+            guard !needsQuery else { throw Problem.invalid("query", "is missing") }
+            return try await latest(request)
+        }
         let modes = ["hybrid", "similarity", "fulltext"]
         return IssueRestriction.parameters(of: route)
             .query("query", Shape.text(10_000, "In your own words.", minimum: 1))
             .query("search_type", Shape.choice(modes, "By meaning, by words, or both (hybrid)."))
             .query("limit", Shape.integer(1...PageRequest.maximumLimit, "How many; 10."))
             .query("skip", Shape.integer(0...4_900, "How many to leave out; 0."))
+            .query(
+                "sort",
+                Shape.choice(
+                    ["relevance", "similarity", "newest"],
+                    "Hits come by relevance, and without a query the newest first."
+                )
+            )
+            .query(
+                "embedding_type",
+                Shape.choice(["all"], "Issues and their comments are searched together.")
+            )
             .answers(.ok, Self.searchShape).problems(.notFound, .serviceUnavailable)
     }
 
-    @Sendable private func find(_ request: APIRequest) async throws -> APIResponse {
+    /// What a search without a query is: the issues that pass, the latest change first.
+    private func latest(_ request: APIRequest) async throws -> APIResponse {
+        let arguments = request.arguments
+        for (name, words) in [
+            ("search_type", ["similarity"]), ("sort", ["relevance", "similarity"]),
+        ] {
+            guard let word = arguments[name]?.string, words.contains(word) else { continue }
+            throw Problem.invalid(name, "can be `\(word)` only with a `query`")
+        }
+        let filter = try await IssueRestriction(store: store).filter(request)
+        let found = try await store.viewed(by: try request.user().account).read {
+            connection,
+            account in
+            try IssueListTable.page(
+                matching: filter,
+                after: nil,
+                offset: arguments["skip"]?.integer.flatMap(Int.init(exactly:)) ?? 0,
+                limit: arguments["limit"]?.integer.flatMap(Int.init(exactly:)) ?? 10,
+                account: account,
+                on: connection
+            )
+        }
+        let results = found.map { issue -> JSONValue in
+            [
+                "item_type": "issue", "item": IssueShapes.json(issue), "similarity": 0,
+                "vector_score": .null, "lexical_score": .null, "passage": .null,
+            ]
+        }
+        return .json([
+            "query": "", "search_type": "fulltext", "note": "without a query: the latest changes",
+            "results": .array(results),
+        ])
+    }
+
+    private func find(_ request: APIRequest) async throws -> APIResponse {
         let arguments = request.arguments
         guard let text = arguments["query"]?.string else {
             throw Problem.invalid("query", "is missing")
+        }
+        guard arguments["sort"] != "newest" else {
+            throw Problem.invalid("sort", "can be `newest` only without a `query`")
         }
         var question = SearchRequest(text: text)
         switch arguments["search_type"]?.string {
@@ -217,9 +295,7 @@ struct IssueRoutes: Sendable {
         return [
             .on(.post, Self.path, access, tag: Self.tag, "Create an issue in a tracker") {
                 request in
-                var arguments = request.content
-                arguments["project"] = arguments["project"] ?? arguments["project_name"]
-                arguments["project_name"] = nil
+                let arguments = try await IssueDraftReading(store: store).arguments(request)
                 let answer = try await tools.call(
                     "create_issue",
                     arguments,
@@ -231,6 +307,10 @@ struct IssueRoutes: Sendable {
             }.body(
                 Shape.object([
                     "project?": Shape.text(1_000), "project_name?": Shape.text(1_000),
+                    "project_id?": Shape.identifier, "organization?": Shape.text(1_000),
+                    "organization_name?": Shape.text(1_000),
+                    "organization_id?": Shape.identifier,
+                    "meta_data?": IssueDraftReading.metaData,
                     "title": Shape.text(1_000, minimum: 1), "description?": Shape.text(1_000_000),
                     "labels?": labels, "assignee?": Shape.text(255), "priority?": Shape.text(255),
                     "status?": Shape.text(255), "type?": Shape.text(255),
@@ -244,18 +324,17 @@ struct IssueRoutes: Sendable {
                 tag: Self.tag,
                 "Change an issue in its tracker"
             ) { request in
-                try Versioned.check(request, against: try await issue(request))
-                var arguments = request.content
-                arguments["issue"] = .string(try await reference(request))
-                _ = try await tools.call("update_issue", arguments, request, mayWrite: true)
-                do {
-                    return Versioned.answer(try await issue(request), to: request)
-                } catch {
-                    // The change is made: a repeated request must not be told otherwise.
-                    throw Problem(cause: error).having(.unknown)
-                }
+                guard request.headers[.ifMatch] != nil else { return try await change(request) }
+                let turn = Turns.Key(
+                    account: try request.user().account,
+                    issue: try await summary(request).issue
+                )
+                // Of two who have seen the same the second is refused, not let through beside the
+                // first; who does not say what he has seen waits for nobody.
+                return try await turns.take(turn) { try await change(request) }
             }.body(
                 Shape.object([
+                    "meta_data?": IssueDraftReading.metaData,
                     "title?": Shape.text(1_000, minimum: 1), "description?": Shape.text(1_000_000),
                     "labels?": labels, "assignee?": Shape.text(255), "priority?": Shape.text(255),
                     "status?": Shape.text(255), "resolution?": Shape.text(255),
@@ -284,6 +363,21 @@ struct IssueRoutes: Sendable {
             }.body(Shape.object(["body": Shape.text(1_000_000, minimum: 1)]))
                 .answers(.created, Self.toolAnswer).callsTools,
         ]
+    }
+
+    /// Changes an issue that is still what the client has seen.
+    private func change(_ request: APIRequest) async throws -> APIResponse {
+        try Versioned.check(request, against: try await issue(request))
+        var arguments = request.content
+        try IssueDraftReading.take(arguments["meta_data"]?.object, into: &arguments)
+        arguments["issue"] = .string(try await reference(request))
+        _ = try await tools.call("update_issue", arguments, request, mayWrite: true)
+        do {
+            return Versioned.answer(try await issue(request), to: request)
+        } catch {
+            // The change is made: a repeated request must not be told otherwise.
+            throw Problem(cause: error).having(.unknown)
+        }
     }
 
     /// Nothing was filed, for it seems to be filed already.

@@ -30,13 +30,16 @@ package struct TrackerOperations: Sendable {
 
     /// How a scan is, or was.
     package struct SyncState: Sendable {
-        /// `running`, `done`, `partial`, `failed`, or `idle` when none has run here.
+        /// `running`, also in another process; `done`, `partial`, `failed`, or `idle` when none
+        /// goes on and none has run here.
         package var state: String
+        /// Nil for a scan of another process.
         package var startedAt: Timestamp?
         package var endedAt: Timestamp?
         /// Why it failed, or what was not read.
         package var problems: [String]
-        /// One for each project that the scan has come to.
+        /// One for each project that the scan has come to; of another process's scan, or when none
+        /// goes on, what is stored.
         package var projects: [ProjectProgress]
 
         package init(state: String) {
@@ -69,26 +72,40 @@ package struct TrackerOperations: Sendable {
         }
     }
 
+    /// What a removal did.
+    package struct Removal: Sendable {
+        /// How many issues went.
+        package var issues: Int
+        /// What stays at the tracker, a line each: it refused to let go of webhooks.
+        package var leftovers: [String]
+
+        package init(issues: Int, leftovers: [String] = []) {
+            self.issues = issues
+            self.leftovers = leftovers
+        }
+    }
+
     /// Checks and stores a tracker.
     package var add: @Sendable (Draft, AccountID) async throws -> Tracker
     /// Checks and stores a change.
     package var change: @Sendable (Tracker, Change, AccountID) async throws -> Void
-    /// Removes a tracker and all that was read from it; gives the number of issues.
-    package var remove: @Sendable (Tracker, AccountID) async throws -> Int
+    /// Takes our webhooks away from a tracker, and removes it with all that was read from it.
+    package var remove: @Sendable (Tracker, AccountID) async throws -> Removal
     /// Asks the service who the token belongs to, and notes the outcome.
     package var test: @Sendable (Tracker, AccountID) async throws -> TrackerIdentity
     /// Begins a scan of one tracker or all; throws a ``Problem`` when one is running.
     package var startSync: @Sendable (Tracker?, AccountID) async throws -> SyncState
-    /// How the latest scan that this process began is.
-    package var syncState: @Sendable (AccountID) async -> SyncState
+    /// How the scan is that goes on in any process, else the latest of this one; of one tracker,
+    /// or of all.
+    package var syncState: @Sendable (Tracker?, AccountID) async throws -> SyncState
 
     package init(
         add: @escaping @Sendable (Draft, AccountID) async throws -> Tracker,
         change: @escaping @Sendable (Tracker, Change, AccountID) async throws -> Void,
-        remove: @escaping @Sendable (Tracker, AccountID) async throws -> Int,
+        remove: @escaping @Sendable (Tracker, AccountID) async throws -> Removal,
         test: @escaping @Sendable (Tracker, AccountID) async throws -> TrackerIdentity,
         startSync: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState,
-        syncState: @escaping @Sendable (AccountID) async -> SyncState
+        syncState: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState
     ) {
         self.add = add
         self.change = change

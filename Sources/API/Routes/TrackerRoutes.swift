@@ -30,6 +30,10 @@ struct TrackerRoutes: Sendable {
             ])
         ),
     ])
+    private static let removalShape = Shape.object([
+        "id": Shape.identifier, "issues_removed": Shape.count,
+        "webhooks_left": Shape.list(of: Shape.text),
+    ])
     private static let testShape = Shape.object([
         "username": Shape.text, "scopes": Shape.list(of: Shape.text),
         "warnings": Shape.list(of: Shape.text),
@@ -55,7 +59,7 @@ struct TrackerRoutes: Sendable {
                 return page.answer(slice.items.map(\.json), next: slice.next, to: request)
             }.paged.answers(.ok, Shape.list(of: Self.shape)),
             .on(.get, "\(Self.path)/{id}", access, tag: Self.tag, "A tracker") { request in
-                Versioned.answer(try await entry(request).json, to: request)
+                try await entry(request).answer(to: request)
             }.answers(.ok, Self.shape),
         ]
     }
@@ -78,6 +82,19 @@ struct TrackerRoutes: Sendable {
                 account: account,
                 on: connection
             ).count { $0.state == .active }
+        }
+
+        /// The document, under the tag of what people edit.
+        func answer(to request: APIRequest, status: HTTPResponse.Status = .ok) -> APIResponse {
+            Versioned.answer(json, version: version, to: request, status: status)
+        }
+
+        /// What somebody has set, without what tests and scans find out by the minute: that must
+        /// not refuse anybody's change.
+        var version: JSONValue {
+            guard case .object(var object) = json else { return json }
+            for name in ["status", "status_detail", "checked_at", "projects"] { object[name] = nil }
+            return .object(object)
         }
 
         var json: JSONValue {
@@ -125,8 +142,7 @@ struct TrackerRoutes: Sendable {
                 request in
                 let account = try request.user().account
                 let tracker = try await operations.add(try draft(request.content), account)
-                let json = try await entry(tracker.id, account).json
-                return Versioned.answer(json, to: request, status: .created)
+                return try await entry(tracker.id, account).answer(to: request, status: .created)
             }.body(
                 Shape.object([
                     "name": Shape.text(100, minimum: 1),
@@ -137,7 +153,7 @@ struct TrackerRoutes: Sendable {
                     "api_key": Shape.text(65_536, "The token.", minimum: 1),
                     "include?": Self.patterns, "exclude?": Self.patterns, "test?": isTested,
                 ])
-            ).answers(.created, Self.shape).problems(.conflict, .badGateway).withoutKeeping,
+            ).answers(.created, Self.shape).problems(.conflict, .badGateway),
             .on(
                 .put,
                 "\(Self.path)/{id}",
@@ -152,20 +168,24 @@ struct TrackerRoutes: Sendable {
                     "api_key?": Shape.text(65_536, "The token.", minimum: 1),
                     "include?": Self.patterns, "exclude?": Self.patterns, "test?": isTested,
                 ])
-            ).answers(.ok, Self.shape).problems(.badGateway, .preconditionFailed).withoutKeeping,
+            ).answers(.ok, Self.shape).problems(.badGateway, .preconditionFailed),
             .on(
                 .delete,
                 "\(Self.path)/{id}",
                 access,
                 tag: Self.tag,
-                "Remove a tracker with all that was read from it"
+                "Remove a tracker, our webhooks there, and all that was read from it"
             ) { request in
                 let account = try request.user().account
                 let entry = try await entry(request)
-                try Versioned.check(request, against: entry.json)
-                _ = try await operations.remove(entry.tracker, account)
-                return .noContent
-            }.answers(.noContent).problems(.serviceUnavailable, .preconditionFailed),
+                try Versioned.check(request, against: entry.version)
+                let removal = try await operations.remove(entry.tracker, account)
+                return .json([
+                    "id": .integer(entry.tracker.id.rawValue),
+                    "issues_removed": .integer(Int64(removal.issues)),
+                    "webhooks_left": JSONValue(removal.leftovers),
+                ])
+            }.answers(.ok, Self.removalShape).problems(.serviceUnavailable, .preconditionFailed),
             .on(
                 .post,
                 "\(Self.path)/{id}/test-connection",
@@ -198,7 +218,7 @@ struct TrackerRoutes: Sendable {
     @Sendable private func change(_ request: APIRequest) async throws -> APIResponse {
         let account = try request.user().account
         let before = try await entry(request)
-        try Versioned.check(request, against: before.json)
+        try Versioned.check(request, against: before.version)
         let content = request.content
         let change = TrackerOperations.Change(
             url: content["url"]?.string,
@@ -208,7 +228,7 @@ struct TrackerRoutes: Sendable {
             isTested: content["test"]?.bool ?? true
         )
         try await operations.change(before.tracker, change, account)
-        return Versioned.answer(try await entry(request).json, to: request)
+        return try await entry(request).answer(to: request)
     }
 
     /// The rules; nil when neither list is given.
@@ -243,7 +263,8 @@ struct TrackerRoutes: Sendable {
                 return .json(Self.json(state), status: .accepted)
             }.answers(.accepted, Self.stateShape).problems(.conflict, .serviceUnavailable),
             .on(.get, "/api/v1/sync", view, tag: Self.tag, "How the latest scan is") { request in
-                .json(Self.json(await operations.syncState(try request.user().account)))
+                let account = try request.user().account
+                return .json(Self.json(try await operations.syncState(nil, account)))
             }.answers(.ok, Self.stateShape),
             .on(.post, "\(Self.path)/{id}/sync", run, tag: Self.tag, "Begin a scan of a tracker") {
                 request in
@@ -257,12 +278,11 @@ struct TrackerRoutes: Sendable {
                 "\(Self.path)/{id}/sync",
                 view,
                 tag: Self.tag,
-                "How the latest scan is, of this tracker's projects"
+                "How the latest scan of this tracker is"
             ) { request in
-                let entry = try await entry(request)
-                var state = await operations.syncState(try request.user().account)
-                state.projects = state.projects.filter { $0.tracker == entry.tracker.name }
-                return .json(Self.json(state))
+                let account = try request.user().account
+                let tracker = try await entry(request).tracker
+                return .json(Self.json(try await operations.syncState(tracker, account)))
             }.answers(.ok, Self.stateShape),
         ]
     }

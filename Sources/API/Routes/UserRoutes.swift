@@ -16,9 +16,16 @@ struct UserRoutes: Sendable {
         let shape = AuthRoutes.userShape
         return [
             .on(.get, Self.path, access, tag: Self.tag, "The account's users, by name") { request in
-                let users = try await desk.users(of: try request.user().account)
-                return .json(.array(users.map(AuthRoutes.json)))
-            }.answers(.ok, Shape.list(of: shape)),
+                let page = try PageRequest(request)
+                let slice = try page.slice(
+                    of: try await desk.users(of: try request.user().account)
+                )
+                return page.answer(
+                    slice.items.map { AuthRoutes.json($0) },
+                    next: slice.next,
+                    to: request
+                )
+            }.paged.answers(.ok, Shape.list(of: shape)),
             .on(.post, Self.path, access, tag: Self.tag, "Add a user", handler: add).body(
                 Shape.object([
                     "username": Shape.text(128, minimum: 1),
@@ -31,7 +38,7 @@ struct UserRoutes: Sendable {
                     try request.identifier("id"),
                     of: try request.user().account
                 )
-                return .json(AuthRoutes.json(user))
+                return Self.answer(user, to: request)
             }.answers(.ok, shape),
             .on(.put, "\(Self.path)/{id}", access, tag: Self.tag, "Change a user", handler: change)
                 .body(
@@ -39,15 +46,38 @@ struct UserRoutes: Sendable {
                         "email?": Shape.text(254, minimum: 3), "role?": role,
                         "is_active?": Shape.flag, "password?": Shape.text(1_024, minimum: 1),
                     ])
-                ).answers(.ok, shape).problems(.conflict),
+                ).answers(.ok, shape).problems(.conflict, .preconditionFailed),
             .on(.delete, "\(Self.path)/{id}", access, tag: Self.tag, "Remove a user") { request in
                 let principal = try request.user()
                 let id: UserID = try request.identifier("id")
                 try await check(principal, may: nil, about: id)
-                try await desk.remove(id, of: principal.account)
+                try await desk.remove(id, of: principal.account) { user in
+                    try Versioned.check(request, against: Self.version(of: user))
+                }
                 return .noContent
-            }.answers(.noContent).problems(.conflict),
+            }.answers(.noContent).problems(.conflict, .preconditionFailed),
         ]
+    }
+
+    /// A user, under the tag of what people edit.
+    private static func answer(
+        _ user: User,
+        to request: APIRequest,
+        status: HTTPResponse.Status = .ok
+    ) -> APIResponse {
+        Versioned.answer(
+            AuthRoutes.json(user),
+            version: version(of: user),
+            to: request,
+            status: status
+        )
+    }
+
+    /// A user without the last sign-in, which changes by itself.
+    private static func version(of user: User) -> JSONValue {
+        var user = user
+        user.lastLoginAt = nil
+        return AuthRoutes.json(user)
     }
 
     @Sendable private func add(_ request: APIRequest) async throws -> APIResponse {
@@ -61,7 +91,7 @@ struct UserRoutes: Sendable {
             role: role
         )
         let user = try await desk.add(draft, to: principal.account)
-        return .json(AuthRoutes.json(user), status: .created)
+        return Self.answer(user, to: request, status: .created)
     }
 
     @Sendable private func change(_ request: APIRequest) async throws -> APIResponse {
@@ -77,9 +107,10 @@ struct UserRoutes: Sendable {
                 role: role,
                 isActive: request.content["is_active"]?.bool,
                 password: request.content["password"]?.string
-            )
+            ),
+            check: { user in try Versioned.check(request, against: Self.version(of: user)) }
         )
-        return .json(AuthRoutes.json(user))
+        return Self.answer(user, to: request)
     }
 
     /// Owners are the owners' business: an administrator neither makes nor changes one.

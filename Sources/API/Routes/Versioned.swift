@@ -11,13 +11,22 @@ enum Versioned {
     }
 
     /// The document, or 304 when the client has it already.
+    ///
+    /// - Parameters:
+    ///   - value: The document.
+    ///   - version: The part of it that people edit, where the rest changes by itself: its tag is
+    ///     for changes alone, for an equal one does not say that the document is the same.
+    ///   - request: What is answered.
+    ///   - status: Of the answer.
+    /// - Returns: The answer, with its tag.
     static func answer(
         _ value: JSONValue,
+        version: JSONValue? = nil,
         to request: APIRequest,
         status: HTTPResponse.Status = .ok
     ) -> APIResponse {
-        let tag = tag(of: value)
-        if request.method == .get, let known = request.headers[.ifNoneMatch],
+        let tag = tag(of: version ?? value)
+        if version == nil, request.method == .get, let known = request.headers[.ifNoneMatch],
             matches(known, tag)
         {
             return APIResponse(.notModified, headers: [.eTag: tag])

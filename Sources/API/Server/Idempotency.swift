@@ -14,6 +14,7 @@ struct Idempotency: Sendable {
     private static let maximumKeyBytes = 128
 
     let store: Store
+    var limits = ServerLimits()
 
     /// Answers by `handler`, or with what it has answered before.
     func answer(
@@ -59,7 +60,7 @@ struct Idempotency: Sendable {
         _ principal: Principal,
         _ store: Store
     ) async throws -> IdempotencyTable.Answer? {
-        let now = store.clock.now()
+        let (now, limits) = (store.clock.now(), limits)
         return try await store.write { connection, account in
             try IdempotencyTable.purge(
                 before: now.advanced(by: .zero - Self.lifetime),
@@ -73,6 +74,14 @@ struct Idempotency: Sendable {
                 on: connection
             )
             guard let known else {
+                let kept = try IdempotencyTable.kept(
+                    of: principal.user,
+                    account: account,
+                    on: connection
+                )
+                guard kept.count < limits.keptAnswers, kept.bytes < limits.keptAnswerBytes else {
+                    throw Self.tooMany
+                }
                 try IdempotencyTable.begin(
                     key,
                     requestDigest: digest,
@@ -101,6 +110,13 @@ struct Idempotency: Sendable {
             return answer
         }
     }
+
+    /// Nothing kept is dropped for it: a key is good for its day.
+    private static let tooMany = Problem.overloaded(
+        "too many answers are kept for you; go on without `Idempotency-Key`, or tomorrow",
+        status: .tooManyRequests,
+        after: 3_600
+    )
 
     /// Keeps the answer; the key of a request that did nothing is free again, and after a failure
     /// in the middle, of which nobody knows how far it came, it stays open.

@@ -83,18 +83,26 @@ package struct RequestGuard: Sendable {
         guard head.method == .options, head.headerFields[.accessControlRequestMethod] != nil else {
             return nil
         }
+        let known = """
+            Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, \
+            Last-Event-ID, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, \
+            traceparent, tracestate, X-Request-ID
+            """
         return APIResponse(
             .noContent,
             headers: [
                 .accessControlAllowMethods: "GET, POST, PUT, PATCH, DELETE",
-                .accessControlAllowHeaders: """
-                Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, \
-                Last-Event-ID, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, \
-                X-Request-ID
-                """,
+                .accessControlAllowHeaders: ([known] + Self.mirrored(head)).joined(separator: ", "),
                 .accessControlMaxAge: "600",
             ]
         )
+    }
+
+    /// The headers in which a client of MCP mirrors arguments, which have names of their tools.
+    private static func mirrored(_ head: HTTPRequest) -> [String] {
+        (head.headerFields[.accessControlRequestHeaders] ?? "").split(separator: ",")
+            .map { $0.lowercased().filter { $0 != " " } }
+            .filter { $0.hasPrefix("mcp-param-") && HTTPField.Name($0) != nil }
     }
 
     /// Tells a browser that a page of another address may read the answer.
@@ -102,7 +110,8 @@ package struct RequestGuard: Sendable {
         guard origins.contains(origin.lowercased()) else { return }
         head.headerFields[.accessControlAllowOrigin] = origin
         head.headerFields[.accessControlExposeHeaders] =
-            "ETag, Mcp-Session-Id, Retry-After, X-Request-ID"
+            "ETag, Idempotent-Replayed, Link, Mcp-Session-Id, Retry-After, WWW-Authenticate, "
+            + "X-Next-Cursor, X-Request-ID"
         head.headerFields[.vary] = "Origin"
     }
 

@@ -22,8 +22,8 @@ struct Responder: Sendable {
     var proxies = TrustedProxies()
     /// Collects spans; nil when nobody does.
     var spans: Trace.Recorder?
-    /// What is held of bodies on routes without a credential.
-    let openBodies = BodyBudget()
+    /// What is held of bodies.
+    let bodies = BodyBudget()
 
     /// What a request comes to before anything is written.
     private enum Plan {
@@ -74,11 +74,24 @@ struct Responder: Sendable {
                 trace.end { span(of: request, id, label, status, start, trace, parent) }
             }
         }
+        var hold = BodyBudget.Hold(bodies)
+        // A stream's handler reads its body when this has returned; of an answer it is done with.
+        defer { hold.release() }
         let plan = await Trace.$current.withValue(entered?.trace) {
-            await self.plan(request, id, path, match, peer, isOverloaded: isOverloaded, &user)
+            await self.plan(
+                request,
+                id,
+                path,
+                match,
+                peer,
+                isOverloaded: isOverloaded,
+                &user,
+                &hold
+            )
         }
         switch plan {
         case .answer(let response):
+            hold.release()
             status = response.status
             try await write(response, to: request, id, writer)
         case .stream(let handler, let apiRequest):
@@ -95,10 +108,9 @@ struct Responder: Sendable {
         _ match: RouteTable.Match,
         _ peer: String,
         isOverloaded: Bool,
-        _ user: inout String?
+        _ user: inout String?,
+        _ hold: inout BodyBudget.Hold
     ) async -> Plan {
-        var heldBytes = 0
-        defer { openBodies.release(heldBytes) }
         do {
             guard !isOverloaded else {
                 throw Problem.overloaded("\(limits.requests) requests are being served already")
@@ -121,8 +133,14 @@ struct Responder: Sendable {
             )
             apiRequest.principal = try await admitted(apiRequest, to: route)
             user = apiRequest.principal?.name
+            try checkKey(apiRequest, route)
             apiRequest.arguments = try route.arguments(of: apiRequest)
-            apiRequest.body = try await body(of: request, for: route, &heldBytes)
+            apiRequest.body = try await body(
+                of: request,
+                for: route,
+                from: apiRequest.principal,
+                &hold
+            )
             apiRequest.content = try route.content(of: apiRequest)
             switch route.action {
             case .answer(let handler):
@@ -142,6 +160,18 @@ struct Responder: Sendable {
             }
             return .answer(problem.response(requestID: id))
         }
+    }
+
+    /// Refuses an `Idempotency-Key` that would be worth nothing.
+    private func checkKey(_ request: APIRequest, _ route: Route) throws(Problem) {
+        guard route.isStrict, route.isWrite, !route.keepsAnswers,
+            request.headers[.idempotencyKey] != nil
+        else { return }
+        throw Problem(
+            .badRequest,
+            "an `Idempotency-Key` cannot be honoured here: answers with secrets are not kept",
+            code: "idempotency_not_kept"
+        )
     }
 
     private static func problem(
@@ -186,15 +216,16 @@ struct Responder: Sendable {
     /// - Parameters:
     ///   - request: What brings it.
     ///   - route: What bounds it.
-    ///   - heldBytes: What it took of ``openBodies``, also when this throws; none where the route
-    ///     asks for a credential.
+    ///   - principal: Who sends it; nil for a stranger.
+    ///   - hold: What it took of ``bodies``, also when this throws.
     /// - Returns: Its bytes.
     /// - Throws: ``Problem`` for one that is too large, too short or finds no room, and whatever
     ///   ends the connection.
     private func body(
         of request: Request,
         for route: Route,
-        _ heldBytes: inout Int
+        from principal: Principal?,
+        _ hold: inout BodyBudget.Hold
     ) async throws -> [UInt8] {
         let limit = route.bodyLimit ?? limits.bodyBytes
         let tooLarge = Problem.tooLarge(limit)
@@ -203,11 +234,8 @@ struct Responder: Sendable {
         var bytes: [UInt8] = []
         for try await buffer in request.body {
             guard bytes.count + buffer.readableBytes <= limit else { throw tooLarge }
-            if route.access == .open {
-                guard openBodies.take(buffer.readableBytes, limit: limits.openBodyBytes) else {
-                    throw Problem.tooManyBodies
-                }
-                heldBytes += buffer.readableBytes
+            guard take(buffer.readableBytes, for: principal, &hold) else {
+                throw Problem.tooManyBodies
             }
             bytes.append(contentsOf: buffer.readableBytesView)
         }
@@ -216,6 +244,24 @@ struct Responder: Sendable {
             throw Problem(.badRequest, "the body is shorter than `Content-Length` says")
         }
         return bytes
+    }
+
+    /// Takes room for a piece of a body.
+    private func take(
+        _ bytes: Int,
+        for principal: Principal?,
+        _ hold: inout BodyBudget.Hold
+    ) -> Bool {
+        guard let principal else {
+            let limit = limits.openBodyBytes
+            return hold.take(bytes, for: .strangers, share: limit, limit: limit)
+        }
+        return hold.take(
+            bytes,
+            for: .user("\(principal.account)/\(principal.user)"),
+            share: limits.bodyBytesOfUser,
+            limit: limits.bodyBytesInAll
+        )
     }
 
     // MARK: - Answer
@@ -320,9 +366,9 @@ extension Problem {
         return problem
     }
 
-    /// Too much is held for strangers already; the rest of the body is not read.
+    /// Too much is held already; the rest of the body is not read.
     static var tooManyBodies: Problem {
-        var problem = Problem.overloaded("the bodies of others are being received", after: 2)
+        var problem = Problem.overloaded("other bodies are being received", after: 2)
         problem.headers[.connection] = "close"
         return problem
     }

@@ -6,7 +6,7 @@ extension Route {
     /// The values of the route's parameters, of the types their schemas say.
     func arguments(of request: APIRequest) throws(Problem) -> JSONObject {
         var result = JSONObject()
-        var problems: [Problem.Field] = []
+        var problems = isStrict ? unknownParameters(of: request) : []
         for parameter in parameters {
             guard let value = Self.value(of: parameter, in: request) else { continue }
             let wrong = parameter.compiled.violations(of: value)
@@ -15,6 +15,34 @@ extension Route {
         }
         guard problems.isEmpty else { throw .invalid(problems) }
         return result
+    }
+
+    /// Parameters that the route does not have: a filter that is misspelt must not answer with
+    /// everything.
+    private func unknownParameters(of request: APIRequest) -> [Problem.Field] {
+        let known = parameters.filter { !$0.isHeader }.map { parameter -> [String] in
+            let isList = parameter.schema["type"]?.string == "array"
+            return isList ? [parameter.name, "\(parameter.name)[]"] : [parameter.name]
+        }.joined()
+        var told: Set<String> = []
+        return request.query.items.compactMap { item in
+            guard !known.contains(item.name), told.insert(item.name).inserted else { return nil }
+            return Problem.Field(String(item.name.prefix(Self.shownLength)), hint(for: item.name))
+        }
+    }
+
+    /// Of a name that is sent back; ours are shorter.
+    private static let shownLength = 64
+
+    private func hint(for name: String) -> String {
+        let names = parameters.filter { !$0.isHeader }.map(\.name)
+        guard !names.isEmpty else { return "is not known; there are no parameters" }
+        let nearest = names.map { (name: $0, distance: editDistance($0, name)) }
+            .min { $0.distance < $1.distance }
+        if let nearest, nearest.distance <= max(1, nearest.name.utf8.count / 3) {
+            return "is not known; did you mean `\(nearest.name)`?"
+        }
+        return "is not known; there are " + names.map { "`\($0)`" }.joined(separator: ", ")
     }
 
     private static func value(of parameter: Parameter, in request: APIRequest) -> JSONValue? {

@@ -55,7 +55,7 @@ struct Route: Sendable {
     var problems: [HTTPResponse.Status] = []
     var bodyLimit: Int?
     /// Whether an `Idempotency-Key` is honoured; not where an answer holds a secret, for answers
-    /// are kept.
+    /// are kept: there one is refused.
     var keepsAnswers = true
     /// Whether the OpenAPI document has it.
     var isDocumented = true
@@ -65,6 +65,11 @@ struct Route: Sendable {
     var segments: [Substring] { path.split(separator: "/") }
     /// Whether something may change: what an `Idempotency-Key` is good for.
     var isWrite: Bool { method != .get && method != .head }
+    /// Whether what it does not know or honour is refused, parameters and an `Idempotency-Key`:
+    /// below `/api/v1`, but for the addresses that trackers were given, who send what they like.
+    var isStrict: Bool {
+        path.hasPrefix("/api/v1/") && !path.hasPrefix("/api/v1/private/")
+    }
 }
 
 extension Route {

@@ -21,6 +21,16 @@ package struct ServerLimits: Sendable, Equatable {
     /// All bodies together that are held for clients without a credential: sixteen deliveries of
     /// the greatest size, thousands of the usual one.
     package var openBodyBytes = 64 << 20
+    /// All bodies together that are held for those who are signed in: sixty-four of the greatest
+    /// size, and what is made of them while they are read is some times as much.
+    package var bodyBytesInAll = 256 << 20
+    /// Of them for one user: one key alone must not keep the others waiting.
+    package var bodyBytesOfUser = 32 << 20
+    /// Answers under an `Idempotency-Key` that are kept of one user: one each nine seconds for the
+    /// day that they are kept.
+    package var keptAnswers = 10_000
+    /// All of them together; most have some hundred bytes.
+    package var keptAnswerBytes = 64 << 20
     /// All header lines of a request: cookies and tokens have some kilobytes.
     package var headBytes = 32 << 10
     /// For how long requests under way may go on when the server stops.

@@ -94,6 +94,15 @@ package actor UpstreamDesk {
         for pool in all { await pool.close() }
     }
 
+    /// Whether nothing waits and nobody has used a session for long: then it may be closed.
+    package func isUnused() async -> Bool {
+        guard parked.isEmpty else { return false }
+        for pool in pools.values {
+            guard await pool.isUnused() else { return false }
+        }
+        return true
+    }
+
     // MARK: - Catalogue
 
     /// What is known now; the store is asked once a second at most.

@@ -147,6 +147,12 @@ actor UpstreamPool {
         return Key(caller: isProgram ? "" : caller, capabilities: text)
     }
 
+    /// Whether nobody has used a session for so long that it would be ended.
+    func isUnused() -> Bool {
+        let now = ContinuousClock.now
+        return slots.values.allSatisfy { $0.lastUse.duration(to: now) > Self.idleTime }
+    }
+
     private func makeRoom() async {
         let now = ContinuousClock.now
         for (key, slot) in slots where slot.lastUse.duration(to: now) > Self.idleTime {

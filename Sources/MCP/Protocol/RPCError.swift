@@ -37,7 +37,7 @@ extension RPCError {
     package static let internalErrorCode = -32603
     /// Headers and body contradict each other (2026-07-28).
     package static let headerMismatchCode = -32020
-    /// The client lacks a capability the request needs (2026-07-28).
+    /// The client lacks a capability the request needs (2026-07-28); no tool of ours needs one.
     package static let missingCapabilityCode = -32021
     /// The revision is not spoken (2026-07-28).
     package static let unsupportedVersionCode = -32022

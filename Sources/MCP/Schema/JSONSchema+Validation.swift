@@ -257,7 +257,7 @@ private func areEqual(_ left: JSONValue, _ right: JSONValue) -> Bool {
 }
 
 /// Levenshtein's distance in bytes, of texts that are cut at 64.
-func editDistance(_ left: String, _ right: String) -> Int {
+package func editDistance(_ left: String, _ right: String) -> Int {
     let (left, right) = (Array(left.utf8.prefix(64)), Array(right.utf8.prefix(64)))
     var row = Array(0...right.count)
     for (index, byte) in left.enumerated() {

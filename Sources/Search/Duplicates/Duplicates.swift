@@ -242,20 +242,22 @@ package struct Duplicates: Sendable {
         /// The probability that a maintainer would call one a duplicate of the other.
         package var score: Double
         package var features: JSONValue
+        /// What was decided about them; nil when nothing was.
+        package var verdict: DuplicateTable.Verdict?
     }
 
-    /// Undecided pairs, best first.
+    /// The pairs of a listing, best first.
     package func list(_ listing: DuplicateTable.Listing) async throws -> [Listed] {
         try await Self.list(listing, in: store)
     }
 
-    /// Undecided pairs, best first; needs neither model nor index.
+    /// The pairs of a listing, best first; needs neither model nor index.
     package static func list(
         _ listing: DuplicateTable.Listing,
         in store: Store
     ) async throws -> [Listed] {
         let (pairs, summaries) = try await store.read { connection, account in
-            let pairs = try DuplicateTable.undecided(listing, account: account, on: connection)
+            let pairs = try DuplicateTable.list(listing, account: account, on: connection)
             let issues = Set(pairs.flatMap { [$0.pair.first, $0.pair.second] }).sorted()
             return (
                 pairs,
@@ -273,7 +275,8 @@ package struct Duplicates: Sendable {
                 first: first,
                 second: second,
                 score: scored.score,
-                features: scored.features
+                features: scored.features,
+                verdict: scored.verdict
             )
         }
     }

@@ -39,6 +39,8 @@ package enum DuplicateTable {
         package var pair: Pair
         package var score: Double
         package var features: JSONValue
+        /// What was decided about it; nil when nothing was, or when nobody asked.
+        package var verdict: Verdict?
 
         package init(pair: Pair, score: Double, features: JSONValue) {
             self.pair = pair
@@ -54,10 +56,20 @@ package enum DuplicateTable {
         package var projects: [ProjectID] = []
         /// `open`: at least one of the two is open; `closed`: both are closed; nil: all.
         package var state: IssueState?
+        package var resolution = Resolution.undecided
+        /// Only pairs that are among so many best ones of either issue; nil for all.
+        package var pairsPerIssue: Int?
         package var limit = 50
         package var offset = 0
 
         package init() {}
+    }
+
+    /// Whether pairs are listed about which somebody has decided.
+    package enum Resolution: Sendable {
+        case undecided
+        case decided
+        case any
     }
 
     // MARK: - Pairs
@@ -227,15 +239,65 @@ package enum DuplicateTable {
         """
     }
 
-    /// Undecided pairs of live issues, best first; equal scores by age.
-    package static func undecided(
+    /// The pairs of live issues that a listing is about, with what was decided about them, best
+    /// first; equal scores by age.
+    package static func list(
         _ listing: Listing,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [Scored] {
+        let pairs = pairs(listing, account)
+        var best: SQL = ""
+        if let limit = listing.pairsPerIssue { best = bestOfIssues(among: pairs, limit) }
+        let rows = try connection.rows(
+            """
+            SELECT p.first_issue_id, p.second_issue_id, p.score, p.features, p.verdict
+            FROM (\(pairs)) AS p \(best)
+            ORDER BY p.score DESC, p.first_issue_id, p.second_issue_id
+            LIMIT \(listing.limit) OFFSET \(listing.offset)
+            """
+        )
+        return try rows.map { row throws(StoreError) in
+            var pair = try scored(row)
+            pair.verdict = try row.optionalText("verdict").flatMap(Verdict.init(rawValue:))
+            return pair
+        }
+    }
+
+    /// How many issues of each project are in a pair that a listing is about.
+    ///
+    /// Counted by the database, however many pairs there are; its limit and offset count nothing.
+    package static func involved(
+        _ listing: Listing,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [ProjectID: Int] {
+        let pairs = pairs(listing, account)
+        let rows = try connection.rows(
+            """
+            SELECT i.project_id, COUNT(*) AS involved FROM (
+                SELECT p.first_issue_id AS issue_id, p.first_project_id AS project_id
+                FROM (\(pairs)) AS p
+                UNION
+                SELECT p.second_issue_id AS issue_id, p.second_project_id AS project_id
+                FROM (\(pairs)) AS p
+            ) AS i
+            GROUP BY i.project_id
+            ORDER BY i.project_id
+            """
+        )
+        var counts: [ProjectID: Int] = [:]
+        for row in rows {
+            let project: ProjectID = try row.identifier("project_id")
+            counts[project] = Int(try row.integer("involved"))
+        }
+        return counts
+    }
+
+    /// The pairs of a listing in no order, with their verdicts and projects.
+    private static func pairs(_ listing: Listing, _ account: AccountID) -> SQL {
         var conditions: [SQL] = [
-            "d.score >= \(listing.minimumScore)",
-            "v.verdict IS NULL", "a.deleted_at IS NULL", "b.deleted_at IS NULL",
+            "d.score >= \(listing.minimumScore)", "a.deleted_at IS NULL", "b.deleted_at IS NULL",
         ]
         if !listing.projects.isEmpty {
             let projects = listing.projects
@@ -248,19 +310,47 @@ package enum DuplicateTable {
         case .closed: conditions.append("a.state = 'closed' AND b.state = 'closed'")
         case nil: break
         }
-        return try connection.rows(
-            """
-            SELECT d.first_issue_id, d.second_issue_id, d.score, d.features
+        switch listing.resolution {
+        case .undecided: conditions.append("v.verdict IS NULL")
+        case .decided: conditions.append("v.verdict IS NOT NULL")
+        case .any: break
+        }
+        return """
+            SELECT d.first_issue_id, d.second_issue_id, d.score, d.features, v.verdict,
+                a.project_id AS first_project_id, b.project_id AS second_project_id
             FROM duplicate_pairs AS d
             JOIN issues AS a ON a.account_id = d.account_id AND a.id = d.first_issue_id
             JOIN issues AS b ON b.account_id = d.account_id AND b.id = d.second_issue_id
             LEFT JOIN duplicate_verdicts AS v ON v.account_id = d.account_id
                 AND v.first_issue_id = d.first_issue_id AND v.second_issue_id = d.second_issue_id
             WHERE d.account_id = \(account) AND \(conditions, separator: " AND ")
-            ORDER BY d.score DESC, d.first_issue_id, d.second_issue_id
-            LIMIT \(listing.limit) OFFSET \(listing.offset)
             """
-        ).map(scored)
+    }
+
+    /// What keeps of pairs `p` those that are among the best of either issue, in the order of
+    /// ``isBetter(_:_:)``.
+    private static func bestOfIssues(among pairs: SQL, _ limit: Int) -> SQL {
+        """
+        JOIN (
+            SELECT first_issue_id, second_issue_id, MIN(place) AS place FROM (
+                SELECT first_issue_id, second_issue_id, ROW_NUMBER() OVER (
+                    PARTITION BY issue_id
+                    ORDER BY score DESC, second_issue_id - first_issue_id, first_issue_id
+                ) AS place
+                FROM (
+                    SELECT q.first_issue_id AS issue_id, q.first_issue_id, q.second_issue_id,
+                        q.score
+                    FROM (\(pairs)) AS q
+                    UNION ALL
+                    SELECT q.second_issue_id AS issue_id, q.first_issue_id, q.second_issue_id,
+                        q.score
+                    FROM (\(pairs)) AS q
+                ) AS sides
+            ) AS ranked
+            GROUP BY first_issue_id, second_issue_id
+        ) AS best ON best.first_issue_id = p.first_issue_id
+            AND best.second_issue_id = p.second_issue_id AND best.place <= \(limit)
+        """
     }
 
     /// Every stored pair, decided or not, by age; for verification.

@@ -52,6 +52,23 @@ package enum IdempotencyTable {
         )
     }
 
+    /// How much is kept of a user.
+    package static func kept(
+        of user: UserID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> (count: Int, bytes: Int) {
+        let rows = try connection.rows(
+            """
+            SELECT COUNT(*) AS total, CAST(COALESCE(SUM(LENGTH(body)), 0) AS BIGINT) AS bytes
+            FROM idempotent_requests
+            WHERE account_id = \(account) AND user_id = \(user)
+            """
+        )
+        guard let row = rows.first else { return (0, 0) }
+        return (Int(try row.integer("total")), Int(try row.integer("bytes")))
+    }
+
     /// Keeps that a request has begun.
     package static func begin(
         _ key: String,

@@ -18,8 +18,14 @@ package struct IssueFilter: Sendable, Equatable {
     package var labels: [String] = []
     package var assignee: String?
     package var author: String?
+    /// The tracker's own status, `In Progress` for example; case does not matter.
+    package var status: String?
+    /// The tracker's own priority; case does not matter.
+    package var priority: String?
     /// Updated at or after.
     package var updatedSince: Timestamp?
+    /// Updated before.
+    package var updatedBefore: Timestamp?
 
     /// No restriction.
     package init() {}
@@ -152,7 +158,14 @@ extension PassageTable {
         if let kind = filter.kind { conditions.append("i.kind = \(kind.rawValue)") }
         if let type = filter.type { conditions.append("lower(i.type) = \(lowercased(type))") }
         if let author = filter.author { conditions.append("i.author = \(author)") }
+        if let status = filter.status {
+            conditions.append("lower(i.status) = \(lowercased(status))")
+        }
+        if let priority = filter.priority {
+            conditions.append("lower(i.priority) = \(lowercased(priority))")
+        }
         if let since = filter.updatedSince { conditions.append("i.updated_at >= \(since)") }
+        if let end = filter.updatedBefore { conditions.append("i.updated_at < \(end)") }
         for label in filter.labels {
             conditions.append(contains(label, column: "i.labels", dialect))
         }

@@ -14,7 +14,7 @@ struct ServeCommand: AsyncParsableCommand {
             Prints one line when it is ready, then logs to standard error, one JSON object a line. \
             While nobody can sign in yet, it prints a link that makes the first user; `preloop \
             init --admin NAME` does the same without a browser. SIGTERM lets requests under way \
-            end, for ten seconds at most.
+            end, for ten seconds at most, and saves the indexes, for fifteen.
             """
     )
 
@@ -56,8 +56,13 @@ struct ServeCommand: AsyncParsableCommand {
         let exporting = Task {
             if let exporter { await exporter.run() }
         }
+        let accounts = serving.accounts
+        let keeping = Task(executorPreference: background) {
+            await accounts.run { Self.warn(logger, $0) }
+        }
         // Also when the port is taken.
         defer {
+            keeping.cancel()
             working.cancel()
             approving.cancel()
             exporting.cancel()
@@ -76,6 +81,7 @@ struct ServeCommand: AsyncParsableCommand {
                 }
             }
         }
+        keeping.cancel()
         working.cancel()
         approving.cancel()
         exporting.cancel()
@@ -83,8 +89,21 @@ struct ServeCommand: AsyncParsableCommand {
         await approving.value
         await exporting.value
         await serving.scans.stop()
-        await serving.close()
+        // Last, when nothing writes any more.
+        let isKept = await accounts.stop(within: Self.checkpointTime) { Self.warn(logger, $0) }
+        if !isKept { logger.warning("the indexes were not saved in time; they catch up") }
         try await attempt("cannot close the store") { try await installation.close() }
+    }
+
+    /// For how long the end waits for the indexes: supervisors kill what has not ended within half
+    /// a minute to a minute and a half, and draining may have taken ten seconds.
+    private static let checkpointTime: Duration = .seconds(15)
+
+    private static func warn(_ logger: Logger, _ error: any Error) {
+        logger.warning(
+            "the indexes were not saved; the store has everything",
+            metadata: ["reason": .string("\(error)")]
+        )
     }
 
     /// Where people reach the server; with port 0 nobody can know before it listens.

@@ -10,6 +10,8 @@ import Synchronization
 actor ServedScans {
     /// A scan under way, or the latest that ended.
     private struct Run {
+        /// The name of the tracker that is scanned; nil for all.
+        var tracker: String?
         var board: Board
         var startedAt: Timestamp
         var work: Task<Void, Never>
@@ -19,12 +21,23 @@ actor ServedScans {
 
     private struct End {
         var state: String
-        var problems: [String]
+        var problems: [Trouble]
         var endedAt: Timestamp
+    }
+
+    /// A line about what was not read.
+    private struct Trouble {
+        /// The tracker it is of; nil for all.
+        var tracker: String?
+        var text: String
     }
 
     /// More lines help nobody.
     private static let maximumProblems = 20
+    /// Scans side by side, of all accounts: each holds pages of its trackers and indexes.
+    private static let maximumRunning = 8
+    /// Runs that are remembered: of as many accounts the latest one can be asked for.
+    private static let maximumRuns = 256
 
     private let installation: Installation
     private var runs: [AccountID: Run] = [:]
@@ -57,6 +70,9 @@ actor ServedScans {
         if let tracker, !tracker.isRemote {
             throw Problem.conflict("this tracker holds imported issues; nothing is to be scanned")
         }
+        guard runs.values.count(where: { $0.end == nil }) < Self.maximumRunning else {
+            throw Problem.overloaded("the server is scanning for others; come back", after: 60)
+        }
         let board = Board()
         let request = ScanRequest(tracker.map { .tracker(name: $0.name) } ?? .all)
         // Not a child of the request, which is answered while the scan goes on.
@@ -64,27 +80,142 @@ actor ServedScans {
             let end = await Self.scan(installation, request, board)
             await self?.ended(account, end)
         }
-        runs[account] = Run(board: board, startedAt: now, work: work)
-        return state(of: account)
+        let run = Run(tracker: tracker?.name, board: board, startedAt: now, work: work)
+        runs[account] = run
+        forgetOldest()
+        return Self.state(of: run, tracker)
     }
 
-    /// How the latest scan is.
-    func state(of account: AccountID) -> TrackerOperations.SyncState {
-        guard let run = runs[account] else { return TrackerOperations.SyncState(state: "idle") }
-        var state = TrackerOperations.SyncState(state: run.end?.state ?? "running")
+    /// How the scan is that goes on, here or elsewhere; else the latest one of this process, else
+    /// what is stored of those before.
+    ///
+    /// - Parameters:
+    ///   - tracker: Of which; nil for all.
+    ///   - account: Whose.
+    /// - Returns: Its state, of that tracker alone.
+    /// - Throws: What the store refuses.
+    func state(
+        of tracker: Tracker?,
+        _ account: AccountID
+    ) async throws -> TrackerOperations.SyncState {
+        let run = runs[account].flatMap { run -> Run? in
+            run.tracker == nil || tracker == nil || run.tracker == tracker?.name ? run : nil
+        }
+        // Asked every second while it goes on: nothing is counted for that.
+        if let run, run.end == nil { return Self.state(of: run, tracker) }
+        let stored = try await Self.stored(tracker, installation.viewed(by: account))
+        if stored.isRunning {
+            var state = TrackerOperations.SyncState(state: "running")
+            state.projects = stored.projects
+            return state
+        }
+        if let run { return Self.state(of: run, tracker) }
+        var state = TrackerOperations.SyncState(state: "idle")
+        state.endedAt = stored.endedAt
+        state.problems = stored.problems
+        state.projects = stored.projects
+        return state
+    }
+
+    private static func state(of run: Run, _ tracker: Tracker?) -> TrackerOperations.SyncState {
+        let troubles = (run.end?.problems ?? []).filter { trouble in
+            tracker == nil || trouble.tracker == nil || trouble.tracker == tracker?.name
+        }
+        var word = run.end?.state ?? "running"
+        // What went wrong with other trackers does not concern this one.
+        if tracker != nil, word == "partial", troubles.isEmpty { word = "done" }
+        var state = TrackerOperations.SyncState(state: word)
         state.startedAt = run.startedAt
         state.endedAt = run.end?.endedAt
-        state.problems = run.end?.problems ?? []
-        state.projects = run.board.steps.map { step in
-            TrackerOperations.ProjectProgress(
-                tracker: step.tracker,
-                project: step.project,
-                phase: step.phase.rawValue,
-                fetched: step.fetched,
-                written: step.written
+        state.problems = troubles.prefix(maximumProblems).map(\.text)
+        state.projects = run.board.steps.filter { tracker == nil || $0.tracker == tracker?.name }
+            .map { step in
+                TrackerOperations.ProjectProgress(
+                    tracker: step.tracker,
+                    project: step.project,
+                    phase: step.phase.rawValue,
+                    fetched: step.fetched,
+                    written: step.written
+                )
+            }
+        return state
+    }
+
+    /// What the store tells of scans, whoever makes them.
+    private struct Stored {
+        /// Whether somebody holds the lease.
+        var isRunning: Bool
+        var projects: [TrackerOperations.ProjectProgress]
+        var problems: [String]
+        var endedAt: Timestamp?
+    }
+
+    private static func stored(
+        _ tracker: Tracker?,
+        _ installation: Installation
+    ) async throws -> Stored {
+        let now = installation.store.clock.now()
+        let lease = tracker.map { ScanRunner.leaseName(of: $0.id) } ?? ScanRunner.leaseName
+        return try await installation.store.read { connection, account in
+            let names = Dictionary(
+                try TrackerTable.list(account: account, on: connection).map { ($0.id, $0.name) },
+                uniquingKeysWith: { first, _ in first }
+            )
+            let counts = try ProjectCounts.all(account: account, on: connection)
+            let projects = try ProjectTable.list(account: account, on: connection).filter {
+                $0.state == .active && (tracker == nil || $0.trackerID == tracker?.id)
+            }
+            let holder = try LeaseTable.holder(
+                of: lease,
+                now: now,
+                account: account,
+                on: connection
+            )
+            return Stored(
+                isRunning: holder != nil,
+                projects: projects.map { project in
+                    let count = counts[project.id] ?? ProjectCounts.Row()
+                    let total = count.issues + count.pullRequests + count.comments
+                    return TrackerOperations.ProjectProgress(
+                        tracker: names[project.trackerID] ?? "",
+                        project: project.path,
+                        phase: Self.phase(of: project),
+                        fetched: total,
+                        written: total
+                    )
+                },
+                problems: projects.compactMap { project in
+                    project.lastError.map { "\(project.path): \($0)" }
+                }.prefix(Self.maximumProblems).map { $0 },
+                endedAt: projects.compactMap(\.lastScanAt).max()
             )
         }
-        return state
+    }
+
+    /// What a scan of the project does, or goes on with.
+    private static func phase(of project: StoredProject) -> String {
+        let cursor = ProjectCursor(project.cursor)
+        let phase: ScanProgress.Phase =
+            if cursor.issues != nil {
+                .issues
+            } else if cursor.census != nil {
+                .census
+            } else if cursor.comments != nil {
+                .comments
+            } else {
+                project.lastScanAt == nil ? .listing : .ended
+            }
+        return phase.rawValue
+    }
+
+    /// Forgets the scans that ended first, when there are many.
+    private func forgetOldest() {
+        guard runs.count > Self.maximumRuns else { return }
+        let ended = runs.compactMap { account, run in run.end.map { (account, $0.endedAt) } }
+        for (account, _) in ended.sorted(by: { $0.1 < $1.1 }).prefix(runs.count - Self.maximumRuns)
+        {
+            runs[account] = nil
+        }
     }
 
     /// Stops what is running; what was read stays.
@@ -97,13 +228,15 @@ actor ServedScans {
     private func ended(_ account: AccountID, _ end: End) { runs[account]?.end = end }
 
     /// What went wrong, tracker by tracker and project by project.
-    private static func problems(of report: ScanReport) -> [String] {
-        report.trackers.flatMap { tracker in
-            tracker.failures.map { "\(tracker.name): \($0)" }
-                + tracker.projects.compactMap { project in
+    private static func problems(of report: ScanReport) -> [Trouble] {
+        report.trackers.flatMap { tracker -> [Trouble] in
+            let lines: [String] =
+                tracker.failures.map { "\(tracker.name): \($0)" }
+                + tracker.projects.compactMap { project -> String? in
                     switch project.outcome {
                     case .done, .planned: nil
-                    case .parked(let end): "\(project.path): waits for the rate limit until \(end)"
+                    case .parked(let end):
+                        "\(project.path): waits for the rate limit until \(end)"
                     case .inaccessible(let reason, let isNew):
                         isNew ? "\(project.path): \(reason)" : nil
                     case .failed(let reason), .unauthenticated(let reason):
@@ -111,6 +244,10 @@ actor ServedScans {
                     case .cancelled: "\(project.path): stopped"
                     }
                 }
+            // Of each tracker: one with many must not hide the others'.
+            return lines.prefix(Self.maximumProblems).map { text in
+                Trouble(tracker: tracker.name, text: text)
+            }
         }
     }
 
@@ -119,12 +256,8 @@ actor ServedScans {
         _ request: ScanRequest,
         _ board: Board
     ) async -> End {
-        func end(_ state: String, _ problems: [String]) -> End {
-            End(
-                state: state,
-                problems: Array(problems.prefix(maximumProblems)),
-                endedAt: installation.store.clock.now()
-            )
+        func end(_ state: String, _ problems: [Trouble]) -> End {
+            End(state: state, problems: problems, endedAt: installation.store.clock.now())
         }
         do {
             let indexes = try await ScanIndexes(installation)
@@ -139,13 +272,14 @@ actor ServedScans {
             try await indexes.close(isComplete: isIndexed)
             var problems = Self.problems(of: outcome.scan)
             if let failure = outcome.indexFailure {
-                problems.append(failure.reason.map { "\(failure.what): \($0)" } ?? failure.what)
+                let text = failure.reason.map { "\(failure.what): \($0)" } ?? failure.what
+                problems.append(Trouble(tracker: nil, text: text))
             }
             let isWhole = outcome.scan.isComplete && problems.isEmpty
             return end(isWhole ? "done" : "partial", problems)
         } catch {
             let failure = CommandFailure("the scan failed", cause: error)
-            return end("failed", [failure.reason ?? failure.what])
+            return end("failed", [Trouble(tracker: nil, text: failure.reason ?? failure.what)])
         }
     }
 }

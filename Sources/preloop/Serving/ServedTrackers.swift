@@ -18,11 +18,16 @@ struct ServedTrackers: Sendable {
             add: { draft, account in try await add(draft, account) },
             change: { tracker, change, account in try await self.change(tracker, change, account) },
             remove: { tracker, account in
-                try await installation.viewed(by: account).remove(tracker)
+                let installation = installation.viewed(by: account)
+                let removed = try await installation.removeWithWebhooks(tracker)
+                return TrackerOperations.Removal(
+                    issues: removed.issues,
+                    leftovers: removed.leftovers
+                )
             },
             test: { tracker, account in try await test(tracker, account) },
             startSync: { tracker, account in try await scans.start(tracker, account) },
-            syncState: { account in await scans.state(of: account) }
+            syncState: { tracker, account in try await scans.state(of: tracker, account) }
         )
     }
 

@@ -2,7 +2,6 @@ import API
 import Bootstrap
 import Domain
 import Gateway
-import HTTPClient
 import Logging
 import Search
 import Store
@@ -12,7 +11,8 @@ struct Serving: Sendable {
     private let installation: Installation
     private let settings: ServerSettings
     private let host: String
-    private let accounts: AccountTools
+    /// The tools and indexes of each account; stopped last.
+    let accounts: AccountTools
     /// Scans that the server runs; stopped with it.
     let scans: ServedScans
 
@@ -23,9 +23,6 @@ struct Serving: Sendable {
         accounts = AccountTools(installation)
         scans = ServedScans(installation)
     }
-
-    /// Ends the sessions with other MCP servers.
-    func close() async { await accounts.close() }
 
     /// What takes deliveries in; throws when there is no key to open their secrets with.
     func webhooks(_ logger: Logger) throws -> ServedWebhooks {
@@ -109,67 +106,5 @@ struct Serving: Sendable {
         means.proxies = proxies
         means.spans = spans
         return Application(means)
-    }
-}
-
-/// The tools and the indexes of each account, made once: the indexes stay open.
-actor AccountTools {
-    private let installation: Installation
-    private var made: [AccountID: GuardedCall] = [:]
-    private var desks: [AccountID: UpstreamDesk] = [:]
-    /// The process's client for other MCP servers.
-    private var transport: (any HTTPStreamTransport)?
-    /// By account, and by whether the model is needed.
-    private var opened: [AccountID: [Bool: Task<IssueSearch, any Error>]] = [:]
-
-    init(_ installation: Installation) {
-        self.installation = installation
-    }
-
-    /// The way to call tools of an account.
-    func calls(of account: AccountID) throws -> GuardedCall {
-        if let calls = made[account] { return calls }
-        let desk = try upstreams(of: account)
-        let calls = try installation.viewed(by: account).guardedCall(
-            opening: { mode in try await self.search(mode, of: account) },
-            upstreams: desk
-        )
-        made[account] = calls
-        return calls
-    }
-
-    /// The other MCP servers of an account.
-    func upstreams(of account: AccountID) throws -> UpstreamDesk {
-        if let desk = desks[account] { return desk }
-        let client = try transport ?? installation.upstreamTransport()
-        transport = client
-        let desk = try installation.viewed(by: account).upstreamDesk(transport: client)
-        desks[account] = desk
-        return desk
-    }
-
-    /// Ends the sessions with other MCP servers.
-    func close() async {
-        for desk in desks.values { await desk.close() }
-    }
-
-    /// The indexes of an account; throws why they cannot be opened, and tries again next time.
-    func search(
-        _ mode: SearchRequest.Mode,
-        of account: AccountID
-    ) async throws -> IssueSearch {
-        let needsModel = mode != .text
-        let viewed = installation.viewed(by: account)
-        let task =
-            opened[account]?[needsModel]
-            // Not a child of the first caller: the others wait for the same.
-            ?? Task { try await viewed.searchForTools(mode: mode) }
-        opened[account, default: [:]][needsModel] = task
-        do {
-            return try await task.value
-        } catch {
-            if opened[account]?[needsModel] == task { opened[account]?[needsModel] = nil }
-            throw error
-        }
     }
 }

@@ -1,0 +1,136 @@
+import Domain
+import HTTPTypes
+import Store
+
+/// The restrictions that lists and searches of issues share.
+struct IssueRestriction: Sendable {
+    let store: Store
+
+    /// The parameters, on a route.
+    static func parameters(of route: Route) -> Route {
+        route.query("project_id", Shape.list(of: Shape.identifier, atMost: 100))
+            .query("project", Shape.text(1_000, "A project's path, or `tracker:path`."))
+            .query("organization", Shape.text(1_000, "An organisation's path."))
+            .query("tracker", Shape.text(100, "A tracker's name."))
+            .query("state", Shape.choice(["open", "closed", "all"], "Any when not given."))
+            .query("kind", Shape.choice(IssueKind.allCases.map(\.rawValue)))
+            .query("labels", Shape.list(of: Shape.text(255), atMost: 20))
+            .query("assignee", Shape.text(255)).query("author", Shape.text(255))
+            .query("issue_type", Shape.text(255))
+            .query("updated_after", Shape.instant).query("updated_before", Shape.instant)
+            .query(
+                "status",
+                Shape.text(255, "`open`, `opened`, `closed`, `all`, or a tracker's own status.")
+            )
+            .query("priority", Shape.text(255)).query("organization_id", Shape.identifier)
+            .query("last_updated_after", Shape.instant)
+            .query("last_updated_before", Shape.instant)
+    }
+
+    /// What the parameters of a request mean.
+    func filter(_ request: APIRequest) async throws -> IssueFilter {
+        let arguments = request.arguments
+        var filter = IssueFilter()
+        filter.projectIDs = (arguments["project_id"]?.array ?? []).compactMap { value in
+            value.integer.map { ProjectID($0) }
+        }
+        if let path = arguments["project"]?.string {
+            filter.projectIDs += try await projects(path, of: request)
+        }
+        filter.organizations = [arguments["organization"]?.string].compactMap { $0 }
+        filter.trackers = [arguments["tracker"]?.string].compactMap { $0 }
+        if let id = arguments["organization_id"]?.integer {
+            try await restrict(&filter, to: OrganizationID(id), of: request)
+        }
+        filter.state = (arguments["state"]?.string).flatMap(IssueState.init(rawValue:))
+        switch arguments["status"]?.string {
+        case "open", "opened": filter.state = .open
+        case "closed": filter.state = .closed
+        case "all", nil: break
+        case .some(let status): filter.status = status
+        }
+        filter.priority = arguments["priority"]?.string
+        filter.kind = (arguments["kind"]?.string).flatMap(IssueKind.init(rawValue:))
+        filter.labels = (arguments["labels"]?.array ?? []).compactMap(\.string)
+        filter.assignee = arguments["assignee"]?.string
+        filter.author = arguments["author"]?.string
+        filter.type = arguments["issue_type"]?.string
+        filter.updatedSince = try Self.instant(["updated_after", "last_updated_after"], arguments)
+        filter.updatedBefore = try Self.instant(
+            ["updated_before", "last_updated_before"],
+            arguments
+        )
+        return filter
+    }
+
+    /// The instant under the first of the names that is given.
+    private static func instant(
+        _ names: [String],
+        _ arguments: JSONObject
+    ) throws(Problem) -> Timestamp? {
+        for name in names {
+            guard let text = arguments[name]?.string else { continue }
+            guard let instant = Timestamp(parsing: text) else {
+                throw .invalid(name, "must be an instant such as 2026-01-31")
+            }
+            return instant
+        }
+        return nil
+    }
+
+    /// Restricts to one organisation of one tracker.
+    private func restrict(
+        _ filter: inout IssueFilter,
+        to id: OrganizationID,
+        of request: APIRequest
+    ) async throws {
+        let account = try request.user().account
+        let found = try await store.viewed(by: account).read { connection, account in
+            try OrganizationTable.find(id, account: account, on: connection).map { organization in
+                let tracker = try TrackerTable.find(
+                    organization.trackerID,
+                    account: account,
+                    on: connection
+                )
+                return (path: organization.path, tracker: tracker?.name ?? "")
+            }
+        }
+        guard let found else {
+            throw Problem(.notFound, "there is no organisation with the identifier \(id)")
+        }
+        let isOther = filter.organizations.contains { $0.lowercased() != found.path.lowercased() }
+        guard !isOther, filter.trackers.allSatisfy({ $0 == found.tracker }) else {
+            throw Problem.invalid(
+                "organization_id",
+                "is another organisation than `organization` or `tracker` says"
+            )
+        }
+        filter.organizations = [found.path]
+        filter.trackers = [found.tracker]
+    }
+
+    /// The projects of a path; one that is in several trackers has to be told apart.
+    private func projects(_ reference: String, of request: APIRequest) async throws -> [ProjectID] {
+        let wanted = reference.lowercased()
+        let account = try request.user().account
+        let found = try await store.viewed(by: account).read { connection, account in
+            let trackers = try TrackerTable.list(account: account, on: connection)
+            return try ProjectTable.list(account: account, on: connection).filter { project in
+                let tracker = trackers.first { $0.id == project.trackerID }?.name ?? ""
+                let path = project.path.lowercased()
+                return path == wanted || "\(tracker.lowercased()):\(path)" == wanted
+            }
+        }
+        guard !found.isEmpty else {
+            throw Problem(.notFound, "there is no project `\(reference)`")
+        }
+        guard found.count == 1 else {
+            throw Problem(
+                .badRequest,
+                "`\(reference)` is in several trackers; write `tracker:path`",
+                code: "ambiguous_project"
+            )
+        }
+        return found.map(\.id)
+    }
+}
