@@ -86,6 +86,28 @@ def best_peer(libraries, recall):
     return max(reached.items(), key=lambda item: item[1], default=None)
 
 
+def check_comparison():
+    """That libraries are compared as told above, on made-up rows: as rules.py does with its rules."""
+    def rows(*settings):
+        return [{"recall_at_10": recall, "queries_per_cpu_s": speed} for recall, speed in settings]
+
+    coarse = rows((0.9, 1000), (0.999, 100))
+    fine = coarse + rows((0.99, round(speed_at(coarse, 0.99))))
+    worse = rows((0.95, 50), (0.9, 900))
+    checks = {
+        "half of the way between 0.9 and 0.999 in places, so a tenth of the root": round(speed_at(coarse, 0.99)) == 316,
+        "a finer grid on the same curve gains nothing": abs(speed_at(fine, 0.97) / speed_at(coarse, 0.97) - 1) < 0.01,
+        "settings that others beat do not count": speed_at(coarse + worse, 0.99) == speed_at(coarse, 0.99),
+        "what is measured at the recall is taken as it is": speed_at(coarse, 0.999) == 100,
+        "below all settings the fastest counts": speed_at(coarse, 0.5) == 1000,
+        "a recall that none reaches is never reached": speed_at(coarse, 0.9999) is None,
+        "the best of the peers is the best at that recall": best_peer({"a": coarse, "b": worse}, 0.95)[0] == "a",
+    }
+    for what, holds in checks.items():
+        if not holds:
+            raise SystemExit(f"the comparison is broken: {what}")
+
+
 def ratio(mine, theirs):
     return mine / theirs if mine is not None and theirs else None
 
@@ -157,6 +179,9 @@ def ratios_of_builds(table, rows, name):
     as_good = [library for library in filter(is_ours, libraries) if final_recall(libraries[library]) >= end]
     if as_good:
         add(min(as_good, key=lambda library: least_build(libraries[library])))
+    else:
+        table.miss(f"{name}build on one thread to hnswlib, at its recall in the end, {end}", f"≥ {BUILD_WANTED} ×",
+                   "no setting of ours ends there")
 
 
 def ratios_of_index(table):
@@ -443,6 +468,7 @@ def table_of_summary(table):
 
 def report(root, writing):
     """Prints all tables; with `writing`, puts them and the drawing into the documents."""
+    check_comparison()
     tables = {}
     for name, heading, lines in blocks():
         if lines:
