@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Texts per CPU second of other engines with the same sentence model, one thread each.
 
-usage: encode.py MODEL-DIRECTORY [ENGINE…]
+usage: encode.py MODEL-DIRECTORY TEXTS.jsonl [ENGINE…]
 
 ENGINE is one of onnxruntime, onnxruntime-int8, ctranslate2-int8, openvino-bf16; all of them when none
 is named. Needs numpy, tokenizers and, for the engines, onnx, onnxruntime, ctranslate2, openvino from
 PyPI. Each engine gets the weights from the directory's model.safetensors, in the form it runs fastest:
 ONNX with the fused operators (attention, GELU, layer normalisation with residual), CTranslate2's own.
 
-The texts are those of `preloop-bench encode`: titles of 18 tokens and bodies of 128, in batches of 8,
-where longer batches gained nothing. Tokenising counts. One JSON line an engine and length.
+The texts are those that `preloop-bench encode` takes from the same file: one object with `text` and `kind` a line, all
+of a kind of equal length in tokens, so that no peer needs a mask or pays for padding. They go in batches of 8, where
+longer batches gained nothing. Tokenising counts. One JSON line an engine and kind.
 """
 
 import json
@@ -23,9 +24,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 from tokenizers import BertWordPieceTokenizer
 
-HEADS = 12
-WORDS = ("window crash file error when the build fails memory open test server is slow after update "
-         "user login page not found").split()
+import machine
+
+HEADS, BATCH, PASSES = 12, 8, 30
 
 
 def tensors(path):
@@ -43,13 +44,17 @@ def tensors(path):
     return found
 
 
-def text(token_count, seed):
-    """At least so many tokens; the tokenizer cuts."""
-    parts, step = [], seed
-    for _ in range(token_count - 2):
-        step = (step * 1_103_515_245 + 12_345) & 0x7FFFFFFF
-        parts.append(WORDS[(step >> 8) % len(WORDS)])
-    return " ".join(parts)
+def texts_by_kind(path, tokenizer):
+    """Kind, texts and their length in tokens, which all of a kind have."""
+    kinds = {}
+    with open(path) as file:
+        for line in map(json.loads, file):
+            kinds.setdefault(line["kind"], []).append(line["text"])
+    for kind, texts in kinds.items():
+        lengths = {len(encoding.ids) for encoding in tokenizer.encode_batch(texts)}
+        if len(lengths) != 1:
+            sys.exit(f"{path}: the {kind} have {min(lengths)} to {max(lengths)} tokens; all need as many")
+        yield kind, texts, lengths.pop()
 
 
 def onnx_model(weights, path):
@@ -187,23 +192,24 @@ def ctranslate2_engine(weights, directory):
     return run
 
 
-def measure(run, tokenizer, texts):
-    """Texts per CPU second, the best of thirty short passes: a busy neighbour slows the others."""
-    best = 0
-    for _ in range(30):
-        start = time.process_time()
-        for first in range(0, len(texts), 8):
-            encodings = tokenizer.encode_batch(texts[first:first + 8])
+def measure(run, tokenizer, texts, passes=PASSES):
+    """Texts per CPU second, the best of thirty short passes: a busy neighbour slows the others. And all passes, ms."""
+    best, walls = 0, []
+    for _ in range(passes):
+        start, wall = time.process_time(), time.perf_counter()
+        for first in range(0, len(texts), BATCH):
+            encodings = tokenizer.encode_batch(texts[first:first + BATCH])
             run(np.array([encoding.ids for encoding in encodings], np.int64))
         best = max(best, len(texts) / (time.process_time() - start))
-    return best
+        walls.append((time.perf_counter() - wall) * 1e3)
+    return best, np.array(walls)
 
 
 def main():
     arguments = sys.argv[1:]
-    if not arguments:
+    if len(arguments) < 2:
         sys.exit(__doc__)
-    model, wanted = arguments[0], arguments[1:]
+    (model, path), wanted = arguments[:2], arguments[2:]
     weights = tensors(model + "/model.safetensors")
     tokenizer = BertWordPieceTokenizer(model + "/vocab.txt", lowercase=True)
     engines = {
@@ -215,16 +221,16 @@ def main():
     for name in wanted or engines:
         with tempfile.TemporaryDirectory() as directory:
             run = engines[name](directory)
-            for kind, tokens, count in (("titles", 18, 128), ("bodies", 128, 16)):
-                tokenizer.enable_truncation(tokens)
-                texts = [text(tokens, seed) for seed in range(count)]
-                measure(run, tokenizer, texts[:16])
-                rate = measure(run, tokenizer, texts)
+            for kind, texts, tokens in texts_by_kind(path, tokenizer):
+                measure(run, tokenizer, texts, passes=1)
+                rate, walls = measure(run, tokenizer, texts)
                 engine, _, precision = name.partition("-")
-                print(json.dumps({"benchmark": "encode", "engine": engine,
-                                  "precision": precision or "float32", "texts": kind,
-                                  "tokens": tokens, "texts_per_cpu_s": round(rate, 1)}),
-                      flush=True)
+                print(json.dumps({"benchmark": "encode", "engine": engine, "precision": precision or "float32",
+                                  **machine.stamp(engine), "data": os.path.basename(path), "texts": kind,
+                                  "count": len(texts), "tokens": tokens, "workers": 1,
+                                  "texts_per_cpu_s": round(rate, 1),
+                                  "pass_p50_ms": round(float(np.percentile(walls, 50)), 1),
+                                  "pass_p99_ms": round(float(np.percentile(walls, 99)), 1)}), flush=True)
 
 
 if __name__ == "__main__":

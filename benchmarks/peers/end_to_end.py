@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Times a first scan of real issues, and a scan with nothing to do, beside what others would write in Python.
 
-usage: end_to_end.py --programs DIRECTORY --model DIRECTORY --python PEERS-PYTHON [--every K] [first] [idle]
+usage: end_to_end.py --programs DIRECTORY --model DIRECTORY --python PEERS-PYTHON [--every K] [--windows] [first] [idle]
 needs: the reference tracker service and corpora in $PRELOOP_TEST_DATA (default: ../shared); PEERS-PYTHON has the
-packages of pipeline.py and poll.py. The trackers answer from a process of their own, whose time is not counted.
+packages of pipeline.py and poll.py; versions are told of the Python this runs in. The trackers answer from a process of
+their own, whose time is not counted.
 
 first: 4,753 issues and 20,592 comments of seven GitHub repositories, from an empty installation to searchable;
-       with --every K every K-th issue of each, with its comments. The Python pipeline runs twice: as people write it,
-       which cuts each text at the model's 256 tokens, and with as much of every text as Preloop embeds.
+       with --every K every K-th issue of each, with its comments. The Python pipeline runs as people write it, which
+       cuts each text at the model's 256 tokens; with --windows once more, with as much of every text as Preloop embeds.
 idle:  200 repositories in which nothing has changed.
 Prints one JSON line a run and one with the ratios.
 """
@@ -29,6 +30,7 @@ import soak  # noqa: E402
 
 CORPORA = ("bips", "bitcoin", "f2etw", "edge")
 IDLE_PROJECTS, IDLE_ISSUES, IDLE_RUNS = 200, 10, 3
+IDLE_DATA = f"{IDLE_PROJECTS} repositories of {IDLE_ISSUES} issues"
 
 
 def measured(command, environment):
@@ -70,6 +72,10 @@ def corpora(lines_of):
             soak.DATA = stored
 
 
+PACKAGES = {"pipeline.py": ("requests", "sentence-transformers", "transformers", "torch", "hnswlib"),
+            "poll.py": ("PyGithub",)}
+
+
 def repositories_of(service):
     return sorted({project for kind, project in service.projects() if kind == "github"})
 
@@ -78,7 +84,7 @@ def peer(options, script, service, *extra):
     command = [options.python, HERE / script, "--api", f"http://127.0.0.1:{service.port}/github",
                "--repository", *repositories_of(service), *extra]
     lines, figures = measured(command, {**os.environ, "GITHUB_TOKEN": "test-token", "HF_HUB_OFFLINE": "1"})
-    return {**lines[-1], **figures}
+    return {"version": machine.versions(*PACKAGES[script]), **lines[-1], **figures}
 
 
 # ----------------------------------------------------------------------------------------- first
@@ -91,6 +97,11 @@ def thinned(every):
     return lines_of
 
 
+def data_of(options):
+    """What was read, as a line tells it."""
+    return f"{', '.join(CORPORA)}, one issue of {options.every}"
+
+
 def first(options):
     with corpora(thinned(options.every)) as service:
         directory = tempfile.mkdtemp(prefix="preloop-pipeline-")
@@ -101,13 +112,15 @@ def first(options):
             {**os.environ, "TOKEN": "test-token"})
         shutil.rmtree(directory, ignore_errors=True)
         # The whole process, start and a last search included; the line's own are the scan's.
-        us = show({**lines[0], **figures})
+        us = show({"data": data_of(options), **lines[0], **figures})
         show(lines[1])
         for name, extra in (("a plain Python pipeline", ()), ("Python embedding the same windows", ("--windows",))):
             if extra and not options.windows:
                 continue
-            them = show(peer(options, "pipeline.py", service, "--model", options.model, *extra))
-            show({"benchmark": "pipeline ratio", "than": name, "wall": round(them["wall_s"] / us["wall_s"], 2),
+            them = show({"data": data_of(options),
+                         **peer(options, "pipeline.py", service, "--model", options.model, *extra)})
+            show({"benchmark": "pipeline ratio", "than": name, "issues": us["issues"],
+                  "wall": round(them["wall_s"] / us["wall_s"], 2),
                   "cpu": round(them["cpu_s"] / us["cpu_s"], 2),
                   "memory": round(us["peak_mb"] / them["peak_mb"], 3)})
 
@@ -133,10 +146,10 @@ def idle(options):
             service.control("/_stats/reset", {})
             lines, figures = measured(
                 [home.programs / "preloop-sync", "scan", "all", "--json"], home.environment)
-            ours.append({"peer": "preloop-sync scan all", "what": "nothing changed", **lines[-1]["totals"], **figures,
-                         "requests": service.control("/_stats")["requests"]})
+            ours.append({"peer": "preloop-sync scan all", "data": IDLE_DATA, "what": "nothing changed",
+                         **lines[-1]["totals"], **figures, "requests": service.control("/_stats")["requests"]})
             service.control("/_stats/reset", {})
-            them = {**peer(options, "poll.py", service), "what": "nothing changed"}
+            them = {**peer(options, "poll.py", service), "data": IDLE_DATA, "what": "nothing changed"}
             them["requests"] = service.control("/_stats")["requests"]
             theirs.append(them)
         home.remove()

@@ -40,7 +40,7 @@ def main():
             near = scores >= options.threshold
             pairs += int(np.triu(near, 1).sum() if i == j else near.sum())
     print(json.dumps({
-        "lib": "numpy", "benchmark": "join", "machine": machine.name(), "unix_time": int(time.time()),
+        "lib": "numpy", "benchmark": "join", **machine.stamp("numpy"),
         "data": os.path.basename(options.base), "n": len(rows), "dim": options.dim,
         "threshold": options.threshold, "pairs": pairs, "sgemm_cpu_s": round(products, 2),
         "cpu_s": round(time.process_time() - began, 2)}))

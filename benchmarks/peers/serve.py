@@ -23,6 +23,8 @@ import subprocess
 import sys
 import time
 
+import machine
+
 ISSUES = 50_000
 VERSION = "2026-07-28"
 SERVER_CORE, CLIENT_CORE = "0", "1"
@@ -195,8 +197,12 @@ def wait_for(port):
     raise SystemExit("a server did not start")
 
 
+PACKAGES = {"sdk": ("mcp",), "fastmcp": ("fastmcp", "sentence-transformers", "torch", "hnswlib"),
+            "python": ("fastmcp", "sentence-transformers", "torch", "hnswlib"), "preloop": ()}
+
+
 def say(results, **row):
-    row = {"benchmark": "serve", **row}
+    row = {"benchmark": "serve", **machine.stamp(*PACKAGES[row["engine"]]), "data": f"{ISSUES} issues", **row}
     results.append(row)
     print(json.dumps(row), flush=True)
 

@@ -21,6 +21,8 @@ import time
 import psycopg
 from psycopg.types.json import Jsonb
 
+import machine
+
 COLUMNS = ("account_id id project_id external_id kind number key title body source state status "
            "labels author assignees priority type created_at updated_at url comment_count "
            "comments_due content_hash revision").split()
@@ -64,7 +66,7 @@ def timed(engine, operation, count, work):
     work()
     seconds = time.perf_counter() - start
     rate = count / seconds
-    print(json.dumps({"subject": "store", "engine": engine, "operation": operation,
+    print(json.dumps({"subject": "store", "engine": engine, "operation": operation, **machine.stamp("psycopg"),
                       "rows": count, "seconds": round(seconds, 3),
                       "rows_per_second": round(rate)}), flush=True)
     return rate

@@ -1,5 +1,6 @@
 import Domain
 import Firewall
+import Glibc
 
 /// Measures expressions on one thread and prints one JSON line a subject.
 ///
@@ -112,7 +113,8 @@ enum CELBenchmark {
     private static func report(_ subject: String, _ rate: Double) {
         printLine([
             "benchmark": "cel", "engine": "preloop", "subject": .string(subject),
-            "machine": .string(Measuring.machine), "per_cpu_s": .double(rate.rounded()),
+            "machine": .string(Measuring.machine), "unix_time": .integer(Int64(time(nil))),
+            "per_cpu_s": .double(rate.rounded()),
         ])
     }
 }

@@ -7,9 +7,13 @@ import Glibc
 /// First from start to the first vector, then texts a second for titles and bodies in each
 /// precision, on one worker and, in the machine's usual precision, on two.
 ///
-/// - Parameter modelPath: A model's directory.
-/// - Throws: What loading or encoding throws.
-func benchmarkEncoding(modelPath: String) async throws {
+/// - Parameters:
+///   - modelPath: A model's directory.
+///   - textsPath: JSONL, one object with `text` and its `kind` a line; the texts of a kind are
+///     measured together. The peers' program takes the same file.
+/// - Throws: What loading or encoding throws, or ``BenchmarkError`` when there are no texts.
+func benchmarkEncoding(modelPath: String, textsPath: String) async throws {
+    let kinds = try textsByKind(textsPath)
     try await measureColdStart(modelPath)
     for (precision, workerCount) in [
         (EncodingPrecision.float32, 1), (.bfloat16, 1), (.int8, 1), (.int8, 2),
@@ -18,12 +22,32 @@ func benchmarkEncoding(modelPath: String) async throws {
         configuration.workerCount = workerCount
         configuration.precision = precision
         let embedder = try LocalEmbedder(directory: modelPath, configuration: configuration)
-        for (name, tokenCount, textCount) in [("titles", 18, 128), ("bodies", 128, 16)] {
-            let texts = (0..<textCount).map { benchmarkText(tokenCount, seed: $0, embedder) }
-            _ = try await embedder.encode(texts)
-            try await measureThroughput(embedder, texts, name: name, configuration)
+        for texts in kinds {
+            _ = try await embedder.encode(texts.texts)
+            try await measureThroughput(embedder, texts, configuration, textsPath)
         }
     }
+}
+
+/// Texts that are measured together.
+private struct TextsOfKind {
+    let kind: String
+    var texts: [String]
+}
+
+private func textsByKind(_ path: String) throws -> [TextsOfKind] {
+    var found: [TextsOfKind] = []
+    for line in try jsonLines(of: path) {
+        guard let text = line["text"]?.string else { continue }
+        let kind = line["kind"]?.string ?? "texts"
+        if let place = found.firstIndex(where: { $0.kind == kind }) {
+            found[place].texts.append(text)
+        } else {
+            found.append(TextsOfKind(kind: kind, texts: [text]))
+        }
+    }
+    guard !found.isEmpty else { throw BenchmarkError.unreadable(path) }
+    return found
 }
 
 /// Loading and encoding one short text in a process that has done nothing else.
@@ -35,7 +59,8 @@ private func measureColdStart(_ modelPath: String) async throws {
     _ = try await embedder.encode(["window crashes when the second monitor is unplugged"])
     let encoded = clock.now
     printLine([
-        "benchmark": "encode-cold", "load_ms": .double((loaded - start).milliseconds),
+        "benchmark": "encode-cold", "engine": "preloop", "machine": .string(Measuring.machine),
+        "unix_time": .integer(Int64(time(nil))), "load_ms": .double((loaded - start).milliseconds),
         "first_encode_ms": .double((encoded - loaded).milliseconds),
     ])
 }
@@ -44,53 +69,42 @@ private func measureColdStart(_ modelPath: String) async throws {
 /// not.
 private func measureThroughput(
     _ embedder: LocalEmbedder,
-    _ texts: [String],
-    name: String,
-    _ configuration: LocalEmbedder.Configuration
+    _ texts: TextsOfKind,
+    _ configuration: LocalEmbedder.Configuration,
+    _ textsPath: String
 ) async throws {
     var wall: [Double] = []
     var processor: [Double] = []
     for _ in 0..<30 {
         let (start, used) = (ContinuousClock.now, processorSeconds())
-        _ = try await embedder.encode(texts)
+        _ = try await embedder.encode(texts.texts)
         wall.append((ContinuousClock.now - start).milliseconds / 1000)
         processor.append(processorSeconds() - used)
     }
-    let count = Double(texts.count)
+    let count = Double(texts.texts.count)
     printLine([
         "benchmark": "encode", "engine": "preloop",
         "precision": .string(configuration.precision.rawValue),
-        "machine": .string(Measuring.machine), "texts": .string(name),
-        "count": .integer(Int64(texts.count)),
-        "tokens": .integer(Int64(embedder.tokenIDs(for: texts[0]).count)),
+        "machine": .string(Measuring.machine), "unix_time": .integer(Int64(time(nil))),
+        "data": .string(fileName(of: textsPath)), "texts": .string(texts.kind),
+        "count": .integer(Int64(texts.texts.count)),
+        "tokens": .integer(Int64(embedder.tokenIDs(for: texts.texts[0]).count)),
         "workers": .integer(Int64(configuration.workerCount)),
         "texts_per_s": .double(count / (wall.min() ?? .infinity)),
         "texts_per_cpu_s": .double(count / (processor.min() ?? .infinity)),
+        "pass_p50_ms": .double(Measuring.percentile(wall, 0.5) * 1000),
+        "pass_p99_ms": .double(Measuring.percentile(wall, 0.99) * 1000),
     ])
 }
 
-/// A text of exactly `tokenCount` tokens, the special ones included, other words for other seeds.
-private func benchmarkText(_ tokenCount: Int, seed: Int, _ embedder: LocalEmbedder) -> String {
-    let words = [
-        "window", "crash", "file", "error", "when", "the", "build", "fails", "memory", "open",
-        "test",
-        "server", "is", "slow", "after", "update", "user", "sign", "page", "not", "found",
-    ]
-    var text = ""
-    var step = seed
-    while embedder.tokenIDs(for: text).count < tokenCount {
-        step = (step &* 1_103_515_245 &+ 12_345) & 0x7FFF_FFFF
-        text += words[(step >> 8) % words.count] + " "
-    }
-    return text
-}
-
+/// Processor seconds of the process so far.
 func processorSeconds() -> Double {
     var time = timespec()
     _ = unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
+/// Prints one line of a measurement.
 func printLine(_ members: JSONValue) {
     print(members.serializedText())
 }

@@ -26,7 +26,7 @@ extension IndexBenchmark {
     /// No search runs beside the changes; that is `beside`.
     static func runChurn(_ arguments: [String]) throws {
         let subject = try Subject(arguments)
-        let (index, rows) = (subject.index, subject.data.base)
+        let (index, rows) = (subject.index, subject.data.stored)
         let floors = subject.data.floors()
         measure(subject, "churn", "fresh", floors, seconds: subject.buildSeconds)
         let removed = rows.indices.filter { $0 % 10 < 3 }
@@ -62,19 +62,28 @@ extension IndexBenchmark {
     }
 
     /// Saving with fsync and rename; loading up to the first answer.
+    ///
+    /// The first save of an index calibrates it too, so it has a figure of its own, and so has
+    /// calibration alone.
     static func runSnapshot(_ arguments: [String]) throws {
         let subject = try Subject(arguments)
         let path = "\(subject.options.scratchDirectory)/preloop-bench-\(getpid()).index"
         defer { unsafe unlink(path) }
-        // The first save measures what each setting finds, the others do not.
         let first = try Measuring.wallSeconds { try subject.index.save(to: path, revision: 0) }
+        let calibration = Measuring.wallSeconds { subject.index.calibrate() }
         var saving: [Double] = []
+        var savingProcessor: [Double] = []
         var opening: [Double] = []
         var processor: [Double] = []
-        for revision in 0..<7 {
-            saving.append(
-                try Measuring.wallSeconds {
-                    try subject.index.save(to: path, revision: Int64(revision))
+        // As often as the peers.
+        for revision in 1...7 {
+            savingProcessor.append(
+                try Measuring.cpuSeconds {
+                    saving.append(
+                        try Measuring.wallSeconds {
+                            try subject.index.save(to: path, revision: Int64(revision))
+                        }
+                    )
                 }
             )
             processor.append(
@@ -94,7 +103,10 @@ extension IndexBenchmark {
         }
         var line = subject.line("snapshot")
         line.add("first_save_s", first)
+        line.add("calibration_s", calibration)
         line.add("save_s", Measuring.percentile(saving, 0.5))
+        line.add("save_worst_s", saving.max() ?? 0)
+        line.add("save_cpu_s", Measuring.percentile(savingProcessor, 0.5))
         line.add("load_and_search_s", Measuring.percentile(opening, 0.5))
         line.add("load_and_search_cpu_s", Measuring.percentile(processor, 0.5))
         line.print()

@@ -73,6 +73,7 @@ struct MeasurementLine {
         add("m", options.m)
         add("ef_construction", options.construction)
         add("threads", options.threads)
+        add("lengths", options.keepsLengths ? "given" : "unit")
     }
 
     /// Adds a text.

@@ -3,7 +3,10 @@ import Glibc
 /// Vectors and queries of a measurement, and the true nearest neighbours.
 struct VectorData {
     let dimension: Int
+    /// Rows of unit length, which the true nearest are looked for among.
     let base: [[Float]]
+    /// Rows as the index gets them: of unit length too, or of the lengths that the file has.
+    let stored: [[Float]]
     let queries: [[Float]]
 
     /// Hits wanted of each query, as in the peers' programs.
@@ -17,8 +20,10 @@ struct VectorData {
     /// - Throws: ``BenchmarkError`` when a file cannot be read or holds no whole row.
     init(_ options: VectorOptions) throws {
         dimension = options.dimension
-        base = try Self.read(options.basePath, options, limit: options.count)
-        queries = try Self.read(options.queriesPath, options, limit: .max)
+        let rows = try Self.read(options.basePath, options, limit: options.count)
+        base = rows.map(Self.unit)
+        stored = options.keepsLengths ? rows : base
+        queries = try Self.read(options.queriesPath, options, limit: .max).map(Self.unit)
     }
 
     private static func read(
@@ -42,7 +47,7 @@ struct VectorData {
             }
         }
         guard !rows.isEmpty else { throw BenchmarkError.unreadable(path) }
-        return rows.map(Self.unit)
+        return rows
     }
 
     private static func unit(_ vector: [Float]) -> [Float] {
@@ -106,6 +111,8 @@ struct VectorOptions {
     var basePath = ""
     var queriesPath = ""
     var isHalf = true
+    /// Whether the index gets the rows as they are in the file and has to normalise them.
+    var keepsLengths = false
     var dimension = 384
     var count = Int.max
     var threads = 1
@@ -117,7 +124,7 @@ struct VectorOptions {
 
     /// The arguments, as the program's usage text shows them.
     static let synopsis = """
-        --base F --queries F [--type f16|f32] [--dim N] [--n N]
+        --base F --queries F [--type f16|f32] [--dim N] [--n N] [--lengths unit|given]
                      [--threads T] [--m M] [--ef-construction EF] [--threshold COSINE]
                      [--scratch DIRECTORY]
         """
@@ -139,6 +146,8 @@ struct VectorOptions {
             case "--base": basePath = value
             case "--queries": queriesPath = value
             case "--type" where value == "f16" || value == "f32": isHalf = value == "f16"
+            case "--lengths" where value == "unit" || value == "given":
+                keepsLengths = value == "given"
             case "--dim": dimension = try number()
             case "--scratch": scratchDirectory = value
             case "--n": count = try number()

@@ -14,8 +14,8 @@ struct Subcommand {
 }
 
 let subcommands = [
-    Subcommand(name: "encode", synopsis: "MODEL-DIRECTORY", minimumCount: 1) {
-        try await benchmarkEncoding(modelPath: $0[0])
+    Subcommand(name: "encode", synopsis: "MODEL-DIRECTORY TEXTS.jsonl", minimumCount: 2) {
+        try await benchmarkEncoding(modelPath: $0[0], textsPath: $0[1])
     },
     Subcommand(name: "tokenize", synopsis: "MODEL-DIRECTORY TEXTS.jsonl", minimumCount: 2) {
         try benchmarkTokenizing(modelPath: $0[0], textsPath: $0[1])

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Runs preloop-bench and the peers' programs on the same data, then reports (bench_report.py).
 
-usage: bench.py [--programs DIRECTORY] [--model DIRECTORY] [--quick] [--report] [PART ...]
+usage: bench.py [--programs DIRECTORY] [--model DIRECTORY] [--quick|--thorough] [--windows] [--all-issues] [--report]
+                [PART ...]
 
 Every program prints JSON lines; they go to .build-release/bench/PART.jsonl as they are, a run of a part in place of the
-one before. `--report` only reads these. `--quick` takes 20,000 vectors, the strongest peers, and every 20th issue.
+one before. `--report` only reads these. `--quick` takes 20,000 vectors, the strongest peers, and every 20th issue. Ours
+and the peers are measured as often, in turn: `index` twice, the other parts once; with `--thorough` `held` and `clusters`
+twice too.
 """
 
 import argparse
@@ -17,6 +20,9 @@ import tempfile
 
 import bench_report
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "benchmarks/peers"))
+import machine  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("PRELOOP_TEST_DATA", ROOT / "../shared")).resolve()
 RESULTS = bench_report.RESULTS
@@ -25,11 +31,21 @@ SCRATCH = RESULTS / "data"
 VECTORS = ["--base", DATA / "vector/base-50000x384.f16", "--queries", DATA / "vector/queries-1000x384.f16",
            "--type", "f16", "--dim", "384"]
 LIBRARIES = ("hnswlib", "faiss", "faiss_bf16", "faiss_sq8", "faiss_sq8_refine", "usearch_bf16", "usearch_i8")
-STRONGEST = ("hnswlib", "faiss_bf16")
-# Rows and dimension of the clustered sets: the same work each, what fits into some minutes.
+# Those that were the best at some recall of `index`, on the queries there.
+STRONGEST = ("hnswlib", "faiss", "faiss_bf16")
+# Rows and dimension of the clustered sets: the same work each, what fits into some minutes. Then a thorough run's.
 CLUSTERED = ((200_000, 128), (50_000, 768), (25_000, 1536))
-CLUSTERED_EFS = "16,32,64,128,256,512,768"
+CLUSTERED_THOROUGH = ((200_000, 128), (200_000, 768), (200_000, 1536))
+# A build of a peer takes more than a minute there; the best of these at a recall is what the rows compare with.
+CLUSTERED_LIBRARIES = ("hnswlib", "faiss_bf16")
 SHARES = (0.01, 0.1, 0.5)
+HNSWLIB = "0.8.0"
+# Of issues, unless all are asked for: the Python pipeline takes nine minutes for all of them.
+EVERY = 4
+# All of one token. How long texts to encode are and how many: about as long a pass for both.
+WORDS = ("window crash file error when the build fails memory open test server is slow after update "
+         "user sign page not found").split()
+SENTENCES = (("titles", 18, 128), ("bodies", 128, 16))
 # What finds most in the least time at a recall of 0.999, for more memory and a longer build.
 FASTEST = ("--m", "24", "--ef-construction", "200")
 HELD, HELD_SEED = 1_000, 20261128
@@ -63,17 +79,21 @@ class Parts:
         self.options = options
         self.bench = options.programs / "preloop-bench"
         self.vectors = VECTORS + (["--n", "20000"] if options.quick else [])
-        self.libraries = STRONGEST if options.quick else LIBRARIES
+
+    def compared(self, part, vectors, libraries, rounds, ours=()):
+        """Ours by default and with more links, then each library, all of it in each round: noise only adds."""
+        for _ in range(rounds):
+            for setting in ((), FASTEST):
+                run(part, [self.bench, "index", *vectors, *setting, *ours])
+            for library in libraries:
+                run(part, python("vectors.py", *vectors, "--lib", library))
 
     def index(self):
-        """Recall against queries a second, build and memory; ours on one thread and on two, then with more links."""
-        for threads in (1, 2):
-            run("index", [self.bench, "index", *self.vectors, "--threads", threads])
-        run("index", [self.bench, "index", *self.vectors, *FASTEST])
-        # Once more: a build is short, and the machine's noise only adds.
-        run("index", [self.bench, "index", *self.vectors])
-        for library in self.libraries:
-            run("index", python("vectors.py", *self.vectors, "--lib", library))
+        """Recall against queries a second, build and memory of all libraries; ours with two threads too."""
+        rounds = 1 if self.options.quick else 2
+        for _ in range(rounds):
+            run("index", [self.bench, "index", *self.vectors, "--threads", 2])
+        self.compared("index", self.vectors, STRONGEST if self.options.quick else LIBRARIES, rounds)
 
     def held(self):
         """Queries that had no part in choosing any setting: rows of the base, left out of it."""
@@ -85,24 +105,22 @@ class Parts:
         rows[order[:HELD]].tofile(queries)
         rows[np.sort(order[HELD:])].tofile(base)
         vectors = ["--base", base, "--queries", queries, "--type", "f16", "--dim", "384"]
-        run("held", [self.bench, "index", *vectors])
-        run("held", [self.bench, "index", *vectors, *FASTEST])
-        for library in STRONGEST:
-            run("held", python("vectors.py", *vectors, "--lib", library))
+        thorough = self.options.thorough
+        self.compared("held", vectors, LIBRARIES if thorough else STRONGEST, 2 if thorough else 1)
 
     def clusters(self):
-        """The same on clustered sets of other dimensions, whose rows are of any length."""
+        """The same on clustered sets of other dimensions, whose rows are of any length, as our index gets them."""
         SCRATCH.mkdir(parents=True, exist_ok=True)
-        for rows, dimension in CLUSTERED:
+        thorough = self.options.thorough
+        for rows, dimension in CLUSTERED_THOROUGH if thorough else CLUSTERED:
             rows //= 10 if self.options.quick else 1
             subprocess.run(list(map(str, python(
                 "synthetic.py", "--directory", SCRATCH, "--n", rows, "--dim", dimension))), check=True)
             base = SCRATCH / f"base-{rows}x{dimension}.f32"
             queries = SCRATCH / f"queries-500x{dimension}.f32"
             vectors = ["--base", base, "--queries", queries, "--type", "f32", "--dim", dimension]
-            run("clusters", [self.bench, "index", *vectors])
-            for library in STRONGEST:
-                run("clusters", python("vectors.py", *vectors, "--lib", library, "--ef", CLUSTERED_EFS))
+            self.compared("clusters", vectors, LIBRARIES if thorough else CLUSTERED_LIBRARIES, 2 if thorough else 1,
+                          ours=("--lengths", "given"))
             base.unlink()
 
     def filter(self):
@@ -110,14 +128,14 @@ class Parts:
         run("filter", [self.bench, "filter", *self.vectors])
         with tempfile.TemporaryDirectory() as directory:
             program, base, queries = self.peer_of_filter(pathlib.Path(directory))
-            for share in SHARES:
-                # Until hnswlib reaches a recall of 0.99, which takes it longer lists for wider filters.
-                run("filter", [program, base, queries, 384, share, 10, 16, 24, 32, 64, 128])
+            # Until hnswlib reaches a recall of 0.99, which takes it longer lists for wider filters.
+            run("filter", [program, base, queries, 384, ",".join(map(str, SHARES)), 10, 16, 24, 32, 64, 128],
+                machine=machine.name(), version=f"hnswlib {HNSWLIB}", data=VECTORS[1].name)
 
     def peer_of_filter(self, directory):
         """Compiles the peer against hnswlib's header, and writes the rows as it reads them."""
         subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:",
-                        "--no-build-isolation", "hnswlib==0.8.0", "-d", directory], check=True)
+                        "--no-build-isolation", f"hnswlib=={HNSWLIB}", "-d", directory], check=True)
         archive = next(directory.glob("hnswlib-*.tar.gz"))
         subprocess.run(["tar", "xzf", archive, "-C", directory], check=True)
         include = next(directory.glob("hnswlib-*/hnswlib")).parent
@@ -149,8 +167,10 @@ class Parts:
 
     def encode(self):
         """Texts a second in each precision, and how far from float32 they are."""
-        run("encode", [self.bench, "encode", self.options.model])
-        run("encode", python("encode.py", self.options.model))
+        sentences = RESULTS / "sentences.jsonl"
+        write_sentences(sentences)
+        run("encode", [self.bench, "encode", self.options.model, sentences])
+        run("encode", python("encode.py", self.options.model, sentences))
         reference = DATA / "embeddings/reference.jsonl"
         with (RESULTS / "encode.jsonl").open("a") as file:
             for precision in ("float32", "bfloat16", "int8"):
@@ -171,8 +191,9 @@ class Parts:
             # Special tokens spelled out in a text are text here: these rows are other texts.
             if ours["ids"] == row["ids"]:
                 values.append(sum(a * b for a, b in zip(ours["vector"], row["vector"])))
-        return {"benchmark": "precision", "engine": "preloop", "precision": precision, "texts": len(values),
-                "cosine_mean": sum(values) / len(values), "cosine_worst": min(values)}
+        return {"benchmark": "precision", "engine": "preloop", "precision": precision, **machine.stamp(),
+                "data": reference.name, "texts": len(values), "cosine_mean": sum(values) / len(values),
+                "cosine_worst": min(values)}
 
     def tokenize(self):
         """Bytes a second of the tokenizer, over all texts of the corpora."""
@@ -188,8 +209,9 @@ class Parts:
 
     def pipeline(self):
         """From an empty store to searchable."""
-        every = ["--every", "20"] if self.options.quick else []
-        run("pipeline", self.end_to_end("first", *every))
+        every = 20 if self.options.quick else 1 if self.options.all_issues else EVERY
+        windows = ["--windows"] if self.options.windows else []
+        run("pipeline", self.end_to_end("first", "--every", every, *windows))
 
     def polling(self):
         """200 projects in which nothing has changed."""
@@ -220,15 +242,32 @@ def write_texts(path):
                 file.write(json.dumps({"text": text}) + "\n")
 
 
+def write_sentences(path):
+    """Texts of equal length in tokens, the two special ones included, as JSONL of {"kind": …, "text": …}."""
+    with path.open("w") as file:
+        for kind, tokens, count in SENTENCES:
+            for seed in range(count):
+                words, step = [], seed
+                for _ in range(tokens - 2):
+                    step = (step * 1_103_515_245 + 12_345) & 0x7FFFFFFF
+                    words.append(WORDS[(step >> 8) % len(WORDS)])
+                file.write(json.dumps({"kind": kind, "text": " ".join(words)}) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / ".build-release/release")
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--thorough", action="store_true", help="more often, more libraries, larger sets: some hours")
+    parser.add_argument("--windows", action="store_true", help="`pipeline`: the peer embeds windows of long texts too")
+    parser.add_argument("--all-issues", action="store_true", help=f"`pipeline`: not every {EVERY}. issue but all")
     parser.add_argument("--report", action="store_true", help="only the tables of the last results")
     parser.add_argument("parts", nargs="*")
     options = parser.parse_args()
     options.programs = options.programs.resolve()
+    options.windows |= options.thorough
+    options.all_issues |= options.thorough
     unknown = set(options.parts) - set(PARTS)
     if unknown:
         parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
@@ -240,7 +279,11 @@ def main():
         parts = Parts(options)
         for part in options.parts or PARTS:
             (RESULTS / f"{part}.jsonl").unlink(missing_ok=True)
-            getattr(parts, part)()
+            try:
+                getattr(parts, part)()
+            except (OSError, subprocess.CalledProcessError) as error:
+                # A peer that cannot be built, say: the other parts are worth their time.
+                failures.append(f"{part}: {error}")
     # What a quick run measures is no figure for the documents.
     bench_report.report(ROOT, writing=not options.quick)
     for failure in failures:

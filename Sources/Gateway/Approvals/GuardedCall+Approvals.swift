@@ -1,6 +1,6 @@
-import Domain
+package import Domain
 import Firewall
-import MCP
+package import MCP
 import Store
 
 /// Calls that wait for somebody's approval: held, released, run as exactly what was approved.
