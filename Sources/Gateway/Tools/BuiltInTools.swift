@@ -1,4 +1,5 @@
 package import Domain
+import MCP
 package import Search
 package import Store
 package import Trackers
