@@ -291,7 +291,7 @@ struct ServersTests {
         #expect(list.output.hasPrefix("There are no MCP servers."))
     }
 
-    private static let hasTimeServer: Bool = {
+    static let hasTimeServer: Bool = {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["python3", "-c", "import mcp_server_time"]

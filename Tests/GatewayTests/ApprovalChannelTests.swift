@@ -37,14 +37,21 @@ import Testing
     private let web = FakeWeb()
     private let mail = FakeMail()
 
-    private func worker(_ world: ApprovalWorld) -> JobWorker {
+    private func worker(_ world: ApprovalWorld, allowing allowed: [String] = []) -> JobWorker {
         let notifier = ApprovalNotifier(
             desk: world.desk,
             means: ApprovalNotifier.Means(
                 transport: web,
                 mail: mail,
                 publicURL: "https://preloop.example",
-                environment: ["PRELOOP_CHANNEL_KEY": "s3cret", "OTHER": "x"],
+                environment: [
+                    "PRELOOP_CHANNEL_KEY": "s3cret", "OTHER": "x",
+                    "PRELOOP_CHANNEL_HOOK": "http://10.0.0.1/hook",
+                ],
+                egress: EgressGuard(allowing: allowed) { name in
+                    let address = name == "inside.example" ? "192.168.0.9" : "93.184.216.34"
+                    return [IPAddress(address)].compactMap { $0 }
+                },
                 makeToken: { _ in
                     let text = "pla_1_\(UInt64.random(in: 0...UInt64.max))"
                     return (text, Array(text.utf8))
@@ -179,12 +186,51 @@ import Testing
         web.status.withLock { $0 = status }
         let id = try await world.handle()
         for _ in 0..<3 {
-            _ = try await worker(world).drain()
+            _ = try await worker(world, allowing: ["10.0.0.0/8"]).drain()
             world.time.advance(60)
         }
+        #expect(web.requests.withLock { !$0.isEmpty })
         let events = try await world.desk.events(of: id)
         let failed = events.filter { $0.kind == "notification_failed" }
         #expect(failed.map(\.detail) == ["slack: was not delivered"])
+    }
+
+    @Test(arguments: [
+        "http://10.0.0.1/", "http://127.0.0.1:8000/api", "http://169.254.169.254/latest",
+        "http://[::1]/", "http://0x7f.1/", "https://inside.example/hook", "http://printer/",
+        "ftp://hooks.example/",
+    ])
+    func `a policy cannot have anything sent into the server's network`(_ url: String) async throws
+    {
+        let world = try await world { $0.channels["slack"] = ["webhook_url": .string(url)] }
+        let id = try await world.handle()
+        _ = try await worker(world).drain()
+        #expect(web.requests.withLock { $0.isEmpty })
+        let events = try await world.desk.events(of: id)
+        let failed = events.filter { $0.kind == "notification_failed" }
+        #expect(failed.map(\.detail) == ["slack: was not delivered"])
+    }
+
+    @Test func `what is sent goes to the address that was looked at`() async throws {
+        let world = try await world {
+            $0.channels["slack"] = ["webhook_url": "https://hooks.example/slack"]
+            $0.channels["mattermost"] = ["webhook_url": "https://inside.example/hook"]
+        }
+        _ = try await world.handle()
+        _ = try await worker(world, allowing: ["192.168.0.0/16"]).drain()
+        let addresses = web.requests.withLock { Set($0.map(\.pinnedAddress)) }
+        #expect(addresses == ["93.184.216.34", "192.168.0.9"])
+    }
+
+    @Test func `an address that the operator has put into a variable is taken as it is`()
+        async throws
+    {
+        let world = try await world {
+            $0.channels["slack"] = ["webhook_url_env": "PRELOOP_CHANNEL_HOOK"]
+        }
+        _ = try await world.handle()
+        _ = try await worker(world).drain()
+        #expect(web.requests.withLock { $0.map(\.url) } == ["http://10.0.0.1/hook"])
     }
 
     @Test func `a dead channel is tried again and loses no request`() async throws {

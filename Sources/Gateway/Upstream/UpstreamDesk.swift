@@ -71,10 +71,17 @@ package actor UpstreamDesk {
     private var known = Catalogue()
     private var loadedAt: ContinuousClock.Instant?
     private var loading: Task<Catalogue, any Error>?
+    /// Grows with every change of ours, so that what was read before it does not count as new.
+    private var changeCount = 0
     private var pools: [UpstreamServerID: UpstreamPool] = [:]
     /// Tokens that are renewed, of servers that somebody has signed in to.
     var tokens: [UpstreamServerID: OAuthTokens] = [:]
     private var rescans: [UpstreamServerID: Task<Void, Never>] = [:]
+    /// Servers that have told of changes since they were looked at.
+    private var restless: Set<UpstreamServerID> = []
+    /// Grows with every change of the tools there are.
+    private var generation = 0
+    private var fingerprint: [[UInt8]] = []
     /// Where resources and prompts are, as the latest lists said.
     var directory = UpstreamDirectory()
     /// Calls whose server waits for an answer that the client brings with its next request.
@@ -111,12 +118,16 @@ package actor UpstreamDesk {
             return known
         }
         if !refreshed, let loading { return try await loading.value }
+        let count = changeCount
         let load = Task { try await self.load() }
         loading = load
         defer { if loading == load { loading = nil } }
         let found = try await load.value
         known = found
-        loadedAt = .now
+        loadedAt = count == changeCount ? .now : nil
+        let fingerprint = Self.fingerprint(of: found)
+        if fingerprint != self.fingerprint { generation += 1 }
+        self.fingerprint = fingerprint
         return found
     }
 
@@ -183,7 +194,10 @@ package actor UpstreamDesk {
     }
 
     /// Forgets what was read, after a change.
-    func invalidate() { loadedAt = nil }
+    func invalidate() {
+        changeCount += 1
+        (loadedAt, loading) = (nil, nil)
+    }
 
     // MARK: - Sessions
 
@@ -238,19 +252,29 @@ package actor UpstreamDesk {
         switch notification.method {
         case "notifications/tools/list_changed":
             await pools[id]?.forgetAdvertised()
-            guard rescans[id] == nil else { return }
-            rescans[id] = Task {
-                // A scan that fails is told by the server's status.
-                _ = try? await self.scan(id)
-                self.rescanned(id)
-            }
+            rescan(id)
         case "notifications/resources/list_changed", "notifications/prompts/list_changed":
             directory = UpstreamDirectory()
         default: break
         }
     }
 
-    private func rescanned(_ id: UpstreamServerID) { rescans[id] = nil }
+    /// A server that tells of changes without end is looked at so often.
+    private static let rescanPause: Duration = .seconds(1)
+
+    private func rescan(_ id: UpstreamServerID) {
+        restless.insert(id)
+        guard rescans[id] == nil else { return }
+        rescans[id] = Task {
+            while self.restless.remove(id) != nil {
+                // A scan that fails is told by the server's status.
+                _ = try? await self.scan(id)
+                // Cancelled when the desk is closed.
+                guard (try? await Task.sleep(for: Self.rescanPause)) != nil else { break }
+            }
+            self.rescans[id] = nil
+        }
+    }
 
     // MARK: - Calls
 
@@ -422,10 +446,10 @@ extension UpstreamDesk: ToolSource {
     nonisolated func changes() -> AsyncStream<Void> {
         AsyncStream { continuation in
             let watch = Task {
-                var last = await self.fingerprint()
+                var last = await self.latest()
                 // Cancelled when nobody listens any more.
                 while (try? await Task.sleep(for: Self.comparison)) != nil {
-                    let now = await self.fingerprint()
+                    let now = await self.latest()
                     if now != last { continuation.yield() }
                     last = now
                 }
@@ -435,10 +459,16 @@ extension UpstreamDesk: ToolSource {
         }
     }
 
+    /// The number of the latest change.
+    private func latest() async -> Int {
+        // A store that does not answer changes nothing.
+        _ = try? await catalogue()
+        return generation
+    }
+
     /// Names and digests of the tools there are.
-    private func fingerprint() async -> [[UInt8]] {
-        let entries: [ToolSet.Entry] = await current()
-        return entries.map { entry in
+    private static func fingerprint(of catalogue: Catalogue) -> [[UInt8]] {
+        catalogue.entries.map { entry in
             Array(entry.definition.name.utf8) + ((entry.tool as? ProxiedTool)?.digest ?? [])
         }
     }

@@ -2,6 +2,7 @@ import API
 import Bootstrap
 import Domain
 import Gateway
+import HTTPClient
 import Logging
 import Store
 
@@ -28,6 +29,7 @@ struct ServedApprovals: Sendable {
                 mail: try MailSettings(environment: environment).mailer(now: clock.now),
                 publicURL: publicURL,
                 environment: environment,
+                egress: EgressGuard(allowing: installation.settings.upstreams.allowed),
                 makeToken: { account in ApprovalLink.makeToken(of: account) }
             )
         )

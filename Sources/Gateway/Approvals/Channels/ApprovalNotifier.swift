@@ -21,18 +21,22 @@ package struct ApprovalNotifier: Sendable {
         package var makeToken: @Sendable (AccountID) -> (text: String, digest: [UInt8])
         /// What variables say, for channels that name one in place of a secret.
         package var environment: [String: String]
+        /// Vets the addresses that policies name.
+        package var egress: EgressGuard
 
         package init(
             transport: any HTTPTransport,
             mail: (any MailTransport)?,
             publicURL: String,
             environment: [String: String],
+            egress: EgressGuard,
             makeToken: @escaping @Sendable (AccountID) -> (text: String, digest: [UInt8])
         ) {
             self.transport = transport
             self.mail = mail
             self.publicURL = publicURL
             self.environment = environment
+            self.egress = egress
             self.makeToken = makeToken
         }
     }
@@ -180,6 +184,8 @@ package struct ApprovalNotifier: Sendable {
         guard let url = settings.value(field) else {
             throw ChannelFailure("`\(field)` is missing", isRetryable: false)
         }
+        // What the operator has put into a variable needs no word of the operator.
+        let addresses = try await settings.isWritten(field) ? vetted(url) : []
         let link = try await link(to: request, for: Approver(.link, channel))
         let now = desk.store.clock.now()
         let message = ApprovalMessage(request: request, link: link, now: now)
@@ -196,30 +202,62 @@ package struct ApprovalNotifier: Sendable {
             headers += Self.signature(of: body, with: secret, at: now)
             headers += settings.headers
         }
-        var limits = HTTPLimits()
-        limits.totalTimeout = Self.patience
-        limits.maximumResponseByteCount = Self.answerBytes
-        let response: HTTPResponse
-        do throws(HTTPError) {
-            response = try await means.transport.send(
-                HTTPRequest(
-                    method: "POST",
-                    url: url,
-                    headers: headers,
-                    body: body,
-                    limits: limits
-                )
-            )
-        } catch {
-            if error == .cancelled { throw CancellationError() }
-            // The address of a webhook is a secret of its own.
-            throw ChannelFailure("the request failed", isRetryable: true)
-        }
+        var delivery = HTTPRequest(method: "POST", url: url, headers: headers, body: body)
+        delivery.limits.totalTimeout = Self.patience
+        delivery.limits.maximumResponseByteCount = Self.answerBytes
+        // Whatever answers, nobody is sent on from there to where nobody has vetted.
+        delivery.limits.maximumRedirects = 0
+        let response = try await send(delivery, to: addresses)
         guard (200..<300).contains(response.status) else {
             let isForNow = response.status >= 500 || [408, 425, 429].contains(response.status)
             throw ChannelFailure("it answers \(response.status)", isRetryable: isForNow)
         }
     }
+
+    /// The addresses that a policy's URL leads to, all of which may be reached.
+    private func vetted(_ url: String) async throws(ChannelFailure) -> [IPAddress] {
+        do throws(EgressRefusal) {
+            return try await means.egress.target(of: url).addresses
+        } catch {
+            if case .unresolved = error {
+                throw ChannelFailure("its host is not known", isRetryable: true)
+            }
+            throw ChannelFailure(
+                "its address is none of the public Internet, and PRELOOP_UPSTREAM_ALLOW does not "
+                    + "name it",
+                isRetryable: false
+            )
+        }
+    }
+
+    /// Sends to the first of the addresses that takes a connection; to where the name leads when
+    /// there are none.
+    private func send(
+        _ request: HTTPRequest,
+        to addresses: [IPAddress]
+    ) async throws -> HTTPResponse {
+        var request = request
+        var left = addresses.prefix(Self.maximumAddresses).map(\.description)[...]
+        while true {
+            request.pinnedAddress = left.popFirst()
+            do throws(HTTPError) {
+                return try await means.transport.send(request)
+            } catch {
+                switch error {
+                case .cancelled: throw CancellationError()
+                case .connectionFailed where !left.isEmpty,
+                    .timedOut(_, phase: .connect) where !left.isEmpty:
+                    continue
+                default:
+                    // The address of a webhook is a secret of its own.
+                    throw ChannelFailure("the request failed", isRetryable: true)
+                }
+            }
+        }
+    }
+
+    /// Addresses of a name that are tried: the versions of the protocol, and one more of each.
+    private static let maximumAddresses = 4
 
     /// A channel that takes longer is tried again later.
     private static let patience: Duration = .seconds(20)
@@ -311,6 +349,9 @@ struct ChannelSettings {
         else { return nil }
         return text
     }
+
+    /// Whether the policy itself says a field's text.
+    func isWritten(_ field: String) -> Bool { settings[field]?.string?.isEmpty == false }
 
     /// Further headers.
     var headers: [HTTPField] {

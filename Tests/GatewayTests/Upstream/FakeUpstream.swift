@@ -1,0 +1,210 @@
+import Domain
+import Firewall
+import HTTPClient
+import MCP
+import Store
+import StoreTestSupport
+import Synchronization
+
+@testable import Gateway
+
+/// An MCP server of the older era in memory, over HTTP that goes nowhere.
+final class FakeUpstream: HTTPStreamTransport {
+    /// What it has, and what it was asked.
+    struct State {
+        /// What it says of its tool `write`.
+        var summary = "Writes a text"
+        /// The error it answers calls with; nil for none.
+        var refusal: RPCError?
+        /// The parameters of each call, as they came.
+        var calls: [JSONObject] = []
+        /// Where requests went.
+        var addresses: Set<String?> = []
+    }
+
+    let state = Mutex(State())
+
+    /// The texts that were written.
+    var texts: [String] {
+        state.withLock { $0.calls.map { $0["arguments"]?["text"]?.string ?? "" } }
+    }
+
+    func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse {
+        throw .invalidURL(url: request.url)
+    }
+
+    func stream(
+        _ request: HTTPRequest,
+        to receiver: HTTPReceiver
+    ) async throws(HTTPError) -> HTTPResponse {
+        state.withLock { _ = $0.addresses.insert(request.pinnedAddress) }
+        let message = try? JSONParser.parse(request.body ?? [])
+        let reply = message?["id"].map { answer(to: message ?? .null, $0) }
+        let status = request.method == "POST" ? (reply == nil ? 202 : 200) : 405
+        let headers = HTTPHeaders([HTTPField("Content-Type", "application/json")])
+        receiver.head(status, headers)
+        if let reply { _ = receiver.body(reply.serialized()) }
+        return HTTPResponse(status: status, headers: headers, body: [], effectiveURL: request.url)
+    }
+
+    private func answer(to message: JSONValue, _ id: JSONValue) -> JSONValue {
+        var object = JSONObject([("jsonrpc", "2.0"), ("id", id)])
+        do throws(RPCError) {
+            let result = try result(
+                of: message["method"]?.string ?? "",
+                message["params"]?.object ?? JSONObject()
+            )
+            object.append(key: "result", value: result)
+        } catch {
+            object.append(key: "error", value: error.json)
+        }
+        return .object(object)
+    }
+
+    private func result(
+        of method: String,
+        _ parameters: JSONObject
+    ) throws(RPCError) -> JSONValue {
+        switch method {
+        case "initialize":
+            return [
+                "protocolVersion": "2025-11-25",
+                "capabilities": ["tools": [:], "resources": [:], "prompts": [:]],
+                "serverInfo": ["name": "fake", "version": "1"],
+            ]
+        case "tools/list": return ["tools": [.object(definition)]]
+        case "tools/call":
+            let refusal = state.withLock { state in
+                state.calls.append(parameters)
+                return state.refusal
+            }
+            if let refusal { throw refusal }
+            let text = parameters["arguments"]?["text"] ?? "nothing"
+            return ["content": [["type": "text", "text": text]]]
+        case "resources/list": return ["resources": [["uri": "memo://one", "name": "one"]]]
+        case "resources/templates/list": return ["resourceTemplates": []]
+        case "resources/read":
+            return ["contents": [["uri": parameters["uri"] ?? "", "text": "read"]]]
+        default: throw .methodNotFound(method)
+        }
+    }
+
+    private var definition: JSONObject {
+        JSONObject([
+            ("name", "write"), ("description", .string(state.withLock { $0.summary })),
+            ("inputSchema", ["type": "object", "properties": ["text": ["type": "string"]]]),
+        ])
+    }
+}
+
+/// The upstream behind the gateway as it is used: a policy in the store, approvals, the audit.
+struct ProxiedWorld {
+    let scratch: ScratchStore
+    let upstream = FakeUpstream()
+    let desk: UpstreamDesk
+    let calls: GuardedCall
+    let approvals: ApprovalDesk
+    let book: PolicyBook
+    let server: UpstreamServer
+
+    static let url = "https://up.example/mcp"
+
+    /// Whether callers wait for approvals; they get handles at once else.
+    private let waits: Bool
+
+    /// A policy whose rules are these, with a workflow.
+    init(_ tools: String = "[]", more: String = "", waits: Bool = false) async throws {
+        self.waits = waits
+        scratch = try await Engine.current.store()
+        let store = scratch.store
+        let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
+        var settings = UpstreamSettings(environment: [:], version: "1")
+        settings.egress = EgressGuard { _ in [IPAddress("93.184.216.34")].compactMap { $0 } }
+        desk = UpstreamDesk(
+            UpstreamDesk.Means(
+                store: store,
+                settings: settings,
+                transport: upstream,
+                reserved: ["search", "get_approval_status", "request_approval"],
+                box: { box }
+            )
+        )
+        let draft = UpstreamServer(
+            id: UpstreamServerID(0),
+            name: "up",
+            transport: .streamableHTTP,
+            url: Self.url,
+            createdAt: store.clock.now()
+        )
+        server = try await desk.add(draft, secret: UpstreamSecret())
+        _ = try await desk.scan(server.id)
+        let set = ToolSet(
+            [FakeTool(name: "search"), GetApprovalStatusTool(), RequestApprovalTool()],
+            source: desk
+        )
+        let book = PolicyBook(store: store, staleness: .zero, tools: { await set.identities() })
+        self.book = book
+        approvals = ApprovalDesk(
+            store: store,
+            box: { box },
+            workflows: { name in try await book.workflow(named: name) }
+        )
+        calls = GuardedCall(
+            tools: set,
+            policy: book,
+            journal: StoreJournal(store: store, keys: try .testing(store.account)),
+            approvals: approvals,
+            clock: store.clock
+        )
+        try await apply(tools, more: more)
+    }
+
+    /// Puts rules in force.
+    func apply(_ tools: String, more: String = "") async throws {
+        let text = """
+            metadata: {name: test}
+            approval_workflows: [{name: us, async_approval: \(!waits), is_default: true}]
+            tools: \(tools)
+            \(more)
+            """
+        _ = try await book.apply(text, .init(author: "local:ann", prunes: true))
+    }
+
+    func call(_ text: String = "hi") async throws -> ToolResult {
+        try await call(object(["text": .string(text)]))
+    }
+
+    func call(_ arguments: JSONObject) async throws -> ToolResult {
+        try await calls.run(GuardedCall.Request(tool: "write", arguments: arguments), by: caller)
+    }
+
+    /// The identifier of the request that a call waits for.
+    func handle() async throws -> String {
+        let result = try await call()
+        guard let id = result.structured?["request_id"]?.string else {
+            throw ToolFailure("no handle: \(result.text)")
+        }
+        return id
+    }
+
+    /// Approves, and asks how it stands, which runs the call.
+    func approve(_ id: String) async throws -> JSONValue {
+        try await approvals.decide(id, by: Approver(.local, "bob"), .init(.approve))
+        return try await poll(id)
+    }
+
+    func poll(_ id: String) async throws -> JSONValue {
+        let request = GuardedCall.Request(
+            tool: "get_approval_status",
+            arguments: object(["request_id": .string(id)])
+        )
+        return try await calls.run(request, by: caller).structured ?? .null
+    }
+
+    /// What is on record, latest first, without questions about approvals.
+    func records() async throws -> [ToolCallTable.Call] {
+        try await scratch.store.read { connection, account in
+            try ToolCallTable.list(limit: 50, account: account, on: connection)
+        }.filter { $0.tool != "get_approval_status" }
+    }
+}

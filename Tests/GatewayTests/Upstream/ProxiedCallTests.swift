@@ -1,0 +1,276 @@
+import Domain
+import Firewall
+import MCP
+import Store
+import StoreTestSupport
+import Synchronization
+import Testing
+
+@testable import Gateway
+
+/// Tools of other servers behind the policy, approvals and the audit.
+@Suite struct ProxiedCallTests {
+    private static let held = "[{name: up/write, conditions: [{action: require_approval}]}]"
+
+    @Test(arguments: [
+        "{name: up/write, conditions: [{expression: args.text == 'bad', action: deny}]}",
+        "{name: 'u*/wr?te', conditions: [{expression: args.text == 'bad', action: deny}]}",
+        """
+        {name: '*', conditions: [{condition_type: cel, action: deny,
+          expression: 'server == "up" && tool == "write" && args.text == "bad"'}]}
+        """,
+    ])
+    func `a rule on a server's tool denies its calls, and the record names the server`(
+        _ rule: String
+    ) async throws {
+        let world = try await ProxiedWorld("[\(rule)]")
+        #expect(try await !world.call("good").isError)
+        let denied = try await world.call("bad")
+        #expect(denied.isError && denied.kind == .denied, "\(denied.text)")
+        #expect(world.upstream.texts == ["good"])
+        let records = try await world.records()
+        #expect(records.map(\.server) == ["up", "up"])
+        #expect(records.map(\.tool) == ["write", "write"])
+        #expect(records.map(\.outcome) == [.denied, .succeeded])
+        #expect(records.map(\.decision) == [.deny, .allow])
+        // A tool of our own has no server.
+        _ = try await world.calls.run(.init(tool: "search", arguments: JSONObject()), by: caller)
+        #expect(try await world.records()[0].server == nil)
+        // It went to the address that was looked at.
+        #expect(world.upstream.state.withLock { $0.addresses } == ["93.184.216.34"])
+    }
+
+    @Test func `rules on other servers and on our own tools are none on it`() async throws {
+        let world = try await ProxiedWorld(
+            """
+            [{name: other/write, conditions: [{action: deny}]},
+             {name: builtin/write, conditions: [{action: deny}]}]
+            """
+        )
+        #expect(try await !world.call().isError)
+    }
+
+    @Test func `a call that is held runs once, after its approval`() async throws {
+        let world = try await ProxiedWorld(Self.held)
+        let id = try await world.handle()
+        #expect(world.upstream.texts.isEmpty)
+        #expect(try await world.poll(id)["status"] == "pending")
+        let answer = try await world.approve(id)
+        #expect(answer["status"] == "approved")
+        #expect(answer["tool_result"]?[0]?["text"] == "hi")
+        #expect(world.upstream.texts == ["hi"])
+        // Asked again, it tells the same and runs nothing.
+        #expect(try await world.poll(id)["tool_result"]?[0]?["text"] == "hi")
+        #expect(world.upstream.texts == ["hi"])
+        let records = try await world.records()
+        #expect(records.allSatisfy { $0.server == "up" && $0.approvalID == id })
+        #expect(records.map(\.outcome) == [.succeeded, .held])
+        // The same call later needs an approval of its own.
+        #expect(try await world.handle() != id)
+    }
+
+    @Test func `what is approved while its caller waits is answered to its caller`() async throws {
+        let world = try await ProxiedWorld(Self.held, waits: true)
+        async let answer = world.call()
+        var waiting: [ApprovalRequest] = []
+        while waiting.isEmpty {
+            try await Task.sleep(for: .milliseconds(5))
+            waiting = try await world.approvals.list(status: .pending, limit: 1)
+        }
+        #expect(world.upstream.texts.isEmpty)
+        try await world.approvals.decide(
+            waiting[0].id,
+            by: Approver(.local, "bob"),
+            .init(.approve)
+        )
+        let result = try await answer
+        #expect(result.original?["content"]?[0]?["text"] == "hi", "\(result.text)")
+        #expect(world.upstream.texts == ["hi"])
+    }
+
+    @Test func `a definition that changed is not what was approved`() async throws {
+        let world = try await ProxiedWorld(Self.held)
+        let id = try await world.handle()
+        world.upstream.state.withLock { $0.summary = "Writes a text, and sends it to us" }
+        _ = try await world.desk.scan(world.server.id)
+        // Held by its pin, it is not even there.
+        let held = try await world.approve(id)
+        #expect(
+            held["tool_execution_error"]?.string?.contains("not there any more") == true,
+            "\(held)"
+        )
+        // Accepted, it is another tool than the one that was approved.
+        _ = try await world.desk.accept(nil, of: world.server.id)
+        let other = try await world.poll(id)
+        #expect(
+            other["tool_execution_error"]?.string?.contains("not the one that was approved")
+                == true,
+            "\(other)"
+        )
+        #expect(world.upstream.texts.isEmpty)
+    }
+
+    @Test func `another address is another server`() async throws {
+        let world = try await ProxiedWorld(Self.held)
+        let id = try await world.handle()
+        var moved = try #require(try await world.desk.entries().first?.server)
+        moved.url = "https://elsewhere.example/mcp"
+        try await world.desk.change(moved, secret: nil)
+        let answer = try await world.approve(id)
+        #expect(
+            answer["tool_execution_error"]?.string?.contains("not the one that was approved")
+                == true,
+            "\(answer)"
+        )
+        #expect(world.upstream.texts.isEmpty)
+    }
+
+    @Test func `a policy that changed meanwhile counts`() async throws {
+        let world = try await ProxiedWorld(Self.held)
+        let id = try await world.handle()
+        try await world.apply(
+            """
+            [{name: up/write,
+              conditions: [{expression: args.text == 'hi', action: deny, message: no more}]}]
+            """
+        )
+        let denied = try await world.approve(id)
+        #expect(
+            denied["tool_execution_error"]?.string?.contains("no more") == true,
+            "\(denied)"
+        )
+        #expect(world.upstream.texts.isEmpty)
+    }
+
+    @Test func `a server that was removed is not asked for what was approved`() async throws {
+        let world = try await ProxiedWorld(Self.held)
+        let id = try await world.handle()
+        try await world.desk.remove(world.server.id)
+        let answer = try await world.approve(id)
+        #expect(
+            answer["tool_execution_error"]?.string?.contains("not there any more") == true,
+            "\(answer)"
+        )
+    }
+
+    /// A rule read the last of two equal keys, and a server might read the first.
+    @Test func `a server gets what rules have read, whatever stands twice`() async throws {
+        let world = try await ProxiedWorld(
+            "[{name: up/*, conditions: [{expression: args.text == 'bad', action: deny}]}]"
+        )
+        let twice = JSONObject([("text", "bad"), ("text", "good")])
+        #expect(try await !world.call(twice).isError)
+        let sent = world.upstream.state.withLock { $0.calls[0]["arguments"]?.object }
+        #expect(sent?.members.map(\.key) == ["text"] && sent?["text"] == "good")
+        let other = JSONObject([("text", "good"), ("text", "bad")])
+        #expect(try await world.call(other).kind == .denied)
+        // Null means what the server makes of it.
+        #expect(try await !world.call(object(["text": .null])).isError)
+        #expect(world.upstream.state.withLock { $0.calls[1]["arguments"]?["text"] } == .null)
+    }
+
+    @Test func `tools that the policy does not know are those that came later`() async throws {
+        let defaults = "defaults: {require_approval_for_new_tools: true}"
+        let world = try await ProxiedWorld("[]", more: defaults)
+        #expect(try await !world.call().isError)
+        #expect(
+            await world.calls.tools.identities().map(\.description).contains("up/resources/read")
+        )
+        try await world.apply("[]", more: "defaults: {unknown_tools: deny}")
+        #expect(await !world.calls.visibleTools(to: caller).map(\.name).contains("write"))
+        await #expect(throws: RPCError.self) { try await world.call() }
+        try await world.apply("[{name: up/*}]", more: "defaults: {unknown_tools: deny}")
+        #expect(try await !world.call().isError)
+    }
+
+    @Test func `callers are asked why, and the server is not told`() async throws {
+        let world = try await ProxiedWorld("[{name: up/write, justification: required}]")
+        let listed = await world.calls.visibleTools(to: caller).first { $0.name == "write" }
+        let schema = listed?.json()["inputSchema"]
+        #expect(schema?["required"] == ["justification"])
+        #expect(schema?["properties"]?["text"] != nil)
+        #expect(try await world.call().isError)
+        let reasoned = object(["text": "hi", "justification": "it is due"])
+        #expect(try await !world.call(reasoned).isError)
+        #expect(world.upstream.state.withLock { $0.calls[0]["arguments"] } == ["text": "hi"])
+    }
+
+    @Test func `what the server refuses in the protocol's terms is handed on so`() async throws {
+        let world = try await ProxiedWorld()
+        let refusal = RPCError(-32_050, "not today", data: ["until": "tomorrow"])
+        world.upstream.state.withLock { $0.refusal = refusal }
+        let result = try await world.call()
+        #expect(result.isError && result.protocolError == refusal)
+        #expect(try await world.records()[0].outcome == .failed)
+        // After an approval it is kept as what came of the call.
+        try await world.apply(Self.held)
+        let answer = try await world.approve(try await world.handle())
+        #expect(answer["tool_execution_error"] == "not today")
+    }
+
+    @Test func `answers to the server's questions belong to what is approved`() async throws {
+        let world = try await ProxiedWorld(Self.held)
+        var request = GuardedCall.Request(tool: "write", arguments: object(["text": "hi"]))
+        request.extras.inputs = object([
+            "inputResponses": ["who": ["action": "accept", "content": ["name": "ann"]]],
+            "requestState": "opaque",
+        ])
+        let result = try await world.calls.run(request, by: caller)
+        let id = try #require(result.structured?["request_id"]?.string)
+        let shown = try await world.approvals.find(id).row.request.shown
+        #expect(shown["preloop:answers"] != nil)
+        // Without them it is another call.
+        #expect(try await world.handle() != id)
+        _ = try await world.approve(id)
+        let sent = world.upstream.state.withLock { $0.calls.first }
+        #expect(sent?["requestState"] == "opaque")
+        #expect(sent?["inputResponses"]?["who"]?["action"] == "accept")
+        #expect(sent?["arguments"] == ["text": "hi"])
+    }
+
+    private func read(_ world: ProxiedWorld) async throws -> JSONObject {
+        var forward = GuardedCall.Forward(
+            method: "resources/read",
+            parameters: object(["uri": "memo://one"])
+        )
+        forward.session = "s"
+        return try await world.calls.forward(forward, by: caller)
+    }
+
+    private func resources(_ world: ProxiedWorld) async throws -> JSONValue? {
+        let list = GuardedCall.Forward(method: "resources/list", parameters: JSONObject())
+        return try await world.calls.forward(list, by: caller)["resources"]
+    }
+
+    @Test func `resources are decided about and recorded as calls are`() async throws {
+        let world = try await ProxiedWorld()
+        #expect(try await read(world)["contents"]?[0]?["text"] == "read")
+        #expect(try await resources(world)?.array?.count == 1)
+        let record = try await world.records()[0]
+        #expect(record.server == "up" && record.tool == "resources/read" && record.session == "s")
+        try await world.apply("[{name: up/resources/read, conditions: [{action: deny}]}]")
+        await #expect(throws: RPCError.self) { try await read(world) }
+        #expect(try await resources(world) == [])
+        // One that is held is read when it is approved.
+        try await world.apply(
+            "[{name: up/resources/read, conditions: [{action: require_approval}]}]"
+        )
+        await #expect(throws: RPCError.self) { try await read(world) }
+        let id = try #require(try await world.approvals.list(status: .pending, limit: 1).first?.id)
+        #expect(try await world.approve(id)["status"] == "approved")
+        let result = try await world.scratch.store.read { connection, account in
+            try ApprovalTable.find(id, account: account, on: connection)?.execution
+        }
+        #expect(result == .done)
+    }
+
+    @Test(arguments: ["builtin", "mcp", "preloop_builtin", "http", "agent"])
+    func `no server has a name that policies mean something else by`(_ name: String) async throws {
+        let world = try await ProxiedWorld()
+        var server = world.server
+        server.name = name
+        await #expect(throws: UpstreamError.self) {
+            try await world.desk.add(server, secret: UpstreamSecret())
+        }
+    }
+}
