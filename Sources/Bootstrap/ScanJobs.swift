@@ -47,7 +47,7 @@ package struct ScanJobs: Sendable {
                 let wait = Duration.milliseconds(max(1_000, end.milliseconds - now.milliseconds))
                 return .later(wait, reason: "the rate limit is used up until \(end)")
             }
-            try await note(job, startedAt: startedAt, error: outcome.problem)
+            try await note(job, under: claim, startedAt: startedAt, error: outcome.problem)
             return .done
         } catch let failure as CommandFailure where failure.status == .tryLater {
             // Held, lost or away: not the tracker's doing, and over soon.
@@ -56,7 +56,7 @@ package struct ScanJobs: Sendable {
             throw CancellationError()
         } catch let failure as CommandFailure {
             let reason = failure.reason.map { "\(failure.what): \($0)" } ?? failure.what
-            try await note(job, startedAt: startedAt, error: reason)
+            try await note(job, under: claim, startedAt: startedAt, error: reason)
             throw failure
         }
     }
@@ -94,8 +94,10 @@ package struct ScanJobs: Sendable {
         return outcome
     }
 
+    /// Notes how a scan went, unless another worker has the job by now: what that one notes counts.
     private func note(
         _ job: ScanJob,
+        under claim: ClaimedJob,
         startedAt: Timestamp,
         error: String?
     ) async throws {
@@ -104,6 +106,7 @@ package struct ScanJobs: Sendable {
         let (pace, tracker, now) = (planned, job.tracker, installation.store.clock.now())
         let chance = Double.random(in: 0...1)
         try await installation.store.writeOutsideFeed { connection, account in
+            try JobTable.verify(claim, account: account, on: connection)
             let schedules = try ScanScheduleTable.list(account: account, on: connection)
             // Removed meanwhile: nothing is to be noted.
             guard var schedule = schedules.first(where: { $0.tracker == tracker }) else { return }

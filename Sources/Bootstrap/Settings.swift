@@ -10,7 +10,8 @@ import Store
 ///
 /// - `PRELOOP_HOME`: the installation, that is database, key, models and indexes; `~/.preloop`.
 /// - `DATABASE_URL`: the PostgreSQL database that holds the store, as libpq reads addresses; the
-///   file `preloop.db` in `PRELOOP_HOME`.
+///   file `preloop.db` in `PRELOOP_HOME`. `postgresql://` takes all from the `PG*` variables, which
+///   alone choose no server: they may be there for other programs.
 /// - `PRELOOP_VECTOR_BACKEND`: where vectors are searched: `memory` (the default), an index in each
 ///   process, or `pgvector`, by the PostgreSQL database of `DATABASE_URL`.
 /// - `PRELOOP_RECALL`: which share of the nearest texts a search in memory finds on average, 0.5 to

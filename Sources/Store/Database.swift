@@ -40,11 +40,11 @@ package protocol Database: Sendable {
 package protocol SQLConnection {
     var dialect: SQLDialect { get }
 
-    /// Runs a statement and returns all its rows.
+    /// Runs a statement and returns all its rows; it has none of its own (``SQLTable``).
     func rows(_ statement: SQL) throws(StoreError) -> [SQLRow]
 
     /// Runs statements in order and returns the rows of each, as one pipeline where the engine has
-    /// it; none of them has rows of its own (``SQLTable``).
+    /// it; none of them has rows of its own.
     func rows(batch statements: [SQL]) throws(StoreError) -> [[SQLRow]]
 
     /// Runs a statement and returns the number of rows it changed.
@@ -53,6 +53,10 @@ package protocol SQLConnection {
 
     /// Runs statements in order, as one pipeline where the engine has it.
     func execute(batch statements: [SQL]) throws(StoreError)
+
+    /// Lets the statements of this transaction, and the pauses between them, take as long as they
+    /// need. How long it waits for locks stays as it is.
+    func liftLimits() throws(StoreError)
 }
 
 /// The two SQL dialects.

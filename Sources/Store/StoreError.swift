@@ -24,7 +24,8 @@ package enum StoreError: Error, Equatable, Sendable {
     /// The database server does not answer, or not any more; nothing of the transaction remains
     /// unless the detail says otherwise.
     case disconnected(detail: String)
-    /// A statement took longer than the server was told to spend on it.
+    /// A statement took longer than the server was told to spend on it, or no connection became
+    /// free in that time.
     case timedOut
     /// The task was cancelled; nothing of the statement or transaction remains.
     case cancelled

@@ -89,7 +89,8 @@ package enum VectorMirror {
     ///
     /// After a long load, not before it: building takes a quarter of a millisecond for a row,
     /// keeping an index up to date a whole one. Those who write meanwhile do not wait. It waits for
-    /// the transactions that were there before it, but not for ever.
+    /// the transactions that were there before it, but not for ever. Of processes that find at once
+    /// that it is missing one makes it.
     ///
     /// - Parameters:
     ///   - store: The store.
@@ -117,15 +118,21 @@ package enum VectorMirror {
         guard state(look).isReady else { return false }
         if look.dimensions.contains(dimension) { return true }
         guard look.rowCount >= count, !isIndexing else { return false }
-        return try await withThrowingTaskGroup(of: Bool.self) { group in
+        do {
+            try await database.write { connection in
+                try VectorExtensionTable.dropBroken(dimension: dimension, on: connection)
+            }
+        } catch StoreError.busy {
+            // Somebody has begun meanwhile, or reads for long: the next scan looks again.
+            return false
+        }
+        let isRun = try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask {
-                for statement in [
-                    VectorExtensionTable.dropIndex(dimension: dimension),
+                try await database.maintain(
                     VectorExtensionTable.createIndex(dimension: dimension),
-                ] {
-                    try await database.maintain(statement, atMost: indexingLimit)
-                }
-                return true
+                    under: VectorExtensionTable.indexingLock,
+                    atMost: indexingLimit
+                )
             }
             group.addTask {
                 try await waitUntilBlocked(database, for: patience)
@@ -133,6 +140,11 @@ package enum VectorMirror {
             }
             defer { group.cancelAll() }
             return try await group.next() ?? false
+        }
+        guard isRun else { return false }
+        // One that was there already may be one that somebody has broken off.
+        return try await database.read { connection in
+            try VectorExtensionTable.look(on: connection).dimensions.contains(dimension)
         }
     }
 

@@ -1,6 +1,8 @@
+import Bootstrap
 import Domain
 import Foundation
 import Glibc
+import HTTPClient
 import Store
 import Sync
 import TestSupport
@@ -114,6 +116,71 @@ struct ServiceTests {
             #expect(tracker?["failures"] == .integer(Int64(failures)))
             #expect(tracker?["last_error"]?.string?.isEmpty == false)
         }
+    }
+
+    /// Takes a job from its worker with the first request, and refuses every one.
+    private struct Thief: HTTPTransport {
+        let store: Store
+
+        func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse {
+            let later = store.clock.now().advanced(by: .seconds(120))
+            do {
+                _ = try await store.claim(ServiceTests.request(at: later))
+            } catch {
+                Issue.record(error)
+            }
+            let body = Array("{}".utf8)
+            return HTTPResponse(
+                status: 401,
+                headers: HTTPHeaders(),
+                body: body,
+                effectiveURL: request.url
+            )
+        }
+    }
+
+    private static func request(at now: Timestamp) -> JobTable.ClaimRequest {
+        JobTable.ClaimRequest(
+            [.scan],
+            limit: 1,
+            holder: .task(),
+            lease: .seconds(60),
+            now: now
+        )
+    }
+
+    /// The schedule is the successor's: without looking whether the job was still its own, a worker
+    /// that was taken for dead counted a failure that nobody had.
+    @Test func `a worker that lost its scan leaves the schedule alone`() async throws {
+        let indexed = try IndexedSandbox()
+        defer { indexed.remove() }
+        let sandbox = indexed.sandbox
+        #expect(try sandbox.preloop("init").status == 0)
+        let added = try sandbox.start(
+            "preloop",
+            [
+                "trackers", "add", "github", "--name", "gh", "--token-env", "TOKEN", "--url",
+                "http://127.0.0.1:1", "--no-test",
+            ],
+            environment: ["TOKEN": "t"]
+        ).wait()
+        #expect(added.status == 0, "\(added.errors)")
+        let installation = try await Installation.open(Settings(environment: sandbox.environment))
+        let store = installation.store
+        let job = ScanJob(tracker: try await tracker(store))
+        try await store.enqueue(job.draft(now: store.clock.now()))
+        let claimed = try await store.claim(Self.request(at: store.clock.now()))
+        let claim = try #require(claimed.first)
+        let scans = ScanJobs(installation, transport: Thief(store: store))
+        await #expect(throws: StoreError.leaseLost(name: "scan \(claim.job.id)")) {
+            _ = try await scans.run(claim)
+        }
+        let schedule = try await store.read { connection, account in
+            try ScanScheduleTable.list(account: account, on: connection).first
+        }
+        #expect(schedule?.failures == 0)
+        #expect(schedule?.lastEndedAt == nil)
+        try await installation.close()
     }
 
     private func tracker(_ store: Store) async throws -> TrackerID {

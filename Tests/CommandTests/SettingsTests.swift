@@ -42,6 +42,18 @@ struct SettingsTests {
         #expect(set.index.recall == 0.95 && set.index.capacity == 50_000_000)
     }
 
+    /// Variables that are there for other programs must not move an installation to their server.
+    @Test func `only DATABASE_URL chooses a server, and it may leave all else to PG variables`()
+        throws
+    {
+        let variables = ["PRELOOP_HOME": "/srv/preloop", "PGHOST": "db", "PGDATABASE": "preloop"]
+        #expect(try Settings(environment: variables).databaseAddress == nil)
+        let chosen = try Settings(
+            environment: variables.merging(["DATABASE_URL": "postgresql://"]) { $1 }
+        )
+        #expect(chosen.databaseAddress != nil)
+    }
+
     @Test func `a provider is read with its key redacted`() throws {
         let settings = try Settings(environment: [
             "PRELOOP_HOME": "/srv/preloop/", "PRELOOP_EMBEDDING_PROVIDER": "openai",

@@ -123,12 +123,13 @@ struct FenceTests {
     func `a keeper takes all leases or none, renews them, and gives them back`(
         engine: Engine
     ) async throws {
-        let scratch = try await engine.store()
+        let time = Mutex(Self.start)
+        let scratch = try await engine.store(clock: WallClock { time.withLock { $0 } })
         defer { withExtendedLifetime(scratch) {} }
         let store = scratch.store
         var times = LeaseKeeper.Times()
         times.duration = .seconds(60)
-        times.renewal = .milliseconds(100)
+        times.renewal = .milliseconds(20)
         let keeper = LeaseKeeper(store, holder: .task(), times: times)
         let other = LeaseKeeper(store, holder: .task(), times: times)
         try await keeper.hold(["b"]) { _ in
@@ -139,8 +140,18 @@ struct FenceTests {
                 try await other.hold([], unlessHeld: ["b"]) { _ in }
             }
             try await other.hold(["a"]) { _ in }
-            // Longer than a lease lasts that is not renewed.
-            try await Task.sleep(for: .milliseconds(1_500))
+            // Shortly before the end of a lease that is not renewed, and then past it.
+            time.withLock { $0 = Self.start.advanced(by: .seconds(50)) }
+            let past = Self.start.advanced(by: .seconds(70))
+            var holder: LeaseHolder?
+            for _ in 0..<500 where holder == nil {
+                try await Task.sleep(for: .milliseconds(20))
+                holder = try await store.read { connection, account in
+                    try LeaseTable.holder(of: "b", now: past, account: account, on: connection)
+                }
+            }
+            #expect(holder != nil, "nobody renewed the lease")
+            time.withLock { $0 = past }
             await #expect(throws: StoreError.self) { try await other.hold(["b"]) { _ in } }
         }
         try await other.hold(["a", "b"]) { leases in #expect(leases.map(\.name) == ["a", "b"]) }
@@ -173,16 +184,18 @@ struct FenceTests {
         #expect(!one.isKnownDead)
     }
 
-    @Test(arguments: Engine.all)
+    @Test(arguments: Engine.all, 1..<Migration.all.count)
     func `programs of the version before go on while a newer one migrates`(
-        engine: Engine
+        engine: Engine,
+        steps: Int
     ) async throws {
         let scratch = try engine.database()
-        let before = Migrator(migrations: Array(Migration.all.dropLast()))
+        let before = Migrator(migrations: Array(Migration.all.prefix(steps)))
+        let after = Migrator(migrations: Array(Migration.all.prefix(steps + 1)))
         let old = try await Store.open(scratch.connect(), migrator: before)
         // Also statements that are prepared by now must bear it.
         for revision in 1...3 { try await advance(old, to: Int64(revision)) }
-        let new = try await Store.open(scratch.connect())
+        let new = try await Store.open(scratch.connect(), migrator: after)
         try await advance(old, to: 10)
         let lease = try await acquire(old, by: 1, at: Self.start)
         try await advance(old.fenced(by: Fence(lease)), to: 11)

@@ -78,4 +78,74 @@ struct MigratorTests {
         let current = try await database.read { try SchemaTable.current(on: $0) }
         #expect(current == Migration.all.count)
     }
+
+    // MARK: Old programs beside new ones
+
+    @Test(arguments: 1..<Migration.all.count)
+    func `no step takes away what the version before reads or writes`(steps: Int) throws {
+        let before = try SchemaCatalog(Array(Migration.all.prefix(steps)))
+        let after = try SchemaCatalog(Array(Migration.all.prefix(steps + 1)))
+        for table in before.tables {
+            let later = try #require(after.tables.first(where: { $0.name == table.name }))
+            #expect(later.key == table.key, "\(table.name)")
+            for column in table.columns {
+                #expect(later.columns.contains(column), "\(table.name).\(column.name)")
+            }
+        }
+        #expect(narrowing(Migration.all[steps], before).isEmpty)
+    }
+
+    @Test(arguments: [
+        "DROP TABLE old", "ALTER TABLE old DROP COLUMN id", "ALTER TABLE old RENAME TO new",
+        "ALTER TABLE old RENAME COLUMN id TO number",
+        "ALTER TABLE old ALTER COLUMN id TYPE TEXT",
+        "ALTER TABLE old ADD COLUMN more TEXT NOT NULL",
+        "CREATE UNIQUE INDEX once ON old (id)",
+    ])
+    func `a step that narrows the schema is found`(statement: String) throws {
+        let first = Migration(
+            number: 1,
+            name: "first",
+            statements: ["CREATE TABLE old (id BIGINT NOT NULL PRIMARY KEY)"]
+        )
+        let step = Migration(number: 2, name: "narrowing", statements: [statement])
+        let before = try SchemaCatalog([first])
+        #expect(narrowing(step, before) == [statement])
+    }
+
+    /// Statements that take something away or ask more of those who write.
+    private func narrowing(_ step: Migration, _ before: SchemaCatalog) -> [String] {
+        let tables = Set(before.tables.map(\.name))
+        return step.statements.filter { statement in
+            let words = statement.split { $0.isWhitespace || $0 == "(" }.map(String.init)
+            if statement.contains(/DROP (TABLE|COLUMN|CONSTRAINT|DEFAULT|VIEW)/) { return true }
+            if statement.contains(/\bRENAME\b|ALTER COLUMN|SET NOT NULL|ADD CONSTRAINT/) {
+                return true
+            }
+            if statement.contains("ADD COLUMN"), statement.contains("NOT NULL"),
+                !statement.contains("DEFAULT")
+            {
+                return true
+            }
+            // Of a table that is made by the step itself it narrows nothing.
+            guard statement.contains("CREATE UNIQUE INDEX"), let on = words.firstIndex(of: "ON"),
+                on + 1 < words.count
+            else { return false }
+            return tables.contains(words[on + 1])
+        }
+    }
+
+    @Test(.enabled(if: Engine.all.contains(.postgres), "set PRELOOP_TEST_DATABASE_URL"))
+    func `a step takes as long as it needs`() async throws {
+        let scratch = try Engine.postgres.database()
+        let database = try scratch.connect {
+            $0.statementTimeout = .milliseconds(500)
+            $0.graceTime = .milliseconds(300)
+            $0.reconnectTimeout = .zero
+        }
+        let slow = Migration(number: 1, name: "slow", statements: ["SELECT pg_sleep(2) AS slept"])
+        try await Migrator(migrations: [slow]).migrate(database)
+        let current = try await scratch.connect().read { try SchemaTable.current(on: $0) }
+        #expect(current == 1)
+    }
 }

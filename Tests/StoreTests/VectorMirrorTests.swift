@@ -178,6 +178,97 @@ struct PostgresMirrorTests {
         #expect(answer.isComplete && answer.near[0].count == 11)
     }
 
+    /// One statement removed a whole mirror within the transaction of whoever wrote next.
+    @Test func `a mirror of a future that is gone is cleared a bounded number of rows at a time`()
+        async throws
+    {
+        let (fixture, model) = try await mirrored()
+        try await fixture.damage("DELETE FROM passages WHERE account_id = 1 AND revision > 10")
+        try await fixture.damage("UPDATE accounts SET revision = 10 WHERE id = 1")
+        try await fixture.write([(50, PassageFixture.vector(50))], model: model)
+        #expect(try await rowCount(fixture) >= 20)
+        var counts: [Int64] = []
+        for _ in 0..<2 {
+            _ = try await fixture.store.write { connection, account in
+                try PassageVectorTable.catchUp(
+                    with: model,
+                    limit: 5,
+                    account: account,
+                    on: connection
+                )
+            }
+            counts.append(try await rowCount(fixture))
+            #expect(try await !search(fixture, model, 15).isComplete)
+        }
+        #expect(counts[0] - counts[1] == 5)
+        // Whoever writes meanwhile does not make it complete.
+        try await fixture.write([(51, PassageFixture.vector(51))], model: model)
+        #expect(try await !search(fixture, model, 15).isComplete)
+        #expect(try await VectorMirror.catchUp(fixture.store, with: model))
+        let all = try await VectorMirror.compare(fixture.store)
+        #expect(all.windows == 12 && all.rows == 12 && all.faultCount == 0, "\(all)")
+        #expect(try await search(fixture, model, 15).isComplete)
+    }
+
+    private func rowCount(_ fixture: PassageFixture) async throws -> Int64 {
+        try await fixture.store.read { connection, account in
+            try connection.rows(
+                "SELECT count(*) AS n FROM passage_vectors WHERE account_id = \(account)"
+            ).first?.integer("n") ?? 0
+        }
+    }
+
+    /// All surplus rows behind the last window came with their vectors in one answer.
+    @Test func `rows without windows are compared a page at a time`() async throws {
+        let (fixture, _) = try await mirrored(3)
+        try await fixture.damage(
+            """
+            INSERT INTO passage_vectors (account_id, passage_id, model_id, issue_id, revision,
+                dimension, vector)
+            SELECT v.account_id, v.passage_id + 1000000 * place, v.model_id, v.issue_id,
+                v.revision, v.dimension, v.vector
+            FROM passage_vectors AS v, generate_series(1, 10) AS place WHERE v.account_id = 1
+            """
+        )
+        var (after, rows, surplus): (PassageID?, Int, Int) = (PassageID(0), 0, 0)
+        while let place = after {
+            let page = try await fixture.store.read { connection, account in
+                try PassageVectorTable.compare(
+                    after: place,
+                    limit: 4,
+                    account: account,
+                    on: connection
+                )
+            }
+            #expect(page.rows <= 4)
+            rows += page.rows
+            surplus += page.faults.count { $0.kind == .surplus }
+            after = page.end
+        }
+        #expect(rows == 33 && surplus == 30)
+    }
+
+    /// Of two processes that found no index the second dropped what the first had made.
+    @Test func `an index that is whole is not dropped, and one process makes it`() async throws {
+        let (fixture, _) = try await mirrored(30)
+        try await fixture.store.database.write { connection in
+            try VectorExtensionTable.dropBroken(dimension: 8, on: connection)
+        }
+        #expect(try await VectorMirror.makeIndex(fixture.store, dimension: 8, from: 0))
+        try await fixture.damage("DROP INDEX passage_vectors_hnsw_8")
+        let scratch = try #require(fixture.scratch)
+        let other = try PostgresConnection(
+            PostgresConfiguration(address: Secret(scratch.database.address)),
+            usesNames: false,
+            interrupt: nil
+        )
+        let lock = VectorExtensionTable.indexingLock
+        try other.command("SELECT pg_advisory_lock(\(lock)) AS locked")
+        #expect(try await !VectorMirror.makeIndex(fixture.store, dimension: 8, from: 0))
+        try other.command("SELECT pg_advisory_unlock(\(lock)) AS unlocked")
+        #expect(try await VectorMirror.makeIndex(fixture.store, dimension: 8, from: 0))
+    }
+
     @Test func `models of one length and of another are searched apart`() async throws {
         let (fixture, old) = try await mirrored()
         let same = try await fixture.model("other")

@@ -10,18 +10,6 @@ enum ArchiveItem: Sendable {
     case end(TableDigest)
 }
 
-/// Lets the transaction take its time: a table is cleared by one statement, and whoever reads for a
-/// copy waits while it is.
-private func liftLimits(on connection: any SQLConnection) throws {
-    guard connection.dialect == .postgres else { return }
-    _ = try connection.rows(
-        """
-        SELECT set_config('statement_timeout', '0', true) AS statements,
-            set_config('idle_in_transaction_session_timeout', '0', true) AS pauses
-        """
-    )
-}
-
 /// Reads all tables inside one transaction, a bounded number of bytes at a time.
 struct TableReader {
     /// Rows read at once are about so many bytes.
@@ -40,7 +28,8 @@ struct TableReader {
         on connection: any SQLConnection,
         _ sink: (ArchiveItem) throws -> Void = { _ in }
     ) throws -> [TableDigest] {
-        try liftLimits(on: connection)
+        // Whoever clears a table keeps readers waiting for as long.
+        try connection.liftLimits()
         return try tables.map { table in
             try sink(.table(name: table.name, columns: table.columns))
             var digester = TableDigester()
@@ -102,7 +91,8 @@ struct TableLoader {
         replacing: Bool,
         _ next: () throws -> ArchiveItem?
     ) throws -> [TableDigest] {
-        try liftLimits(on: connection)
+        // A table is cleared by one statement.
+        try connection.liftLimits()
         if connection.dialect == .postgres {
             // What others write meanwhile would outlive the clearing.
             let names = catalog.tables.map(\.name).joined(separator: ", ")

@@ -28,6 +28,8 @@ package struct Migrator: Sendable {
         guard found < supported else { return }
         for _ in found..<supported {
             try await database.write { connection in
+                // An index of a large table takes minutes.
+                try connection.liftLimits()
                 try SchemaTable.lock(on: connection)
                 try SchemaTable.create(on: connection)
                 let current = try SchemaTable.current(on: connection)

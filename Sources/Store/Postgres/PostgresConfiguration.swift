@@ -13,11 +13,20 @@ package struct PostgresConfiguration: Sendable {
     /// The server gives up a statement after this; the longest, the removal of a tracker of a
     /// hundred thousand issues, takes seconds.
     package var statementTimeout = Duration.seconds(120)
+    /// The server's own limit plus this without an answer, and the connection counts as lost.
+    var graceTime = Duration.seconds(10)
+    /// How long a transaction waits for one of the connections: a statement's time, for when all of
+    /// them are that busy, more callers only make it worse.
+    package var turnTimeout = Duration.seconds(120)
     /// How long a writer waits for another one, as on SQLite.
     package var lockTimeout = Duration.seconds(20)
-    /// How long one attempt to connect may take unless the address has a `connect_timeout`.
+    /// How long one attempt to reach a host may take unless the address has a `connect_timeout`.
+    ///
+    /// A host that does not answer is left out, and those behind it in the address have their own
+    /// time.
     package var connectTimeout = Duration.seconds(10)
-    /// For how long a lost server is waited for: longer than a restart with recovery takes.
+    /// For how long a lost server is waited for from the moment of the loss: longer than a restart
+    /// with recovery takes.
     package var reconnectTimeout = Duration.seconds(60)
     /// Whether statements are prepared under names and kept; false for PgBouncer before 1.21.
     ///

@@ -8,15 +8,24 @@ final class PostgresConnection: SQLConnection {
     private static let maximumRows = 2_000
     /// And their bytes, of which both sides hold a copy.
     private static let maximumTableBytes = 32_000_000
-    /// The server's own limit plus this, and it counts as lost.
-    private static let graceTime = Duration.seconds(10)
+    /// Bytes on their way at once: as many are encoded, and held by libpq, before the server has
+    /// answered them.
+    private static let maximumPipelineBytes = 32_000_000
+    /// Longer than anything that is let take its time: that a peer is gone is noticed by its
+    /// silence below, within a minute.
+    private static let longestAnswer = Duration.seconds(7 * 86_400)
     /// How long a server that was asked to stop may take.
     private static let cancelTime = Duration.seconds(5)
 
     private let configuration: PostgresConfiguration
     private let handle: PostgresHandle
     private var statements = PostgresStatements()
-    private let usesNames: Bool
+    /// Whether it keeps statements under names.
+    let usesNames: Bool
+    /// How long the answer to one statement may take.
+    private var answerLimit: Duration
+    /// Notifications that came between the answers to statements.
+    private var notified = 0
     /// Set while a transaction can be interrupted.
     private var interrupt: PostgresInterrupt?
     /// The first failure of the transaction: whatever its body made of it, nothing can be committed
@@ -32,6 +41,7 @@ final class PostgresConnection: SQLConnection {
     ) throws(PostgresFailure) {
         self.configuration = configuration
         self.usesNames = usesNames
+        answerLimit = configuration.statementTimeout + configuration.graceTime
         handle = try PostgresHandle(configuration, interrupt: interrupt)
     }
 
@@ -41,7 +51,8 @@ final class PostgresConnection: SQLConnection {
     // MARK: Statements
 
     func rows(_ statement: SQL) throws(StoreError) -> [SQLRow] {
-        try run([statement])[0].rows
+        precondition(statement.table == nil, "one outcome a statement")
+        return try run([statement])[0].rows
     }
 
     func rows(batch statements: [SQL]) throws(StoreError) -> [[SQLRow]] {
@@ -58,6 +69,16 @@ final class PostgresConnection: SQLConnection {
     func execute(batch statements: [SQL]) throws(StoreError) {
         guard !statements.isEmpty else { return }
         _ = try run(statements.filter { !($0.table?.isEmpty ?? false) })
+    }
+
+    func liftLimits() throws(StoreError) {
+        _ = try rows(
+            """
+            SELECT set_config('statement_timeout', '0', true) AS statements,
+                set_config('idle_in_transaction_session_timeout', '0', true) AS pauses
+            """
+        )
+        answerLimit = Self.longestAnswer
     }
 
     /// What a statement gave.
@@ -90,6 +111,7 @@ final class PostgresConnection: SQLConnection {
     ) throws(PostgresFailure) -> String? {
         failure = nil
         isCancelling = false
+        answerLimit = configuration.statementTimeout + configuration.graceTime
         evicted = usesNames ? statements.evict() : []
         self.interrupt = interrupt
         let limits: SQL = """
@@ -162,15 +184,20 @@ final class PostgresConnection: SQLConnection {
     }
 
     /// Runs a statement outside a transaction.
+    ///
+    /// - Returns: Its rows.
+    /// - Throws: ``PostgresFailure``.
+    @discardableResult
     func command(
         _ statement: SQL,
         interrupt: PostgresInterrupt? = nil
-    ) throws(PostgresFailure) {
+    ) throws(PostgresFailure) -> [SQLRow] {
         failure = nil
         isCancelling = false
         self.interrupt = interrupt
         let outcomes = try exchange([statement])
         if let refusal = outcomes.refusal { throw refusal }
+        return outcomes.answered.first?.rows ?? []
     }
 
     /// See ``PostgresHandle/waitForNotifications(until:interrupt:)``.
@@ -182,6 +209,15 @@ final class PostgresConnection: SQLConnection {
             until: ContinuousClock.now.advanced(by: duration),
             interrupt: interrupt
         )
+    }
+
+    /// Takes the number of notifications that came with the answers to statements.
+    ///
+    /// They are taken from libpq with each answer: behind a pooler a session that another client
+    /// made listen would fill the memory of whoever it is lent to.
+    func takeNotified() -> Int {
+        defer { notified = 0 }
+        return notified
     }
 
     private func milliseconds(_ duration: Duration) -> String {
@@ -208,13 +244,40 @@ final class PostgresConnection: SQLConnection {
         var binds: PostgresBinds
     }
 
-    /// Sends all statements at once and reads all answers; throws when the connection is lost.
+    /// Sends statements and reads all answers, in one pipeline or, where they are long, in several;
+    /// throws when the connection is lost.
     private func exchange(_ batch: [SQL]) throws(PostgresFailure) -> Exchange {
-        // All of them are encoded before the first is sent: a value that cannot be sent leaves
-        // nothing half-said.
+        var exchange = Exchange()
         var queue: [Queued] = []
-        queue.reserveCapacity(batch.count)
-        for statement in batch { queue += try queued(statement) }
+        var byteCount = 0
+        for statement in batch {
+            for rows in Self.messages(of: statement) {
+                // A pipeline is encoded before its first statement is sent: a value that cannot be
+                // sent leaves nothing half-said.
+                let item = try queued(statement, rows)
+                queue.append(item)
+                byteCount += item.binds.bytes.count
+                guard byteCount >= Self.maximumPipelineBytes else { continue }
+                try pass(queue, &exchange)
+                guard exchange.refusal == nil else { return exchange }
+                (queue, byteCount) = ([], 0)
+            }
+        }
+        if !queue.isEmpty { try pass(queue, &exchange) }
+        return exchange
+    }
+
+    /// Rows may be too many for one message; a statement without rows of its own is one.
+    private static func messages(of statement: SQL) -> [SQLTable?] {
+        guard let table = statement.table else { return [nil] }
+        return table.parts(rows: maximumRows, bytes: maximumTableBytes).filter { !$0.isEmpty }
+    }
+
+    /// Sends one pipeline and adds its answers.
+    private func pass(
+        _ queue: [Queued],
+        _ exchange: inout Exchange
+    ) throws(PostgresFailure) {
         defer { evicted = [] }
         var expected: [Expected] = []
         for name in evicted {
@@ -224,11 +287,15 @@ final class PostgresConnection: SQLConnection {
         var fresh: Set<String> = []
         for item in queue { try send(item, &expected, &fresh) }
         try handle.sendSync()
-        return try answers(to: expected)
+        try answers(to: expected, &exchange)
+        notified += handle.takeNotifications()
     }
 
-    /// Rows may be too many for one message; all other statements are one.
-    private func queued(_ statement: SQL) throws(PostgresFailure) -> [Queued] {
+    /// A statement, or one message of those that its rows take.
+    private func queued(
+        _ statement: SQL,
+        _ rows: SQLTable?
+    ) throws(PostgresFailure) -> Queued {
         guard statement.binds.count <= Self.maximumBinds else {
             let message = "\(statement.binds.count) binds in one statement"
             throw PostgresFailure(state: "42000", message: message)
@@ -236,19 +303,10 @@ final class PostgresConnection: SQLConnection {
         let key = PostgresStatements.Key(
             text: statement.text(.postgres),
             kinds: statement.kinds,
-            columns: statement.table?.kinds ?? []
+            columns: rows?.kinds ?? []
         )
         do throws(StoreError) {
-            guard let table = statement.table else {
-                return [Queued(key: key, binds: try PostgresBinds(statement.binds))]
-            }
-            var queue: [Queued] = []
-            for part in table.parts(rows: Self.maximumRows, bytes: Self.maximumTableBytes)
-            where !part.isEmpty {
-                let binds = try PostgresBinds(statement.binds, table: part)
-                queue.append(Queued(key: key, binds: binds))
-            }
-            return queue
+            return Queued(key: key, binds: try PostgresBinds(statement.binds, table: rows))
         } catch {
             throw PostgresFailure(state: "42000", message: "\(error)")
         }
@@ -275,12 +333,13 @@ final class PostgresConnection: SQLConnection {
         expected.append(.statement)
     }
 
-    private func answers(to expected: [Expected]) throws(PostgresFailure) -> Exchange {
-        let deadline = ContinuousClock.now.advanced(
-            by: configuration.statementTimeout + Self.graceTime
-        )
-        var exchange = Exchange()
+    /// Reads the answers to what was sent; each statement has a time of its own.
+    private func answers(
+        to expected: [Expected],
+        _ exchange: inout Exchange
+    ) throws(PostgresFailure) {
         for item in expected {
+            let deadline = ContinuousClock.now.advanced(by: answerLimit)
             guard let answer = try nextAnswer(until: deadline) else {
                 throw .lost("the connection to the database was lost")
             }
@@ -303,10 +362,10 @@ final class PostgresConnection: SQLConnection {
                 throw .lost("the database answered twice")
             }
         }
+        let deadline = ContinuousClock.now.advanced(by: answerLimit)
         guard case .sync? = try nextAnswer(until: deadline) else {
             throw .lost("the connection to the database was lost")
         }
-        return exchange
     }
 
     /// An interruption asks the server to stop, and then its answer is waited for as ever.

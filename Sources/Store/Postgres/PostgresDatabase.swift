@@ -50,14 +50,23 @@ package struct PostgresDatabase: Database {
 
     /// Runs one statement outside a transaction and on a connection of its own: for what takes long
     /// and is none, as the making of an index beside those who write.
-    func maintain(_ statement: SQL, atMost limit: Duration) async throws {
+    ///
+    /// The statement has no limit but `limit`, whatever the role's `statement_timeout` says.
+    ///
+    /// - Parameters:
+    ///   - statement: The statement.
+    ///   - lock: The arguments of an advisory lock: one process at a time does it.
+    ///   - limit: How long it may take.
+    /// - Returns: Whether it was run: false when somebody else has the lock.
+    /// - Throws: ``StoreError``, `CancellationError`.
+    func maintain(_ statement: SQL, under lock: SQL, atMost limit: Duration) async throws -> Bool {
         var configuration = configuration
         configuration.statementTimeout = limit
         let session = PostgresSession(configuration)
         let interrupt = PostgresInterrupt()
         do {
-            try await withTaskCancellationHandler {
-                try await session.command(statement, interrupt: interrupt)
+            return try await withTaskCancellationHandler {
+                try await session.command(statement, under: lock, interrupt: interrupt)
             } onCancel: {
                 interrupt.request()
             }
@@ -95,17 +104,14 @@ package struct PostgresDatabase: Database {
         writing: Bool,
         _ body: @escaping @Sendable (any SQLConnection) throws -> Value
     ) async throws -> Value {
-        var patience = PostgresPatience(
-            reconnectTimeout: configuration.reconnectTimeout,
-            now: .now
-        )
+        var patience = PostgresPatience(reconnectTimeout: configuration.reconnectTimeout)
         while true {
             switch try await attempt(writing: writing, body) {
             case .committed(let value):
                 memory.wasReached.store(true, ordering: .relaxed)
                 return value
             case .unanswered(let value, let transaction):
-                if try await isCommitted(transaction, &patience) { return value }
+                if try await isCommitted(transaction) { return value }
             case .failed(let error, let remedy):
                 if remedy == .reconnect { memory.wasReached.store(true, ordering: .relaxed) }
                 if remedy == .withoutNames { memory.usesNames.store(false, ordering: .relaxed) }
@@ -141,10 +147,12 @@ package struct PostgresDatabase: Database {
         return ending
     }
 
-    private func isCommitted(
-        _ transaction: String,
-        _ patience: inout PostgresPatience
-    ) async throws -> Bool {
+    /// Whether a transaction has taken place whose COMMIT was not answered.
+    ///
+    /// With a patience of its own: what the transaction has used of its own must not leave open
+    /// whether it was written.
+    private func isCommitted(_ transaction: String) async throws -> Bool {
+        var patience = PostgresPatience(reconnectTimeout: configuration.reconnectTimeout)
         while true {
             let remedy: PostgresFailure.Remedy
             let session = try await pool.take()
@@ -184,12 +192,15 @@ struct PostgresPatience {
     private static let shortestPause = Duration.milliseconds(10)
     private static let longestPause = Duration.seconds(2)
 
-    private let deadline: ContinuousClock.Instant
+    private let reconnectTimeout: Duration
+    /// Runs from the first loss: how long the transaction has run or queued before says nothing
+    /// about how long the server needs.
+    private var deadline: ContinuousClock.Instant?
     private var repetitions = 0
     private var reconnections = 0
 
-    init(reconnectTimeout: Duration, now: ContinuousClock.Instant) {
-        deadline = now.advanced(by: reconnectTimeout)
+    init(reconnectTimeout: Duration) {
+        self.reconnectTimeout = reconnectTimeout
     }
 
     /// The pause before the next attempt; nil to give up.
@@ -208,6 +219,8 @@ struct PostgresPatience {
             return Self.pause(before: repetitions)
         case .connect, .reconnect:
             reconnections += 1
+            let deadline = deadline ?? now.advanced(by: reconnectTimeout)
+            self.deadline = deadline
             let isKnown = wasReached || remedy == .reconnect
             guard now < deadline, isKnown || reconnections < Self.firstConnections
             else { return nil }

@@ -3,8 +3,9 @@ import Glibc
 
 /// One libpq connection, non-blocking and in pipeline mode from its beginning.
 ///
-/// Nothing here blocks but `poll`, which a deadline and a ``PostgresInterrupt`` end. Used by one
-/// thread at a time.
+/// What waits for a connected server is `poll`, which a deadline and a ``PostgresInterrupt`` end.
+/// Two things of libpq block for as long as the system lets them: finding the addresses of a host's
+/// name, and the connection that ``cancel()`` makes. Used by one thread at a time.
 @safe struct PostgresHandle: ~Copyable {
     /// Pipeline mode is in libpq, `pg_current_xact_id` in the server since 13; older servers are
     /// out of support.
@@ -17,14 +18,7 @@ import Glibc
         _ configuration: PostgresConfiguration,
         interrupt: PostgresInterrupt?
     ) throws(PostgresFailure) {
-        let pointer = try unsafe Self.start(configuration)
-        do throws(PostgresFailure) {
-            try unsafe Self.connect(pointer, configuration, interrupt)
-            try unsafe Self.prepare(pointer)
-        } catch {
-            unsafe PQfinish(pointer)
-            throw error
-        }
+        let pointer = try unsafe Self.open(configuration, interrupt)
         unsafe self.pointer = pointer
     }
 
@@ -37,11 +31,41 @@ import Glibc
 
     // MARK: Connecting
 
+    /// Connects; a host that does not answer in its time is left out, and the others are tried.
+    ///
+    /// libpq goes on to the next host when one refuses; whoever does not block has to notice by
+    /// himself that one is silent.
+    private static func open(
+        _ configuration: PostgresConfiguration,
+        _ interrupt: PostgresInterrupt?
+    ) throws(PostgresFailure) -> OpaquePointer {
+        var hosts: PostgresHosts?
+        while true {
+            let pointer = try unsafe Self.start(configuration, hosts)
+            do throws(PostgresFailure) {
+                try unsafe Self.connect(pointer, configuration, interrupt)
+                try unsafe Self.prepare(pointer)
+                return unsafe pointer
+            } catch {
+                let tried = unsafe Self.hosts(of: pointer)
+                let silent = unsafe Self.place(of: pointer)
+                unsafe PQfinish(pointer)
+                guard error.state == lateState, let rest = tried.without(silent)
+                else { throw error }
+                hosts = rest
+            }
+        }
+    }
+
+    /// "The client is unable to establish the connection", which no server says.
+    private static let lateState = "08001"
+
     private static func start(
-        _ configuration: PostgresConfiguration
+        _ configuration: PostgresConfiguration,
+        _ hosts: PostgresHosts?
     ) throws(PostgresFailure) -> OpaquePointer {
         // libpq's own message about an address would quote it, password and all.
-        let parameters = configuration.parameters
+        let parameters = configuration.parameters + (hosts?.parameters ?? [])
         var keywords = unsafe parameters.map { unsafe UnsafePointer(strdup($0.keyword)) }
         var values = unsafe parameters.map { unsafe UnsafePointer(strdup($0.value)) }
         defer {
@@ -72,8 +96,10 @@ import Glibc
         _ configuration: PostgresConfiguration,
         _ interrupt: PostgresInterrupt?
     ) throws(PostgresFailure) {
-        let timeout = unsafe Self.connectTimeout(pointer) ?? configuration.connectTimeout
-        let deadline = ContinuousClock.now.advanced(by: timeout)
+        let seconds = unsafe Self.option("connect_timeout", of: pointer).flatMap { Int($0) } ?? 0
+        let timeout = seconds > 0 ? Duration.seconds(seconds) : configuration.connectTimeout
+        var place = unsafe Self.place(of: pointer)
+        var deadline = ContinuousClock.now.advanced(by: timeout)
         var wish = PGRES_POLLING_WRITING
         while wish != PGRES_POLLING_OK {
             guard wish != PGRES_POLLING_FAILED else { throw unsafe Self.refusal(pointer) }
@@ -82,23 +108,45 @@ import Glibc
             switch outcome {
             case .ready: break
             case .interrupted: throw PostgresFailure(state: "57014", message: "cancelled")
-            case .late: throw .lost("the database did not answer within \(timeout)")
+            case .late:
+                throw PostgresFailure(
+                    state: lateState,
+                    message: "the database did not answer within \(timeout)"
+                )
             }
             wish = unsafe PQconnectPoll(pointer)
+            let next = unsafe Self.place(of: pointer)
+            guard next != place else { continue }
+            (place, deadline) = (next, ContinuousClock.now.advanced(by: timeout))
         }
     }
 
-    /// The address's own `connect_timeout`, which libpq leaves to those who do not block.
-    private static func connectTimeout(_ pointer: OpaquePointer) -> Duration? {
+    /// The host that is being connected to, or is connected.
+    private static func place(of pointer: OpaquePointer) -> PostgresHosts.Place {
+        PostgresHosts.Place(
+            name: unsafe PQhost(pointer).map { unsafe String(cString: $0) } ?? "",
+            port: unsafe PQport(pointer).map { unsafe String(cString: $0) } ?? ""
+        )
+    }
+
+    /// All hosts that address and variables name.
+    private static func hosts(of pointer: OpaquePointer) -> PostgresHosts {
+        PostgresHosts(
+            hosts: unsafe Self.option("host", of: pointer) ?? "",
+            addresses: unsafe Self.option("hostaddr", of: pointer) ?? "",
+            ports: unsafe Self.option("port", of: pointer) ?? ""
+        )
+    }
+
+    /// What address and variables say, such as `connect_timeout`, which libpq leaves to those who
+    /// do not block.
+    private static func option(_ name: String, of pointer: OpaquePointer) -> String? {
         guard let options = unsafe PQconninfo(pointer) else { return nil }
         defer { unsafe PQconninfoFree(options) }
         var option = unsafe options
         while let keyword = unsafe option.pointee.keyword {
-            if unsafe strcmp(keyword, "connect_timeout") == 0,
-                let text = unsafe option.pointee.val,
-                let seconds = unsafe Int(String(cString: text)), seconds > 0
-            {
-                return .seconds(seconds)
+            if unsafe strcmp(keyword, name) == 0, let text = unsafe option.pointee.val {
+                return unsafe String(cString: text)
             }
             unsafe option += 1
         }
@@ -130,12 +178,24 @@ import Glibc
     /// Why the server or the network did not let us in; libpq tells the text alone.
     private static func refusal(_ pointer: OpaquePointer) -> PostgresFailure {
         let message = unsafe message(of: pointer)
-        let isFinal = [
-            "authentication failed", "does not exist", "no pg_hba.conf entry",
-            "no password supplied", "is not permitted to log in", "certificate", "SSL",
-        ].contains { message.contains($0) }
+        let isFinal = finalRefusals.contains { message.contains($0) }
         return PostgresFailure(state: isFinal ? "28000" : "", message: message)
     }
+
+    /// What another attempt would hear again.
+    ///
+    /// A handshake that was cut is not among it: libpq tells of an `SSL SYSCALL error` then, or of
+    /// an `SSL error` that is an unexpected end.
+    private static let finalRefusals = [
+        "authentication failed", "does not exist", "no pg_hba.conf entry",
+        "no password supplied", "is not permitted to log in",
+        // The server's certificate is not to be believed, or ours is missing or refused.
+        "certificate verify failed", "server certificate for", "certificate file",
+        "private key file", "valid client certificate", "alert unknown ca", "alert certificate",
+        "alert bad certificate", "alert handshake failure", "alert protocol version",
+        // One side speaks TLS and the other must not.
+        "SSL was required", "does not support SSL",
+    ]
 
     private static func message(of pointer: OpaquePointer) -> String {
         let text = unsafe PQerrorMessage(pointer).map { unsafe String(cString: $0) } ?? ""
@@ -369,7 +429,8 @@ extension PostgresHandle {
         return takeNotifications()
     }
 
-    private func takeNotifications() -> Int {
+    /// Takes what was notified so far: libpq keeps it until somebody does.
+    func takeNotifications() -> Int {
         var count = 0
         while let notification = unsafe PQnotifies(pointer) {
             unsafe PQfreemem(notification)
@@ -379,6 +440,10 @@ extension PostgresHandle {
     }
 
     /// Asks the server, on a connection of its own, to stop the statement under way.
+    ///
+    /// That connection blocks and is not encrypted: `PQcancelStart`, which waits and speaks TLS as
+    /// the first connection does, is in libpq 17 alone. What it carries is the number of the
+    /// session and the key with which no more can be done than this.
     func cancel() {
         guard let request = unsafe PQgetCancel(pointer) else { return }
         defer { unsafe PQfreeCancel(request) }

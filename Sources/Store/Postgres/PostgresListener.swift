@@ -5,7 +5,9 @@ import Synchronization
 ///
 /// It starts with the first wait. Whatever goes wrong with it is repaired by connecting again, and
 /// counts as a notification, for one may have been missed meanwhile. Behind a pooler that gives
-/// the session away nothing is heard; whoever waits looks again by itself when its time is up.
+/// the session away LISTEN succeeds and nothing is heard: until a notification has come, our own
+/// by another connection or any other, it does not count as listening, and whoever waits looks
+/// again by itself when its time is up.
 final class PostgresListener: Sendable {
     /// What transactions that drew a revision notify.
     static let channel: StaticString = "preloop_feed"
@@ -37,7 +39,7 @@ final class PostgresListener: Sendable {
         return state.withLock(\.heard)
     }
 
-    /// Whether the server has been asked to notify, on a connection that is not known to be lost.
+    /// Whether notifications have come, on a connection that is not known to be lost.
     var isListening: Bool { state.withLock(\.isListening) }
 
     /// Waits until more has been heard than `token` says, or the time is up.
@@ -130,8 +132,8 @@ final class PostgresListener: Sendable {
                 try connection.command("LISTEN \(raw: channel)")
                 pause = shortestPause
                 // What was committed before the server listened for us has told nobody.
-                heard(true)
-                try follow(connection, interrupt, heard)
+                heard(false)
+                try follow(connection, configuration, interrupt, heard)
             } catch {
                 heard(false)
                 interrupt.wait(atMost: pause)
@@ -142,19 +144,48 @@ final class PostgresListener: Sendable {
 
     private static func follow(
         _ connection: PostgresConnection,
+        _ configuration: PostgresConfiguration,
         _ interrupt: PostgresInterrupt,
         _ heard: (Bool) -> Void
     ) throws(PostgresFailure) {
+        var isListening = false
         while !interrupt.isRequested {
+            if !isListening { call(configuration, interrupt) }
             let count = try connection.waitForNotifications(
                 atMost: watchInterval,
                 interrupt: interrupt
             )
             if count > 0 {
+                isListening = true
                 heard(true)
             } else if !interrupt.isRequested {
                 try connection.command("SELECT 1 AS alive")
+                // A pooler may have lent us, for this statement, a session that listens: what comes
+                // with an answer proves nothing.
+                if connection.takeNotified() > 0 { heard(isListening) }
             }
+        }
+    }
+
+    /// Notifies on a connection of its own: what a session notifies itself of would be heard
+    /// through any pooler.
+    ///
+    /// Followers who hear it look once in vain.
+    private static func call(
+        _ configuration: PostgresConfiguration,
+        _ interrupt: PostgresInterrupt
+    ) {
+        // Failing costs no more than that looking goes on at the pace of whoever waits.
+        do throws(PostgresFailure) {
+            let connection = try PostgresConnection(
+                configuration,
+                usesNames: false,
+                interrupt: interrupt
+            )
+            let name = channel.description
+            try connection.command("SELECT pg_notify(\(name), '') AS notified")
+        } catch {
+            return
         }
     }
 }

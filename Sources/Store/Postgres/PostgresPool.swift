@@ -26,8 +26,33 @@ final class PostgresPool: Sendable {
 
     /// Lends a session; it must be given back.
     ///
-    /// - Throws: `CancellationError`, or ``StoreError`` after ``close()``.
+    /// - Throws: `CancellationError`, ``StoreError/timedOut`` when none became free in time, or
+    ///   ``StoreError`` after ``close()``.
     func take() async throws -> PostgresSession {
+        let session = try state.withLock { state in try vacant(&state) }
+        if let session { return session }
+        let limit = configuration.turnTimeout
+        return try await withThrowingTaskGroup(of: PostgresSession?.self) { group in
+            group.addTask { try await self.wait() }
+            group.addTask {
+                // Ends early when the turn has come.
+                try? await Task.sleep(for: limit)
+                return nil
+            }
+            let first = await group.nextResult()
+            group.cancelAll()
+            // Both are looked at: a session that is lent at the last moment must not be lost.
+            let second = await group.nextResult()
+            if case .success(let session?)? = first { return session }
+            if case .success(let session?)? = second { return session }
+            if case .failure(let error)? = first { throw error }
+            try Task.checkCancellation()
+            throw StoreError.timedOut
+        }
+    }
+
+    /// Waits in the queue.
+    private func wait() async throws -> PostgresSession {
         let number = state.withLock { state in
             state.nextNumber += 1
             return state.nextNumber
@@ -52,17 +77,25 @@ final class PostgresPool: Sendable {
         _ continuation: Waiter
     ) -> Result<PostgresSession, any Error>? {
         state.withLock { state in
-            guard !state.isClosed else { return .failure(Self.closed) }
-            // Checked under the lock: a cancellation from here on finds the waiter in the queue.
-            guard !Task.isCancelled else { return .failure(CancellationError()) }
-            if let session = state.idle.popLast() { return .success(session) }
-            if state.count < configuration.maximumConnections {
-                state.count += 1
-                return .success(PostgresSession(configuration))
+            do {
+                // Under the lock: a cancellation from here on finds the waiter in the queue.
+                if let session = try vacant(&state) { return .success(session) }
+            } catch {
+                return .failure(error)
             }
             state.waiting.append((number, continuation))
             return nil
         }
+    }
+
+    /// A session that nobody has or a new one; nil when there are as many as may be.
+    private func vacant(_ state: inout State) throws -> PostgresSession? {
+        guard !state.isClosed else { throw Self.closed }
+        try Task.checkCancellation()
+        if let session = state.idle.popLast() { return session }
+        guard state.count < configuration.maximumConnections else { return nil }
+        state.count += 1
+        return PostgresSession(configuration)
     }
 
     /// Takes a session back.

@@ -52,9 +52,11 @@ actor PostgresSession {
         do {
             value = try body(connection)
         } catch {
-            let failure = connection.failure
+            let remedy: PostgresFailure.Remedy = connection.failure?.remedy ?? .none
             connection.rollback()
-            return .failed(error, remedy: failure?.remedy ?? .none)
+            // Its names and plans are what failed: it would fail in the same way again.
+            if remedy == .withoutNames || remedy == .replan { self.connection = nil }
+            return .failed(error, remedy: remedy)
         }
         guard !interrupt.isRequested else {
             connection.rollback()
@@ -83,11 +85,39 @@ actor PostgresSession {
         }
     }
 
-    /// Runs one statement outside a transaction.
-    func command(_ statement: SQL, interrupt: PostgresInterrupt) throws(StoreError) {
+    /// Runs one statement outside a transaction while nobody else does so under the same lock, and
+    /// without the limit that the role or the database sets to statements: it would end what takes
+    /// long in the middle.
+    ///
+    /// Lock and limit are the session's, so they are given back. A pooler that gives every
+    /// statement another session may keep both on one of its own until that ends.
+    ///
+    /// - Returns: Whether it was run: false when somebody else has the lock.
+    func command(
+        _ statement: SQL,
+        under lock: SQL,
+        interrupt: PostgresInterrupt
+    ) throws(StoreError) -> Bool {
         do throws(PostgresFailure) {
-            try connected(usesNames: false, interrupt: interrupt)
-                .command(statement, interrupt: interrupt)
+            let connection = try connected(usesNames: false, interrupt: interrupt)
+            let granted = try connection.command(
+                "SELECT 1 AS one WHERE pg_try_advisory_lock(\(lock))",
+                interrupt: interrupt
+            )
+            guard !granted.isEmpty else { return false }
+            try connection.command("SET statement_timeout = 0", interrupt: interrupt)
+            var refusal: PostgresFailure?
+            do throws(PostgresFailure) {
+                try connection.command(statement, interrupt: interrupt)
+            } catch {
+                // A connection that is lost takes both with it.
+                guard !error.state.isEmpty else { throw error }
+                refusal = error
+            }
+            try connection.command("RESET statement_timeout")
+            try connection.command("SELECT pg_advisory_unlock(\(lock)) AS is_given_back")
+            if let refusal { throw refusal }
+            return true
         } catch {
             connection = nil
             throw error.storeError(isCancelled: interrupt.isRequested)
@@ -99,11 +129,14 @@ actor PostgresSession {
         connection = nil
     }
 
+    /// The connection there is, or a new one; one that uses names is of no use where they do not
+    /// survive.
     private func connected(
         usesNames: Bool,
         interrupt: PostgresInterrupt?
     ) throws(PostgresFailure) -> PostgresConnection {
-        if let connection { return connection }
+        if let connection, usesNames || !connection.usesNames { return connection }
+        connection = nil
         let made = try PostgresConnection(
             configuration,
             usesNames: usesNames,

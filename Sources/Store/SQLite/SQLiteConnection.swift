@@ -20,6 +20,7 @@ struct SQLiteConnection: SQLConnection {
     var dialect: SQLDialect { .sqlite }
 
     func rows(_ statement: SQL) throws(StoreError) -> [SQLRow] {
+        precondition(statement.table == nil, "one outcome a statement")
         do {
             let prepared = try prepare(statement)
             try prepared.setArguments(arguments(statement.binds))
@@ -68,6 +69,9 @@ struct SQLiteConnection: SQLConnection {
     func execute(batch statements: [SQL]) throws(StoreError) {
         for statement in statements { _ = try execute(statement) }
     }
+
+    /// There are none.
+    func liftLimits() {}
 
     private func prepare(_ statement: SQL) throws -> Statement {
         let binds = statement.binds

@@ -27,7 +27,7 @@ extension PassageVectorTable {
         /// Rows of the mirror looked at.
         package var rows = 0
         package var faults: [Fault] = []
-        /// The last window looked at; nil when there was none behind the one before.
+        /// The last window or row looked at; nil when there is none behind.
         package var end: PassageID?
     }
 
@@ -35,10 +35,10 @@ extension PassageVectorTable {
     ///
     /// - Parameters:
     ///   - passage: Where the comparison before ended; 0 at the beginning.
-    ///   - limit: At most so many windows.
+    ///   - limit: At most so many windows, and as many rows: either can be without the other.
     ///   - account: The account.
     ///   - connection: A connection with one snapshot.
-    /// - Returns: What was found; behind the last window also rows that have none.
+    /// - Returns: What was found up to where both are known.
     /// - Throws: ``StoreError``.
     package static func compare(
         after passage: PassageID,
@@ -52,20 +52,28 @@ extension PassageVectorTable {
             account: account,
             on: connection
         )
-        let end = windows.count < limit ? nil : windows.last?.id
         let rows = try connection.rows(
             """
             SELECT v.passage_id, v.model_id, v.issue_id, v.revision, v.dimension, v.vector
             FROM passage_vectors AS v
             WHERE v.account_id = \(account) AND v.passage_id > \(passage)
-                AND v.passage_id <= \(end?.rawValue ?? .max)
             ORDER BY v.passage_id
+            LIMIT \(limit)
             """
         )
+        let lastWindow = windows.count < limit ? nil : windows.last?.id
+        let lastRow: PassageID? =
+            rows.count < limit ? nil : try rows.last?.identifier("passage_id")
+        let end = [lastWindow, lastRow].compactMap(\.self).min()
         var byWindow: [PassageID: SQLRow] = [:]
-        for row in rows { byWindow[try row.identifier("passage_id")] = row }
-        var comparison = Comparison(rows: rows.count, end: end)
+        for row in rows {
+            let id: PassageID = try row.identifier("passage_id")
+            if let end, end < id { break }
+            byWindow[id] = row
+        }
+        var comparison = Comparison(rows: byWindow.count, end: end)
         for window in windows where window.isMirrored {
+            if let end, end < window.id { break }
             comparison.windows += 1
             guard let row = byWindow.removeValue(forKey: window.id) else {
                 comparison.faults.append(Fault(passage: window.id, kind: .missing))

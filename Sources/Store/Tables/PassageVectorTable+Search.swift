@@ -172,7 +172,8 @@ extension PassageVectorTable {
             """
         let index = "passage_vectors_hnsw_\(model.dimension)"
         return """
-            SELECT \(mirrored) > (SELECT revision FROM accounts WHERE id = \(account)) OR (
+            SELECT \(mirrored) = \(PassageVectorTable.cleared)
+                OR \(mirrored) > (SELECT revision FROM accounts WHERE id = \(account)) OR (
                 SELECT p.revision FROM passages AS p
                 WHERE p.account_id = \(account) AND p.revision > \(mirrored)
                     AND p.model_id = \(model.id)

@@ -48,6 +48,7 @@ package enum PassageVectorTable {
         SET model_id = excluded.model_id, issue_id = excluded.issue_id,
             revision = excluded.revision, dimension = excluded.dimension, vector = excluded.vector
         WHERE passage_vectors.revision <> excluded.revision
+            OR passage_vectors.model_id <> excluded.model_id
         """
     }
 
@@ -99,11 +100,16 @@ package enum PassageVectorTable {
 
     // MARK: - How far the mirror is
 
+    /// In place of a revision: the rows are of a future that is gone, and go before the mirror
+    /// begins anew.
+    static let cleared: Int64 = -2
+
     /// What a transaction says before it writes windows with these revisions and their mirror.
     ///
     /// A mirror that missed nothing before is complete up to the last of them; one that did stays
     /// where it is. One that is ahead of the store, which was put back from a backup, is of a
-    /// future that is gone: it begins anew.
+    /// future that is gone: it is to be cleared, which would take long in the transaction of
+    /// whoever writes next, and is done by ``catchUp(with:limit:account:on:)``.
     ///
     /// - Parameters:
     ///   - revisions: Those drawn for the windows.
@@ -127,17 +133,12 @@ package enum PassageVectorTable {
             ON CONFLICT (account_id, model_id) DO NOTHING
             """,
             """
-            DELETE FROM passage_vectors WHERE account_id = \(account) AND EXISTS (
-                SELECT 1 FROM vector_mirrors
-                WHERE account_id = \(account) AND revision >= \(first))
-            """,
-            """
-            UPDATE vector_mirrors SET revision = 0
+            UPDATE vector_mirrors SET revision = \(cleared)
             WHERE account_id = \(account) AND revision >= \(first)
             """,
             """
             UPDATE vector_mirrors SET revision = \(last)
-            WHERE account_id = \(account) AND \(ofModel) AND (
+            WHERE account_id = \(account) AND \(ofModel) AND revision <> \(cleared) AND (
                 SELECT p.revision FROM passages AS p
                 WHERE p.account_id = \(account) AND p.revision > vector_mirrors.revision
                     AND p.model_id = vector_mirrors.model_id
@@ -146,14 +147,15 @@ package enum PassageVectorTable {
         ]
     }
 
-    /// Mirrors windows that were written without the mirror, oldest change first.
+    /// Mirrors windows that were written without the mirror, oldest change first; before that it
+    /// removes rows of a future that is gone.
     ///
     /// - Parameters:
     ///   - model: The model whose windows are mirrored.
-    ///   - limit: At most so many windows: what one transaction holds.
+    ///   - limit: At most so many windows, or rows removed: what one transaction holds.
     ///   - account: The account, whose feed lock the transaction has.
     ///   - connection: The connection.
-    /// - Returns: The number of windows looked at; less than `limit` when none is left.
+    /// - Returns: The number of windows or rows looked at; less than `limit` when none is left.
     /// - Throws: ``StoreError``.
     package static func catchUp(
         with model: EmbeddingModelTable.Row,
@@ -163,11 +165,16 @@ package enum PassageVectorTable {
     ) throws(StoreError) -> Int {
         let head = try AccountTable.currentRevision(account: account, on: connection)
         let start = try revision(of: model.id, account: account, on: connection)
-        if start > head {
-            try connection.execute(batch: deleteAll(of: model.id, account: account))
+        if start > head || start.rawValue == cleared {
+            let removed = try connection.execute(
+                deleteSome(of: model.id, limit: limit, account: account)
+            )
+            let next = removed < limit ? .zero : Revision(cleared)
+            try connection.execute(move(model.id, to: next, account: account))
+            return limit
         }
         let changes = try PassageTable.vectorChanges(
-            after: start > head ? .zero : start,
+            after: start,
             model: model.id,
             dimension: model.dimension,
             limit: limit,
@@ -187,15 +194,21 @@ package enum PassageVectorTable {
         }
         let isLast = changes.count < limit
         guard let end = isLast ? head : changes.last?.revision else { return 0 }
-        statements.append(
-            """
-            INSERT INTO vector_mirrors (account_id, model_id, revision)
-            VALUES (\(account), \(model.id), \(end))
-            ON CONFLICT (account_id, model_id) DO UPDATE SET revision = excluded.revision
-            """
-        )
+        statements.append(move(model.id, to: end, account: account))
         try connection.execute(batch: statements)
         return changes.count
+    }
+
+    private static func move(
+        _ model: EmbeddingModelID,
+        to revision: Revision,
+        account: AccountID
+    ) -> SQL {
+        """
+        INSERT INTO vector_mirrors (account_id, model_id, revision)
+        VALUES (\(account), \(model), \(revision))
+        ON CONFLICT (account_id, model_id) DO UPDATE SET revision = excluded.revision
+        """
     }
 
     /// Up to which revision nothing of a model is missing; 0 for a model never heard of.

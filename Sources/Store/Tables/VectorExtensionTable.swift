@@ -162,9 +162,34 @@ enum VectorExtensionTable {
         ).isEmpty
     }
 
-    /// Removes what is left of an index whose making was broken off, beside those who read.
-    static func dropIndex(dimension: Int) -> SQL {
-        "DROP INDEX CONCURRENTLY IF EXISTS passage_vectors_hnsw_\(number: dimension)"
+    /// The arguments of the advisory lock under which an index of the mirror is made: a number that
+    /// neither ``lock(on:)`` nor ``SchemaTable`` has, and the table, for each schema has one.
+    static let indexingLock: SQL = "1886351982, to_regclass('passage_vectors')::oid::int4"
+
+    /// Milliseconds: an automatic VACUUM, which holds the same lock, gives way after one second.
+    private static let dropTimeout = "2000"
+
+    /// Removes what is left of an index whose making was broken off; one that is whole, or is being
+    /// made, stays.
+    ///
+    /// The lock is the one that who makes an index holds to the end: nobody does while it is ours,
+    /// so that an index that is not whole is nobody's. Those who use the table wait while it goes,
+    /// for ``dropTimeout`` at most; that nobody comes in between is worth it.
+    ///
+    /// - Throws: ``StoreError/busy`` when others are in the way.
+    static func dropBroken(dimension: Int, on connection: any SQLConnection) throws(StoreError) {
+        let index = "\(indexPrefix)\(dimension)"
+        let broken: SQL = """
+            SELECT 1 AS one FROM pg_index
+            WHERE indexrelid = to_regclass(\(index)) AND NOT indisvalid
+            """
+        guard try !connection.rows(broken).isEmpty else { return }
+        _ = try connection.rows(
+            "SELECT set_config('lock_timeout', \(dropTimeout), true) AS timeout"
+        )
+        try connection.execute("LOCK TABLE passage_vectors IN SHARE UPDATE EXCLUSIVE MODE")
+        guard try !connection.rows(broken).isEmpty else { return }
+        try connection.execute("DROP INDEX passage_vectors_hnsw_\(number: dimension)")
     }
 
     /// Makes the index of one length, beside those who write.

@@ -19,6 +19,7 @@ package final class CuttingProxy: Sendable {
         var count = 0
         var sockets: Set<Int32> = []
         var isClosed = false
+        var isMuffled = false
     }
 
     private let upstream: String
@@ -70,6 +71,12 @@ package final class CuttingProxy: Sendable {
         state.withLock { $0.cut = cut }
     }
 
+    /// Keeps notifications from clients from now on, as a pooler does that has given the session
+    /// which listens to somebody else.
+    package func muffle() {
+        state.withLock { $0.isMuffled = true }
+    }
+
     /// Cuts all connections there are.
     package func cutAll() {
         state.withLock { state in
@@ -96,6 +103,7 @@ package final class CuttingProxy: Sendable {
 
     private func forward(_ client: Int32, _ server: Int32) {
         var isAnswerCut = false
+        var muffler = Muffler()
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
             var waiting = [
@@ -115,8 +123,11 @@ package final class CuttingProxy: Sendable {
             }
             if waiting[1].revents != 0 {
                 let count = recv(server, &buffer, buffer.count, 0)
-                guard count > 0, !isAnswerCut, Self.send(buffer[..<count], to: client)
-                else { return }
+                guard count > 0, !isAnswerCut else { return }
+                let passed =
+                    state.withLock(\.isMuffled)
+                    ? muffler.pass(buffer[..<count])[...] : buffer[..<count]
+                guard Self.send(passed, to: client) else { return }
             }
         }
     }
@@ -162,5 +173,27 @@ package final class CuttingProxy: Sendable {
                 body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
+    }
+}
+
+/// Takes the notifications out of what a server says; it has to hear it from the beginning.
+private struct Muffler {
+    private var rest: [UInt8] = []
+
+    /// The whole messages so far that are no notifications.
+    mutating func pass(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
+        rest += bytes
+        var passed: [UInt8] = []
+        var start = 0
+        // A letter, then the length of all but the letter.
+        while rest.count - start >= 5 {
+            let length = rest[start + 1..<start + 5].reduce(0) { $0 << 8 | Int($1) }
+            let end = start + 1 + length
+            guard end <= rest.count else { break }
+            if rest[start] != UInt8(ascii: "A") { passed += rest[start..<end] }
+            start = end
+        }
+        rest.removeFirst(start)
+        return passed
     }
 }

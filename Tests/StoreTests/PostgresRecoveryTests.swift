@@ -1,0 +1,301 @@
+import Domain
+import Foundation
+import StoreTestSupport
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Store
+
+/// How the PostgreSQL engine gets over what poolers, networks and busy servers do to it.
+@Suite(.enabled(if: Engine.all.contains(.postgres), "set PRELOOP_TEST_DATABASE_URL"))
+struct PostgresRecoveryTests {
+    private static let suicide: SQL = "SELECT pg_terminate_backend(pg_backend_pid()) AS killed"
+
+    // MARK: Names
+
+    /// As behind a pooler whose other session knows BEGIN and not the statement that follows.
+    ///
+    /// The connection kept its names: the statement failed twelve times on it, and then for good.
+    @Test func `a statement whose name is gone runs although BEGIN is known`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let statement: SQL = "SELECT \(Int64(3)) AS forgotten"
+        for round in 0..<6 {
+            let number = try await scratch.store.read { connection, _ in
+                let number = try connection.rows(statement).first?.integer("forgotten")
+                if round == 3 {
+                    try connection.execute(
+                        """
+                        DO $$
+                        DECLARE forgotten_name TEXT;
+                        BEGIN
+                            FOR forgotten_name IN SELECT name FROM pg_prepared_statements
+                                WHERE statement LIKE 'SELECT $1 AS forgotten'
+                            LOOP
+                                EXECUTE 'DEALLOCATE ' || quote_ident(forgotten_name);
+                            END LOOP;
+                        END $$
+                        """
+                    )
+                }
+                return number
+            }
+            #expect(number == 3)
+        }
+    }
+
+    // MARK: Patience
+
+    @Test func `the time to reconnect begins with the loss`() {
+        var patience = PostgresPatience(reconnectTimeout: .seconds(60))
+        let start = ContinuousClock.now
+        func pause(after seconds: Int) -> Duration? {
+            patience.pause(
+                after: .reconnect,
+                wasReached: true,
+                now: start.advanced(by: .seconds(seconds))
+            )
+        }
+        // The transaction had run for five minutes.
+        #expect(pause(after: 300) == .zero)
+        #expect(pause(after: 359) != nil)
+        #expect(pause(after: 360) == nil)
+    }
+
+    @Test func `a transaction that ran for longer than a server is waited for runs again`()
+        async throws
+    {
+        let scratch = try await Engine.postgres.store()
+        let database = try scratch.database.connect { $0.reconnectTimeout = .milliseconds(300) }
+        let rounds = Mutex(0)
+        let number = try await database.read { connection in
+            let round = rounds.withLock { rounds in
+                rounds += 1
+                return rounds
+            }
+            if round == 1 {
+                _ = try connection.rows("SELECT pg_sleep(0.6) AS slept")
+                _ = try connection.rows(Self.suicide)
+            }
+            return try connection.rows("SELECT 5 AS n").first?.integer("n")
+        }
+        #expect(number == 5)
+        #expect(rounds.withLock { $0 } == 2)
+    }
+
+    // MARK: Connecting
+
+    /// A server that agrees to TLS and is gone in the middle of the handshake, as one that is being
+    /// restarted behind a proxy.
+    @Test func `a handshake that is cut is tried again`() async throws {
+        let (listener, port) = try LoopbackSocket.listen(backlog: 8)
+        let count = Mutex(0)
+        Thread.detachNewThread {
+            while true {
+                let client = accept(listener, nil, nil)
+                guard client >= 0 else { return }
+                count.withLock { $0 += 1 }
+                var request = [UInt8](repeating: 0, count: 8)
+                _ = recv(client, &request, request.count, 0)
+                _ = LoopbackSocket.send([UInt8(ascii: "S")], to: client)
+                // The beginning of the handshake; then the end.
+                var hello = [UInt8](repeating: 0, count: 1)
+                _ = recv(client, &hello, hello.count, 0)
+                close(client)
+            }
+        }
+        defer {
+            shutdown(listener, Int32(SHUT_RDWR))
+            close(listener)
+        }
+        let address = "postgresql://u@127.0.0.1:\(port)/x?sslmode=require&gssencmode=disable"
+        let database = PostgresDatabase(PostgresConfiguration(address: Secret(address)))
+        let error = await #expect(throws: StoreError.self) {
+            try await database.read { try $0.rows("SELECT 1 AS n") }
+        }
+        guard case .disconnected? = error else {
+            Issue.record("unexpected \(String(describing: error))")
+            return
+        }
+        #expect(count.withLock { $0 } == PostgresPatience.firstConnections)
+    }
+
+    /// The first host takes the connection and says nothing: with one deadline for all hosts the
+    /// second was never asked.
+    @Test func `a host that is silent is left out`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let (silent, port) = try LoopbackSocket.listen(backlog: 8)
+        defer { close(silent) }
+        let items = scratch.database.address.split(separator: "?").last?.split(separator: "&") ?? []
+        let host = try #require(items.first(where: { $0.hasPrefix("host=/") }))
+        let address = scratch.database.address.replacing(
+            host,
+            with: "host=127.0.0.1,\(host.dropFirst(5))&port=\(port),5432&gssencmode=disable"
+        )
+        var configuration = PostgresConfiguration(address: Secret(address))
+        configuration.connectTimeout = .seconds(1)
+        let database = PostgresDatabase(configuration)
+        let number = try await database.read { connection in
+            try connection.rows("SELECT 5 AS n").first?.integer("n")
+        }
+        #expect(number == 5)
+        try await database.close()
+    }
+
+    /// As the README says: the host is that of `PGHOST`, which may name several.
+    @Test func `an address may say nothing`() {
+        let configuration = PostgresConfiguration(address: Secret("postgresql://"))
+        #expect(PostgresConfiguration.isAddress("postgresql://"))
+        #expect(configuration.parameters.contains { $0 == ("dbname", "postgresql://") })
+    }
+
+    @Test func `hosts are told apart by name and port`() {
+        let hosts = PostgresHosts(hosts: "a,b,a", addresses: "", ports: "1,,3")
+        let rest = hosts.without(.init(name: "a", port: "1"))
+        #expect(rest == PostgresHosts(hosts: "b,a", addresses: "", ports: ",3"))
+        #expect(rest?.without(.init(name: "c", port: "1")) == nil)
+        let last = rest?.without(.init(name: "b", port: "5432"))
+        #expect(last?.parameters.map { $0.keyword } == ["host", "port"])
+        #expect(last?.parameters.map { $0.value } == ["a", "3"])
+        #expect(last?.without(.init(name: "a", port: "3")) == nil)
+    }
+
+    // MARK: Notifications
+
+    /// Behind a pooler that gives the session away LISTEN succeeds and nothing comes.
+    ///
+    /// It counted as listening, and followers looked only once a second.
+    @Test func `a listener that hears nothing leaves looking to whoever waits`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let proxy = try CuttingProxy(to: scratch.database)
+        proxy.muffle()
+        let listener = PostgresListener(PostgresConfiguration(address: Secret(proxy.address)))
+        defer { listener.close() }
+        // The first sign is that LISTEN has succeeded.
+        try await listener.wait(after: 0, atMost: .seconds(30))
+        let token = await listener.token()
+        #expect(token > 0)
+        try await listener.wait(after: token, atMost: .milliseconds(300))
+        #expect(!listener.isListening)
+    }
+
+    @Test func `a listener that is heard by itself listens`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let configuration = PostgresConfiguration(address: Secret(scratch.database.address))
+        let listener = PostgresListener(configuration)
+        defer { listener.close() }
+        var token: Int64 = 0
+        for _ in 0..<100 where !listener.isListening {
+            try await listener.wait(after: token, atMost: .milliseconds(300))
+            token = await listener.token()
+        }
+        #expect(listener.isListening)
+    }
+
+    /// They stayed in libpq's memory for ever.
+    @Test func `notifications that come with an answer are taken and counted`() throws {
+        let scratch = try Engine.postgres.database()
+        let connection = try PostgresConnection(
+            PostgresConfiguration(address: Secret(scratch.address)),
+            usesNames: false,
+            interrupt: nil
+        )
+        try connection.command("LISTEN preloop_recovery_test")
+        for _ in 0..<3 {
+            try connection.command("SELECT pg_notify('preloop_recovery_test', '') AS notified")
+        }
+        #expect(connection.takeNotified() == 3)
+        #expect(connection.takeNotified() == 0)
+    }
+
+    // MARK: Limits
+
+    @Test func `whoever finds all connections taken waits for a bounded time`() async throws {
+        let database = try Engine.postgres.database().connect {
+            $0.maximumConnections = 1
+            $0.turnTimeout = .milliseconds(200)
+        }
+        let (isTaken, isOver) = (AsyncStream<Void>.makeStream(), DispatchSemaphore(value: 0))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await database.read { connection in
+                    _ = try connection.rows("SELECT 1 AS n")
+                    isTaken.continuation.finish()
+                    // This closure has a thread of its own.
+                    isOver.wait()
+                }
+            }
+            defer { isOver.signal() }
+            for await _ in isTaken.stream {}
+            await #expect(throws: StoreError.timedOut) {
+                try await database.read { try $0.rows("SELECT 1 AS n") }
+            }
+        }
+        // Nothing was lost on the way.
+        _ = try await database.read { try $0.rows("SELECT 1 AS n") }
+    }
+
+    /// One time for the whole pipeline gave up what the server was still at work on.
+    @Test func `each statement of a pipeline has its own time`() async throws {
+        let database = try Engine.postgres.database().connect {
+            $0.statementTimeout = .milliseconds(800)
+            $0.graceTime = .milliseconds(100)
+            $0.reconnectTimeout = .zero
+        }
+        let statements = [SQL](repeating: "SELECT pg_sleep(0.4) AS slept", count: 4)
+        let answers = try await database.read { try $0.rows(batch: statements) }
+        #expect(answers.count == 4)
+    }
+
+    @Test func `a batch too long for one pipeline is answered in order`() async throws {
+        let database = try Engine.postgres.database().connect()
+        let filler = String(repeating: "x", count: 3_000_000)
+        let statements = (0..<25).map { SQL("SELECT \($0) AS n, length(\(filler)) AS length") }
+        let answers = try await database.read { try $0.rows(batch: statements) }
+        let numbers = try answers.map { try $0.first?.integer("n") }
+        #expect(numbers == (0..<25).map { Optional(Int64($0)) })
+        // What fails in the first part is not followed by the second.
+        await #expect(throws: StoreError.self) {
+            try await database.write { connection in
+                try connection.execute(batch: ["SELECT 1 / 0 AS n"] + statements)
+            }
+        }
+    }
+
+    @Test func `maintenance is not ended by the limit of the role, and one does it at a time`()
+        async throws
+    {
+        let scratch = try Engine.postgres.database()
+        let limited = scratch.address.replacing(
+            "public",
+            with: "public%20-cstatement_timeout%3D250"
+        )
+        let database = PostgresDatabase(PostgresConfiguration(address: Secret(limited)))
+        let lock: SQL = "1886351999, hashtext(current_schema())"
+        let slow: SQL = "SELECT pg_sleep(0.8) AS slept"
+        #expect(try await database.maintain(slow, under: lock, atMost: .seconds(30)))
+        let other = try PostgresConnection(
+            PostgresConfiguration(address: Secret(scratch.address)),
+            usesNames: false,
+            interrupt: nil
+        )
+        try other.command("SELECT pg_advisory_lock(\(lock)) AS locked")
+        #expect(try await !database.maintain(slow, under: lock, atMost: .seconds(30)))
+        try other.command("SELECT pg_advisory_unlock(\(lock)) AS unlocked")
+        #expect(try await database.maintain(slow, under: lock, atMost: .seconds(30)))
+    }
+}
+
+/// What is the same on both engines.
+struct StatementContractTests {
+    @Test func `a statement with rows of its own has no rows to answer with`() async {
+        await #expect(processExitsWith: .failure) {
+            var table = SQLTable([.integer])
+            table.append([.integer(1)])
+            let statement: SQL = "SELECT * FROM (\(rows: table)) AS given"
+            // Only the precondition ends the process.
+            let scratch = try? await Engine.sqlite.store()
+            _ = try? await scratch?.store.read { connection, _ in try connection.rows(statement) }
+        }
+    }
+}
