@@ -1,6 +1,10 @@
 import Domain
 import Firewall
+import HTTPClient
+import MCP
+import Store
 import StoreTestSupport
+import Synchronization
 import Testing
 
 @testable import Gateway
@@ -16,7 +20,7 @@ import Testing
     private func world(
         _ answers: [String],
         status: Int = 200,
-        fallback: ApprovalWorkflow.Judge.Fallback = .escalate
+        fallback: ApprovalWorkflow.Fallback = .escalate
     ) async throws -> (world: ApprovalWorld, service: Answers) {
         let service = Answers(answers.map(Self.answer), status: status)
         var setup = ApprovalWorld.Setup()

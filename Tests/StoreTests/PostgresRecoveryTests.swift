@@ -225,11 +225,12 @@ struct PostgresRecoveryTests {
                     isOver.wait()
                 }
             }
-            defer { isOver.signal() }
             for await _ in isTaken.stream {}
             await #expect(throws: StoreError.timedOut) {
                 try await database.read { try $0.rows("SELECT 1 AS n") }
             }
+            isOver.signal()
+            try await group.waitForAll()
         }
         // Nothing was lost on the way.
         _ = try await database.read { try $0.rows("SELECT 1 AS n") }

@@ -62,7 +62,7 @@ struct LoopbackListener {
                 try await Task.sleep(for: Self.pause)
                 continue
             }
-            let connection = unsafe accept(listener, nil, nil)
+            let connection = accept(listener, nil, nil)
             guard connection >= 0 else { continue }
             defer { close(connection) }
             if let query = Self.serve(connection) { return query }
