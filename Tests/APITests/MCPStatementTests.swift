@@ -226,11 +226,19 @@ import Testing
     private func state(_ result: JSONValue) throws -> String {
         #expect(result["resultType"] == "input_required")
         let state = try #require(result["requestState"]?.string)
+        let id = try Self.request(state)
         let asked = result["inputRequests"]?["approval"]
         #expect(asked?["method"] == "elicitation/create")
         #expect(asked?["params"]?["mode"] == "url")
-        #expect(asked?["params"]?["url"] == .string("\(Self.origin)/approval/\(state)"))
+        #expect(asked?["params"]?["url"] == .string("\(Self.origin)/approval/\(id)"))
         return state
+    }
+
+    /// The request that a state tells of.
+    private static func request(_ state: String) throws -> String {
+        let prefix = "preloop-approval-"
+        try #require(state.hasPrefix(prefix))
+        return String(state.dropFirst(prefix.count))
     }
 
     private func approve(_ id: String, _ server: RunningServer, _ key: String) async throws {
@@ -253,7 +261,7 @@ import Testing
         let (bob, eve) = (try await server.key("bob"), try await server.key("eve"))
         let id = try state(try await call(server, ann, "hello"))
         #expect(tool.count.value == 0)
-        try await approve(id, server, bob)
+        try await approve(try Self.request(id), server, bob)
         // The state is in everybody's hands: it lets nobody else's call run, nor another call.
         for (key, text) in [(ann, "changed"), (bob, "hello"), (eve, "hello")] {
             let other = try state(try await call(server, key, text, state: id))

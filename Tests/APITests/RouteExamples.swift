@@ -27,7 +27,8 @@ struct RouteExamples {
 
     /// What cannot be had from a server that has no service, no index and no session to end.
     private static let refusals: [String: Int] = [
-        "POST /api/v1/trackers": 502, "GET /api/v1/issues/search": 503, "GET /api/v1/search": 503,
+        "POST /api/v1/trackers": 502, "POST /api/v1/mcp-servers/{id}/scan": 502,
+        "GET /api/v1/issues/search": 503, "GET /api/v1/search": 503,
         "GET /api/v1/issues/{id}/similar": 503, "POST /api/v1/auth/logout": 409,
     ]
 
@@ -117,6 +118,22 @@ struct RouteExamples {
         return try #require(try answer.json["request_id"]?.string)
     }
 
+    /// Adds an MCP server at a name that is nobody's (RFC 2606); gives its identifier.
+    private func upstream() async throws -> String {
+        let answer = try await server.send(
+            "POST",
+            "/api/v1/mcp-servers",
+            Self.upstream(named: "\(name)-\(UInt32.random(in: 0...UInt32.max))"),
+            token: ownerKey
+        )
+        #expect(answer.status == 201, "\(answer.text)")
+        return "\(try #require(try answer.json["id"]?.integer))"
+    }
+
+    private static func upstream(named name: String) -> JSONValue {
+        ["name": .string(name), "url": "https://mcp.example.com/mcp"]
+    }
+
     // MARK: - Requests
 
     /// What stands for `{id}` in the path of a route; nil where nobody has thought of the kind.
@@ -132,6 +149,7 @@ struct RouteExamples {
         case "/api/v1/tool-configurations/": return try await entry()
         case "/api/v1/access-rules/": return "\(name)-1"
         case "/api/v1/approval-requests/": return try await asked()
+        case "/api/v1/mcp-servers/": return try await upstream()
         default: return nil
         }
     }
@@ -196,6 +214,9 @@ struct RouteExamples {
     private func body(of place: String, _ label: String) -> JSONValue? {
         let entries = "/api/v1/tool-configurations"
         switch place {
+        case "POST /api/v1/mcp-servers":
+            return Self.upstream(named: label.lowercased().replacing(" ", with: "-"))
+        case "PUT /api/v1/mcp-servers/{id}": return ["prefix": "always"]
         case "PUT /api/v1/auth/users/me": return ["email": .string("\(label)@example.org")]
         case "PUT /api/v1/auth/users/me/password":
             let password = JSONValue.string(RunningServer.password)

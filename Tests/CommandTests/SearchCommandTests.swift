@@ -51,8 +51,8 @@ struct SearchCommandTests {
         }
         #expect(try status("0.9", mode: "hybrid") == 0)
         #expect(try status("1", mode: "vector") == 0)
-        #expect(try status("0.9", mode: "text") == 64)
-        for wrong in ["1.5", "0.1", "nan"] { #expect(try status(wrong, mode: "hybrid") == 64) }
+        #expect(try status("0.9", mode: "text") == 2)
+        for wrong in ["1.5", "0.1", "nan"] { #expect(try status(wrong, mode: "hybrid") == 2) }
     }
 
     @Test func `an assignee, a type and an organisation restrict the answer`() async throws {

@@ -263,9 +263,11 @@ struct ServersTests {
             let shown = try sandbox.start("preloop", words).wait()
             #expect(!shown.output.contains("WORD") && !shown.output.contains("secret-word"))
         }
-        // Nor does it stand in the store as it is.
-        let bytes = try Data(contentsOf: URL(fileURLWithPath: sandbox.home + "/preloop.db"))
-        #expect(bytes.range(of: Data("${WORD}".utf8)) == nil)
+        // Nor does it stand in the store as it is, where that is a file.
+        if ProcessInfo.processInfo.environment["PRELOOP_TEST_ENGINE"] != "postgres" {
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: sandbox.home + "/preloop.db"))
+            #expect(bytes.range(of: Data("${WORD}".utf8)) == nil)
+        }
         // Whoever may change the address does not get it sent there.
         let moved = try sandbox.preloop(
             "servers",

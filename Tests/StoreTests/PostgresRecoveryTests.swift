@@ -239,11 +239,12 @@ struct PostgresRecoveryTests {
     /// One time for the whole pipeline gave up what the server was still at work on.
     @Test func `each statement of a pipeline has its own time`() async throws {
         let database = try Engine.postgres.database().connect {
-            $0.statementTimeout = .milliseconds(800)
-            $0.graceTime = .milliseconds(100)
+            // Far more than one takes on a busy machine, and less than all of them.
+            $0.statementTimeout = .seconds(4)
+            $0.graceTime = .milliseconds(500)
             $0.reconnectTimeout = .zero
         }
-        let statements = [SQL](repeating: "SELECT pg_sleep(0.4) AS slept", count: 4)
+        let statements = [SQL](repeating: "SELECT pg_sleep(1.6) AS slept", count: 4)
         let answers = try await database.read { try $0.rows(batch: statements) }
         #expect(answers.count == 4)
     }

@@ -221,7 +221,7 @@ actor MCPEndpoint {
         _ trace: Trace?,
         _ outlet: Outlet
     ) async throws -> @Sendable () async -> Void {
-        let calling = try await calling(principal)
+        let calling = try await calling(principal, trace)
         let call = ModernCall(
             server: await calling.calls.description(of: means.server),
             calling: calling,

@@ -333,13 +333,23 @@ final class PostgresConnection: SQLConnection {
         expected.append(.statement)
     }
 
-    /// Reads the answers to what was sent; each statement has a time of its own.
+    /// Statements of a pipeline whose times are added up; a server that is gone must be found out.
+    private static let summedStatements = 16
+
+    /// Reads the answers to what was sent.
+    ///
+    /// The server keeps them until the pipeline is done: whoever waits for the first one waits for
+    /// all, each of which has its time.
     private func answers(
         to expected: [Expected],
         _ exchange: inout Exchange
     ) throws(PostgresFailure) {
+        let count = expected.count { item in
+            if case .statement = item { true } else { false }
+        }
+        let limit = answerLimit * max(1, min(count, Self.summedStatements))
         for item in expected {
-            let deadline = ContinuousClock.now.advanced(by: answerLimit)
+            let deadline = ContinuousClock.now.advanced(by: limit)
             guard let answer = try nextAnswer(until: deadline) else {
                 throw .lost("the connection to the database was lost")
             }

@@ -17,7 +17,9 @@ struct PolicyReferenceTests {
 
     @Test func `the example is a policy, and its cases pass`() throws {
         let blocks = try blocks()
-        try #require(blocks.count == 2)
+        try #require(blocks.count == 3)
+        let sensitive = PolicyDocument.read("metadata: {name: x}\n" + blocks[2])
+        #expect(sensitive.document?.sensitiveRules.count == 2, "\(sensitive.problems)")
         let reading = PolicyDocument.read(blocks[0])
         let document = try #require(reading.document, "\(reading.problems)")
         let policy = try CompiledPolicy(document, version: 1)
