@@ -13,14 +13,18 @@ struct KillTests {
     }
 
     @Test func `case 23: a scan that is killed leaves what the next one completes`() async throws {
-        let fake = try await FakeTrackers.start(corpora: [.shared("edge")])
+        // Slow enough for the kill to come before the scan's end, however busy the machine is.
+        let fake = try await FakeTrackers.start(
+            corpora: [.shared("edge")],
+            arguments: ["--latency", "600"]
+        )
         defer { fake.stop() }
         let undisturbed = try IndexedSandbox.connected(to: fake, ["github", "gitlab"])
         defer { undisturbed.remove() }
         try scan(undisturbed)
         let expected = try undisturbed.export()
         #expect(expected.split(separator: "\n").count > 300)
-        var killedCount = 0
+        var (killedCount, others) = (0, [String]())
         for requests in [3, 6, 9, 14, 20] {
             let indexed = try IndexedSandbox.connected(to: fake, ["github", "gitlab"])
             defer { indexed.remove() }
@@ -32,12 +36,13 @@ struct KillTests {
             }
             killed.signal(SIGKILL)
             // -1 for a signal's work; the scan may have ended just before.
-            if try killed.wait().status == -1 { killedCount += 1 }
+            let ended = try killed.wait()
+            if ended.status == -1 { killedCount += 1 } else { others.append("\(ended)") }
             try scan(indexed)
             #expect(try indexed.export() == expected, "killed after \(requests) requests")
             let verified = try indexed.sandbox.preloop("index", "verify")
             #expect(verified.status == 0, "\(verified.errors)")
         }
-        #expect(killedCount >= 3)
+        #expect(killedCount >= 3, "\(others)")
     }
 }
