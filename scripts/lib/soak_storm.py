@@ -235,7 +235,9 @@ class Storm:
             return
         line.pending = line.pending[count:]
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if line.pending else 0)
-        selector.modify(line.socket, events, line)
+        # One that was idle when the server went away was taken out then.
+        if line.socket.fileno() in selector.get_map():
+            selector.modify(line.socket, events, line)
 
     def receive(self, selector, line):
         """Whether the answer is there as a whole."""
