@@ -155,7 +155,12 @@ package struct PostgresDatabase: Database {
         var patience = PostgresPatience(reconnectTimeout: configuration.reconnectTimeout)
         while true {
             let remedy: PostgresFailure.Remedy
-            let session = try await pool.take()
+            let session: PostgresSession
+            do {
+                session = try await pool.take()
+            } catch StoreError.timedOut {
+                throw Self.unknownFate
+            }
             do {
                 defer { pool.give(session) }
                 switch try await session.fate(of: transaction) {
@@ -167,15 +172,14 @@ package struct PostgresDatabase: Database {
                 remedy = failure.remedy
             }
             let pause = patience.pause(after: remedy, wasReached: true, now: .now)
-            guard let pause else {
-                throw StoreError.disconnected(
-                    detail: "the connection was lost before the database told whether it has "
-                        + "written"
-                )
-            }
+            guard let pause else { throw Self.unknownFate }
             try await Task.sleep(for: pause)
         }
     }
+
+    private static let unknownFate = StoreError.disconnected(
+        detail: "the connection was lost before the database told whether it has written"
+    )
 
     /// A cancelled task hears that it was cancelled; what the body throws passes as it is.
     private static func failure(_ error: any Error) -> any Error {
