@@ -95,6 +95,16 @@ import Testing
         #expect(world.runs.all.isEmpty)
     }
 
+    @Test func `giving up or updating a task never runs it`() async throws {
+        let world = try await ApprovalWorld()
+        let (id, _) = try await begin(world)
+        try await world.desk.decide(id, by: bob, .init(.approve))
+        #expect(try await ask(world, id, .cancel).members.isEmpty)
+        #expect(try await ask(world, id, .update).members.isEmpty)
+        #expect(world.runs.all.isEmpty)
+        #expect(try await ask(world, id)["status"] == "completed" && world.runs.all == ["hi"])
+    }
+
     @Test func `a task is its caller's alone`() async throws {
         let world = try await ApprovalWorld()
         let (id, _) = try await begin(world)

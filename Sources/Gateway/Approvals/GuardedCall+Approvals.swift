@@ -402,15 +402,7 @@ extension GuardedCall {
         report: @escaping @Sendable (Event) async -> Void
     ) async throws -> JSONValue {
         guard let approvals else { throw ToolFailure("this installation holds no calls") }
-        let caller = source.caller
-        var request: ApprovalRequest
-        do {
-            request = try await approvals.find(id)
-        } catch ApprovalRefusal.unknownRequest {
-            throw Self.unknown(id)
-        }
-        let requester = Approver(caller.name) ?? Approver(.local, caller.name)
-        guard request.state.requester == requester else { throw Self.unknown(id) }
+        var request = try await request(id, of: source.caller, approvals)
         if request.status == .approved, request.row.request.kind == .call,
             request.row.execution == .none
         {
@@ -443,10 +435,11 @@ extension GuardedCall {
         let source = CallSource(request, by: caller)
         do {
             guard let approvals else { throw Self.unknown(id) }
-            // Also finds out whether it is the caller's.
-            let status = try await status(of: id, by: source, report: report)
+            // Whoever only looks whether it is theirs, or gives it up, must not run it by that.
+            _ = try await self.request(id, of: caller, approvals)
             switch method {
             case .get:
+                let status = try await status(of: id, by: source, report: report)
                 return try ApprovalAnswer.task(
                     try await approvals.find(id),
                     approvals,
@@ -462,6 +455,25 @@ extension GuardedCall {
         } catch {
             throw .internalError("the task cannot be read")
         }
+    }
+
+    /// A request of a caller.
+    ///
+    /// - Throws: ``ToolFailure`` when there is none, or it is somebody else's.
+    private func request(
+        _ id: String,
+        of caller: Caller,
+        _ approvals: ApprovalDesk
+    ) async throws -> ApprovalRequest {
+        let found: ApprovalRequest
+        do {
+            found = try await approvals.find(id)
+        } catch ApprovalRefusal.unknownRequest {
+            throw Self.unknown(id)
+        }
+        let requester = Approver(caller.name) ?? Approver(.local, caller.name)
+        guard found.state.requester == requester else { throw Self.unknown(id) }
+        return found
     }
 
     private static func unknown(_ id: String) -> ToolFailure {
