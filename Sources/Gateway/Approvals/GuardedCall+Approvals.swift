@@ -1,6 +1,6 @@
-package import Domain
+import Domain
 import Firewall
-package import MCP
+import MCP
 import Store
 
 /// Calls that wait for somebody's approval: held, released, run as exactly what was approved.
@@ -255,7 +255,7 @@ extension GuardedCall {
     }
 
     /// Runs an approved call, which is on record as begun, unless it has run already.
-    private func perform(
+    func perform(
         _ request: ApprovalRequest,
         _ held: HeldCall,
         _ call: ToolCallTable.Call,
@@ -318,7 +318,7 @@ extension GuardedCall {
     private static let keptBytes = 4 << 20
 
     /// The tool of a held call as it is now; nil when its caller has none of that name.
-    private func entry(
+    func entry(
         named name: String,
         _ arguments: JSONObject,
         _ source: CallSource
@@ -336,7 +336,7 @@ extension GuardedCall {
     ///
     /// The policy is asked again, about the call as it comes now: one that has changed in between
     /// counts, and so does a client that has to ask other people.
-    private func changed(_ request: ApprovalRequest, _ held: HeldCall) async -> String? {
+    func changed(_ request: ApprovalRequest, _ held: HeldCall) async -> String? {
         let stored = request.row.request
         let digest = try? digest(of: held, policyVersion: stored.policyVersion)
         guard let digest, digest == stored.digest else {
@@ -389,147 +389,6 @@ extension GuardedCall {
             total: 100,
             message: "waiting for \(asked) to approve request \(request.id)"
         )
-    }
-
-    // MARK: - Polling
-
-    /// Tells how a request of this caller stands; runs what is approved and has not run, once.
-    ///
-    /// - Throws: ``ToolFailure`` when it is no request of theirs.
-    func status(
-        of id: String,
-        by source: CallSource,
-        report: @escaping @Sendable (Event) async -> Void
-    ) async throws -> JSONValue {
-        guard let approvals else { throw ToolFailure("this installation holds no calls") }
-        var request = try await request(id, of: source.caller, approvals)
-        if request.status == .approved, request.row.request.kind == .call,
-            request.row.execution == .none
-        {
-            let problem = await resume(request, source, report)
-            request = try await approvals.find(id)
-            if let problem, request.row.execution == .none {
-                return try await ApprovalAnswer.status(request, approvals, problem: problem)
-            }
-        }
-        return try await ApprovalAnswer.status(request, approvals, problem: nil)
-    }
-
-    /// Does something with a task of this caller: a call that waits, or has waited, for approval.
-    ///
-    /// - Parameters:
-    ///   - id: The task, which is the request's identifier.
-    ///   - method: What to do; an update changes nothing, for our tasks ask nothing.
-    ///   - request: What it came with; tool and arguments are not looked at.
-    ///   - caller: Who asks.
-    ///   - report: Told how far a call is that runs now.
-    /// - Returns: The result in the protocol's terms.
-    /// - Throws: ``RPCError`` when there is no such task of the caller.
-    package func task(
-        _ id: String,
-        _ method: ServerSession.TaskMethod,
-        _ request: Request,
-        by caller: Caller,
-        report: @escaping @Sendable (Event) async -> Void
-    ) async throws(RPCError) -> JSONObject {
-        let source = CallSource(request, by: caller)
-        do {
-            guard let approvals else { throw Self.unknown(id) }
-            // Whoever only looks whether it is theirs, or gives it up, must not run it by that.
-            _ = try await self.request(id, of: caller, approvals)
-            switch method {
-            case .get:
-                let status = try await status(of: id, by: source, report: report)
-                return try ApprovalAnswer.task(
-                    try await approvals.find(id),
-                    approvals,
-                    problem: status["tool_execution_error"]?.string
-                )
-            case .update: return JSONObject()
-            case .cancel:
-                _ = try await approvals.cancel(id)
-                return JSONObject()
-            }
-        } catch is ToolFailure {
-            throw .invalidParameters("there is no task of this identifier")
-        } catch {
-            throw .internalError("the task cannot be read")
-        }
-    }
-
-    /// A request of a caller.
-    ///
-    /// - Throws: ``ToolFailure`` when there is none, or it is somebody else's.
-    private func request(
-        _ id: String,
-        of caller: Caller,
-        _ approvals: ApprovalDesk
-    ) async throws -> ApprovalRequest {
-        let found: ApprovalRequest
-        do {
-            found = try await approvals.find(id)
-        } catch ApprovalRefusal.unknownRequest {
-            throw Self.unknown(id)
-        }
-        let requester = Approver(caller.name) ?? Approver(.local, caller.name)
-        guard found.state.requester == requester else { throw Self.unknown(id) }
-        return found
-    }
-
-    private static func unknown(_ id: String) -> ToolFailure {
-        ToolFailure(
-            "there is no approval request `\(id.prefix(64))` of yours",
-            hint: "use the `request_id` that came with `pending_approval`"
-        )
-    }
-
-    /// Runs what was approved; gives why it did not run, nil when it did.
-    private func resume(
-        _ request: ApprovalRequest,
-        _ source: CallSource,
-        _ report: @escaping @Sendable (Event) async -> Void
-    ) async -> String? {
-        guard let approvals else { return nil }
-        let (arguments, answers): (JSONObject, JSONObject)
-        do {
-            (arguments, answers) = HeldCall.opened(try approvals.heldArguments(of: request))
-        } catch {
-            return "the held call cannot be opened: \(error)"
-        }
-        // What came with the question about it is none of the call's.
-        var source = source
-        source.extras = Extras(inputs: answers)
-        guard let entry = await entry(named: request.tool, arguments, source)
-        else { return "the tool `\(request.tool)` is not there any more" }
-        let violations = entry.schema.violations(of: .object(arguments))
-        guard violations.isEmpty else {
-            return "the tool's arguments have changed: \(violations[0])"
-        }
-        let demand = ApprovalDemand(
-            workflow: request.row.request.workflow,
-            policyVersion: request.row.request.policyVersion
-        )
-        let held = HeldCall(
-            entry: entry,
-            arguments: arguments,
-            source: source,
-            demand: demand
-        )
-        if let reason = await changed(request, held) { return reason }
-        var call = record(of: Request(tool: request.tool, arguments, source), by: source.caller)
-        call.take(entry.identity)
-        call.decision = .requireApproval
-        call.approvalID = request.id
-        call.policyVersion = request.row.request.policyVersion
-        call.rule = request.row.request.rule
-        call.add(reason: "approval request \(request.id)")
-        do {
-            try await journal.begin(call)
-        } catch {
-            return "the call could not be recorded: \(error)"
-        }
-        let result = await perform(request, held, call, report)
-        return result.isError ? result.text : nil
     }
 
     // MARK: - Questions
