@@ -18,19 +18,13 @@ extension LexicalIndex {
         }
     }
 
-    /// FTS5 keeps its totals in one blob of varints: rows, then the terms of each column
-    /// (fts5_index.c, FTS5_AVERAGES_ROWID); counting would read a row a document.
     private static func statistics(_ database: GRDB.Database) throws -> LexicalStatistics {
-        let blob = try [UInt8].fetchAverages(database)
-        var reader = VarintReader(blob)
-        let rows = reader.next() ?? 0
-        let titles = Double(reader.next() ?? 0)
-        let bodies = Double(reader.next() ?? 0)
-        let divisor = max(Double(rows), 1)
+        let totals = try LexicalTotals(of: database)
+        let divisor = max(Double(totals.documents), 1)
         return LexicalStatistics(
-            documentCount: Int(clamping: rows),
-            averageTextLength: (titles + bodies) / divisor,
-            averageTitleLength: titles / divisor
+            documentCount: totals.documents,
+            averageTextLength: Double(totals.titleTerms + totals.bodyTerms) / divisor,
+            averageTitleLength: Double(totals.titleTerms) / divisor
         )
     }
 
@@ -116,16 +110,30 @@ struct FrequentTerms: Sendable {
     }
 }
 
-extension [UInt8] {
-    fileprivate static func fetchAverages(_ database: GRDB.Database) throws -> [UInt8] {
-        let row = try Row.fetchOne(database, sql: "SELECT block FROM documents_data WHERE id = 1")
-        guard case .blob(let data)? = row?.databaseValues.first?.storage else { return [] }
-        return [UInt8](data)
+/// The totals that FTS5 keeps in one blob of varints: rows, then the terms of each column
+/// (fts5_index.c, FTS5_AVERAGES_ROWID); counting would read a row a document.
+struct LexicalTotals {
+    var documents = 0
+    var titleTerms = 0
+    var bodyTerms = 0
+    var commentTerms = 0
+
+    /// Terms of all columns.
+    var terms: Int { titleTerms + bodyTerms + commentTerms }
+
+    init(of database: GRDB.Database) throws {
+        let row = try Row.fetchOne(
+            database.cachedStatement(sql: "SELECT block FROM documents_data WHERE id = 1")
+        )
+        guard case .blob(let data)? = row?.databaseValues.first?.storage else { return }
+        var reader = VarintReader([UInt8](data))
+        func next() -> Int { Int(clamping: reader.next() ?? 0) }
+        (documents, titleTerms, bodyTerms, commentTerms) = (next(), next(), next(), next())
     }
 }
 
 /// Reads SQLite's variable-length integers: seven bits a byte, most significant first.
-private struct VarintReader {
+struct VarintReader {
     private var rest: ArraySlice<UInt8>
 
     init(_ bytes: [UInt8]) {

@@ -9,7 +9,10 @@ import Glibc
 /// store or ahead of its store is made anew; that costs time, never correctness.
 package actor LexicalIndex {
     /// Changes whenever documents are built differently.
-    private static let formatVersion = 1
+    private static let formatVersion = 2
+    /// The terms are made by TextAnalyzer; unicode61 only splits them at the spaces again and takes
+    /// off the accents, so that `café` and `cafe` meet.
+    static let tokenizer = ["unicode61", "remove_diacritics", "2"]
 
     /// Where the file is.
     package let path: String
@@ -19,6 +22,9 @@ package actor LexicalIndex {
     private var file: FileIdentity?
     /// Spares the walks over the lists of common words.
     var frequentTerms = FrequentTerms()
+    /// The lists of the phrases asked lately; nil until there was a second question.
+    var cache: LexicalCache?
+    private var wasAsked = false
 
     /// Opens the index of a store, or makes an empty one.
     ///
@@ -91,15 +97,38 @@ package actor LexicalIndex {
 
     /// Scores every document that has a term of the query.
     ///
+    /// The first question is answered by FTS5, those behind it from lists in memory: a program that
+    /// asks once would read them for nothing.
+    ///
     /// - Throws: ``StoreError/corrupt(detail:)`` when the file turns out to be damaged; see
     ///   ``replaceDamaged()``.
     package func scores(
         of query: LexicalQuery,
         weights: LexicalWeights
     ) async throws -> LexicalScores {
-        try await matches(of: [query]) { database, queries in
-            try queries.map { try Self.scan(database, query: $0, weights: weights) }
-        }[0]
+        guard !query.isEmpty else { return LexicalScores() }
+        do {
+            try reopenIfReplaced()
+            let query = try await selected([query])[0]
+            guard !query.isEmpty else { return LexicalScores() }
+            if wasAsked, let scores = try await cachedScores(of: query, weights: weights) {
+                return scores
+            }
+            wasAsked = true
+            return try await walkedScores(of: query, weights: weights)
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    /// The scores as FTS5 computes them, walking the file.
+    func walkedScores(
+        of query: LexicalQuery,
+        weights: LexicalWeights
+    ) async throws -> LexicalScores {
+        try await guarded { database in
+            try Self.scan(database, query: query, weights: weights)
+        }
     }
 
     /// Scores every document that has a term of a query in its title or body by how much the
@@ -111,21 +140,14 @@ package actor LexicalIndex {
     /// - Returns: What ``scores(of:weights:)`` does, for each query.
     /// - Throws: As there.
     package func sharing(_ queries: [LexicalQuery]) async throws -> [LexicalScores] {
-        try await matches(of: queries) { database, queries in
-            try queries.map { try Self.scanShared(database, query: $0) }
-        }
-    }
-
-    private func matches(
-        of queries: [LexicalQuery],
-        _ scan: @escaping @Sendable (GRDB.Database, [LexicalQuery]) throws -> [LexicalScores]
-    ) async throws -> [LexicalScores] {
         let nothing = queries.map { _ in LexicalScores() }
         guard !queries.allSatisfy(\.isEmpty) else { return nothing }
         do {
             try reopenIfReplaced()
             let selected = try await selected(queries)
-            return try await guarded { database in try scan(database, selected) }
+            return try await guarded { database in
+                try selected.map { try Self.scanShared(database, query: $0) }
+            }
         } catch {
             throw StoreError(error)
         }
@@ -167,7 +189,7 @@ package actor LexicalIndex {
     }
 
     /// The queries with the phrases that tell most.
-    private func selected(_ queries: [LexicalQuery]) async throws -> [LexicalQuery] {
+    func selected(_ queries: [LexicalQuery]) async throws -> [LexicalQuery] {
         let terms = Array(Set(queries.lazy.flatMap(\.phrases).flatMap(\.terms)))
         let counts = try await counts(of: terms)
         let byTerm = Dictionary(uniqueKeysWithValues: zip(terms, counts.terms))
@@ -188,7 +210,6 @@ package actor LexicalIndex {
         weights: LexicalWeights
     ) throws -> LexicalScores {
         var scores = LexicalScores()
-        guard !query.isEmpty else { return scores }
         let statement = try database.cachedStatement(
             sql: """
                 SELECT rowid, bm25(documents, ?, ?, ?) FROM documents
@@ -246,8 +267,12 @@ package actor LexicalIndex {
                 let insert = try database.cachedStatement(
                     sql: "INSERT INTO documents (rowid, title, body, comments) VALUES (?, ?, ?, ?)"
                 )
+                let note = try database.cachedStatement(
+                    sql: "INSERT OR REPLACE INTO changes (document, revision) VALUES (?, ?)"
+                )
                 for issue in removed + documents.map(\.issue) {
                     try delete.execute(arguments: [issue.rawValue])
+                    try note.execute(arguments: [issue.rawValue, revision.rawValue])
                 }
                 for document in documents {
                     try insert.execute(arguments: [
@@ -290,22 +315,29 @@ package actor LexicalIndex {
     }
 
     private static func makeTables(_ database: GRDB.Database, identity: String) throws {
-        // The terms are made by TextAnalyzer; unicode61 only splits them at the spaces again and
-        // takes off the accents, so that `café` and `cafe` meet.
+        // `changes` says which documents a list in memory has to look at again, `generation` that
+        // it knows nothing of this file.
         try database.execute(
             sql: """
                 DROP TABLE IF EXISTS vocabulary;
+                DROP TABLE IF EXISTS instances;
                 DROP TABLE IF EXISTS documents;
+                DROP TABLE IF EXISTS changes;
                 DROP TABLE IF EXISTS follower;
                 CREATE VIRTUAL TABLE documents USING fts5(
-                    title, body, comments, tokenize = 'unicode61 remove_diacritics 2'
+                    title, body, comments, tokenize = '\(tokenizer.joined(separator: " "))'
                 );
                 CREATE VIRTUAL TABLE vocabulary USING fts5vocab(documents, row);
-                CREATE TABLE follower (identity TEXT NOT NULL, revision INTEGER NOT NULL);
+                CREATE VIRTUAL TABLE instances USING fts5vocab(documents, instance);
+                CREATE TABLE changes (document INTEGER PRIMARY KEY, revision INTEGER NOT NULL);
+                CREATE INDEX changes_by_revision ON changes (revision);
+                CREATE TABLE follower (
+                    identity TEXT NOT NULL, revision INTEGER NOT NULL, generation INTEGER NOT NULL
+                );
                 """
         )
         try database.execute(
-            sql: "INSERT INTO follower (identity, revision) VALUES (?, 0)",
+            sql: "INSERT INTO follower (identity, revision, generation) VALUES (?, 0, random())",
             arguments: [identity]
         )
     }
