@@ -4,8 +4,8 @@ import Foundation
 import Search
 import Store
 
-/// The same questions through the index in memory and through pgvector, and the bare query of
-/// pgvector between them.
+/// The same questions through the index in memory and through pgvector, and pgvector's own query
+/// between them, with the same filter.
 ///
 /// A database that was filled by a run before is measured as it is, with the index files in the
 /// scratch directory.
@@ -14,6 +14,8 @@ enum BackendsBenchmark {
 
     /// Hits of an answer.
     private static let wanted = 10
+    /// Windows that a search takes to find them.
+    private static let many = 200
     /// Other questions before those that are measured, as a process that serves has answered some.
     private static let earlier = 1_000
     /// `hnsw.ef_search` of the bare query: the one at which it finds as much as is wanted of it.
@@ -59,9 +61,10 @@ enum BackendsBenchmark {
             line.add("overlap_vector", result.vectorOverlap)
             line.add("overlap_hybrid", result.hybridOverlap)
             for (name, times) in [
-                ("bare", result.bare), ("bare_200", result.bareMany), ("words", result.words),
+                ("bare", result.bare), ("bare_200", result.bareMany),
+                ("bare_rows", result.bareRows), ("words", result.words),
                 ("pgvector", result.pgvector), ("memory", result.memory),
-            ] {
+            ] where !times.isEmpty {
                 line.add("\(name)_p50_ms", Measuring.percentile(times, 0.5) * 1_000)
                 line.add("\(name)_p99_ms", Measuring.percentile(times, 0.99) * 1_000)
             }
@@ -85,6 +88,8 @@ enum BackendsBenchmark {
         /// Seconds of each question.
         var bare: [Double] = []
         var bareMany: [Double] = []
+        /// With a filter: the same query with the rows that pass compared one by one.
+        var bareRows: [Double] = []
         var words: [Double] = []
         var pgvector: [Double] = []
         var memory: [Double] = []
@@ -159,12 +164,15 @@ enum BackendsBenchmark {
         func measure(_ filter: IssueFilter) async throws -> Result {
             var result = Result()
             var (vectorCommon, hybridCommon, vectorCount, hybridCount) = (0, 0, 0, 0)
+            let bare = BareQuery(world: world, label: filter.labels.first, effort: effort)
             for place in texts.indices {
                 // Side by side, so that what disturbs one disturbs the others.
-                result.bare.append(try await time { try await bare(vectors[place], 10) }.seconds)
-                result.bareMany.append(
-                    try await time { try await bare(vectors[place], 200) }.seconds
-                )
+                let vector = vectors[place]
+                result.bare.append(try await bare.seconds(vector, wanted, by: .index))
+                result.bareMany.append(try await bare.seconds(vector, many, by: .index))
+                if bare.label != nil {
+                    result.bareRows.append(try await bare.seconds(vector, wanted, by: .rows))
+                }
                 result.words.append(
                     try await time { try await ask(memory, texts[place], .text, filter) }.seconds
                 )
@@ -196,25 +204,6 @@ enum BackendsBenchmark {
             request.filter = filter
             request.limit = wanted
             return try await search.search(request).map(\.issue.issue)
-        }
-
-        /// What pgvector itself needs for the nearest of all rows.
-        private func bare(_ vector: [Float], _ count: Int) async throws -> Int {
-            let model = world.model
-            return try await world.store.read { connection, account in
-                try PassageVectorTable.search(
-                    .init(
-                        vectors: [vector],
-                        count: count,
-                        scope: .index(IssueFilter()),
-                        effort: effort
-                    ),
-                    model: model,
-                    follower: Indexer.follower(of: model.id),
-                    account: account,
-                    on: connection
-                ).near[0].count
-            }
         }
 
         private func time<Value>(

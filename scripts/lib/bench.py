@@ -7,18 +7,20 @@ usage: bench.py [--programs DIRECTORY] [--model DIRECTORY] [--quick|--thorough] 
 Every program prints JSON lines; they go to .build-release/bench/PART.jsonl as they are, a run of a part in place of the
 one before. `--report` only reads these. `--quick` takes 20,000 vectors, the strongest peers, and every 20th issue. Ours
 and the peers are measured as often, in turn: `index` twice, the other parts once; with `--thorough` `held` and `clusters`
-twice too.
+twice too. The parts on PostgreSQL run when they are named, and with `--thorough`.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 
 import bench_report
+import bench_store
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "benchmarks/peers"))
 import machine  # noqa: E402
@@ -49,6 +51,10 @@ SENTENCES = (("titles", 18, 128), ("bodies", 128, 16))
 # What finds most in the least time at a recall of 0.999, for more memory and a longer build.
 FASTEST = ("--m", "24", "--ef-construction", "200")
 HELD, HELD_SEED = 1_000, 20261128
+# Issues of a kilobyte that are written, and how many in a transaction, as a page of a scan has.
+STORE_ROWS, STORE_PAGE = 20_000, 1_000
+# For how long writes are followed, by how many.
+FOLLOWED_SECONDS, FOLLOWERS = 60, 4
 
 
 def run(part, command, environment=None, **added):
@@ -155,6 +161,14 @@ class Parts:
         """Deletion and insertion again of 30 %: recall fresh, between, and after."""
         run("churn", [self.bench, "churn", *self.vectors])
 
+    def beside(self):
+        """Searches while another thread removes, inserts, updates and builds."""
+        run("beside", [self.bench, "beside", *self.vectors])
+
+    def recall(self):
+        """What is found when a recall is asked for, by queries that calibrated nothing."""
+        run("recall", [self.bench, "recall", *self.vectors])
+
     def join(self):
         """All pairs above a cosine."""
         run("join", [self.bench, "join", *self.vectors])
@@ -223,13 +237,58 @@ class Parts:
                             "--vectors", VECTORS[1], "--texts", DATA / "quality/corpus.jsonl",
                             "--home", RESULTS / "serve-home", *(["--seconds", "2"] if self.options.quick else [])))
 
+    def on_postgres(self, part, script, *arguments):
+        """Runs a shell script beside a private PostgreSQL; `$database` is its address, `$bench` our program."""
+        before = 'database="$PRELOOP_TEST_DATABASE_URL" bench="$1"; shift; '
+        # Empty: never the server of somebody's tests.
+        run(part, [ROOT / "scripts/lib/with-postgres", "sh", "-euc", before + script, "sh", self.bench, *arguments],
+            environment={"PRELOOP_TEST_DATABASE_URL": ""}, **machine.stamp())
+
+    def scratch(self, name):
+        """An empty directory: what an earlier run left belongs to a database that is gone."""
+        directory = SCRATCH / name
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        return directory
+
+    def store(self):
+        """Bulk writes of issues on both engines beside psycopg, COPY and sqlite3."""
+        rows = 5_000 if self.options.quick else STORE_ROWS
+        self.on_postgres("store", 'python="$1" peer="$2"; shift 2; "$python" "$peer" "$bench" "$@"',
+                         *python("store.py"), rows, STORE_PAGE)
+
+    def backends(self):
+        """The same questions in memory and through pgvector, with and without filters, and pgvector's bare query."""
+        self.on_postgres(
+            "backends", 'texts="$1"; shift; for what in fill none 1% 10% 50%; do '
+            '"$bench" backends "$database" "$what" "$texts" "$@"; done',
+            DATA / "quality/corpus.jsonl", *self.vectors, "--scratch", self.scratch("backends"))
+
+    def followers(self):
+        """How late replicas have what one process writes at a steady rate."""
+        seconds = 10 if self.options.quick else FOLLOWED_SECONDS
+        self.on_postgres("followers", '"$bench" followers "$database" "$@"',
+                         bench_store.FOLLOWED_RATE, seconds, FOLLOWERS,
+                         *self.vectors, "--scratch", self.scratch("followers"))
+
+    def replica(self):
+        """Memory of a process with 200,000 vectors, and how it begins from a snapshot and the feed."""
+        self.on_postgres("replica", 'for what in fill open; do "$bench" replica "$what" "$database" "$@"; done',
+                         *VECTORS, "--scratch", self.scratch("replica"))
+
+    def wake(self):
+        """How soon a waiting process knows of a commit."""
+        self.on_postgres("wake", '"$bench" wake "$database" "$@"', 100 if self.options.quick else 500)
+
     def end_to_end(self, part, *arguments):
         return python("end_to_end.py", "--programs", self.options.programs, "--model", self.options.model,
                       "--python", sys.executable, *arguments, part)
 
 
-PARTS = ("index", "held", "clusters", "filter", "churn", "join", "snapshot", "encode", "tokenize", "cel",
-         "pipeline", "polling", "serve")
+PARTS = ("index", "held", "clusters", "filter", "churn", "beside", "recall", "join", "snapshot", "encode", "tokenize",
+         "cel", "pipeline", "polling", "serve")
+# On a private PostgreSQL, twenty minutes together: only when they are named, or with `--thorough`.
+POSTGRES_PARTS = ("store", "backends", "followers", "replica", "wake")
 
 
 def write_texts(path):
@@ -268,16 +327,16 @@ def main():
     options.programs = options.programs.resolve()
     options.windows |= options.thorough
     options.all_issues |= options.thorough
-    unknown = set(options.parts) - set(PARTS)
+    unknown = set(options.parts) - set(PARTS + POSTGRES_PARTS)
     if unknown:
-        parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS + POSTGRES_PARTS)}")
     RESULTS.mkdir(parents=True, exist_ok=True)
     if not options.report:
         if options.model is None:
             parser.error("--model is missing")
         options.model = options.model.resolve()
         parts = Parts(options)
-        for part in options.parts or PARTS:
+        for part in options.parts or (PARTS + POSTGRES_PARTS if options.thorough else PARTS):
             (RESULTS / f"{part}.jsonl").unlink(missing_ok=True)
             try:
                 getattr(parts, part)()

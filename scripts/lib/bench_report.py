@@ -9,10 +9,11 @@ thirteen. A library none of whose settings reaches the recall never does. Builds
 import datetime
 import json
 import math
-import pathlib
 import re
 
-RESULTS = pathlib.Path(__file__).resolve().parents[2] / ".build-release/bench"
+import bench_store
+from bench_results import RESULTS, chosen, ratio, results
+
 RECALLS = (0.95, 0.99, 0.999)
 # What searches shall reach: at a recall so many times the best peer, at the last one so many times hnswlib.
 WANTED = ((0.95, 4), (0.99, 6), (0.999, 9))
@@ -22,15 +23,6 @@ DEFAULT_LINKS = 16
 BLOCK = re.compile(r"<!-- scripts/bench writes (\w+) from here -->\n.*?<!-- to here -->", re.DOTALL)
 # Recall is told to four places; an index that finds all misses less than half of the last.
 LEAST_MISSED = 5e-5
-
-
-def results(part):
-    path = RESULTS / f"{part}.jsonl"
-    return [json.loads(line) for line in path.open()] if path.exists() else []
-
-
-def chosen(part, **wanted):
-    return [row for row in results(part) if all(row.get(key) == value for key, value in wanted.items())]
 
 
 def by_library(rows):
@@ -106,10 +98,6 @@ def check_comparison():
     for what, holds in checks.items():
         if not holds:
             raise SystemExit(f"the comparison is broken: {what}")
-
-
-def ratio(mine, theirs):
-    return mine / theirs if mine is not None and theirs else None
 
 
 # ---------------------------------------------------------------------------------------- ratios
@@ -315,8 +303,9 @@ def ratios_of_serve(table):
 
 def ratios():
     table = Ratios()
-    for part in (ratios_of_index, ratios_of_held, ratios_of_clusters, ratios_of_filter, ratios_of_changes, ratios_of_encoder,
-                 ratios_of_pipeline, ratios_of_serve):
+    for part in (ratios_of_index, ratios_of_held, ratios_of_clusters, ratios_of_filter, ratios_of_changes,
+                 bench_store.ratios_of_asking, ratios_of_encoder, ratios_of_pipeline, ratios_of_serve,
+                 bench_store.ratios_of_writes, bench_store.ratios_of_backends, bench_store.ratios_of_replicas):
         part(table)
     return table
 
@@ -412,6 +401,12 @@ def blocks():
     yield "serve", "Server", table_of("serve", (
         "engine", "what", "clients", "calls_per_second", "cpu_ms_per_call", "p50_ms", "p99_ms", "listening_s",
         "first_search_s", "imports_s"))
+    yield "beside", "Searches beside a writer", table_of("beside", (
+        "writer", "changes", "changes_per_s", "searches", "p50_us", "p99_us", "max_us", "violations"))
+    yield "recall", "Recall that is asked for", table_of("recall", (
+        "filter", "wanted_recall", "recall_at_10", "queries_per_cpu_s", "p50_us", "p99_us", "calibration_cpu_s"))
+    for name, heading, columns, wanted in bench_store.TABLES:
+        yield name, heading, table_of(name, columns, **wanted)
 
 
 def stamp(*parts):
@@ -469,8 +464,9 @@ def table_of_summary(table):
 def report(root, writing):
     """Prints all tables; with `writing`, puts them and the drawing into the documents."""
     check_comparison()
-    tables = {}
+    tables, headings = {}, {}
     for name, heading, lines in blocks():
+        headings[name] = heading
         if lines:
             tables[name] = [stamp(name), ""] + lines
             print("\n".join([f"### {heading}", ""] + tables[name]) + "\n")
@@ -482,14 +478,20 @@ def report(root, writing):
     if writing and table.rows:
         tables["ratios"] = [stamp(*tables), ""] + table.table()
         summary = table_of_summary(table)
-        write(root / "docs/benchmarks.md", tables)
+        write(root / "docs/benchmarks.md", tables, headings)
         write(root / "README.md", {"summary": [stamp("index", "encode", "cel"), ""] + summary} if summary else {})
         draw(root / "docs/benchmarks.svg")
 
 
-def write(path, tables):
-    """Replaces what stands between the marks of each table; a part that was never measured stays as it is."""
+def write(path, tables, headings={}):
+    """Replaces what stands between the marks of each table; a part that was never measured stays as it is.
+
+    One that has no place and a heading gets both at the end.
+    """
     text = path.read_text()
+    for name in sorted(tables.keys() & headings.keys() - set(BLOCK.findall(text)), key=list(tables).index):
+        text = (f"{text.rstrip()}\n\n## {headings[name]}\n\n<!-- scripts/bench writes {name} from here -->\n"
+                "<!-- to here -->\n")
     missing = tables.keys() - set(BLOCK.findall(text))
     if missing:
         raise SystemExit(f"{path} has no place for: {', '.join(sorted(missing))}")
