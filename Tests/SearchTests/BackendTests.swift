@@ -69,8 +69,8 @@ private struct GivenVectors: Embedder {
 /// The database must answer as the index in memory does.
 @Suite(.enabled(if: Engine.current == .postgres, "PRELOOP_TEST_ENGINE=postgres"))
 struct BackendTests {
-    private static let count = 2_000
-    private static let queries = 50
+    private static let count = 5_000
+    private static let queries = 200
 
     /// A world of issues with the given vectors, and both ways to search it.
     private struct Both {

@@ -7,7 +7,8 @@ import Testing
 
 @testable import Store
 
-/// Writers that abort and are killed, followers that are killed: none misses or repeats a change.
+/// Writers that abort and are killed, followers that begin again from the place they stored: none
+/// misses or repeats a change.
 ///
 /// The number of changes is `PRELOOP_TEST_FEED_CHANGES`; `scripts/soak feed` takes 100,000.
 struct FeedEnduranceTests {
@@ -47,8 +48,11 @@ struct FeedEnduranceTests {
                     try await Self.follow(scratch, stage, seed: UInt64(number))
                 }
             }
-            if engine == .postgres {
-                group.addTask { try await Self.kill(scratch, stage) }
+            group.addTask {
+                switch engine {
+                case .sqlite: try await Self.killWriters(scratch, stage)
+                case .postgres: try await Self.killSessions(scratch, stage)
+                }
             }
             try await withThrowingTaskGroup(of: Void.self) { writing in
                 for number in 0..<Self.writers {
@@ -167,8 +171,50 @@ struct FeedEnduranceTests {
         }
     }
 
+    /// A writer that changes much and is killed before it commits.
+    ///
+    /// With so small a cache most of it is in the file's log by then, behind what others wrote.
+    private static let doomedWriter = """
+        import os, signal, sqlite3, sys
+        connection = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+        connection.execute("PRAGMA cache_size = 8")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE accounts SET revision = revision + 900, last_id = last_id + 900")
+        connection.execute(
+            "UPDATE issues SET title = 'never committed', revision = revision + 1000000000 "
+            "WHERE id IN (SELECT id FROM issues ORDER BY id DESC LIMIT 500)")
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+
+    /// Kills processes that write into the file, in the middle of their transactions.
+    private static func killWriters(_ scratch: ScratchStore, _ stage: Stage) async throws {
+        var killed = 0
+        repeat {
+            let path = scratch.database.address
+            let isKilled: Result<Bool, any Error> = await withCheckedContinuation { continuation in
+                Thread.detachNewThread {
+                    continuation.resume(returning: Result { try runDoomedWriter(path) })
+                }
+            }
+            killed += try isKilled.get() ? 1 : 0
+            try await Task.sleep(for: .milliseconds(60))
+        } while stage.lastRevision == nil
+        #expect(killed > 0, "no writer came as far as being killed")
+    }
+
+    /// Whether it was killed; otherwise it ended by itself, for others held the file too long.
+    private static func runDoomedWriter(_ path: String) throws -> Bool {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["python3", "-c", doomedWriter, path]
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        return process.terminationReason == .uncaughtSignal
+    }
+
     /// Ends sessions of writers and followers, at any moment.
-    private static func kill(
+    private static func killSessions(
         _ scratch: ScratchStore,
         _ stage: Stage
     ) async throws {
@@ -189,23 +235,25 @@ struct FeedEnduranceTests {
 
     // MARK: Following
 
-    private static func follow(
-        _ scratch: ScratchStore,
-        _ stage: Stage,
-        seed: UInt64
-    ) async throws {
-        var random = SeededGenerator(seed: seed)
-        let store = try await Store.open(scratch.database.connect())
-        let watcher = ChangeWatcher(store, interval: .milliseconds(20))
-        var seen: [IssueID: Version] = [:]
-        var position = Revision.zero
-        while stage.lastRevision.map({ position.rawValue < $0 }) ?? true {
-            _ = try await watcher.waitForChange(after: position)
-            let limit = Int.random(in: 1...40, using: &random)
-            let page = try await store.feed(after: position, limit: limit)
+    /// What a follower knows, and what of it is left when it is killed.
+    private struct Follower {
+        let name: String
+        private(set) var store: Store
+        private(set) var seen: [IssueID: Version] = [:]
+        private(set) var position = Revision.zero
+        /// What it knew when it stored its place; a real one keeps it on its disk.
+        private var kept: [IssueID: Version] = [:]
+
+        init(_ name: String, _ scratch: ScratchStore) async throws {
+            self.name = name
+            store = try await Store.open(scratch.database.connect())
+        }
+
+        mutating func take(_ page: FeedPage) {
             for change in page.changes {
                 guard case .issue(let id) = change.subject else { continue }
-                #expect(change.revision > position, "seed \(seed)")
+                let isNew = change.revision > position
+                #expect(isNew, "\(name)")
                 position = change.revision
                 seen[id] = Version(
                     revision: change.revision.rawValue,
@@ -214,7 +262,54 @@ struct FeedEnduranceTests {
             }
             position = page.position
         }
-        let reached = position
+
+        /// Stores its place in the feed.
+        mutating func save() async throws {
+            let (name, position) = (name, position)
+            try await store.write { connection, account in
+                try FollowerTable.advance(name, to: position, account: account, on: connection)
+            }
+            kept = seen
+        }
+
+        /// Begins again with nothing but what is stored.
+        mutating func restart(_ scratch: ScratchStore) async throws {
+            try await store.database.close()
+            store = try await Store.open(scratch.database.connect())
+            let name = name
+            position = try await store.read { connection, account in
+                try FollowerTable.revision(of: name, account: account, on: connection)
+            }
+            seen = kept
+        }
+    }
+
+    /// Pages from one restart to the next; its place is stored after every fourth or so.
+    private static let pagesOfALife = 12
+
+    private static func follow(
+        _ scratch: ScratchStore,
+        _ stage: Stage,
+        seed: UInt64
+    ) async throws {
+        var random = SeededGenerator(seed: seed)
+        var follower = try await Follower("follower \(seed)", scratch)
+        var watcher = ChangeWatcher(follower.store, interval: .milliseconds(20))
+        var pages = 0
+        while stage.lastRevision.map({ follower.position.rawValue < $0 }) ?? true {
+            _ = try await watcher.waitForChange(after: follower.position)
+            let limit = Int.random(in: 1...40, using: &random)
+            let page = try await follower.store.feed(after: follower.position, limit: limit)
+            follower.take(page)
+            pages += 1
+            if Int.random(in: 0..<4, using: &random) == 0 { try await follower.save() }
+            guard pages % pagesOfALife == 0 else { continue }
+            try await follower.restart(scratch)
+            watcher = ChangeWatcher(follower.store, interval: .milliseconds(20))
+        }
+        #expect(pages >= pagesOfALife, "\(follower.name) was never begun again")
+        let (store, seen) = (follower.store, follower.seen)
+        let reached = follower.position
         let stored = try await store.read { connection, account in
             try connection.rows(
                 """
