@@ -25,6 +25,7 @@ import urllib.request
 
 import soak_pooler
 import soak_postgres
+import soak_recovery
 import soak_server
 import soak_storm
 
@@ -521,6 +522,7 @@ def only_on_postgres(part):
 
 def part_hardships(options):
     soak_postgres.hardships(options, sys.modules[__name__])
+    soak_recovery.recovery(options, sys.modules[__name__])
 
 
 def part_storm(options):

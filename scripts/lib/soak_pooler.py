@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.request
 
+PASSWORD = "correct horse battery"
 QUESTIONS = ("tie breaking of equal times", "a crash on start", "cannot log in", "the list is empty")
 
 
@@ -83,7 +84,8 @@ class Server:
         with contextlib.closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        home.run("preloop", "users", "add", "soak", "--role", "owner", "--password-env", "SOAK_PASSWORD")
+        home.run("preloop", "users", "add", "soak", "--role", "owner", "--password-env", "SOAK_PASSWORD",
+                 env={**home.environment, "SOAK_PASSWORD": PASSWORD})
         key = home.run("preloop", "keys", "add", "soak", "--user", "soak", "--json").stdout
         self.key = json.loads(key)["key"]
         self.process = subprocess.Popen(
