@@ -87,6 +87,7 @@ enum BackendsBenchmark {
         var hybridOverlap = 0.0
         /// Seconds of each question.
         var bare: [Double] = []
+        /// Without a filter: for as many windows as a search takes.
         var bareMany: [Double] = []
         /// With a filter: the same query with the rows that pass compared one by one.
         var bareRows: [Double] = []
@@ -169,8 +170,10 @@ enum BackendsBenchmark {
                 // Side by side, so that what disturbs one disturbs the others.
                 let vector = vectors[place]
                 result.bare.append(try await bare.seconds(vector, wanted, by: .index))
-                result.bareMany.append(try await bare.seconds(vector, many, by: .index))
-                if bare.label != nil {
+                // For many rows that pass a narrow filter the index takes a third of a second.
+                if bare.label == nil {
+                    result.bareMany.append(try await bare.seconds(vector, many, by: .index))
+                } else {
                     result.bareRows.append(try await bare.seconds(vector, wanted, by: .rows))
                 }
                 result.words.append(
