@@ -201,14 +201,16 @@ package struct IssueSearch: Sendable {
             issues.formUnion(best.map(\.issue))
         }
         issues.subtract(known)
+        // The store says who is left while the index looks how near the others are.
+        let found = issues.sorted()
+        async let remaining = live(found)
         if let vector = question.vector, let view = question.view {
             // Issues that only their words brought in; comments count as they do for issues that
             // are near, or the order would change where a tier ends.
-            let rest = issues.filter { nearest[$0] == nil }.sorted()
+            let rest = found.filter { nearest[$0] == nil }
             nearest.merge(try await view.nearest(of: rest, to: vector)) { first, _ in first }
         }
-        let live = try await live(issues.sorted())
-        let candidates = live.map { candidate($0, nearest[$0], question) }
+        let candidates = try await remaining.map { candidate($0, nearest[$0], question) }
         let sorted = candidates.sorted { ($1.score, $0.issue) < ($0.score, $1.issue) }
         return (sorted, isComplete)
     }
