@@ -37,6 +37,24 @@ struct LexicalCache: Sendable {
         var counts: [String: PhraseCounts]
     }
 
+    /// Of which file the lists are, as of when, and with documents at which places.
+    struct State: Sendable {
+        fileprivate let generation: Int64
+        fileprivate let revision: Revision
+        fileprivate let documents: LexicalDocuments
+
+        /// Whether it is a later one of the same file.
+        func isAhead(of other: State) -> Bool {
+            generation == other.generation && revision > other.revision
+        }
+
+        /// Whether lists of the other are right here.
+        func isSame(as other: State) -> Bool {
+            generation == other.generation && revision == other.revision
+                && documents.hasPlaces(of: other.documents)
+        }
+    }
+
     /// Tells the file from one that was made anew.
     let generation: Int64
     private(set) var revision: Revision
@@ -54,15 +72,8 @@ struct LexicalCache: Sendable {
         self.revision = revision
     }
 
-    /// Whether this is a later state of the same file.
-    func isAhead(of other: LexicalCache) -> Bool {
-        generation == other.generation && revision > other.revision
-    }
-
-    /// Whether lists of the other are right here.
-    func hasState(of other: LexicalCache) -> Bool {
-        generation == other.generation && revision == other.revision
-            && documents.hasPlaces(of: other.documents)
+    var state: State {
+        State(generation: generation, revision: revision, documents: documents)
     }
 
     /// Takes in what changed up to a revision.

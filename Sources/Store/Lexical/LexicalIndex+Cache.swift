@@ -16,11 +16,15 @@ extension LexicalIndex {
         let answer = try await guarded { database in
             try CachedQuestion(query, weights, on: database).answer(known)
         }
-        guard let answer else { return nil }
+        guard var answer else { return nil }
         // Another question may have brought the lists further meanwhile; its stay.
-        let isAhead = cache.map { $0.isAhead(of: answer.cache) } ?? false
-        guard !isAhead else { return answer.scores }
-        if cache?.hasState(of: answer.cache) != true { cache = answer.cache }
+        if let now = cache?.state, now.isAhead(of: answer.state) { return answer.scores }
+        if cache?.state.isSame(as: answer.state) != true {
+            guard let renewed = answer.renewed else { return answer.scores }
+            // Whoever else held them would make a copy of all lists in what follows.
+            answer.renewed = nil
+            cache = renewed
+        }
         cache?.keep(answer.used)
         return answer.scores
     }
@@ -34,8 +38,10 @@ private struct CachedQuestion {
 
     struct Answer: Sendable {
         var scores: LexicalScores
-        var cache: LexicalCache
         var used: [[String]: LexicalCache.List]
+        var state: LexicalCache.State
+        /// Nil when what was known was up to date.
+        var renewed: LexicalCache?
     }
 
     init(_ query: LexicalQuery, _ weights: LexicalWeights, on database: GRDB.Database) {
@@ -60,7 +66,13 @@ private struct CachedQuestion {
         }
         let totals = try LexicalTotals(of: database)
         let scores = scores(used, cache.documents, totals)
-        return Answer(scores: scores, cache: cache, used: used)
+        let isKnown = known.map { $0.state.isSame(as: cache.state) } ?? false
+        return Answer(
+            scores: scores,
+            used: used,
+            state: cache.state,
+            renewed: isKnown ? nil : cache
+        )
     }
 
     // MARK: - What changed
