@@ -6,7 +6,7 @@ import Testing
 
 /// What runs for every page or every issue looks at few rows, however many there are.
 ///
-/// The server itself counts the rows and the entries of indexes that a transaction has looked at, so
+/// The server itself counts the rows and the entries of indexes that a transaction looked at, so
 /// plans are judged by what they did and not by how they read.
 @Suite(.enabled(if: Engine.all.contains(.postgres), "set PRELOOP_TEST_DATABASE_URL"))
 struct PostgresPlanTests {
@@ -158,22 +158,34 @@ struct PostgresPlanTests {
         let filled = try await Self.filled()
         let reads = Self.reads(filled)
         // Twice: statements that come again are prepared, and planned once more.
-        for (name, read) in reads + reads {
+        for read in reads + reads {
             let most = try await filled.scratch.store.read { connection, account in
-                try Self.most(on: connection) { try read(connection, account) }
+                try Self.most(on: connection) { try read.run(connection, account) }
             }
-            #expect(most.looked <= Self.bound, "\(name): \(most)")
+            #expect(most.looked <= Self.bound, "\(read.name): \(most)")
         }
     }
 
-    private typealias Read = @Sendable (any SQLConnection, AccountID) throws -> Void
+    /// Something that is read again and again.
+    private struct Read: Sendable {
+        let name: String
+        let run: @Sendable (any SQLConnection, AccountID) throws -> Void
 
-    private static func reads(_ filled: Filled) -> [(name: String, read: Read)] {
+        init(
+            _ name: String,
+            _ run: @escaping @Sendable (any SQLConnection, AccountID) throws -> Void
+        ) {
+            self.name = name
+            self.run = run
+        }
+    }
+
+    private static func reads(_ filled: Filled) -> [Read] {
         let (issues, passages) = (filled.issues, filled.passages)
         let model = EmbeddingModelID(1)
         let end = Revision(filled.head.rawValue - 20)
         return [
-            ("a page of the feed", { connection, account in
+            Read("a page of the feed") { connection, account in
                 for revision in [Revision(5), Revision(Int64(rowCount) + 5), end] {
                     _ = try FeedTable.changes(
                         after: revision,
@@ -182,8 +194,8 @@ struct PostgresPlanTests {
                         on: connection
                     )
                 }
-            }),
-            ("what the words index follows", { connection, account in
+            },
+            Read("what the words index follows") { connection, account in
                 _ = try PassageTable.changedTexts(
                     after: Revision(5),
                     limit: itemCount,
@@ -191,19 +203,19 @@ struct PostgresPlanTests {
                     on: connection
                 )
                 _ = try LexicalIndex.documents(of: issues, account: account, on: connection)
-            }),
-            ("what a scan compares with", { connection, account in
+            },
+            Read("what a scan compares with") { connection, account in
                 let statement = IssueTable.currentStatement(
                     of: issues.map(\.description),
                     tracker: TrackerID(1),
                     account: account
                 )
                 _ = try connection.rows(statement)
-            }),
-            ("partners of an issue", { connection, account in
+            },
+            Read("partners of an issue") { connection, account in
                 _ = try DuplicateTable.partners(of: issues[0], account: account, on: connection)
-            }),
-            ("windows of issues, and those of the deleted", { connection, account in
+            },
+            Read("windows of issues, and those of the deleted") { connection, account in
                 _ = try PassageTable.windows(
                     ofIssues: issues,
                     model: model,
@@ -216,12 +228,12 @@ struct PostgresPlanTests {
                     account: account,
                     on: connection
                 )
-            }),
-            ("what a page of hits shows", { connection, account in
+            },
+            Read("what a page of hits shows") { connection, account in
                 _ = try PassageTable.liveIssues(among: issues, account: account, on: connection)
                 _ = try PassageTable.summaries(of: issues, account: account, on: connection)
                 _ = try PassageTable.texts(of: passages, account: account, on: connection)
-            }),
+            },
         ]
     }
 
