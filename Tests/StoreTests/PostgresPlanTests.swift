@@ -274,4 +274,44 @@ struct PostgresPlanTests {
         #expect(written == Self.itemCount)
         #expect(most.looked <= Self.bound, "\(most)")
     }
+
+    /// Every worker looks twice a second.
+    @Test func `a worker that looks for work looks at few of the jobs`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let now = Timestamp(milliseconds: 1_700_000_000_000)
+        let count = Int64(Self.rowCount)
+        // Half is done; of the rest a few are due and many come later.
+        try await scratch.store.write { connection, account in
+            try connection.execute(
+                """
+                INSERT INTO jobs (account_id, id, kind, payload, state, due_at, maximum_attempts,
+                    created_at, ended_at)
+                SELECT \(account), 'job ' || n::text, 'plan', '{}',
+                    CASE WHEN n % 2 = 0 THEN 'done' ELSE 'waiting' END,
+                    \(now) + (n - 100) * interval '1 second', 5, \(now), \(now)
+                FROM generate_series(1, \(count)) AS n
+                """
+            )
+            try connection.execute("ANALYZE jobs")
+        }
+        let request = JobTable.ClaimRequest(
+            [JobKind("plan")],
+            limit: 2,
+            holder: .task(),
+            lease: .seconds(60),
+            now: now
+        )
+        for _ in 0..<3 {
+            let (claimed, most) = try await scratch.store.writeOutsideFeed { connection, account in
+                var claimed = 0
+                let most = try Self.most(on: connection) {
+                    claimed = try JobTable.claim(request, account: account, on: connection).count
+                    _ = try JobTable.nextDue(of: request.kinds, account: account, on: connection)
+                }
+                return (claimed, most)
+            }
+            #expect(claimed == 2)
+            #expect(most.looked <= Self.bound, "\(most)")
+        }
+    }
 }
