@@ -223,13 +223,18 @@ class Parts:
                             "--vectors", VECTORS[1], "--texts", DATA / "quality/corpus.jsonl",
                             "--home", RESULTS / "serve-home", *(["--seconds", "2"] if self.options.quick else [])))
 
+    def proxy(self):
+        """A call through us and through other proxies, and what calls that wait for approval take."""
+        run("proxy", python("proxy.py", "--preloop", self.options.programs / "preloop", "--home", RESULTS / "proxy-home",
+                            *(["--rounds", "8", "--approvals", "30"] if self.options.quick else [])))
+
     def end_to_end(self, part, *arguments):
         return python("end_to_end.py", "--programs", self.options.programs, "--model", self.options.model,
                       "--python", sys.executable, *arguments, part)
 
 
 PARTS = ("index", "held", "clusters", "filter", "churn", "join", "snapshot", "encode", "tokenize", "cel",
-         "pipeline", "polling", "serve")
+         "pipeline", "polling", "serve", "proxy")
 
 
 def write_texts(path):
