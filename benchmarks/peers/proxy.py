@@ -39,8 +39,10 @@ OURS = "/mcp/v1"
 BLOCK, WARMING = 25, 50
 # After a block what a proxy does behind its answers counts, too.
 BEHIND = 0.005
+# What SQLite writes into its log for an event of the audit: four pages, about.
+APPENDED = 4 * (4_096 + 24)
 HELD, HELD_WARMING = 1_000, 20
-PACKAGES = {"direct": (), "nginx": (), "preloop": (), "fastmcp": ("fastmcp", "mcp"),
+PACKAGES = {"direct": (), "disk": (), "nginx": (), "preloop": (), "fastmcp": ("fastmcp", "mcp"),
             "fastmcp-sessions": ("fastmcp", "mcp")}
 
 
@@ -212,6 +214,7 @@ def calls(world, upstream, nginx, preloop, rounds):
         paths.append(Path(kind, SessionCaller(peer_port, "/mcp"), tool, peers[-1]))
     for path in paths:
         path.block(WARMING)
+    synced = []
     gc.disable()
     for number in range(rounds):
         turn = number % len(paths)
@@ -219,10 +222,26 @@ def calls(world, upstream, nginx, preloop, rounds):
             times, used = path.block(BLOCK)
             path.times += times
             path.used += used
+        synced += appended(world.options.home / "disk", BLOCK)
     gc.enable()
     for peer in peers:
         peer.stop()
     told(upstream, paths)
+    synced.sort()
+    say("disk", upstream=upstream, what="append", calls=len(synced), p50_ms=1e3 * percentile(synced, 0.5),
+        p99_ms=1e3 * percentile(synced, 0.99))
+
+
+def appended(path, count):
+    """What it takes to have something on the disk that holds the audit, so many times."""
+    times = []
+    with path.open("ab", buffering=0) as file:
+        for _ in range(count):
+            started = time.perf_counter()
+            file.write(bytes(APPENDED))
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - started)
+    return times
 
 
 def told(upstream, paths):
