@@ -13,6 +13,7 @@ import sys
 import time
 
 import machine  # noqa: E402
+from ten_rules import ARGUMENTS, RULES  # noqa: E402
 
 # This file has the name of the package that is measured.
 sys.path.pop(0)
@@ -21,23 +22,6 @@ from cel_expr_python import cel as cpp  # noqa: E402
 
 CONTAINS = "path.contains('passwd') || path.contains('shadow')"
 PATH = "/home/user/project/Sources/Application/main.swift"
-RULES = [
-    "tool == 'delete_repository'",
-    "tool.startsWith('admin_') && args.force == true",
-    "args.path.startsWith('/etc/') || args.path.startsWith('/root/')",
-    "args.command.contains('rm -rf') || args.command.contains('mkfs')",
-    "tool == 'push' && args.branch in ['main', 'master', 'production']",
-    "args.amount > 1000",
-    "size(args.recipients) > 50",
-    "args.recipients.exists(r, r.endsWith('@competitor.example'))",
-    "has(args.dry_run) && args.environment == 'prod'",
-    "args.environment == 'staging' && args.amount >= 100",
-]
-ARGUMENTS = {
-    "path": "/home/user/project/main.swift", "command": "swift build --product tool",
-    "branch": "feature/login", "amount": 250, "environment": "staging", "force": False,
-    "recipients": ["ann@example.com", "bob@example.com", "eve@example.org"],
-}
 
 
 def best(body, rounds, runs=7):

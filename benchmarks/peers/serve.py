@@ -18,16 +18,14 @@ import random
 import re
 import selectors
 import shutil
-import socket
 import subprocess
 import sys
 import time
 
 import machine
+from servers import CLIENT_CORE, Process, StatelessCaller, free_port, percentile, wait_for
 
 ISSUES = 50_000
-VERSION = "2026-07-28"
-SERVER_CORE, CLIENT_CORE = "0", "1"
 
 
 # ------------------------------------------------------------------------------------------- peers
@@ -78,80 +76,11 @@ def peer(kind, port, options):
     uvicorn.run(application, host="127.0.0.1", port=port, log_level="critical", access_log=False)
 
 
-# ------------------------------------------------------------------------------------------ client
-
-class Process:
-    """A server on the first core."""
-
-    def __init__(self, command, environment=None):
-        self.started = time.perf_counter()
-        self.process = subprocess.Popen(["taskset", "-c", SERVER_CORE, *map(str, command)], stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
-
-    def line(self):
-        return self.process.stdout.readline().decode()
-
-    def processor_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return {name: int(re.search(rf"{name}:\s+(\d+)", status).group(1)) / 1024 for name in ("VmRSS", "RssAnon", "RssFile")}
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=60)
-
-
-class Caller:
-    """Calls a tool by POST of the stateless revision, on one connection, one call after the other."""
-
-    def __init__(self, port, path, key):
-        self.port, self.path, self.key = port, path, key
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = b""
-
-    def send(self, tool, arguments):
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-            "name": tool, "arguments": arguments, "_meta": {
-                "io.modelcontextprotocol/protocolVersion": VERSION,
-                "io.modelcontextprotocol/clientCapabilities": {},
-                "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"}}}}).encode()
-        head = (f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: application/json\r\n"
-                f"Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: {VERSION}\r\n"
-                f"Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\nContent-Length: {len(body)}\r\n")
-        if self.key:
-            head += f"Authorization: Bearer {self.key}\r\n"
-        self.sent = time.perf_counter()
-        self.socket.sendall(head.encode() + b"\r\n" + body)
-
-    def received(self):
-        """The answer's body when it is there as a whole, else nothing."""
-        data = self.socket.recv(1 << 18)
-        if not data:
-            raise SystemExit("the server closed the connection")
-        self.buffer += data
-        end = self.buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return None
-        length = re.search(rb"(?i)content-length: *(\d+)", self.buffer[:end])
-        if length is None:
-            raise SystemExit(f"an answer without a length: {self.buffer[:400]!r}")
-        total = end + 4 + int(length.group(1))
-        if len(self.buffer) < total:
-            return None
-        body, status = self.buffer[end + 4:total], self.buffer[9:12]
-        self.buffer = self.buffer[total:]
-        if status != b"200" or b'"isError":true' in body or b'"error"' in body[:60]:
-            raise SystemExit(f"a call failed: {status!r} {body[:400]!r}")
-        return body
-
+# ------------------------------------------------------------------------------------------- calls
 
 def calls(server, port, path, key, clients, seconds, make):
     """Calls a second, times, and the server's processor time a call, of so many clients that never wait."""
-    callers = [Caller(port, path, key) for _ in range(clients)]
+    callers = [StatelessCaller(port, path, key) for _ in range(clients)]
     for phase in ("warm", "measured"):
         selector = selectors.DefaultSelector()
         times, started, before = [], time.perf_counter(), server.processor_seconds()
@@ -159,17 +88,18 @@ def calls(server, port, path, key, clients, seconds, make):
         busy = 0
         for caller in callers:
             selector.register(caller.socket, selectors.EVENT_READ, caller)
-            caller.send(*make())
+            caller.call(*make())
             busy += 1
         while busy:
             for key_, _ in selector.select(60):
                 caller = key_.data
-                if caller.received() is None:
+                if (answer := caller.received()) is None:
                     continue
                 now = time.perf_counter()
+                answer.called()
                 times.append(now - caller.sent)
                 if now < end:
-                    caller.send(*make())
+                    caller.call(*make())
                 else:
                     busy -= 1
         elapsed, used = time.perf_counter() - started, server.processor_seconds() - before
@@ -177,24 +107,8 @@ def calls(server, port, path, key, clients, seconds, make):
         caller.socket.close()
     times.sort()
     return {"clients": clients, "calls": len(times), "calls_per_second": len(times) / elapsed,
-            "cpu_ms_per_call": 1e3 * used / len(times), "p50_ms": 1e3 * times[len(times) // 2],
-            "p99_ms": 1e3 * times[int(0.99 * (len(times) - 1))]}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port):
-    for _ in range(6_000):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            time.sleep(0.01)
-    raise SystemExit("a server did not start")
+            "cpu_ms_per_call": 1e3 * used / len(times), "p50_ms": 1e3 * percentile(times, 0.5),
+            "p99_ms": 1e3 * percentile(times, 0.99)}
 
 
 PACKAGES = {"sdk": ("mcp",), "fastmcp": ("fastmcp", "sentence-transformers", "torch", "hnswlib"),
@@ -264,18 +178,16 @@ def measure(options):
     # Twice each: the second time the files are in the system's memory for both.
     for _ in range(2):
         server, port, listening = serve(options, key)
-        plain = Caller(port, "/mcp/v1", key)
-        plain.send("list_projects", {"query": "nothing"})
-        while plain.received() is None:
-            pass
+        plain = StatelessCaller(port, "/mcp/v1", key)
+        plain.call("list_projects", {"query": "nothing"})
+        plain.answer().called()
         time.sleep(1)
         idle = server.memory()
         server.stop()
         server, port, listening = serve(options, key)
-        first = Caller(port, "/mcp/v1", key)
-        first.send(*searching())
-        while first.received() is None:
-            pass
+        first = StatelessCaller(port, "/mcp/v1", key)
+        first.call(*searching())
+        first.answer().called()
         ready = time.perf_counter() - server.started
         server_peer = Process([sys.executable, __file__, "--peer", "search", free_port(), *forwarded(options)])
         imported = json.loads(server_peer.line())

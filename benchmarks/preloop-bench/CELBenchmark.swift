@@ -12,7 +12,7 @@ enum CELBenchmark {
     static let contains = "path.contains('passwd') || path.contains('shadow')"
     static let path = "/home/user/project/Sources/Application/main.swift"
 
-    /// The rules and arguments are those of benchmarks/peers/cel.py.
+    /// The rules and arguments are those of benchmarks/peers/ten_rules.py.
     static let rules = [
         "tool == 'delete_repository'",
         "tool.startsWith('admin_') && args.force == true",

@@ -237,6 +237,11 @@ class Parts:
                             "--vectors", VECTORS[1], "--texts", DATA / "quality/corpus.jsonl",
                             "--home", RESULTS / "serve-home", *(["--seconds", "2"] if self.options.quick else [])))
 
+    def proxy(self):
+        """A call through us and through other proxies, and what calls that wait for approval take."""
+        run("proxy", python("proxy.py", "--preloop", self.options.programs / "preloop", "--home", RESULTS / "proxy-home",
+                            *(["--rounds", "8", "--approvals", "30"] if self.options.quick else [])))
+
     def on_postgres(self, part, script, *arguments):
         """Runs a shell script beside a private PostgreSQL; `$database` is its address, `$bench` our program."""
         before = 'database="$PRELOOP_TEST_DATABASE_URL" bench="$1"; shift; '
@@ -286,7 +291,7 @@ class Parts:
 
 
 PARTS = ("index", "held", "clusters", "filter", "churn", "beside", "recall", "join", "snapshot", "encode", "tokenize",
-         "cel", "pipeline", "polling", "serve")
+         "cel", "pipeline", "polling", "serve", "proxy")
 # On a private PostgreSQL, twenty minutes together: only when they are named, or with `--thorough`.
 POSTGRES_PARTS = ("store", "backends", "followers", "replica", "wake")
 

@@ -301,11 +301,36 @@ def ratios_of_serve(table):
                   ours["first_search_s"] / peer["imports_s"], most=1)
 
 
+def ratios_of_proxy(table):
+    def find(engine, what="call"):
+        rows = chosen("proxy", engine=engine, what=what, upstream="raw")
+        return rows[-1] if rows else None
+
+    ours, nginx = find("preloop"), find("nginx")
+    if ours and nginx:
+        table.add("proxy: what a call takes longer, to nginx that only passes it on", "≤ 3 ×",
+                  ours["added_p50_ms"] / nginx["added_p50_ms"], most=3)
+    for engine, name in (("fastmcp", "fastmcp's proxy"), ("fastmcp-sessions", "fastmcp's proxy that keeps sessions")):
+        if ours and (peer := find(engine)):
+            table.add(f"proxy: what a call takes longer, to {name}", "≤ 0.01 ×",
+                      ours["added_p50_ms"] / peer["added_p50_ms"], most=0.01, form="{:.4f} ×")
+            table.add(f"proxy: CPU a call, to {name}", "≤ 0.01 ×",
+                      ours["cpu_ms_per_call"] / peer["cpu_ms_per_call"], most=0.01, form="{:.4f} ×")
+    for what, name in (("parked", "whose clients have gone"), ("waiting", "whose clients wait")):
+        if row := find("preloop", what):
+            table.add(f"proxy: MB resident more with {row['held']:,} held calls {name}", "≤ 40", row["grown_mb"], most=40,
+                      form="{:.1f}")
+    if row := find("preloop", "release"):
+        table.add("proxy: from an approval to the result of the call that waits, ms, 99 of 100", "≤ 100", row["p99_ms"],
+                  most=100, form="{:.1f}")
+
+
 def ratios():
     table = Ratios()
     for part in (ratios_of_index, ratios_of_held, ratios_of_clusters, ratios_of_filter, ratios_of_changes,
                  bench_store.ratios_of_asking, ratios_of_encoder, ratios_of_pipeline, ratios_of_serve,
-                 bench_store.ratios_of_writes, bench_store.ratios_of_backends, bench_store.ratios_of_replicas):
+                 ratios_of_proxy, bench_store.ratios_of_writes, bench_store.ratios_of_backends,
+                 bench_store.ratios_of_replicas):
         part(table)
     return table
 
@@ -401,6 +426,9 @@ def blocks():
     yield "serve", "Server", table_of("serve", (
         "engine", "what", "clients", "calls_per_second", "cpu_ms_per_call", "p50_ms", "p99_ms", "listening_s",
         "first_search_s", "imports_s"))
+    yield "proxy", "Proxy", table_of("proxy", (
+        "upstream", "engine", "what", "calls", "p50_ms", "p99_ms", "added_p50_ms", "cpu_ms_per_call", "behind_answer_p50_ms",
+        "behind_answer_p99_ms", "held", "grown_mb", "grown_anonymous_mb"))
     yield "beside", "Searches beside a writer", table_of("beside", (
         "writer", "changes", "changes_per_s", "searches", "p50_us", "p99_us", "max_us", "violations"))
     yield "recall", "Recall that is asked for", table_of("recall", (
