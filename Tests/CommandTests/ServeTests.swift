@@ -53,6 +53,46 @@ struct ServeTests {
         #expect(environment.keys.contains { result.errors.contains($0) || $0.contains("TLS") })
     }
 
+    /// Whoever registered could ask the server's network by the URL of a tracker.
+    @Test func `trackers of strangers are on the public Internet, the operator's anywhere`() throws {
+        let inside = try ScriptedHTTPServer { _ in [.answer(404, text: "{}")] }
+        defer { inside.stop() }
+        let server = try ServeProcess(
+            try Sandbox(),
+            environment: ["REGISTRATION_ENABLED": "true"]
+        )
+        let api = "\(server.origin)/api/v1"
+        let json = "Content-Type: application/json"
+        let stranger = #"{"username": "bob", "password": "a good password"}"#
+        let made = try server.curl("-H", json, "-d", stranger, "\(api)/auth/register")
+        #expect(made.status == 201, "\(made.body)")
+        let form = "username=bob&password=a good password"
+        let signedIn = try server.curl("-d", form, "\(api)/auth/token")
+        let token = try JSONParser.parse(signedIn.body)["access_token"]?.string ?? ""
+        let draft = """
+            {"name": "lab", "tracker_type": "gitlab", "url": "\(inside.origin)", "api_key": "secret"}
+            """
+        func add(_ credential: String) throws -> (status: Int, body: String) {
+            let authorization = "Authorization: Bearer \(credential)"
+            return try server.curl(
+                "-H",
+                json,
+                "-H",
+                authorization,
+                "-d",
+                draft,
+                "\(api)/trackers"
+            )
+        }
+        let refused = try add(token)
+        #expect(refused.status == 502, "\(refused.body)")
+        #expect(refused.body.contains("public Internet"), "\(refused.body)")
+        #expect(inside.requests.isEmpty)
+        _ = try add(server.key)
+        #expect(!inside.requests.isEmpty)
+        _ = try server.stop()
+    }
+
     @Test func `a collector hears of requests, and its absence is not felt`() throws {
         let collector = try ScriptedHTTPServer { _ in [.answer(200, text: "{}")] }
         defer { collector.stop() }

@@ -86,7 +86,7 @@ extension UpstreamError: CustomStringConvertible {
     /// What a transfer's error means, where the request had been given to the network or not.
     init(_ error: HTTPError) {
         switch error {
-        case .invalidURL, .nameNotResolved, .connectionFailed, .tlsFailed,
+        case .invalidURL, .forbidden, .nameNotResolved, .connectionFailed, .tlsFailed,
             .timedOut(_, phase: .connect):
             self = .unreachable(reason: "\(error)")
         case .connectionLost, .cancelled: self = .lost(reason: "\(error)")

@@ -205,7 +205,7 @@ struct ServedTrackers: Sendable {
     ) async throws -> TrackerIdentity {
         let client = try Installation.client(
             for: tracker,
-            transport: try installation.transport(),
+            transport: installation.guarded(try installation.transport()),
             cure: TokenCure("send another token; \(tracker.kind.tokenNeeds(tracker.deployment))")
         ) { () throws(TrackerError) in token }
         return try await client.verify()
