@@ -14,6 +14,9 @@ package struct UpstreamServer: Sendable, Hashable {
     package var prefix: PrefixMode
     /// Whether tools that a later scan finds wait until somebody has accepted them.
     package var holdsNewTools: Bool
+    /// Whether what it says of its tools' effects is believed: `readOnlyHint` is the word of a
+    /// stranger else, and opens nothing to credentials that may only read.
+    package var trustsHints: Bool
     package var status: Status
     package var lastScanAt: Timestamp?
     /// Why the latest scan failed; nil when it did not.
@@ -78,6 +81,7 @@ package struct UpstreamServer: Sendable, Hashable {
         headerName = Self.standardHeaderName
         prefix = .conflict
         holdsNewTools = true
+        trustsHints = false
         status = .new
     }
 }

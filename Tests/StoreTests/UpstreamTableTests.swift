@@ -15,6 +15,7 @@ import Testing
         )
         server.prefix = .always
         server.holdsNewTools = false
+        server.trustsHints = name == "a"
         return server
     }
 

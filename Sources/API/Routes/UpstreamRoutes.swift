@@ -21,6 +21,7 @@ struct UpstreamRoutes: Sendable {
         "command": Shape.list(of: Shape.text), "auth_type": Shape.choice(authentications),
         "auth_header": Shape.text, "has_credential": Shape.flag,
         "prefix": Shape.choice(prefixes), "hold_new_tools": Shape.flag,
+        "trust_hints": Shape.flag,
         "status": Shape.choice(UpstreamServer.Status.allCases.map(\.rawValue)),
         "last_scan_at": Shape.optionalInstant, "last_error": Shape.optionalText,
         "created_at": Shape.instant, "tools": Shape.count, "held": Shape.count,
@@ -51,7 +52,7 @@ struct UpstreamRoutes: Sendable {
                 "environment?": ["type": "object"],
             ]),
             "prefix?": Shape.choice(prefixes),
-            "hold_new_tools?": Shape.flag,
+            "hold_new_tools?": Shape.flag, "trust_hints?": Shape.flag,
         ])
     }
 
@@ -104,6 +105,7 @@ struct UpstreamRoutes: Sendable {
             "auth_header": .string(server.headerName), "has_credential": .bool(entry.hasSecret),
             "prefix": .string(server.prefix.rawValue),
             "hold_new_tools": .bool(server.holdsNewTools),
+            "trust_hints": .bool(server.trustsHints),
             "status": .string(server.status.rawValue),
             "last_scan_at": JSONValue(server.lastScanAt?.iso8601),
             "last_error": JSONValue(server.lastError),
@@ -225,6 +227,7 @@ struct UpstreamRoutes: Sendable {
             server.prefix = UpstreamServer.PrefixMode(rawValue: text) ?? server.prefix
         }
         server.holdsNewTools = content["hold_new_tools"]?.bool ?? server.holdsNewTools
+        server.trustsHints = content["trust_hints"]?.bool ?? server.trustsHints
     }
 
     /// What is to be kept sealed; nil when nothing is said about it.

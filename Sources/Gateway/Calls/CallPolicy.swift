@@ -89,13 +89,13 @@ extension CallPolicy {
 package struct OpenPolicy: CallPolicy {
     package init() {}
 
-    /// Every tool to those who may write, and those that only read to all.
+    /// Every tool to those who may write, and those that are known to only read to all.
     package func isVisible(
         _ tool: ToolDefinition,
         _ identity: ToolIdentity,
         to caller: Caller
     ) async -> Bool {
-        caller.mayWrite || tool.annotations.isReadOnly
+        caller.mayWrite || tool.isSurelyReadOnly
     }
 
     /// Every call of a tool that the caller can see.

@@ -170,7 +170,8 @@ package actor UpstreamDesk {
         found.assignments = ToolNaming(reserved: means.reserved).assign(accepted.map(\.0))
         for (assignment, (candidate, server, definition)) in zip(found.assignments, accepted) {
             guard let name = assignment.name else { continue }
-            let shown = ToolDefinition(original: definition, name: name)
+            var shown = ToolDefinition(original: definition, name: name)
+            shown.hasTrustedAnnotations = server.trustsHints
             let tool = ProxiedTool(
                 definition: shown,
                 identity: ToolIdentity(server: server.name, name: candidate.tool),

@@ -169,9 +169,15 @@ package enum UpstreamServerTable {
         )
     }
 
+    /// The program and its arguments as a list. What is not usual about a server stands behind them
+    /// as one object: whoever reads the words alone, as older programs do, passes it over.
     private static func commandText(_ server: UpstreamServer) -> String {
-        JSONValue(server.command).serializedText()
+        var members = server.command.map(JSONValue.string)
+        if server.trustsHints { members.append(.object(JSONObject([(trustKey, .bool(true))]))) }
+        return JSONValue.array(members).serializedText()
     }
+
+    private static let trustKey = "trusts_hints"
 
     private static func servers(_ rows: [SQLRow]) throws(StoreError) -> [UpstreamServer] {
         try rows.map { row throws(StoreError) in
@@ -196,6 +202,7 @@ package enum UpstreamServerTable {
             server.headerName = try row.text("auth_header")
             server.prefix = prefix
             server.holdsNewTools = try row.bool("holds_new_tools")
+            server.trustsHints = command.array?.last?[trustKey]?.bool ?? false
             server.status = status
             server.lastScanAt = try row.optionalTimestamp("last_scan_at")
             server.lastError = try row.optionalText("last_error")

@@ -39,6 +39,12 @@ struct ServerOptions: ParsableArguments {
     )
     var holdNew: Bool?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Whether its readOnlyHint opens tools to credentials that may only read."
+    )
+    var trustHints: Bool?
+
     func validate() throws {
         guard tokenEnv == nil || tokenFile == nil else {
             throw ValidationError("--token-env and --token-file exclude each other")
@@ -74,6 +80,7 @@ struct ServerOptions: ParsableArguments {
         if let header { server.headerName = header }
         server.prefix = prefix ?? server.prefix
         server.holdsNewTools = holdNew ?? server.holdsNewTools
+        server.trustsHints = trustHints ?? server.trustsHints
     }
 
     /// What is to be kept sealed; nil when nothing was given.

@@ -14,6 +14,10 @@ final class FakeUpstream: HTTPStreamTransport {
     struct State {
         /// What it says of its tool `write`.
         var summary = "Writes a text"
+        /// What it says of the effects of `write`; nil for nothing.
+        var hints: JSONValue?
+        /// What it sends while a call runs, before its answer.
+        var asides: [JSONValue] = []
         /// The error it answers calls with; nil for none.
         var refusal: RPCError?
         /// The parameters of each call, as they came.
@@ -41,9 +45,16 @@ final class FakeUpstream: HTTPStreamTransport {
         let message = try? JSONParser.parse(request.body ?? [])
         let reply = message?["id"].map { answer(to: message ?? .null, $0) }
         let status = request.method == "POST" ? (reply == nil ? 202 : 200) : 405
-        let headers = HTTPHeaders([HTTPField("Content-Type", "application/json")])
+        let isCall = message?["method"] == "tools/call"
+        let asides = isCall ? state.withLock { $0.asides } : []
+        let type = asides.isEmpty ? "application/json" : "text/event-stream"
+        let headers = HTTPHeaders([HTTPField("Content-Type", type)])
         receiver.head(status, headers)
-        if let reply { _ = receiver.body(reply.serialized()) }
+        if let reply, asides.isEmpty { _ = receiver.body(reply.serialized()) }
+        if let reply, !asides.isEmpty {
+            let events = (asides + [reply]).map { "data: \($0.serializedText())\n\n" }
+            _ = receiver.body(Array(events.joined().utf8))
+        }
         return HTTPResponse(status: status, headers: headers, body: [], effectiveURL: request.url)
     }
 
@@ -90,10 +101,12 @@ final class FakeUpstream: HTTPStreamTransport {
     }
 
     private var definition: JSONObject {
-        JSONObject([
+        var definition = JSONObject([
             ("name", "write"), ("description", .string(state.withLock { $0.summary })),
             ("inputSchema", ["type": "object", "properties": ["text": ["type": "string"]]]),
         ])
+        definition["annotations"] = state.withLock { $0.hints }
+        return definition
     }
 }
 
