@@ -310,10 +310,11 @@ package struct GuardedCall: Sendable {
         _ source: CallSource,
         _ report: @escaping @Sendable (Event) async -> Void
     ) async -> ToolResult {
+        let passage = CallPassage(of: entry.identity, source, sensitive, report)
         let context = CallContext(
             caller: source.caller,
-            extras: source.extras,
-            report: report,
+            extras: passage.extras,
+            report: { event in await passage.report(event) },
             status: { id in try await status(of: id, by: source, report: report) },
             ask: { question, workflow, reasoning in
                 try await ask(
@@ -328,7 +329,8 @@ package struct GuardedCall: Sendable {
         let start = ContinuousClock.now
         let (given, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
         let (result, note) = await screenResult(given, of: entry.identity, source)
-        if let error = await complete(call, outcome, result, since: start, note: note) {
+        let whole = passage.noted(with: note)
+        if let error = await complete(call, outcome, result, since: start, note: whole) {
             // It has run, and the record says that it began: the caller gets what it gave.
             await context.log(.error, "the end of the call could not be recorded: \(error)")
         }
@@ -524,15 +526,6 @@ extension ToolCallTable.Call {
     /// Adds to what the record says about why; what was found before stays in front.
     mutating func add(reason text: String) {
         reason = reason.map { "\($0); \(text)" } ?? text
-    }
-}
-
-extension ToolSet.Entry {
-    /// What to tell of a call that was stopped; `harmless` where it could change nothing.
-    fileprivate func advice(_ harmless: String) -> String {
-        definition.annotations.isReadOnly
-            ? harmless
-            : "What it was to change may be changed all the same: look before you call it again."
     }
 }
 
