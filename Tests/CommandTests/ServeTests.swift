@@ -54,7 +54,7 @@ struct ServeTests {
     }
 
     /// Whoever registered could ask the server's network by the URL of a tracker.
-    @Test func `trackers of strangers are on the public Internet, the operator's anywhere`() throws {
+    @Test func `trackers of strangers are on the public Internet, ours anywhere`() throws {
         let inside = try ScriptedHTTPServer { _ in [.answer(404, text: "{}")] }
         defer { inside.stop() }
         let server = try ServeProcess(
@@ -70,7 +70,8 @@ struct ServeTests {
         let signedIn = try server.curl("-d", form, "\(api)/auth/token")
         let token = try JSONParser.parse(signedIn.body)["access_token"]?.string ?? ""
         let draft = """
-            {"name": "lab", "tracker_type": "gitlab", "url": "\(inside.origin)", "api_key": "secret"}
+            {"name": "lab", "tracker_type": "gitlab", "url": "\(inside.origin)",
+            "api_key": "secret"}
             """
         func add(_ credential: String) throws -> (status: Int, body: String) {
             let authorization = "Authorization: Bearer \(credential)"

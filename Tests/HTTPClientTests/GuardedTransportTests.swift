@@ -52,7 +52,7 @@ import Testing
         #expect(network.requests.isEmpty)
     }
 
-    /// The name service may answer otherwise a moment later: what was vetted is what is connected to.
+    /// The name service may answer otherwise a moment later.
     @Test func `each request is pinned to an address that was vetted`() async throws {
         let network = Network(down: ["8.8.8.8"])
         // Trackers' queries are longer than URLs that users set may be.
