@@ -103,9 +103,11 @@ package actor StoreJournal: CallJournal {
             let events = batch.map(\.event)
             let (audit, now) = (audit, store.clock.now())
             do {
-                try await store.writeOutsideFeed { connection, account in
+                let end = try await store.writeOutsideFeed { connection, account in
                     try audit.append(events, at: now, account: account, on: connection)
+                    return audit.lastSigned
                 }
+                audit.remember(end)
                 for (_, written) in batch { written.resume() }
                 await prune()
             } catch {
