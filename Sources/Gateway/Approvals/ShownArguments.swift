@@ -17,7 +17,8 @@ enum ShownArguments {
 
     /// What is taken out: everything but addresses of mail, for whoever decides has to see whom a
     /// call reaches.
-    private static let kinds = Set(SensitiveKind.allCases).subtracting([.email])
+    private static let kinds = Set(SensitiveKind.allCases)
+        .subtracting([.email, .phone, .iban])
 
     /// All of the arguments without their secrets: what looks like one, and the values of names
     /// that mean one.
