@@ -137,6 +137,45 @@ import Testing
         #expect(fields["X-Preloop-Timestamp"] == "1700000000" && fields["X-Team"] == "red")
     }
 
+    /// A program that was told of a request never heard that it was over.
+    @Test func `a webhook hears of a request's end, once, with a link that decides nothing`()
+        async throws
+    {
+        let world = try await world { workflow in
+            workflow.timeoutSeconds = 60
+            workflow.channels["slack"] = ["webhook_url": "https://hooks.example/slack"]
+            workflow.channels["webhook"] = [
+                "url": "https://hooks.example/any", "secret_env": "PRELOOP_CHANNEL_KEY",
+            ]
+        }
+        let jobs = worker(world)
+        func told() throws -> [JSONValue] {
+            try web.requests.withLock { requests in
+                try requests.filter { $0.url.hasSuffix("/any") }
+                    .map { try JSONParser.parse($0.body ?? []) }
+            }
+        }
+        let id = try await world.handle("one")
+        _ = try await jobs.drain()
+        try await world.desk.decide(id, by: Approver(.user, "ann"), .init(.approve))
+        _ = try await jobs.drain()
+        _ = try await jobs.drain()
+        #expect(try told().map { $0["type"] } == ["approval_request", "approval_ended"])
+        let end = try #require(try told().last)
+        #expect(end["request_id"]?.string == id && end["status"] == "approved")
+        #expect(end["decided_by"] == ["user:ann"])
+        #expect(end["actions"]?["view"]?.string?.contains("token=") == false)
+        // People in a channel of words are asked, and not told again.
+        #expect(web.requests.withLock { $0.count { $0.url.hasSuffix("/slack") } } == 1)
+        _ = try await world.handle("two")
+        _ = try await jobs.drain()
+        world.time.advance(61)
+        _ = try await jobs.drain()
+        _ = try await jobs.drain()
+        #expect(try told().last?["status"] == "expired")
+        #expect(try told().count == 4)
+    }
+
     @Test func `a channel's link decides only where no person is asked for`() async throws {
         let named = try await world { workflow in
             workflow.approvers = ["bob"]

@@ -356,10 +356,19 @@ extension ApprovalDesk {
                 try JobTable.enqueue(job, account: account, on: connection)
             }
         }
+        if events.contains(where: \.isEnd) {
+            for job in ApprovalJobs.ended(row.request, state, now: now) {
+                try JobTable.enqueue(job, account: account, on: connection)
+            }
+        }
     }
 }
 
 extension ApprovalState.Event {
+    fileprivate var isEnd: Bool {
+        if case .resolved = self { true } else { false }
+    }
+
     fileprivate var isEscalation: Bool {
         if case .escalated = self { true } else { false }
     }

@@ -80,7 +80,8 @@ struct ApprovalMessage {
     var webhook: JSONValue {
         let stored = request.row.request
         return [
-            "type": "approval_request", "request_id": .string(request.id),
+            "type": request.state.isPending ? "approval_request" : "approval_ended",
+            "request_id": .string(request.id),
             "kind": .string(stored.kind.rawValue), "tool_name": .string(request.tool),
             "argument_names": JSONValue((stored.shown.object?.members ?? []).map(\.key)),
             "requester": .string(stored.requester), "workflow": .string(stored.workflow),
@@ -89,6 +90,9 @@ struct ApprovalMessage {
             "status": .string(request.status.rawValue),
             "requested_at": .string(stored.requestedAt.iso8601),
             "expires_at": .string(request.state.expiresAt.iso8601),
+            "decided_by": JSONValue(
+                request.state.isPending ? [] : request.state.votes.map(\.approver.text)
+            ),
             "actions": ["view": .string(link)],
         ]
     }

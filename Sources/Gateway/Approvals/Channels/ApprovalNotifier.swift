@@ -60,12 +60,14 @@ package struct ApprovalNotifier: Sendable {
         ]
     }
 
-    /// The request of a job while it is open; nil when there is nothing to tell any more.
+    /// The request of a job while it is open, or of one that tells of its end; nil when there is
+    /// nothing to tell any more.
     private func open(_ payload: JSONValue) async throws -> ApprovalRequest? {
         guard let id = payload["request_id"]?.string else { return nil }
         do {
             let request = try await desk.find(id)
-            return request.state.isPending ? request : nil
+            let tellsEnd = payload["stage"]?.string == ApprovalJobs.endedStage
+            return request.state.isPending == tellsEnd ? nil : request
         } catch ApprovalRefusal.unknownRequest {
             return nil
         }
@@ -291,7 +293,8 @@ package struct ApprovalNotifier: Sendable {
         for approver: Approver
     ) async throws -> String {
         let page = "\(means.publicURL)/approval/\(request.id)"
-        guard approver.person != nil || request.state.terms.permitsChannelLinks else {
+        let mayDecide = approver.person != nil || request.state.terms.permitsChannelLinks
+        guard mayDecide, request.state.isPending else {
             return page
         }
         let token = means.makeToken(desk.store.account)
