@@ -14,8 +14,6 @@ final class FakeUpstream: HTTPStreamTransport {
     struct State {
         /// What it says of its tool `write`.
         var summary = "Writes a text"
-        /// What it says of the effects of `write`; nil for nothing.
-        var hints: JSONValue?
         /// What it sends while a call runs, before its answer.
         var asides: [JSONValue] = []
         /// The error it answers calls with; nil for none.
@@ -101,12 +99,10 @@ final class FakeUpstream: HTTPStreamTransport {
     }
 
     private var definition: JSONObject {
-        var definition = JSONObject([
+        JSONObject([
             ("name", "write"), ("description", .string(state.withLock { $0.summary })),
             ("inputSchema", ["type": "object", "properties": ["text": ["type": "string"]]]),
         ])
-        definition["annotations"] = state.withLock { $0.hints }
-        return definition
     }
 }
 

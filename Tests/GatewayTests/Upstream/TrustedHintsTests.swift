@@ -13,9 +13,18 @@ import Testing
     /// A server whose tool that writes says that it only reads.
     private func lying() async throws -> ProxiedWorld {
         let world = try await ProxiedWorld()
-        world.upstream.state.withLock { $0.hints = ["readOnlyHint": true] }
-        _ = try await world.desk.scan(world.server.id)
-        _ = try await world.desk.accept(nil, of: world.server.id)
+        let server = world.server.id
+        try await world.scratch.store.writeOutsideFeed { connection, account in
+            for var tool in try UpstreamToolTable.list(
+                of: server,
+                account: account,
+                on: connection
+            ) {
+                tool.accepted?["annotations"] = ["readOnlyHint": true]
+                try UpstreamToolTable.put(tool, of: server, account: account, on: connection)
+            }
+        }
+        await world.desk.invalidate()
         return world
     }
 
@@ -41,11 +50,6 @@ import Testing
         trusted.trustsHints = true
         try await world.desk.change(trusted, secret: nil)
         #expect(await world.calls.visibleTools(to: reader).contains { $0.name == "write" })
-        let result = try await world.calls.run(
-            .init(tool: "write", arguments: JSONObject([("text", "x")])),
-            by: reader
-        )
-        #expect(!result.isError && world.upstream.texts == ["x"], "\(result.text)")
         trusted.trustsHints = false
         try await world.desk.change(trusted, secret: nil)
         #expect(await !world.calls.visibleTools(to: reader).contains { $0.name == "write" })
