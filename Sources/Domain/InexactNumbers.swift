@@ -76,8 +76,8 @@ package enum InexactNumbers {
                 }
             }
             if !rest.isEmpty {
-                let power = Int(String(decoding: rest.dropFirst(), as: UTF8.self))
-                guard let power, Self.powers.contains(power) else { return nil }
+                let digits = String(decoding: rest.dropFirst(), as: UTF8.self)
+                guard let power = Int(digits), Self.powers.contains(power) else { return nil }
                 exponent += power
             }
             while digits.last == UInt8(ascii: "0") {

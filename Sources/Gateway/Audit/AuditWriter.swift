@@ -93,8 +93,8 @@ package final class AuditWriter: Sendable {
             end.map({ $0.sequence < lost.sequence }) ?? true
         {
             let point = AuditChain.Point(sequence: lost.sequence, hash: lost.hash)
-            let reason = "events \(last + 1) to \(lost.sequence) are missing, and the end was put back"
-            return (point, reason)
+            let missing = "events \(last + 1) to \(lost.sequence) are missing"
+            return (point, "\(missing), and the end was put back")
         }
         let isSigned = end.map { end in
             known.withLock { $0 == end } || hasSigned(end, .head, account)

@@ -64,9 +64,8 @@ final class CallPassage: Sendable {
             }
             await send(.progress(progress))
         case .message(let level, let parameters):
-            guard let passed = await passed(.object(parameters), .result, "a message")?.object
-            else { return }
-            await send(.message(level, passed))
+            let told = await passed(.object(parameters), .result, "a message")?.object
+            if let told { await send(.message(level, told)) }
         case .log: await send(event)
         }
     }
@@ -99,9 +98,9 @@ final class CallPassage: Sendable {
             return .failure(error)
         case .success(let answer):
             note("\(asked), answered \(digest(answer))")
-            guard let passed = await passed(.object(answer), .arguments, "an answer")?.object
-            else { return .failure(Self.refusal) }
-            return .success(passed)
+            let given = await passed(.object(answer), .arguments, "an answer")?.object
+            if let given { return .success(given) }
+            return .failure(Self.refusal)
         }
     }
 

@@ -169,8 +169,10 @@ package enum UpstreamServerTable {
         )
     }
 
-    /// The program and its arguments as a list. What is not usual about a server stands behind them
-    /// as one object: whoever reads the words alone, as older programs do, passes it over.
+    /// The program and its arguments as a list.
+    ///
+    /// What is not usual about a server stands behind them as one object: whoever reads the words
+    /// alone, as older programs do, passes it over.
     private static func commandText(_ server: UpstreamServer) -> String {
         var members = server.command.map(JSONValue.string)
         if server.trustsHints { members.append(.object(JSONObject([(trustKey, .bool(true))]))) }

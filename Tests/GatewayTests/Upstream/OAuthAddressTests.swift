@@ -128,9 +128,10 @@ import Testing
         async throws
     {
         let documents = Documents([:]) { body in
-            body.contains("grant_type=client_credentials")
-                ? (200, ["access_token": "fresh", "token_type": "Bearer"])
-                : (400, ["error": "invalid_grant"])
+            guard body.contains("grant_type=client_credentials") else {
+                return (400, ["error": "invalid_grant"])
+            }
+            return (200, ["access_token": "fresh", "token_type": "Bearer"])
         }
         let client = Self.client(documents)
         var grant = OAuthGrant(

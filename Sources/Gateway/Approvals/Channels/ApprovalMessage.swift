@@ -79,8 +79,10 @@ struct ApprovalMessage {
     /// For programs.
     var webhook: JSONValue {
         let stored = request.row.request
+        let isOpen = request.state.isPending
+        let deciders: [String] = isOpen ? [] : request.state.votes.map(\.approver.text)
         return [
-            "type": request.state.isPending ? "approval_request" : "approval_ended",
+            "type": .string(isOpen ? "approval_request" : "approval_ended"),
             "request_id": .string(request.id),
             "kind": .string(stored.kind.rawValue), "tool_name": .string(request.tool),
             "argument_names": JSONValue((stored.shown.object?.members ?? []).map(\.key)),
@@ -90,9 +92,7 @@ struct ApprovalMessage {
             "status": .string(request.status.rawValue),
             "requested_at": .string(stored.requestedAt.iso8601),
             "expires_at": .string(request.state.expiresAt.iso8601),
-            "decided_by": JSONValue(
-                request.state.isPending ? [] : request.state.votes.map(\.approver.text)
-            ),
+            "decided_by": JSONValue(deciders),
             "actions": ["view": .string(link)],
         ]
     }
