@@ -45,6 +45,7 @@ final class RunningServer: Sendable {
         var origins: [String] = []
         var operations = FakeOperations()
         var policy: (any CallPolicy)?
+        var callLimits = GuardedCall.Limits()
         var workflow = ApprovalWorkflow.standard
         /// Where people reach the pages of approvals; nil where nobody has said.
         var pageAddress: String?
@@ -102,7 +103,7 @@ final class RunningServer: Sendable {
         if let records = setup.records { logger = records.logger() }
         let tools = setup.tools
         let transport = try CurlClient(configuration: .init(version: "test"))
-        let (policy, workflow) = (setup.policy, setup.workflow)
+        let (policy, workflow, callLimits) = (setup.policy, setup.workflow, setup.callLimits)
         let (makeTools, pageAddress) = (setup.toolsOverStore, setup.pageAddress)
         let box = try Self.box()
         var means = Application.Means(
@@ -124,7 +125,8 @@ final class RunningServer: Sendable {
                         box: { box },
                         workflows: { name in name == nil ? workflow : nil },
                         pageAddress: pageAddress
-                    )
+                    ),
+                    limits: callLimits
                 )
             },
             upstreams: { account in

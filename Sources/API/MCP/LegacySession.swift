@@ -27,10 +27,10 @@ actor LegacySession {
 
     /// Does the session's work until it is ended.
     func run() async {
+        // Before any list is made: whatever changes one that was asked for is told.
+        let changes = await calling.calls.toolChanges(for: calling.caller)
         await withDiscardingTaskGroup { group in
-            group.addTask {
-                for await _ in self.calling.calls.toolChanges() { await self.toolsChanged() }
-            }
+            group.addTask { for await _ in changes { await self.toolsChanged() } }
             for await job in jobs { group.addTask { await self.perform(job) } }
             group.cancelAll()
         }

@@ -32,13 +32,13 @@ actor ModernCall {
 
     /// Serves a request until it is answered or given up.
     func run(_ request: Message.Request) async {
+        // Before it is acknowledged: whatever changes from then on is told.
+        let changes = await isSubscription ? calling.calls.toolChanges(for: calling.caller) : nil
         apply(exchange.begin(request))
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.keepOpen() }
-            if isSubscription {
-                group.addTask {
-                    for await _ in self.calling.calls.toolChanges() { await self.toolsChanged() }
-                }
+            if let changes {
+                group.addTask { for await _ in changes { await self.toolsChanged() } }
             }
             for await job in jobs { await perform(job) }
             group.cancelAll()

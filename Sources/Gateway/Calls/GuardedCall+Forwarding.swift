@@ -30,16 +30,11 @@ extension GuardedCall {
 
     /// What the MCP server says of itself, with what other servers add to it.
     package func description(of server: ServerDescription) async -> ServerDescription {
-        guard let source = tools.source, await !source.isEmpty() else { return server }
         var server = server
-        server.forwarded = [.resources, .prompts, .completions]
         server.tellsToolChanges = true
+        guard let source = tools.source, await !source.isEmpty() else { return server }
+        server.forwarded = [.resources, .prompts, .completions]
         return server
-    }
-
-    /// Says that the tools there are have changed, as long as somebody listens.
-    package func toolChanges() -> AsyncStream<Void> {
-        tools.source?.changes() ?? AsyncStream { $0.finish() }
     }
 
     /// Hands a request on; one that names something is decided and recorded as a call is.

@@ -49,8 +49,8 @@ protocol ToolSource: Sendable {
     /// Whether there is anything to hand on.
     func isEmpty() async -> Bool
 
-    /// Says that the tools have changed, as long as somebody listens.
-    func changes() -> AsyncStream<Void>
+    /// The number of the latest change of the tools, by any process; it may be a second old.
+    func latestChange() async -> Int
 
     /// Those there are now, by name; none has the name of a tool that is always there.
     func current() async -> [ToolSet.Entry]

@@ -63,11 +63,11 @@ package actor SessionServer {
         _ input: some AsyncSequence<Input, Never> & Sendable,
         grace: Duration = .seconds(1)
     ) async {
+        // Before any list is made: whatever changes one that was asked for is told.
+        let changes = await calls.toolChanges(for: caller)
         await withDiscardingTaskGroup { group in
             group.addTask { await self.read(input, grace: grace) }
-            let watch = Task {
-                for await _ in self.calls.toolChanges() { await self.toolsChanged() }
-            }
+            let watch = Task { for await _ in changes { await self.toolsChanged() } }
             for await job in jobs {
                 group.addTask { await self.perform(job) }
             }

@@ -133,28 +133,36 @@ package actor UpstreamDesk {
 
     private func load() async throws -> Catalogue {
         var found = try await means.store.read { connection, account in
-            var found = Catalogue()
-            found.servers = try UpstreamServerTable.list(account: account, on: connection)
-            for server in found.servers {
-                found.tools[server.id] = try UpstreamToolTable.list(
-                    of: server.id,
-                    account: account,
-                    on: connection
-                )
-                found.credentials[server.id] = try UpstreamServerTable.credential(
-                    of: server.id,
-                    account: account,
-                    on: connection
-                )
-            }
-            return found
+            try Self.rows(of: account, on: connection)
         }
         fill(&found)
         return found
     }
 
+    /// What the store has, before tools are named.
+    static func rows(
+        of account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Catalogue {
+        var found = Catalogue()
+        found.servers = try UpstreamServerTable.list(account: account, on: connection)
+        for server in found.servers {
+            found.tools[server.id] = try UpstreamToolTable.list(
+                of: server.id,
+                account: account,
+                on: connection
+            )
+            found.credentials[server.id] = try UpstreamServerTable.credential(
+                of: server.id,
+                account: account,
+                on: connection
+            )
+        }
+        return found
+    }
+
     /// Names the accepted tools.
-    private func fill(_ found: inout Catalogue) {
+    nonisolated func fill(_ found: inout Catalogue) {
         var accepted: [(ToolNaming.Candidate, UpstreamServer, JSONObject)] = []
         for server in found.servers {
             for tool in found.tools[server.id] ?? [] where tool.state == .accepted {
@@ -439,28 +447,8 @@ package actor UpstreamDesk {
 }
 
 extension UpstreamDesk: ToolSource {
-    /// How often a listener's list is compared; another process may have changed it.
-    private static let comparison: Duration = .seconds(2)
-
-    /// Says that the tools have changed, as long as somebody listens.
-    nonisolated func changes() -> AsyncStream<Void> {
-        AsyncStream { continuation in
-            let watch = Task {
-                var last = await self.latest()
-                // Cancelled when nobody listens any more.
-                while (try? await Task.sleep(for: Self.comparison)) != nil {
-                    let now = await self.latest()
-                    if now != last { continuation.yield() }
-                    last = now
-                }
-                continuation.finish()
-            }
-            continuation.onTermination = { _ in watch.cancel() }
-        }
-    }
-
     /// The number of the latest change.
-    private func latest() async -> Int {
+    func latestChange() async -> Int {
         // A store that does not answer changes nothing.
         _ = try? await catalogue()
         return generation

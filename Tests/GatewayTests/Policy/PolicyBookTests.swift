@@ -106,6 +106,32 @@ struct PolicyBookTests {
         await #expect(throws: PolicyError.unknownVersion(9)) { try await book.tag(9, nil) }
     }
 
+    @Test(arguments: Engine.all)
+    func `who listens hears of what another process changes about his list, and of nothing else`(
+        engine: Engine
+    ) async throws {
+        let scratch = try await engine.store()
+        var limits = GuardedCall.Limits()
+        limits.listInterval = .milliseconds(20)
+        let calls = GuardedCall(
+            tools: ToolSet([FakeTool(), FakeTool(name: "other")]),
+            policy: PolicyBook(store: scratch.store, staleness: .zero),
+            journal: FakeJournal(),
+            limits: limits
+        )
+        let elsewhere = PolicyBook(store: scratch.store)
+        var changes = await calls.toolChanges(for: caller).makeAsyncIterator()
+        // A rule on arguments hides nothing.
+        _ = try await elsewhere.apply(Self.some, intent())
+        while await calls.grounds.current().policy < 1 { await Task.yield() }
+        _ = try await elsewhere.apply(Self.deny, intent())
+        _ = await changes.next()
+        #expect(await calls.visibleTools(to: caller).map(\.name) == ["other"])
+        _ = try await elsewhere.rollBack(to: 1, intent())
+        _ = await changes.next()
+        #expect(await calls.visibleTools(to: caller).map(\.name) == ["fake", "other"])
+    }
+
     @Test func `another process sees it when the staleness is over`() async throws {
         let scratch = try await Engine.current.store()
         let here = PolicyBook(store: scratch.store, staleness: .zero)
