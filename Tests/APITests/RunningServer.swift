@@ -401,12 +401,17 @@ final class Gate: Sendable {
 final class FakeOperations: Sendable {
     let tested = Counter()
     let synced = Counter()
+    /// What a change of a tracker does; nothing where a test has not said.
+    let changing = Mutex<(@Sendable (Tracker, TrackerOperations.Check) async throws -> Void)?>(nil)
 
     var operations: TrackerOperations {
         TrackerOperations(
             add: { _, _ in throw Problem(.badGateway, "no service") },
-            change: { _, _, _ in },
-            remove: { _, _ in
+            change: { tracker, _, _, check in
+                let changing = self.changing.withLock { $0 }
+                try await changing?(tracker, check)
+            },
+            remove: { _, _, _ in
                 TrackerOperations.Removal(issues: 6, leftovers: ["acme: refused"])
             },
             test: { _, _ in

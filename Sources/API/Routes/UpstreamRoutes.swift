@@ -151,8 +151,8 @@ struct UpstreamRoutes: Sendable {
                 "Remove an MCP server with what was accepted of it"
             ) { request in
                 let entry = try await entry(request)
-                try Versioned.check(request, against: Self.json(entry))
-                try await desk(try request.user().account).remove(entry.server.id)
+                let desk = try await desk(try request.user().account)
+                try await desk.remove(entry.server.id, expected: Self.check(request))
                 return .noContent
             }.answers(.noContent).problems(.preconditionFailed),
         ]
@@ -177,13 +177,24 @@ struct UpstreamRoutes: Sendable {
     }
 
     private func change(_ request: APIRequest) async throws -> APIResponse {
-        let before = try await entry(request)
-        try Versioned.check(request, against: Self.json(before))
-        var server = before.server
+        var server = try await entry(request).server
         try fill(&server, request.content, by: try request.user().account)
         let desk = try await desk(try request.user().account)
-        try await desk.change(server, secret: try Self.secret(request.content))
+        try await desk.change(
+            server,
+            secret: try Self.secret(request.content),
+            expected: Self.check(request)
+        )
         return Versioned.answer(Self.json(try await entry(request)), to: request)
+    }
+
+    /// Whether a server is still what the client has seen, for the transaction that writes.
+    private static func check(_ request: APIRequest) -> UpstreamDesk.Check? {
+        guard request.headers[.ifMatch] != nil else { return nil }
+        return { entry in
+            guard let entry else { throw Problem.notFound() }
+            try Versioned.check(request, against: json(entry))
+        }
     }
 
     private func fill(
