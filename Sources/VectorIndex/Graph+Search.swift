@@ -208,7 +208,8 @@ extension Graph {
     ///
     /// Besides the `count` best it leaves what `rank` has to score to be sure of them.
     func scan(_ filter: SearchFilter, count: Int, _ scratch: SearchScratch) {
-        scratch.results.reset(capacity: count + Self.scanRoom)
+        let capacity = max(count + Self.scanRoom, Self.fewestScored(count))
+        scratch.results.resetForScan(capacity: capacity)
         let margin = Self.estimateMargin * scratch.query.scale
         let stop = CodeStop(wanted: count, reach: 0, margin: margin)
         let codes = codes
@@ -224,6 +225,7 @@ extension Graph {
                 level: level
             )
         }
+        CodeKernels.settle(stop, &scratch.results, level: level)
     }
 
     /// Places for rows whose estimates leave open whether they are hits: many where a filter
@@ -279,7 +281,8 @@ extension Graph {
     func rank(count k: Int, _ scratch: SearchScratch) -> [IndexHit] {
         var best = TopHits(capacity: k)
         let margin = Self.estimateMargin * scratch.query.scale
-        let count = Self.near(scratch.walk, k, margin: margin, atLeast: 2 * k + 16)
+        let fewest = Self.fewestScored(k)
+        let count = Self.near(scratch.walk, k, margin: margin, atLeast: fewest)
         guard count > 0 else { return [] }
         CodeKernels.refine(codes, scratch.query, count: count, &scratch.walk, level: level)
         let rest = Self.near(
@@ -294,6 +297,9 @@ extension Graph {
         }
         return best.hits
     }
+
+    /// Estimates that are scored again at least for `k` hits; what a scan leaves (`code_scan.h`).
+    private static func fewestScored(_ k: Int) -> Int { 2 * k + 16 }
 
     /// How many of a list come within a margin of rank `k`, or `fewest`, whose reason is that small
     /// dimensions have errors which no normal distribution describes.
