@@ -189,6 +189,7 @@ extension Graph {
     /// nothing may have been removed except what it avoids.
     func carryOut(_ plan: InsertionPlan, key: Int64, _ scratch: SearchScratch) {
         let slot = plan.slot
+        changeCount += 1
         if Int(slot) < slotCount {
             // The last of them, or the one before, when an update has just freed the last.
             if let place = freeSlots.lastIndex(of: slot) { freeSlots.remove(at: place) }

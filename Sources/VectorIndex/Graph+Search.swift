@@ -149,7 +149,7 @@ extension Graph {
         }
     }
 
-    /// Calls `body` with blocks of the live slots whose keys pass, in slot order.
+    /// Calls `body` with blocks of the live slots whose keys pass, by ascending slot or key.
     func forEachBlock(of filter: SearchFilter, _ body: (UnsafeBufferPointer<UInt32>) -> Void) {
         guard case .only(let set) = filter else { return unsafe scanStates(nil, body) }
         guard set.count < liveCount / Self.lookupShare else {
@@ -157,6 +157,13 @@ extension Graph {
                 unsafe scanStates($0, body)
             }
         }
+        unsafe slots(of: set).withUnsafeBufferPointer { unsafe body($0) }
+    }
+
+    /// The slots of the vectors whose keys are in a set, by ascending key.
+    private func slots(of set: KeySet) -> [UInt32] {
+        if let known = set.found.slots(in: self) { return known }
+        let slotCount = slotCount
         var slots: [UInt32] = []
         slots.reserveCapacity(set.count)
         // Keys that were inserted in order have slots in order: where the next one would be then is
@@ -172,7 +179,8 @@ extension Graph {
                 last = (key, Int(slot))
             }
         }
-        unsafe slots.withUnsafeBufferPointer { unsafe body($0) }
+        set.found.keep(slots, in: self)
+        return slots
     }
 
     /// Looking up the keys of a set one by one is cheaper than testing every slot when fewer than
