@@ -152,6 +152,14 @@ extension Graph {
         return UInt32(slot)
     }
 
+    /// Makes room in the table of an empty graph for so many keys, at most its capacity.
+    ///
+    /// Needs the write lock.
+    func reserveKeys(_ count: Int) {
+        guard liveCount == 0 else { return }
+        table.reserve(min(count, configuration.capacity))
+    }
+
     /// Makes memory usable for so many slots and upper lists.
     func commitMemory(slotCount: Int, upperListCount: Int) throws(VectorIndexError) {
         let degree = configuration.m * 2

@@ -150,5 +150,13 @@ import Testing
         }
         let isNew = model.first.map { table.insert($0) }
         #expect(isNew == false)
+        // 50,000 vectors need no more than 65,536 places of four bytes.
+        table.reserve(50_000)
+        let byteCount = table.byteCount
+        #expect(byteCount == 65_536 * 4)
+        for slot in model {
+            let found = table.slot(of: keys[Int(slot)])
+            #expect(found == slot)
+        }
     }
 }
