@@ -30,6 +30,7 @@ package struct ApprovalDesk: Sendable {
     /// Decides where a workflow says so; nil where no model is configured.
     let judge: ApprovalJudge?
     private let box: @Sendable () throws -> SecretBox
+    private let audits: AuditWriters
     private let workflows: @Sendable (String?) async throws -> ApprovalWorkflow?
     private let holder: LeaseHolder
 
@@ -39,6 +40,7 @@ package struct ApprovalDesk: Sendable {
     ///   - workflows: The workflow of a name, nil for one there is not; the account's default for
     ///     nil.
     ///   - model: Decides where a workflow says so.
+    ///   - audits: The writers of the process's audit.
     ///   - pageAddress: Where people reach the server, without a final slash; nil when unknown.
     ///   - limits: What is bounded.
     ///   - pacing: Measures how long calls wait.
@@ -49,12 +51,14 @@ package struct ApprovalDesk: Sendable {
             name == nil ? .standard : nil
         },
         model: LanguageModel? = nil,
+        audits: AuditWriters = AuditWriters(),
         pageAddress: String? = nil,
         limits: Limits = Limits(),
         pacing: any Clock<Duration> = ContinuousClock()
     ) {
         self.store = store
         self.box = box
+        self.audits = audits
         self.workflows = workflows
         self.limits = limits
         self.pageAddress = pageAddress
@@ -120,7 +124,7 @@ package struct ApprovalDesk: Sendable {
                 tool: draft.tool,
                 requester: requester.text,
                 channel: draft.caller.channel.rawValue,
-                digest: draft.digest,
+                digest: box.bindingDigest(of: draft.digest, account: store.account),
                 sealedCall: try box.seal(
                     bytes: JSONValue.object(draft.arguments).serialized(),
                     for: .heldCall(id, account: store.account)
@@ -201,15 +205,22 @@ package struct ApprovalDesk: Sendable {
         by workflow: String
     ) async throws -> ApprovalRequest? {
         let now = store.clock.now()
+        let kept = try storedDigest(of: digest)
         return try await store.read { connection, account in
             try ApprovalTable.remembered(
-                digest: digest,
+                digest: kept,
                 workflow: workflow,
                 at: now,
                 account: account,
                 on: connection
             ).map { row in try ApprovalRequest(row) }
         }
+    }
+
+    /// The digest of a binding as it is stored: under the installation's key, so that nobody who
+    /// reads the database finds out by trying what the call holds.
+    func storedDigest(of binding: [UInt8]) throws -> [UInt8] {
+        try box().bindingDigest(of: binding, account: store.account)
     }
 
     /// The call that waits, opened.
@@ -262,7 +273,9 @@ package struct ApprovalDesk: Sendable {
     }
 
     private func audit() throws -> AuditWriter {
-        AuditWriter(try AuditKeys(box(), account: store.account))
+        try audits.writer(of: store.account) {
+            try AuditKeys(box(), account: store.account)
+        }
     }
 
     // MARK: - Running

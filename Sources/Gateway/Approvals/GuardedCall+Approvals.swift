@@ -338,8 +338,11 @@ extension GuardedCall {
     /// counts, and so does a client that has to ask other people.
     func changed(_ request: ApprovalRequest, _ held: HeldCall) async -> String? {
         let stored = request.row.request
-        let digest = try? digest(of: held, policyVersion: stored.policyVersion)
-        guard let digest, digest == stored.digest else {
+        // What cannot be computed is not what was approved.
+        let found = try? approvals?.storedDigest(
+            of: digest(of: held, policyVersion: stored.policyVersion)
+        )
+        guard let found, found == stored.digest else {
             return "the call is not the one that was approved (request \(request.id))"
         }
         switch await decision(on: held) {

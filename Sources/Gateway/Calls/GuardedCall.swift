@@ -244,7 +244,7 @@ package struct GuardedCall: Sendable {
         }
     }
 
-    private func ruling(
+    func ruling(
         on arguments: JSONObject,
         _ entry: ToolSet.Entry,
         _ source: CallSource

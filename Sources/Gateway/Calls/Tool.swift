@@ -44,8 +44,17 @@ extension Tool {
     }
 }
 
+/// Resources that come with tools, and change.
+protocol ResourceSource: Sendable {
+    /// Whether anybody can hear of changes.
+    func offersSubscriptions() async -> Bool
+
+    /// Has a subscriber hear of a resource no more; of none at all for nil, which ends it.
+    func unsubscribe(_ subscriber: ResourceSubscriber, from uri: String?) async
+}
+
 /// Tools that come and go while the program runs.
-protocol ToolSource: Sendable {
+protocol ToolSource: ResourceSource {
     /// Whether there is anything to hand on.
     func isEmpty() async -> Bool
 

@@ -10,6 +10,8 @@ struct UpstreamListener: Sendable {
     var progress: @Sendable (JSONObject) async -> Void = { _ in }
     /// The parameters of `notifications/message`.
     var message: @Sendable (LogLevel, JSONObject) async -> Void = { _, _ in }
+    /// The parameters of `notifications/subscriptions/acknowledged`.
+    var acknowledged: @Sendable (JSONObject) async -> Void = { _ in }
     /// Answers what the server asks of the client; nil where nobody can.
     var ask: Ask?
 }
@@ -44,6 +46,8 @@ actor UpstreamConnection {
     private var setLogLevel: LogLevel?
     /// Hears of changes, with a server of the newer era.
     private var listening: Task<Void, Never>?
+    /// Told of the end, while somebody hears of changes of resources by this session.
+    private var ending: (@Sendable () -> Void)?
     /// Why nothing can be asked any more; nil while something can.
     private(set) var failure: UpstreamError?
     /// The digests of the tools that the server lists in this session; nil until it was asked.
@@ -73,7 +77,7 @@ actor UpstreamConnection {
     /// What the server said of itself; nil before the session has begun.
     var profile: ServerProfile? { session.profile }
     /// Whether nobody waits for anything.
-    var isIdle: Bool { waiting.values.allSatisfy(\.isSubscription) }
+    var isIdle: Bool { ending == nil && waiting.values.allSatisfy(\.isSubscription) }
 
     // MARK: - Life
 
@@ -126,6 +130,15 @@ actor UpstreamConnection {
         }
     }
 
+    /// Keeps the session for changes of resources, and tells of its end.
+    func watch(_ ending: @escaping @Sendable () -> Void) {
+        self.ending = ending
+        if failure != nil { ending() }
+    }
+
+    /// Nobody hears of changes of resources by it any more.
+    func endWatch() { ending = nil }
+
     private func giveUpProbing() async {
         guard case .probing(let call) = session.state else { return }
         await apply(session.fail(call, .internalError("there was no answer in time")))
@@ -141,6 +154,7 @@ actor UpstreamConnection {
         opening?.finish()
         opening = nil
         listening?.cancel()
+        ending?()
         await link.close()
     }
 
@@ -322,6 +336,13 @@ actor UpstreamConnection {
         _ notification: Message.Notification,
         _ call: ClientSession.CallID?
     ) async {
+        if notification.method == "notifications/subscriptions/acknowledged" {
+            // What came by its own stream need not name it.
+            let id = notification.parameters["_meta"]?[RequestMeta.Key.subscriptionID]?.integer
+            guard let listening = id ?? call else { return }
+            await waiting[listening]?.listener.acknowledged(notification.parameters)
+            return
+        }
         guard notification.method == "notifications/message" else {
             await notice(notification)
             return

@@ -17,7 +17,9 @@ extension UpstreamDesk {
         "prompts/list": "prompts/get",
     ]
     /// Requests that are handed on to a server, as tools of it.
-    static let forwarded = ["completion/complete", "prompts/get", "resources/read"]
+    static let forwarded = [
+        "completion/complete", "prompts/get", "resources/read", "resources/subscribe",
+    ]
 
     /// Everything of a kind that all servers have; a server that fails has none at the moment.
     func list(
@@ -81,7 +83,7 @@ extension UpstreamDesk {
         var replaced = JSONObject()
         let server: UpstreamServer?
         switch method {
-        case "resources/read":
+        case "resources/read", "resources/subscribe":
             guard let uri = parameters["uri"]?.string else {
                 throw .invalidParameters("`uri` must be a text")
             }
@@ -110,17 +112,29 @@ extension UpstreamDesk {
         of server: UpstreamServer,
         _ replaced: JSONObject
     ) -> ToolSet.Entry {
-        let tool = ForwardingTool(
-            definition: ForwardingTool.definition(of: method),
-            identity: ToolIdentity(server: server.name, name: method),
-            server: server.id,
-            replaced: replaced,
-            desk: self
-        )
+        let definition = ForwardingTool.definition(of: method)
+        let identity = ToolIdentity(server: server.name, name: method)
+        let tool: any Tool
+        if method == "resources/subscribe" {
+            tool = SubscribingTool(
+                definition: definition,
+                identity: identity,
+                server: server.id,
+                desk: self
+            )
+        } else {
+            tool = ForwardingTool(
+                definition: definition,
+                identity: identity,
+                server: server.id,
+                replaced: replaced,
+                desk: self
+            )
+        }
         return ToolSet.Entry(
             tool: tool,
-            definition: tool.definition,
-            identity: tool.identity,
+            definition: definition,
+            identity: identity,
             schema: .anything,
             destination: server.destination,
             isForwarded: true

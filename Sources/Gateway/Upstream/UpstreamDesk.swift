@@ -86,6 +86,13 @@ package actor UpstreamDesk {
     var directory = UpstreamDirectory()
     /// Calls whose server waits for an answer that the client brings with its next request.
     var parked: [String: ParkedCall] = [:]
+    /// Resources that sessions want to hear of, and what keeps them subscribed to.
+    var watches: [UpstreamServerID: ResourceWatch] = [:]
+    var watchers: [UpstreamServerID: Watcher] = [:]
+    var lastWatcher = 0
+    /// Which servers let clients subscribe, and those that are being asked.
+    var offers: [UpstreamServerID: Offer] = [:]
+    var questions: [UpstreamServerID: Task<Void, Never>] = [:]
 
     package init(_ means: Means) {
         self.means = means
@@ -96,6 +103,8 @@ package actor UpstreamDesk {
         for rescan in rescans.values { rescan.cancel() }
         for call in parked.values { call.cancel() }
         parked = [:]
+        for server in watches.keys { endWatching(server) }
+        for question in questions.values { question.cancel() }
         let all = pools.values
         pools = [:]
         for pool in all { await pool.close() }
@@ -103,7 +112,7 @@ package actor UpstreamDesk {
 
     /// Whether nothing waits and nobody has used a session for long: then it may be closed.
     package func isUnused() async -> Bool {
-        guard parked.isEmpty else { return false }
+        guard parked.isEmpty, watches.isEmpty else { return false }
         for pool in pools.values {
             guard await pool.isUnused() else { return false }
         }
@@ -235,6 +244,7 @@ package actor UpstreamDesk {
         if let pool = pools[id] {
             if pool.configuration == configuration { return pool }
             pools[id] = nil
+            offers[id] = nil
             await pool.close()
         }
         if let pool = pools[id] { return pool }
@@ -252,6 +262,8 @@ package actor UpstreamDesk {
     /// Ends the sessions with a server that was removed.
     func drop(_ id: UpstreamServerID) async {
         tokens[id] = nil
+        offers[id] = nil
+        endWatching(id)
         guard let pool = pools.removeValue(forKey: id) else { return }
         await pool.close()
     }
@@ -263,6 +275,9 @@ package actor UpstreamDesk {
             rescan(id)
         case "notifications/resources/list_changed", "notifications/prompts/list_changed":
             directory = UpstreamDirectory()
+        case "notifications/resources/updated":
+            guard let uri = notification.parameters["uri"]?.string else { break }
+            tell(of: uri, from: id)
         default: break
         }
     }

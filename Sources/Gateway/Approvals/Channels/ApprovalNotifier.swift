@@ -23,6 +23,8 @@ package struct ApprovalNotifier: Sendable {
         package var environment: [String: String]
         /// Vets the addresses that policies name.
         package var egress: EgressGuard
+        /// Bounds what is sent; nil where nothing does.
+        package var budget: NoticeBudget?
 
         package init(
             transport: any HTTPTransport,
@@ -38,6 +40,17 @@ package struct ApprovalNotifier: Sendable {
             self.environment = environment
             self.egress = egress
             self.makeToken = makeToken
+        }
+
+        /// The same for accounts that strangers made: variables and networks are the operator's,
+        /// and what is sent is bounded.
+        package func forStrangers(within budget: NoticeBudget) -> Means {
+            var means = self
+            means.environment = [:]
+            means.egress.networks = []
+            means.egress.hosts = []
+            means.budget = budget
+            return means
         }
     }
 
@@ -126,6 +139,10 @@ package struct ApprovalNotifier: Sendable {
     ) async throws -> JobWorker.Outcome {
         guard let request = try await open(payload), let channel = payload["channel"]?.string
         else { return .done }
+        let (account, now) = (desk.store.account, desk.store.clock.now())
+        if let pause = means.budget?.take(for: account, at: now) {
+            return .later(pause, reason: "the account has told enough people in this hour")
+        }
         let to = payload["to"]?.string ?? ""
         let name = to.isEmpty ? channel : "\(channel) to \(to)"
         do {
