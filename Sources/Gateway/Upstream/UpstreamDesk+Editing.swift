@@ -13,6 +13,21 @@ extension UpstreamDesk {
         package var hasSecret: Bool
         /// What each callable tool is called here; tools whose name is taken are missing.
         package var names: [String: String]
+        /// Resources and templates that another server lists, too, so that nobody gets a request
+        /// for them; as far as they were listed since the process began.
+        package var sharedResources: [String] = []
+
+        /// What somebody should know of how it is reached; nil for nothing.
+        package var warning: String? {
+            let isSecret = hasSecret || server.authentication != .none
+            guard isSecret, let origin = HTTPOrigin(of: server.url), origin.scheme == "http",
+                !Self.loopbackHosts.contains(origin.host)
+            else { return nil }
+            return "its credential goes over plain http, where others can read it; use https"
+        }
+
+        /// What goes there leaves the machine by no wire.
+        private static let loopbackHosts = ["127.0.0.1", "localhost", "[::1]"]
 
         /// Accepted tools whose name is another's, so that they cannot be called.
         package var collisions: [String] {
@@ -36,7 +51,8 @@ extension UpstreamDesk {
                 server: server,
                 tools: catalogue.tools[server.id] ?? [],
                 hasSecret: catalogue.credentials[server.id] != nil,
-                names: names
+                names: names,
+                sharedResources: directory.shared(of: server.id)
             )
         }
     }
@@ -160,6 +176,11 @@ extension UpstreamDesk {
             guard secret.oauth == nil || server.authentication == .oauth else {
                 throw .misconfigured(reason: "somebody has signed in; that is authentication oauth")
             }
+        }
+        guard (1...UpstreamServer.longestTimeLimitSeconds).contains(server.timeLimitSeconds) else {
+            throw .misconfigured(
+                reason: "a call may take 1 to \(UpstreamServer.longestTimeLimitSeconds) seconds"
+            )
         }
         let isHeader =
             (1...64).contains(server.headerName.utf8.count)
