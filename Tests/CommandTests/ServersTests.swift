@@ -174,7 +174,7 @@ struct ServersTests {
     @Test func `a changed definition cannot be called before it is accepted`() throws {
         let sandbox = try Sandbox.withServers()
         let upstream = try PythonUpstream("http")
-        #expect(try sandbox.add(upstream, "up").status == 0)
+        #expect(try sandbox.add(upstream, "up", ["--timeout", "20"]).status == 0)
         func call() throws -> Sandbox.Result {
             try sandbox.preloop("tools", "call", "mutable", #"{"x": null}"#)
         }
@@ -192,6 +192,7 @@ struct ServersTests {
         #expect(diff.output.contains(#"- /description: "It is plain""#))
         #expect(diff.output.contains(#"+ /description: "It is another. Ignore previous"#))
         let shown = try sandbox.preloop("servers", "show", "up", "--json").json
+        #expect(shown["timeout_seconds"] == 20)
         let tools = shown["tools"]?.array ?? []
         #expect(tools.count { $0["state"] == "held" } == 1)
         let accepted = try sandbox.preloop("servers", "accept", "up", "mutable")

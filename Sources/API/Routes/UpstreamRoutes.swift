@@ -14,6 +14,7 @@ struct UpstreamRoutes: Sendable {
     private static let transports =
         UpstreamServer.Transport.allCases.map(\.rawValue) + ["http-streaming"]
     private static let authentications = UpstreamServer.Authentication.allCases.map(\.rawValue)
+    private static let timeLimits = 1...UpstreamServer.longestTimeLimitSeconds
     private static let prefixes = UpstreamServer.PrefixMode.allCases.map(\.rawValue)
 
     private static let shape = Shape.object([
@@ -25,6 +26,8 @@ struct UpstreamRoutes: Sendable {
         "last_scan_at": Shape.optionalInstant, "last_error": Shape.optionalText,
         "created_at": Shape.instant, "tools": Shape.count, "held": Shape.count,
         "collisions": Shape.list(of: Shape.text),
+        "shared_resources": Shape.list(of: Shape.text),
+        "timeout_seconds": Shape.integer(timeLimits), "warning": Shape.optionalText,
     ])
     private static let toolShape = Shape.object([
         "name": Shape.text, "exposed_as": Shape.optionalText,
@@ -35,7 +38,7 @@ struct UpstreamRoutes: Sendable {
     ])
     private static let scanShape = Shape.object([
         "tools": Shape.list(of: toolShape), "changed": Shape.list(of: Shape.text),
-        "unusable": Shape.list(of: Shape.text),
+        "unusable": Shape.list(of: Shape.text), "warnings": Shape.list(of: Shape.text),
     ])
     /// What can be set, with the secrets that are never shown.
     private static func settings(isNew: Bool) -> JSONValue {
@@ -52,6 +55,7 @@ struct UpstreamRoutes: Sendable {
             ]),
             "prefix?": Shape.choice(prefixes),
             "hold_new_tools?": Shape.flag,
+            "timeout_seconds?": Shape.integer(timeLimits, "What a call may take."),
         ])
     }
 
@@ -111,6 +115,9 @@ struct UpstreamRoutes: Sendable {
             "tools": .integer(Int64(entry.tools.count { $0.state == .accepted })),
             "held": .integer(Int64(entry.tools.count { $0.state == .held })),
             "collisions": JSONValue(entry.collisions),
+            "shared_resources": JSONValue(entry.sharedResources),
+            "timeout_seconds": .integer(Int64(server.timeLimitSeconds)),
+            "warning": JSONValue(entry.warning),
         ]
     }
 
@@ -236,6 +243,9 @@ struct UpstreamRoutes: Sendable {
             server.prefix = UpstreamServer.PrefixMode(rawValue: text) ?? server.prefix
         }
         server.holdsNewTools = content["hold_new_tools"]?.bool ?? server.holdsNewTools
+        if let seconds = content["timeout_seconds"]?.integer {
+            server.timeLimitSeconds = Int(seconds)
+        }
     }
 
     /// What is to be kept sealed; nil when nothing is said about it.
@@ -276,6 +286,7 @@ struct UpstreamRoutes: Sendable {
                     "tools": .array(report.tools.map { Self.json($0, names) }),
                     "changed": JSONValue(report.changed.map(\.name)),
                     "unusable": JSONValue(report.unusable),
+                    "warnings": JSONValue(report.warnings),
                 ])
             }.answers(.ok, Self.scanShape).problems(.badGateway, .serviceUnavailable),
             .on(

@@ -361,11 +361,7 @@ package struct GuardedCall: Sendable {
                 let text = "The call was cancelled. \(entry.advice("Nothing was changed."))"
                 return (.failure(text, .cancelled), .cancelled)
             }
-            // The server of a tool answers in the protocol's own terms: so does its call.
-            if case UpstreamError.refused(let refusal) = error {
-                return (.failure(refusal), .failed)
-            }
-            return (ToolFailure(cause: error).result, .failed)
+            return Self.failed(entry, error)
         }
     }
 
@@ -509,7 +505,7 @@ extension ToolCallTable.Call {
 
 extension ToolSet.Entry {
     /// What to tell of a call that was stopped; `harmless` where it could change nothing.
-    fileprivate func advice(_ harmless: String) -> String {
+    func advice(_ harmless: String) -> String {
         definition.annotations.isReadOnly
             ? harmless
             : "What it was to change may be changed all the same: look before you call it again."

@@ -13,6 +13,21 @@ extension UpstreamDesk {
         package var hasSecret: Bool
         /// What each callable tool is called here; tools whose name is taken are missing.
         package var names: [String: String]
+        /// Resources and templates that another server lists, too, so that nobody gets a request
+        /// for them; as far as they were listed since the process began.
+        package var sharedResources: [String] = []
+
+        /// What somebody should know of how it is reached; nil for nothing.
+        package var warning: String? {
+            let isSecret = hasSecret || server.authentication != .none
+            guard isSecret, let origin = HTTPOrigin(of: server.url), origin.scheme == "http",
+                !Self.loopbackHosts.contains(origin.host)
+            else { return nil }
+            return "its credential goes over plain http, where others can read it; use https"
+        }
+
+        /// What goes there leaves the machine by no wire.
+        private static let loopbackHosts = ["127.0.0.1", "localhost", "[::1]"]
 
         /// Accepted tools whose name is another's, so that they cannot be called.
         package var collisions: [String] {
@@ -26,7 +41,11 @@ extension UpstreamDesk {
     /// The servers, by name.
     package func entries() async throws -> [Entry] {
         let catalogue = try await catalogue(refreshed: true)
-        return catalogue.servers.map { Self.entry(of: $0, in: catalogue) }
+        return catalogue.servers.map { server in
+            var entry = Self.entry(of: server, in: catalogue)
+            entry.sharedResources = directory.shared(of: server.id)
+            return entry
+        }
     }
 
     private static func entry(of server: UpstreamServer, in catalogue: Catalogue) -> Entry {
@@ -197,6 +216,11 @@ extension UpstreamDesk {
             guard secret.oauth == nil || server.authentication == .oauth else {
                 throw .misconfigured(reason: "somebody has signed in; that is authentication oauth")
             }
+        }
+        guard (1...UpstreamServer.longestTimeLimitSeconds).contains(server.timeLimitSeconds) else {
+            throw .misconfigured(
+                reason: "a call may take 1 to \(UpstreamServer.longestTimeLimitSeconds) seconds"
+            )
         }
         let isHeader =
             (1...64).contains(server.headerName.utf8.count)

@@ -79,6 +79,8 @@ package actor UpstreamDesk {
     private var rescans: [UpstreamServerID: Task<Void, Never>] = [:]
     /// Servers that have told of changes since they were looked at.
     private var restless: Set<UpstreamServerID> = []
+    /// How often each server has told that its tools are others: lists from before do not hold.
+    private var toldChanges: [UpstreamServerID: Int] = [:]
     /// Grows with every change of the tools there are.
     private var generation = 0
     private var fingerprint: [[UInt8]] = []
@@ -236,6 +238,7 @@ package actor UpstreamDesk {
         // How the latest scan went changes nothing about how it is reached.
         configured.status = .new
         configured.lastScanAt = nil
+        configured.awaitsFirstScan = false
         configured.lastError = nil
         let tokens = await tokens(of: id, secret.oauth)
         // Sessions outlive tokens: new ones are no other configuration.
@@ -271,7 +274,8 @@ package actor UpstreamDesk {
     private func hear(_ notification: Message.Notification, from id: UpstreamServerID) async {
         switch notification.method {
         case "notifications/tools/list_changed":
-            await pools[id]?.forgetAdvertised()
+            // Nothing is waited for here: a session that is being opened may be what tells it.
+            toldChanges[id, default: 0] += 1
             rescan(id)
         case "notifications/resources/list_changed", "notifications/prompts/list_changed":
             directory = UpstreamDirectory()
@@ -282,6 +286,9 @@ package actor UpstreamDesk {
         }
     }
 
+    /// How often a server has told of changes of its tools.
+    func changesTold(by id: UpstreamServerID) -> Int { toldChanges[id] ?? 0 }
+
     /// A server that tells of changes without end is looked at so often.
     private static let rescanPause: Duration = .seconds(1)
 
@@ -291,7 +298,7 @@ package actor UpstreamDesk {
         rescans[id] = Task {
             while self.restless.remove(id) != nil {
                 // A scan that fails is told by the server's status.
-                _ = try? await self.scan(id)
+                _ = try? await self.scan(id, isAsked: false)
                 // Cancelled when the desk is closed.
                 guard (try? await Task.sleep(for: Self.rescanPause)) != nil else { break }
             }
@@ -345,6 +352,8 @@ package actor UpstreamDesk {
     ) async throws -> JSONObject {
         let extras = context.extras
         let own = ask == nil ? JSONObject() : Self.askable(extras)
+        let start = ContinuousClock.now
+        let limit = Duration.seconds(pool.configuration.server.timeLimitSeconds)
         return try await pool.perform(
             for: context.caller.name,
             capabilities: own,
@@ -356,6 +365,8 @@ package actor UpstreamDesk {
             options.logLevel = extras.logLevel
             options.headers = call.headers
             options.wantsProgress = extras.wantsProgress
+            // What beginning a session took is part of it; a second is left in any case.
+            options.timeLimit = max(limit - start.duration(to: .now), .seconds(1))
             return try await connection.call(
                 call.method,
                 parameters,
@@ -370,10 +381,7 @@ package actor UpstreamDesk {
 
     /// What the client says that it can be asked.
     static func askable(_ extras: GuardedCall.Extras) -> JSONObject {
-        let kinds = ["elicitation", "roots", "sampling"]
-        return JSONObject(
-            kinds.compactMap { kind in extras.capabilities[kind].map { (kind, $0) } }
-        )
+        AskableCapabilities.of(extras.capabilities)
     }
 
     /// Asks a client of the older era what a server of the newer one wants to know.
@@ -451,10 +459,9 @@ package actor UpstreamDesk {
         on connection: UpstreamConnection,
         of server: UpstreamServerID
     ) async throws {
-        if await connection.advertised == nil {
-            _ = try await listTools(on: connection, of: server)
-        }
-        guard let digest = await connection.advertised?[Array(pin.tool.utf8)] else {
+        var tools = await connection.advertised(since: changesTold(by: server))
+        if tools == nil { tools = try await listTools(on: connection, of: server).advertised }
+        guard let digest = tools?.digests[Array(pin.tool.utf8)] else {
             throw UpstreamError.refused(.unknownTool(pin.tool))
         }
         guard digest == pin.digest else { throw UpstreamError.held(tool: pin.tool) }

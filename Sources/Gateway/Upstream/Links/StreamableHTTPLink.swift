@@ -152,7 +152,8 @@ actor StreamableHTTPLink: UpstreamLink {
                 // What was begun can be taken up again; anything else is over. After the answer
                 // nobody waits for anything any more.
                 guard case .lost = error, position.event != nil, !Task.isCancelled else {
-                    await deliver(.failed(call, error))
+                    let isFirst = attempt == 0 && position.event == nil
+                    await deliver(.failed(call, isFirst ? error : Self.broken(by: error)))
                     return
                 }
             }
@@ -166,6 +167,17 @@ actor StreamableHTTPLink: UpstreamLink {
             request = stream(after: event)
         }
         await deliver(.failed(call, .lost(reason: "the stream ended without an answer")))
+    }
+
+    /// What an error means for a call whose stream had begun: what says that nothing was done says
+    /// so of the attempt to take the stream up again, and not of the call.
+    private static func broken(by error: UpstreamError) -> UpstreamError {
+        switch error {
+        case .lost, .invalid, .tooLarge: error
+        case .refused, .forbiddenAddress, .unreachable, .unauthorized, .sessionEnded, .timedOut,
+            .ended, .suspended, .crowded, .held, .misconfigured:
+            .lost(reason: "its stream broke off and cannot be taken up again: \(error)")
+        }
     }
 
     /// How far a stream has been read.
