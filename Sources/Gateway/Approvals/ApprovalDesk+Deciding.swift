@@ -133,11 +133,34 @@ extension ApprovalDesk {
         }
     }
 
-    /// Takes back a request that its caller wants no more; nothing when it is decided.
+    /// Takes back a request that its caller wants no more: an approval that came first is spent
+    /// unused. Nothing changes when the call runs or has run, or somebody declined.
     @discardableResult
     package func cancel(_ id: String) async throws -> ApprovalRequest {
         let now = store.clock.now()
-        return try await change(id) { _, state in state.cancel(at: now) }.request
+        let request = try await change(id) { _, state in state.cancel(at: now) }.request
+        guard request.status == .approved, request.row.execution == .none else { return request }
+        return try await relinquish(id, now)
+    }
+
+    private func relinquish(_ id: String, _ now: Timestamp) async throws -> ApprovalRequest {
+        let request = try await store.writeOutsideFeed { connection, account in
+            let isOurs = try ApprovalTable.relinquish(id, account: account, on: connection)
+            guard let row = try ApprovalTable.find(id, account: account, on: connection)
+            else { throw ApprovalRefusal.unknownRequest }
+            if isOurs {
+                let event = ApprovalEventTable.Event(
+                    "cancelled",
+                    actor: row.request.requester,
+                    detail: "the approval is not used",
+                    at: now
+                )
+                try record(event, of: row.request, account, connection)
+            }
+            return try ApprovalRequest(row)
+        }
+        room.wake(id)
+        return request
     }
 
     /// Writes something that happened around a request.

@@ -57,8 +57,8 @@ extension ApprovalTable {
         return try rows.map { row throws(StoreError) in try row.text("id") }
     }
 
-    /// The approval of the same call by a workflow that is still remembered; nil when there is
-    /// none.
+    /// The approval of the same call by a workflow that is still remembered, and that its history
+    /// tells of; nil when there is none.
     package static func remembered(
         digest: [UInt8],
         workflow: String,
@@ -71,6 +71,11 @@ extension ApprovalTable {
             SELECT \(columns) FROM approval_requests
             WHERE account_id = \(account) AND digest = \(digest) AND status = 'approved'
                 AND workflow = \(workflow) AND remembered_until > \(instant)
+                AND EXISTS (
+                    SELECT 1 FROM approval_events
+                    WHERE account_id = \(account) AND request_id = approval_requests.id
+                        AND kind = 'approved'
+                )
             ORDER BY remembered_until DESC LIMIT 1
             """
         )

@@ -167,9 +167,13 @@ enum ApprovalText {
     private static func state(_ request: JSONValue) -> String {
         let status = text(request, "status")
         guard status == "pending" else {
-            let execution = text(request, "execution")
-            let isRun = status == "approved" && execution != "none"
-            return isRun ? "\(status), \(execution == "done" ? "has run" : "running")" : status
+            guard status == "approved" else { return status }
+            switch text(request, "execution") {
+            case "done": return "\(status), has run"
+            case "claimed": return "\(status), running"
+            case "cancelled": return "\(status), given up"
+            default: return status
+            }
         }
         return "pending, \(request["remaining_seconds"]?.integer ?? 0) s left"
     }
