@@ -92,7 +92,19 @@ final class FakeUpstream: HTTPStreamTransport {
     private var definition: JSONObject {
         JSONObject([
             ("name", "write"), ("description", .string(state.withLock { $0.summary })),
-            ("inputSchema", ["type": "object", "properties": ["text": ["type": "string"]]]),
+            (
+                "inputSchema",
+                [
+                    "type": "object",
+                    "properties": [
+                        "text": ["type": "string"],
+                        "force": ["anyOf": [["type": "boolean"], ["type": "null"]]],
+                        "options": [
+                            "type": "object", "properties": ["force": ["type": "boolean"]],
+                        ],
+                    ],
+                ]
+            ),
         ])
     }
 }
