@@ -261,6 +261,37 @@ import Testing
         #expect(status["decided_by"] == "user:bob")
     }
 
+    /// A loop in an agent wrote thousands of mails, and then every call of everybody was refused.
+    @Test func `one caller has so many requests open, and equal questions are one`() async throws {
+        var limits = ApprovalDesk.Limits()
+        limits.pendingOfOne = 2
+        let world = try await ApprovalWorld(
+            { $0.isAsynchronous = true },
+            setup: ApprovalWorld.Setup(limits: limits)
+        )
+        func ask(_ operation: String) async throws -> ToolResult {
+            let question: JSONValue = [
+                "operation": .string(operation), "context": "empty", "reasoning": "tidying",
+            ]
+            return try await world.calls.run(
+                GuardedCall.Request(tool: "request_approval", arguments: object(question)),
+                by: caller
+            )
+        }
+        let first = try #require(try await ask("drop").structured?["request_id"]?.string)
+        #expect(try await ask("drop").structured?["request_id"] == .string(first))
+        let call = try await world.handle("a")
+        #expect(try await world.handle("a") == call)
+        let refused = try await ask("another")
+        #expect(refused.isError && refused.text.contains("2 requests of yours"), "\(refused.text)")
+        #expect(try await world.call("b").isError)
+        // Others have places of their own; a decision makes one free, and answers a question once.
+        _ = try await world.handle("b", by: Caller(name: "user:eve", channel: .mcp))
+        try await world.desk.decide(first, by: bob, .init(.approve))
+        let second = try await ask("drop").structured?["request_id"]?.string
+        #expect(second != nil && second != first)
+    }
+
     @Test func `a reason is asked for, kept from the tool, and shown to approvers`() async throws {
         let world = try await ApprovalWorld(pacing: HastyClock())
         world.policy.mode.withLock { $0 = .required }

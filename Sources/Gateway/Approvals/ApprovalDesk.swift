@@ -10,8 +10,11 @@ package import Store
 package struct ApprovalDesk: Sendable {
     /// What is bounded, and by how much.
     package struct Limits: Sendable, Equatable {
-        /// More than anybody decides; a loop in an agent ends here.
+        /// More than anybody decides.
         package var pending = 10_000
+        /// Of one caller: a loop in an agent ends here, before it has written to people for hours
+        /// and taken the places of the others.
+        package var pendingOfOne = 100
         /// How long a yes is good for a call that has not begun.
         package var grant: Duration = .seconds(3_600)
         /// Longer than any call may take: a claim older than that tells of a process that died.
@@ -154,26 +157,22 @@ package struct ApprovalDesk: Sendable {
         let life = ApprovalTable.Life(state)
         let jobs = ApprovalJobs.drafts(for: request, state)
         return try await store.writeOutsideFeed { connection, account in
-            if request.kind == .call,
-                let open = try ApprovalTable.open(
-                    digest: request.digest,
-                    requester: request.requester,
-                    workflow: request.workflow,
-                    approvedSince: now.advanced(by: .zero - limits.grant),
-                    account: account,
-                    on: connection
-                )
-            {
+            let open = try ApprovalTable.open(
+                digest: request.digest,
+                requester: request.requester,
+                workflow: request.workflow,
+                approvedSince: now.advanced(by: .zero - limits.grant),
+                account: account,
+                on: connection
+            )
+            if let open {
                 let found = try ApprovalRequest(open)
                 if !found.state.isPending || found.state.expiresAt > now { return found }
                 // Its end may be that of its first window alone: more people are asked then.
                 let passed = try passTime(found.id, now, account, connection)
                 if let passed, passed.state.isPending { return passed }
             }
-            let count = try ApprovalTable.pendingCount(at: now, account: account, on: connection)
-            guard count < limits.pending else {
-                throw ApprovalRefusal.crowded(limit: limits.pending)
-            }
+            try makeSure(thereIsRoomFor: request, account, connection)
             try ApprovalTable.insert(request, life, account: account, on: connection)
             try record(
                 .init(
@@ -191,6 +190,27 @@ package struct ApprovalDesk: Sendable {
                 let row = try ApprovalTable.find(request.id, account: account, on: connection)
             else { throw StoreError.unexpectedValue(column: "approval_requests.id") }
             return try ApprovalRequest(row)
+        }
+    }
+
+    private func makeSure(
+        thereIsRoomFor request: ApprovalTable.Request,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws {
+        let bounds: [(String?, Int)] = [
+            (nil, limits.pending), (request.requester, limits.pendingOfOne),
+        ]
+        for (requester, limit) in bounds {
+            let count = try ApprovalTable.pendingCount(
+                of: requester,
+                at: request.requestedAt,
+                account: account,
+                on: connection
+            )
+            guard count < limit else {
+                throw ApprovalRefusal.crowded(limit: limit, isOfRequester: requester != nil)
+            }
         }
     }
 

@@ -426,7 +426,8 @@ extension GuardedCall {
                     justification: reasoning
                 )
             )
-            asked = request.id
+            // A question that was joined waits for whoever asked it first, too.
+            if isNew { asked = request.id }
             guard !request.state.terms.isAsynchronous else {
                 return try await ApprovalAnswer.status(request, approvals, problem: nil)
             }
