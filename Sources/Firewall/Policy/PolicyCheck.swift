@@ -104,6 +104,16 @@ extension PolicyReader {
             )
             fields.add(problem)
         }
+        for name in workflow.reservedHeaders {
+            // A version that was applied before sends the request without it.
+            let problem = PolicyProblem(
+                "the header `\(sanitized(name))` of a webhook is not the policy's to set",
+                at: places[path],
+                path: path,
+                severity: outside.trustsNames ? .warning : .error
+            )
+            fields.add(problem)
+        }
         if workflow.model != nil {
             fields.warn(
                 "`ai_model` is not used: the model of the installation decides",

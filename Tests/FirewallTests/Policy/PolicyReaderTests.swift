@@ -202,6 +202,11 @@ struct PolicyReaderTests {
             "`escalation_teams` is not supported here"
         ),
         (
+            "metadata: {name: x}\napproval_workflows: [{name: a, channel_configs: "
+                + "{webhook: {url: u, secret: s, headers: {HOST: other}}}}]",
+            "the header `HOST` of a webhook is not the policy's to set"
+        ),
+        (
             "metadata: {name: x}\napproval_workflows: [{name: a, workflow_type: consensus}]",
             "`workflow_type: consensus` is not supported here"
         ),
