@@ -47,6 +47,8 @@ package final class ApprovalRequest: Sendable, Equatable {
     package var id: String { row.request.id }
     package var tool: String { row.request.tool }
     package var status: ApprovalState.Status { state.status }
+    /// Whether the arguments that are shown lack something of those the call has.
+    package var isShownInPart: Bool { ShownArguments.isCut(row.request.shown) }
     /// Whether its caller gave the call up, before the decision or after it.
     var isGivenUp: Bool { status == .cancelled || row.execution == .cancelled }
 
