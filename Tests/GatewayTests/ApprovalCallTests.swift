@@ -244,6 +244,35 @@ import Testing
         #expect(world.runs.all == ["hi", "hi"])
     }
 
+    @Test(arguments: [true, false])
+    func `an approval may be remembered for the session that asked, where the workflow allows`(
+        _ isAllowed: Bool
+    ) async throws {
+        let world = try await ApprovalWorld(
+            { $0.remembersSession = isAllowed },
+            pacing: HastyClock()
+        )
+        func call(_ session: String?) async throws -> ToolResult {
+            var request = GuardedCall.Request(tool: "fake", arguments: object(["text": "hi"]))
+            request.session = session
+            return try await world.calls.run(request, by: caller)
+        }
+        func isHeld(_ session: String?) async throws -> Bool {
+            try await call(session).structured?["status"] == "pending_approval"
+        }
+        let id = try #require(try await call("one").structured?["request_id"]?.string)
+        try await world.desk.decide(id, by: bob, .init(.approve, isForSession: true))
+        // The approved run itself, and those that are remembered.
+        #expect(try await !isHeld("one"))
+        #expect(try await isHeld("one") == !isAllowed)
+        #expect(world.runs.all.count == (isAllowed ? 2 : 1))
+        let other = try await isHeld("two")
+        let none = try await isHeld(nil)
+        #expect(other && none)
+        world.time.advance(86_401)
+        #expect(try await isHeld("one"))
+    }
+
     @Test func `a question in words is answered with the decision`() async throws {
         let world = try await ApprovalWorld()
         let arguments: JSONValue = [

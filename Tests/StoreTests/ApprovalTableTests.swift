@@ -232,9 +232,10 @@ struct ApprovalTableTests {
                         digest: digest,
                         workflow: workflow,
                         at: Self.start.advanced(by: .seconds(seconds)),
+                        limit: 2,
                         account: account,
                         on: connection
-                    )?.request.id
+                    ).first?.request.id
                 }
             )
         }

@@ -76,20 +76,36 @@ struct ApprovalPage: Sendable {
 
     /// What may be ticked where all of the call is shown.
     private var remembering: String {
-        let seconds = request.state.terms.rememberedSeconds
-        guard seconds > 0 else { return "" }
-        return """
-            <label><input type="checkbox" name="remember_seconds" value="\(seconds)"> Approve the \
-            same call for the next \(max(1, seconds / 60)) minutes</label>
-            """
+        let terms = request.state.terms
+        var ticks = ""
+        if terms.rememberedSeconds > 0 {
+            ticks += Self.tick(
+                "remember_seconds",
+                "\(terms.rememberedSeconds)",
+                "Approve the same call for the next \(max(1, terms.rememberedSeconds / 60)) minutes"
+            )
+        }
+        if terms.remembersSession {
+            ticks += Self.tick(
+                "remember_session",
+                "yes",
+                "Approve the same call for as long as its session lasts"
+            )
+        }
+        return ticks
     }
 
     /// Approving what is not shown takes a second tick, and is never remembered.
     private var readingAll: String {
-        """
-        <label><input type="checkbox" name="read_all" value="yes"> This page shows a part \
-        of the call. I have read all of it elsewhere (needed to approve).</label>
-        """
+        Self.tick(
+            "read_all",
+            "yes",
+            "This page shows a part of the call. I have read all of it (needed to approve)."
+        )
+    }
+
+    private static func tick(_ name: String, _ value: String, _ words: String) -> String {
+        "<label><input type=\"checkbox\" name=\"\(name)\" value=\"\(value)\"> \(words)</label>"
     }
 
     private func form(with ticks: String) -> String {

@@ -168,7 +168,8 @@ struct ApprovalPages: Sendable {
                 ApprovalDesk.Word(
                     decision,
                     reason: form["comment"],
-                    rememberedFor: seconds > 0 ? .seconds(seconds) : nil
+                    rememberedFor: seconds > 0 ? .seconds(seconds) : nil,
+                    isForSession: !page.isCut && form["remember_session"] == "yes"
                 )
             )
             return try await show(request, text, problem: ApprovalPage.thanks(decided))

@@ -30,6 +30,7 @@ package struct ApprovalDesk: Sendable {
     /// Where people reach the server, without a final slash; nil where nobody has said.
     let pageAddress: String?
     let room: ApprovalWaitingRoom
+    private let sessions = ApprovalSessions()
     /// Decides where a workflow says so; nil where no model is configured.
     let judge: ApprovalJudge?
     private let box: @Sendable () throws -> SecretBox
@@ -81,6 +82,8 @@ package struct ApprovalDesk: Sendable {
         var digest: [UInt8]
         var demand: ApprovalDemand
         var justification: String?
+        /// Of the call; nil where there is none.
+        var session: String?
     }
 
     /// The workflow of a demand, with the people of its escalation workflow where a model judges.
@@ -141,6 +144,7 @@ package struct ApprovalDesk: Sendable {
                 ShownArguments.redacted(draft.arguments, redactor)
             )
             let written = try await write(request, state)
+            if written.id == id { sessions.note(draft.session, of: id) }
             return (written, written.id == id)
         } catch let refusal as ApprovalRefusal {
             throw refusal
@@ -214,23 +218,29 @@ package struct ApprovalDesk: Sendable {
         }
     }
 
-    /// The approval of the same call by the same workflow that its approver wanted remembered; nil
-    /// when there is none.
+    /// The approval of the same call by the same workflow that its approver wanted remembered, for
+    /// a time or for this session; nil when there is none.
     func remembered(
         _ digest: [UInt8],
-        by workflow: String
+        by workflow: String,
+        session: String?
     ) async throws -> ApprovalRequest? {
         let now = store.clock.now()
-        return try await store.read { connection, account in
+        let found = try await store.read { connection, account in
             try ApprovalTable.remembered(
                 digest: digest,
                 workflow: workflow,
                 at: now,
+                limit: Self.rememberedCount,
                 account: account,
                 on: connection
             ).map { row in try ApprovalRequest(row) }
         }
+        return found.first { !$0.isForSession || sessions.has(session, made: $0.id) }
     }
+
+    /// Of one call, of all sessions, within a day; of more the oldest are asked about again.
+    private static let rememberedCount = 100
 
     /// The call that waits, opened.
     func heldArguments(of request: ApprovalRequest) throws -> JSONObject {

@@ -60,15 +60,16 @@ extension ApprovalTable {
         return try rows.map { row throws(StoreError) in try row.text("id") }
     }
 
-    /// The approval of the same call by a workflow that is still remembered, and that its history
-    /// tells of; nil when there is none.
+    /// Approvals of the same call by a workflow that are still remembered, and that their history
+    /// tells of, those first that hold longest.
     package static func remembered(
         digest: [UInt8],
         workflow: String,
         at instant: Timestamp,
+        limit: Int,
         account: AccountID,
         on connection: any SQLConnection
-    ) throws(StoreError) -> Row? {
+    ) throws(StoreError) -> [Row] {
         let rows = try connection.rows(
             """
             SELECT \(columns) FROM approval_requests
@@ -79,10 +80,10 @@ extension ApprovalTable {
                     WHERE account_id = \(account) AND request_id = approval_requests.id
                         AND kind = 'approved'
                 )
-            ORDER BY remembered_until DESC LIMIT 1
+            ORDER BY remembered_until DESC, id DESC LIMIT \(limit)
             """
         )
-        return try rows.first.map { row throws(StoreError) in try Self.row(row) }
+        return try rows.map { row throws(StoreError) in try Self.row(row) }
     }
 
     /// The request about the same call by a workflow that waits, or was approved and has not run;

@@ -42,6 +42,7 @@ struct PolicyReaderTests {
           async_approval: true
           allow_self_approval: false
           remember_seconds: 60
+          remember_session: true
         - name: people
         tools:
         - name: create_*
