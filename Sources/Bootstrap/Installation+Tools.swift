@@ -122,6 +122,10 @@ extension Installation {
                     try UpstreamServerTable.list(account: account, on: connection)
                 }
                 surroundings.servers = Set(servers.map(\.name))
+                surroundings.addresses = Dictionary(
+                    servers.map { ($0.name, $0.url) },
+                    uniquingKeysWith: { first, _ in first }
+                )
                 return surroundings
             },
             tools: tools,

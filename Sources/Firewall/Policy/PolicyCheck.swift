@@ -22,6 +22,7 @@ extension PolicyReader {
             }
         }
         checkWorkflows(document, outside)
+        checkServers(document, outside)
         checkTools(document, outside)
         if let name = document.defaults.approvalWorkflow {
             refer(to: name, document, outside, "$.defaults", "default_approval_workflow")
@@ -131,6 +132,7 @@ extension PolicyReader {
         for (index, tool) in document.tools.enumerated() {
             let path = "$.tools.\(index)"
             checkSource(tool, document, outside, path)
+            checkMatches(tool, outside, path)
             if let name = tool.approvalWorkflow {
                 refer(to: name, document, outside, path, "approval_workflow")
             }

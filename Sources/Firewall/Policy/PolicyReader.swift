@@ -48,6 +48,11 @@ extension PolicyDocument {
 package struct PolicySurroundings: Sendable {
     package var workflows: Set<String> = []
     package var servers: Set<String> = []
+    /// Addresses of the servers that are installed, empty for programs; nil when they are not
+    /// known.
+    package var addresses: [String: String]?
+    /// The tools there are; nil when they are not known.
+    package var tools: [ToolIdentity]?
     /// Whether demands that name no workflow find one all the same.
     package var hasDefaultWorkflow = false
     /// Whether any name is taken for one of something that is there: for what was checked before.
