@@ -3,9 +3,9 @@ import Foundation
 import Store
 import Testing
 
-/// Processes that are killed while they decide about a held call, while they run it, and while they
-/// run one that is allowed. What has run is counted by a server that adds a line to a file.
+/// Processes that are killed while they decide about a held call, run it, or run an allowed one.
 ///
+/// What has run is counted by a server that adds a line to a file each time.
 /// `PRELOOP_KILLS` says how many rounds; the suite's own number keeps it short.
 @Suite struct ApprovalKillTests {
     private static let rounds =

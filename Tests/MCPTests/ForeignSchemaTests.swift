@@ -32,17 +32,19 @@ struct ForeignSchemaTests {
         ],
     ]
 
-    @Test(arguments: [
+    private static let fitting: [JSONValue] = [
         ["path": "/x"], ["path": "x"], ["path": "/", "force": nil, "labels": nil],
         ["path": "/", "mode": "soft", "size": 1.5, "unknown": [1]],
         ["path": "/", "tree": ["deep": true, "children": [["deep": false]]]],
         ["path": "/", "pair": ["a", 1], "odd": [:]],
-    ] as [JSONValue])
+    ]
+
+    @Test(arguments: fitting)
     func `what fits is right, and rules that are not read are the server's`(_ value: JSONValue) {
         #expect(check(Self.schema, value).isEmpty)
     }
 
-    @Test(arguments: [
+    private static let mistakes: [(JSONValue, String)] = [
         ([:], "`path` is missing"),
         (["path": nil], "`path` must be a text, but is null"),
         (["path": "/", "force": "true"], "`force` must be true or false, but is \"true\""),
@@ -55,7 +57,9 @@ struct ForeignSchemaTests {
             ["path": "/", "tree": ["children": [["deep": "yes"]]]],
             "`tree.children[0].deep` must be true or false, but is \"yes\""
         ),
-    ] as [(JSONValue, String)])
+    ]
+
+    @Test(arguments: mistakes)
     func `a value of another type is told of`(_ value: JSONValue, _ expected: String) {
         #expect(check(Self.schema, value) == [expected])
     }

@@ -56,8 +56,10 @@ package final class CompiledPolicy: Sendable {
         let tool: PolicyDocument.Tool
         let rules: [CompiledRule]
 
-        /// Whether it makes the tools known that it is for. One with conditions for whatever a
-        /// source has is a guard: what it lets pass is what the defaults say, for it names nothing.
+        /// Whether it makes the tools known that it is for.
+        ///
+        /// One with conditions for whatever a source has is a guard: what it lets pass is what the
+        /// defaults say, for it names nothing.
         var namesTools: Bool {
             rules.isEmpty ? !selector.isForAll : !selector.isForAnyName
         }

@@ -229,8 +229,9 @@ extension SimpleCondition {
         return ("args." + path.joined(separator: "."), cel)
     }
 
-    /// A value is compared with one of its own JSON type; null is like what is missing. For others
-    /// it is the error that `bool("")` is.
+    /// A value is compared with one of its own JSON type; null is like what is missing.
+    ///
+    /// For others it is the error that `bool("")` is.
     private static func equality(_ value: String, _ sign: String, _ literal: Literal) -> String {
         let types: [String] =
             switch literal {

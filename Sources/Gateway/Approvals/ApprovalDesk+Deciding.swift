@@ -137,8 +137,10 @@ extension ApprovalDesk {
         }
     }
 
-    /// Takes back a request that its caller wants no more: an approval that came first is spent
-    /// unused. Nothing changes when the call runs or has run, or somebody declined.
+    /// Takes back a request that its caller wants no more.
+    ///
+    /// An approval that came first is spent unused. Nothing changes when the call runs or has run,
+    /// or somebody declined.
     @discardableResult
     package func cancel(_ id: String) async throws -> ApprovalRequest {
         let now = store.clock.now()

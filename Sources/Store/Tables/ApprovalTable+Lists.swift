@@ -86,8 +86,9 @@ extension ApprovalTable {
         return try rows.map { row throws(StoreError) in try Self.row(row) }
     }
 
-    /// The request about the same call by a workflow that waits, or was approved and has not run;
-    /// an equal question that waits. Nil when there is none.
+    /// The request about the same call by a workflow that waits, or was approved and has not run.
+    ///
+    /// Of equal questions it is the one that waits. Nil when there is none.
     package static func open(
         digest: [UInt8],
         requester: String,

@@ -170,10 +170,12 @@ import Testing
     }
 
     /// The rule said no to true alone, and the SDK's servers make true of each of these.
-    @Test(arguments: [
-        ["force": "true"], ["force": 1], ["options": "{\"force\": true}"],
-        ["options": ["force": "yes"]], ["text": 5],
-    ] as [JSONValue])
+    @Test(
+        arguments: [
+            ["force": "true"], ["force": 1], ["options": "{\"force\": true}"],
+            ["options": ["force": "yes"]], ["text": 5],
+        ] as [JSONValue]
+    )
     func `what a server might take for something else does not reach it`(
         _ arguments: JSONValue
     ) async throws {
