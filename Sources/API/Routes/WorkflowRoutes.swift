@@ -18,6 +18,8 @@ struct WorkflowRoutes: Sendable {
         of: Shape.text(200, minimum: 1),
         atMost: ApprovalWorkflow.maximumNames
     )
+    private static let kinds = PolicyDocument.Workflow.ApprovalKind.allCases.map(\.rawValue)
+    private static let fallbacks = PolicyDocument.Workflow.Fallback.allCases.map(\.rawValue)
     private static let body = Shape.object([
         "name": Shape.text(200, minimum: 1), "description?": Shape.text(4_096),
         "is_default?": Shape.flag, "approver_users?": names, "escalation_users?": names,
@@ -27,14 +29,10 @@ struct WorkflowRoutes: Sendable {
         "allow_self_approval?": Shape.flag,
         "remember_seconds?": Shape.integer(ApprovalWorkflow.rememberedRange),
         "remember_session?": Shape.flag,
-        "approval_type?": Shape.choice(
-            PolicyDocument.Workflow.ApprovalKind.allCases.map(\.rawValue)
-        ),
+        "approval_type?": Shape.choice(kinds),
         "ai_model?": Shape.text(200), "ai_guidelines?": Shape.text(16 << 10),
         "ai_confidence_threshold?": Shape.number(0...1, "How sure the model has to be."),
-        "ai_fallback_behavior?": Shape.choice(
-            PolicyDocument.Workflow.Fallback.allCases.map(\.rawValue)
-        ),
+        "ai_fallback_behavior?": Shape.choice(fallbacks),
         "escalation_workflow?": Shape.text(200), "channel_configs?": ["type": "object"],
     ])
     private static let answer: JSONValue = ["type": "object"]
