@@ -130,6 +130,10 @@ extension Installation {
                     try UpstreamServerTable.list(account: account, on: connection)
                 }
                 surroundings.servers = Set(servers.map(\.name))
+                surroundings.addresses = Dictionary(
+                    servers.map { ($0.name, $0.url) },
+                    uniquingKeysWith: { first, _ in first }
+                )
                 return surroundings
             },
             tools: tools,
@@ -154,18 +158,13 @@ extension Installation {
         )
     }
 
-    /// The user of this machine, deciding from a terminal.
-    package var localApprover: Approver {
-        Approver(.local, settings.environment["USER"] ?? "user")
-    }
+    /// The user of this machine, deciding from a terminal: one person, whatever they call
+    /// themselves.
+    package var localApprover: Approver { Approver(.local, LocalUser.name) }
 
     /// The user of this machine, calling by a channel.
     package func localCaller(_ channel: Caller.Channel) -> Caller {
-        Caller(
-            name: "local:\(settings.environment["USER"] ?? "user")",
-            channel: channel,
-            role: "local"
-        )
+        Caller(name: "local:\(LocalUser.name)", channel: channel, role: "local")
     }
 
     /// What the MCP server says of itself.

@@ -103,9 +103,12 @@ extension GuardedCall {
             let digest = try digest(of: held, policyVersion: version)
             let workflow = try await approvals.workflow(named: held.demand.workflow).name
             // The approved run itself comes first: it is used up by its claim.
-            if let earlier = try await approvals.remembered(digest, by: workflow),
-                earlier.row.execution != .none
-            {
+            let earlier = try await approvals.remembered(
+                digest,
+                by: workflow,
+                session: held.source.session
+            )
+            if let earlier, earlier.row.execution != .none {
                 call.approvalID = earlier.id
                 call.add(reason: "remembered approval \(earlier.id)")
                 return await run(held.entry, held.arguments, call, held.source, report)
@@ -117,7 +120,8 @@ extension GuardedCall {
                     caller: held.source.caller,
                     digest: digest,
                     demand: held.demand,
-                    justification: held.justification
+                    justification: held.justification,
+                    session: held.source.session
                 )
             )
         } catch {
@@ -429,7 +433,8 @@ extension GuardedCall {
                     justification: reasoning
                 )
             )
-            asked = request.id
+            // A question that was joined waits for whoever asked it first, too.
+            if isNew { asked = request.id }
             guard !request.state.terms.isAsynchronous else {
                 return try await ApprovalAnswer.status(request, approvals, problem: nil)
             }

@@ -84,6 +84,8 @@ package actor UpstreamDesk {
     /// Grows with every change of the tools there are.
     private var generation = 0
     private var fingerprint: [[UInt8]] = []
+    /// What arguments are compared with, by the digests of the accepted definitions.
+    private var schemas: [[UInt8]: JSONSchema] = [:]
     /// Where resources and prompts are, as the latest lists said.
     var directory = UpstreamDirectory()
     /// Calls whose server waits for an answer that the client brings with its next request.
@@ -187,6 +189,7 @@ package actor UpstreamDesk {
             }
         }
         found.assignments = ToolNaming(reserved: means.reserved).assign(accepted.map(\.0))
+        var current: [[UInt8]: JSONSchema] = [:]
         for (assignment, (candidate, server, definition)) in zip(found.assignments, accepted) {
             guard let name = assignment.name else { continue }
             let shown = ToolDefinition(original: definition, name: name)
@@ -198,18 +201,21 @@ package actor UpstreamDesk {
                 headers: ParameterHeaders(of: shown.inputSchema),
                 desk: self
             )
-            // Whether arguments are right is for the server to say: schemas have keywords that
-            // are not read here.
+            // Servers take "true" for true, and a text for the object that is written in it:
+            // rules must not read another value than the tool does.
+            let schema = schemas[tool.digest] ?? JSONSchema(foreign: shown.inputSchema)
+            current[tool.digest] = schema
             found.entries.append(
                 ToolSet.Entry(
                     tool: tool,
                     definition: shown,
                     identity: tool.identity,
-                    schema: .anything,
+                    schema: schema,
                     destination: server.destination
                 )
             )
         }
+        schemas = current
     }
 
     /// Forgets what was read, after a change.

@@ -359,3 +359,49 @@ extension PolicyBookTests {
         #expect(records[1].reason == noted)
     }
 }
+
+extension PolicyBookTests {
+    /// A rule with the name an agent sees was taken in silence, and so were servers that nobody
+    /// had installed.
+    @Test func `what a policy names and there is not is told`() async throws {
+        let scratch = try await Engine.current.store()
+        let book = PolicyBook(
+            store: scratch.store,
+            surroundings: {
+                var surroundings = PolicySurroundings()
+                surroundings.servers = ["time"]
+                surroundings.addresses = ["time": "https://a.example/mcp"]
+                return surroundings
+            },
+            tools: {
+                [ToolIdentity(name: "search"), ToolIdentity(server: "time", name: "convert_time")]
+            }
+        )
+        let text = """
+            metadata: {name: x}
+            mcp_servers:
+            - {name: time, url: "https://b.example/mcp"}
+            - {name: other, url: "https://c.example/mcp"}
+            tools:
+            - {name: time__convert_time}
+            - {name: time/now}
+            - {name: time/*}
+            - {name: other/tool}
+            - {name: "*"}
+            - {name: search, source: builtin}
+            """
+        let reading = try await book.validate(text)
+        let told = reading.warnings.map(\.message)
+        #expect(told.count == 4, "\(told)")
+        #expect(told[0].contains("`time` is installed with another address"))
+        #expect(told[1].contains("`other` is not installed"))
+        #expect(told[2].contains("`time__convert_time`"))
+        #expect(told[2].contains("did you mean `time/convert_time`?"))
+        #expect(told[3].contains("`time/now`"))
+        // Whoever applies it hears of the servers; rules may be there before their tools.
+        let applied = try await book.apply(text, .init(author: "local:ann", prunes: true))
+        #expect(applied.warnings.map(\.message) == Array(told.prefix(2)))
+        let right = text.replacing("b.example", with: "a.example")
+        #expect(try await book.validate(right).warnings.map(\.message) == Array(told.dropFirst()))
+    }
+}

@@ -118,7 +118,19 @@ final class FakeUpstream: HTTPStreamTransport {
     private func definition(_ name: String) -> JSONObject {
         JSONObject([
             ("name", .string(name)), ("description", .string(state.withLock { $0.summary })),
-            ("inputSchema", ["type": "object", "properties": ["text": ["type": "string"]]]),
+            (
+                "inputSchema",
+                [
+                    "type": "object",
+                    "properties": [
+                        "text": ["type": "string"],
+                        "force": ["anyOf": [["type": "boolean"], ["type": "null"]]],
+                        "options": [
+                            "type": "object", "properties": ["force": ["type": "boolean"]],
+                        ],
+                    ],
+                ]
+            ),
         ])
     }
 }

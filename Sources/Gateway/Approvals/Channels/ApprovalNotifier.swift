@@ -370,9 +370,10 @@ struct ChannelSettings {
     /// Whether the policy itself says a field's text.
     func isWritten(_ field: String) -> Bool { settings[field]?.string?.isEmpty == false }
 
-    /// Further headers.
+    /// Further headers; those are left out that no policy may set.
     var headers: [HTTPField] {
         (settings["headers"]?.object?.members ?? []).prefix(Self.maximumHeaders)
+            .filter { !ChannelHeaders.isReserved($0.key) }
             .compactMap { member in member.value.string.map { HTTPField(member.key, $0) } }
     }
 }
