@@ -200,6 +200,33 @@ struct ServeTests {
         #expect(try server.stop().status == 0)
     }
 
+    @Test func `of two changes of a tracker at once with the same tag one is refused`() throws {
+        let sandbox = try Sandbox(["TOKEN": "secret"])
+        #expect(try sandbox.preloop("init").status == 0)
+        #expect(try sandbox.addTracker(url: "http://127.0.0.1:9").status == 0)
+        let server = try ServeProcess(sandbox)
+        let address = "\(server.origin)/api/v1/trackers/1"
+        let key = "Authorization: Bearer \(server.key)"
+        for round in 0..<10 {
+            let shown = try server.curl("-i", "-H", key, address).body
+            let tag = try #require(shown.firstMatch(of: /(?i)etag: ("[^"]+")/)?.1)
+            func change(_ pattern: String) -> [String] {
+                [
+                    "-X", "PUT", "-H", key, "-H", "Content-Type: application/json", "-H",
+                    "If-Match: \(tag)", "-o", "/dev/null", "-d",
+                    #"{"include": ["\#(pattern)"]}"#, address,
+                ]
+            }
+            let both = try server.curl(
+                ["-Z", "--parallel-immediate"] + change("a\(round)/*")
+                    + ["--next", "-w", "\n%{http_code}"] + change("b\(round)/*")
+            )
+            let statuses = both.body.split(separator: "\n").compactMap { Int($0) } + [both.status]
+            #expect(statuses.sorted() == [200, 412], "round \(round)")
+        }
+        #expect(try server.stop().status == 0)
+    }
+
     @Test func `without users a link is printed that makes the first`() throws {
         let sandbox = try Sandbox()
         #expect(try sandbox.preloop("init").status == 0)

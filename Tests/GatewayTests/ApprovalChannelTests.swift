@@ -37,27 +37,28 @@ import Testing
     private let web = FakeWeb()
     private let mail = FakeMail()
 
-    private func worker(_ world: ApprovalWorld, allowing allowed: [String] = []) -> JobWorker {
-        let notifier = ApprovalNotifier(
-            desk: world.desk,
-            means: ApprovalNotifier.Means(
-                transport: web,
-                mail: mail,
-                publicURL: "https://preloop.example",
-                environment: [
-                    "PRELOOP_CHANNEL_KEY": "s3cret", "OTHER": "x",
-                    "PRELOOP_CHANNEL_HOOK": "http://10.0.0.1/hook",
-                ],
-                egress: EgressGuard(allowing: allowed) { name in
-                    let address = name == "inside.example" ? "192.168.0.9" : "93.184.216.34"
-                    return [IPAddress(address)].compactMap { $0 }
-                },
-                makeToken: { _ in
-                    let text = "pla_1_\(UInt64.random(in: 0...UInt64.max))"
-                    return (text, Array(text.utf8))
-                }
-            )
+    private func means(allowing allowed: [String] = []) -> ApprovalNotifier.Means {
+        ApprovalNotifier.Means(
+            transport: web,
+            mail: mail,
+            publicURL: "https://preloop.example",
+            environment: [
+                "PRELOOP_CHANNEL_KEY": "s3cret", "OTHER": "x",
+                "PRELOOP_CHANNEL_HOOK": "http://10.0.0.1/hook",
+            ],
+            egress: EgressGuard(allowing: allowed) { name in
+                let address = name == "inside.example" ? "192.168.0.9" : "93.184.216.34"
+                return [IPAddress(address)].compactMap { $0 }
+            },
+            makeToken: { _ in
+                let text = "pla_1_\(UInt64.random(in: 0...UInt64.max))"
+                return (text, Array(text.utf8))
+            }
         )
+    }
+
+    private func worker(_ world: ApprovalWorld, allowing allowed: [String] = []) -> JobWorker {
+        let notifier = ApprovalNotifier(desk: world.desk, means: means(allowing: allowed))
         return JobWorker(world.scratch.store, handlers: notifier.handlers)
     }
 
@@ -293,6 +294,20 @@ import Testing
         let count = web.requests.withLock { $0.count }
         _ = try await worker(world).drain()
         #expect(web.requests.withLock { $0.count } == count)
+    }
+
+    /// A vetted address with another `Host`, or a second signature for receivers to choose from.
+    @Test func `headers that say where a request goes or who signed it are left out`() {
+        let settings = ChannelSettings(
+            [
+                "headers": [
+                    "Host": "10.0.0.1", "content-length": "5", "Transfer-Encoding": "chunked",
+                    "X-Preloop-Signature": "sha256=00", "X-Team": "red",
+                ]
+            ],
+            environment: [:]
+        )
+        #expect(settings.headers.map(\.name) == ["X-Team"])
     }
 
     @Test func `a policy cannot read variables that are no channel's`() {

@@ -33,6 +33,20 @@ enum ShownArguments {
     /// left does not tell what the call would do.
     static func isIncomplete(_ redacted: String) -> Bool { redacted.contains(unread) }
 
+    /// Whether something of shown arguments was left out, or could not be looked through; so does
+    /// what a caller wrote to look like the words for that.
+    static func isCut(_ shown: JSONValue) -> Bool {
+        switch shown {
+        case .null, .bool, .integer, .double: false
+        case .string(let text):
+            text == "…" || text.hasSuffix(" in all)") && text.contains("… (")
+                || isIncomplete(text)
+        case .array(let elements): elements.contains(where: isCut)
+        case .object(let object):
+            object.members.contains { $0.key == "…" || isCut($0.value) }
+        }
+    }
+
     /// The beginning of the redactor's marks for such values.
     private static let unread = "[redacted:\(SensitiveKind.unread.rawValue):"
 

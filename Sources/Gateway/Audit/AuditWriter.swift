@@ -15,7 +15,8 @@ package final class AuditWriter: Sendable {
     /// No installation writes so many; a number above is no number of ours.
     private static let maximumSequence = Int64.max / 2
 
-    let keys: AuditKeys
+    /// The keys of the account that it writes for.
+    package let keys: AuditKeys
     private let markInterval: Int64
     /// The last end that this process has signed.
     private let known = Mutex<AuditCheckpointTable.Row?>(nil)

@@ -77,9 +77,15 @@ package protocol CallPolicy: Sendable {
     ///
     /// Throws when the policy cannot be read: the call is then refused.
     func justification(for tool: ToolIdentity) async throws -> JustificationMode?
+
+    /// Which policy it is, as a number that changes with it; nil while that cannot be told.
+    func versionInForce() async -> Int64?
 }
 
 extension CallPolicy {
+    /// Always the same.
+    package func versionInForce() async -> Int64? { 0 }
+
     /// Nobody is asked.
     package func justification(for tool: ToolIdentity) async -> JustificationMode? { nil }
 }

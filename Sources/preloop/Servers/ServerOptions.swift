@@ -45,6 +45,9 @@ struct ServerOptions: ParsableArguments {
     )
     var trustHints: Bool?
 
+    @Option(help: "What a call may take, in seconds, 1 to 110; 110 when left out.")
+    var timeout: Int?
+
     func validate() throws {
         guard tokenEnv == nil || tokenFile == nil else {
             throw ValidationError("--token-env and --token-file exclude each other")
@@ -54,6 +57,10 @@ struct ServerOptions: ParsableArguments {
         }
         guard environment.allSatisfy({ $0.contains("=") && !$0.hasPrefix("=") }) else {
             throw ValidationError("--env is NAME=VALUE")
+        }
+        let longest = UpstreamServer.longestTimeLimitSeconds
+        guard timeout.map({ (1...longest).contains($0) }) != false else {
+            throw ValidationError("--timeout is from 1 to \(longest)")
         }
     }
 
@@ -81,6 +88,7 @@ struct ServerOptions: ParsableArguments {
         server.prefix = prefix ?? server.prefix
         server.holdsNewTools = holdNew ?? server.holdsNewTools
         server.trustsHints = trustHints ?? server.trustsHints
+        server.timeLimitSeconds = timeout ?? server.timeLimitSeconds
     }
 
     /// What is to be kept sealed; nil when nothing was given.

@@ -81,6 +81,8 @@ extension UpstreamDesk.Entry {
             "last_error": JSONValue(server.lastError),
             "created_at": .string(server.createdAt.iso8601),
             "collisions": JSONValue(collisions),
+            "timeout_seconds": .integer(Int64(server.timeLimitSeconds)),
+            "warning": JSONValue(warning),
             "tools": .array(
                 tools.map { tool in
                     [

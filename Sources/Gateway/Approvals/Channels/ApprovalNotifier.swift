@@ -23,6 +23,8 @@ package struct ApprovalNotifier: Sendable {
         package var environment: [String: String]
         /// Vets the addresses that policies name.
         package var egress: EgressGuard
+        /// Bounds what is sent; nil where nothing does.
+        package var budget: NoticeBudget?
 
         package init(
             transport: any HTTPTransport,
@@ -38,6 +40,17 @@ package struct ApprovalNotifier: Sendable {
             self.environment = environment
             self.egress = egress
             self.makeToken = makeToken
+        }
+
+        /// The same for accounts that strangers made: variables and networks are the operator's,
+        /// and what is sent is bounded.
+        package func forStrangers(within budget: NoticeBudget) -> Means {
+            var means = self
+            means.environment = [:]
+            means.egress.networks = []
+            means.egress.hosts = []
+            means.budget = budget
+            return means
         }
     }
 
@@ -128,6 +141,10 @@ package struct ApprovalNotifier: Sendable {
     ) async throws -> JobWorker.Outcome {
         guard let request = try await open(payload), let channel = payload["channel"]?.string
         else { return .done }
+        let (account, now) = (desk.store.account, desk.store.clock.now())
+        if let pause = means.budget?.take(for: account, at: now) {
+            return .later(pause, reason: "the account has told enough people in this hour")
+        }
         let to = payload["to"]?.string ?? ""
         let name = to.isEmpty ? channel : "\(channel) to \(to)"
         do {
@@ -356,9 +373,10 @@ struct ChannelSettings {
     /// Whether the policy itself says a field's text.
     func isWritten(_ field: String) -> Bool { settings[field]?.string?.isEmpty == false }
 
-    /// Further headers.
+    /// Further headers; those are left out that no policy may set.
     var headers: [HTTPField] {
         (settings["headers"]?.object?.members ?? []).prefix(Self.maximumHeaders)
+            .filter { !ChannelHeaders.isReserved($0.key) }
             .compactMap { member in member.value.string.map { HTTPField(member.key, $0) } }
     }
 }
