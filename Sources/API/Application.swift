@@ -146,6 +146,7 @@ package struct Application: Sendable {
             + ApprovalRoutes(calls: means.calls, store: store).routes
             + WebhookRoutes(receiver: means.webhooks, logger: means.logger).routes
             + PolicyRoutes(books: shelf).routes + RuleRoutes(books: shelf).routes
+            + WorkflowRoutes(books: shelf).routes
     }
 
     /// Requests that are being served.

@@ -55,16 +55,17 @@ extension Installation {
         let tools = try builtInTools(opening: opening)
         let set = tools.make(upstreams: try upstreams ?? upstreamDesk())
         let policy = policyBook { await set.identities() }
-        let keys = try auditKeys()
+        let audit = try auditWriter()
+        let redactor = audit.keys.redactor
         return GuardedCall(
             tools: set,
             policy: policy,
             journal: StoreJournal(
                 store: store,
-                keys: keys,
+                audit: audit,
                 retention: CallRetention(settings.callRetention)
             ),
-            sensitive: SensitiveValues(redactor: keys.redactor) { try await policy.redaction() },
+            sensitive: SensitiveValues(redactor: redactor) { try await policy.redaction() },
             approvals: approvalDesk(policy, model: tools.model),
             clock: store.clock
         )
@@ -101,6 +102,13 @@ extension Installation {
         }
     }
 
+    /// What writes the account's audit: one for all that happens in the process.
+    ///
+    /// - Throws: ``CommandFailure`` when there is no key.
+    func auditWriter() throws -> AuditWriter {
+        try audits.writer(of: store.account) { try auditKeys() }
+    }
+
     /// The account's audit, for reading.
     package func auditLog() throws(CommandFailure) -> AuditLog {
         AuditLog(store: store, key: try auditKeys().publicKey)
@@ -122,10 +130,14 @@ extension Installation {
                     try UpstreamServerTable.list(account: account, on: connection)
                 }
                 surroundings.servers = Set(servers.map(\.name))
+                surroundings.addresses = Dictionary(
+                    servers.map { ($0.name, $0.url) },
+                    uniquingKeysWith: { first, _ in first }
+                )
                 return surroundings
             },
             tools: tools,
-            audit: { AuditWriter(try auditKeys()) }
+            audit: { try auditWriter() }
         )
     }
 
@@ -141,22 +153,18 @@ extension Installation {
             box: { try secretBox() },
             workflows: { name in try await policy.workflow(named: name) },
             model: model,
+            audits: audits,
             pageAddress: settings.publicURL
         )
     }
 
-    /// The user of this machine, deciding from a terminal.
-    package var localApprover: Approver {
-        Approver(.local, settings.environment["USER"] ?? "user")
-    }
+    /// The user of this machine, deciding from a terminal: one person, whatever they call
+    /// themselves.
+    package var localApprover: Approver { Approver(.local, LocalUser.name) }
 
     /// The user of this machine, calling by a channel.
     package func localCaller(_ channel: Caller.Channel) -> Caller {
-        Caller(
-            name: "local:\(settings.environment["USER"] ?? "user")",
-            channel: channel,
-            role: "local"
-        )
+        Caller(name: "local:\(LocalUser.name)", channel: channel, role: "local")
     }
 
     /// What the MCP server says of itself.

@@ -1,4 +1,5 @@
 package import Domain
+import Gateway
 package import Store
 
 /// One opened installation: what commands are made of.
@@ -12,6 +13,9 @@ package struct Installation: Sendable {
 
     /// Whether the call that gave this made its database.
     package let isNew: Bool
+
+    /// The writers of the audit, the same for all accounts of the process.
+    let audits: AuditWriters
 
     /// Opens the installation; one that does not exist yet is an error.
     package static func open(_ settings: Settings) async throws(CommandFailure) -> Installation {
@@ -90,7 +94,8 @@ package struct Installation: Sendable {
             settings: settings,
             home: home,
             store: store.viewed(by: account),
-            isNew: isNew
+            isNew: isNew,
+            audits: audits
         )
     }
 
@@ -119,7 +124,13 @@ package struct Installation: Sendable {
             }
             return (try await Store.open(database), !isMade)
         }
-        return Installation(settings: settings, home: home, store: store, isNew: isNew)
+        return Installation(
+            settings: settings,
+            home: home,
+            store: store,
+            isNew: isNew,
+            audits: AuditWriters()
+        )
     }
 
     /// The database that the environment names, as it is: neither looked at nor migrated.

@@ -32,6 +32,7 @@ typedef struct {
     size_t (*near_pairs)(const preloop_code_graph *, const uint8_t *, uint32_t, uint32_t, uint32_t,
                          size_t, float, int8_t *, uint32_t *, uint32_t *);
     size_t (*offer)(preloop_code_walk *, uint64_t);
+    void (*settle)(const preloop_code_stop *, preloop_code_walk *);
 } preloop_code_kernels;
 
 extern const preloop_code_kernels preloop_code_portable;

@@ -378,36 +378,6 @@ static int walk_filtered(const preloop_code_graph *graph, const preloop_code_que
     }
 }
 
-static inline __attribute__((always_inline)) void scan_body(
-    const preloop_code_graph *graph, const preloop_code_query *query, const uint32_t *ids,
-    size_t count, const preloop_code_stop *stop, preloop_code_walk *best, size_t stride) {
-    enum { block = 64 };
-    uint32_t slots[block + 16];
-    float scores[block + 16];
-    size_t width = stride / 2;
-    for (size_t i = 0; i < count && i < block; i++)
-        prefetch_row(graph->coarse + ids[i] * width, width);
-    for (size_t start = 0; start < count; start += block) {
-        size_t size = count - start < block ? count - start : block;
-        memcpy(slots, ids + start, size * 4);
-        for (size_t i = start + block; i < start + 2 * block && i < count; i++)
-            prefetch_row(graph->coarse + ids[i] * width, width);
-        estimate_fetched(graph, query, slots, size, scores, stride);
-        float floor = -3;
-        if (best->count >= stop->wanted)
-            floor = preloop_code_entry_score(best->entries[stop->wanted - 1]) - stop->margin;
-        size = above(slots, scores, size, threshold_of(best, floor));
-        for (size_t i = 0; i < size; i++) offer(best, preloop_code_entry(scores[i], slots[i]));
-    }
-}
-
-static void scan(const preloop_code_graph *graph, const preloop_code_query *query,
-                 const uint32_t *ids, size_t count, const preloop_code_stop *stop,
-                 preloop_code_walk *best) {
-    if (graph->stride == 384) scan_body(graph, query, ids, count, stop, best, 384);
-    else scan_body(graph, query, ids, count, stop, best, graph->stride);
-}
-
 static size_t passing(const preloop_code_filter *filter, const uint8_t *states, uint32_t first,
                       uint32_t end, uint32_t *ids) {
     size_t count = 0;
@@ -537,9 +507,10 @@ static int have_common_base(const preloop_code_graph *graph, uint32_t first, uin
 }
 
 #include "code_pairs.h"
+#include "code_scan.h"
 
 const preloop_code_kernels KERNELS = {
     quantise,      score, estimate, score_fully, load,    store,       walk_base,        refine,
     walk_filtered, scan,  passing,  diversify,   victims, have_common, have_common_base,
-    unpack_rows,   near_pairs, offer,
+    unpack_rows,   near_pairs, offer, settle,
 };

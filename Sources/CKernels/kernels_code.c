@@ -73,6 +73,10 @@ void preloop_code_scan(int level, const preloop_code_graph *graph,
     kernels_at(level)->scan(graph, query, ids, count, stop, best);
 }
 
+void preloop_code_settle(int level, const preloop_code_stop *stop, preloop_code_walk *best) {
+    kernels_at(level)->settle(stop, best);
+}
+
 size_t preloop_code_passing(int level, const preloop_code_filter *filter, const uint8_t *states,
                             uint32_t first, uint32_t end, uint32_t *ids) {
     return kernels_at(level)->passing(filter, states, first, end, ids);

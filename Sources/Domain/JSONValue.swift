@@ -35,14 +35,17 @@ package struct JSONObject: Sendable, Hashable {
     }
 
     /// The value of `key`, nil when the object has no such member; setting nil removes it.
+    ///
+    /// Keys are compared by their bytes, as rules and other programs do: `==` calls the kelvin sign
+    /// a K.
     package subscript(key: String) -> JSONValue? {
-        get { members.last { $0.key == key }?.value }
+        get { members.last { haveEqualBytes($0.key, key) }?.value }
         set {
             guard let newValue else {
-                members.removeAll { $0.key == key }
+                members.removeAll { haveEqualBytes($0.key, key) }
                 return
             }
-            if let place = members.lastIndex(where: { $0.key == key }) {
+            if let place = members.lastIndex(where: { haveEqualBytes($0.key, key) }) {
                 members[place].value = newValue
             } else {
                 append(key: key, value: newValue)

@@ -14,7 +14,15 @@ package struct UpstreamServer: Sendable, Hashable {
     package var prefix: PrefixMode
     /// Whether tools that a later scan finds wait until somebody has accepted them.
     package var holdsNewTools: Bool
+    /// Whether what it says of its tools' effects is believed: `readOnlyHint` is the word of a
+    /// stranger else, and opens nothing to credentials that may only read.
+    package var trustsHints: Bool
+    /// What it may take for the answer to a call.
+    package var timeLimitSeconds: Int
     package var status: Status
+    /// Whether nobody has looked at what it offers yet: the first scan that somebody asks for
+    /// accepts what is not suspicious.
+    package var awaitsFirstScan: Bool
     package var lastScanAt: Timestamp?
     /// Why the latest scan failed; nil when it did not.
     package var lastError: String?
@@ -59,6 +67,9 @@ package struct UpstreamServer: Sendable, Hashable {
 
     /// The usual header of API keys.
     package static let standardHeaderName = "X-API-Key"
+    /// Calls of all tools end after 120 seconds: a server that has not answered ten before is told
+    /// from a caller who gives up.
+    package static let longestTimeLimitSeconds = 110
 
     package init(
         id: UpstreamServerID,
@@ -78,7 +89,10 @@ package struct UpstreamServer: Sendable, Hashable {
         headerName = Self.standardHeaderName
         prefix = .conflict
         holdsNewTools = true
+        trustsHints = false
+        timeLimitSeconds = Self.longestTimeLimitSeconds
         status = .new
+        awaitsFirstScan = true
     }
 }
 

@@ -22,7 +22,8 @@ package final class CurlClient: HTTPStreamTransport {
         /// - Parameters:
         ///   - version: The product's, for `User-Agent`.
         ///   - environment: Where `CURL_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR` are looked
-        ///     up; libcurl itself reads `HTTPS_PROXY`, `http_proxy`, `ALL_PROXY` and `NO_PROXY`.
+        ///     up; libcurl itself reads `HTTPS_PROXY`, `http_proxy`, `ALL_PROXY` and `NO_PROXY`,
+        ///     except for requests with a pinned address.
         package init(version: String, environment: [String: String] = [:]) {
             userAgent = "preloop/\(version)"
             func value(_ name: String) -> String? {

@@ -313,6 +313,8 @@ extension CurlTransfer {
     }
 
     private func pin(to address: String) throws(OptionRefused) {
+        // A proxy of the environment would be the one that connects, to where it thinks right.
+        try set(CURLOPT_PROXY, "")
         let shown = address.utf8.contains(UInt8(ascii: ":")) ? "[\(address)]" : address
         let rule = "\(origin.host):\(origin.port):\(shown):\(origin.port)"
         guard let list = unsafe curl_slist_append(nil, rule) else { throw OptionRefused() }

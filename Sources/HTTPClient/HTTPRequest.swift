@@ -17,7 +17,8 @@ package struct HTTPRequest: Sendable {
     package var isSentOnce = false
     /// The address to connect to in place of what the host's name stands for at that moment.
     ///
-    /// One that has been looked at, without brackets; TLS and `Host` keep the name.
+    /// One that has been looked at, without brackets; TLS and `Host` keep the name. Proxies of the
+    /// environment do not count then.
     package var pinnedAddress: String?
 
     package init(

@@ -38,6 +38,8 @@ package protocol HTTPStreamTransport: HTTPTransport {
 /// Never holds header values or bodies.
 package enum HTTPError: Error, Equatable, Sendable {
     case invalidURL(url: String)
+    /// Nothing was sent: the host is none of those that may be reached.
+    case forbidden(host: String)
     case nameNotResolved(host: String)
     case connectionFailed(host: String, reason: String)
     /// Certificate or handshake.
@@ -62,6 +64,7 @@ extension HTTPError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .invalidURL(let url): "`\(url)` is not a usable http or https URL"
+        case .forbidden(let host): "`\(host)` is not of the public Internet"
         case .nameNotResolved(let host): "the host `\(host)` is not known"
         case .connectionFailed(let host, let reason): "no connection to `\(host)`: \(reason)"
         case .tlsFailed(let host, let reason): "no secure connection to `\(host)`: \(reason)"

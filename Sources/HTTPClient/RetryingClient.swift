@@ -94,7 +94,8 @@ extension HTTPError {
     package var isTransient: Bool {
         switch self {
         case .nameNotResolved, .connectionFailed, .connectionLost, .timedOut: true
-        case .invalidURL, .tlsFailed, .responseTooLarge, .invalidResponse, .cancelled: false
+        case .invalidURL, .forbidden, .tlsFailed, .responseTooLarge, .invalidResponse, .cancelled:
+            false
         }
     }
 }

@@ -46,7 +46,7 @@ package struct CodeGraph {
 package struct CodeQuery: ~Copyable {
     private let planes: UnsafeMutablePointer<Int8>
     private let stride: Int
-    fileprivate var raw: preloop_code_query
+    private(set) var raw: preloop_code_query
 
     /// Inverse length of the integers, which is also the measure of their rounding.
     package var scale: Float { unsafe raw.scale }
@@ -142,7 +142,7 @@ package struct CodeWalk: ~Copyable {
     private let ids: UnsafeMutablePointer<UInt32>
     private let scores: UnsafeMutablePointer<Float>
     private var allocated: Int
-    fileprivate var raw: preloop_code_walk
+    var raw: preloop_code_walk
 
     /// Slots that one call may score: the links of the two nodes that a walk follows at a time.
     package static let block = 256
@@ -164,7 +164,8 @@ package struct CodeWalk: ~Copyable {
             cursor: 0,
             ids: ids,
             scores: scores,
-            scored: 0
+            scored: 0,
+            floor: -3
         )
     }
 
@@ -186,6 +187,7 @@ package struct CodeWalk: ~Copyable {
         unsafe raw.capacity = capacity
         unsafe raw.count = 0
         unsafe raw.cursor = 0
+        unsafe raw.floor = -3
     }
 
     /// Entries in the list.
@@ -271,7 +273,7 @@ package struct CodeStop: Sendable, Equatable {
     /// Follows every entry of the list.
     package static let never = CodeStop(wanted: 1, reach: 0)
 
-    fileprivate var raw: preloop_code_stop {
+    var raw: preloop_code_stop {
         preloop_code_stop(wanted: wanted, reach: reach, floor: floor, margin: margin)
     }
 }
@@ -426,23 +428,6 @@ package enum CodeKernels {
                     results
                 ) != 0
             }
-        }
-    }
-
-    /// Estimates the scores of gathered rows and keeps the best.
-    @unsafe
-    package static func scan(
-        _ graph: CodeGraph,
-        _ query: borrowing CodeQuery,
-        ids: UnsafePointer<UInt32>,
-        count: Int,
-        stop: CodeStop,
-        best: inout CodeWalk,
-        level: Level
-    ) {
-        var (graph, query, stop) = unsafe (graph.raw, query.raw, stop.raw)
-        unsafe best.withRaw(visited: nil) { best in
-            unsafe preloop_code_scan(level.rawValue, &graph, &query, ids, count, &stop, best)
         }
     }
 

@@ -81,7 +81,13 @@ extension ProjectScanner {
     }
 
     /// Reads the comments of the marked issues; marks are stored, so a killed scan goes on.
+    ///
+    /// The store is not asked where nothing was marked when the tracker's scan began and this one
+    /// has stored nothing: of many projects in which nothing has happened, that would be the only
+    /// statement each needs. What others mark meanwhile is the next scan's, as it is behind the
+    /// question.
     func readDueComments(_ course: inout Course) async throws -> ProjectScan.Action {
+        guard hasCommentsDue || course.hasWritten else { return course.scan.didReadDueComments() }
         var last: IssueID?
         let id = project.id
         let limit = configuration.commentBatchCount

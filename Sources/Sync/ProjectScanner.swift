@@ -11,6 +11,8 @@ struct ProjectScanner: Sendable {
     let tracker: Tracker
     let project: StoredProject
     let remote: RemoteProject
+    /// Whether comments of some issues were due when the tracker's scan began.
+    let hasCommentsDue: Bool
     let writer: PageWriter
     let ends: ScanEnds
     let configuration: ScanConfiguration
@@ -32,6 +34,8 @@ struct ProjectScanner: Sendable {
         var estimate = WalkEstimate()
         /// Why a census was not believed.
         var censusRefusal: String?
+        /// Whether this scan may have stored anything of the project.
+        var hasWritten = false
         let isFull: Bool
     }
 
@@ -78,6 +82,7 @@ struct ProjectScanner: Sendable {
         _ action: ProjectScan.Action,
         _ course: inout Course
     ) async throws -> ProjectScan.Action {
+        if action.mayWrite { course.hasWritten = true }
         switch action {
         case .readIssues(let request):
             return try await readIssues(request, &course)
@@ -116,6 +121,18 @@ struct ProjectScanner: Sendable {
             step.walk = course.estimate.progress
         }
         progress(step)
+    }
+}
+
+extension ProjectScan.Action {
+    /// Whether carrying it out may store anything but comments that were due.
+    fileprivate var mayWrite: Bool {
+        switch self {
+        // A census asks for single issues and stores them.
+        case .readIssues(let request): request.isCensus
+        case .writeIssues, .beginCensus, .settleCensus, .writeComments, .auditComments: true
+        case .readComments, .readDueComments, .end, .stop: false
+        }
     }
 }
 

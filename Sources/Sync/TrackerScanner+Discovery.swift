@@ -26,6 +26,9 @@ extension TrackerScanner {
                     tracker: trackerID,
                     account: account,
                     on: connection
+                ),
+                withCommentsDue: Set(
+                    try IssueTable.projectsWithCommentsDue(account: account, on: connection)
                 )
             )
         }
@@ -43,6 +46,10 @@ extension TrackerScanner {
             } else {
                 targets.append(Target(stored: project, remote: RemoteProject(project)))
             }
+        }
+        for index in targets.indices {
+            let id = targets[index].stored.id
+            targets[index].hasCommentsDue = known.withCommentsDue.contains(id)
         }
         return targets
     }
@@ -71,6 +78,7 @@ extension TrackerScanner {
         var scope: Scope
         var organizations: [StoredOrganization]
         var projects: [StoredProject]
+        var withCommentsDue: Set<ProjectID>
 
         func includes(_ project: StoredProject) -> Bool {
             let organization = organizations.first { $0.id == project.organizationID }

@@ -18,6 +18,8 @@ struct TrackerScanner: Sendable {
     struct Target: Sendable {
         var stored: StoredProject
         var remote: RemoteProject
+        /// Whether comments of some of its issues were due when the scan began.
+        var hasCommentsDue = false
     }
 
     /// Scans the tracker, or one project of it when `path` names one.
@@ -168,6 +170,7 @@ extension TrackerScanner {
             tracker: tracker,
             project: target.stored,
             remote: target.remote,
+            hasCommentsDue: target.hasCommentsDue,
             writer: PageWriter(
                 store: store,
                 tracker: tracker.id,

@@ -152,6 +152,14 @@ extension Graph {
         return UInt32(slot)
     }
 
+    /// Makes room in the table of an empty graph for so many keys, at most its capacity.
+    ///
+    /// Needs the write lock.
+    func reserveKeys(_ count: Int) {
+        guard liveCount == 0 else { return }
+        table.reserve(min(count, configuration.capacity))
+    }
+
     /// Makes memory usable for so many slots and upper lists.
     func commitMemory(slotCount: Int, upperListCount: Int) throws(VectorIndexError) {
         let degree = configuration.m * 2
@@ -189,6 +197,7 @@ extension Graph {
     /// nothing may have been removed except what it avoids.
     func carryOut(_ plan: InsertionPlan, key: Int64, _ scratch: SearchScratch) {
         let slot = plan.slot
+        changeCount += 1
         if Int(slot) < slotCount {
             // The last of them, or the one before, when an update has just freed the last.
             if let place = freeSlots.lastIndex(of: slot) { freeSlots.remove(at: place) }

@@ -42,6 +42,7 @@ extension Graph {
     /// has just lost one link, so pairs of them are linked, nearest pairs first.
     func remove(_ plan: RemovalPlan) {
         let slot = plan.slot
+        changeCount += 1
         let level = level(slot)
         var successor = Self.noSlot
         for (layer, part) in plan.layers.enumerated() {

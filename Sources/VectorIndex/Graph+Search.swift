@@ -149,7 +149,7 @@ extension Graph {
         }
     }
 
-    /// Calls `body` with blocks of the live slots whose keys pass, in slot order.
+    /// Calls `body` with blocks of the live slots whose keys pass, by ascending slot or key.
     func forEachBlock(of filter: SearchFilter, _ body: (UnsafeBufferPointer<UInt32>) -> Void) {
         guard case .only(let set) = filter else { return unsafe scanStates(nil, body) }
         guard set.count < liveCount / Self.lookupShare else {
@@ -157,6 +157,13 @@ extension Graph {
                 unsafe scanStates($0, body)
             }
         }
+        unsafe slots(of: set).withUnsafeBufferPointer { unsafe body($0) }
+    }
+
+    /// The slots of the vectors whose keys are in a set, by ascending key.
+    private func slots(of set: KeySet) -> [UInt32] {
+        if let known = set.found.slots(in: self) { return known }
+        let slotCount = slotCount
         var slots: [UInt32] = []
         slots.reserveCapacity(set.count)
         // Keys that were inserted in order have slots in order: where the next one would be then is
@@ -172,7 +179,8 @@ extension Graph {
                 last = (key, Int(slot))
             }
         }
-        unsafe slots.withUnsafeBufferPointer { unsafe body($0) }
+        set.found.keep(slots, in: self)
+        return slots
     }
 
     /// Looking up the keys of a set one by one is cheaper than testing every slot when fewer than
@@ -208,7 +216,8 @@ extension Graph {
     ///
     /// Besides the `count` best it leaves what `rank` has to score to be sure of them.
     func scan(_ filter: SearchFilter, count: Int, _ scratch: SearchScratch) {
-        scratch.results.reset(capacity: count + Self.scanRoom)
+        let capacity = max(count + Self.scanRoom, Self.fewestScored(count))
+        scratch.results.resetForScan(capacity: capacity)
         let margin = Self.estimateMargin * scratch.query.scale
         let stop = CodeStop(wanted: count, reach: 0, margin: margin)
         let codes = codes
@@ -224,6 +233,7 @@ extension Graph {
                 level: level
             )
         }
+        CodeKernels.settle(stop, &scratch.results, level: level)
     }
 
     /// Places for rows whose estimates leave open whether they are hits: many where a filter
@@ -279,7 +289,8 @@ extension Graph {
     func rank(count k: Int, _ scratch: SearchScratch) -> [IndexHit] {
         var best = TopHits(capacity: k)
         let margin = Self.estimateMargin * scratch.query.scale
-        let count = Self.near(scratch.walk, k, margin: margin, atLeast: 2 * k + 16)
+        let fewest = Self.fewestScored(k)
+        let count = Self.near(scratch.walk, k, margin: margin, atLeast: fewest)
         guard count > 0 else { return [] }
         CodeKernels.refine(codes, scratch.query, count: count, &scratch.walk, level: level)
         let rest = Self.near(
@@ -294,6 +305,9 @@ extension Graph {
         }
         return best.hits
     }
+
+    /// Estimates that are scored again at least for `k` hits; what a scan leaves (`code_scan.h`).
+    private static func fewestScored(_ k: Int) -> Int { 2 * k + 16 }
 
     /// How many of a list come within a margin of rank `k`, or `fewest`, whose reason is that small
     /// dimensions have errors which no normal distribution describes.

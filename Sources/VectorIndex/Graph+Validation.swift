@@ -59,17 +59,33 @@ extension Graph {
         let seed = UInt64.random(in: .min ... .max)
         var balance: UInt64 = 0
         // For each slot the number of the last list that led to it.
-        var leading = [UInt32](repeating: 0, count: slotCount)
+        let leading = UnsafeMutablePointer<UInt32>.allocate(capacity: slotCount)
+        defer { unsafe leading.deallocate() }
+        unsafe leading.initialize(repeating: 0, count: slotCount)
+        let count = slotCount
         var list: UInt32 = 0
-        for slot in 0..<UInt32(slotCount) where isLive(slot) {
-            for layer in 0...level(slot) {
-                list += 1
-                balance &+= try validateList(
+        for slot in 0..<UInt32(count) where isLive(slot) {
+            list += 1
+            if let sum = unsafe baseBalance(slot, count, seed: seed, number: list, leading) {
+                balance &+= sum
+            } else {
+                // It is looked at again, with a number of its own, to say what is wrong.
+                balance &+= try unsafe validateList(
                     slot,
-                    layer: layer,
+                    layer: 0,
+                    seed: seed,
+                    number: .max,
+                    leading
+                )
+            }
+            for layer in 0..<level(slot) {
+                list += 1
+                balance &+= try unsafe validateList(
+                    slot,
+                    layer: layer + 1,
                     seed: seed,
                     number: list,
-                    &leading
+                    leading
                 )
             }
         }
@@ -78,12 +94,66 @@ extension Graph {
         }
     }
 
+    /// What `validateList` gives for a list of layer 0, in a fraction of the time; nil when
+    /// something is wrong with it.
+    ///
+    /// Nearly all links are on layer 0.
+    @inline(__always)
+    private func baseBalance(
+        _ slot: UInt32,
+        _ slotCount: Int,
+        seed: UInt64,
+        number: UInt32,
+        _ leading: UnsafeMutablePointer<UInt32>
+    ) -> UInt64? {
+        let degree = configuration.m * 2
+        let start = Int(slot) * degree
+        if hasWideLinks {
+            let places = unsafe UnsafeBufferPointer(start: wideLinks + start, count: degree)
+            return unsafe balance(places, slot, slotCount, seed: seed, number: number, leading)
+        }
+        let places = unsafe UnsafeBufferPointer(start: narrowLinks + start, count: degree)
+        return unsafe balance(places, slot, slotCount, seed: seed, number: number, leading)
+    }
+
+    @inline(__always)
+    private func balance<Link: FixedWidthInteger & UnsignedInteger>(
+        _ places: UnsafeBufferPointer<Link>,
+        _ slot: UInt32,
+        _ slotCount: Int,
+        seed: UInt64,
+        number: UInt32,
+        _ leading: UnsafeMutablePointer<UInt32>
+    ) -> UInt64? {
+        var balance: UInt64 = 0
+        var index = 0
+        while index < places.count {
+            let place = unsafe places[index]
+            if place == Link.max { break }
+            let link = UInt32(truncatingIfNeeded: place)
+            guard Int(link) < slotCount, isLive(link), link != slot,
+                unsafe leading[Int(link)] != number
+            else { return nil }
+            unsafe leading[Int(link)] = number
+            let pair = UInt64(min(link, slot)) << 32 | UInt64(max(link, slot))
+            // Which of the two is less is a coin toss, so there is no branch.
+            let sign: UInt64 = slot < link ? 0 : .max
+            balance &+= (Self.mixed(pair, seed: seed) ^ sign) &- sign
+            index += 1
+        }
+        while index < places.count {
+            guard unsafe places[index] == Link.max else { return nil }
+            index += 1
+        }
+        return balance
+    }
+
     private func validateList(
         _ slot: UInt32,
         layer: Int,
         seed: UInt64,
         number: UInt32,
-        _ leading: inout [UInt32]
+        _ leading: UnsafeMutablePointer<UInt32>
     ) throws(VectorIndexError) -> UInt64 {
         let part: SnapshotPart = layer == 0 ? .baseLinks : .upperLinks
         let list = links(slot, layer: layer)
@@ -105,10 +175,10 @@ extension Graph {
             guard link != slot else {
                 throw .snapshotStructure(part: part, detail: .linkToItself)
             }
-            guard leading[Int(link)] != number else {
+            guard unsafe leading[Int(link)] != number else {
                 throw .snapshotStructure(part: part, detail: .linkTwice)
             }
-            leading[Int(link)] = number
+            unsafe leading[Int(link)] = number
             let pair = UInt64(min(link, slot)) << 32 | UInt64(max(link, slot))
             let hash = Self.mixed(pair &+ UInt64(layer) &* 0x9E37_79B9_7F4A_7C15, seed: seed)
             balance = slot < link ? balance &+ hash : balance &- hash

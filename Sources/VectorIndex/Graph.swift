@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Synchronization
 
 /// The memory of a hierarchical navigable small world graph: flat arrays indexed by slot number.
 ///
@@ -60,6 +61,12 @@ final class Graph {
     let blockStarts: UnsafeMutablePointer<UInt32>
     let keys: UnsafeMutablePointer<Int64>
     let states: UnsafeMutablePointer<UInt8>
+
+    /// Tells this graph from every other of the process, those that are gone included.
+    let number = Graph.graphCount.wrappingAdd(1, ordering: .relaxed).newValue
+    private static let graphCount = Atomic<UInt64>(0)
+    /// How often a vector has come or gone.
+    var changeCount: UInt64 = 0
 
     /// Slots ever used; live ones and free ones.
     var slotCount = 0

@@ -43,6 +43,9 @@ extension HNSWIndex {
         }
         if let failure { throw failure }
         let workers = (0..<threads).map { _ in graph.makeScratch() }
+        // Tables that are outgrown on the way leave gaps in the allocator's memory. Where vectors
+        // are stored already, the keys may be theirs.
+        writer.withLock { _ in lock.write { graph.reserveKeys(keys.count) } }
         var next = 0
         while next < keys.count {
             next = try writer.withLock { (_) throws(VectorIndexError) in

@@ -13,7 +13,7 @@ package struct IndexMemory: Equatable, Sendable {
 
 extension HNSWIndex {
     /// Bytes that the stored vectors and freed slots take, by use; without scratch of searches
-    /// (about 20 KB and one bit per vector each).
+    /// (about 40 KB and one bit per vector each).
     package var memory: IndexMemory { lock.read { graph.memory } }
 }
 

@@ -14,6 +14,9 @@ package struct KeySet: Equatable, Sendable {
 
     private let storage: Storage
 
+    /// Where an index found the keys last.
+    let found = FoundSlots()
+
     /// Number of distinct keys.
     package let count: Int
 
@@ -29,6 +32,9 @@ package struct KeySet: Equatable, Sendable {
         count = unique.count
         storage = Self.bitmap(of: unique) ?? .sorted(unique)
     }
+
+    /// Whether two sets have the same keys.
+    package static func == (left: KeySet, right: KeySet) -> Bool { left.storage == right.storage }
 
     /// Whether the set has no keys.
     package var isEmpty: Bool { count == 0 }

@@ -32,6 +32,13 @@ struct ToolsCallCommand: AsyncParsableCommand {
             guard case .object(let object) = try JSONParser.parse(arguments) else {
                 throw CommandFailure(.usage, "the arguments are not a JSON object")
             }
+            if let number = InexactNumbers.first(in: Array(arguments.utf8)) {
+                throw CommandFailure(
+                    .usage,
+                    "the number `\(number)` has more digits than are kept",
+                    hint: "give it as a text"
+                )
+            }
             members = object
         } catch let error as JSONError {
             throw CommandFailure(.usage, "the arguments are not JSON", reason: "\(error)")

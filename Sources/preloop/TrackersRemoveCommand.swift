@@ -44,11 +44,14 @@ struct TrackersRemoveCommand: AsyncParsableCommand {
 extension Installation {
     /// Takes our webhooks away from a tracker, as far as it lets us, and removes it.
     ///
-    /// - Parameter tracker: Which; one that is being scanned stays as it is.
+    /// - Parameters:
+    ///   - tracker: Which; one that is being scanned stays as it is.
+    ///   - check: Asked in the transaction that removes it.
     /// - Returns: The number of issues that went, and what stays at the tracker, a line each.
     /// - Throws: `StoreError.leaseHeld` while a scan runs, and what the store refuses.
     func removeWithWebhooks(
-        _ tracker: Tracker
+        _ tracker: Tracker,
+        check: @escaping @Sendable (any SQLConnection, AccountID) throws -> Void = { _, _ in }
     ) async throws -> (issues: Int, leftovers: [String]) {
         let now = store.clock.now()
         let lease = ScanRunner.leaseName(of: tracker.id)
@@ -58,13 +61,17 @@ extension Installation {
         // Before anything is done at the tracker: the removal would be refused afterwards.
         if let holder { throw StoreError.leaseHeld(name: lease, holder: holder.description) }
         let leftovers = try await takeBackWebhooks(of: tracker)
-        return (try await remove(tracker), leftovers)
+        return (try await remove(tracker, check), leftovers)
     }
 
     /// Removes a tracker with all that was read from it; gives the number of issues.
-    func remove(_ tracker: Tracker) async throws -> Int {
+    private func remove(
+        _ tracker: Tracker,
+        _ check: @escaping @Sendable (any SQLConnection, AccountID) throws -> Void
+    ) async throws -> Int {
         let now = store.clock.now()
         return try await store.write { connection, account in
+            try check(connection, account)
             // A running scan would write into projects that are no longer there.
             let lease = try LeaseTable.acquire(
                 ScanRunner.leaseName(of: tracker.id),

@@ -226,10 +226,47 @@ import Testing
         #expect(page.text.contains("required"))
         let bare = try await server.sendForm(
             "/approval/\(id)/decide",
-            "token=\(token)&decision=approve"
+            "token=\(token)&decision=approve&read_all=yes"
         )
         #expect(bare.status == 422 && bare.text.contains("a reason"))
         #expect(try await desk(server).find(id).status == .pending)
+        try await server.stop()
+    }
+
+    /// What matters stood behind the cut, and one click approved it, for hours if that was ticked.
+    @Test(arguments: [
+        // What is kept to be shown, and the page itself, are bounded each.
+        String(repeating: "x", count: 2_500), String(repeating: "&", count: 1_900),
+    ])
+    func `what the page does not show takes a second tick, and is not remembered`(
+        _ text: String
+    ) async throws {
+        let server = try await server { $0.rememberedSeconds = 600 }
+        let ann = try await server.key("ann")
+        let (id, small) = (try await held(server, ann, text), try await held(server, ann))
+        func page(_ id: String) async throws -> (text: String, token: String) {
+            let token = try await link(server, id)
+            return (try await server.send("GET", "/approval/\(id)?token=\(token)").text, token)
+        }
+        func approve(_ id: String, _ token: String, _ more: String) async throws -> Int {
+            try await server.sendForm(
+                "/approval/\(id)/decide",
+                "token=\(token)&decision=approve&remember_seconds=600\(more)"
+            ).status
+        }
+        let (shown, token) = try await page(id)
+        #expect(shown.contains("name=\"read_all\"") && !shown.contains("remember_seconds"))
+        #expect(shown.contains("SHA-256"))
+        #expect(try await approve(id, token, "") == 422)
+        #expect(try await desk(server).find(id).status == .pending)
+        #expect(try await approve(id, token, "&read_all=yes") == 200)
+        let approved = try await desk(server).find(id)
+        #expect(approved.status == .approved && approved.row.life.rememberedUntil == nil)
+        // What is shown as a whole is as it was.
+        let (plain, other) = try await page(small)
+        #expect(!plain.contains("read_all") && plain.contains("remember_seconds"))
+        #expect(try await approve(small, other, "") == 200)
+        #expect(try await desk(server).find(small).row.life.rememberedUntil != nil)
         try await server.stop()
     }
 

@@ -244,6 +244,46 @@ import Testing
         try await ruled.server.stop()
     }
 
+    @Test func `workflows are added, changed and removed one by one, and none that is named`()
+        async throws
+    {
+        let (server, key) = try await server()
+        let ruled = Ruled(server: server, key: key)
+        let path = "approval-workflows"
+        #expect(try await ruled.send("GET", path).json == [])
+        let leads: JSONValue = ["name": "leads", "approver_users": ["ann"], "timeout_seconds": 60]
+        let made = try await ruled.send("POST", path, leads)
+        #expect(made.status == 201, "\(made.text)")
+        let id = try #require(try made.json["id"]?.string)
+        #expect(try await ruled.send("POST", path, leads).status == 409)
+        let wrong: JSONValue = ["name": "other", "approvals_required": 11]
+        #expect(try await ruled.send("POST", path, wrong).status == 422)
+        let few: JSONValue = ["name": "few", "approver_users": ["ann"], "approvals_required": 2]
+        #expect(try await ruled.send("POST", path, few).status == 422)
+        let changed = try await ruled.send(
+            "PUT",
+            "\(path)/\(id)",
+            ["name": "leads", "remember_session": true]
+        )
+        #expect(try changed.json["remember_session"] == true)
+        #expect(try changed.json["approver_users"] == nil)
+        let shown = try await ruled.send("GET", "\(path)/\(id)")
+        #expect(try shown.json == changed.json)
+        #expect(shown.headers["ETag"] == "\"policy-2\"")
+        // A rule that names it keeps it.
+        let entry: JSONValue = ["tool_name": "echo", "approval_workflow": "leads"]
+        let named = try await ruled.send("POST", "tool-configurations", entry)
+        #expect(named.status == 201, "\(named.text)")
+        #expect(try await ruled.send("DELETE", "\(path)/\(id)").status == 422)
+        let tool = "tool-configurations/\(try named.json["id"]?.string ?? "")"
+        #expect(try await ruled.send("DELETE", tool).status == 204)
+        let stale = try await ruled.send("DELETE", "\(path)/\(id)", ifMatch: "\"policy-2\"")
+        #expect(stale.status == 412)
+        #expect(try await ruled.send("DELETE", "\(path)/\(id)").status == 204)
+        #expect(try await ruled.send("GET", "\(path)/\(id)").status == 404)
+        try await server.stop()
+    }
+
     @Test func `only owners and admins change policies`() async throws {
         let (server, _) = try await server()
         for (role, status) in [(Role.admin, 200), (.editor, 403), (.viewer, 403)] {

@@ -90,6 +90,7 @@ struct RouteExamples {
     private func policy(_ message: String) -> String {
         """
         metadata: {name: \(name)}
+        approval_workflows: [{name: \(name)-people}]
         tools:
         - name: \(name)-tool
           conditions:
@@ -101,6 +102,13 @@ struct RouteExamples {
     /// The identifier of the policy's entry of the tool.
     private func entry() async throws -> String {
         let path = "/api/v1/tool-configurations"
+        let list = try await server.send("GET", path, token: ownerKey).json
+        return try #require(list[0]?["id"]?.string)
+    }
+
+    /// The identifier of the policy's workflow.
+    private func workflow() async throws -> String {
+        let path = "/api/v1/approval-workflows"
         let list = try await server.send("GET", path, token: ownerKey).json
         return try #require(list[0]?["id"]?.string)
     }
@@ -148,6 +156,7 @@ struct RouteExamples {
         case "/api/v1/policies/versions/": return "\(try await applied())"
         case "/api/v1/tool-configurations/": return try await entry()
         case "/api/v1/access-rules/": return "\(name)-1"
+        case "/api/v1/approval-workflows/": return try await workflow()
         case "/api/v1/approval-requests/": return try await asked()
         case "/api/v1/mcp-servers/": return try await upstream()
         default: return nil
@@ -155,7 +164,9 @@ struct RouteExamples {
     }
 
     private static func isAboutPolicies(_ route: Route) -> Bool {
-        let kinds: [Substring] = ["policies", "tool-configurations", "access-rules"]
+        let kinds: [Substring] = [
+            "policies", "tool-configurations", "access-rules", "approval-workflows",
+        ]
         return kinds.contains(route.segments.dropFirst(2).first ?? "")
     }
 
@@ -240,6 +251,8 @@ struct RouteExamples {
             return ["policy": .string(policy("never"))]
         case "POST /api/v1/policies/explain": return ["tool": "echo"]
         case "PUT /api/v1/policies/versions/{id}/tag": return ["tag": .string(label)]
+        case "PUT /api/v1/approval-workflows/{id}":
+            return ["name": .string("\(name)-people"), "timeout_seconds": 60]
         case "POST \(entries)": return ["tool_name": "another"]
         case "PUT \(entries)/{id}": return ["tool_name": .string("\(name)-tool")]
         case "POST \(entries)/{id}/access-rules", "PUT /api/v1/access-rules/{id}":

@@ -45,6 +45,7 @@ final class RunningServer: Sendable {
         var origins: [String] = []
         var operations = FakeOperations()
         var policy: (any CallPolicy)?
+        var callLimits = GuardedCall.Limits()
         var workflow = ApprovalWorkflow.standard
         /// Where people reach the pages of approvals; nil where nobody has said.
         var pageAddress: String?
@@ -102,7 +103,7 @@ final class RunningServer: Sendable {
         if let records = setup.records { logger = records.logger() }
         let tools = setup.tools
         let transport = try CurlClient(configuration: .init(version: "test"))
-        let (policy, workflow) = (setup.policy, setup.workflow)
+        let (policy, workflow, callLimits) = (setup.policy, setup.workflow, setup.callLimits)
         let (makeTools, pageAddress) = (setup.toolsOverStore, setup.pageAddress)
         let box = try Self.box()
         var means = Application.Means(
@@ -124,7 +125,8 @@ final class RunningServer: Sendable {
                         box: { box },
                         workflows: { name in name == nil ? workflow : nil },
                         pageAddress: pageAddress
-                    )
+                    ),
+                    limits: callLimits
                 )
             },
             upstreams: { account in
@@ -399,12 +401,17 @@ final class Gate: Sendable {
 final class FakeOperations: Sendable {
     let tested = Counter()
     let synced = Counter()
+    /// What a change of a tracker does; nothing where a test has not said.
+    let changing = Mutex<(@Sendable (Tracker, TrackerOperations.Check) async throws -> Void)?>(nil)
 
     var operations: TrackerOperations {
         TrackerOperations(
             add: { _, _ in throw Problem(.badGateway, "no service") },
-            change: { _, _, _ in },
-            remove: { _, _ in
+            change: { tracker, _, _, check in
+                let changing = self.changing.withLock { $0 }
+                try await changing?(tracker, check)
+            },
+            remove: { _, _, _ in
                 TrackerOperations.Removal(issues: 6, leftovers: ["acme: refused"])
             },
             test: { _, _ in

@@ -12,9 +12,12 @@ import Testing
         let draft: JSONValue = [
             "name": "docs", "url": "https://mcp.example.com/mcp", "transport": "http-streaming",
             "auth_type": "bearer", "auth_config": ["token": "a-secret-word"], "prefix": "always",
+            "timeout_seconds": 30,
         ]
         let added = try await server.send("POST", "/api/v1/mcp-servers", draft, token: key)
         #expect(added.status == 201, "\(added.text)")
+        #expect(try added.json["timeout_seconds"] == 30)
+        #expect(try added.json["warning"]?.isNull == true)
         #expect(try added.json["transport"] == "streamable-http")
         #expect(try added.json["has_credential"] == true)
         let path = "/api/v1/mcp-servers/\(try added.json["id"]?.integer ?? 0)"

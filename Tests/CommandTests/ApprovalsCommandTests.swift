@@ -1,3 +1,4 @@
+import Bootstrap
 import Domain
 import Foundation
 import Testing
@@ -36,7 +37,7 @@ import Testing
     }
 
     @Test func `an agent asks, a person in another terminal answers`() async throws {
-        let sandbox = try Sandbox(["USER": "ann"])
+        let sandbox = try Sandbox(["USER": "somebody else"])
         #expect(try sandbox.preloop("init").status == 0)
         #expect(try sandbox.preloop("approvals").output.contains("Nothing waits"))
         let agent = try sandbox.start(
@@ -45,7 +46,8 @@ import Testing
         )
         let id = try await waiting(sandbox)
         let table = try sandbox.preloop("approvals", "list")
-        #expect(table.output.contains("local:ann") && table.output.contains("request_approval"))
+        let name = "local:\(LocalUser.name)"
+        #expect(table.output.contains(name) && table.output.contains("request_approval"))
         let shown = try sandbox.preloop("approvals", "show", id)
         #expect(shown.output.contains("operation: drop the table"))
         #expect(shown.output.contains("Reason     tidying up"))
@@ -60,11 +62,53 @@ import Testing
         // The second one hears who was first.
         let late = try sandbox.preloop("approvals", "deny", id)
         #expect(late.status == 1)
-        #expect(late.errors.contains("approved already, by local:ann"))
+        #expect(late.errors.contains("approved already, by \(name)"))
         let all = try sandbox.preloop("approvals", "list", "--all")
         #expect(all.output.contains("approved"))
         let unknown = try sandbox.preloop("approvals", "approve", "nothing")
         #expect(unknown.status == 5)
+    }
+
+    private static let people = """
+        version: "1.0"
+        metadata: {name: people}
+        approval_workflows:
+        - {name: two, approvals_required: 2, allow_self_approval: true, async_approval: true}
+        - {name: other, allow_self_approval: false, async_approval: true}
+        tools:
+        - {name: list_projects, approval_workflow: two}
+        - {name: sync_status, approval_workflow: other}
+        """
+
+    /// `USER=ann` and `USER=bob` were two people.
+    @Test func `whoever sits at the machine is one person, whatever the environment says`() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let file = sandbox.home + "/policy.yaml"
+        try Data(Self.people.utf8).write(to: URL(fileURLWithPath: file))
+        #expect(try sandbox.preloop("policy", "apply", file).status == 0)
+        func ask(_ tool: String) throws -> String {
+            let held = try sandbox.preloop(
+                "tools",
+                "call",
+                tool,
+                "{}",
+                "--json",
+                environment: ["USER": "ann"]
+            )
+            return try #require(try held.json["result"]?["request_id"]?.string)
+        }
+        func approve(_ id: String, _ name: String) throws -> Sandbox.Result {
+            try sandbox.preloop("approvals", "approve", id, environment: ["USER": name])
+        }
+        let two = try ask("list_projects")
+        #expect(try approve(two, "ann").status == 0)
+        let second = try approve(two, "bob")
+        #expect(second.status != 0 && second.errors.contains("has decided already"))
+        let own = try approve(try ask("sync_status"), "bob")
+        #expect(own.status != 0 && own.errors.contains("somebody else"), "\(own.errors)")
+        let list = try sandbox.preloop("approvals", "list").output
+        #expect(list.contains("local:\(LocalUser.name)") && !list.contains("local:ann"))
     }
 
     @Test func `the same commands speak to a server`() async throws {

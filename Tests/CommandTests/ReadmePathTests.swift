@@ -5,7 +5,7 @@ import Testing
 /// The section of the README that a stranger types to put Preloop before another MCP server.
 @Suite(
     .enabled(
-        if: ServersTests.hasTimeServer,
+        if: StandardServersTests.hasTime,
         "scripts/setup --tests installs mcp-server-time"
     )
 )

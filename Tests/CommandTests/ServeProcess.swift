@@ -42,6 +42,11 @@ final class ServeProcess {
 
     /// What curl gets; the body, and the status behind a line end.
     func curl(_ arguments: String...) throws -> (status: Int, body: String) {
+        try curl(arguments)
+    }
+
+    /// The same.
+    func curl(_ arguments: [String]) throws -> (status: Int, body: String) {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["curl", "-sS", "-w", "\n%{http_code}"] + arguments

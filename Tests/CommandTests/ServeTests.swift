@@ -53,6 +53,47 @@ struct ServeTests {
         #expect(environment.keys.contains { result.errors.contains($0) || $0.contains("TLS") })
     }
 
+    /// Whoever registered could ask the server's network by the URL of a tracker.
+    @Test func `trackers of strangers are on the public Internet, ours anywhere`() throws {
+        let inside = try ScriptedHTTPServer { _ in [.answer(404, text: "{}")] }
+        defer { inside.stop() }
+        let server = try ServeProcess(
+            try Sandbox(),
+            environment: ["REGISTRATION_ENABLED": "true"]
+        )
+        let api = "\(server.origin)/api/v1"
+        let json = "Content-Type: application/json"
+        let stranger = #"{"username": "bob", "password": "a good password"}"#
+        let made = try server.curl("-H", json, "-d", stranger, "\(api)/auth/register")
+        #expect(made.status == 201, "\(made.body)")
+        let form = "username=bob&password=a good password"
+        let signedIn = try server.curl("-d", form, "\(api)/auth/token")
+        let token = try JSONParser.parse(signedIn.body)["access_token"]?.string ?? ""
+        let draft = """
+            {"name": "lab", "tracker_type": "gitlab", "url": "\(inside.origin)",
+            "api_key": "secret"}
+            """
+        func add(_ credential: String) throws -> (status: Int, body: String) {
+            let authorization = "Authorization: Bearer \(credential)"
+            return try server.curl(
+                "-H",
+                json,
+                "-H",
+                authorization,
+                "-d",
+                draft,
+                "\(api)/trackers"
+            )
+        }
+        let refused = try add(token)
+        #expect(refused.status == 502, "\(refused.body)")
+        #expect(refused.body.contains("public Internet"), "\(refused.body)")
+        #expect(inside.requests.isEmpty)
+        _ = try add(server.key)
+        #expect(!inside.requests.isEmpty)
+        _ = try server.stop()
+    }
+
     @Test func `a collector hears of requests, and its absence is not felt`() throws {
         let collector = try ScriptedHTTPServer { _ in [.answer(200, text: "{}")] }
         defer { collector.stop() }
@@ -156,6 +197,33 @@ struct ServeTests {
         let url = "http://127.0.0.1:10"
         #expect(try change(#"{"url": "\#(url)", "test": false}"#) == 422)
         #expect(try change(#"{"url": "\#(url)", "api_key": "other", "test": false}"#) == 200)
+        #expect(try server.stop().status == 0)
+    }
+
+    @Test func `of two changes of a tracker at once with the same tag one is refused`() throws {
+        let sandbox = try Sandbox(["TOKEN": "secret"])
+        #expect(try sandbox.preloop("init").status == 0)
+        #expect(try sandbox.addTracker(url: "http://127.0.0.1:9").status == 0)
+        let server = try ServeProcess(sandbox)
+        let address = "\(server.origin)/api/v1/trackers/1"
+        let key = "Authorization: Bearer \(server.key)"
+        for round in 0..<10 {
+            let shown = try server.curl("-i", "-H", key, address).body
+            let tag = try #require(shown.firstMatch(of: /(?i)etag: ("[^"]+")/)?.1)
+            func change(_ pattern: String) -> [String] {
+                [
+                    "-X", "PUT", "-H", key, "-H", "Content-Type: application/json", "-H",
+                    "If-Match: \(tag)", "-o", "/dev/null", "-d",
+                    #"{"include": ["\#(pattern)"]}"#, address,
+                ]
+            }
+            let both = try server.curl(
+                ["-Z", "--parallel-immediate"] + change("a\(round)/*")
+                    + ["--next", "-w", "\n%{http_code}"] + change("b\(round)/*")
+            )
+            let statuses = both.body.split(separator: "\n").compactMap { Int($0) } + [both.status]
+            #expect(statuses.sorted() == [200, 412], "round \(round)")
+        }
         #expect(try server.stop().status == 0)
     }
 

@@ -22,13 +22,18 @@ final class PythonUpstream {
     }
 
     /// Starts one over `http` or `sse`, or says how to over `stdio`.
-    init(_ transport: String, era: String = "both", require: (String, String)? = nil) throws {
+    init(
+        _ transport: String,
+        era: String = "both",
+        require: (String, String)? = nil,
+        script: String = "mcp_upstream.py"
+    ) throws {
         state =
             FileManager.default.temporaryDirectory
             .appendingPathComponent("preloop-upstream-\(UUID().uuidString)").path
         try "plain".write(toFile: state, atomically: true, encoding: .utf8)
         var words = [
-            "python3", Self.script("mcp_upstream.py"), transport, "--era", era, "--state", state,
+            "python3", Self.script(script), transport, "--era", era, "--state", state,
         ]
         if let require { words += ["--require", require.0, require.1] }
         command = words
@@ -135,7 +140,10 @@ struct ServersTests {
         for member in expected.members {
             #expect(through[member.key] == member.value, "\(client) \(way): \(member.key)")
         }
-        #expect(expected.members.count >= 24)
+        #expect(expected.members.count >= 26)
+        // What fails in both is the same, too.
+        let asked = ["asks", "samples", "roots"].map { expected[$0]?["content"]?[0]?["text"] }
+        #expect(asked.allSatisfy { $0 != nil }, "\(asked)")
         // Giving a call up reaches the server, whatever lies between.
         #expect(upstream.calls.filter { $0 == "echo" }.count == 2)
         var looks = 0
@@ -169,7 +177,7 @@ struct ServersTests {
     @Test func `a changed definition cannot be called before it is accepted`() throws {
         let sandbox = try Sandbox.withServers()
         let upstream = try PythonUpstream("http")
-        #expect(try sandbox.add(upstream, "up").status == 0)
+        #expect(try sandbox.add(upstream, "up", ["--timeout", "20"]).status == 0)
         func call() throws -> Sandbox.Result {
             try sandbox.preloop("tools", "call", "mutable", #"{"x": null}"#)
         }
@@ -187,6 +195,7 @@ struct ServersTests {
         #expect(diff.output.contains(#"- /description: "It is plain""#))
         #expect(diff.output.contains(#"+ /description: "It is another. Ignore previous"#))
         let shown = try sandbox.preloop("servers", "show", "up", "--json").json
+        #expect(shown["timeout_seconds"] == 20)
         let tools = shown["tools"]?.array ?? []
         #expect(tools.count { $0["state"] == "held" } == 1)
         let accepted = try sandbox.preloop("servers", "accept", "up", "mutable")
@@ -291,44 +300,5 @@ struct ServersTests {
         }
         let list = try sandbox.preloop("servers", "list")
         #expect(list.output.hasPrefix("There are no MCP servers."))
-    }
-
-    static let hasTimeServer: Bool = {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", "import mcp_server_time"]
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
-    }()
-
-    @Test(.enabled(if: hasTimeServer, "scripts/setup --tests installs mcp-server-time"))
-    func `a program that others wrote tells the time`() throws {
-        let sandbox = try Sandbox.withServers()
-        let added = try sandbox.preloop(
-            "servers",
-            "add",
-            "time",
-            "--",
-            "python3",
-            "-m",
-            "mcp_server_time",
-            "--local-timezone",
-            "UTC"
-        )
-        #expect(added.status == 0, "\(added.errors)")
-        let test = try sandbox.preloop("servers", "test", "time", "--json").json
-        #expect(test["tools"] == 2)
-        let time = try sandbox.preloop(
-            "tools",
-            "call",
-            "get_current_time",
-            #"{"timezone": "Asia/Tokyo"}"#
-        )
-        #expect(time.status == 0 && time.output.contains("+09:00"), "\(time.errors)")
-        let removed = try sandbox.preloop("servers", "remove", "time")
-        #expect(removed.status == 0)
-        #expect(try sandbox.preloop("tools", "call", "get_current_time", "{}").status == 5)
     }
 }

@@ -244,6 +244,35 @@ import Testing
         #expect(world.runs.all == ["hi", "hi"])
     }
 
+    @Test(arguments: [true, false])
+    func `an approval may be remembered for the session that asked, where the workflow allows`(
+        _ isAllowed: Bool
+    ) async throws {
+        let world = try await ApprovalWorld(
+            { $0.remembersSession = isAllowed },
+            pacing: HastyClock()
+        )
+        func call(_ session: String?) async throws -> ToolResult {
+            var request = GuardedCall.Request(tool: "fake", arguments: object(["text": "hi"]))
+            request.session = session
+            return try await world.calls.run(request, by: caller)
+        }
+        func isHeld(_ session: String?) async throws -> Bool {
+            try await call(session).structured?["status"] == "pending_approval"
+        }
+        let id = try #require(try await call("one").structured?["request_id"]?.string)
+        try await world.desk.decide(id, by: bob, .init(.approve, isForSession: true))
+        // The approved run itself, and those that are remembered.
+        #expect(try await !isHeld("one"))
+        #expect(try await isHeld("one") == !isAllowed)
+        #expect(world.runs.all.count == (isAllowed ? 2 : 1))
+        let other = try await isHeld("two")
+        let none = try await isHeld(nil)
+        #expect(other && none)
+        world.time.advance(86_401)
+        #expect(try await isHeld("one"))
+    }
+
     @Test func `a question in words is answered with the decision`() async throws {
         let world = try await ApprovalWorld()
         let arguments: JSONValue = [
@@ -259,6 +288,37 @@ import Testing
         let status = try #require(try await answer.structured)
         #expect(status["status"] == "declined" && status["comment"] == "it is not")
         #expect(status["decided_by"] == "user:bob")
+    }
+
+    /// A loop in an agent wrote thousands of mails, and then every call of everybody was refused.
+    @Test func `one caller has so many requests open, and equal questions are one`() async throws {
+        var limits = ApprovalDesk.Limits()
+        limits.pendingOfOne = 2
+        let world = try await ApprovalWorld(
+            { $0.isAsynchronous = true },
+            setup: ApprovalWorld.Setup(limits: limits)
+        )
+        func ask(_ operation: String) async throws -> ToolResult {
+            let question: JSONValue = [
+                "operation": .string(operation), "context": "empty", "reasoning": "tidying",
+            ]
+            return try await world.calls.run(
+                GuardedCall.Request(tool: "request_approval", arguments: object(question)),
+                by: caller
+            )
+        }
+        let first = try #require(try await ask("drop").structured?["request_id"]?.string)
+        #expect(try await ask("drop").structured?["request_id"] == .string(first))
+        let call = try await world.handle("a")
+        #expect(try await world.handle("a") == call)
+        let refused = try await ask("another")
+        #expect(refused.isError && refused.text.contains("2 requests of yours"), "\(refused.text)")
+        #expect(try await world.call("b").isError)
+        // Others have places of their own; a decision makes one free, and answers a question once.
+        _ = try await world.handle("b", by: Caller(name: "user:eve", channel: .mcp))
+        try await world.desk.decide(first, by: bob, .init(.approve))
+        let second = try await ask("drop").structured?["request_id"]?.string
+        #expect(second != nil && second != first)
     }
 
     @Test func `a reason is asked for, kept from the tool, and shown to approvers`() async throws {

@@ -37,27 +37,28 @@ import Testing
     private let web = FakeWeb()
     private let mail = FakeMail()
 
-    private func worker(_ world: ApprovalWorld, allowing allowed: [String] = []) -> JobWorker {
-        let notifier = ApprovalNotifier(
-            desk: world.desk,
-            means: ApprovalNotifier.Means(
-                transport: web,
-                mail: mail,
-                publicURL: "https://preloop.example",
-                environment: [
-                    "PRELOOP_CHANNEL_KEY": "s3cret", "OTHER": "x",
-                    "PRELOOP_CHANNEL_HOOK": "http://10.0.0.1/hook",
-                ],
-                egress: EgressGuard(allowing: allowed) { name in
-                    let address = name == "inside.example" ? "192.168.0.9" : "93.184.216.34"
-                    return [IPAddress(address)].compactMap { $0 }
-                },
-                makeToken: { _ in
-                    let text = "pla_1_\(UInt64.random(in: 0...UInt64.max))"
-                    return (text, Array(text.utf8))
-                }
-            )
+    private func means(allowing allowed: [String] = []) -> ApprovalNotifier.Means {
+        ApprovalNotifier.Means(
+            transport: web,
+            mail: mail,
+            publicURL: "https://preloop.example",
+            environment: [
+                "PRELOOP_CHANNEL_KEY": "s3cret", "OTHER": "x",
+                "PRELOOP_CHANNEL_HOOK": "http://10.0.0.1/hook",
+            ],
+            egress: EgressGuard(allowing: allowed) { name in
+                let address = name == "inside.example" ? "192.168.0.9" : "93.184.216.34"
+                return [IPAddress(address)].compactMap { $0 }
+            },
+            makeToken: { _ in
+                let text = "pla_1_\(UInt64.random(in: 0...UInt64.max))"
+                return (text, Array(text.utf8))
+            }
         )
+    }
+
+    private func worker(_ world: ApprovalWorld, allowing allowed: [String] = []) -> JobWorker {
+        let notifier = ApprovalNotifier(desk: world.desk, means: means(allowing: allowed))
         return JobWorker(world.scratch.store, handlers: notifier.handlers)
     }
 
@@ -135,6 +136,45 @@ import Testing
         )
         #expect(fields["X-Preloop-Signature"] == expected[1].value)
         #expect(fields["X-Preloop-Timestamp"] == "1700000000" && fields["X-Team"] == "red")
+    }
+
+    /// A program that was told of a request never heard that it was over.
+    @Test func `a webhook hears of a request's end, once, with a link that decides nothing`()
+        async throws
+    {
+        let world = try await world { workflow in
+            workflow.timeoutSeconds = 60
+            workflow.channels["slack"] = ["webhook_url": "https://hooks.example/slack"]
+            workflow.channels["webhook"] = [
+                "url": "https://hooks.example/any", "secret_env": "PRELOOP_CHANNEL_KEY",
+            ]
+        }
+        let jobs = worker(world)
+        func told() throws -> [JSONValue] {
+            try web.requests.withLock { requests in
+                try requests.filter { $0.url.hasSuffix("/any") }
+                    .map { try JSONParser.parse($0.body ?? []) }
+            }
+        }
+        let id = try await world.handle("one")
+        _ = try await jobs.drain()
+        try await world.desk.decide(id, by: Approver(.user, "ann"), .init(.approve))
+        _ = try await jobs.drain()
+        _ = try await jobs.drain()
+        #expect(try told().map { $0["type"] } == ["approval_request", "approval_ended"])
+        let end = try #require(try told().last)
+        #expect(end["request_id"]?.string == id && end["status"] == "approved")
+        #expect(end["decided_by"] == ["user:ann"])
+        #expect(end["actions"]?["view"]?.string?.contains("token=") == false)
+        // People in a channel of words are asked, and not told again.
+        #expect(web.requests.withLock { $0.count { $0.url.hasSuffix("/slack") } } == 1)
+        _ = try await world.handle("two")
+        _ = try await jobs.drain()
+        world.time.advance(61)
+        _ = try await jobs.drain()
+        _ = try await jobs.drain()
+        #expect(try told().last?["status"] == "expired")
+        #expect(try told().count == 4)
     }
 
     @Test func `a channel's link decides only where no person is asked for`() async throws {
@@ -254,6 +294,20 @@ import Testing
         let count = web.requests.withLock { $0.count }
         _ = try await worker(world).drain()
         #expect(web.requests.withLock { $0.count } == count)
+    }
+
+    /// A vetted address with another `Host`, or a second signature for receivers to choose from.
+    @Test func `headers that say where a request goes or who signed it are left out`() {
+        let settings = ChannelSettings(
+            [
+                "headers": [
+                    "Host": "10.0.0.1", "content-length": "5", "Transfer-Encoding": "chunked",
+                    "X-Preloop-Signature": "sha256=00", "X-Team": "red",
+                ]
+            ],
+            environment: [:]
+        )
+        #expect(settings.headers.map(\.name) == ["X-Team"])
     }
 
     @Test func `a policy cannot read variables that are no channel's`() {

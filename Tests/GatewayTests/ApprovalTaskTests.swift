@@ -1,6 +1,7 @@
 import Domain
 import Firewall
 import MCP
+import Store
 import StoreTestSupport
 import Synchronization
 import Testing
@@ -95,14 +96,48 @@ import Testing
         #expect(world.runs.all.isEmpty)
     }
 
-    @Test func `giving up or updating a task never runs it`() async throws {
+    /// The approval stayed good, and whoever looked whether the task was cancelled ran it.
+    @Test func `giving up a task spends its approval, and nothing runs`() async throws {
+        let world = try await ApprovalWorld { $0.rememberedSeconds = 600 }
+        let (id, _) = try await begin(world)
+        let word = ApprovalDesk.Word(.approve, rememberedFor: .seconds(600))
+        try await world.desk.decide(id, by: bob, word)
+        #expect(try await ask(world, id, .update).members.isEmpty)
+        for _ in 0..<2 { #expect(try await ask(world, id, .cancel).members.isEmpty) }
+        #expect(try await ask(world, id)["status"] == "cancelled")
+        #expect(try await world.poll(id).structured?["status"] == "cancelled")
+        #expect(try await !world.desk.claim(id))
+        // The same call asks anew: nothing of the approval is left.
+        let (other, _) = try await begin(world)
+        #expect(other != id && world.runs.all.isEmpty)
+        let events = try await world.desk.events(of: id).map(\.kind)
+        #expect(events == ["approval_requested", "vote", "approved", "cancelled"])
+    }
+
+    @Test func `giving up what has run changes nothing`() async throws {
         let world = try await ApprovalWorld()
         let (id, _) = try await begin(world)
         try await world.desk.decide(id, by: bob, .init(.approve))
+        #expect(try await ask(world, id)["status"] == "completed")
         #expect(try await ask(world, id, .cancel).members.isEmpty)
-        #expect(try await ask(world, id, .update).members.isEmpty)
-        #expect(world.runs.all.isEmpty)
         #expect(try await ask(world, id)["status"] == "completed" && world.runs.all == ["hi"])
+    }
+
+    /// Whoever can write rows, but not what the audit tells, approves nothing.
+    @Test func `a row that was made approved by hand runs nothing`() async throws {
+        let world = try await ApprovalWorld()
+        let (id, _) = try await begin(world)
+        let now = world.time.clock.now()
+        try await world.scratch.store.writeOutsideFeed { connection, account in
+            _ = try connection.execute(
+                """
+                UPDATE approval_requests SET status = 'approved', resolved_at = \(now)
+                WHERE account_id = \(account) AND id = \(id)
+                """
+            )
+        }
+        #expect(try await ask(world, id)["result"]?["isError"] == true)
+        #expect(world.runs.all.isEmpty)
     }
 
     @Test func `a task is its caller's alone`() async throws {

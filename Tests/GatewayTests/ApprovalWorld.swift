@@ -52,7 +52,12 @@ struct ApprovalWorld {
     struct Setup {
         var model: LanguageModel?
         var sensitive: SensitiveValues?
-        var limits = ApprovalDesk.Limits()
+        var limits: ApprovalDesk.Limits = {
+            var limits = ApprovalDesk.Limits()
+            // All that tests ask for is of one caller.
+            limits.pendingOfOne = 2_000
+            return limits
+        }()
         var tool: FakeTool?
     }
 

@@ -81,6 +81,18 @@ struct AuditTests {
         #expect(many.hasPrefix(#"{"[cut]":"#))
     }
 
+    /// A rule on what was cut away was counted as decided.
+    @Test func `it is known of arguments on record whether they are all there was`() throws {
+        let long = JSONValue.string(String(repeating: "x", count: 100_000))
+        let many = JSONValue.array((0..<9_000).map { .string("item \($0)") })
+        for cut in [["a": ["b": long]], ["a": many], ["a": "[redacted:email:0"]] as [JSONValue] {
+            let kept = try JSONParser.parse(AuditArguments.text(of: cut))
+            #expect(!RecordedArguments.areWhole(kept))
+        }
+        let plain: JSONValue = ["a": [1, nil, "… 5 bytes]"], "[cut]": 1, "b": "[5 bytes]"]
+        #expect(RecordedArguments.areWhole(plain))
+    }
+
     @Test(arguments: Engine.all)
     func `sixteen writers make one chain without gaps`(_ engine: Engine) async throws {
         let scratch = try await engine.store()

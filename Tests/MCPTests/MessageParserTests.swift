@@ -16,6 +16,34 @@ struct MessageParserTests {
         if case .failure(let failure) = parse(text) { failure.error.code } else { nil }
     }
 
+    /// The tool would have been called with 1.8446744073709552e19, which its caller did not say.
+    @Test func `a call with a number that loses digits is refused, and told which`() throws {
+        let call = """
+            {"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":\
+            {"id":18446744073709551615}}}
+            """
+        for text in [call, "[\(call)]"] {
+            var failure: MessageParser.Failure?
+            switch parse(text) {
+            case .failure(let error): failure = error
+            case .success(.batch(let elements)):
+                if case .invalid(let error)? = elements.first { failure = error }
+            case .success(.message): break
+            }
+            #expect(failure?.id == .integer(7))
+            #expect(failure?.error.code == RPCError.invalidParametersCode)
+            #expect(failure?.error.message.contains("`18446744073709551615`") == true)
+        }
+        // As a text it is handed on, and what is no call is none.
+        let quoted = call.replacing("18446744073709551615", with: "\"18446744073709551615\"")
+        for text in [quoted, call.replacing("tools/call", with: "ping")] {
+            guard case .success(.message) = parse(text) else {
+                Issue.record("refused: \(text)")
+                continue
+            }
+        }
+    }
+
     @Test func `requests, notifications and responses are told apart`() throws {
         let messages = try [
             #"{"jsonrpc":"2.0","id":"a","method":"m","params":{"x":1}}"#,

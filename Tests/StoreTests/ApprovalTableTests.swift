@@ -106,6 +106,12 @@ struct ApprovalTableTests {
         }
         #expect(try await claim("a", since: 0) == false)
         #expect(try await claim("b", since: 5) == false)
+        // A row that nothing tells of is no approval.
+        #expect(try await claim("b", since: 4) == false)
+        try await scratch.store.write { connection, account in
+            let event = ApprovalEventTable.Event("approved", at: Self.start)
+            try ApprovalEventTable.append(event, to: "b", account: account, on: connection)
+        }
         #expect(try await claim("b", since: 4))
         #expect(try await claim("b", since: 4) == false)
         let row = try await scratch.store.write { connection, account in
@@ -120,6 +126,24 @@ struct ApprovalTableTests {
         }
         #expect(row?.execution == .done && row?.sealedResult?.bytes == [9])
         #expect(row?.claimedBy == "me")
+    }
+
+    @Test(arguments: Engine.all)
+    func `an approval that is given up is neither claimed nor remembered`(
+        _ engine: Engine
+    ) async throws {
+        let scratch = try await filled(engine)
+        let results = try await scratch.store.write { connection, account in
+            let pending = try ApprovalTable.relinquish("a", account: account, on: connection)
+            let given = try ApprovalTable.relinquish("b", account: account, on: connection)
+            let again = try ApprovalTable.relinquish("b", account: account, on: connection)
+            return [pending, given, again]
+        }
+        #expect(results == [false, true, false])
+        let row = try await scratch.store.read { connection, account in
+            try ApprovalTable.find("b", account: account, on: connection)
+        }
+        #expect(row?.execution == .cancelled && row?.life.rememberedUntil == nil)
     }
 
     /// Requests `a` and `b` about one call and `c` about another; `b` is approved and remembered
@@ -138,6 +162,8 @@ struct ApprovalTableTests {
             var life = decided
             life.rememberedUntil = Self.start.advanced(by: .seconds(100))
             _ = try ApprovalTable.update(row, to: life, account: account, on: connection)
+            let event = ApprovalEventTable.Event("approved", at: Self.start)
+            try ApprovalEventTable.append(event, to: "b", account: account, on: connection)
         }
         return scratch
     }
@@ -206,9 +232,10 @@ struct ApprovalTableTests {
                         digest: digest,
                         workflow: workflow,
                         at: Self.start.advanced(by: .seconds(seconds)),
+                        limit: 2,
                         account: account,
                         on: connection
-                    )?.request.id
+                    ).first?.request.id
                 }
             )
         }

@@ -353,6 +353,69 @@ struct JobTableTests {
         try await other.database.close()
     }
 
+    /// It waited for whoever was claiming, and with it every delivery that came meanwhile.
+    @Test(.enabled(if: Engine.all.contains(.postgres), "SQLite has one writer"))
+    func `many jobs are added without waiting for one that is being claimed`() async throws {
+        let scratch = try await Engine.postgres.store()
+        #expect(try await enqueue(scratch.store, "a", .whileWaiting("k")))
+        let other = try await Store.open(
+            scratch.database.connect { $0.lockTimeout = .milliseconds(100) }
+        )
+        let request = JobTable.ClaimRequest(
+            [Self.kind],
+            limit: 1,
+            holder: Self.holder(1),
+            lease: Self.minute,
+            now: Self.start
+        )
+        let drafts = ["j", "k"].map { key in
+            Job.Draft(Self.kind, uniqueness: .whileWaiting(key), now: Self.start)
+        }
+        let store = scratch.store
+        let (reached, reach) = AsyncStream.makeStream(of: Void.self)
+        let gate = DispatchSemaphore(value: 0)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await store.writeOutsideFeed { connection, account in
+                    // Also when it fails: then nobody is waited for.
+                    defer { reach.yield() }
+                    let claimed = try JobTable.claim(
+                        request,
+                        isDead: { _ in false },
+                        account: account,
+                        on: connection
+                    )
+                    #expect(claimed.count == 1)
+                    reach.yield()
+                    gate.wait()
+                }
+            }
+            for await _ in reached { break }
+            var failure: (any Error)?
+            do {
+                try await other.writeOutsideFeed { connection, account in
+                    try connection.execute(batch: [
+                        JobTable.addition(of: drafts, account: account)
+                    ])
+                }
+            } catch {
+                failure = error
+            }
+            gate.signal()
+            try await group.waitForAll()
+            if let failure { throw failure }
+        }
+        // The one that was being claimed does the work of its key.
+        #expect(try await jobs(store, .waiting).count == 1)
+        #expect(try await jobs(store, .running).count == 1)
+        // What runs may have missed it.
+        try await store.writeOutsideFeed { connection, account in
+            try connection.execute(batch: [JobTable.addition(of: drafts, account: account)])
+        }
+        #expect(try await jobs(store, .waiting).count == 2)
+        try await other.database.close()
+    }
+
     @Test func `the pause doubles up to an hour, half of it chance`() {
         let backoff = JobBackoff()
         #expect(backoff.pause(after: 1, chance: 1) == .seconds(30))

@@ -115,6 +115,36 @@ struct PostgresTests {
         #expect(try await accounts(database) == 2)
     }
 
+    @Test func `a transaction takes a round trip for its statement and one for its end`()
+        async throws
+    {
+        let scratch = try await Engine.postgres.store()
+        let proxy = try CuttingProxy(to: scratch.database)
+        let database = PostgresDatabase(PostgresConfiguration(address: Secret(proxy.address)))
+        _ = try await accounts(database)
+        var before = proxy.sendingCount
+        _ = try await database.read { try $0.rows("SELECT 1 AS n") }
+        #expect(proxy.sendingCount - before == 2)
+        before = proxy.sendingCount
+        try await database.write { connection in try Self.insert(7, on: connection) }
+        #expect(proxy.sendingCount - before == 2)
+        #expect(try await accounts(database) == 2)
+    }
+
+    /// What is wrong with the first statement is found before anything is sent, BEGIN included.
+    @Test func `nothing is written by a body that goes on after its first failure`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let many = (0...PostgresConnection.maximumBinds).map { SQL("\($0)") }
+        await #expect(throws: StoreError.self) {
+            try await scratch.store.database.write { connection in
+                // Swallowed as no body should.
+                _ = try? connection.rows("SELECT 1 AS n WHERE 1 IN (\(many))")
+                try Self.insert(7, on: connection)
+            }
+        }
+        #expect(try await accounts(scratch.store.database) == 1)
+    }
+
     @Test func `connections cut at any moment lose and double nothing`() async throws {
         let scratch = try await Engine.postgres.store()
         let proxy = try CuttingProxy(to: scratch.database)

@@ -15,6 +15,8 @@ import Testing
         )
         server.prefix = .always
         server.holdsNewTools = false
+        server.trustsHints = name == "a"
+        server.timeLimitSeconds = 30
         return server
     }
 
@@ -61,6 +63,7 @@ import Testing
             var changed = second
             changed.name = "c"
             changed.prefix = .never
+            changed.timeLimitSeconds = 5
             try UpstreamServerTable.update(
                 changed,
                 credential: nil,
@@ -74,15 +77,44 @@ import Testing
                 account: account,
                 on: connection
             )
+            try UpstreamServerTable.setLookedAt(changed.id, account: account, on: connection)
             return try UpstreamServerTable.find(name: "c", account: account, on: connection)
         }
         #expect(changed?.status == .error && changed?.lastError == "it is gone")
         #expect(changed?.lastScanAt == Timestamp(milliseconds: 2_000))
+        #expect(changed?.timeLimitSeconds == 5 && changed?.awaitsFirstScan == false)
         // What was not given anew stays.
         let kept = try await store.read { connection, account in
             try UpstreamServerTable.credential(of: second.id, account: account, on: connection)
         }
         #expect(kept == SealedSecret(bytes: [1, 2, 3]))
+    }
+
+    /// What was there before the step is not looked at as if it were new.
+    @Test(arguments: Engine.all)
+    func `a server of an older schema awaits no first scan`(_ engine: Engine) async throws {
+        let scratch = try engine.database()
+        let database = try scratch.connect()
+        try await Migrator(migrations: Array(Migration.all.prefix(10))).migrate(database)
+        let account = AccountTable.defaultID
+        _ = try await database.write { connection in
+            try connection.execute(
+                """
+                INSERT INTO upstream_servers
+                    (account_id, id, name, transport, url, command, auth_type, auth_header,
+                        credential, prefix_mode, holds_new_tools, status, created_at)
+                VALUES
+                    (\(account), 1, 'old', 'stdio', '', '["program"]', 'none', 'X-API-Key',
+                        \([UInt8]()), 'always', TRUE, 'active', \(Timestamp(milliseconds: 1)))
+                """
+            )
+        }
+        try await Migrator().migrate(database)
+        let server = try await database.read { connection in
+            try UpstreamServerTable.find(name: "old", account: account, on: connection)
+        }
+        #expect(server?.awaitsFirstScan == false)
+        #expect(server?.timeLimitSeconds == UpstreamServer.longestTimeLimitSeconds)
     }
 
     @Test(arguments: Engine.all)

@@ -65,6 +65,46 @@ import Trackers
         #expect(try await fixture.scan().projects.allSatisfy { $0.counts.calls == 1 })
     }
 
+    /// Many projects in which nothing happens are the usual scan; each once had a question of its
+    /// own to the store.
+    @Test(arguments: [CommentListing.perProject, .perIssue])
+    func `the store is asked for due comments only where there may be some`(
+        listing: CommentListing
+    ) async throws {
+        let fixture = try await SyncFixture(world(listing))
+        let world = fixture.world
+        world.state.withLock { $0.tagsLists = true }
+        // Until the lists are empty but for the last change, and their tags known.
+        for _ in 0..<5 {
+            _ = world.tick(1000)
+            try await fixture.scan()
+        }
+        func scanned() async throws -> (reads: Int, calls: Int) {
+            let before = fixture.database.plan.withLock { $0.readCount }
+            let report = try await fixture.scan()
+            let after = fixture.database.plan.withLock { $0.readCount }
+            return (after - before, report.projects.reduce(0) { $0 + $1.counts.calls })
+        }
+        let idle = try await scanned()
+        #expect(idle.calls == 2)
+        let project = try #require(try await fixture.project("org/a"))
+        try await fixture.store.write { connection, account in
+            try IssueTable.markCommentsDue(
+                externalID: "1",
+                in: project.id,
+                account: account,
+                on: connection
+            )
+        }
+        // The marked issue is found, and then that there is no other.
+        let marked = try await scanned()
+        #expect(marked.calls == 3)
+        #expect(marked.reads == idle.reads + 2)
+        let again = try await scanned()
+        #expect(again.calls == idle.calls && again.reads == idle.reads)
+        #expect(try await fixture.content() == world.truth)
+    }
+
     /// The cursor may leave the overlap out only where the lag cannot hide anything any more.
     @Test(arguments: [CommentListing.perProject, .perIssue], [1, 60, 119, 120, 121, 300])
     func `a list that lags hides nothing for good`(

@@ -128,6 +128,7 @@ final class FaultyDatabase: Database {
         var writesLeft: Int?
         var afterCommit = false
         var count = 0
+        var readCount = 0
     }
 
     let base: any Database
@@ -142,7 +143,8 @@ final class FaultyDatabase: Database {
     func read<Value: Sendable>(
         _ body: @escaping @Sendable (any SQLConnection) throws -> Value
     ) async throws -> Value {
-        try await base.read(body)
+        plan.withLock { $0.readCount += 1 }
+        return try await base.read(body)
     }
 
     func write<Value: Sendable>(

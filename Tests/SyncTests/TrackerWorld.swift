@@ -31,6 +31,8 @@ final class TrackerWorld: TrackerClient {
         /// So long after a change lists show it, of every second issue: a newer change may be shown
         /// before an older one, which is what makes lag dangerous.
         var listLag = Duration.zero
+        /// Whether lists of changed issues have a tag, and a known one is answered without rows.
+        var tagsLists = false
     }
 
     let commentListing: CommentListing
@@ -134,6 +136,13 @@ final class TrackerWorld: TrackerClient {
         case .newest:
             entries = Array(entries.sorted(by: precedes).suffix(1))
         }
+        var tag: String?
+        if state.withLock({ $0.tagsLists }), page == nil, case .changed = walk {
+            tag = "tag " + entries.map(key).joined(separator: ",")
+            if tag == validator {
+                return IssuePage(items: [], isNotModified: true, servedAt: served)
+            }
+        }
         let shown = Array(entries.prefix(pageSize))
         var next: PageToken?
         if let last = shown.last, shown.count < entries.count {
@@ -143,7 +152,12 @@ final class TrackerWorld: TrackerClient {
                 next = PageToken(String(number(last)))
             }
         }
-        return IssuePage(items: shown.map { item($0, in: walk) }, next: next, servedAt: served)
+        return IssuePage(
+            items: shown.map { item($0, in: walk) },
+            next: next,
+            validator: tag,
+            servedAt: served
+        )
     }
 
     private func item(_ entry: Entry, in walk: IssueWalk) -> PageItem {

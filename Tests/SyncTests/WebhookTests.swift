@@ -282,6 +282,35 @@ struct WebhookTests {
         #expect(removed == 1_000)
     }
 
+    /// No delivery's transaction notifies: such commits would wait for each other.
+    @Test(.enabled(if: Engine.current == .postgres, "on SQLite a commit tells of itself"))
+    func `a worker that sleeps hears of a delivery`() async throws {
+        let world = try await WebhookWorld(.github)
+        let receiver = world.receiver()
+        var configuration = JobWorker.Configuration()
+        // Without a word it would sleep for longer than the test may take.
+        configuration.interval = .seconds(600)
+        let (ends, end) = AsyncStream.makeStream(of: Void.self)
+        let worker = JobWorker(
+            world.store,
+            handlers: [WebhookProcessor.kind: { _ in .done }],
+            configuration: configuration
+        ) { event in
+            if case .ended = event { end.yield() }
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await worker.run() }
+            var ended = ends.makeAsyncIterator()
+            for round in 0..<4 {
+                let title = JSONValue.string("Title \(round)")
+                let deliveries = try await world.change(1, ["set": ["title": title]])
+                #expect(await world.give(deliveries[0], to: receiver) == .accepted)
+                _ = await ended.next()
+            }
+            group.cancelAll()
+        }
+    }
+
     @Test func `what concerns more than an item asks for a scan`() async throws {
         let world = try await WebhookWorld(.github)
         let deliveries = try await world.change(0, ["create": ["title": "x"]])

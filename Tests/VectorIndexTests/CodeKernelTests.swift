@@ -71,6 +71,37 @@ import Testing
         }
     }
 
+    /// A crowd larger than what a scan keeps is the case in which scores alone do not tell which of
+    /// its rows are the hits.
+    @Test(arguments: [0] + levels)
+    func `a scan finds what exact search finds, in a crowd too`(level: Int32) throws {
+        var source = ClusteredVectors(dimension: 128, clusters: 9, seed: 8)
+        let template = source.next()
+        let base = source.next(400) + [[Float]](repeating: template, count: 1_100)
+        let index = try HNSWIndex(
+            configuration: .init(dimension: 128, m: 7, efConstruction: 40),
+            identity: "test",
+            level: level
+        )
+        try index.build(keys: base.indices.map(Int64.init), vectors: base)
+        let crowd = SearchFilter.only(KeySet(Int64(400)..<1_500))
+        let some = SearchFilter.only(KeySet(stride(from: Int64(0), to: 1_500, by: 2)))
+        let few = SearchFilter.only(KeySet(stride(from: Int64(0), to: 400, by: 20)))
+        for count in [1, 10, 300] {
+            for filter in [crowd, some, few] {
+                let hits = index.search(template, count: count, filter: filter)
+                #expect(hits == index.exactSearch(template, count: count, filter: filter))
+            }
+            for query in source.next(5) {
+                let hits = index.search(query, count: count, filter: some)
+                let exact = index.exactSearch(query, count: count, filter: some)
+                #expect(hits.count == exact.count)
+                let common = Set(hits.map(\.key)).intersection(exact.map(\.key)).count
+                #expect(Double(common) >= 0.98 * Double(count))
+            }
+        }
+    }
+
     @Test func `links grow to 32 bits when slots outgrow 16`() throws {
         var source = ClusteredVectors(dimension: 8, clusters: 300, seed: 2)
         let index = try HNSWIndex(
@@ -119,5 +150,13 @@ import Testing
         }
         let isNew = model.first.map { table.insert($0) }
         #expect(isNew == false)
+        // 50,000 vectors need no more than 65,536 places of four bytes.
+        table.reserve(50_000)
+        let byteCount = table.byteCount
+        #expect(byteCount == 65_536 * 4)
+        for slot in model {
+            let found = table.slot(of: keys[Int(slot)])
+            #expect(found == slot)
+        }
     }
 }

@@ -159,6 +159,33 @@ import Testing
         #expect(KeySet([]).isEmpty && !KeySet([]).contains(0))
     }
 
+    /// A set remembers where its keys were found, which holds only until something changes.
+    @Test func `a filter that is used again finds what has come and not what has gone`() throws {
+        var source = ClusteredVectors(dimension: 32, clusters: 8, seed: 21)
+        let (base, query) = (source.next(400), source.next())
+        let index = try makeIndex(base)
+        let keys = KeySet(stride(from: Int64(0), to: 1_000, by: 10))
+        func found(_ index: HNSWIndex) -> [Int64] {
+            index.search(query, count: 5, filter: .only(keys)).map(\.key)
+        }
+        let first = found(index)
+        #expect(keys.found.slots(in: index.graph)?.count == 40)
+        #expect(found(index) == first)
+        try index.insert(key: 500, vector: query)
+        #expect(keys.found.slots(in: index.graph) == nil)
+        #expect(found(index) == [Int64(500)] + first.prefix(4))
+        // The freed slot goes to a key outside the set.
+        index.remove(key: 500)
+        try index.insert(key: 501, vector: query)
+        #expect(found(index) == first)
+        try index.insert(key: first[1], vector: query)
+        #expect(found(index).first == first[1])
+        let other = try makeIndex(Array(base[..<300]))
+        #expect(found(other).allSatisfy { $0 < 300 } && found(other).count == 5)
+        #expect(found(index).first == first[1])
+        #expect(keys == KeySet(stride(from: Int64(0), to: 1_000, by: 10)))
+    }
+
     @Test func `a query of another dimension is a programmer's error`() async {
         await #expect(processExitsWith: .failure) {
             let index = try HNSWIndex(configuration: .init(dimension: 3), identity: "test")

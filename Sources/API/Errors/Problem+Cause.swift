@@ -112,6 +112,7 @@ extension Problem {
         case .misconfigured, .forbiddenAddress:
             Problem(.unprocessableContent, detail, code: "server_misconfigured")
         case .suspended(let seconds): .overloaded(detail, after: seconds)
+        case .crowded: .overloaded(detail, after: 10)
         case .held: Problem(.conflict, detail, code: "tool_held")
         case .unauthorized: Problem(.badGateway, detail, code: "server_refuses_credential")
         case .refused, .unreachable, .lost, .sessionEnded, .invalid, .tooLarge, .timedOut, .ended:

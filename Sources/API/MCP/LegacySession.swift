@@ -16,6 +16,8 @@ actor LegacySession {
     private var asks:
         [ServerSession.AskID: AsyncStream<Result<JSONObject, RPCError>>.Continuation] =
             [:]
+    /// Hears of resources that the session has subscribed to.
+    nonisolated private let subscriber = ResourceSubscriber()
     private var isEnded = false
 
     init(server: ServerDescription, calling: ToolCalling, events: EventBudget) {
@@ -27,14 +29,20 @@ actor LegacySession {
 
     /// Does the session's work until it is ended.
     func run() async {
+        // Before any list is made: whatever changes one that was asked for is told.
+        let changes = await calling.calls.toolChanges(for: calling.caller)
         await withDiscardingTaskGroup { group in
+            group.addTask { for await _ in changes { await self.toolsChanged() } }
             group.addTask {
-                for await _ in self.calling.calls.toolChanges() { await self.toolsChanged() }
+                for await uri in self.subscriber.updates { await self.tell(of: uri) }
             }
             for await job in jobs { group.addTask { await self.perform(job) } }
             group.cancelAll()
         }
+        await calling.calls.end(subscriber)
     }
+
+    private func tell(of uri: String) { apply(session.resourceUpdated(uri)) }
 
     private func toolsChanged() { apply(session.toolsChanged()) }
 
@@ -116,11 +124,12 @@ actor LegacySession {
         let (stop, continuation) = AsyncStream.makeStream(of: Void.self)
         running[job.id] = continuation
         if isEnded { continuation.finish() }
-        let calling = calling
+        let (calling, subscriber) = (calling, subscriber)
         let outcome = await stoppable(by: stop) {
             await calling.outcome(
                 of: job,
                 ask: { method, parameters in await self.ask(job.id, method, parameters) },
+                subscriber: subscriber,
                 report: { event in await self.report(event, of: job.id) }
             )
         }

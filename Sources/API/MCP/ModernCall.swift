@@ -15,6 +15,10 @@ actor ModernCall {
     private var running: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
     /// Whether it waits for notifications and does no work.
     nonisolated let isSubscription: Bool
+    /// Hears of resources that a subscription names.
+    nonisolated private let subscriber = ResourceSubscriber()
+    /// The job that subscribes to them.
+    private var listening: ServerSession.JobID?
 
     init(
         server: ServerDescription,
@@ -32,17 +36,21 @@ actor ModernCall {
 
     /// Serves a request until it is answered or given up.
     func run(_ request: Message.Request) async {
+        // Before it is acknowledged: whatever changes from then on is told.
+        let changes = await isSubscription ? calling.calls.toolChanges(for: calling.caller) : nil
         apply(exchange.begin(request))
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.keepOpen() }
-            if isSubscription {
+            if let changes {
+                group.addTask { for await _ in changes { await self.toolsChanged() } }
                 group.addTask {
-                    for await _ in self.calling.calls.toolChanges() { await self.toolsChanged() }
+                    for await uri in self.subscriber.updates { await self.tell(of: uri) }
                 }
             }
             for await job in jobs { await perform(job) }
             group.cancelAll()
         }
+        if isSubscription { await calling.calls.end(subscriber) }
     }
 
     /// The client has gone: its work stops.
@@ -59,6 +67,11 @@ actor ModernCall {
     }
 
     private func toolsChanged() { apply(exchange.toolsChanged()) }
+
+    private func tell(of uri: String) {
+        guard let listening else { return }
+        apply(exchange.resourceUpdated(uri, for: listening))
+    }
 
     private func keepOpen() async {
         while !Task.isCancelled {
@@ -91,10 +104,12 @@ actor ModernCall {
     private func perform(_ job: ServerSession.Job) async {
         let (stop, continuation) = AsyncStream.makeStream(of: Void.self)
         running[job.id] = continuation
-        let calling = calling
+        if case .listen = job.work { listening = job.id }
+        let (calling, subscriber) = (calling, subscriber)
         let outcome = await stoppable(by: stop) {
             await calling.outcome(
                 of: job,
+                subscriber: subscriber,
                 report: { event in await self.report(event, of: job.id) }
             )
         }

@@ -19,11 +19,13 @@ struct ToolCalling: Sendable {
     /// - Parameters:
     ///   - job: Which one.
     ///   - ask: Asks the client something while it runs; nil where it cannot be asked.
+    ///   - subscriber: Hears of resources that the job subscribes to.
     ///   - report: Told how far it is.
     /// - Returns: What the session is to be told.
     func outcome(
         of job: ServerSession.Job,
         ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)? = nil,
+        subscriber: ResourceSubscriber? = nil,
         report: @escaping @Sendable (GuardedCall.Event) async -> Void
     ) async -> Result<ServerSession.Outcome, RPCError> {
         switch job.work {
@@ -50,18 +52,37 @@ struct ToolCalling: Sendable {
             return await traced(method.rawValue, nil, job.context) {
                 await self.outcome(of: id, method, asked, report)
             }
+        case .listen(let resources):
+            var request = forward("resources/subscribe", JSONObject(), job.context)
+            request.extras.subscriber = subscriber
+            let asked = request
+            return await traced("subscriptions/listen", nil, job.context) {
+                let accepted = await self.calls.subscribe(to: resources, asked, by: self.caller)
+                return .success(.listening(resources: accepted))
+            }
         case .forward(let method, let parameters):
-            var request = GuardedCall.Forward(method: method, parameters: parameters)
-            request.client = job.context.client
-            request.opensPages = job.context.opensPages
-            request.traceParent = job.context.meta.traceParent ?? trace?.context.header
-            request.session = session
-            request.extras = GuardedCall.Extras(job.context)
+            var request = forward(method, parameters, job.context)
+            request.extras.subscriber = subscriber
             request.extras.ask = ask
+            let asked = request
             return await traced(method, nil, job.context) {
-                await self.outcome(of: request, report)
+                await self.outcome(of: asked, report)
             }
         }
+    }
+
+    private func forward(
+        _ method: String,
+        _ parameters: JSONObject,
+        _ context: ServerSession.Context
+    ) -> GuardedCall.Forward {
+        var request = GuardedCall.Forward(method: method, parameters: parameters)
+        request.client = context.client
+        request.opensPages = context.opensPages
+        request.traceParent = context.meta.traceParent ?? trace?.context.header
+        request.session = session
+        request.extras = GuardedCall.Extras(context)
+        return request
     }
 
     /// Does a job as a piece of work of its own, where spans are collected.

@@ -24,9 +24,20 @@ struct ApprovalPage: Sendable {
     func response(problem: String?, status: HTTPResponse.Status = .ok) -> APIResponse {
         let note = problem.map { "<p role=\"status\"><b>\(Self.cut($0))</b></p>" } ?? ""
         let isOpen = token != nil && request.state.isPending
+        let ticks = isCut ? readingAll : remembering
         let shown = token == nil ? "<h1>A request for approval</h1>" : details
-        let content = note + shown + (isOpen ? form : outcome)
+        let content = note + shown + (isOpen ? form(with: ticks) : outcome)
         return Self.page(content, status: status)
+    }
+
+    /// Whether the page shows less than the call holds: what is left out may be what matters, and
+    /// whoever made the call chose what comes first.
+    var isCut: Bool {
+        let stored = request.row.request
+        let texts = [request.tool, stored.message, stored.justification]
+        return request.isShownInPart
+            || Self.shortened(argumentText, to: Self.argumentBytes, isVisible: true).isCut
+            || texts.contains { $0.map { Self.shortened($0).isCut } ?? false }
     }
 
     private var details: String {
@@ -41,6 +52,7 @@ struct ApprovalPage: Sendable {
         if required > 1 {
             rows.append(("Approvals", "\(request.state.approvalCount) of \(required)"))
         }
+        if isCut { rows.append(("SHA-256 of the whole call", hexadecimal(stored.digest))) }
         let list = rows.map { "<dt>\($0.0)</dt><dd>\(Self.cut($0.1))</dd>" }.joined()
         return """
             <h1>\(stored.kind == .call ? "May this call run?" : "An agent asks")</h1>
@@ -50,30 +62,60 @@ struct ApprovalPage: Sendable {
     }
 
     private var arguments: String {
+        Self.cut(argumentText, to: Self.argumentBytes, isVisible: true)
+    }
+
+    private var argumentText: String {
         let members = request.row.request.shown.object?.members ?? []
         let lines = members.map { member in
             let value = member.value.string ?? member.value.serializedText()
             return "\(visible(member.key)): \(visible(value))"
         }
-        let text = lines.isEmpty ? "none" : lines.joined(separator: "\n")
-        return Self.cut(text, to: Self.argumentBytes, isVisible: true)
+        return lines.isEmpty ? "none" : lines.joined(separator: "\n")
     }
 
-    private var form: String {
+    /// What may be ticked where all of the call is shown.
+    private var remembering: String {
+        let terms = request.state.terms
+        var ticks = ""
+        if terms.rememberedSeconds > 0 {
+            ticks += Self.tick(
+                "remember_seconds",
+                "\(terms.rememberedSeconds)",
+                "Approve the same call for the next \(max(1, terms.rememberedSeconds / 60)) minutes"
+            )
+        }
+        if terms.remembersSession {
+            ticks += Self.tick(
+                "remember_session",
+                "yes",
+                "Approve the same call for as long as its session lasts"
+            )
+        }
+        return ticks
+    }
+
+    /// Approving what is not shown takes a second tick, and is never remembered.
+    private var readingAll: String {
+        Self.tick(
+            "read_all",
+            "yes",
+            "This page shows a part of the call. I have read all of it (needed to approve)."
+        )
+    }
+
+    private static func tick(_ name: String, _ value: String, _ words: String) -> String {
+        "<label><input type=\"checkbox\" name=\"\(name)\" value=\"\(value)\"> \(words)</label>"
+    }
+
+    private func form(with ticks: String) -> String {
         let isRequired = request.state.terms.requiresReason
-        let seconds = request.state.terms.rememberedSeconds
-        let remembering =
-            seconds > 0
-            ? """
-            <label><input type="checkbox" name="remember_seconds" value="\(seconds)"> Approve the \
-            same call for the next \(max(1, seconds / 60)) minutes</label>
-            """ : ""
         return """
             <form method="post" action="/approval/\(escapedHTML(request.id))/decide">
             <input type="hidden" name="token" value="\(escapedHTML(token ?? ""))">
             <label>Comment\(isRequired ? "" : " (optional)")
             <textarea name="comment" rows="3" maxlength="2000"\(isRequired ? " required" : "")>\
-            </textarea></label>\(remembering)
+            </textarea></label>\(ticks)
             <p><button name="decision" value="approve">Approve</button>
             <button name="decision" value="decline">Decline</button></p>
             <p>You decide as \(Self.cut(approver)).</p></form>
@@ -156,22 +198,35 @@ struct ApprovalPage: Sendable {
         return response
     }
 
+    /// What somebody hears who approves what they cannot have read here.
+    static let partProblem =
+        "The page shows a part of the call only. Read all of it, and tick that you have."
+
     /// A text of the call, escaped, its hidden characters shown, cut at so many bytes.
     private static func cut(
         _ text: String,
         to limit: Int = textBytes,
         isVisible: Bool = false
     ) -> String {
+        let (shown, isCut) = shortened(text, to: limit, isVisible: isVisible)
+        return isCut ? shown + "… (cut; `preloop approvals show` has all of it)" : shown
+    }
+
+    private static func shortened(
+        _ text: String,
+        to limit: Int = textBytes,
+        isVisible: Bool = false
+    ) -> (text: String, isCut: Bool) {
         let shown = isVisible ? text : visible(text)
         var result = ""
         for scalar in shown.unicodeScalars {
             let piece = escapedHTML(String(scalar))
             guard result.utf8.count + piece.utf8.count <= limit else {
-                return result + "… (cut; `preloop approvals show` has all of it)"
+                return (result, true)
             }
             result += piece
         }
-        return result
+        return (result, false)
     }
 }
 

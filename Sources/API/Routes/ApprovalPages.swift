@@ -145,15 +145,31 @@ struct ApprovalPages: Sendable {
             let decision = form["decision"].flatMap(ApprovalState.Decision.init(rawValue:))
         else { return ApprovalPage.message("The link is not valid.", .notFound) }
         do {
-            let (approvals, link, _) = try await find(request, text)
-            let seconds = form["remember_seconds"].flatMap { Int($0) } ?? 0
+            let (approvals, link, isGood) = try await find(request, text)
+            let asked = try await approvals.find(link.request)
+            let page = ApprovalPage(
+                request: asked,
+                approver: link.approver,
+                token: isGood ? text : nil,
+                now: store.clock.now()
+            )
+            let mayDecide = isGood && asked.state.isPending
+            if mayDecide, page.isCut, decision == .approve, form["read_all"] == nil {
+                return page.response(
+                    problem: ApprovalPage.partProblem,
+                    status: .unprocessableContent
+                )
+            }
+            // What nobody has seen on the page is approved once.
+            let seconds = page.isCut ? 0 : form["remember_seconds"].flatMap { Int($0) } ?? 0
             let decided = try await approvals.decide(
                 link.request,
                 linkDigest: token.digest,
                 ApprovalDesk.Word(
                     decision,
                     reason: form["comment"],
-                    rememberedFor: seconds > 0 ? .seconds(seconds) : nil
+                    rememberedFor: seconds > 0 ? .seconds(seconds) : nil,
+                    isForSession: !page.isCut && form["remember_session"] == "yes"
                 )
             )
             return try await show(request, text, problem: ApprovalPage.thanks(decided))

@@ -24,6 +24,10 @@ struct ApprovalRoutes: Sendable {
             ApprovalWorkflow.rememberedRange,
             "For how many seconds the same call may run again, within what the workflow allows."
         )
+        let session: JSONValue = [
+            "type": "boolean",
+            "description": "Whether the same call may run again in its session, likewise.",
+        ]
         let statuses = ApprovalState.Status.allCases.map(\.rawValue)
         return [
             .on(.get, Self.path, view, tag: Self.tag, "Requests for approvals, latest first") {
@@ -39,7 +43,12 @@ struct ApprovalRoutes: Sendable {
                 try await show(request)
             }.answers(.ok, ["type": "object"]),
             decision("approve", "Approve a call; it then runs, once") { _ in .approve }
-                .body(Shape.object(["comment?": comment, "remember_seconds?": remember])),
+                .body(
+                    Shape.object([
+                        "comment?": comment, "remember_seconds?": remember,
+                        "remember_session?": session,
+                    ])
+                ),
             decision("decline", "Decline a call") { _ in .decline }
                 .body(Shape.object(["comment?": comment])),
             decision("decide", "Approve or decline a call") { request in
@@ -48,6 +57,7 @@ struct ApprovalRoutes: Sendable {
                 Shape.object([
                     "decision": Shape.choice(ApprovalState.Decision.allCases.map(\.rawValue)),
                     "comment?": comment, "remember_seconds?": remember,
+                    "remember_session?": session,
                 ])
             ),
         ]
@@ -119,7 +129,8 @@ struct ApprovalRoutes: Sendable {
             ApprovalDesk.Word(
                 decision,
                 reason: request.content["comment"]?.string,
-                rememberedFor: seconds.map { .seconds($0) }
+                rememberedFor: seconds.map { .seconds($0) },
+                isForSession: request.content["remember_session"]?.bool ?? false
             )
         )
         return .json(decided.json(at: store.clock.now()))

@@ -27,6 +27,12 @@ struct ToolRoutes: Sendable {
                 "Call a tool; the body is its arguments, as `/api/v1/tools` describes them"
             ) { request in
                 let name = request.parameters["tool"] ?? ""
+                if let number = InexactNumbers.first(in: request.body) {
+                    throw Problem(
+                        .unprocessableContent,
+                        "the number `\(number)` has more digits than are kept; send it as a text"
+                    )
+                }
                 return .json(try await call(name, try request.object(), request))
             }.takesAnyBody.answers(.ok, ["type": "object"]).callsTools,
         ]

@@ -1,4 +1,5 @@
 package import Domain
+package import Store
 package import Trackers
 
 /// What is done about trackers beyond the store; made by whoever composes the server.
@@ -27,6 +28,10 @@ package struct TrackerOperations: Sendable {
         package var scope: Scope?
         package var isTested: Bool
     }
+
+    /// Asked in the transaction that writes: throws when somebody has changed meanwhile what the
+    /// change was made for.
+    package typealias Check = @Sendable (any SQLConnection, AccountID) throws -> Void
 
     /// How a scan is, or was.
     package struct SyncState: Sendable {
@@ -88,9 +93,9 @@ package struct TrackerOperations: Sendable {
     /// Checks and stores a tracker.
     package var add: @Sendable (Draft, AccountID) async throws -> Tracker
     /// Checks and stores a change.
-    package var change: @Sendable (Tracker, Change, AccountID) async throws -> Void
+    package var change: @Sendable (Tracker, Change, AccountID, @escaping Check) async throws -> Void
     /// Takes our webhooks away from a tracker, and removes it with all that was read from it.
-    package var remove: @Sendable (Tracker, AccountID) async throws -> Removal
+    package var remove: @Sendable (Tracker, AccountID, @escaping Check) async throws -> Removal
     /// Asks the service who the token belongs to, and notes the outcome.
     package var test: @Sendable (Tracker, AccountID) async throws -> TrackerIdentity
     /// Begins a scan of one tracker or all; throws a ``Problem`` when one is running.
@@ -101,8 +106,9 @@ package struct TrackerOperations: Sendable {
 
     package init(
         add: @escaping @Sendable (Draft, AccountID) async throws -> Tracker,
-        change: @escaping @Sendable (Tracker, Change, AccountID) async throws -> Void,
-        remove: @escaping @Sendable (Tracker, AccountID) async throws -> Removal,
+        change:
+            @escaping @Sendable (Tracker, Change, AccountID, @escaping Check) async throws -> Void,
+        remove: @escaping @Sendable (Tracker, AccountID, @escaping Check) async throws -> Removal,
         test: @escaping @Sendable (Tracker, AccountID) async throws -> TrackerIdentity,
         startSync: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState,
         syncState: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState

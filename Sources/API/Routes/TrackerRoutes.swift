@@ -69,6 +69,8 @@ struct TrackerRoutes: Sendable {
         var tracker: Tracker
         var scope: Scope
         var projectCount: Int
+        /// The token as it is sealed, which is never shown; another one is a change, too.
+        private var credential: [UInt8]
 
         init(
             _ tracker: Tracker,
@@ -77,6 +79,12 @@ struct TrackerRoutes: Sendable {
         ) throws(StoreError) {
             self.tracker = tracker
             scope = try ScopeRuleTable.scope(of: tracker.id, account: account, on: connection)
+            let sealed = try TrackerTable.credential(
+                of: tracker.id,
+                account: account,
+                on: connection
+            )
+            credential = sealed?.bytes ?? []
             projectCount = try ProjectTable.list(
                 tracker: tracker.id,
                 account: account,
@@ -94,6 +102,7 @@ struct TrackerRoutes: Sendable {
         var version: JSONValue {
             guard case .object(var object) = json else { return json }
             for name in ["status", "status_detail", "checked_at", "projects"] { object[name] = nil }
+            object["credential"] = .string(Base64URL.encode(credential))
             return .object(object)
         }
 
@@ -123,13 +132,32 @@ struct TrackerRoutes: Sendable {
     }
 
     private func entry(_ id: TrackerID, _ account: AccountID) async throws -> Entry {
-        let entry = try await store.viewed(by: account).read { connection, account in
-            try TrackerTable.find(id, account: account, on: connection).map { tracker in
-                try Entry(tracker, account, connection)
-            }
+        try await store.viewed(by: account).read { connection, account in
+            try Self.entry(id, account, connection)
         }
-        guard let entry else { throw Problem.notFound() }
-        return entry
+    }
+
+    private static func entry(
+        _ id: TrackerID,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws -> Entry {
+        guard let tracker = try TrackerTable.find(id, account: account, on: connection) else {
+            throw Problem.notFound()
+        }
+        return try Entry(tracker, account, connection)
+    }
+
+    /// Of two who have seen the same the second is refused: for the transaction that writes.
+    private static func check(
+        _ request: APIRequest,
+        of id: TrackerID
+    ) -> TrackerOperations.Check {
+        { connection, account in
+            guard request.headers[.ifMatch] != nil else { return }
+            let current = try entry(id, account, connection)
+            try Versioned.check(request, against: current.version)
+        }
     }
 
     // MARK: - Writing
@@ -179,7 +207,8 @@ struct TrackerRoutes: Sendable {
                 let account = try request.user().account
                 let entry = try await entry(request)
                 try Versioned.check(request, against: entry.version)
-                let removal = try await operations.remove(entry.tracker, account)
+                let check = Self.check(request, of: entry.tracker.id)
+                let removal = try await operations.remove(entry.tracker, account, check)
                 return .json([
                     "id": .integer(entry.tracker.id.rawValue),
                     "issues_removed": .integer(Int64(removal.issues)),
@@ -218,6 +247,7 @@ struct TrackerRoutes: Sendable {
     @Sendable private func change(_ request: APIRequest) async throws -> APIResponse {
         let account = try request.user().account
         let before = try await entry(request)
+        // Before a service is asked for nothing.
         try Versioned.check(request, against: before.version)
         let content = request.content
         let change = TrackerOperations.Change(
@@ -227,7 +257,8 @@ struct TrackerRoutes: Sendable {
             scope: Self.scope(content),
             isTested: content["test"]?.bool ?? true
         )
-        try await operations.change(before.tracker, change, account)
+        let check = Self.check(request, of: before.tracker.id)
+        try await operations.change(before.tracker, change, account, check)
         return try await entry(request).answer(to: request)
     }
 

@@ -14,6 +14,7 @@ struct UpstreamRoutes: Sendable {
     private static let transports =
         UpstreamServer.Transport.allCases.map(\.rawValue) + ["http-streaming"]
     private static let authentications = UpstreamServer.Authentication.allCases.map(\.rawValue)
+    private static let timeLimits = 1...UpstreamServer.longestTimeLimitSeconds
     private static let prefixes = UpstreamServer.PrefixMode.allCases.map(\.rawValue)
 
     private static let shape = Shape.object([
@@ -21,10 +22,13 @@ struct UpstreamRoutes: Sendable {
         "command": Shape.list(of: Shape.text), "auth_type": Shape.choice(authentications),
         "auth_header": Shape.text, "has_credential": Shape.flag,
         "prefix": Shape.choice(prefixes), "hold_new_tools": Shape.flag,
+        "trust_hints": Shape.flag,
         "status": Shape.choice(UpstreamServer.Status.allCases.map(\.rawValue)),
         "last_scan_at": Shape.optionalInstant, "last_error": Shape.optionalText,
         "created_at": Shape.instant, "tools": Shape.count, "held": Shape.count,
         "collisions": Shape.list(of: Shape.text),
+        "shared_resources": Shape.list(of: Shape.text),
+        "timeout_seconds": Shape.integer(timeLimits), "warning": Shape.optionalText,
     ])
     private static let toolShape = Shape.object([
         "name": Shape.text, "exposed_as": Shape.optionalText,
@@ -35,7 +39,7 @@ struct UpstreamRoutes: Sendable {
     ])
     private static let scanShape = Shape.object([
         "tools": Shape.list(of: toolShape), "changed": Shape.list(of: Shape.text),
-        "unusable": Shape.list(of: Shape.text),
+        "unusable": Shape.list(of: Shape.text), "warnings": Shape.list(of: Shape.text),
     ])
     /// What can be set, with the secrets that are never shown.
     private static func settings(isNew: Bool) -> JSONValue {
@@ -51,7 +55,8 @@ struct UpstreamRoutes: Sendable {
                 "environment?": ["type": "object"],
             ]),
             "prefix?": Shape.choice(prefixes),
-            "hold_new_tools?": Shape.flag,
+            "hold_new_tools?": Shape.flag, "trust_hints?": Shape.flag,
+            "timeout_seconds?": Shape.integer(timeLimits, "What a call may take."),
         ])
     }
 
@@ -104,6 +109,7 @@ struct UpstreamRoutes: Sendable {
             "auth_header": .string(server.headerName), "has_credential": .bool(entry.hasSecret),
             "prefix": .string(server.prefix.rawValue),
             "hold_new_tools": .bool(server.holdsNewTools),
+            "trust_hints": .bool(server.trustsHints),
             "status": .string(server.status.rawValue),
             "last_scan_at": JSONValue(server.lastScanAt?.iso8601),
             "last_error": JSONValue(server.lastError),
@@ -111,6 +117,9 @@ struct UpstreamRoutes: Sendable {
             "tools": .integer(Int64(entry.tools.count { $0.state == .accepted })),
             "held": .integer(Int64(entry.tools.count { $0.state == .held })),
             "collisions": JSONValue(entry.collisions),
+            "shared_resources": JSONValue(entry.sharedResources),
+            "timeout_seconds": .integer(Int64(server.timeLimitSeconds)),
+            "warning": JSONValue(entry.warning),
         ]
     }
 
@@ -151,8 +160,8 @@ struct UpstreamRoutes: Sendable {
                 "Remove an MCP server with what was accepted of it"
             ) { request in
                 let entry = try await entry(request)
-                try Versioned.check(request, against: Self.json(entry))
-                try await desk(try request.user().account).remove(entry.server.id)
+                let desk = try await desk(try request.user().account)
+                try await desk.remove(entry.server.id, expected: Self.check(request))
                 return .noContent
             }.answers(.noContent).problems(.preconditionFailed),
         ]
@@ -177,13 +186,24 @@ struct UpstreamRoutes: Sendable {
     }
 
     private func change(_ request: APIRequest) async throws -> APIResponse {
-        let before = try await entry(request)
-        try Versioned.check(request, against: Self.json(before))
-        var server = before.server
+        var server = try await entry(request).server
         try fill(&server, request.content, by: try request.user().account)
         let desk = try await desk(try request.user().account)
-        try await desk.change(server, secret: try Self.secret(request.content))
+        try await desk.change(
+            server,
+            secret: try Self.secret(request.content),
+            expected: Self.check(request)
+        )
         return Versioned.answer(Self.json(try await entry(request)), to: request)
+    }
+
+    /// Whether a server is still what the client has seen, for the transaction that writes.
+    private static func check(_ request: APIRequest) -> UpstreamDesk.Check? {
+        guard request.headers[.ifMatch] != nil else { return nil }
+        return { entry in
+            guard let entry else { throw Problem.notFound() }
+            try Versioned.check(request, against: json(entry))
+        }
     }
 
     private func fill(
@@ -225,6 +245,10 @@ struct UpstreamRoutes: Sendable {
             server.prefix = UpstreamServer.PrefixMode(rawValue: text) ?? server.prefix
         }
         server.holdsNewTools = content["hold_new_tools"]?.bool ?? server.holdsNewTools
+        server.trustsHints = content["trust_hints"]?.bool ?? server.trustsHints
+        if let seconds = content["timeout_seconds"]?.integer {
+            server.timeLimitSeconds = Int(seconds)
+        }
     }
 
     /// What is to be kept sealed; nil when nothing is said about it.
@@ -265,6 +289,7 @@ struct UpstreamRoutes: Sendable {
                     "tools": .array(report.tools.map { Self.json($0, names) }),
                     "changed": JSONValue(report.changed.map(\.name)),
                     "unusable": JSONValue(report.unusable),
+                    "warnings": JSONValue(report.warnings),
                 ])
             }.answers(.ok, Self.scanShape).problems(.badGateway, .serviceUnavailable),
             .on(

@@ -85,12 +85,28 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             if head.headerFields[.connection] == "close" { closesAfterResponse = true }
             if isStream { head.headerFields[.connection] = nil }
             context.write(wrapOutboundOut(.head(head)), promise: promise)
-        case .body: context.write(data, promise: promise)
+        case .body(let buffer):
+            write(data, buffer.readableBytes, context, promise)
         case .end:
             context.write(data, promise: promise)
             requestsInProgress -= 1
             responseEnded(context)
         }
+    }
+
+    /// Writes a piece of an answer; the table knows of its bytes until the client has taken them.
+    private func write(
+        _ data: NIOAny,
+        _ bytes: Int,
+        _ context: ChannelHandlerContext,
+        _ promise: EventLoopPromise<Void>?
+    ) {
+        guard let id else { return context.write(data, promise: promise) }
+        let (table, taken) = (table, promise ?? context.eventLoop.makePromise(of: Void.self))
+        context.write(data, promise: taken)
+        // Behind it: this may close the connection.
+        table.noteWriting(id, bytes: bytes)
+        taken.futureResult.whenComplete { _ in table.noteWritten(id, bytes: bytes) }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {

@@ -24,7 +24,7 @@ final class ConnectionTable: Sendable {
     struct Counts: Sendable, Equatable {
         var open = 0
         var accepted = 0
-        /// Closed to make room.
+        /// Closed to make room, for others or for others' answers.
         var evicted = 0
         /// Turned away, for there was no room to make.
         var refused = 0
@@ -39,20 +39,39 @@ final class ConnectionTable: Sendable {
         var since: ContinuousClock.Instant
         var deadline: ContinuousClock.Instant?
         var stallDeadline: ContinuousClock.Instant?
+        /// Bytes of answers that its client has not taken.
+        var unread = 0
         /// Run when the connection is gone while it is being served.
         var whenGone: (@Sendable () -> Void)?
         /// Of a stream, the connection it belongs to.
         var parent: ID?
         /// Of a connection, how many streams it has.
         var streams = 0
+        /// And how many of them are being served.
+        var servedStreams = 0
+
+        /// Whether something waits for its answer.
+        var isServed: Bool { phase == .serving || servedStreams > 0 }
 
         func isOverdue(at now: ContinuousClock.Instant) -> Bool {
             deadline.map { $0 <= now } == true || stallDeadline.map { $0 <= now } == true
         }
     }
 
+    /// A connection as it was when it was found to have waited long.
+    private struct Candidate {
+        var id: ID
+        var since: ContinuousClock.Instant
+    }
+
     private struct State {
         var entries: [ID: Entry] = [:]
+        /// Bytes of answers that clients have not taken.
+        var unread = 0
+        /// Who makes room next, the one that has waited longest last.
+        var line: [Candidate] = []
+        /// The address that they are of; nil for any.
+        var lineAddress: String?
         var perAddress: [String: Int] = [:]
         var counts = Counts()
         var streamCount = 0
@@ -86,7 +105,7 @@ final class ConnectionTable: Sendable {
             var evicted: (any Channel)?
             let isCrowded = state.perAddress[address, default: 0] >= limits.connectionsPerAddress
             if isCrowded || state.connectionCount >= limits.connections {
-                guard let victim = Self.victim(in: state, of: isCrowded ? address : nil) else {
+                guard let victim = Self.victim(in: &state, of: isCrowded ? address : nil) else {
                     state.counts.refused += 1
                     return (nil, nil)
                 }
@@ -110,19 +129,37 @@ final class ConnectionTable: Sendable {
         return id
     }
 
+    /// How many of those who have waited longest are looked for at a time: in a storm each new
+    /// connection closes an old one, and to go through a thousand for each of them, with the lock
+    /// held that every connection needs, cost more than to serve them.
+    private static let lineLength = 64
+
     /// The connection that has waited longest without being served, of an address or of any.
-    private static func victim(in state: State, of address: String?) -> ID? {
-        var served: Set<ID> = []
-        if state.streamCount > 0 {
-            for entry in state.entries.values where entry.phase == .serving {
-                if let parent = entry.parent { served.insert(parent) }
+    private static func victim(in state: inout State, of address: String?) -> ID? {
+        if state.lineAddress != address { state.line = [] }
+        while true {
+            if state.line.isEmpty {
+                state.line = longestWaiting(in: state, of: address)
+                state.lineAddress = address
             }
+            guard let candidate = state.line.popLast() else { return nil }
+            // Whatever it has done since makes it one of the youngest.
+            guard let entry = state.entries[candidate.id], entry.since == candidate.since,
+                !entry.isServed
+            else { continue }
+            return candidate.id
         }
-        return state.entries
-            .filter { $0.value.parent == nil && $0.value.phase != .serving }
-            .filter { address == nil || $0.value.address == address }
-            .filter { !served.contains($0.key) }
-            .min { $0.value.since < $1.value.since }?.key
+    }
+
+    /// Those that have waited longest without being served, the one that has waited longest last.
+    private static func longestWaiting(in state: State, of address: String?) -> [Candidate] {
+        var waiting: [Candidate] = []
+        for (id, entry) in state.entries where entry.parent == nil && !entry.isServed {
+            guard address == nil || entry.address == address else { continue }
+            waiting.append(Candidate(id: id, since: entry.since))
+        }
+        waiting.sort { $0.since > $1.since }
+        return Array(waiting.suffix(lineLength))
     }
 
     /// Whether a channel is a connection that was taken in.
@@ -161,6 +198,11 @@ final class ConnectionTable: Sendable {
     func note(_ id: ID, _ phase: Phase, for time: Duration?) {
         let now = ContinuousClock.now
         state.withLock { state in
+            guard let before = state.entries[id] else { return }
+            if let parent = before.parent {
+                let change = (phase == .serving ? 1 : 0) - (before.phase == .serving ? 1 : 0)
+                state.entries[parent]?.servedStreams += change
+            }
             state.entries[id]?.phase = phase
             state.entries[id]?.since = now
             state.entries[id]?.deadline = time.map { now + $0 }
@@ -179,6 +221,48 @@ final class ConnectionTable: Sendable {
     func noteStall(_ id: ID, isStalled: Bool) {
         let deadline = isStalled ? ContinuousClock.now + limits.writeStallTime : nil
         state.withLock { $0.entries[id]?.stallDeadline = deadline }
+    }
+
+    /// Notes that bytes of an answer are on their way to a client.
+    ///
+    /// When clients together leave too many unread, the one that has taken none for longest is
+    /// closed; who takes them as they come is none of those.
+    func noteWriting(_ id: ID, bytes: Int) {
+        let slowest = state.withLock { state -> (any Channel)? in
+            guard state.entries[id] != nil else { return nil }
+            state.entries[id]?.unread += bytes
+            state.unread += bytes
+            guard state.unread > limits.unreadBytes, let slowest = Self.slowest(in: state) else {
+                return nil
+            }
+            // Its bytes go with it: the next one over the limit closes another one.
+            state.unread -= state.entries[slowest]?.unread ?? 0
+            state.entries[slowest]?.unread = 0
+            state.counts.evicted += 1
+            return state.entries[slowest]?.channel
+        }
+        // Outside the lock: closing calls handlers.
+        slowest?.close(promise: nil)
+    }
+
+    /// Notes that a client has taken bytes of an answer, or never will.
+    func noteWritten(_ id: ID, bytes: Int) {
+        state.withLock { state in
+            guard let unread = state.entries[id]?.unread else { return }
+            state.entries[id]?.unread -= min(bytes, unread)
+            state.unread -= min(bytes, unread)
+        }
+    }
+
+    /// Whoever has stalled for longest of those who leave something unread.
+    private static func slowest(in state: State) -> ID? {
+        var found: (id: ID, deadline: ContinuousClock.Instant)?
+        for (id, entry) in state.entries where entry.unread > 0 {
+            guard let deadline = entry.stallDeadline else { continue }
+            if let found, found.deadline <= deadline { continue }
+            found = (id, deadline)
+        }
+        return found?.id
     }
 
     /// Forgets a connection or stream that is gone, and tells whoever serves it.
@@ -231,9 +315,11 @@ final class ConnectionTable: Sendable {
         from state: inout State
     ) -> (whenGone: (@Sendable () -> Void)?, parent: ID?) {
         guard let entry = state.entries.removeValue(forKey: id) else { return (nil, nil) }
+        state.unread -= entry.unread
         if let parent = entry.parent {
             state.streamCount -= 1
             state.entries[parent]?.streams -= 1
+            if entry.phase == .serving { state.entries[parent]?.servedStreams -= 1 }
         } else {
             let count = state.perAddress[entry.address, default: 1] - 1
             state.perAddress[entry.address] = count > 0 ? count : nil

@@ -48,6 +48,7 @@ typedef struct {
     uint32_t *ids;       ///< (2 * degree + 16): slots to score.
     float *scores;       ///< (2 * degree + 16): their scores.
     size_t scored;       ///< Rows scored so far, the cost of the walk.
+    float floor;         ///< A scan keeps what scores more; -3 before it.
 } preloop_code_walk;
 
 /// When a walk ends before its list is followed to the end: once the `wanted` best are known, a
@@ -145,11 +146,17 @@ int preloop_code_walk_filtered(int level, const preloop_code_graph *graph,
                                const preloop_code_stop *stop, size_t budget,
                                preloop_code_walk *walk, preloop_code_walk *results);
 
-/// Estimates the scores of gathered rows and keeps in `best->entries` the `wanted` best and what
-/// comes within the margin of the last of them, as far as there is room.
+/// Estimates the scores of gathered rows and keeps in `best->entries`, in no order, the `wanted`
+/// best, twice as many and 16 at least, and what comes within the margin of the last wanted, at
+/// most `capacity`, which is not less than the fewest. Entries beyond these are kept for a while:
+/// there is room for (2 * capacity + 192). May be called again with other rows; before the first,
+/// `best` is empty, its cursor 0 and its floor -3.
 void preloop_code_scan(int level, const preloop_code_graph *graph,
                        const preloop_code_query *query, const uint32_t *ids, size_t count,
                        const preloop_code_stop *stop, preloop_code_walk *best);
+
+/// Ends a scan: drops what need not be kept and sorts the rest, best first.
+void preloop_code_settle(int level, const preloop_code_stop *stop, preloop_code_walk *best);
 
 /// The slots of `first ..< end` that are live (bit 7 of `states`) and pass the filter, which may
 /// be null; returns how many were written to `ids`.

@@ -31,6 +31,8 @@ package struct ApprovalState: Sendable, Equatable {
         package var decision: Decision
         package var reason: String?
         package var at: Timestamp
+        /// Whether it is meant for the session that asked, as often as that calls.
+        package var isForSession = false
 
         package init(
             _ approver: Approver,

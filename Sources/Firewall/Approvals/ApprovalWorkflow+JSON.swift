@@ -14,6 +14,7 @@ extension ApprovalWorkflow {
         object.append(key: "async_approval", value: .bool(isAsynchronous))
         object.append(key: "allow_self_approval", value: .bool(permitsSelfApproval))
         object.append(key: "remember_seconds", value: .integer(Int64(rememberedSeconds)))
+        object.append(key: "remember_session", value: .bool(remembersSession))
         object.append(key: "approval_type", value: judge == nil ? "standard" : "ai_driven")
         if let judge {
             object.append(key: "ai_model", value: JSONValue(judge.model))
@@ -45,6 +46,7 @@ extension ApprovalWorkflow {
         isAsynchronous = try reader.flag("async_approval") ?? false
         allowsSelfApproval = try reader.flag("allow_self_approval")
         rememberedSeconds = try reader.number("remember_seconds") ?? 0
+        remembersSession = try reader.flag("remember_session") ?? false
         if try reader.text("approval_type") == "ai_driven" {
             let fallback = try reader.text("ai_fallback_behavior") ?? "escalate"
             guard let behavior = Fallback(rawValue: fallback) else {

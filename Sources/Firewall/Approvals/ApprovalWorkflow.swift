@@ -61,6 +61,8 @@ package struct ApprovalWorkflow: Sendable, Equatable {
     package var allowsSelfApproval: Bool?
     /// For how long an approver may say yes to the same call again; 0 for this call alone.
     package var rememberedSeconds = 0
+    /// Whether an approver may say yes to the same call for as long as its session lasts.
+    package var remembersSession = false
     package var judge: Judge?
     /// The workflow by which people are asked where a model is not sure.
     package var escalationWorkflow: String?

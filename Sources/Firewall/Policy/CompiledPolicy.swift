@@ -55,6 +55,14 @@ package final class CompiledPolicy: Sendable {
         let selector: ToolSelector
         let tool: PolicyDocument.Tool
         let rules: [CompiledRule]
+
+        /// Whether it makes the tools known that it is for.
+        ///
+        /// One with conditions for whatever a source has is a guard: what it lets pass is what the
+        /// defaults say, for it names nothing.
+        var namesTools: Bool {
+            rules.isEmpty ? !selector.isForAll : !selector.isForAnyName
+        }
     }
 
     /// More tools than an account has; beyond it the lists are made anew.
@@ -246,7 +254,7 @@ package final class CompiledPolicy: Sendable {
                 (left.element.identity.priority, left.offset)
                     < (right.element.identity.priority, right.offset)
             }.map(\.element)
-        let isKnown = fitting.contains { !$0.selector.isForAll }
+        let isKnown = fitting.contains(where: \.namesTools)
         return DecisionList(
             isEnabled: closest.lazy.compactMap(\.tool.isEnabled).first ?? true,
             rules: ordered,

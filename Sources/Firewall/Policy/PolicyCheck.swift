@@ -22,6 +22,7 @@ extension PolicyReader {
             }
         }
         checkWorkflows(document, outside)
+        checkServers(document, outside)
         checkTools(document, outside)
         if let name = document.defaults.approvalWorkflow {
             refer(to: name, document, outside, "$.defaults", "default_approval_workflow")
@@ -104,6 +105,16 @@ extension PolicyReader {
             )
             fields.add(problem)
         }
+        for name in workflow.reservedHeaders {
+            // A version that was applied before sends the request without it.
+            let problem = PolicyProblem(
+                "the header `\(sanitized(name))` of a webhook is not the policy's to set",
+                at: places[path],
+                path: path,
+                severity: outside.trustsNames ? .warning : .error
+            )
+            fields.add(problem)
+        }
         if workflow.model != nil {
             fields.warn(
                 "`ai_model` is not used: the model of the installation decides",
@@ -121,6 +132,7 @@ extension PolicyReader {
         for (index, tool) in document.tools.enumerated() {
             let path = "$.tools.\(index)"
             checkSource(tool, document, outside, path)
+            checkMatches(tool, outside, path)
             if let name = tool.approvalWorkflow {
                 refer(to: name, document, outside, path, "approval_workflow")
             }

@@ -106,6 +106,7 @@ extension PolicyDocument.Workflow {
         members.add("async_approval", isAsynchronous)
         members.add("allow_self_approval", allowsSelfApproval)
         members.add("remember_seconds", rememberSeconds)
+        members.add("remember_session", remembersSession)
         return members.json
     }
 }

@@ -63,6 +63,8 @@ package struct PolicyDocument: Sendable, Equatable {
         package var allowsSelfApproval: Bool?
         /// How long an approval holds for calls of the same shape.
         package var rememberSeconds: Int?
+        /// Whether an approval may hold for the session that asked for it.
+        package var remembersSession: Bool?
 
         /// How the approvers are asked.
         package enum Kind: String, Sendable, CaseIterable {

@@ -157,7 +157,7 @@ private struct PartValues {
     private mutating func add(_ text: String, _ expression: Expression) {
         let environment = PolicyExpression.environment
         guard values.count < Self.maximumCount, seen.insert(text).inserted,
-            !Self.typeNames.contains(text),
+            !PolicyExpression.typeNames.contains(text),
             // Parts of a name, such as `request`, are nothing by themselves.
             (try? Checker.check(expression, in: environment)) != nil
         else { return }
@@ -169,10 +169,6 @@ private struct PartValues {
             values.append((text, isMissing ? "missing" : "error: \(error.words)"))
         }
     }
-
-    private static let typeNames: Set<String> = [
-        "bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type",
-    ]
 }
 
 extension PolicyExplanation {

@@ -56,6 +56,11 @@ enum PolicyExpression {
         "agent.version", "request.channel", "request.trace_parent", "now",
     ]
 
+    /// Types, which are written as variables are and depend on nothing.
+    static let typeNames: Set<String> = [
+        "bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type",
+    ]
+
     /// Whether a name is one of the variables.
     static func isVariable(_ name: String?) -> Bool {
         name.map { environment.resolve($0, isAbsolute: true) != nil } ?? false
@@ -155,12 +160,16 @@ enum PolicyExpression {
 }
 
 extension Expression {
-    /// Every variable in it, and every name that a macro binds.
+    /// Every variable in it, and every name that a macro binds; none of types.
     var names: Set<String> {
         var names: Set<String> = []
         var waiting: [Expression] = [self]
         while let next = waiting.popLast() {
-            if case .identifier(let name, _) = next.kind { names.insert(name) }
+            if case .identifier(let name, _) = next.kind,
+                !PolicyExpression.typeNames.contains(name)
+            {
+                names.insert(name)
+            }
             if case .select = next.kind, let name = next.qualifiedName?.name,
                 PolicyExpression.isVariable(name)
             {

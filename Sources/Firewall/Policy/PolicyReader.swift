@@ -48,6 +48,11 @@ extension PolicyDocument {
 package struct PolicySurroundings: Sendable {
     package var workflows: Set<String> = []
     package var servers: Set<String> = []
+    /// Addresses of the servers that are installed, empty for programs; nil when they are not
+    /// known.
+    package var addresses: [String: String]?
+    /// The tools there are; nil when they are not known.
+    package var tools: [ToolIdentity]?
     /// Whether demands that name no workflow find one all the same.
     package var hasDefaultWorkflow = false
     /// Whether any name is taken for one of something that is there: for what was checked before.
@@ -229,6 +234,7 @@ struct PolicyReader {
         workflow.isAsynchronous = fields.flag(own, "async_approval")
         workflow.allowsSelfApproval = fields.flag(own, "allow_self_approval")
         workflow.rememberSeconds = fields.integer(own, "remember_seconds", 0...86_400)
+        workflow.remembersSession = fields.flag(own, "remember_session")
         places[path] = own["name"]?.position ?? node.position
         if workflow.approvalKind == .byModel, workflow.model == nil {
             fields.report("`ai_driven` needs `ai_model`", at: places[path], path)
@@ -310,7 +316,7 @@ enum PolicyWords {
         "approvals_required", "approver_users", "approver_teams", "escalation_users",
         "escalation_teams", "channel_configs", "approval_type", "ai_model", "ai_guidelines",
         "ai_context", "ai_confidence_threshold", "ai_fallback_behavior", "escalation_workflow",
-        "async_approval", "allow_self_approval", "remember_seconds",
+        "async_approval", "allow_self_approval", "remember_seconds", "remember_session",
     ]
     static let ruleKeys = [
         "id", "expression", "all_of", "any_of", "none_of", "action", "condition_type",

@@ -59,7 +59,7 @@ package enum PolicySchema {
             "ai_confidence_threshold": ["type": "number", "minimum": 0, "maximum": 1],
             "ai_fallback_behavior": choice(PolicyDocument.Workflow.Fallback.self),
             "escalation_workflow": text, "async_approval": flag, "allow_self_approval": flag,
-            "remember_seconds": integer(0...86_400),
+            "remember_seconds": integer(0...86_400), "remember_session": flag,
         ]
     )
     private static let tool = object(

@@ -6,7 +6,8 @@ import Domain
 ///
 /// It has no meaning of its own but by ``cel``. A missing argument makes every comparison false,
 /// but `!= x` and `== null`; texts that are numbers are compared as numbers by `<` and its like. A
-/// value that a comparison is not made for is an error, and an error never allows.
+/// value that a comparison is not made for, such as a text in `== true`, is an error, and an error
+/// never allows: the tool may take the one for the other where the rule does not.
 struct SimpleCondition: Equatable {
     enum Literal: Equatable {
         case null
@@ -207,9 +208,9 @@ extension SimpleCondition {
         let value = holder
         switch test {
         case .equals(.null): return "!(\(present)) || \(value) == null"
-        case .equals(let literal): return "\(present) && \(value) == \(Self.text(literal))"
+        case .equals(let literal): return "\(present) && \(Self.equality(value, "==", literal))"
         case .differs(.null): return "\(present) && \(value) != null"
-        case .differs(let literal): return "!(\(present)) || \(value) != \(Self.text(literal))"
+        case .differs(let literal): return "!(\(present)) || \(Self.equality(value, "!=", literal))"
         case .orders(let order, let literal):
             return "\(present) && \(Self.comparison(value, order, literal))"
         case .contains(let text):
@@ -226,6 +227,22 @@ extension SimpleCondition {
         guard case .test(let path, _) = kind else { return nil }
         let cel = path.reduce("args") { "\($0)[\(doubleQuoted($1))]" }
         return ("args." + path.joined(separator: "."), cel)
+    }
+
+    /// A value is compared with one of its own JSON type; null is like what is missing.
+    ///
+    /// For others it is the error that `bool("")` is.
+    private static func equality(_ value: String, _ sign: String, _ literal: Literal) -> String {
+        let types: [String] =
+            switch literal {
+            case .null: ["null_type"]
+            case .bool: ["bool"]
+            case .integer, .double: ["int", "double"]
+            case .string: ["string"]
+            }
+        let isOfType = types.map { "type(\(value)) == \($0)" }.joined(separator: " || ")
+        return "((\(isOfType)) ? \(value) \(sign) \(text(literal)) "
+            + ": \(value) == null ? \(sign == "!=") : bool(\"\"))"
     }
 
     /// Numbers are compared with numbers and with texts that are numbers, texts with texts.

@@ -62,8 +62,11 @@ struct ToolSelector: Sendable {
     /// Whether it is for all tools there are, so that it makes none of them known.
     var isForAll: Bool {
         guard case .any = source else { return false }
-        return name.isForAll
+        return isForAnyName
     }
+
+    /// Whether it is for whatever the source has, such as `*/*` and `github/*`.
+    var isForAnyName: Bool { name.isForAny }
 
     /// How closely it names a tool: the greater comes first among rules of one priority.
     var closeness: Int {
@@ -88,8 +91,8 @@ struct NamePattern: Sendable {
         isExact = !pattern.contains { $0 == "*" || $0 == "?" }
     }
 
-    /// Whether it is nothing but `*`.
-    var isForAll: Bool { !pattern.isEmpty && pattern.allSatisfy { $0 == "*" } }
+    /// Whether it tells no name from another: nothing but `*` and `?`.
+    var isForAny: Bool { !isExact && literalCount == 0 }
 
     /// How many characters stand for themselves.
     var literalCount: Int { pattern.count { $0 != "*" && $0 != "?" } }

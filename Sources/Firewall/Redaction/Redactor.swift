@@ -92,13 +92,18 @@ package struct Redactor: Sendable {
         return next + text[end...]
     }
 
-    /// The mark of a secret; cards are equal however their digits are grouped.
+    /// The mark of a secret; numbers are equal however they are grouped.
     fileprivate func mark(
         _ kind: SensitiveKind,
         _ secret: some Collection<UInt8>,
         type: String? = nil
     ) -> String {
-        let bytes = kind == .card ? secret.filter(\.isDigit) : Array(secret)
+        let bytes =
+            switch kind {
+            case .card, .phone: secret.filter(\.isDigit)
+            case .iban: secret.filter(\.isAlphanumeric)
+            default: Array(secret)
+            }
         let digits = hexadecimal(digest(of: bytes).prefix(RedactionMark.digestDigits / 2))
         return RedactionMark(kind, type: type, digest: digits).text
     }

@@ -16,14 +16,18 @@ package enum SensitiveKind: String, Sendable, CaseIterable, Hashable {
     case email
     /// The number of a payment card.
     case card
+    /// A telephone number.
+    case phone
+    /// The number of a bank account (ISO 13616).
+    case iban
     /// A value that lies too deep or is one too many to be looked at.
     case unread
 
     /// Everything that opens something.
     package static let secrets: Set<SensitiveKind> =
-        Set(allCases).subtracting([.email, .card])
+        Set(allCases).subtracting([.email, .card, .phone, .iban])
     /// What belongs to a person.
-    package static let personal: Set<SensitiveKind> = [.email, .card, .unread]
+    package static let personal: Set<SensitiveKind> = [.email, .card, .phone, .iban, .unread]
 
     /// What a word in a policy means: a kind, `secret` or `secrets`, `pii` or `personal`, `any`.
     ///

@@ -31,7 +31,7 @@ struct SensitiveText {
     /// Bytes at which something may begin or be seen.
     private static let isInteresting: [Bool] = {
         var table = [Bool](repeating: false, count: 256)
-        for byte in "@:=-[".utf8 { table[Int(byte)] = true }
+        for byte in "@:=-[+(".utf8 { table[Int(byte)] = true }
         for byte in UInt8(ascii: "0")...UInt8(ascii: "9") { table[Int(byte)] = true }
         for byte in "eEbB".utf8 { table[Int(byte)] = true }
         for byte in 0..<256 where !TokenPrefix.byFirstByte[byte].isEmpty { table[byte] = true }
@@ -64,9 +64,11 @@ struct SensitiveText {
         case UInt8(ascii: "="): return assignment(place)
         case UInt8(ascii: ":"): return address(place) ?? assignment(place)
         case UInt8(ascii: "-"): return privateKey(place) ?? option(place)
+        case UInt8(ascii: "+"), UInt8(ascii: "("): return phone(place)
         default:
+            if bytes[place].isDigit, let end = account(place) { return end }
             guard isBoundary(place) else { return nil }
-            if bytes[place].isDigit { return cards(place) }
+            if bytes[place].isDigit { return phone(place) ?? cards(place) }
             return token(place) ?? webToken(place) ?? bearer(place)
         }
     }
@@ -317,7 +319,21 @@ struct SensitiveText {
         return min(end, bytes.count)
     }
 
-    // MARK: - Cards
+    // MARK: - Numbers
+
+    private mutating func phone(_ place: Int) -> Int? {
+        guard kinds.contains(.phone),
+            let range = PersonalNumbers.phone(in: bytes, at: place, floor: floor)
+        else { return nil }
+        return add(range, .phone)
+    }
+
+    private mutating func account(_ place: Int) -> Int? {
+        guard kinds.contains(.iban),
+            let range = PersonalNumbers.account(in: bytes, checkedAt: place, floor: floor)
+        else { return nil }
+        return add(range, .iban)
+    }
 
     /// The payment cards in a run of digits with single spaces or hyphens between them.
     private mutating func cards(_ place: Int) -> Int? {

@@ -99,6 +99,7 @@ enum ApprovalAnswer {
         func failed(_ text: String) -> JSONObject {
             completed(.object(ToolResult.failure(text, .denied).json(for: .latest)))
         }
+        guard !request.isGivenUp else { return seed(of: request, desk, ("cancelled", nil)) }
         switch request.status {
         case .pending: return seed(of: request, desk, ("working", waiting(for: request)))
         case .cancelled: return seed(of: request, desk, ("cancelled", nil))
@@ -200,6 +201,7 @@ enum ApprovalAnswer {
     }
 
     private static func word(for request: ApprovalRequest, _ desk: ApprovalDesk) -> String {
+        if request.isGivenUp { return ApprovalState.Status.cancelled.rawValue }
         guard request.status == .approved, request.row.execution == .claimed else {
             return request.status.rawValue
         }

@@ -9,15 +9,20 @@ extension ApprovalDesk {
         package var reason: String?
         /// For how long the same call may run again; within what the workflow allows.
         package var rememberedFor: Duration?
+        /// Whether the same call may run again as long as the session lasts that asked, where the
+        /// workflow allows that; ``rememberedFor`` says nothing then.
+        package var isForSession = false
 
         package init(
             _ decision: ApprovalState.Decision,
             reason: String? = nil,
-            rememberedFor: Duration? = nil
+            rememberedFor: Duration? = nil,
+            isForSession: Bool = false
         ) {
             self.decision = decision
             self.reason = reason
             self.rememberedFor = rememberedFor
+            self.isForSession = isForSession
         }
     }
 
@@ -89,7 +94,7 @@ extension ApprovalDesk {
         _ word: Word
     ) async throws -> ApprovalRequest {
         let now = store.clock.now()
-        let result = try await change(id, remembering: word.rememberedFor) { row, state in
+        let result = try await change(id, remembering: word) { row, state in
             if let credential, row.request.credential == credential {
                 throw ApprovalRefusal.sameCredential
             }
@@ -109,9 +114,7 @@ extension ApprovalDesk {
         _ word: Word
     ) async throws -> ApprovalRequest {
         let now = store.clock.now()
-        let result = try await change(id, remembering: word.rememberedFor, link: linkDigest) {
-            row,
-            state in
+        let result = try await change(id, remembering: word, link: linkDigest) { row, state in
             guard let approver = row.approver else { throw ApprovalRefusal.unknownLink }
             return try Self.vote(word, approver, now, &state)
         }
@@ -126,18 +129,44 @@ extension ApprovalDesk {
         _ state: inout ApprovalState
     ) throws -> [ApprovalState.Event] {
         do throws(ApprovalError) {
-            let vote = ApprovalState.Vote(approver, word.decision, reason: word.reason, at: now)
+            var vote = ApprovalState.Vote(approver, word.decision, reason: word.reason, at: now)
+            vote.isForSession = word.isForSession && word.decision == .approve
             return approver.kind == .model ? try state.judge(vote) : try state.vote(vote)
         } catch {
             throw ApprovalRefusal.refused(error)
         }
     }
 
-    /// Takes back a request that its caller wants no more; nothing when it is decided.
+    /// Takes back a request that its caller wants no more.
+    ///
+    /// An approval that came first is spent unused. Nothing changes when the call runs or has run,
+    /// or somebody declined.
     @discardableResult
     package func cancel(_ id: String) async throws -> ApprovalRequest {
         let now = store.clock.now()
-        return try await change(id) { _, state in state.cancel(at: now) }.request
+        let request = try await change(id) { _, state in state.cancel(at: now) }.request
+        guard request.status == .approved, request.row.execution == .none else { return request }
+        return try await relinquish(id, now)
+    }
+
+    private func relinquish(_ id: String, _ now: Timestamp) async throws -> ApprovalRequest {
+        let request = try await store.writeOutsideFeed { connection, account in
+            let isOurs = try ApprovalTable.relinquish(id, account: account, on: connection)
+            guard let row = try ApprovalTable.find(id, account: account, on: connection)
+            else { throw ApprovalRefusal.unknownRequest }
+            if isOurs {
+                let event = ApprovalEventTable.Event(
+                    "cancelled",
+                    actor: row.request.requester,
+                    detail: "the approval is not used",
+                    at: now
+                )
+                try record(event, of: row.request, account, connection)
+            }
+            return try ApprovalRequest(row)
+        }
+        room.wake(id)
+        return request
     }
 
     /// Writes something that happened around a request.
@@ -218,7 +247,7 @@ extension ApprovalDesk {
     /// What time did is kept also when the change is refused.
     func change(
         _ id: String,
-        remembering: Duration? = nil,
+        remembering: Word? = nil,
         link: [UInt8]? = nil,
         _ body:
             @escaping @Sendable (Seen, inout ApprovalState) throws -> [ApprovalState.Event]
@@ -324,15 +353,22 @@ extension ApprovalDesk {
     }
 
     private static func remembered(
-        _ wanted: Duration?,
+        _ word: Word?,
         _ state: ApprovalState,
         _ now: Timestamp
     ) -> Timestamp? {
-        guard let wanted, wanted > .zero, state.status == .approved else { return nil }
+        guard let word, state.status == .approved else { return nil }
+        guard !word.isForSession else {
+            return state.terms.remembersSession ? now.advanced(by: longestSession) : nil
+        }
         let allowed = Duration.seconds(state.terms.rememberedSeconds)
-        guard allowed > .zero else { return nil }
+        guard let wanted = word.rememberedFor, wanted > .zero, allowed > .zero else { return nil }
         return now.advanced(by: min(wanted, allowed))
     }
+
+    /// Nobody remembers for longer than a day what they said yes to, however long a session is.
+    private static let longestSession =
+        Duration.seconds(ApprovalWorkflow.rememberedRange.upperBound)
 
     private func write(
         _ row: ApprovalTable.Row,
@@ -356,10 +392,19 @@ extension ApprovalDesk {
                 try JobTable.enqueue(job, account: account, on: connection)
             }
         }
+        if events.contains(where: \.isEnd) {
+            for job in ApprovalJobs.ended(row.request, state, now: now) {
+                try JobTable.enqueue(job, account: account, on: connection)
+            }
+        }
     }
 }
 
 extension ApprovalState.Event {
+    fileprivate var isEnd: Bool {
+        if case .resolved = self { true } else { false }
+    }
+
     fileprivate var isEscalation: Bool {
         if case .escalated = self { true } else { false }
     }

@@ -10,8 +10,11 @@ package import Store
 package struct ApprovalDesk: Sendable {
     /// What is bounded, and by how much.
     package struct Limits: Sendable, Equatable {
-        /// More than anybody decides; a loop in an agent ends here.
+        /// More than anybody decides.
         package var pending = 10_000
+        /// Of one caller: a loop in an agent ends here, before it has written to people for hours
+        /// and taken the places of the others.
+        package var pendingOfOne = 100
         /// How long a yes is good for a call that has not begun.
         package var grant: Duration = .seconds(3_600)
         /// Longer than any call may take: a claim older than that tells of a process that died.
@@ -27,9 +30,11 @@ package struct ApprovalDesk: Sendable {
     /// Where people reach the server, without a final slash; nil where nobody has said.
     let pageAddress: String?
     let room: ApprovalWaitingRoom
+    private let sessions = ApprovalSessions()
     /// Decides where a workflow says so; nil where no model is configured.
     let judge: ApprovalJudge?
     private let box: @Sendable () throws -> SecretBox
+    private let audits: AuditWriters
     private let workflows: @Sendable (String?) async throws -> ApprovalWorkflow?
     private let holder: LeaseHolder
 
@@ -39,6 +44,7 @@ package struct ApprovalDesk: Sendable {
     ///   - workflows: The workflow of a name, nil for one there is not; the account's default for
     ///     nil.
     ///   - model: Decides where a workflow says so.
+    ///   - audits: The writers of the process's audit.
     ///   - pageAddress: Where people reach the server, without a final slash; nil when unknown.
     ///   - limits: What is bounded.
     ///   - pacing: Measures how long calls wait.
@@ -49,12 +55,14 @@ package struct ApprovalDesk: Sendable {
             name == nil ? .standard : nil
         },
         model: LanguageModel? = nil,
+        audits: AuditWriters = AuditWriters(),
         pageAddress: String? = nil,
         limits: Limits = Limits(),
         pacing: any Clock<Duration> = ContinuousClock()
     ) {
         self.store = store
         self.box = box
+        self.audits = audits
         self.workflows = workflows
         self.limits = limits
         self.pageAddress = pageAddress
@@ -78,6 +86,8 @@ package struct ApprovalDesk: Sendable {
         var digest: [UInt8]
         var demand: ApprovalDemand
         var justification: String?
+        /// Of the call; nil where there is none.
+        var session: String?
     }
 
     /// The workflow of a demand, with the people of its escalation workflow where a model judges.
@@ -120,7 +130,7 @@ package struct ApprovalDesk: Sendable {
                 tool: draft.tool,
                 requester: requester.text,
                 channel: draft.caller.channel.rawValue,
-                digest: draft.digest,
+                digest: box.bindingDigest(of: draft.digest, account: store.account),
                 sealedCall: try box.seal(
                     bytes: JSONValue.object(draft.arguments).serialized(),
                     for: .heldCall(id, account: store.account)
@@ -138,6 +148,7 @@ package struct ApprovalDesk: Sendable {
                 ShownArguments.redacted(draft.arguments, redactor)
             )
             let written = try await write(request, state)
+            if written.id == id { sessions.note(draft.session, of: id) }
             return (written, written.id == id)
         } catch let refusal as ApprovalRefusal {
             throw refusal
@@ -154,26 +165,22 @@ package struct ApprovalDesk: Sendable {
         let life = ApprovalTable.Life(state)
         let jobs = ApprovalJobs.drafts(for: request, state)
         return try await store.writeOutsideFeed { connection, account in
-            if request.kind == .call,
-                let open = try ApprovalTable.open(
-                    digest: request.digest,
-                    requester: request.requester,
-                    workflow: request.workflow,
-                    approvedSince: now.advanced(by: .zero - limits.grant),
-                    account: account,
-                    on: connection
-                )
-            {
+            let open = try ApprovalTable.open(
+                digest: request.digest,
+                requester: request.requester,
+                workflow: request.workflow,
+                approvedSince: now.advanced(by: .zero - limits.grant),
+                account: account,
+                on: connection
+            )
+            if let open {
                 let found = try ApprovalRequest(open)
                 if !found.state.isPending || found.state.expiresAt > now { return found }
                 // Its end may be that of its first window alone: more people are asked then.
                 let passed = try passTime(found.id, now, account, connection)
                 if let passed, passed.state.isPending { return passed }
             }
-            let count = try ApprovalTable.pendingCount(at: now, account: account, on: connection)
-            guard count < limits.pending else {
-                throw ApprovalRefusal.crowded(limit: limits.pending)
-            }
+            try makeSure(thereIsRoomFor: request, account, connection)
             try ApprovalTable.insert(request, life, account: account, on: connection)
             try record(
                 .init(
@@ -194,23 +201,57 @@ package struct ApprovalDesk: Sendable {
         }
     }
 
-    /// The approval of the same call by the same workflow that its approver wanted remembered; nil
-    /// when there is none.
+    private func makeSure(
+        thereIsRoomFor request: ApprovalTable.Request,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws {
+        let bounds: [(String?, Int)] = [
+            (nil, limits.pending), (request.requester, limits.pendingOfOne),
+        ]
+        for (requester, limit) in bounds {
+            let count = try ApprovalTable.pendingCount(
+                of: requester,
+                at: request.requestedAt,
+                account: account,
+                on: connection
+            )
+            guard count < limit else {
+                throw ApprovalRefusal.crowded(limit: limit, isOfRequester: requester != nil)
+            }
+        }
+    }
+
+    /// The approval of the same call by the same workflow that its approver wanted remembered, for
+    /// a time or for this session; nil when there is none.
     func remembered(
         _ digest: [UInt8],
-        by workflow: String
+        by workflow: String,
+        session: String?
     ) async throws -> ApprovalRequest? {
         let now = store.clock.now()
-        return try await store.read { connection, account in
+        let kept = try storedDigest(of: digest)
+        let found = try await store.read { connection, account in
             try ApprovalTable.remembered(
-                digest: digest,
+                digest: kept,
                 workflow: workflow,
                 at: now,
+                limit: Self.rememberedCount,
                 account: account,
                 on: connection
             ).map { row in try ApprovalRequest(row) }
         }
+        return found.first { !$0.isForSession || sessions.has(session, made: $0.id) }
     }
+
+    /// The digest of a binding as it is stored: under the installation's key, so that nobody who
+    /// reads the database finds out by trying what the call holds.
+    func storedDigest(of binding: [UInt8]) throws -> [UInt8] {
+        try box().bindingDigest(of: binding, account: store.account)
+    }
+
+    /// Of one call, of all sessions, within a day; of more the oldest are asked about again.
+    private static let rememberedCount = 100
 
     /// The call that waits, opened.
     func heldArguments(of request: ApprovalRequest) throws -> JSONObject {
@@ -262,7 +303,9 @@ package struct ApprovalDesk: Sendable {
     }
 
     private func audit() throws -> AuditWriter {
-        AuditWriter(try AuditKeys(box(), account: store.account))
+        try audits.writer(of: store.account) {
+            try AuditKeys(box(), account: store.account)
+        }
     }
 
     // MARK: - Running

@@ -57,6 +57,30 @@ package enum ApprovalJobs {
         ]
     }
 
+    /// What the end of a request makes necessary: programs are told of it, people are not.
+    static func ended(
+        _ request: ApprovalTable.Request,
+        _ state: ApprovalState,
+        now: Timestamp
+    ) -> [Job.Draft] {
+        guard !state.isPending, state.terms.channels["webhook"] != nil else { return [] }
+        return [
+            Job.Draft(
+                deliver,
+                payload: [
+                    "request_id": .string(request.id), "stage": .string(endedStage),
+                    "channel": "webhook", "to": "",
+                ],
+                uniqueness: .whileKept("\(request.id)/\(endedStage)/webhook/"),
+                now: now,
+                maximumAttempts: attempts
+            )
+        ]
+    }
+
+    /// The stage of jobs that tell of an end.
+    static let endedStage = "ended"
+
     private static func ending(
         of request: String,
         _ state: ApprovalState,

@@ -12,8 +12,8 @@ package enum ApprovalRefusal: Error, Equatable, Sendable {
     case sameCredential
     /// It does not count.
     case refused(ApprovalError)
-    /// Too many requests wait already.
-    case crowded(limit: Int)
+    /// Too many requests wait already, of this requester or of all.
+    case crowded(limit: Int, isOfRequester: Bool)
     /// The policy names a workflow that there is not.
     case unknownWorkflow(name: String)
     /// The store or the key of the installation refuses.
@@ -29,7 +29,8 @@ extension ApprovalRefusal: CustomStringConvertible {
         case .usedLink: "the link is used up or over"
         case .sameCredential: "the credential that made the call cannot decide about it"
         case .refused(let error): "\(error)"
-        case .crowded(let limit): "\(limit) requests wait for approval already"
+        case .crowded(let limit, let isOfRequester):
+            "\(limit) requests\(isOfRequester ? " of yours" : "") wait for approval already"
         case .unknownWorkflow(let name): "there is no approval workflow `\(name)`"
         case .unavailable(let reason): reason
         }

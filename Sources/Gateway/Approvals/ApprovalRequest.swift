@@ -47,6 +47,12 @@ package final class ApprovalRequest: Sendable, Equatable {
     package var id: String { row.request.id }
     package var tool: String { row.request.tool }
     package var status: ApprovalState.Status { state.status }
+    /// Whether what was remembered of its approval is for the session that made it alone.
+    var isForSession: Bool { state.votes.contains(where: \.isForSession) }
+    /// Whether the arguments that are shown lack something of those the call has.
+    package var isShownInPart: Bool { ShownArguments.isCut(row.request.shown) }
+    /// Whether its caller gave the call up, before the decision or after it.
+    var isGivenUp: Bool { status == .cancelled || row.execution == .cancelled }
 
     private static func votes(_ json: JSONValue) -> [ApprovalState.Vote]? {
         guard let items = json.array else { return nil }
@@ -56,12 +62,14 @@ package final class ApprovalRequest: Sendable, Equatable {
                     .flatMap(ApprovalState.Decision.init(rawValue:)),
                 let at = item["at"]?.integer
             else { return nil }
-            return ApprovalState.Vote(
+            var vote = ApprovalState.Vote(
                 approver,
                 decision,
                 reason: item["reason"]?.string,
                 at: Timestamp(milliseconds: at)
             )
+            vote.isForSession = item["session"]?.bool ?? false
+            return vote
         }
         return votes.count == items.count ? votes : nil
     }
@@ -82,6 +90,7 @@ extension ApprovalTable.Life {
                     "approver": .string(vote.approver.text),
                     "decision": .string(vote.decision.rawValue),
                     "reason": JSONValue(vote.reason), "at": .integer(vote.at.milliseconds),
+                    "session": .bool(vote.isForSession),
                 ]
             }
         )
@@ -122,6 +131,7 @@ extension ApprovalRequest {
             key: "remember_seconds",
             value: .integer(Int64(state.terms.rememberedSeconds))
         )
+        object.append(key: "remember_session", value: .bool(state.terms.remembersSession))
         object.append(key: "votes", value: .array(state.votes.map(Self.json)))
         object.append(key: "resolved_at", value: JSONValue(state.resolvedAt?.iso8601))
         object.append(key: "resolved_by", value: JSONValue(state.resolvedBy))

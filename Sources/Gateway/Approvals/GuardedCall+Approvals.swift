@@ -103,9 +103,12 @@ extension GuardedCall {
             let digest = try digest(of: held, policyVersion: version)
             let workflow = try await approvals.workflow(named: held.demand.workflow).name
             // The approved run itself comes first: it is used up by its claim.
-            if let earlier = try await approvals.remembered(digest, by: workflow),
-                earlier.row.execution != .none
-            {
+            let earlier = try await approvals.remembered(
+                digest,
+                by: workflow,
+                session: held.source.session
+            )
+            if let earlier, earlier.row.execution != .none {
                 call.approvalID = earlier.id
                 call.add(reason: "remembered approval \(earlier.id)")
                 return await run(held.entry, held.arguments, call, held.source, report)
@@ -117,7 +120,8 @@ extension GuardedCall {
                     caller: held.source.caller,
                     digest: digest,
                     demand: held.demand,
-                    justification: held.justification
+                    justification: held.justification,
+                    session: held.source.session
                 )
             )
         } catch {
@@ -338,8 +342,11 @@ extension GuardedCall {
     /// counts, and so does a client that has to ask other people.
     func changed(_ request: ApprovalRequest, _ held: HeldCall) async -> String? {
         let stored = request.row.request
-        let digest = try? digest(of: held, policyVersion: stored.policyVersion)
-        guard let digest, digest == stored.digest else {
+        // What cannot be computed is not what was approved.
+        let found = try? approvals?.storedDigest(
+            of: digest(of: held, policyVersion: stored.policyVersion)
+        )
+        guard let found, found == stored.digest else {
             return "the call is not the one that was approved (request \(request.id))"
         }
         switch await decision(on: held) {
@@ -426,7 +433,8 @@ extension GuardedCall {
                     justification: reasoning
                 )
             )
-            asked = request.id
+            // A question that was joined waits for whoever asked it first, too.
+            if isNew { asked = request.id }
             guard !request.state.terms.isAsynchronous else {
                 return try await ApprovalAnswer.status(request, approvals, problem: nil)
             }

@@ -17,7 +17,8 @@ enum ShownArguments {
 
     /// What is taken out: everything but addresses of mail, for whoever decides has to see whom a
     /// call reaches.
-    private static let kinds = Set(SensitiveKind.allCases).subtracting([.email])
+    private static let kinds = Set(SensitiveKind.allCases)
+        .subtracting([.email, .phone, .iban])
 
     /// All of the arguments without their secrets: what looks like one, and the values of names
     /// that mean one.
@@ -31,6 +32,20 @@ enum ShownArguments {
     /// Whether something was replaced for being too deep or too much to be looked through: what is
     /// left does not tell what the call would do.
     static func isIncomplete(_ redacted: String) -> Bool { redacted.contains(unread) }
+
+    /// Whether something of shown arguments was left out, or could not be looked through; so does
+    /// what a caller wrote to look like the words for that.
+    static func isCut(_ shown: JSONValue) -> Bool {
+        switch shown {
+        case .null, .bool, .integer, .double: false
+        case .string(let text):
+            text == "…" || text.hasSuffix(" in all)") && text.contains("… (")
+                || isIncomplete(text)
+        case .array(let elements): elements.contains(where: isCut)
+        case .object(let object):
+            object.members.contains { $0.key == "…" || isCut($0.value) }
+        }
+    }
 
     /// The beginning of the redactor's marks for such values.
     private static let unread = "[redacted:\(SensitiveKind.unread.rawValue):"

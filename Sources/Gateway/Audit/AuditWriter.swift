@@ -15,10 +15,13 @@ package final class AuditWriter: Sendable {
     /// No installation writes so many; a number above is no number of ours.
     private static let maximumSequence = Int64.max / 2
 
-    let keys: AuditKeys
+    /// The keys of the account that it writes for.
+    package let keys: AuditKeys
     private let markInterval: Int64
     /// The last end that this process has signed.
     private let known = Mutex<AuditCheckpointTable.Row?>(nil)
+    /// The last of them whose transaction is known to have been committed.
+    private let committed = Mutex<AuditCheckpointTable.Row?>(nil)
 
     package init(_ keys: AuditKeys, markInterval: Int64 = standardMarkInterval) {
         self.keys = keys
@@ -55,6 +58,19 @@ package final class AuditWriter: Sendable {
         known.withLock { $0 = end }
     }
 
+    /// The end that was signed last; within the transaction that signed it, its own.
+    var lastSigned: AuditCheckpointTable.Row? { known.withLock { $0 } }
+
+    /// Notes that the transaction that signed this end was committed: whoever puts back an older
+    /// one, which was signed as well, is found by it.
+    func remember(_ end: AuditCheckpointTable.Row?) {
+        guard let end else { return }
+        committed.withLock { committed in
+            guard committed.map({ $0.sequence < end.sequence }) ?? true else { return }
+            committed = end
+        }
+    }
+
     private func sign(
         _ kind: AuditCheckpoint.Kind,
         _ point: AuditChain.Point,
@@ -74,6 +90,13 @@ package final class AuditWriter: Sendable {
         let (end, last) = (found.signed, found.last)
         guard last < Self.maximumSequence, end.map({ $0.sequence < Self.maximumSequence }) ?? true
         else { throw StoreError.corrupt(detail: "an event of the audit has number \(last)") }
+        if let lost = committed.withLock({ $0 }), last < lost.sequence,
+            end.map({ $0.sequence < lost.sequence }) ?? true
+        {
+            let point = AuditChain.Point(sequence: lost.sequence, hash: lost.hash)
+            let missing = "events \(last + 1) to \(lost.sequence) are missing"
+            return (point, "\(missing), and the end was put back")
+        }
         let isSigned = end.map { end in
             known.withLock { $0 == end } || hasSigned(end, .head, account)
         }

@@ -56,10 +56,15 @@ package actor StoreJournal: CallJournal {
     ///
     /// Keys are those of the store's account.
     package init(store: Store, keys: AuditKeys, retention: CallRetention = CallRetention()) {
+        self.init(store: store, audit: AuditWriter(keys), retention: retention)
+    }
+
+    /// The same with the writer that others use too; it is the store's account's.
+    package init(store: Store, audit: AuditWriter, retention: CallRetention = CallRetention()) {
         self.store = store
-        self.keys = keys
         self.retention = retention
-        audit = AuditWriter(keys)
+        self.audit = audit
+        keys = audit.keys
     }
 
     /// Writes a call that is about to run, or one that ended before it ran.
@@ -103,9 +108,11 @@ package actor StoreJournal: CallJournal {
             let events = batch.map(\.event)
             let (audit, now) = (audit, store.clock.now())
             do {
-                try await store.writeOutsideFeed { connection, account in
+                let end = try await store.writeOutsideFeed { connection, account in
                     try audit.append(events, at: now, account: account, on: connection)
+                    return audit.lastSigned
                 }
+                audit.remember(end)
                 for (_, written) in batch { written.resume() }
                 await prune()
             } catch {

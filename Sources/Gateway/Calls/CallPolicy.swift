@@ -77,9 +77,15 @@ package protocol CallPolicy: Sendable {
     ///
     /// Throws when the policy cannot be read: the call is then refused.
     func justification(for tool: ToolIdentity) async throws -> JustificationMode?
+
+    /// Which policy it is, as a number that changes with it; nil while that cannot be told.
+    func versionInForce() async -> Int64?
 }
 
 extension CallPolicy {
+    /// Always the same.
+    package func versionInForce() async -> Int64? { 0 }
+
     /// Nobody is asked.
     package func justification(for tool: ToolIdentity) async -> JustificationMode? { nil }
 }
@@ -89,13 +95,13 @@ extension CallPolicy {
 package struct OpenPolicy: CallPolicy {
     package init() {}
 
-    /// Every tool to those who may write, and those that only read to all.
+    /// Every tool to those who may write, and those that are known to only read to all.
     package func isVisible(
         _ tool: ToolDefinition,
         _ identity: ToolIdentity,
         to caller: Caller
     ) async -> Bool {
-        caller.mayWrite || tool.annotations.isReadOnly
+        caller.mayWrite || tool.isSurelyReadOnly
     }
 
     /// Every call of a tool that the caller can see.

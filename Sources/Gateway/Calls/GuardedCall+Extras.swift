@@ -16,6 +16,8 @@ extension GuardedCall {
         package var wantsProgress = false
         /// Whether results of the stateless era can be told.
         package var isModern = false
+        /// Hears of changes of resources; nil where nobody can be told.
+        package var subscriber: ResourceSubscriber?
         /// Asks the client something while the call runs; nil where it cannot be asked.
         package var ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)?
 

@@ -30,16 +30,12 @@ extension GuardedCall {
 
     /// What the MCP server says of itself, with what other servers add to it.
     package func description(of server: ServerDescription) async -> ServerDescription {
-        guard let source = tools.source, await !source.isEmpty() else { return server }
         var server = server
-        server.forwarded = [.resources, .prompts, .completions]
         server.tellsToolChanges = true
+        guard let source = tools.source, await !source.isEmpty() else { return server }
+        server.forwarded = [.resources, .prompts, .completions]
+        if await source.offersSubscriptions() { server.forwarded.insert(.subscriptions) }
         return server
-    }
-
-    /// Says that the tools there are have changed, as long as somebody listens.
-    package func toolChanges() -> AsyncStream<Void> {
-        tools.source?.changes() ?? AsyncStream { $0.finish() }
     }
 
     /// Hands a request on; one that names something is decided and recorded as a call is.
@@ -57,6 +53,9 @@ extension GuardedCall {
             }
         }
         let parameters = forward.parameters.withoutRepeatedKeys
+        if forward.method == "resources/unsubscribe" {
+            return try await unsubscribe(forward, from: parameters["uri"]?.string, source)
+        }
         let entry = try await source.responder(to: forward.method, parameters, for: caller)
         var request = Request(tool: entry.definition.name, arguments: parameters)
         request.client = forward.client
@@ -64,7 +63,9 @@ extension GuardedCall {
         request.session = forward.session
         request.opensPages = forward.opensPages && Self.pausable.contains(forward.method)
         request.extras = forward.extras
-        let result = try await run(request, entry, by: caller, report: report)
+        // Who may not read something need not hear of its changes; that is on record, too.
+        let mayHear = try await mayHear(request, source, by: caller)
+        let result = try await run(request, mayHear ? entry : nil, by: caller, report: report)
         if let error = result.protocolError { throw error }
         // Only what was handed on has an original; everything else is a refusal.
         guard let original = result.original else { throw RPCError.internalError(result.text) }

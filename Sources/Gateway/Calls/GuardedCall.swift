@@ -1,6 +1,6 @@
 import Crypto
 package import Domain
-package import Firewall
+import Firewall
 package import MCP
 package import Store
 
@@ -18,6 +18,9 @@ package struct GuardedCall: Sendable {
         package var time: Duration = .seconds(120)
         /// A greater answer is refused: no model reads a megabyte of text.
         package var resultBytes = 4 << 20
+        /// How often the list of somebody who listens is looked at: another process may have
+        /// changed what it depends on.
+        package var listInterval: Duration = .seconds(2)
 
         package init() {}
     }
@@ -54,6 +57,8 @@ package struct GuardedCall: Sendable {
 
     let tools: ToolSet
     private let policy: any CallPolicy
+    /// What the lists of all callers depend on.
+    let grounds: ListGrounds
     let journal: any CallJournal
     /// Nil where nothing is looked for.
     let sensitive: SensitiveValues?
@@ -84,6 +89,7 @@ package struct GuardedCall: Sendable {
     ) {
         self.tools = tools
         self.policy = policy
+        grounds = ListGrounds(tools, policy, interval: limits.listInterval)
         self.journal = journal
         self.sensitive = sensitive
         self.approvals = approvals
@@ -94,32 +100,6 @@ package struct GuardedCall: Sendable {
 
     /// The policy, where it is one that is kept in the store.
     package var policyBook: PolicyBook? { policy as? PolicyBook }
-
-    /// The tools that a caller can see, always in the same order.
-    package func visibleTools(to caller: Caller) async -> [ToolDefinition] {
-        var visible: [ToolDefinition] = []
-        for entry in await tools.usable()
-        where await isVisible(entry, to: caller) {
-            var definition = entry.definition
-            // A policy that cannot be read refuses the call itself; the list only lacks a question.
-            if let mode = try? await justification(for: entry) {
-                definition.inputSchema = Justification.added(to: definition.inputSchema, mode)
-            }
-            visible.append(definition)
-        }
-        return visible
-    }
-
-    /// A tool's definition, whoever can see it; for transports, not for callers.
-    package func definition(named name: String) async -> ToolDefinition? {
-        await tools.entry(named: name)?.definition
-    }
-
-    /// The definition of the tool, or request, that a policy means; nil where there is none.
-    package func definition(of identity: ToolIdentity) async -> ToolDefinition? {
-        if let entry = await tools.entry(of: identity) { return entry.definition }
-        return await tools.knows(identity) ? ForwardingTool.definition(of: identity.name) : nil
-    }
 
     /// Calls a tool.
     ///
@@ -231,7 +211,7 @@ package struct GuardedCall: Sendable {
     }
 
     /// Whether callers of a tool are asked why, and it has no such argument of its own.
-    private func justification(for entry: ToolSet.Entry) async throws -> JustificationMode? {
+    func justification(for entry: ToolSet.Entry) async throws -> JustificationMode? {
         guard !entry.tool.isOfGateway, !entry.isForwarded,
             Justification.isFree(in: entry.definition)
         else { return nil }
@@ -264,7 +244,7 @@ package struct GuardedCall: Sendable {
         }
     }
 
-    private func ruling(
+    func ruling(
         on arguments: JSONObject,
         _ entry: ToolSet.Entry,
         _ source: CallSource
@@ -310,10 +290,11 @@ package struct GuardedCall: Sendable {
         _ source: CallSource,
         _ report: @escaping @Sendable (Event) async -> Void
     ) async -> ToolResult {
+        let passage = CallPassage(of: entry.identity, source, sensitive, report)
         let context = CallContext(
             caller: source.caller,
-            extras: source.extras,
-            report: report,
+            extras: passage.extras,
+            report: { event in await passage.report(event) },
             status: { id in try await status(of: id, by: source, report: report) },
             ask: { question, workflow, reasoning in
                 try await ask(
@@ -328,7 +309,8 @@ package struct GuardedCall: Sendable {
         let start = ContinuousClock.now
         let (given, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
         let (result, note) = await screenResult(given, of: entry.identity, source)
-        if let error = await complete(call, outcome, result, since: start, note: note) {
+        let whole = passage.noted(with: note)
+        if let error = await complete(call, outcome, result, since: start, note: whole) {
             // It has run, and the record says that it began: the caller gets what it gave.
             await context.log(.error, "the end of the call could not be recorded: \(error)")
         }
@@ -381,11 +363,7 @@ package struct GuardedCall: Sendable {
                 let text = "The call was cancelled. \(entry.advice("Nothing was changed."))"
                 return (.failure(text, .cancelled), .cancelled)
             }
-            // The server of a tool answers in the protocol's own terms: so does its call.
-            if case UpstreamError.refused(let refusal) = error {
-                return (.failure(refusal), .failed)
-            }
-            return (ToolFailure(cause: error).result, .failed)
+            return Self.failed(entry, error)
         }
     }
 
@@ -524,15 +502,6 @@ extension ToolCallTable.Call {
     /// Adds to what the record says about why; what was found before stays in front.
     mutating func add(reason text: String) {
         reason = reason.map { "\($0); \(text)" } ?? text
-    }
-}
-
-extension ToolSet.Entry {
-    /// What to tell of a call that was stopped; `harmless` where it could change nothing.
-    fileprivate func advice(_ harmless: String) -> String {
-        definition.annotations.isReadOnly
-            ? harmless
-            : "What it was to change may be changed all the same: look before you call it again."
     }
 }
 

@@ -23,7 +23,7 @@ package struct SensitiveValues: Sendable {
     /// What the rules say about a value; nil when they say nothing.
     ///
     /// - Throws: What keeps the rules from being read.
-    fileprivate func verdict(
+    func verdict(
         on value: @autoclosure () -> JSONValue,
         _ side: RedactionPolicy.Side,
         _ tool: ToolIdentity,
@@ -40,11 +40,16 @@ package struct SensitiveValues: Sendable {
         let verdict = policy.evaluate(value(), on: side, of: subject, with: redactor)
         return verdict.action == nil ? nil : verdict
     }
+
+    /// A digest of a value that only who has the account's key can compute.
+    func digest(of value: JSONValue) -> [UInt8] {
+        redactor.digest(of: value.serialized(sortedKeys: true))
+    }
 }
 
 extension RedactionPolicy.Verdict {
     /// What was found and by which rules, for the record and for whoever is refused.
-    fileprivate var words: String { "\(summary) (\(rules.joined(separator: ", ")))" }
+    var words: String { "\(summary) (\(rules.joined(separator: ", ")))" }
 }
 
 extension GuardedCall {

@@ -44,13 +44,22 @@ extension Tool {
     }
 }
 
+/// Resources that come with tools, and change.
+protocol ResourceSource: Sendable {
+    /// Whether anybody can hear of changes.
+    func offersSubscriptions() async -> Bool
+
+    /// Has a subscriber hear of a resource no more; of none at all for nil, which ends it.
+    func unsubscribe(_ subscriber: ResourceSubscriber, from uri: String?) async
+}
+
 /// Tools that come and go while the program runs.
-protocol ToolSource: Sendable {
+protocol ToolSource: ResourceSource {
     /// Whether there is anything to hand on.
     func isEmpty() async -> Bool
 
-    /// Says that the tools have changed, as long as somebody listens.
-    func changes() -> AsyncStream<Void>
+    /// The number of the latest change of the tools, by any process; it may be a second old.
+    func latestChange() async -> Int
 
     /// Those there are now, by name; none has the name of a tool that is always there.
     func current() async -> [ToolSet.Entry]

@@ -75,7 +75,7 @@ package struct ToolFailure: Error, Sendable, Equatable {
         case .unauthorized: .credentialRefused
         case .lost: .outcomeUnknown
         case .timedOut: .timedOut
-        case .suspended: .busy
+        case .suspended, .crowded: .busy
         case .held: .conflict
         }
     }

@@ -97,6 +97,14 @@ package struct ToolSet: Sendable {
         return await present().isSuperset(of: entry.tool.needs) ? entry : nil
     }
 
+    /// What the account has now, as far as tools need any of it; nil while the store does not
+    /// answer.
+    func presentMeans() async -> AccountMeans? {
+        guard entries.contains(where: { !$0.tool.needs.isEmpty }) else { return [] }
+        // Whoever asks goes on with what was known.
+        return try? await means()
+    }
+
     /// A store that does not answer hides nothing: the call itself tells of it.
     private func present() async -> AccountMeans {
         do {

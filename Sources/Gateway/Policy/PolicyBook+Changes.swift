@@ -53,6 +53,9 @@ extension PolicyBook {
     /// Reads a text with what the account has besides.
     package func validate(_ text: String) async throws -> PolicyReading {
         var outside = try await surroundings()
+        let present = await tools()
+        // Some there always are; where none are given nobody knows.
+        outside.tools = present.isEmpty ? nil : present
         if let (document, _) = try await current() {
             outside.workflows.formUnion(document.workflows.map(\.name))
             outside.servers.formUnion(document.servers.map(\.name))

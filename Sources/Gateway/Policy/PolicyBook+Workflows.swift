@@ -47,6 +47,7 @@ extension ApprovalWorkflow {
         isAsynchronous = given.isAsynchronous ?? isAsynchronous
         allowsSelfApproval = given.allowsSelfApproval
         rememberedSeconds = given.rememberSeconds ?? rememberedSeconds
+        remembersSession = given.remembersSession ?? remembersSession
         escalationWorkflow = given.escalationWorkflow
         if case .object(let members)? = given.channels { channels = members }
         guard given.approvalKind == .byModel else { return }

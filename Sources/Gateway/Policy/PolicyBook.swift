@@ -171,6 +171,12 @@ package final class PolicyBook: CallPolicy {
         return state
     }
 
+    /// The number of the policy in force; 0 for none, and nil while the store does not answer.
+    package func versionInForce() async -> Int64? {
+        // Whoever asks goes on with what was known.
+        (try? await state())?.version
+    }
+
     /// Makes the next call look for a newer version.
     package func refresh() {
         held.withLock { $0?.lookedAt = nil }

@@ -28,6 +28,10 @@ package actor SessionServer {
     private var asks:
         [ServerSession.AskID: AsyncStream<Result<JSONObject, RPCError>>.Continuation] =
             [:]
+    /// Hears of resources that the session of an older revision has subscribed to.
+    private let subscriber = ResourceSubscriber()
+    /// For each stream of notifications what hears of its resources.
+    private var listeners: [ServerSession.JobID: ResourceSubscriber] = [:]
     private var exchange = 0
     private var isInputOver = false
 
@@ -63,17 +67,22 @@ package actor SessionServer {
         _ input: some AsyncSequence<Input, Never> & Sendable,
         grace: Duration = .seconds(1)
     ) async {
+        // Before any list is made: whatever changes one that was asked for is told.
+        let changes = await calls.toolChanges(for: caller)
         await withDiscardingTaskGroup { group in
             group.addTask { await self.read(input, grace: grace) }
-            let watch = Task {
-                for await _ in self.calls.toolChanges() { await self.toolsChanged() }
+            let watch = Task { for await _ in changes { await self.toolsChanged() } }
+            let updates = Task {
+                for await uri in self.subscriber.updates { await self.tell(of: uri, nil) }
             }
             for await job in jobs {
                 group.addTask { await self.perform(job) }
             }
             watch.cancel()
+            updates.cancel()
         }
         await apply(session.end())
+        await calls.end(subscriber)
     }
 
     /// Tells listeners that the list of tools is another one.
@@ -132,7 +141,10 @@ package actor SessionServer {
             case .send(let message, _): await write(message)
             case .exchangeEnded: break
             case .start(let job): jobsContinuation.yield(job)
-            case .cancel(let job): stops[job]?.finish()
+            case .cancel(let job):
+                stops[job]?.finish()
+                // Its task does the rest.
+                listeners[job]?.finish()
             case .answered(let ask, let outcome):
                 asks[ask]?.yield(outcome)
                 asks.removeValue(forKey: ask)?.finish()
@@ -164,6 +176,24 @@ package actor SessionServer {
         }
         stops[job.id] = nil
         await apply(session.finish(job.id, outcome))
+        guard let listener = listeners[job.id] else { return }
+        if session.isListening(job.id) {
+            for await uri in listener.updates { await tell(of: uri, job.id) }
+        }
+        listeners[job.id] = nil
+        await calls.end(listener)
+    }
+
+    /// Tells that a resource has changed: by a stream of notifications, by the session for nil.
+    private func tell(of uri: String, _ job: ServerSession.JobID?) async {
+        await apply(session.resourceUpdated(uri, for: job))
+    }
+
+    /// What hears of the resources of a stream.
+    private func listener(of job: ServerSession.JobID) -> ResourceSubscriber {
+        let listener = ResourceSubscriber()
+        listeners[job] = listener
+        return listener
     }
 
     /// Asks the client something, and waits for its answer as long as the job runs.
@@ -186,6 +216,7 @@ package actor SessionServer {
     nonisolated private func extras(of job: ServerSession.Job) -> GuardedCall.Extras {
         var extras = GuardedCall.Extras(job.context)
         guard !extras.isModern else { return extras }
+        extras.subscriber = subscriber
         extras.ask = { method, parameters in await self.ask(job.id, method, parameters) }
         return extras
     }
@@ -224,13 +255,13 @@ package actor SessionServer {
             } catch {
                 return .failure(error)
             }
+        case .listen(let resources):
+            var request = forward("resources/subscribe", JSONObject(), of: job)
+            request.extras.subscriber = await listener(of: job.id)
+            let accepted = await calls.subscribe(to: resources, request, by: caller)
+            return .success(.listening(resources: accepted))
         case .forward(let method, let parameters):
-            var request = GuardedCall.Forward(method: method, parameters: parameters)
-            request.client = job.context.client
-            request.opensPages = job.context.opensPages
-            request.traceParent = job.context.meta.traceParent
-            request.session = identifier
-            request.extras = extras(of: job)
+            let request = forward(method, parameters, of: job)
             do throws(RPCError) {
                 let result = try await calls.forward(request, by: caller) { event in
                     await self.report(event, of: job.id)
@@ -240,6 +271,20 @@ package actor SessionServer {
                 return .failure(error)
             }
         }
+    }
+
+    nonisolated private func forward(
+        _ method: String,
+        _ parameters: JSONObject,
+        of job: ServerSession.Job
+    ) -> GuardedCall.Forward {
+        var request = GuardedCall.Forward(method: method, parameters: parameters)
+        request.client = job.context.client
+        request.opensPages = job.context.opensPages
+        request.traceParent = job.context.meta.traceParent
+        request.session = identifier
+        request.extras = extras(of: job)
+        return request
     }
 
     private func report(_ event: GuardedCall.Event, of job: ServerSession.JobID) async {

@@ -34,6 +34,30 @@ struct ProxiedTool: Tool {
     }
 }
 
+/// What subscribes a session to a resource, as a tool that only reads.
+struct SubscribingTool: Tool {
+    let definition: ToolDefinition
+    /// The method, at the server that is asked.
+    let identity: ToolIdentity
+    let server: UpstreamServerID
+    let desk: UpstreamDesk
+
+    func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
+        .object(try await perform(arguments, context).json(for: .latest))
+    }
+
+    func perform(_ arguments: ToolArguments, _ context: CallContext) async throws -> ToolResult {
+        // One that runs later than it was asked for, after its approval, has nobody to tell.
+        guard let subscriber = context.extras.subscriber else {
+            throw UpstreamError.refused(
+                .invalidRequest("there is no session any more that could hear of changes")
+            )
+        }
+        try await desk.subscribe(subscriber, to: arguments.text("uri"), of: server)
+        return ToolResult(original: JSONObject())
+    }
+}
+
 /// What answers a request for a resource, prompt or completion, as a tool that only reads.
 struct ForwardingTool: Tool {
     let definition: ToolDefinition

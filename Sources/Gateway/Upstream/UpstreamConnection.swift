@@ -10,6 +10,8 @@ struct UpstreamListener: Sendable {
     var progress: @Sendable (JSONObject) async -> Void = { _ in }
     /// The parameters of `notifications/message`.
     var message: @Sendable (LogLevel, JSONObject) async -> Void = { _, _ in }
+    /// The parameters of `notifications/subscriptions/acknowledged`.
+    var acknowledged: @Sendable (JSONObject) async -> Void = { _ in }
     /// Answers what the server asks of the client; nil where nobody can.
     var ask: Ask?
 }
@@ -22,7 +24,13 @@ actor UpstreamConnection {
         var logLevel: LogLevel?
         var headers: [(name: String, value: String)] = []
         var wantsProgress = false
+        /// What the server may take for its answer.
+        var timeLimit = UpstreamConnection.standardTime
     }
+
+    /// For what is asked besides calls, such as lists: together with an opening it stays below the
+    /// time of a call, so that a server that hangs is told from a caller who gives up.
+    static let standardTime: Duration = .seconds(30)
 
     /// An older server may pass over a question it does not know.
     private static let probeTime: Duration = .seconds(10)
@@ -44,16 +52,24 @@ actor UpstreamConnection {
     private var setLogLevel: LogLevel?
     /// Hears of changes, with a server of the newer era.
     private var listening: Task<Void, Never>?
+    /// Told of the end, while somebody hears of changes of resources by this session.
+    private var ending: (@Sendable () -> Void)?
     /// Why nothing can be asked any more; nil while something can.
     private(set) var failure: UpstreamError?
-    /// The digests of the tools that the server lists in this session; nil until it was asked.
-    private(set) var advertised: [[UInt8]: [UInt8]]?
+    /// Whether nothing more is begun: what is under way goes on to its own end, then it ends.
+    private var isRetired = false
+    /// Which call the server's questions belong to.
+    private var askers: [ClientSession.AskID: ClientSession.CallID] = [:]
+    /// What the server's latest list of tools in this session said; nil until it was asked.
+    private var listed: AdvertisedTools?
 
     private struct Waiting {
         var outcome: AsyncStream<Result<JSONObject, UpstreamError>>.Continuation
         var listener: UpstreamListener
         /// A stream of notifications, which nobody waits for the end of.
         var isSubscription: Bool
+        /// Nil where nobody waits for an end.
+        var deadline: CallDeadline?
     }
 
     /// - Parameters:
@@ -73,7 +89,11 @@ actor UpstreamConnection {
     /// What the server said of itself; nil before the session has begun.
     var profile: ServerProfile? { session.profile }
     /// Whether nobody waits for anything.
-    var isIdle: Bool { waiting.values.allSatisfy(\.isSubscription) }
+    private var isQuiet: Bool { waiting.values.allSatisfy(\.isSubscription) }
+    /// Whether nobody waits, and nobody hears of changes of resources either.
+    var isIdle: Bool { ending == nil && isQuiet }
+    /// Whether calls can be begun.
+    var isUsable: Bool { failure == nil && !isRetired }
 
     // MARK: - Life
 
@@ -90,7 +110,11 @@ actor UpstreamConnection {
                     await self.giveUpProbing()
                 }
                 try await Task.sleep(for: Self.openingTime)
-                await self.end(.timedOut(seconds: Int(Self.openingTime / .seconds(1))))
+                // Nothing that anybody asked for was sent.
+                let seconds = Int(Self.openingTime / .seconds(1))
+                await self.end(
+                    .unreachable(reason: "it has begun no session within \(seconds) seconds")
+                )
             } catch {}
         }
         defer { timer.cancel() }
@@ -126,6 +150,15 @@ actor UpstreamConnection {
         }
     }
 
+    /// Keeps the session for changes of resources, and tells of its end.
+    func watch(_ ending: @escaping @Sendable () -> Void) {
+        self.ending = ending
+        if failure != nil { ending() }
+    }
+
+    /// Nobody hears of changes of resources by it any more.
+    func endWatch() { ending = nil }
+
     private func giveUpProbing() async {
         guard case .probing(let call) = session.state else { return }
         await apply(session.fail(call, .internalError("there was no answer in time")))
@@ -136,12 +169,28 @@ actor UpstreamConnection {
     func end(_ error: UpstreamError) async {
         guard failure == nil else { return }
         failure = error
+        if error == .sessionEnded {
+            // INVARIANT: this error is only of what was not sent, for that is done again.
+            for call in waiting.keys where failures[call] == nil {
+                failures[call] = .lost(reason: "the session ended while it was at work")
+            }
+        }
         await apply(session.end(.internalError("the session has ended")))
         opening?.yield(.failure(error))
         opening?.finish()
         opening = nil
         listening?.cancel()
+        ending?()
         await link.close()
+    }
+
+    /// Ends the session where nothing is under way; false where something is.
+    func retireIfIdle() async -> Bool {
+        guard isIdle else { return false }
+        // Whoever has it in hand begins nothing any more.
+        isRetired = true
+        await end(.sessionEnded)
+        return true
     }
 
     // MARK: - Calls
@@ -157,6 +206,7 @@ actor UpstreamConnection {
     ) async throws -> JSONObject {
         if let failure { throw failure }
         if let level = options.logLevel { try await setLevel(level) }
+        guard !isRetired else { throw UpstreamError.sessionEnded }
         let (call, actions) = try begin(method, parameters, options)
         let (outcomes, continuation) = AsyncStream.makeStream(
             of: Result<JSONObject, UpstreamError>.self
@@ -164,14 +214,44 @@ actor UpstreamConnection {
         waiting[call] = Waiting(
             outcome: continuation,
             listener: listener,
-            isSubscription: method == "subscriptions/listen"
+            isSubscription: method == Self.subscription,
+            deadline: method == Self.subscription
+                ? nil : CallDeadline(limit: options.timeLimit, at: .now)
         )
+        let timer = Task { await self.watch(call) }
+        defer { timer.cancel() }
         await apply(actions, headers: options.headers)
         for await outcome in outcomes { return try outcome.get() }
-        // Cancelled; what is left to say does not die with the caller.
         waiting[call] = nil
-        farewell = Task { await self.apply(self.session.cancel(call, reason: "cancelled")) }
+        giveUp(call, "cancelled")
         throw CancellationError()
+    }
+
+    /// Nobody waits for the end of it.
+    private static let subscription = "subscriptions/listen"
+    private static let shortestLook: Duration = .milliseconds(200)
+
+    /// Ends a call whose time is over.
+    private func watch(_ call: ClientSession.CallID) async {
+        while let deadline = waiting[call]?.deadline {
+            let rest = deadline.rest(at: .now)
+            guard rest > .zero else {
+                let seconds = Int((deadline.limit / .seconds(1)).rounded())
+                waiting[call]?.outcome.yield(.failure(.timedOut(seconds: seconds)))
+                waiting.removeValue(forKey: call)?.outcome.finish()
+                giveUp(call, "timed out")
+                return
+            }
+            // While a question is open the rest stays what it is: a small one is no reason to look
+            // all the time. Cancelled when the call has ended.
+            let pause = max(rest, Self.shortestLook)
+            guard (try? await Task.sleep(for: pause)) != nil else { return }
+        }
+    }
+
+    /// Tells the server that nobody wants a call any more; that does not die with the caller.
+    private func giveUp(_ call: ClientSession.CallID, _ reason: String) {
+        farewell = Task { await self.apply(self.session.cancel(call, reason: reason)) }
     }
 
     private func begin(
@@ -188,7 +268,7 @@ actor UpstreamConnection {
                 logLevel: options.logLevel
             )
         } catch {
-            throw .unreachable(reason: error.message)
+            throw failure ?? .unreachable(reason: error.message)
         }
     }
 
@@ -233,7 +313,13 @@ actor UpstreamConnection {
     }
 
     /// Remembers which tools the server lists in this session.
-    func setAdvertised(_ digests: [[UInt8]: [UInt8]]?) { advertised = digests }
+    func setAdvertised(_ tools: AdvertisedTools) { listed = tools }
+
+    /// What it lists, when that is not older than the latest change, or too old; nil else.
+    func advertised(since generation: Int) -> AdvertisedTools? {
+        guard let listed, listed.isCurrent(generation, at: .now) else { return nil }
+        return listed
+    }
 
     // MARK: - Events
 
@@ -254,9 +340,10 @@ actor UpstreamConnection {
             return
         }
         if waiting[call] != nil { failures[call] = error }
+        // The session takes no more calls. Others that it took may be at work: one of several
+        // machines behind an address may not know it, and the stream of another go on.
+        if error == .sessionEnded { isRetired = true }
         await apply(session.fail(call, .internalError("\(error)")))
-        // The session is gone for all of its calls.
-        if error == .sessionEnded { await end(error) }
     }
 
     /// Whether a question that failed so may have been one that the server does not know.
@@ -264,7 +351,7 @@ actor UpstreamConnection {
         switch error {
         case .refused, .invalid, .lost, .sessionEnded: true
         case .forbiddenAddress, .unreachable, .unauthorized, .tooLarge, .timedOut, .ended,
-            .suspended, .held, .misconfigured:
+            .suspended, .crowded, .held, .misconfigured:
             false
         }
     }
@@ -287,7 +374,9 @@ actor UpstreamConnection {
             case .notice(let notification, let call): await hear(notification, call)
             case .ask(let ask, let method, let parameters, let call):
                 await answer(ask, method, parameters, call)
-            case .withdraw(let ask): asks.removeValue(forKey: ask)?.cancel()
+            case .withdraw(let ask):
+                asks.removeValue(forKey: ask)?.cancel()
+                settle(ask)
             case .stop(let call): await link.stop(call)
             case .begun(let profile):
                 await link.begun(profile)
@@ -297,6 +386,7 @@ actor UpstreamConnection {
             case .failed(let error): await end(.invalid(reason: error.message))
             }
         }
+        if isRetired, isQuiet { await end(.sessionEnded) }
     }
 
     private func send(_ message: Message, _ context: LinkContext) async {
@@ -322,6 +412,13 @@ actor UpstreamConnection {
         _ notification: Message.Notification,
         _ call: ClientSession.CallID?
     ) async {
+        if notification.method == "notifications/subscriptions/acknowledged" {
+            // What came by its own stream need not name it.
+            let id = notification.parameters["_meta"]?[RequestMeta.Key.subscriptionID]?.integer
+            guard let listening = id ?? call else { return }
+            await waiting[listening]?.listener.acknowledged(notification.parameters)
+            return
+        }
         guard notification.method == "notifications/message" else {
             await notice(notification)
             return
@@ -333,9 +430,13 @@ actor UpstreamConnection {
 
     /// Who hears of a call; where the server does not say which one, the only one there is.
     private func listener(of call: ClientSession.CallID?) -> UpstreamListener? {
-        if let call { return waiting[call]?.listener }
-        let calls = waiting.values.filter { !$0.isSubscription }
-        return calls.count == 1 ? calls.first?.listener : nil
+        known(call).flatMap { waiting[$0]?.listener }
+    }
+
+    private func known(_ call: ClientSession.CallID?) -> ClientSession.CallID? {
+        if let call { return call }
+        let calls = waiting.filter { !$0.value.isSubscription }.keys
+        return calls.count == 1 ? calls.first : nil
     }
 
     private func answer(
@@ -349,6 +450,10 @@ actor UpstreamConnection {
             return
         }
         let (id, question) = ask
+        if let call = known(call) {
+            askers[id] = call
+            waiting[call]?.deadline?.asked(id, at: .now)
+        }
         asks[id] = Task {
             let outcome = await question(method, parameters)
             await self.answered(id, outcome)
@@ -360,6 +465,13 @@ actor UpstreamConnection {
         _ outcome: Result<JSONObject, RPCError>
     ) async {
         asks[ask] = nil
+        settle(ask)
         await apply(session.answer(ask, outcome))
+    }
+
+    /// The server waits for an answer no longer: its time goes on.
+    private func settle(_ ask: ClientSession.AskID) {
+        guard let call = askers.removeValue(forKey: ask) else { return }
+        waiting[call]?.deadline?.answered(ask, at: .now)
     }
 }

@@ -13,6 +13,21 @@ extension UpstreamDesk {
         package var hasSecret: Bool
         /// What each callable tool is called here; tools whose name is taken are missing.
         package var names: [String: String]
+        /// Resources and templates that another server lists, too, so that nobody gets a request
+        /// for them; as far as they were listed since the process began.
+        package var sharedResources: [String] = []
+
+        /// What somebody should know of how it is reached; nil for nothing.
+        package var warning: String? {
+            let isSecret = hasSecret || server.authentication != .none
+            guard isSecret, let origin = HTTPOrigin(of: server.url), origin.scheme == "http",
+                !Self.loopbackHosts.contains(origin.host)
+            else { return nil }
+            return "its credential goes over plain http, where others can read it; use https"
+        }
+
+        /// What goes there leaves the machine by no wire.
+        private static let loopbackHosts = ["127.0.0.1", "localhost", "[::1]"]
 
         /// Accepted tools whose name is another's, so that they cannot be called.
         package var collisions: [String] {
@@ -27,18 +42,39 @@ extension UpstreamDesk {
     package func entries() async throws -> [Entry] {
         let catalogue = try await catalogue(refreshed: true)
         return catalogue.servers.map { server in
-            var names: [String: String] = [:]
-            for assignment in catalogue.assignments
-            where haveEqualBytes(assignment.candidate.server, server.name) {
-                names[assignment.candidate.tool] = assignment.name
-            }
-            return Entry(
-                server: server,
-                tools: catalogue.tools[server.id] ?? [],
-                hasSecret: catalogue.credentials[server.id] != nil,
-                names: names
-            )
+            var entry = Self.entry(of: server, in: catalogue)
+            entry.sharedResources = directory.shared(of: server.id)
+            return entry
         }
+    }
+
+    private static func entry(of server: UpstreamServer, in catalogue: Catalogue) -> Entry {
+        var names: [String: String] = [:]
+        for assignment in catalogue.assignments
+        where haveEqualBytes(assignment.candidate.server, server.name) {
+            names[assignment.candidate.tool] = assignment.name
+        }
+        return Entry(
+            server: server,
+            tools: catalogue.tools[server.id] ?? [],
+            hasSecret: catalogue.credentials[server.id] != nil,
+            names: names
+        )
+    }
+
+    /// Asked in the transaction that writes, with the server as it is then; throws when it is not
+    /// what the change was made for.
+    package typealias Check = @Sendable (Entry?) throws -> Void
+
+    nonisolated private func ask(
+        _ check: Check,
+        about id: UpstreamServerID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws {
+        var catalogue = try Self.rows(of: account, on: connection)
+        fill(&catalogue)
+        try check(catalogue.server(id).map { Self.entry(of: $0, in: catalogue) })
     }
 
     /// Adds a server; nothing is sent to it yet.
@@ -78,7 +114,17 @@ extension UpstreamDesk {
     ///
     /// Another address with the same secret is refused: whoever may change an address must not
     /// learn the secret by it.
-    package func change(_ server: UpstreamServer, secret: UpstreamSecret?) async throws {
+    ///
+    /// - Parameters:
+    ///   - server: What it is to be.
+    ///   - secret: Its new secret; nil for the one that is there.
+    ///   - expected: Whether it is still what the change was made for; nil for whatever is there.
+    /// - Throws: ``UpstreamError``, what `expected` throws, and what the store refuses.
+    package func change(
+        _ server: UpstreamServer,
+        secret: UpstreamSecret?,
+        expected: Check? = nil
+    ) async throws {
         guard let before = try await entries().first(where: { $0.server.id == server.id }) else {
             throw UpstreamError.misconfigured(reason: "it was removed")
         }
@@ -97,7 +143,11 @@ extension UpstreamDesk {
                 for: .upstream(server.id, account: means.store.account)
             )
         }
-        try await means.store.writeOutsideFeed { connection, account in
+        // Under the account's lock: of two who have seen the same the second finds the first's.
+        try await means.store.write { [self] connection, account in
+            if let expected {
+                try ask(expected, about: server.id, account: account, on: connection)
+            }
             try UpstreamServerTable.update(
                 server,
                 credential: sealed,
@@ -109,8 +159,14 @@ extension UpstreamDesk {
     }
 
     /// Removes a server with what was accepted of it.
-    package func remove(_ id: UpstreamServerID) async throws {
-        try await means.store.writeOutsideFeed { connection, account in
+    ///
+    /// - Parameters:
+    ///   - id: Which one.
+    ///   - expected: Whether it is still what was seen; nil for whatever is there.
+    /// - Throws: What `expected` throws, and what the store refuses.
+    package func remove(_ id: UpstreamServerID, expected: Check? = nil) async throws {
+        try await means.store.write { [self] connection, account in
+            if let expected { try ask(expected, about: id, account: account, on: connection) }
             try UpstreamServerTable.remove(id, account: account, on: connection)
         }
         invalidate()
@@ -160,6 +216,11 @@ extension UpstreamDesk {
             guard secret.oauth == nil || server.authentication == .oauth else {
                 throw .misconfigured(reason: "somebody has signed in; that is authentication oauth")
             }
+        }
+        guard (1...UpstreamServer.longestTimeLimitSeconds).contains(server.timeLimitSeconds) else {
+            throw .misconfigured(
+                reason: "a call may take 1 to \(UpstreamServer.longestTimeLimitSeconds) seconds"
+            )
         }
         let isHeader =
             (1...64).contains(server.headerName.utf8.count)

@@ -17,7 +17,9 @@ extension UpstreamDesk {
         "prompts/list": "prompts/get",
     ]
     /// Requests that are handed on to a server, as tools of it.
-    static let forwarded = ["completion/complete", "prompts/get", "resources/read"]
+    static let forwarded = [
+        "completion/complete", "prompts/get", "resources/read", "resources/subscribe",
+    ]
 
     /// Everything of a kind that all servers have; a server that fails has none at the moment.
     func list(
@@ -32,11 +34,27 @@ extension UpstreamDesk {
         }
         let shown: [JSONObject]
         switch method {
-        case "resources/list": shown = directory.setResources(lists)
-        case "resources/templates/list": shown = directory.setTemplates(lists)
-        default: shown = directory.setPrompts(lists)
+        case "resources/list":
+            shown = directory.setResources(lists.found, silent: lists.silent)
+        case "resources/templates/list":
+            shown = directory.setTemplates(lists.found, silent: lists.silent)
+        default: shown = directory.setPrompts(lists.found, silent: lists.silent)
         }
         return JSONObject([(key, .array(shown.map(JSONValue.object)))])
+    }
+
+    /// What servers list of a kind, by their names.
+    private struct Lists: Sendable {
+        var found: [(UpstreamServer, [JSONObject])] = []
+        /// Servers that were not asked, or gave no answer.
+        var silent: Set<UpstreamServerID> = []
+    }
+
+    private enum Answer: Sendable {
+        case list(UpstreamServer, [JSONObject])
+        /// It has nothing of the kind.
+        case nothing
+        case silence(UpstreamServerID)
     }
 
     private func lists(
@@ -45,30 +63,36 @@ extension UpstreamDesk {
         _ capability: String,
         for caller: Caller,
         where isShown: @escaping @Sendable (UpstreamServer) async -> Bool
-    ) async -> [(UpstreamServer, [JSONObject])] {
+    ) async -> Lists {
         let servers = (try? await catalogue())?.servers ?? []
-        return await withTaskGroup(of: (UpstreamServer, [JSONObject])?.self) { group in
+        return await withTaskGroup(of: Answer.self) { group in
             for server in servers where server.status != .new {
                 group.addTask {
-                    guard await isShown(server) else { return nil }
+                    guard await isShown(server) else { return .silence(server.id) }
                     // One that fails has none at the moment.
                     let found = try? await self.pool(of: server.id).perform(
                         for: caller.name,
                         capabilities: JSONObject(),
                         isRepeatable: true
-                    ) { connection -> [JSONObject]? in
+                    ) { connection -> Answer in
                         guard await connection.profile?.offers(capability) == true else {
-                            return nil
+                            return .nothing
                         }
-                        return try await connection.list(method, key)
+                        return .list(server, try await connection.list(method, key))
                     }
-                    guard let list = found else { return nil }
-                    return (server, list)
+                    return found ?? .silence(server.id)
                 }
             }
-            var lists: [(UpstreamServer, [JSONObject])] = []
-            for await list in group { if let list { lists.append(list) } }
-            return lists.sorted { $0.0.name < $1.0.name }
+            var lists = Lists()
+            for await answer in group {
+                switch answer {
+                case .list(let server, let items): lists.found.append((server, items))
+                case .nothing: break
+                case .silence(let id): lists.silent.insert(id)
+                }
+            }
+            lists.found.sort { $0.0.name.utf8.lexicographicallyPrecedes($1.0.name.utf8) }
+            return lists
         }
     }
 
@@ -81,7 +105,7 @@ extension UpstreamDesk {
         var replaced = JSONObject()
         let server: UpstreamServer?
         switch method {
-        case "resources/read":
+        case "resources/read", "resources/subscribe":
             guard let uri = parameters["uri"]?.string else {
                 throw .invalidParameters("`uri` must be a text")
             }
@@ -110,17 +134,29 @@ extension UpstreamDesk {
         of server: UpstreamServer,
         _ replaced: JSONObject
     ) -> ToolSet.Entry {
-        let tool = ForwardingTool(
-            definition: ForwardingTool.definition(of: method),
-            identity: ToolIdentity(server: server.name, name: method),
-            server: server.id,
-            replaced: replaced,
-            desk: self
-        )
+        let definition = ForwardingTool.definition(of: method)
+        let identity = ToolIdentity(server: server.name, name: method)
+        let tool: any Tool
+        if method == "resources/subscribe" {
+            tool = SubscribingTool(
+                definition: definition,
+                identity: identity,
+                server: server.id,
+                desk: self
+            )
+        } else {
+            tool = ForwardingTool(
+                definition: definition,
+                identity: identity,
+                server: server.id,
+                replaced: replaced,
+                desk: self
+            )
+        }
         return ToolSet.Entry(
             tool: tool,
-            definition: tool.definition,
-            identity: tool.identity,
+            definition: definition,
+            identity: identity,
             schema: .anything,
             destination: server.destination,
             isForwarded: true
@@ -136,9 +172,21 @@ extension UpstreamDesk {
         _ uri: String,
         _ caller: Caller
     ) async throws(RPCError) -> UpstreamServer? {
-        if let server = directory.resources[uri] { return server }
+        let known = directory.owners(ofResource: uri)
+        if directory.isLoaded, known.count == 1 {
+            // One that was removed may have come back as another.
+            let isThere = (try? await catalogue())?.server(known[0].id) != nil
+            if isThere { return known[0] }
+        }
         try await refreshDirectory("resources/list", caller)
         try await refreshDirectory("resources/templates/list", caller)
+        let owners = directory.owners(ofResource: uri)
+        guard owners.count < 2 else {
+            let names = owners.map { "`\($0.name)`" }.joined(separator: ", ")
+            throw .invalidParameters(
+                "this resource is one of several servers, \(names), so that none is asked for it"
+            )
+        }
         return directory.server(ofResource: uri)
     }
 
@@ -146,9 +194,9 @@ extension UpstreamDesk {
         _ name: String,
         _ caller: Caller
     ) async throws(RPCError) -> UpstreamDirectory.Prompt? {
-        if let prompt = directory.prompts[name] { return prompt }
+        if let prompt = directory.prompt(named: name) { return prompt }
         try await refreshDirectory("prompts/list", caller)
-        return directory.prompts[name]
+        return directory.prompt(named: name)
     }
 
     /// The server of a completion, and the reference as it is there.

@@ -15,19 +15,36 @@ extension UpstreamDesk {
         package var changed: [UpstreamTool]
         /// What was listed and cannot be used, with the reason.
         package var unusable: [String]
+        /// What somebody should know of texts besides the tools' that reach models.
+        package var warnings: [String] = []
+        /// What each of its tools is in this session.
+        var advertised: AdvertisedTools
     }
 
     /// Asks a server for its tools and compares them with what was accepted.
     ///
+    /// The first scan that somebody asks for accepts what is not suspicious; nothing else does.
+    ///
     /// - Throws: ``UpstreamError``, which is kept as the server's error too.
     package func scan(_ id: UpstreamServerID) async throws -> Report {
+        try await scan(id, isAsked: true)
+    }
+
+    /// The same; `isAsked` is false for one that the server itself has brought about.
+    func scan(_ id: UpstreamServerID, isAsked: Bool) async throws -> Report {
         do {
             return try await pool(of: id).perform(
                 for: "",
                 capabilities: JSONObject(),
                 isRepeatable: true
-            ) { connection in
-                try await self.listTools(on: connection, of: id, isScan: true)
+            ) { connection -> Report in
+                var report = try await self.listTools(
+                    on: connection,
+                    of: id,
+                    isAsked ? .asked : .noticed
+                )
+                if isAsked { report.warnings = await TextWarnings.of(connection) }
+                return report
             }
         } catch {
             let text = String(decoding: "\(error)".utf8.prefix(1_000), as: UTF8.self)
@@ -46,32 +63,49 @@ extension UpstreamDesk {
         }
     }
 
+    /// Why a server is asked for its tools.
+    enum Occasion {
+        /// A session begins, or its list is an old one.
+        case session
+        /// The server has told of a change.
+        case noticed
+        /// Somebody wants to know.
+        case asked
+    }
+
     /// Asks for the tools of a session and keeps what is new about them.
     func listTools(
         on connection: UpstreamConnection,
         of id: UpstreamServerID,
-        isScan: Bool = false
+        _ occasion: Occasion = .session
     ) async throws -> Report {
+        let (generation, askedAt) = (changesTold(by: id), ContinuousClock.now)
         let profile = await connection.profile
         // A server without tools need not know the question.
         let found =
             profile?.offers("tools") == false
             ? [] : try await connection.list("tools/list", "tools")
-        let report = try await keep(found, of: id, profile, isScan: isScan)
         var digests: [[UInt8]: [UInt8]] = [:]
         for definition in found {
             guard let name = ToolPins.name(of: definition) else { continue }
             digests[Array(name.utf8)] = UpstreamToolTable.digest(definition.withoutRepeatedKeys)
         }
-        await connection.setAdvertised(digests)
+        let advertised = AdvertisedTools(
+            digests: digests,
+            generation: generation,
+            askedAt: askedAt
+        )
+        let report = try await keep(found, advertised, of: id, profile, occasion)
+        await connection.setAdvertised(advertised)
         return report
     }
 
     private func keep(
         _ found: [JSONObject],
+        _ advertised: AdvertisedTools,
         of id: UpstreamServerID,
         _ profile: ServerProfile?,
-        isScan: Bool
+        _ occasion: Occasion
     ) async throws -> Report {
         let catalogue = try await catalogue(refreshed: true)
         guard let server = catalogue.servers.first(where: { $0.id == id }) else {
@@ -79,7 +113,9 @@ extension UpstreamDesk {
         }
         let others = catalogue.tools.filter { $0.key != id }.values.flatMap { $0.map(\.name) }
         let pins = ToolPins(
-            isKnown: server.lastScanAt != nil && catalogue.tools[id]?.isEmpty == false,
+            // Whoever asks for the first scan trusts what is there then; a server that shows it
+            // later, or takes all of it away and brings other tools, is not trusted again.
+            isKnown: occasion != .asked || !server.awaitsFirstScan,
             holdsNew: server.holdsNewTools,
             otherNames: means.reserved + others
         )
@@ -92,7 +128,7 @@ extension UpstreamDesk {
         outcome.unusable += found.filter {
             !ParameterHeaders.areUsable(in: $0["inputSchema"] ?? [:])
         }.map { "`\($0["name"]?.string ?? "?")` has headers that cannot be made" }
-        if isScan || !outcome.changed.isEmpty || server.status != .active {
+        if occasion != .session || !outcome.changed.isEmpty || server.status != .active {
             let changed = outcome.changed
             try await means.store.writeOutsideFeed { connection, account in
                 for tool in changed {
@@ -105,6 +141,9 @@ extension UpstreamDesk {
                     account: account,
                     on: connection
                 )
+                if occasion == .asked {
+                    try UpstreamServerTable.setLookedAt(id, account: account, on: connection)
+                }
             }
             invalidate()
         }
@@ -113,7 +152,8 @@ extension UpstreamDesk {
             profile: profile,
             tools: outcome.tools,
             changed: outcome.changed,
-            unusable: outcome.unusable
+            unusable: outcome.unusable,
+            advertised: advertised
         )
     }
 
@@ -128,6 +168,8 @@ extension UpstreamDesk {
     package func accept(_ names: [String]?, of id: UpstreamServerID) async throws -> [String] {
         let accepted = try await means.store.writeOutsideFeed { connection, account in
             var accepted: [String] = []
+            // Somebody has looked: no later scan is a first one.
+            try UpstreamServerTable.setLookedAt(id, account: account, on: connection)
             for var tool in try UpstreamToolTable.list(of: id, account: account, on: connection) {
                 if let names, !names.contains(where: { haveEqualBytes($0, tool.name) }) { continue }
                 switch tool.state {

@@ -8,8 +8,15 @@ extension UpstreamDesk {
     package struct SignIn: Sendable {
         /// The page that the person opens.
         package var url: String { consent.url }
+        /// Who is signed in at.
+        package var issuer: String { consent.authority.server.issuer }
         let server: UpstreamServerID
         let consent: OAuthClient.Consent
+
+        /// Whether a browser that comes back with this query was sent by this request.
+        package func isAnswered(by query: [(name: String, value: String)]) -> Bool {
+            OAuthClient.isAnswer(query, to: consent)
+        }
     }
 
     /// What a client is known by.
@@ -18,11 +25,19 @@ extension UpstreamDesk {
         /// nil for a public client; `${NAME}` stands for a variable of this process.
         package var secret: String?
         package var scope: String?
+        /// Whose client it is; nil for the issuer that was signed in at before.
+        package var issuer: String?
 
-        package init(id: String, secret: String? = nil, scope: String? = nil) {
+        package init(
+            id: String,
+            secret: String? = nil,
+            scope: String? = nil,
+            issuer: String? = nil
+        ) {
             self.id = id
             self.secret = secret
             self.scope = scope
+            self.issuer = issuer
         }
     }
 
@@ -42,16 +57,20 @@ extension UpstreamDesk {
     ///   - redirect: Where the answer is waited for.
     ///   - clientID: As the authorization server knows us; nil to be registered there.
     ///   - scope: What is asked for; nil for all that the server names.
+    ///   - issuer: Who is to be signed in at; nil for the one of the sign-in before, else for the
+    ///     server's first.
     /// - Returns: What ``finish(_:query:)`` takes.
     /// - Throws: ``UpstreamError`` when nobody authorizes clients, or not in a way that is known.
     package func beginSignIn(
         to id: UpstreamServerID,
         redirect: String,
         clientID: String? = nil,
-        scope: String? = nil
+        scope: String? = nil,
+        issuer: String? = nil
     ) async throws -> SignIn {
         let server = try await signable(id)
-        let authority = try await client.authority(of: server.url)
+        let before = try await Self.kept(id, means)?.oauth?.issuer
+        let authority = try await client.authority(of: server.url, issuer: issuer ?? before)
         var known = clientID
         if known == nil {
             known = try await client.register(at: authority.server, redirect: redirect)
@@ -80,17 +99,29 @@ extension UpstreamDesk {
     }
 
     /// Signs in as a client of its own right, without a person (`client_credentials`).
+    ///
+    /// The server names who gives tokens, and may name anybody: the secret goes to the issuer that
+    /// somebody has named as its own.
     package func signIn(
         to id: UpstreamServerID,
         as credential: ClientCredential
     ) async throws {
         let server = try await signable(id)
-        let authority = try await client.authority(of: server.url)
+        let before = try await Self.kept(id, means)?.oauth?.issuer
+        let wanted = credential.issuer ?? before
+        let authority = try await client.authority(of: server.url, issuer: wanted)
+        guard credential.secret == nil || wanted != nil else {
+            throw UpstreamError.misconfigured(
+                reason: "it names the issuer `\(authority.server.issuer)`; say with --issuer that "
+                    + "the secret belongs there"
+            )
+        }
         var grant = OAuthGrant(
             tokenEndpoint: authority.server.tokenEndpoint,
             clientID: credential.id,
             resource: authority.resource.resource
         )
+        grant.issuer = authority.server.issuer
         grant.clientSecret = credential.secret
         grant.scope = credential.scope
         let secret = try credential.secret.map { text throws(UpstreamError) in

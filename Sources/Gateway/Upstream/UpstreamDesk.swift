@@ -79,13 +79,24 @@ package actor UpstreamDesk {
     private var rescans: [UpstreamServerID: Task<Void, Never>] = [:]
     /// Servers that have told of changes since they were looked at.
     private var restless: Set<UpstreamServerID> = []
+    /// How often each server has told that its tools are others: lists from before do not hold.
+    private var toldChanges: [UpstreamServerID: Int] = [:]
     /// Grows with every change of the tools there are.
     private var generation = 0
     private var fingerprint: [[UInt8]] = []
+    /// What arguments are compared with, by the digests of the accepted definitions.
+    private var schemas: [[UInt8]: JSONSchema] = [:]
     /// Where resources and prompts are, as the latest lists said.
     var directory = UpstreamDirectory()
     /// Calls whose server waits for an answer that the client brings with its next request.
     var parked: [String: ParkedCall] = [:]
+    /// Resources that sessions want to hear of, and what keeps them subscribed to.
+    var watches: [UpstreamServerID: ResourceWatch] = [:]
+    var watchers: [UpstreamServerID: Watcher] = [:]
+    var lastWatcher = 0
+    /// Which servers let clients subscribe, and those that are being asked.
+    var offers: [UpstreamServerID: Offer] = [:]
+    var questions: [UpstreamServerID: Task<Void, Never>] = [:]
 
     package init(_ means: Means) {
         self.means = means
@@ -96,6 +107,8 @@ package actor UpstreamDesk {
         for rescan in rescans.values { rescan.cancel() }
         for call in parked.values { call.cancel() }
         parked = [:]
+        for server in watches.keys { endWatching(server) }
+        for question in questions.values { question.cancel() }
         let all = pools.values
         pools = [:]
         for pool in all { await pool.close() }
@@ -103,7 +116,7 @@ package actor UpstreamDesk {
 
     /// Whether nothing waits and nobody has used a session for long: then it may be closed.
     package func isUnused() async -> Bool {
-        guard parked.isEmpty else { return false }
+        guard parked.isEmpty, watches.isEmpty else { return false }
         for pool in pools.values {
             guard await pool.isUnused() else { return false }
         }
@@ -133,28 +146,36 @@ package actor UpstreamDesk {
 
     private func load() async throws -> Catalogue {
         var found = try await means.store.read { connection, account in
-            var found = Catalogue()
-            found.servers = try UpstreamServerTable.list(account: account, on: connection)
-            for server in found.servers {
-                found.tools[server.id] = try UpstreamToolTable.list(
-                    of: server.id,
-                    account: account,
-                    on: connection
-                )
-                found.credentials[server.id] = try UpstreamServerTable.credential(
-                    of: server.id,
-                    account: account,
-                    on: connection
-                )
-            }
-            return found
+            try Self.rows(of: account, on: connection)
         }
         fill(&found)
         return found
     }
 
+    /// What the store has, before tools are named.
+    static func rows(
+        of account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Catalogue {
+        var found = Catalogue()
+        found.servers = try UpstreamServerTable.list(account: account, on: connection)
+        for server in found.servers {
+            found.tools[server.id] = try UpstreamToolTable.list(
+                of: server.id,
+                account: account,
+                on: connection
+            )
+            found.credentials[server.id] = try UpstreamServerTable.credential(
+                of: server.id,
+                account: account,
+                on: connection
+            )
+        }
+        return found
+    }
+
     /// Names the accepted tools.
-    private func fill(_ found: inout Catalogue) {
+    nonisolated func fill(_ found: inout Catalogue) {
         var accepted: [(ToolNaming.Candidate, UpstreamServer, JSONObject)] = []
         for server in found.servers {
             for tool in found.tools[server.id] ?? [] where tool.state == .accepted {
@@ -168,9 +189,11 @@ package actor UpstreamDesk {
             }
         }
         found.assignments = ToolNaming(reserved: means.reserved).assign(accepted.map(\.0))
+        var current: [[UInt8]: JSONSchema] = [:]
         for (assignment, (candidate, server, definition)) in zip(found.assignments, accepted) {
             guard let name = assignment.name else { continue }
-            let shown = ToolDefinition(original: definition, name: name)
+            var shown = ToolDefinition(original: definition, name: name)
+            shown.hasTrustedAnnotations = server.trustsHints
             let tool = ProxiedTool(
                 definition: shown,
                 identity: ToolIdentity(server: server.name, name: candidate.tool),
@@ -179,18 +202,21 @@ package actor UpstreamDesk {
                 headers: ParameterHeaders(of: shown.inputSchema),
                 desk: self
             )
-            // Whether arguments are right is for the server to say: schemas have keywords that
-            // are not read here.
+            // Servers take "true" for true, and a text for the object that is written in it:
+            // rules must not read another value than the tool does.
+            let schema = schemas[tool.digest] ?? JSONSchema(foreign: shown.inputSchema)
+            current[tool.digest] = schema
             found.entries.append(
                 ToolSet.Entry(
                     tool: tool,
                     definition: shown,
                     identity: tool.identity,
-                    schema: .anything,
+                    schema: schema,
                     destination: server.destination
                 )
             )
         }
+        schemas = current
     }
 
     /// Forgets what was read, after a change.
@@ -219,6 +245,7 @@ package actor UpstreamDesk {
         // How the latest scan went changes nothing about how it is reached.
         configured.status = .new
         configured.lastScanAt = nil
+        configured.awaitsFirstScan = false
         configured.lastError = nil
         let tokens = await tokens(of: id, secret.oauth)
         // Sessions outlive tokens: new ones are no other configuration.
@@ -227,6 +254,7 @@ package actor UpstreamDesk {
         if let pool = pools[id] {
             if pool.configuration == configuration { return pool }
             pools[id] = nil
+            offers[id] = nil
             await pool.close()
         }
         if let pool = pools[id] { return pool }
@@ -244,6 +272,8 @@ package actor UpstreamDesk {
     /// Ends the sessions with a server that was removed.
     func drop(_ id: UpstreamServerID) async {
         tokens[id] = nil
+        offers[id] = nil
+        endWatching(id)
         guard let pool = pools.removeValue(forKey: id) else { return }
         await pool.close()
     }
@@ -251,13 +281,20 @@ package actor UpstreamDesk {
     private func hear(_ notification: Message.Notification, from id: UpstreamServerID) async {
         switch notification.method {
         case "notifications/tools/list_changed":
-            await pools[id]?.forgetAdvertised()
+            // Nothing is waited for here: a session that is being opened may be what tells it.
+            toldChanges[id, default: 0] += 1
             rescan(id)
         case "notifications/resources/list_changed", "notifications/prompts/list_changed":
             directory = UpstreamDirectory()
+        case "notifications/resources/updated":
+            guard let uri = notification.parameters["uri"]?.string else { break }
+            tell(of: uri, from: id)
         default: break
         }
     }
+
+    /// How often a server has told of changes of its tools.
+    func changesTold(by id: UpstreamServerID) -> Int { toldChanges[id] ?? 0 }
 
     /// A server that tells of changes without end is looked at so often.
     private static let rescanPause: Duration = .seconds(1)
@@ -268,7 +305,7 @@ package actor UpstreamDesk {
         rescans[id] = Task {
             while self.restless.remove(id) != nil {
                 // A scan that fails is told by the server's status.
-                _ = try? await self.scan(id)
+                _ = try? await self.scan(id, isAsked: false)
                 // Cancelled when the desk is closed.
                 guard (try? await Task.sleep(for: Self.rescanPause)) != nil else { break }
             }
@@ -322,6 +359,8 @@ package actor UpstreamDesk {
     ) async throws -> JSONObject {
         let extras = context.extras
         let own = ask == nil ? JSONObject() : Self.askable(extras)
+        let start = ContinuousClock.now
+        let limit = Duration.seconds(pool.configuration.server.timeLimitSeconds)
         return try await pool.perform(
             for: context.caller.name,
             capabilities: own,
@@ -333,6 +372,8 @@ package actor UpstreamDesk {
             options.logLevel = extras.logLevel
             options.headers = call.headers
             options.wantsProgress = extras.wantsProgress
+            // What beginning a session took is part of it; a second is left in any case.
+            options.timeLimit = max(limit - start.duration(to: .now), .seconds(1))
             return try await connection.call(
                 call.method,
                 parameters,
@@ -347,10 +388,7 @@ package actor UpstreamDesk {
 
     /// What the client says that it can be asked.
     static func askable(_ extras: GuardedCall.Extras) -> JSONObject {
-        let kinds = ["elicitation", "roots", "sampling"]
-        return JSONObject(
-            kinds.compactMap { kind in extras.capabilities[kind].map { (kind, $0) } }
-        )
+        AskableCapabilities.of(extras.capabilities)
     }
 
     /// Asks a client of the older era what a server of the newer one wants to know.
@@ -428,10 +466,9 @@ package actor UpstreamDesk {
         on connection: UpstreamConnection,
         of server: UpstreamServerID
     ) async throws {
-        if await connection.advertised == nil {
-            _ = try await listTools(on: connection, of: server)
-        }
-        guard let digest = await connection.advertised?[Array(pin.tool.utf8)] else {
+        var tools = await connection.advertised(since: changesTold(by: server))
+        if tools == nil { tools = try await listTools(on: connection, of: server).advertised }
+        guard let digest = tools?.digests[Array(pin.tool.utf8)] else {
             throw UpstreamError.refused(.unknownTool(pin.tool))
         }
         guard digest == pin.digest else { throw UpstreamError.held(tool: pin.tool) }
@@ -439,28 +476,8 @@ package actor UpstreamDesk {
 }
 
 extension UpstreamDesk: ToolSource {
-    /// How often a listener's list is compared; another process may have changed it.
-    private static let comparison: Duration = .seconds(2)
-
-    /// Says that the tools have changed, as long as somebody listens.
-    nonisolated func changes() -> AsyncStream<Void> {
-        AsyncStream { continuation in
-            let watch = Task {
-                var last = await self.latest()
-                // Cancelled when nobody listens any more.
-                while (try? await Task.sleep(for: Self.comparison)) != nil {
-                    let now = await self.latest()
-                    if now != last { continuation.yield() }
-                    last = now
-                }
-                continuation.finish()
-            }
-            continuation.onTermination = { _ in watch.cancel() }
-        }
-    }
-
     /// The number of the latest change.
-    private func latest() async -> Int {
+    func latestChange() async -> Int {
         // A store that does not answer changes nothing.
         _ = try? await catalogue()
         return generation

@@ -15,7 +15,7 @@ package enum UpstreamError: Error, Sendable, Equatable {
     case unauthorized(status: Int)
     /// It was sent, and whether it was done is not known.
     case lost(reason: String)
-    /// The server has forgotten the session, and has done nothing.
+    /// There is no session any more, and nothing of this was done in it.
     case sessionEnded
     /// What comes is not the protocol.
     case invalid(reason: String)
@@ -26,6 +26,8 @@ package enum UpstreamError: Error, Sendable, Equatable {
     case ended(status: String, errors: String)
     /// It failed several times in a row and is left alone for a while.
     case suspended(seconds: Int)
+    /// As many sessions as there may be are at work; nothing was sent.
+    case crowded(sessions: Int)
     /// The tool is not what was accepted any more.
     case held(tool: String)
     /// Something about its configuration cannot be used.
@@ -51,6 +53,7 @@ extension UpstreamError: CustomStringConvertible {
                 : "the server's program ended (\(status)): \(errors)"
         case .suspended(let seconds):
             "the server failed several times in a row and is left alone for \(seconds) seconds"
+        case .crowded(let sessions): "all \(sessions) sessions with the server are at work"
         case .held(let tool):
             "`\(tool)` has changed since it was accepted and waits to be accepted again"
         case .misconfigured(let reason): "the server cannot be used: \(reason)"
@@ -66,7 +69,7 @@ extension UpstreamError: CustomStringConvertible {
             "sign in with `preloop servers login`, or give a credential by `preloop servers update`"
         case .lost: "look whether it was done before you call it again"
         case .held: "`preloop servers diff` shows the change, `preloop servers accept` accepts it"
-        case .timedOut, .suspended, .unreachable: "try again later"
+        case .timedOut, .suspended, .crowded, .unreachable: "try again later"
         case .refused, .sessionEnded, .invalid, .tooLarge, .ended, .misconfigured,
             .forbiddenAddress:
             nil
@@ -77,8 +80,8 @@ extension UpstreamError: CustomStringConvertible {
     var countsAgainstServer: Bool {
         switch self {
         case .unreachable, .lost, .invalid, .tooLarge, .timedOut, .ended: true
-        case .refused, .forbiddenAddress, .unauthorized, .sessionEnded, .suspended, .held,
-            .misconfigured:
+        case .refused, .forbiddenAddress, .unauthorized, .sessionEnded, .suspended, .crowded,
+            .held, .misconfigured:
             false
         }
     }
@@ -86,7 +89,7 @@ extension UpstreamError: CustomStringConvertible {
     /// What a transfer's error means, where the request had been given to the network or not.
     init(_ error: HTTPError) {
         switch error {
-        case .invalidURL, .nameNotResolved, .connectionFailed, .tlsFailed,
+        case .invalidURL, .forbidden, .nameNotResolved, .connectionFailed, .tlsFailed,
             .timedOut(_, phase: .connect):
             self = .unreachable(reason: "\(error)")
         case .connectionLost, .cancelled: self = .lost(reason: "\(error)")

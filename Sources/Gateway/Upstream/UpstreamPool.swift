@@ -23,6 +23,8 @@ actor UpstreamPool {
 
     /// Callers with a session of their own; the one that was idle the longest makes room.
     private static let maximumSessions = 64
+    /// Programs of one server: one for each kind of client that talks through Preloop.
+    private static let maximumPrograms = 8
     /// A session that nobody uses is ended.
     private static let idleTime: Duration = .seconds(600)
 
@@ -41,6 +43,8 @@ actor UpstreamPool {
     private struct Slot {
         var opening: Task<UpstreamConnection, any Error>
         var lastUse: ContinuousClock.Instant
+        /// What has been opened; nil before it has.
+        var connection: UpstreamConnection?
     }
 
     init(
@@ -85,6 +89,9 @@ actor UpstreamPool {
             } catch let error as UpstreamError {
                 if error.countsAgainstServer {
                     breaker.failed(at: .now)
+                } else if case .crowded = error {
+                    // It was not asked.
+                    breaker.failed(at: .now, isCounted: false)
                 } else {
                     breaker.succeeded()
                 }
@@ -96,13 +103,13 @@ actor UpstreamPool {
         }
     }
 
-    /// A session that had ended has done nothing; what broke off may have.
+    /// What there was no session for has done nothing; what broke off may have.
     private static func mayRepeat(_ error: UpstreamError, _ isRepeatable: Bool) -> Bool {
         switch error {
         case .sessionEnded: true
         case .lost, .ended: isRepeatable
         case .refused, .forbiddenAddress, .unreachable, .unauthorized, .invalid, .tooLarge,
-            .timedOut, .suspended, .held, .misconfigured:
+            .timedOut, .suspended, .crowded, .held, .misconfigured:
             false
         }
     }
@@ -115,7 +122,8 @@ actor UpstreamPool {
         let key = key(caller, capabilities)
         if let slot = slots[key] {
             slots[key]?.lastUse = .now
-            if let connection = try? await slot.opening.value, await connection.failure == nil {
+            // Why it could not be opened is told by the one that is begun now.
+            if let connection = try? await slot.opening.value, await connection.isUsable {
                 return connection
             }
             // Only what was found broken is taken away: another caller may have begun anew.
@@ -123,14 +131,23 @@ actor UpstreamPool {
             if let slot = slots[key] { return try await slot.opening.value }
         }
         await makeRoom()
+        // Others have gone on meanwhile.
+        if let slot = slots[key] { return try await slot.opening.value }
+        guard !isClosed else { throw UpstreamError.sessionEnded }
+        guard slots.count < mostSessions else {
+            throw UpstreamError.crowded(sessions: mostSessions)
+        }
         let opening = Task { try await self.open(capabilities) }
         slots[key] = Slot(opening: opening, lastUse: .now)
         do {
             let connection = try await opening.value
+            if slots[key]?.opening == opening { slots[key]?.connection = connection }
             if await connection.profile?.version.era == .modern, !isModern {
                 isModern = true
                 slots[key] = nil
-                slots[.shared] = slots[.shared] ?? Slot(opening: opening, lastUse: .now)
+                slots[.shared] =
+                    slots[.shared]
+                    ?? Slot(opening: opening, lastUse: .now, connection: connection)
             }
             return connection
         } catch {
@@ -153,26 +170,24 @@ actor UpstreamPool {
         return slots.values.allSatisfy { $0.lastUse.duration(to: now) > Self.idleTime }
     }
 
-    private func makeRoom() async {
-        let now = ContinuousClock.now
-        for (key, slot) in slots where slot.lastUse.duration(to: now) > Self.idleTime {
-            await end(key, slot)
-        }
-        guard slots.count >= Self.maximumSessions,
-            let (key, slot) = slots.min(by: { $0.value.lastUse < $1.value.lastUse })
-        else { return }
-        await end(key, slot)
+    private var mostSessions: Int {
+        configuration.server.transport == .stdio ? Self.maximumPrograms : Self.maximumSessions
     }
 
-    private func end(_ key: Key, _ slot: Slot) async {
-        // One that is still being opened is waited for; one that has calls under way stays.
-        guard let connection = try? await slot.opening.value else {
-            slots[key] = nil
-            return
+    /// Ends what nobody has used for long, and more where there are too many; what is at work, or
+    /// still being opened, stays.
+    private func makeRoom() async {
+        let now = ContinuousClock.now
+        for (key, slot) in slots.sorted(by: { $0.value.lastUse < $1.value.lastUse })
+        where slots.count >= mostSessions || slot.lastUse.duration(to: now) > Self.idleTime {
+            await retire(key, slot)
         }
-        guard await connection.isIdle else { return }
-        slots[key] = nil
-        await connection.end(.sessionEnded)
+    }
+
+    private func retire(_ key: Key, _ slot: Slot) async {
+        guard let connection = slot.connection else { return }
+        guard await connection.retireIfIdle() else { return }
+        if slots[key]?.opening == slot.opening { slots[key] = nil }
     }
 
     private func open(_ capabilities: JSONObject) async throws -> UpstreamConnection {
@@ -234,7 +249,7 @@ actor UpstreamPool {
         }
     }
 
-    /// Ends all sessions.
+    /// Ends all sessions; what is under way fails as what may have been done.
     func close() async {
         isClosed = true
         let all = slots.values.map(\.opening)
@@ -242,15 +257,6 @@ actor UpstreamPool {
         for opening in all {
             // One that could not be opened has nothing to end.
             if let connection = try? await opening.value { await connection.end(.sessionEnded) }
-        }
-    }
-
-    /// The sessions that are open, for a server's tools to be asked for again.
-    func forgetAdvertised() async {
-        for slot in slots.values {
-            if let connection = try? await slot.opening.value {
-                await connection.setAdvertised(nil)
-            }
         }
     }
 }

@@ -72,6 +72,14 @@ package struct HTTPExchange: Sendable {
     /// Tells that the list of tools is another one; matters to a subscription alone.
     package mutating func toolsChanged() -> [Action] { translated(session.toolsChanged()) }
 
+    /// Tells that a resource has changed to which the exchange, that of a job, has subscribed.
+    package mutating func resourceUpdated(
+        _ uri: String,
+        for job: ServerSession.JobID
+    ) -> [Action] {
+        translated(session.resourceUpdated(uri, for: job))
+    }
+
     /// Some time has passed without a word.
     package mutating func tick() -> [Action] {
         guard !isOver else { return [] }

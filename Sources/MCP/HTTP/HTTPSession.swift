@@ -185,6 +185,11 @@ package struct HTTPSession: Sendable {
     /// Tells that the list of tools is another one.
     package mutating func toolsChanged() -> [Action] { translated(session.toolsChanged()) }
 
+    /// Tells that a resource has changed to which the session has subscribed.
+    package mutating func resourceUpdated(_ uri: String) -> [Action] {
+        translated(session.resourceUpdated(uri, for: nil))
+    }
+
     /// Ends the session: work stops, connections are closed.
     package mutating func end() -> [Action] {
         let actions = translated(session.end())
@@ -250,7 +255,8 @@ extension MessageParser.Incoming {
 
     /// What may take long, and say something before its answer.
     private static let calls: Set<String> = [
-        "tools/call", "resources/read", "prompts/get", "completion/complete",
+        "tools/call", "resources/read", "resources/subscribe", "prompts/get",
+        "completion/complete",
     ]
 
     /// Whether a tool is called, or another server asked for something.

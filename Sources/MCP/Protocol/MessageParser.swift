@@ -56,7 +56,9 @@ package struct MessageParser: Sendable {
     package func parse(_ bytes: [UInt8]) throws(Failure) -> Incoming {
         let value = try document(bytes)
         guard case .array(let elements) = value else {
-            return .message(try Self.message(value))
+            let message = try Self.message(value)
+            guard Self.isCall(message) else { return .message(message) }
+            return .message(try Self.exact(message, InexactNumbers.first(in: bytes)))
         }
         guard !elements.isEmpty else {
             throw Failure(id: nil, error: .invalidRequest("a batch has at least one message"))
@@ -67,7 +69,25 @@ package struct MessageParser: Sendable {
                 error: .invalidRequest("a batch has at most \(limits.batch) messages")
             )
         }
-        return .batch(elements.map(Self.element))
+        let inexact = InexactNumbers.first(in: bytes)
+        return .batch(elements.map { Self.element($0, inexact) })
+    }
+
+    private static func isCall(_ message: Message) -> Bool {
+        guard case .request(let request) = message else { return false }
+        return request.method == "tools/call"
+    }
+
+    /// A message but for a call whose arguments would reach the tool with other numbers than its
+    /// caller's; `inexact` is a number of the document that loses digits.
+    private static func exact(_ message: Message, _ inexact: String?) throws(Failure) -> Message {
+        guard let inexact, isCall(message), case .request(let request) = message else {
+            return message
+        }
+        let error = RPCError.invalidParameters(
+            "the number `\(inexact)` has more digits than are kept; send it as a text, or shorter"
+        )
+        throw Failure(id: request.id, error: error)
     }
 
     private func document(_ bytes: [UInt8]) throws(Failure) -> JSONValue {
@@ -113,9 +133,9 @@ package struct MessageParser: Sendable {
         return deepest
     }
 
-    private static func element(_ value: JSONValue) -> Element {
+    private static func element(_ value: JSONValue, _ inexact: String?) -> Element {
         do throws(Failure) {
-            return .message(try message(value))
+            return .message(try exact(try message(value), inexact))
         } catch {
             return .invalid(error)
         }

@@ -27,6 +27,8 @@ package struct ServerDescription: Sendable, Equatable {
         package static let prompts = Forwarding(rawValue: 2)
         /// Completions of arguments of prompts and templates.
         package static let completions = Forwarding(rawValue: 4)
+        /// Changes of resources, to those who have subscribed to them.
+        package static let subscriptions = Forwarding(rawValue: 8)
     }
 
     package init(
@@ -66,14 +68,18 @@ package struct ServerDescription: Sendable, Equatable {
             (Forwarding.resources, "resources"), (.prompts, "prompts"),
             (.completions, "completions"),
         ] where forwarded.contains(part) {
-            object.append(key: key, value: .object(JSONObject()))
+            let isSubscribable = part == .resources && forwarded.contains(.subscriptions)
+            object.append(key: key, value: isSubscribable ? ["subscribe": true] : [:])
         }
         return .object(object)
     }
 
     /// Whether a method is handed on to other servers.
-    func forwards(_ method: String) -> Bool {
+    func forwards(_ method: String, in era: ProtocolVersion.Era) -> Bool {
         switch method {
+        // The newer era subscribes by `subscriptions/listen`.
+        case "resources/subscribe", "resources/unsubscribe":
+            era == .legacy && forwarded.contains(.subscriptions)
         case "resources/list", "resources/templates/list", "resources/read":
             forwarded.contains(.resources)
         case "prompts/list", "prompts/get": forwarded.contains(.prompts)

@@ -15,6 +15,9 @@ package struct ToolDefinition: Sendable, Equatable {
     /// What `structuredContent` will be like.
     package var outputSchema: JSONValue?
     package var annotations: Annotations
+    /// Whether the annotations are the word of somebody who is believed; another server's are not
+    /// unless an operator says so.
+    package var hasTrustedAnnotations = true
     /// As another server gave it, to be shown as it is but for the name and what is added to its
     /// arguments; nil for our own.
     package private(set) var original: JSONObject?
@@ -66,6 +69,7 @@ package struct ToolDefinition: Sendable, Equatable {
     ///   - name: What it is called here.
     package init(original: JSONObject, name: String) {
         self.name = name
+        hasTrustedAnnotations = false
         let hints = original["annotations"]
         title = original["title"]?.string ?? hints?["title"]?.string ?? name
         summary = original["description"]?.string ?? ""
@@ -80,6 +84,9 @@ package struct ToolDefinition: Sendable, Equatable {
         )
         self.original = original
     }
+
+    /// Whether it is known to change nothing.
+    package var isSurelyReadOnly: Bool { annotations.isReadOnly && hasTrustedAnnotations }
 
     /// As a revision shows it; what the revision does not know is left out.
     package func json(for version: ProtocolVersion = .latest) -> JSONValue {

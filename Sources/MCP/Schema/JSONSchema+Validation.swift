@@ -50,6 +50,7 @@ private struct Validation {
         against rules: JSONSchema.Rules,
         at path: String
     ) {
+        if rules.passesNull, value.isNull { return }
         guard rules.types.isEmpty || rules.types.contains(where: { $0.matches(value) }) else {
             let wanted = rules.types.map(\.phrase).joined(separator: " or ")
             return report(path, "must be \(wanted), but is \(excerpt(value))")

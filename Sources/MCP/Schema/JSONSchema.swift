@@ -42,6 +42,8 @@ package struct JSONSchema: Sendable {
     /// The rules of a schema; nil and empty say nothing.
     struct Rules: Sendable {
         var types: [JSONType] = []
+        /// Whether null passes, whatever else is said.
+        var passesNull = false
         var values: [JSONValue]?
         var properties: [(name: String, schema: Node)] = []
         var required: [String] = []
@@ -73,7 +75,7 @@ package struct JSONSchema: Sendable {
     /// A schema that lets everything through.
     package static let anything = JSONSchema(root: .boolean(true))
 
-    private init(root: Node) {
+    init(root: Node) {
         self.root = root
     }
 

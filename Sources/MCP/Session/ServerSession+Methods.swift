@@ -32,7 +32,7 @@ extension ServerSession {
         case "subscriptions/listen": return try listen(request, exchange, context)
         case let method where server.offersTasks && TaskMethod(rawValue: method) != nil:
             return try task(request, exchange, context)
-        case let method where server.forwards(method):
+        case let method where server.forwards(method, in: .modern):
             return try forward(request, exchange, context)
         default: throw .methodNotFound(request.method)
         }
@@ -62,56 +62,6 @@ extension ServerSession {
         return try enqueue(work, for: request, exchange, context: context)
     }
 
-    private mutating func listen(
-        _ request: Message.Request,
-        _ exchange: ExchangeID,
-        _ context: Context
-    ) throws(RPCError) -> [Action] {
-        guard let filter = request.parameters["notifications"]?.object else {
-            throw .invalidParameters("`notifications` must be an object that says what is wanted")
-        }
-        let count = open.values.count { request in
-            if case .subscription = request.state { true } else { false }
-        }
-        guard count < limits.subscriptions else {
-            throw .invalidRequest("there are already \(limits.subscriptions) subscriptions")
-        }
-        let wantsTools = filter["toolsListChanged"]?.bool == true && server.tellsToolChanges
-        subscribe(request, exchange, context: context, toolChanges: wantsTools)
-        var accepted = JSONObject()
-        if wantsTools { accepted.append(key: "toolsListChanged", value: true) }
-        var parameters = subscriptionMeta(request.id)
-        parameters.append(key: "notifications", value: .object(accepted))
-        let method = "notifications/subscriptions/acknowledged"
-        let message = Message.notification(.init(method: method, parameters: parameters))
-        return [.send(message.json, exchange: exchange)]
-    }
-
-    private func subscriptionMeta(_ id: RequestID) -> JSONObject {
-        var meta = JSONObject()
-        meta.append(key: RequestMeta.Key.subscriptionID, value: id.json)
-        var parameters = JSONObject()
-        parameters.append(key: "_meta", value: .object(meta))
-        return parameters
-    }
-
-    /// Tells a subscriber that nothing more will come.
-    mutating func endSubscription(_ job: JobID, _ request: OpenRequest) -> [Action] {
-        open[job] = nil
-        inFlight[request.id] = nil
-        var meta = JSONObject()
-        meta.append(key: RequestMeta.Key.subscriptionID, value: request.id.json)
-        meta.append(
-            key: RequestMeta.Key.serverInfo,
-            value: server.implementation(for: request.context.version)
-        )
-        var result = JSONObject()
-        result.append(key: "resultType", value: "complete")
-        result.append(key: "_meta", value: .object(meta))
-        let response = Message.Response(id: request.id, outcome: .success(result))
-        return respond(.response(response), request.exchange) + ended(request.exchange)
-    }
-
     // MARK: - Legacy
 
     mutating func takeLegacy(
@@ -127,10 +77,10 @@ extension ServerSession {
         default: break
         }
         guard let handshake else {
-            guard Self.sessionMethods.contains(request.method) || server.forwards(request.method)
-            else {
-                throw .methodNotFound(request.method)
-            }
+            let isKnown =
+                Self.sessionMethods.contains(request.method)
+                || server.forwards(request.method, in: .legacy)
+            guard isKnown else { throw .methodNotFound(request.method) }
             throw .invalidParameters(
                 "begin a session with `initialize`, or send "
                     + "`\(RequestMeta.Key.protocolVersion)` and "
@@ -157,7 +107,7 @@ extension ServerSession {
             self.handshake?.hasSetLogLevel = true
             let response = Message.Response(id: request.id, outcome: .success(JSONObject()))
             return respond(.response(response), exchange)
-        case let method where server.forwards(method):
+        case let method where server.forwards(method, in: .legacy):
             return try forward(request, exchange, context)
         default: throw .methodNotFound(request.method)
         }
@@ -301,23 +251,5 @@ extension ServerSession {
             .init(method: "notifications/message", parameters: parameters)
         )
         return [.send(message.json, exchange: request.exchange)]
-    }
-
-    /// Tells those who listen that the list of tools is another one.
-    package mutating func toolsChanged() -> [Action] {
-        guard server.tellsToolChanges, !isEnded else { return [] }
-        let method = "notifications/tools/list_changed"
-        var actions: [Action] = []
-        if handshake != nil {
-            let message = Message.notification(.init(method: method))
-            actions.append(.send(message.json, exchange: nil))
-        }
-        for (_, request) in open.sorted(by: { $0.key < $1.key }) {
-            guard request.state == .subscription(toolChanges: true) else { continue }
-            let parameters = subscriptionMeta(request.id)
-            let message = Message.notification(.init(method: method, parameters: parameters))
-            actions.append(.send(message.json, exchange: request.exchange))
-        }
-        return actions
     }
 }

@@ -20,6 +20,8 @@ package struct ServerSession: Sendable {
         package var waiting = 64
         /// Streams of notifications; a client needs one.
         package var subscriptions = 8
+        /// Resources that one stream tells of: more than a client shows at a time.
+        package var resources = 256
         /// Tools on a page of the list.
         package var page = 200
 
@@ -61,6 +63,8 @@ package struct ServerSession: Sendable {
         case callTool(name: String, arguments: JSONObject)
         /// Hand a request for resources, prompts or completions on.
         case forward(method: String, parameters: JSONObject)
+        /// Subscribe to resources, of which a stream of notifications is to tell.
+        case listen(resources: [String])
         /// Tell of a task, or give it up (`io.modelcontextprotocol/tasks`).
         case task(id: String, TaskMethod)
     }
@@ -103,6 +107,9 @@ package struct ServerSession: Sendable {
         case result(ToolResult)
         /// The result of what was handed on.
         case forwarded(JSONObject)
+        /// The resources that are told of. The stream is open from now on, and its end is told by
+        /// ``Action/cancel(_:)`` although the job has ended.
+        case listening(resources: [String])
     }
 
     /// How far a call is.
@@ -161,16 +168,23 @@ package struct ServerSession: Sendable {
         var lastProgress = -Double.infinity
         /// For a list: behind which tool the page begins.
         var cursor: String?
+        /// What a stream of notifications tells of; nil for other requests.
+        var wanted: Wanted?
+
+        struct Wanted: Sendable, Equatable {
+            var toolChanges = false
+            var resources: [String] = []
+        }
 
         enum State: Sendable, Equatable {
             /// To running or gone.
             case waiting
-            /// To cancelled or gone.
+            /// To subscription, cancelled or gone.
             case running
             /// Nothing is sent any more; to gone, when the work has stopped.
             case cancelled
             /// A stream of notifications; to gone.
-            case subscription(toolChanges: Bool)
+            case subscription
         }
     }
 
@@ -304,6 +318,7 @@ package struct ServerSession: Sendable {
         guard let request = open[job] else { return [] }
         inFlight[request.id] = nil
         let isRunning = request.state == .running
+        let isWatching = request.isWatching
         if isRunning {
             open[job]?.state = .cancelled
         } else {
@@ -311,7 +326,7 @@ package struct ServerSession: Sendable {
             waiting.removeAll { $0.id == job }
         }
         exchanges[request.exchange]?.due -= 1
-        let actions: [Action] = isRunning ? [.cancel(job)] : []
+        let actions: [Action] = isRunning || isWatching ? [.cancel(job)] : []
         return actions + flushed(request.exchange) + ended(request.exchange)
     }
 
@@ -383,16 +398,18 @@ package struct ServerSession: Sendable {
         _ request: Message.Request,
         _ exchange: ExchangeID,
         context: Context,
-        toolChanges: Bool
-    ) {
+        wanted: OpenRequest.Wanted
+    ) -> JobID {
         lastJob += 1
         open[lastJob] = OpenRequest(
             id: request.id,
             exchange: exchange,
             context: context,
-            state: .subscription(toolChanges: toolChanges)
+            state: .subscription,
+            wanted: wanted
         )
         inFlight[request.id] = lastJob
+        return lastJob
     }
 
     /// Takes what a job gave; nothing is sent for one that was cancelled.
@@ -408,7 +425,12 @@ package struct ServerSession: Sendable {
         guard let request = open.removeValue(forKey: job) else { return [] }
         runningCount -= 1
         var actions = isEnded ? [] : withdrawAsks(of: job, exchange: request.exchange)
-        if request.state == .running, !isEnded {
+        if case .success(.listening(let resources)) = outcome, request.state == .running, !isEnded {
+            open[job] = request
+            open[job]?.state = .subscription
+            open[job]?.wanted?.resources = resources
+            actions += acknowledged(job)
+        } else if request.state == .running, !isEnded {
             inFlight[request.id] = nil
             let response = Message.Response(id: request.id, outcome: result(outcome, of: request))
             actions += respond(.response(response), request.exchange) + ended(request.exchange)
@@ -440,6 +462,7 @@ package struct ServerSession: Sendable {
                     server.appendCaching(to: &json)
                 }
                 return .success(decorated(json, request.context))
+            case .listening: return .success(decorated(JSONObject(), request.context))
             }
         } catch {
             return .failure(error)
@@ -505,4 +528,12 @@ extension ServerSession.Context {
 extension ServerSession {
     /// Whether a job was cancelled and has not been finished.
     package func isCancelled(_ job: JobID) -> Bool { open[job]?.state == .cancelled }
+
+    /// Whether a job has become a stream of notifications that is open.
+    package func isListening(_ job: JobID) -> Bool { open[job]?.state == .subscription }
+}
+
+extension ServerSession.OpenRequest {
+    /// Whether it is a stream that tells of resources.
+    var isWatching: Bool { state == .subscription && wanted?.resources.isEmpty == false }
 }

@@ -130,6 +130,23 @@ package struct JobWorker: Sendable {
         }
     }
 
+    /// Runs due jobs, side by side as configured, until none is due or so many were run.
+    ///
+    /// - Returns: How many were run.
+    /// - Throws: What the store refuses; jobs that were claimed have ended or are given back.
+    package func work(atMost limit: Int) async throws -> Int {
+        var count = 0
+        while count < limit, !Task.isCancelled {
+            let jobs = try await claim(min(configuration.concurrency, limit - count))
+            guard !jobs.isEmpty else { break }
+            await withDiscardingTaskGroup { group in
+                for job in jobs { group.addTask { await run(job) } }
+            }
+            count += jobs.count
+        }
+        return count
+    }
+
     /// What a child task of the worker ends with.
     private enum Work: Sendable {
         case claimed([ClaimedJob])

@@ -1,5 +1,22 @@
 package import Domain
 
+extension Database {
+    /// Wakes whoever waits for something new in these accounts, in a transaction of its own.
+    ///
+    /// On SQLite a commit tells of itself.
+    package func wakeFollowers(of accounts: [AccountID]) async throws {
+        switch dialect {
+        case .sqlite: return
+        case .postgres:
+            try await write { connection in
+                for account in accounts {
+                    try AccountTable.wakeFollowers(of: account, on: connection)
+                }
+            }
+        }
+    }
+}
+
 extension Store {
     /// Adds a job in a transaction of its own; see ``JobTable/enqueue(_:account:on:)``.
     @discardableResult

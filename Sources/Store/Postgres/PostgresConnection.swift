@@ -28,6 +28,12 @@ final class PostgresConnection: SQLConnection {
     private var notified = 0
     /// Set while a transaction can be interrupted.
     private var interrupt: PostgresInterrupt?
+    /// What begins the transaction, until its first statement is sent together with it: BEGIN alone
+    /// was one of the three round trips of a short transaction.
+    private var opening: [SQL] = []
+    /// The number of a transaction that may write, known with the answer to its first statement: by
+    /// it ``fate(of:)`` finds what has become of it.
+    private(set) var number: String?
     /// The first failure of the transaction: whatever its body made of it, nothing can be committed
     /// any more.
     private(set) var failure: PostgresFailure?
@@ -90,26 +96,35 @@ final class PostgresConnection: SQLConnection {
 
     private func run(_ statements: [SQL]) throws(StoreError) -> [Outcome] {
         do throws(PostgresFailure) {
-            let outcomes = try exchange(statements)
-            if let refusal = outcomes.refusal { throw refusal }
-            return outcomes.answered
+            return try answers(toNext: statements)
         } catch {
             if failure == nil { failure = error }
             throw error.storeError(isCancelled: interrupt?.isRequested ?? false)
         }
     }
 
+    /// Runs statements, behind what begins the transaction when they are its first.
+    private func answers(toNext statements: [SQL]) throws(PostgresFailure) -> [Outcome] {
+        let first = opening
+        let outcomes = try exchange(first + statements)
+        // INVARIANT: nothing is sent without BEGIN before it, not even by a body that goes on after
+        // a failure: until BEGIN is answered, it is sent again.
+        if !outcomes.answered.isEmpty { opening = [] }
+        if let refusal = outcomes.refusal { throw refusal }
+        guard !first.isEmpty else { return outcomes.answered }
+        if case .text(let number)? = try? outcomes.answered[1].rows[0].value("number") {
+            self.number = number
+        }
+        return Array(outcomes.answered.dropFirst(first.count))
+    }
+
     // MARK: Transactions
 
-    /// Begins a transaction; session settings are made for it alone, so that a pooler may give the
-    /// next one to another session.
-    ///
-    /// - Returns: The transaction's number when it may write, by which ``fate(of:)`` finds it.
-    func begin(
-        writing: Bool,
-        interrupt: PostgresInterrupt?
-    ) throws(PostgresFailure) -> String? {
+    /// Begins a transaction with the statement that comes next; session settings are made for it
+    /// alone, so that a pooler may give the next one to another session.
+    func begin(writing: Bool, interrupt: PostgresInterrupt?) {
         failure = nil
+        number = nil
         isCancelling = false
         answerLimit = configuration.statementTimeout + configuration.graceTime
         evicted = usesNames ? statements.evict() : []
@@ -121,20 +136,16 @@ final class PostgresConnection: SQLConnection {
                 \(milliseconds(configuration.statementTimeout)), true),
             set_config('jit', 'off', true)
             """
-        let outcomes =
+        opening =
             writing
-            ? try exchange([
+            ? [
                 "BEGIN ISOLATION LEVEL READ COMMITTED",
                 "SELECT pg_current_xact_id()::text AS number, \(limits)",
-            ])
-            : try exchange([
+            ]
+            : [
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                 "SELECT \(limits)",
-            ])
-        if let refusal = outcomes.refusal { throw refusal }
-        guard writing, case .text(let number)? = try? outcomes.answered[1].rows[0].value("number")
-        else { return nil }
-        return number
+            ]
     }
 
     /// Ends a transaction.
@@ -143,10 +154,12 @@ final class PostgresConnection: SQLConnection {
     func commit() throws(PostgresFailure) {
         if let failure { throw failure }
         interrupt = nil
-        let outcomes = try exchange(["COMMIT"])
+        // A transaction without a statement finds out in this way whether there is a server.
+        let outcomes = try exchange(opening + ["COMMIT"])
+        opening = []
         if let refusal = outcomes.refusal { throw refusal }
         // A server that rolled back instead says so only here.
-        guard outcomes.answered.first?.tag == "COMMIT" else {
+        guard outcomes.answered.last?.tag == "COMMIT" else {
             throw PostgresFailure(state: "25P02", message: "the transaction was rolled back")
         }
     }
@@ -154,8 +167,10 @@ final class PostgresConnection: SQLConnection {
     /// Undoes a transaction; a connection on which that fails is not usable any more.
     func rollback() {
         interrupt = nil
+        opening = []
         guard !handle.isBroken else { return }
         do throws(PostgresFailure) {
+            // Where none has begun, the server only says so.
             let outcomes = try exchange(["ROLLBACK"])
             if outcomes.refusal == nil { failure = nil }
         } catch {

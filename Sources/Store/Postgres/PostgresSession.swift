@@ -33,7 +33,6 @@ actor PostgresSession {
         _ body: @Sendable (any SQLConnection) throws -> Value
     ) -> Ending<Value> {
         let connection: PostgresConnection
-        let transaction: String?
         do throws(PostgresFailure) {
             connection = try connected(usesNames: usesNames, interrupt: interrupt)
         } catch {
@@ -41,12 +40,7 @@ actor PostgresSession {
             else { return failed(error, interrupt) }
             return .failed(error.storeError(), remedy: .connect)
         }
-        do throws(PostgresFailure) {
-            transaction = try connection.begin(writing: writing, interrupt: interrupt)
-        } catch {
-            self.connection = nil
-            return failed(error, interrupt)
-        }
+        connection.begin(writing: writing, interrupt: interrupt)
         defer { if !connection.isUsable { self.connection = nil } }
         let value: Value
         do {
@@ -68,8 +62,8 @@ actor PostgresSession {
         } catch {
             let isLost = !connection.isUsable && error.remedy == .reconnect
             self.connection = nil
-            guard isLost, let transaction else { return failed(error, interrupt) }
-            return .unanswered(value, transaction: transaction)
+            guard isLost, let number = connection.number else { return failed(error, interrupt) }
+            return .unanswered(value, transaction: number)
         }
     }
 

@@ -10,6 +10,15 @@ extension SecretBox {
         derived("preloop redaction, format 1, account \(account)")
     }
 
+    /// What is stored of the digest that an approval binds: HMAC-SHA256 of it, for an account.
+    ///
+    /// The digest alone would tell whoever reads the database whether a guess of the arguments,
+    /// which are sealed or redacted beside it, is right.
+    package func bindingDigest(of binding: [UInt8], account: AccountID) -> [UInt8] {
+        let key = SymmetricKey(data: derived("preloop approval bindings, format 1, \(account)"))
+        return Array(HMAC<SHA256>.authenticationCode(for: binding, using: key))
+    }
+
     private func derived(_ purpose: String) -> [UInt8] {
         let key = HKDF<SHA256>.deriveKey(
             inputKeyMaterial: material,

@@ -24,17 +24,20 @@ extension ApprovalTable {
         return try rows.map { row throws(StoreError) in try Self.row(row) }
     }
 
-    /// How many requests wait at an instant; those whose time is over do not, whether anybody has
-    /// noticed or not.
+    /// How many requests wait at an instant, of one requester alone where one is given; those whose
+    /// time is over do not, whether anybody has noticed or not.
     package static func pendingCount(
+        of requester: String? = nil,
         at instant: Timestamp,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Int {
+        let isOfRequester: SQL = requester.map { "AND requester = \($0)" } ?? ""
         let rows = try connection.rows(
             """
             SELECT COUNT(*) AS requests FROM approval_requests
             WHERE account_id = \(account) AND status = 'pending' AND expires_at > \(instant)
+                \(isOfRequester)
             """
         )
         return Int(try rows.first?.integer("requests") ?? 0)
@@ -57,28 +60,35 @@ extension ApprovalTable {
         return try rows.map { row throws(StoreError) in try row.text("id") }
     }
 
-    /// The approval of the same call by a workflow that is still remembered; nil when there is
-    /// none.
+    /// Approvals of the same call by a workflow that are still remembered, and that their history
+    /// tells of, those first that hold longest.
     package static func remembered(
         digest: [UInt8],
         workflow: String,
         at instant: Timestamp,
+        limit: Int,
         account: AccountID,
         on connection: any SQLConnection
-    ) throws(StoreError) -> Row? {
+    ) throws(StoreError) -> [Row] {
         let rows = try connection.rows(
             """
             SELECT \(columns) FROM approval_requests
             WHERE account_id = \(account) AND digest = \(digest) AND status = 'approved'
                 AND workflow = \(workflow) AND remembered_until > \(instant)
-            ORDER BY remembered_until DESC LIMIT 1
+                AND EXISTS (
+                    SELECT 1 FROM approval_events
+                    WHERE account_id = \(account) AND request_id = approval_requests.id
+                        AND kind = 'approved'
+                )
+            ORDER BY remembered_until DESC, id DESC LIMIT \(limit)
             """
         )
-        return try rows.first.map { row throws(StoreError) in try Self.row(row) }
+        return try rows.map { row throws(StoreError) in try Self.row(row) }
     }
 
-    /// The request about the same call by a workflow that waits, or was approved and has not run;
-    /// nil when there is none.
+    /// The request about the same call by a workflow that waits, or was approved and has not run.
+    ///
+    /// Of equal questions it is the one that waits. Nil when there is none.
     package static func open(
         digest: [UInt8],
         requester: String,
@@ -91,8 +101,11 @@ extension ApprovalTable {
             """
             SELECT \(columns) FROM approval_requests
             WHERE account_id = \(account) AND digest = \(digest) AND requester = \(requester)
-                AND workflow = \(workflow) AND kind = 'call' AND execution = 'none'
-                AND (status = 'pending' OR status = 'approved' AND resolved_at > \(instant))
+                AND workflow = \(workflow) AND execution = 'none'
+                AND (
+                    status = 'pending'
+                    OR kind = 'call' AND status = 'approved' AND resolved_at > \(instant)
+                )
             ORDER BY id DESC LIMIT 1
             """
         )

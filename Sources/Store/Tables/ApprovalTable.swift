@@ -79,6 +79,8 @@ package enum ApprovalTable {
         /// It has begun; where that was long ago, nobody knows how it ended.
         case claimed
         case done
+        /// Its caller gave it up before it began: it never runs.
+        case cancelled
     }
 
     /// A request as it stands.
@@ -171,7 +173,8 @@ package enum ApprovalTable {
 
     /// Takes the right to run what was approved; there is one, once.
     ///
-    /// An approval from before `approvedSince` is over.
+    /// An approval from before `approvedSince` is over, and one whose history does not tell of it
+    /// is none.
     ///
     /// - Returns: Whether it was there to be taken.
     package static func claim(
@@ -188,8 +191,33 @@ package enum ApprovalTable {
             SET execution = 'claimed', claimed_at = \(instant), claimed_by = \(holder)
             WHERE account_id = \(account) AND id = \(id) AND status = 'approved'
                 AND execution = 'none' AND resolved_at > \(approvedSince)
+                AND EXISTS (
+                    SELECT 1 FROM approval_events
+                    WHERE account_id = \(account) AND request_id = \(id) AND kind = 'approved'
+                )
             """
         ) == 1
+    }
+
+    /// Gives up the right to run what was approved, and what was remembered with it.
+    ///
+    /// - Returns: Whether nobody had taken it; otherwise nothing has changed.
+    package static func relinquish(
+        _ id: String,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Bool {
+        let count = try connection.execute(
+            """
+            UPDATE approval_requests
+            SET execution = 'cancelled', remembered_until = NULL
+            WHERE account_id = \(account) AND id = \(id) AND status = 'approved'
+                AND kind = 'call' AND execution = 'none'
+            """
+        )
+        guard count == 1 else { return false }
+        try AccountTable.wakeFollowers(of: account, on: connection)
+        return true
     }
 
     /// Keeps what came of a claimed run.

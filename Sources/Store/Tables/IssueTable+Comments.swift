@@ -32,6 +32,26 @@ extension IssueTable {
         ).map(dueIssue)
     }
 
+    /// The projects with issues whose comments are due, by age.
+    ///
+    /// Each is looked up in the index of such issues, as `commentsDue` does; asked for all at once,
+    /// an engine may walk every issue of the account.
+    package static func projectsWithCommentsDue(
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [ProjectID] {
+        try connection.rows(
+            """
+            SELECT id FROM projects AS p
+            WHERE account_id = \(account) AND EXISTS (
+                SELECT 1 FROM issues AS i
+                WHERE i.account_id = p.account_id AND i.project_id = p.id AND i.comments_due
+                    AND i.deleted_at IS NULL AND i.id > \(IssueID(0)))
+            ORDER BY id
+            """
+        ).map { row throws(StoreError) -> ProjectID in try row.identifier("id") }
+    }
+
     /// Takes the mark from an issue whose comments are now stored completely.
     ///
     /// The row keeps its revision: nothing that a follower sees has changed. An issue that was

@@ -218,6 +218,25 @@ package enum JobTable {
         ).first?.timestamp("due_at")
     }
 
+    /// Whether there is anything of these kinds that a worker might claim: jobs that are due, and
+    /// those that run, of which only their claim tells whether their worker is gone.
+    package static func hasWork(
+        of kinds: [JobKind],
+        dueBy now: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Bool {
+        guard !kinds.isEmpty else { return false }
+        return try !connection.rows(
+            """
+            SELECT id FROM jobs
+            WHERE account_id = \(account) AND state IN ('waiting', 'running')
+                AND due_at <= \(now) AND kind IN (\(names(kinds)))
+            LIMIT 1
+            """
+        ).isEmpty
+    }
+
     private static func names(_ kinds: [JobKind]) -> SQL {
         "\(kinds.map { "\($0.name)" as SQL }, separator: ", ")"
     }

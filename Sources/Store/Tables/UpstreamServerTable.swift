@@ -15,12 +15,14 @@ package enum UpstreamServerTable {
             """
             INSERT INTO upstream_servers
                 (account_id, id, name, transport, url, command, auth_type, auth_header, credential,
-                    prefix_mode, holds_new_tools, status, last_scan_at, last_error, created_at)
+                    prefix_mode, holds_new_tools, time_limit_seconds, status, awaits_first_scan,
+                    last_scan_at, last_error, created_at)
             VALUES
                 (\(account), \(server.id), \(server.name), \(server.transport.rawValue),
                     \(server.url), \(commandText(server)), \(server.authentication.rawValue),
                     \(server.headerName), \(credential?.bytes ?? []), \(server.prefix.rawValue),
-                    \(server.holdsNewTools), \(server.status.rawValue), \(server.lastScanAt),
+                    \(server.holdsNewTools), \(server.timeLimitSeconds),
+                    \(server.status.rawValue), \(server.awaitsFirstScan), \(server.lastScanAt),
                     \(server.lastError), \(server.createdAt))
             """
         )
@@ -40,7 +42,8 @@ package enum UpstreamServerTable {
                 url = \(server.url), command = \(commandText(server)),
                 auth_type = \(server.authentication.rawValue), auth_header = \(server.headerName),
                 credential = COALESCE(\(credential?.bytes), credential),
-                prefix_mode = \(server.prefix.rawValue), holds_new_tools = \(server.holdsNewTools)
+                prefix_mode = \(server.prefix.rawValue), holds_new_tools = \(server.holdsNewTools),
+                time_limit_seconds = \(server.timeLimitSeconds)
             WHERE account_id = \(account) AND id = \(server.id)
             """
         )
@@ -55,7 +58,8 @@ package enum UpstreamServerTable {
             connection.rows(
                 """
                 SELECT id, name, transport, url, command, auth_type, auth_header, prefix_mode,
-                    holds_new_tools, status, last_scan_at, last_error, created_at
+                    holds_new_tools, time_limit_seconds, status, awaits_first_scan,
+                    last_scan_at, last_error, created_at
                 FROM upstream_servers
                 WHERE account_id = \(account)
                 ORDER BY name, id
@@ -75,7 +79,8 @@ package enum UpstreamServerTable {
             connection.rows(
                 """
                 SELECT id, name, transport, url, command, auth_type, auth_header, prefix_mode,
-                    holds_new_tools, status, last_scan_at, last_error, created_at
+                    holds_new_tools, time_limit_seconds, status, awaits_first_scan,
+                    last_scan_at, last_error, created_at
                 FROM upstream_servers
                 WHERE account_id = \(account) AND id = \(id)
                 """
@@ -93,7 +98,8 @@ package enum UpstreamServerTable {
             connection.rows(
                 """
                 SELECT id, name, transport, url, command, auth_type, auth_header, prefix_mode,
-                    holds_new_tools, status, last_scan_at, last_error, created_at
+                    holds_new_tools, time_limit_seconds, status, awaits_first_scan,
+                    last_scan_at, last_error, created_at
                 FROM upstream_servers
                 WHERE account_id = \(account) AND name = \(name)
                 """
@@ -151,6 +157,20 @@ package enum UpstreamServerTable {
         )
     }
 
+    /// Notes that somebody has looked at what a server offers: no later scan is the first one.
+    package static func setLookedAt(
+        _ server: UpstreamServerID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            UPDATE upstream_servers SET awaits_first_scan = \(false)
+            WHERE account_id = \(account) AND id = \(server)
+            """
+        )
+    }
+
     /// Removes a server with its tools.
     package static func remove(
         _ server: UpstreamServerID,
@@ -169,9 +189,17 @@ package enum UpstreamServerTable {
         )
     }
 
+    /// The program and its arguments as a list.
+    ///
+    /// What is not usual about a server stands behind them as one object: whoever reads the words
+    /// alone, as older programs do, passes it over.
     private static func commandText(_ server: UpstreamServer) -> String {
-        JSONValue(server.command).serializedText()
+        var members = server.command.map(JSONValue.string)
+        if server.trustsHints { members.append(.object(JSONObject([(trustKey, .bool(true))]))) }
+        return JSONValue.array(members).serializedText()
     }
+
+    private static let trustKey = "trusts_hints"
 
     private static func servers(_ rows: [SQLRow]) throws(StoreError) -> [UpstreamServer] {
         try rows.map { row throws(StoreError) in
@@ -196,7 +224,10 @@ package enum UpstreamServerTable {
             server.headerName = try row.text("auth_header")
             server.prefix = prefix
             server.holdsNewTools = try row.bool("holds_new_tools")
+            server.trustsHints = command.array?.last?[trustKey]?.bool ?? false
+            server.timeLimitSeconds = Int(try row.integer("time_limit_seconds"))
             server.status = status
+            server.awaitsFirstScan = try row.bool("awaits_first_scan")
             server.lastScanAt = try row.optionalTimestamp("last_scan_at")
             server.lastError = try row.optionalText("last_error")
             return server

@@ -32,27 +32,21 @@ package enum WebhookDeliveryTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Set<String> {
+        // One text however many they are, so that it is planned once.
+        let rows = try connection.rows(
+            """
+            SELECT id FROM webhook_deliveries
+            WHERE account_id = \(account) AND organization_id = \(organization)
+                AND id \(among: ids)
+            """
+        )
         var known: Set<String> = []
-        for chunk in ids.chunks(of: IssueTable.lookupCount) {
-            let binds = chunk.map { id -> SQL in "\(id)" }
-            let rows = try connection.rows(
-                """
-                SELECT id FROM webhook_deliveries
-                WHERE account_id = \(account) AND organization_id = \(organization)
-                    AND id IN (\(binds))
-                """
-            )
-            for row in rows { known.insert(try row.text("id")) }
-        }
+        for row in rows { known.insert(try row.text("id")) }
         return known
     }
 
-    /// Writes deliveries; one that is there already stays as it is.
-    package static func insert(
-        _ deliveries: [Row],
-        account: AccountID,
-        on connection: any SQLConnection
-    ) throws(StoreError) {
+    /// The statement that writes deliveries; one that is there already stays as it is.
+    package static func insertion(of deliveries: [Row], account: AccountID) -> SQL {
         var rows = SQLTable([.integer, .integer, .text, .text, .timestamp])
         for delivery in deliveries {
             rows.append([
@@ -61,14 +55,12 @@ package enum WebhookDeliveryTable {
             ])
         }
         // Without WHERE SQLite would take ON for the beginning of a join.
-        try connection.execute(
-            """
+        return """
             WITH given (account_id, organization_id, id, action, received_at) AS (\(rows: rows))
             INSERT INTO webhook_deliveries (account_id, organization_id, id, action, received_at)
             SELECT account_id, organization_id, id, action, received_at FROM given WHERE TRUE
             ON CONFLICT (account_id, organization_id, id) DO NOTHING
             """
-        )
     }
 
     /// The deliveries of an organisation, the latest first.

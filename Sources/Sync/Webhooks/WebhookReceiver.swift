@@ -37,6 +37,9 @@ package actor WebhookReceiver {
         package var memory: Duration = .seconds(7 * 86_400)
         /// Old deliveries forgotten at a time; again at once while there are more.
         package var forgotten = 2_000
+        /// How long workers are left alone after they were woken: in a storm they find new jobs
+        /// whenever they look, and each waking makes every follower read the database.
+        package var wakingPause: Duration = .milliseconds(50)
 
         package init() {}
     }
@@ -50,6 +53,10 @@ package actor WebhookReceiver {
     private var waiting: [(entry: Entry, written: CheckedContinuation<Bool, any Error>)] = []
     /// Writes what waits; nil when nothing does.
     private var writer: Task<Void, Never>?
+    /// Accounts with new jobs whose workers have not been woken.
+    private var sleeping: Set<AccountID> = []
+    /// Wakes them; nil when there is nobody to wake.
+    private var waker: Task<Void, Never>?
     /// When old deliveries are looked for again.
     private var nextForgetting = ContinuousClock.now
 
@@ -224,12 +231,35 @@ package actor WebhookReceiver {
                     try Self.write(entries, on: connection)
                 }
                 for (item, isNew) in zip(batch, isNew) { item.written.resume(returning: isNew) }
+                for (entry, isNew) in zip(entries, isNew) where isNew && entry.job != nil {
+                    sleeping.insert(entry.account)
+                }
+                wake()
                 await forget(of: Set(entries.map(\.account)))
             } catch {
                 for item in batch { item.written.resume(throwing: error) }
             }
         }
         writer = nil
+    }
+
+    /// Wakes workers soon, in no delivery's transaction: the answer does not wait for it.
+    private func wake() {
+        guard waker == nil, !sleeping.isEmpty else { return }
+        // Not a child, as the writer is none.
+        waker = Task { await self.wakeAll() }
+    }
+
+    private func wakeAll() async {
+        while !sleeping.isEmpty {
+            let accounts = sleeping.sorted()
+            sleeping = []
+            // Workers that nobody wakes look by themselves within a second.
+            try? await database.wakeFollowers(of: accounts)
+            // This task is not cancelled by anyone.
+            try? await Task.sleep(for: limits.wakingPause)
+        }
+        waker = nil
     }
 
     /// Forgets old deliveries now and then, a bounded number at a time.
@@ -303,14 +333,17 @@ package actor WebhookReceiver {
                 ? left.id.utf8.lexicographicallyPrecedes(right.id.utf8)
                 : left.organization < right.organization
         }
-        try WebhookDeliveryTable.insert(rows, account: account, on: connection)
         var jobs: [String: Job.Draft] = [:]
         for job in entries.compactMap(\.job) {
             guard case .whileWaiting(let key) = job.uniqueness else { continue }
             jobs[key] = jobs[key] ?? job
         }
         let ordered = jobs.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-        try JobTable.enqueueMany(ordered.map(\.value), account: account, on: connection)
+        // Together, for each waits for an answer of the database otherwise.
+        try connection.execute(batch: [
+            WebhookDeliveryTable.insertion(of: rows, account: account),
+            JobTable.addition(of: ordered.map(\.value), account: account),
+        ])
     }
 }
 

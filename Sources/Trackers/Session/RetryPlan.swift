@@ -97,6 +97,7 @@ struct RetryPlan {
         switch error {
         case .cancelled: .cancelled
         case .invalidURL(let url): .invalidResponse(detail: "`\(url)` is not a usable URL")
+        case .forbidden: .unavailable(detail: "\(error)")
         case .tlsFailed(let host, let reason):
             .unavailable(detail: "no secure connection to `\(host)`: \(reason)")
         case .responseTooLarge(let host, let limit):
@@ -126,7 +127,8 @@ struct RetryPlan {
         case .connectionLost(let host, let reason): "`\(host)` broke off: \(reason)"
         case .timedOut(let host, let phase): "`\(host)` was silent too long (\(phase.rawValue))"
         case .invalidResponse(let host, let reason): "`\(host)` does not speak HTTP: \(reason)"
-        case .invalidURL, .tlsFailed, .responseTooLarge, .cancelled: "the exchange failed"
+        case .invalidURL, .forbidden, .tlsFailed, .responseTooLarge, .cancelled:
+            "the exchange failed"
         }
     }
 }

@@ -57,7 +57,7 @@ extension WriteVerdict {
         switch error {
         case .nameNotResolved, .connectionFailed, .timedOut(_, phase: .connect):
             self = .retry(reason: "\(error)")
-        case .invalidURL, .tlsFailed: self = .fail(.unavailable(detail: "\(error)"))
+        case .invalidURL, .forbidden, .tlsFailed: self = .fail(.unavailable(detail: "\(error)"))
         case .connectionLost, .timedOut, .responseTooLarge, .invalidResponse:
             self = .unknown(reason: "\(error)")
         case .cancelled: self = .unknown(reason: "the call was cancelled while it was under way")

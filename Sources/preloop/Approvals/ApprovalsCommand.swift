@@ -67,14 +67,15 @@ enum ApprovalSource: Sendable {
         _ id: String,
         _ decision: ApprovalState.Decision,
         reason: String?,
-        rememberSeconds: Int?
+        remembering: DecisionMemory
     ) async throws -> JSONValue {
         switch self {
         case .local(let installation, let desk):
             let word = ApprovalDesk.Word(
                 decision,
                 reason: reason,
-                rememberedFor: rememberSeconds.map { .seconds($0) }
+                rememberedFor: remembering.seconds.map { .seconds($0) },
+                isForSession: remembering.isForSession
             )
             let request = try await desk.decide(id, by: installation.localApprover, word)
             return request.json(at: installation.store.clock.now())
@@ -82,9 +83,10 @@ enum ApprovalSource: Sendable {
             var body = JSONObject()
             body.append(key: "decision", value: .string(decision.rawValue))
             if let reason { body.append(key: "comment", value: .string(reason)) }
-            if let rememberSeconds {
-                body.append(key: "remember_seconds", value: .integer(Int64(rememberSeconds)))
+            if let seconds = remembering.seconds {
+                body.append(key: "remember_seconds", value: .integer(Int64(seconds)))
             }
+            if remembering.isForSession { body.append(key: "remember_session", value: true) }
             return try await server.call("POST", "\(Self.path)/\(id)/decide", .object(body))
         }
     }
@@ -167,9 +169,13 @@ enum ApprovalText {
     private static func state(_ request: JSONValue) -> String {
         let status = text(request, "status")
         guard status == "pending" else {
-            let execution = text(request, "execution")
-            let isRun = status == "approved" && execution != "none"
-            return isRun ? "\(status), \(execution == "done" ? "has run" : "running")" : status
+            guard status == "approved" else { return status }
+            switch text(request, "execution") {
+            case "done": return "\(status), has run"
+            case "claimed": return "\(status), running"
+            case "cancelled": return "\(status), given up"
+            default: return status
+            }
         }
         return "pending, \(request["remaining_seconds"]?.integer ?? 0) s left"
     }

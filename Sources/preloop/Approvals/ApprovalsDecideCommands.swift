@@ -3,6 +3,12 @@ import Bootstrap
 import Domain
 import Firewall
 
+/// For how long the same call may run again.
+struct DecisionMemory: Sendable {
+    var seconds: Int?
+    var isForSession = false
+}
+
 /// What both decisions are given.
 struct DecisionOptions: ParsableArguments {
     @Argument(help: "The request's identifier, as `preloop approvals list` shows it.")
@@ -15,7 +21,10 @@ struct DecisionOptions: ParsableArguments {
     @OptionGroup var output: OutputOptions
 
     /// Decides, and says what came of it.
-    func decide(_ decision: ApprovalState.Decision, rememberSeconds: Int? = nil) async throws {
+    func decide(
+        _ decision: ApprovalState.Decision,
+        remembering: DecisionMemory = DecisionMemory()
+    ) async throws {
         let source = try await ApprovalSource.open(remote)
         let what = decision == .approve ? "cannot approve the call" : "cannot deny the call"
         let request = try await attemptApprovals(what) {
@@ -23,7 +32,7 @@ struct DecisionOptions: ParsableArguments {
                 id,
                 decision,
                 reason: reason,
-                rememberSeconds: rememberSeconds
+                remembering: remembering
             )
         }
         try await attempt("cannot close the store") { try await source.close() }
@@ -55,6 +64,9 @@ struct ApprovalsApproveCommand: AsyncParsableCommand {
     @Option(help: "For how many minutes the same call may run again, if the workflow lets it.")
     var rememberMinutes: Int?
 
+    @Flag(help: "Let the same call run again in the same session, if the workflow lets it.")
+    var rememberSession = false
+
     func validate() throws {
         guard rememberMinutes.map({ (1...1_440).contains($0) }) ?? true else {
             throw ValidationError("--remember-minutes is a number from 1 to 1440")
@@ -62,7 +74,11 @@ struct ApprovalsApproveCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await decision.decide(.approve, rememberSeconds: rememberMinutes.map { $0 * 60 })
+        let memory = DecisionMemory(
+            seconds: rememberMinutes.map { $0 * 60 },
+            isForSession: rememberSession
+        )
+        try await decision.decide(.approve, remembering: memory)
     }
 }
 

@@ -13,7 +13,9 @@ struct PolicyValidateCommand: AsyncParsableCommand {
         abstract: "Check a policy: keys, values, names, expressions.",
         discussion: """
             With --installed, names of workflows and servers may also be those of the policy in \
-            force. Where no workflow is named, whoever may decide approvals is asked.
+            force, and entries that no tool fits are named, as are servers of the policy that are \
+            not installed or have another address. Where no workflow is named, whoever may decide \
+            approvals is asked.
             """
     )
 

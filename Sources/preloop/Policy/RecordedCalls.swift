@@ -77,8 +77,8 @@ struct RecordedCalls: Sendable {
             context.agent = client
         }
         context.traceParent = row.traceParent ?? ""
-        // What was redacted is not what rules would have seen.
-        let isWhole = row.arguments.map { !$0.serializedText().contains("[redacted:") } ?? false
+        // What was redacted or cut is not what rules would have seen.
+        let isWhole = row.arguments.map(RecordedArguments.areWhole) ?? false
         if isWhole { context.arguments = row.arguments?.object ?? JSONObject() }
         switch policy.replay(context, knowsArguments: isWhole) {
         case .decided(let action):

@@ -47,12 +47,18 @@ struct LoopbackListener {
 
     /// Waits for the browser, and tells its reader that all is done here.
     ///
-    /// Requests for other paths, such as icons, are answered and waited on.
+    /// Requests for other paths, such as icons, are answered and waited on; so are those that are
+    /// no answer, which any page on this machine can make.
     ///
-    /// - Parameter seconds: How long.
+    /// - Parameters:
+    ///   - seconds: How long.
+    ///   - isAnswer: Whether a query belongs to the request that was made.
     /// - Returns: The query's parts.
     /// - Throws: ``CommandFailure`` when nobody comes, and `CancellationError`.
-    func query(within seconds: Int) async throws -> [(name: String, value: String)] {
+    func query(
+        within seconds: Int,
+        where isAnswer: ([(name: String, value: String)]) -> Bool
+    ) async throws -> [(name: String, value: String)] {
         defer { close(listener) }
         let end = ContinuousClock.now.advanced(by: .seconds(seconds))
         while ContinuousClock.now < end {
@@ -65,7 +71,7 @@ struct LoopbackListener {
             let connection = accept(listener, nil, nil)
             guard connection >= 0 else { continue }
             defer { close(connection) }
-            if let query = Self.serve(connection) { return query }
+            if let query = Self.serve(connection, isAnswer) { return query }
         }
         throw CommandFailure(
             .tryLater,
@@ -75,7 +81,10 @@ struct LoopbackListener {
     }
 
     /// Answers one request; gives its query when it is the one that is waited for.
-    private static func serve(_ connection: Int32) -> [(name: String, value: String)]? {
+    private static func serve(
+        _ connection: Int32,
+        _ isAnswer: ([(name: String, value: String)]) -> Bool
+    ) -> [(name: String, value: String)]? {
         var patience = timeval(tv_sec: lineSeconds, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
         _ = unsafe setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
@@ -92,11 +101,17 @@ struct LoopbackListener {
             answer(connection, "404 Not Found", "There is nothing here.")
             return nil
         }
-        answer(connection, "200 OK", "You can close this page and go back to the terminal.")
-        return words[1].dropFirst(path.utf8.count + 1).split(separator: "&").map { part in
+        let parts = words[1].dropFirst(path.utf8.count + 1).split(separator: "&")
+        let query = parts.map { part -> (name: String, value: String) in
             let pieces = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             return (decoded(pieces[0]), pieces.count > 1 ? decoded(pieces[1]) : "")
         }
+        guard isAnswer(query) else {
+            answer(connection, "400 Bad Request", "This is no answer to what was asked.")
+            return nil
+        }
+        answer(connection, "200 OK", "You can close this page and go back to the terminal.")
+        return query
     }
 
     private static func decoded(_ text: Substring) -> String {

@@ -39,6 +39,15 @@ struct ServerOptions: ParsableArguments {
     )
     var holdNew: Bool?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Whether its readOnlyHint opens tools to credentials that may only read."
+    )
+    var trustHints: Bool?
+
+    @Option(help: "What a call may take, in seconds, 1 to 110; 110 when left out.")
+    var timeout: Int?
+
     func validate() throws {
         guard tokenEnv == nil || tokenFile == nil else {
             throw ValidationError("--token-env and --token-file exclude each other")
@@ -48,6 +57,10 @@ struct ServerOptions: ParsableArguments {
         }
         guard environment.allSatisfy({ $0.contains("=") && !$0.hasPrefix("=") }) else {
             throw ValidationError("--env is NAME=VALUE")
+        }
+        let longest = UpstreamServer.longestTimeLimitSeconds
+        guard timeout.map({ (1...longest).contains($0) }) != false else {
+            throw ValidationError("--timeout is from 1 to \(longest)")
         }
     }
 
@@ -74,6 +87,8 @@ struct ServerOptions: ParsableArguments {
         if let header { server.headerName = header }
         server.prefix = prefix ?? server.prefix
         server.holdsNewTools = holdNew ?? server.holdsNewTools
+        server.trustsHints = trustHints ?? server.trustsHints
+        server.timeLimitSeconds = timeout ?? server.timeLimitSeconds
     }
 
     /// What is to be kept sealed; nil when nothing was given.

@@ -44,7 +44,7 @@ struct ServersAddCommand: AsyncParsableCommand {
         // Without tokens it would refuse.
         let isScanned = !noScan && !options.oauth
         let (name, options, command) = (name, options, command)
-        let (entry, unusable) = try await interruptible {
+        let (entry, unusable, warnings) = try await interruptible {
             try await Installation.withServers(what, isNewAllowed: true) { desk in
                 var server = UpstreamServer(
                     id: UpstreamServerID(0),
@@ -64,17 +64,18 @@ struct ServersAddCommand: AsyncParsableCommand {
                     )
                 }
                 let added = try await desk.add(server, secret: secret)
-                var unusable: [String] = []
+                var (unusable, warnings): ([String], [String]) = ([], [])
                 if isScanned {
                     do {
-                        unusable = try await desk.scan(added.id).unusable
+                        let report = try await desk.scan(added.id)
+                        (unusable, warnings) = (report.unusable, report.warnings)
                     } catch {
                         // A server that was never seen is of no use to anybody.
                         try await desk.remove(added.id)
                         throw error
                     }
                 }
-                return (try await desk.entry(named: name), unusable)
+                return (try await desk.entry(named: name), unusable, warnings)
             }
         }
         guard !output.isJSON else {
@@ -83,14 +84,15 @@ struct ServersAddCommand: AsyncParsableCommand {
         }
         let next =
             options.oauth
-            ? ["Sign in with `preloop servers login \(name)`."] : entry.toolLines(unusable)
-        try Output.text(["Added \(name) (\(entry.place))."] + next)
+            ? ["Sign in with `preloop servers login \(name)`."]
+            : entry.toolLines(unusable, warnings)
+        try Output.text(["Added \(name) (\(entry.place))."] + next + entry.warningLines)
     }
 }
 
 extension UpstreamDesk.Entry {
     /// What a person has to know of the tools, a line each.
-    func toolLines(_ unusable: [String] = []) -> [String] {
+    func toolLines(_ unusable: [String] = [], _ warnings: [String] = []) -> [String] {
         let accepted = tools.filter { $0.state == .accepted }
         let shown = accepted.compactMap { names[$0.name] }
         var lines = ["\(shown.count) tools can be called: \(shown.joined(separator: ", "))"]
@@ -112,6 +114,10 @@ extension UpstreamDesk.Entry {
             lines.append("Give the server's tools its name with --prefix always.")
         }
         lines += unusable.map { "not usable: \($0)" }
+        lines += warnings.map { "look at \($0)" }
         return lines.map(singleLine)
     }
+
+    /// What a person has to know of how it is reached.
+    var warningLines: [String] { warning.map { ["Warning: \($0)."] } ?? [] }
 }

@@ -118,7 +118,7 @@ struct ServersUpdateCommand: AsyncParsableCommand {
             try Output.result(entry.json.object ?? JSONObject())
             return
         }
-        try Output.text(["Changed \(name) (\(singleLine(entry.place)))."])
+        try Output.text(["Changed \(name) (\(singleLine(entry.place)))."] + entry.warningLines)
     }
 }
 

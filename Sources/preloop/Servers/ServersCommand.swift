@@ -75,11 +75,14 @@ extension UpstreamDesk.Entry {
             "auth_type": .string(server.authentication.rawValue),
             "prefix": .string(server.prefix.rawValue),
             "hold_new_tools": .bool(server.holdsNewTools),
+            "trust_hints": .bool(server.trustsHints),
             "status": .string(server.status.rawValue),
             "last_scan_at": JSONValue(server.lastScanAt?.iso8601),
             "last_error": JSONValue(server.lastError),
             "created_at": .string(server.createdAt.iso8601),
             "collisions": JSONValue(collisions),
+            "timeout_seconds": .integer(Int64(server.timeLimitSeconds)),
+            "warning": JSONValue(warning),
             "tools": .array(
                 tools.map { tool in
                     [

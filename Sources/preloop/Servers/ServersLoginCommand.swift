@@ -16,7 +16,8 @@ struct ServersLoginCommand: AsyncParsableCommand {
             back, keeps the tokens sealed, and asks the server for its tools. Tokens are renewed \
             when they end.
 
-            With --client-secret-env nobody has to open anything: the client signs in by itself.
+            With --client-secret-env nobody has to open anything: the client signs in by itself. \
+            Name with --issuer whose client it is: the secret is sent to nobody else.
             """
     )
 
@@ -28,6 +29,9 @@ struct ServersLoginCommand: AsyncParsableCommand {
 
     @Option(help: "The variable that holds the client's secret; signs in without a person.")
     var clientSecretEnv: String?
+
+    @Option(help: "The authorization server's issuer; else the one signed in at before.")
+    var issuer: String?
 
     @Option(help: "What is asked for; else all that the server names.")
     var scope: String?
@@ -78,7 +82,7 @@ struct ServersLoginCommand: AsyncParsableCommand {
         }
         try await desk.signIn(
             to: id,
-            as: .init(id: clientId ?? "", secret: secret, scope: scope)
+            as: .init(id: clientId ?? "", secret: secret, scope: scope, issuer: issuer)
         )
     }
 
@@ -88,9 +92,14 @@ struct ServersLoginCommand: AsyncParsableCommand {
             to: id,
             redirect: listener.address,
             clientID: clientId,
-            scope: scope
+            scope: scope,
+            issuer: issuer
         )
-        standardError("Open this address in a browser on this machine:\n\(begun.url)")
-        try await desk.finish(begun, query: try await listener.query(within: wait))
+        standardError(
+            "You sign in at \(begun.issuer).\n"
+                + "Open this address in a browser on this machine:\n\(begun.url)"
+        )
+        let query = try await listener.query(within: wait) { begun.isAnswered(by: $0) }
+        try await desk.finish(begun, query: query)
     }
 }

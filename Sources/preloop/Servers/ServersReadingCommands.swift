@@ -67,7 +67,9 @@ struct ServersShowCommand: AsyncParsableCommand {
                 + (server.lastError.map { ": \($0)" } ?? "")
                 + (server.lastScanAt.map { ", scanned \($0.iso8601)" } ?? ""),
             "authentication \(server.authentication.rawValue), prefix \(server.prefix.rawValue)",
+            "a call may take \(server.timeLimitSeconds) seconds",
         ].map(singleLine)
+        lines += entry.warningLines
         var table = TextTable(["TOOL", "CALLED", "STATE", "FLAGS"])
         for tool in entry.tools {
             table.append([
@@ -104,12 +106,13 @@ struct ServersScanCommand: AsyncParsableCommand {
             var object = entry.json.object ?? JSONObject()
             object.append(key: "changed", value: JSONValue(report.changed.map(\.name)))
             object.append(key: "unusable", value: JSONValue(report.unusable))
+            object.append(key: "warnings", value: JSONValue(report.warnings))
             try Output.result(object)
             return
         }
         let gone = report.changed.filter { $0.state == .gone }.map(\.name)
         try Output.text(
-            entry.toolLines(report.unusable)
+            entry.toolLines(report.unusable, report.warnings)
                 + (gone.isEmpty
                     ? [] : [singleLine("\(gone.count) are gone: \(gone.joined(separator: ", "))")])
         )

@@ -16,10 +16,12 @@ struct ServedTrackers: Sendable {
     var operations: TrackerOperations {
         TrackerOperations(
             add: { draft, account in try await add(draft, account) },
-            change: { tracker, change, account in try await self.change(tracker, change, account) },
-            remove: { tracker, account in
+            change: { tracker, change, account, check in
+                try await self.change(tracker, change, account, check)
+            },
+            remove: { tracker, account, check in
                 let installation = installation.viewed(by: account)
-                let removed = try await installation.removeWithWebhooks(tracker)
+                let removed = try await installation.removeWithWebhooks(tracker, check: check)
                 return TrackerOperations.Removal(
                     issues: removed.issues,
                     leftovers: removed.leftovers
@@ -79,7 +81,8 @@ struct ServedTrackers: Sendable {
     private func change(
         _ before: Tracker,
         _ change: TrackerOperations.Change,
-        _ account: AccountID
+        _ account: AccountID,
+        _ check: @escaping TrackerOperations.Check
     ) async throws {
         let installation = installation.viewed(by: account)
         guard before.isRemote else { throw Self.imported }
@@ -116,27 +119,43 @@ struct ServedTrackers: Sendable {
                 for: .tracker(before.id, account: installation.store.account)
             )
         }
-        try await write(tracker, sealed, change.scope, identity, changesAddress, installation)
+        let revision = Revision(
+            tracker: tracker,
+            credential: sealed,
+            scope: change.scope,
+            identity: identity,
+            changesAddress: changesAddress
+        )
+        try await write(revision, check, installation)
+    }
+
+    /// What is to be written; nil stays.
+    private struct Revision: Sendable {
+        var tracker: Tracker
+        var credential: SealedSecret?
+        var scope: Scope?
+        /// What the service says about a token that was tried out.
+        var identity: TrackerIdentity?
+        var changesAddress: Bool
     }
 
     private func write(
-        _ tracker: Tracker,
-        _ sealed: SealedSecret?,
-        _ scope: Scope?,
-        _ identity: TrackerIdentity?,
-        _ changesAddress: Bool,
+        _ revision: Revision,
+        _ check: @escaping TrackerOperations.Check,
         _ installation: Installation
     ) async throws {
         let now = installation.store.clock.now()
         try await installation.store.write { connection, account in
+            let tracker = revision.tracker
             let id = tracker.id
             guard try TrackerTable.find(id, account: account, on: connection) != nil else {
                 throw Problem.notFound()
             }
-            if let sealed {
+            try check(connection, account)
+            if let sealed = revision.credential {
                 try TrackerTable.setCredential(sealed, of: id, account: account, on: connection)
             }
-            if changesAddress {
+            if revision.changesAddress {
                 try TrackerTable.setAddress(
                     url: tracker.url,
                     userName: tracker.userName,
@@ -145,7 +164,7 @@ struct ServedTrackers: Sendable {
                     on: connection
                 )
             }
-            if let identity {
+            if let identity = revision.identity {
                 try TrackerTable.setStatus(
                     .valid,
                     detail: identity.statusDetail,
@@ -155,7 +174,7 @@ struct ServedTrackers: Sendable {
                     on: connection
                 )
             }
-            if let scope {
+            if let scope = revision.scope {
                 try ScopeRuleTable.replace(with: scope, of: id, account: account, on: connection)
             }
         }
@@ -205,7 +224,7 @@ struct ServedTrackers: Sendable {
     ) async throws -> TrackerIdentity {
         let client = try Installation.client(
             for: tracker,
-            transport: try installation.transport(),
+            transport: installation.guarded(try installation.transport()),
             cure: TokenCure("send another token; \(tracker.kind.tokenNeeds(tracker.deployment))")
         ) { () throws(TrackerError) in token }
         return try await client.verify()

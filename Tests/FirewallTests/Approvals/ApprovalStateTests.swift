@@ -268,6 +268,7 @@ struct ApprovalWorkflowTests {
         workflow.isAsynchronous = true
         workflow.allowsSelfApproval = false
         workflow.rememberedSeconds = 600
+        workflow.remembersSession = true
         workflow.judge = .init(model: "m", guidelines: "g", threshold: 0.5, fallback: .deny)
         workflow.escalationWorkflow = "people"
         workflow.channels["slack"] = ["webhook_url": "https://hooks.example/x"]

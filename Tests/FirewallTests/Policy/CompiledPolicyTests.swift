@@ -128,6 +128,38 @@ struct CompiledPolicyTests {
         #expect(policy.isVisible(call("other")) == (action != .deny))
     }
 
+    /// Each of these made every tool known, and so allowed what the guard let pass.
+    @Test(arguments: [
+        "name: '*/*'", "name: '**'", "name: '?*'", "name: 's/*'", "name: 's*/*'",
+        "name: '*', source: mcp", "name: '*', source: '*'", "name: 'mcp/*'",
+    ])
+    func `a guard makes no tool known`(_ entry: String) throws {
+        let guarded = try policy(
+            """
+            mcp_servers: [{name: s, url: u}]
+            tools:
+            - {\(entry), conditions: [{expression: args.x == 1, action: deny, message: guard}]}
+            - {name: s/known}
+            defaults: {unknown_tools: require_approval}
+            """
+        )
+        #expect(guarded.action("s/other") == .requireApproval)
+        #expect(guarded.decide(call("s/other", ["x": 1])).outcome == .deny(reason: "guard"))
+        #expect(guarded.action("s/known") == .allow)
+    }
+
+    @Test func `an entry without conditions names all that a server has`() throws {
+        let policy = try policy(
+            """
+            mcp_servers: [{name: s, url: u}]
+            tools: [{name: "s/*"}, {name: "*", source: builtin}]
+            defaults: {unknown_tools: deny}
+            """
+        )
+        #expect(policy.action("s/other") == .allow && policy.action("search") == .allow)
+        #expect(policy.action("t/other") == .deny)
+    }
+
     @Test func `tools that came after the policy are new`() throws {
         let text = "defaults: {require_approval_for_new_tools: true}"
         let policy = try policy(text, knownTools: ["builtin/old", "s/old"])

@@ -42,6 +42,7 @@ struct PolicyReaderTests {
           async_approval: true
           allow_self_approval: false
           remember_seconds: 60
+          remember_session: true
         - name: people
         tools:
         - name: create_*
@@ -200,6 +201,11 @@ struct PolicyReaderTests {
         (
             "metadata: {name: x}\napproval_workflows: [{name: a, escalation_teams: [core]}]",
             "`escalation_teams` is not supported here"
+        ),
+        (
+            "metadata: {name: x}\napproval_workflows: [{name: a, channel_configs: "
+                + "{webhook: {url: u, secret: s, headers: {HOST: other}}}}]",
+            "the header `HOST` of a webhook is not the policy's to set"
         ),
         (
             "metadata: {name: x}\napproval_workflows: [{name: a, workflow_type: consensus}]",

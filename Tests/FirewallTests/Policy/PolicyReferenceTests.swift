@@ -93,6 +93,7 @@ struct PolicyReferenceTests {
               - {condition_type: cel, expression: user.role == "owner", action: allow}
               - {action: deny}
             - {name: e, enabled: false}
+            - {name: f, conditions: [{expression: args.x.y > 1, action: deny}]}
             """
         )
         func replay(_ tool: String) -> PolicyReplay { policy.replay(call(tool)) }
@@ -104,6 +105,9 @@ struct PolicyReferenceTests {
         #expect(replay("b") == .decided(.deny) && replay("c") == .decided(.deny))
         #expect(replay("d") != .decided(.deny) && replay("e") == .decided(.deny))
         #expect(policy.replay(call("a", ["x": 1]), knowsArguments: true) == .decided(.deny))
+        // The types that such a condition asks for in CEL are nothing that records lack.
+        let known = policy.replay(call("f", ["x": ["y": 2]]), knowsArguments: true)
+        #expect(known == .decided(.deny))
     }
 
     @Test func `optional arguments are asked for safely`() throws {

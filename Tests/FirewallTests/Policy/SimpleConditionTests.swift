@@ -38,8 +38,18 @@ struct SimpleConditionTests {
             ("args.a == null", ["a": nil], true),
             ("args.a != null", ["a": 1], true),
             ("args.a == 5", ["a": 5.0], true),
-            ("args.a == 5", ["a": "5"], false),
-            ("args.a == 1", ["a": true], false),
+            // A tool may take the one for the other.
+            ("args.a == 5", ["a": "5"], nil),
+            ("args.a != 5", ["a": "6"], nil),
+            ("args.a == 1", ["a": true], nil),
+            ("args.a == true", ["a": "true"], nil),
+            ("args.a == true", ["a": 1], nil),
+            ("args.a == true", ["a": true], true),
+            ("args.a != true", ["a": false], true),
+            ("args.a == true", ["a": nil], false),
+            ("args.a != 5", ["a": nil], true),
+            ("args.a == x", ["a": ["x"]], nil),
+            ("args.a == '5'", ["a": 5], nil),
             ("args.a == open", ["a": "open"], true),
             ("args.a.b == 1", ["a": 3], false),
             ("args.a.b == 1", ["a": ["b": 1]], true),
@@ -171,11 +181,11 @@ private struct RandomCondition {
         for name in path { found = found?.object?[name] }
         switch sign {
         case "==":
-            guard let found else { return literal == .null }
+            guard let found, found != .null else { return literal == .null }
             return same(found, literal)
         case "!=":
-            guard let found else { return literal != .null }
-            return !same(found, literal)
+            guard let found, found != .null else { return literal != .null }
+            return same(found, literal).map { !$0 }
         case "contains":
             guard let found else { return false }
             let word = literal.string ?? ""
@@ -190,9 +200,15 @@ private struct RandomCondition {
         }
     }
 
-    private func same(_ left: JSONValue, _ right: JSONValue) -> Bool {
-        if let one = number(left), let other = number(right) { return one == other }
-        return left == right
+    /// Nil for values of different types, of which the left one is not null.
+    private func same(_ left: JSONValue, _ right: JSONValue) -> Bool? {
+        switch (left, right) {
+        case (_, .null): return false
+        case (.bool, .bool), (.string, .string): return left == right
+        default:
+            guard let one = number(left), let other = number(right) else { return nil }
+            return one == other
+        }
     }
 
     private func number(_ value: JSONValue) -> Double? {

@@ -23,6 +23,11 @@ struct RedactorTests {
         ("4111 1111 1111 1111", .card),
         ("5555555555554444", .card),
         ("3782-822463-10005", .card),
+        ("+49 30 901820", .phone),
+        ("+1 (415) 555-2671", .phone),
+        ("(415) 555-2671", .phone),
+        ("DE89 3704 0044 0532 0130 00", .iban),
+        ("GB82WEST12345698765432", .iban),
         (
             "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----",
             .privateKey
@@ -117,7 +122,7 @@ struct RedactorTests {
         let email = redactor.redact(text: given, kinds: [.email])
         #expect(email.text.hasPrefix("password=[redacted:email:"))
         #expect(email.text.hasSuffix(" 4111111111111111"))
-        #expect(SensitiveKind.kinds(named: "pii") == [.email, .card, .unread])
+        #expect(SensitiveKind.kinds(named: "pii") == [.email, .card, .phone, .iban, .unread])
         #expect(SensitiveKind.kinds(named: "jwt") == [.jwt, .unread])
         #expect(SensitiveKind.kinds(named: "nothing") == nil)
     }
@@ -266,7 +271,8 @@ struct RedactorTests {
     @Test(arguments: [
         "-", "--a", "eyJ-", "1 ", "12-", "@", "a@", "a@b.", ":", "password:", "password=\"",
         "://", "a:b@", "-----BEGIN ", "bearer ", "[redacted:", "\\\"", "x=", "ghp_", "é@é.",
-        "password: \\", "4111 ", "token: a", "eyJaaaaaaaaaa.",
+        "password: \\", "4111 ", "token: a", "eyJaaaaaaaaaa.", "+1 ", "+1", "(4", "415-", "+49 3",
+        "DE89 ", "DE8",
     ])
     func `hundreds of thousands of bytes of anything are looked through`(_ piece: String) {
         let text = String(repeating: piece, count: 300_000 / piece.utf8.count)

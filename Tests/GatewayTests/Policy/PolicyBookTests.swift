@@ -106,6 +106,32 @@ struct PolicyBookTests {
         await #expect(throws: PolicyError.unknownVersion(9)) { try await book.tag(9, nil) }
     }
 
+    @Test(arguments: Engine.all)
+    func `who listens hears of what another process changes about his list, and of nothing else`(
+        engine: Engine
+    ) async throws {
+        let scratch = try await engine.store()
+        var limits = GuardedCall.Limits()
+        limits.listInterval = .milliseconds(20)
+        let calls = GuardedCall(
+            tools: ToolSet([FakeTool(), FakeTool(name: "other")]),
+            policy: PolicyBook(store: scratch.store, staleness: .zero),
+            journal: FakeJournal(),
+            limits: limits
+        )
+        let elsewhere = PolicyBook(store: scratch.store)
+        var changes = await calls.toolChanges(for: caller).makeAsyncIterator()
+        // A rule on arguments hides nothing.
+        _ = try await elsewhere.apply(Self.some, intent())
+        while await calls.grounds.current().policy < 1 { await Task.yield() }
+        _ = try await elsewhere.apply(Self.deny, intent())
+        _ = await changes.next()
+        #expect(await calls.visibleTools(to: caller).map(\.name) == ["other"])
+        _ = try await elsewhere.rollBack(to: 1, intent())
+        _ = await changes.next()
+        #expect(await calls.visibleTools(to: caller).map(\.name) == ["fake", "other"])
+    }
+
     @Test func `another process sees it when the staleness is over`() async throws {
         let scratch = try await Engine.current.store()
         let here = PolicyBook(store: scratch.store, staleness: .zero)
@@ -331,5 +357,51 @@ extension PolicyBookTests {
         let noted = "rule 1 of `fake` would have said deny"
         #expect(records[0].reason == "\(noted); rule 2 of `fake` denies it")
         #expect(records[1].reason == noted)
+    }
+}
+
+extension PolicyBookTests {
+    /// A rule with the name an agent sees was taken in silence, and so were servers that nobody
+    /// had installed.
+    @Test func `what a policy names and there is not is told`() async throws {
+        let scratch = try await Engine.current.store()
+        let book = PolicyBook(
+            store: scratch.store,
+            surroundings: {
+                var surroundings = PolicySurroundings()
+                surroundings.servers = ["time"]
+                surroundings.addresses = ["time": "https://a.example/mcp"]
+                return surroundings
+            },
+            tools: {
+                [ToolIdentity(name: "search"), ToolIdentity(server: "time", name: "convert_time")]
+            }
+        )
+        let text = """
+            metadata: {name: x}
+            mcp_servers:
+            - {name: time, url: "https://b.example/mcp"}
+            - {name: other, url: "https://c.example/mcp"}
+            tools:
+            - {name: time__convert_time}
+            - {name: time/now}
+            - {name: time/*}
+            - {name: other/tool}
+            - {name: "*"}
+            - {name: search, source: builtin}
+            """
+        let reading = try await book.validate(text)
+        let told = reading.warnings.map(\.message)
+        #expect(told.count == 4, "\(told)")
+        #expect(told[0].contains("`time` is installed with another address"))
+        #expect(told[1].contains("`other` is not installed"))
+        #expect(told[2].contains("`time__convert_time`"))
+        #expect(told[2].contains("did you mean `time/convert_time`?"))
+        #expect(told[3].contains("`time/now`"))
+        // Whoever applies it hears of the servers; rules may be there before their tools.
+        let applied = try await book.apply(text, .init(author: "local:ann", prunes: true))
+        #expect(applied.warnings.map(\.message) == Array(told.prefix(2)))
+        let right = text.replacing("b.example", with: "a.example")
+        #expect(try await book.validate(right).warnings.map(\.message) == Array(told.dropFirst()))
     }
 }

@@ -14,10 +14,22 @@ final class FakeUpstream: HTTPStreamTransport {
     struct State {
         /// What it says of its tool `write`.
         var summary = "Writes a text"
+        /// What it sends while a call runs, before its answer.
+        var asides: [JSONValue] = []
         /// The error it answers calls with; nil for none.
         var refusal: RPCError?
         /// The parameters of each call, as they came.
         var calls: [JSONObject] = []
+        /// The names of its tools, which are all the same else.
+        var tools = ["write"]
+        /// What it says to models when a session begins; nil for nothing.
+        var instructions: String?
+        /// What its resource is called.
+        var resourceName = "one"
+        /// Whether it tells of changed tools before it answers `initialize`.
+        var isRestless = false
+        /// Whether its tools never answer.
+        var isHanging = false
         /// Where requests went.
         var addresses: Set<String?> = []
     }
@@ -39,11 +51,28 @@ final class FakeUpstream: HTTPStreamTransport {
     ) async throws(HTTPError) -> HTTPResponse {
         state.withLock { _ = $0.addresses.insert(request.pinnedAddress) }
         let message = try? JSONParser.parse(request.body ?? [])
-        let reply = message?["id"].map { answer(to: message ?? .null, $0) }
+        let method = message?["method"]?.string
+        let (isRestless, isHanging) = state.withLock { ($0.isRestless, $0.isHanging) }
+        // Ends when nobody waits any more.
+        if isHanging, method == "tools/call" { try? await Task.sleep(for: .seconds(600)) }
+        var reply = message?["id"].map { answer(to: message ?? .null, $0) }
+        if isRestless, method == "initialize", let answer = reply {
+            let change: JSONValue = [
+                "jsonrpc": "2.0", "method": "notifications/tools/list_changed",
+            ]
+            reply = [change, answer]
+        }
         let status = request.method == "POST" ? (reply == nil ? 202 : 200) : 405
-        let headers = HTTPHeaders([HTTPField("Content-Type", "application/json")])
+        let isCall = message?["method"] == "tools/call"
+        let asides = isCall ? state.withLock { $0.asides } : []
+        let type = asides.isEmpty ? "application/json" : "text/event-stream"
+        let headers = HTTPHeaders([HTTPField("Content-Type", type)])
         receiver.head(status, headers)
-        if let reply { _ = receiver.body(reply.serialized()) }
+        if let reply, asides.isEmpty { _ = receiver.body(reply.serialized()) }
+        if let reply, !asides.isEmpty {
+            let events = (asides + [reply]).map { "data: \($0.serializedText())\n\n" }
+            _ = receiver.body(Array(events.joined().utf8))
+        }
         return HTTPResponse(status: status, headers: headers, body: [], effectiveURL: request.url)
     }
 
@@ -67,12 +96,16 @@ final class FakeUpstream: HTTPStreamTransport {
     ) throws(RPCError) -> JSONValue {
         switch method {
         case "initialize":
+            let instructions = state.withLock { $0.instructions }
             return [
                 "protocolVersion": "2025-11-25",
                 "capabilities": ["tools": [:], "resources": [:], "prompts": [:]],
                 "serverInfo": ["name": "fake", "version": "1"],
+                "instructions": JSONValue(instructions),
             ]
-        case "tools/list": return ["tools": [.object(definition)]]
+        case "tools/list":
+            let names = state.withLock { $0.tools }
+            return ["tools": .array(names.map { .object(definition($0)) })]
         case "tools/call":
             let refusal = state.withLock { state in
                 state.calls.append(parameters)
@@ -81,7 +114,9 @@ final class FakeUpstream: HTTPStreamTransport {
             if let refusal { throw refusal }
             let text = parameters["arguments"]?["text"] ?? "nothing"
             return ["content": [["type": "text", "text": text]]]
-        case "resources/list": return ["resources": [["uri": "memo://one", "name": "one"]]]
+        case "resources/list":
+            let name = JSONValue.string(state.withLock { $0.resourceName })
+            return ["resources": [["uri": "memo://one", "name": name]]]
         case "resources/templates/list": return ["resourceTemplates": []]
         case "resources/read":
             return ["contents": [["uri": parameters["uri"] ?? "", "text": "read"]]]
@@ -89,10 +124,22 @@ final class FakeUpstream: HTTPStreamTransport {
         }
     }
 
-    private var definition: JSONObject {
+    private func definition(_ name: String) -> JSONObject {
         JSONObject([
-            ("name", "write"), ("description", .string(state.withLock { $0.summary })),
-            ("inputSchema", ["type": "object", "properties": ["text": ["type": "string"]]]),
+            ("name", .string(name)), ("description", .string(state.withLock { $0.summary })),
+            (
+                "inputSchema",
+                [
+                    "type": "object",
+                    "properties": [
+                        "text": ["type": "string"],
+                        "force": ["anyOf": [["type": "boolean"], ["type": "null"]]],
+                        "options": [
+                            "type": "object", "properties": ["force": ["type": "boolean"]],
+                        ],
+                    ],
+                ]
+            ),
         ])
     }
 }

@@ -34,6 +34,9 @@ import Testing
             server = try await desk.add(made, secret: UpstreamSecret())
         }
 
+        /// Who gives its tokens.
+        var issuer: String { script.url.replacing("/mcp", with: "/as") }
+
         /// As another process has it.
         func reopened() throws -> UpstreamDesk { try Self.desk(scratch.store, http) }
 
@@ -148,7 +151,7 @@ import Testing
         let world = try await World()
         try await world.desk.signIn(
             to: world.server.id,
-            as: .init(id: "robot", secret: "${ROBOT}", scope: "read")
+            as: .init(id: "robot", secret: "${ROBOT}", scope: "read", issuer: world.issuer)
         )
         #expect(try await world.call()["isError"] == false)
         try await world.expire()
@@ -160,6 +163,26 @@ import Testing
                 as: .init(id: "robot", secret: "wrong")
             )
         }
+    }
+
+    /// The server names the issuer, and may name one of its own to get another one's secret.
+    @Test func `a client's secret is sent to the issuer that somebody has named`() async throws {
+        let world = try await World()
+        func signIn(_ issuer: String?) async throws {
+            try await world.desk.signIn(
+                to: world.server.id,
+                as: .init(id: "robot", secret: "${ROBOT}", issuer: issuer)
+            )
+        }
+        for issuer in [nil, "https://as.example", world.issuer + "/"] {
+            await #expect(throws: UpstreamError.self) { try await signIn(issuer) }
+        }
+        #expect(try await world.counts()["tokens"] == 0)
+        try await signIn(world.issuer)
+        // It is kept with the grant.
+        try await signIn(nil)
+        #expect(try await world.counts()["tokens"] == 2)
+        await #expect(throws: UpstreamError.self) { try await signIn("https://as.example") }
     }
 
     /// Each of these would send a token, or a code, to somebody else.
@@ -176,6 +199,8 @@ import Testing
         let mine = try await world.desk.beginSignIn(to: world.server.id, redirect: redirect)
         let other = try await world.desk.beginSignIn(to: world.server.id, redirect: redirect)
         let query = try await world.consent(other.url)
+        #expect(other.isAnswered(by: query) && !mine.isAnswered(by: query))
+        #expect(!mine.isAnswered(by: []) && mine.issuer == world.issuer)
         await #expect(throws: UpstreamError.self) {
             try await world.desk.finish(mine, query: query)
         }

@@ -169,6 +169,33 @@ import Testing
         #expect(world.upstream.state.withLock { $0.calls[1]["arguments"]?["text"] } == .null)
     }
 
+    /// The rule said no to true alone, and the SDK's servers make true of each of these.
+    @Test(
+        arguments: [
+            ["force": "true"], ["force": 1], ["options": "{\"force\": true}"],
+            ["options": ["force": "yes"]], ["text": 5],
+        ] as [JSONValue]
+    )
+    func `what a server might take for something else does not reach it`(
+        _ arguments: JSONValue
+    ) async throws {
+        let world = try await ProxiedWorld(
+            """
+            [{name: up/write, conditions: [{expression: args.force == true, action: deny},
+              {expression: args.options.force == true, action: deny}]}]
+            """
+        )
+        let refused = try await world.call(object(arguments))
+        #expect(refused.isError && refused.text.contains(" must be "), "\(refused.text)")
+        #expect(world.upstream.texts.isEmpty)
+        #expect(try await world.records().map(\.outcome) == [.invalid])
+        for plain in [["force": true], ["options": ["force": true]]] as [JSONValue] {
+            #expect(try await world.call(object(plain)).kind == .denied)
+        }
+        let fine: JSONValue = ["force": nil, "options": ["force": false, "more": 1], "other": "x"]
+        #expect(try await !world.call(object(fine)).isError)
+    }
+
     @Test func `tools that the policy does not know are those that came later`() async throws {
         let defaults = "defaults: {require_approval_for_new_tools: true}"
         let world = try await ProxiedWorld("[]", more: defaults)

@@ -18,10 +18,11 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import ElicitResult, PromptReference
+from mcp_types import (CreateMessageResult, ElicitResult, ListRootsResult, PromptReference, Root,
+                       TextContent)
 
 NAMES = ["echo", "odd/tool.name-1", "structured", "contents", "fails", "refuses", "progress",
-         "logs", "meta", "slow", "asks", "mutable"]
+         "logs", "meta", "slow", "asks", "samples", "roots", "mutable"]
 logged, asked = [], []
 
 
@@ -32,6 +33,19 @@ async def on_log(params):
 async def on_ask(context, params):
     asked.append([params.message, params.requested_schema])
     return ElicitResult(action="accept", content={"name": "Ann"})
+
+
+async def on_sample(context, params):
+    asked.append([[message.role, message.content.text] for message in params.messages]
+                 + [params.max_tokens, params.system_prompt, params.temperature])
+    return CreateMessageResult(role="assistant", model="a-model", stop_reason="endTurn",
+                               content=TextContent(type="text", text="A model, é"))
+
+
+async def on_roots(context):
+    asked.append("roots")
+    return ListRootsResult(roots=[Root(uri="file:///work/one", name="One"),
+                                  Root(uri="file:///work/two%20words")])
 
 
 def plain(result):
@@ -88,6 +102,8 @@ async def everything(client):
     seen["told"], seen["logged"] = told, logged
     seen["meta"] = await tried(call("meta", {}, meta={"vendor.example/trace": {"deep": [1]}}))
     seen["asks"] = await tried(call("asks", {}))
+    seen["samples"] = await tried(call("samples", {}))
+    seen["roots"] = await tried(call("roots", {}))
     seen["asked"] = asked
     seen["resources"] = await tried(client.list_resources())
     seen["templates"] = await tried(client.list_resource_templates())
@@ -121,7 +137,9 @@ async def transport():
 async def main():
     async with transport() as streams, Client(streams, mode=sys.argv[1],
                                               logging_callback=on_log,
-                                              elicitation_callback=on_ask) as client:
+                                              elicitation_callback=on_ask,
+                                              sampling_callback=on_sample,
+                                              list_roots_callback=on_roots) as client:
         seen = await everything(client)
     print(json.dumps(seen, sort_keys=True))
 

@@ -10,6 +10,7 @@ import http.server
 import json
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -73,6 +74,15 @@ def misbehave(request, write):
         case "deep":
             write('{"jsonrpc":"2.0","id":%s,"result":{"x":%s%s}}' % (
                 json.dumps(request["id"]), "[" * 5000, "]" * 5000))
+        case "splits":
+            # The first call is at work while the session is forgotten for others.
+            if counter[0] == 1:
+                time.sleep(3)
+            write(good(request))
+        case "orphans":
+            # Of another session, and with our standard output.
+            subprocess.Popen(["sleep", "30"], start_new_session=True)
+            os._exit(3)
         case "dies":
             sys.stderr.write("about to die of SECRET-WORD\n")
             sys.stderr.flush()
@@ -122,7 +132,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self):
-        self.reply(405)
+        self.reply(404 if self.headers.get("Last-Event-ID") else 405)
 
     def do_DELETE(self):
         self.reply(200)
@@ -145,6 +155,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             session = self.headers.get("Mcp-Session-Id")
             # Each session is good for one call.
             if mode == "forgets" and request["method"] == "tools/call":
+                if counter[0] and session == "s0":
+                    return self.reply(404)
+            if mode == "splits" and request["method"] == "tools/call":
                 if counter[0] and session == "s0":
                     return self.reply(404)
             if session not in sessions:
@@ -171,6 +184,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(f"data: {text}\n\n".encode())
             self.wfile.flush()
 
+        if mode == "breaks":
+            called()
+            note = json.dumps({"jsonrpc": "2.0", "method": "notifications/message",
+                               "params": {"level": "info", "data": "at work"}})
+            self.wfile.write(f"id: 7\nretry: 100\ndata: {note}\n\n".encode())
+            self.close_connection = True
+            return None
         try:
             misbehave(request, write)
         except OSError:

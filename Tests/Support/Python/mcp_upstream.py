@@ -22,6 +22,7 @@ import uvicorn
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import ServerMessageMetadata
 
 arguments = argparse.ArgumentParser()
 arguments.add_argument("transport", choices=["stdio", "http", "sse"])
@@ -70,6 +71,8 @@ def tools():
         types.Tool(name="meta", description="Gives its metadata back", input_schema=ANYTHING),
         types.Tool(name="slow", description="Takes a minute", input_schema=ANYTHING),
         types.Tool(name="asks", description="Asks for a name", input_schema=ANYTHING),
+        types.Tool(name="samples", description="Has a text written", input_schema=ANYTHING),
+        types.Tool(name="roots", description="Asks for directories", input_schema=ANYTHING),
         types.Tool(name="mutable", description=f"It is {word()}", input_schema=ANYTHING),
     ]
 
@@ -143,6 +146,34 @@ async def call_tool(ctx, params):
                 assert params.request_state == "opaque é"
                 answer = params.input_responses["who"]
             return types.CallToolResult(content=[text(f"{answer.action} {answer.content}")])
+        case "samples":
+            message = types.SamplingMessage(role="user", content=text("Who are you? é"))
+            wanted = types.CreateMessageRequestParams(messages=[message], max_tokens=17,
+                                                      system_prompt="Be brief", temperature=0.5)
+            if ctx.protocol_version != "2026-07-28":
+                answer = await ctx.session.create_message(
+                    [message], max_tokens=17, system_prompt="Be brief", temperature=0.5,
+                    related_request_id=ctx.request_id)
+            elif not params.input_responses:
+                return types.InputRequiredResult(
+                    input_requests={"model": types.CreateMessageRequest(params=wanted)},
+                    request_state="model")
+            else:
+                answer = params.input_responses["model"]
+            return types.CallToolResult(content=[text(
+                f"{answer.role} {answer.model} {answer.stop_reason} {answer.content.text}")])
+        case "roots":
+            if ctx.protocol_version != "2026-07-28":
+                answer = await ctx.session.send_request(
+                    types.ListRootsRequest(), types.ListRootsResult,
+                    metadata=ServerMessageMetadata(related_request_id=ctx.request_id))
+            elif not params.input_responses:
+                return types.InputRequiredResult(
+                    input_requests={"where": types.ListRootsRequest()}, request_state="where")
+            else:
+                answer = params.input_responses["where"]
+            return types.CallToolResult(content=[text(json.dumps(
+                [[str(root.uri), root.name] for root in answer.roots]))])
         case "slow":
             try:
                 await anyio.sleep(60)
@@ -192,6 +223,11 @@ async def get_prompt(ctx, params):
     return types.GetPromptResult(description="A greeting", messages=[
         types.PromptMessage(role="user", content=text(f"Greet {name}")),
         types.PromptMessage(role="assistant", content=text("Hello")),
+        types.PromptMessage(role="user", content=types.ImageContent(
+            type="image", data=PICTURE, mime_type="image/png")),
+        types.PromptMessage(role="user", content=types.EmbeddedResource(
+            type="resource", resource=types.TextResourceContents(
+                uri="memo://embedded", text="inside", mime_type="text/plain"))),
     ])
 
 

@@ -17,6 +17,7 @@ package final class CuttingProxy: Sendable {
     private struct State {
         var cut = Cut.never
         var count = 0
+        var sendings = 0
         var sockets: Set<Int32> = []
         var isClosed = false
         var isMuffled = false
@@ -66,6 +67,9 @@ package final class CuttingProxy: Sendable {
     /// Connections that were cut so far.
     package var cutCount: Int { state.withLock { $0.count } }
 
+    /// How often clients have sent something; what they wait for an answer to is sent at once.
+    package var sendingCount: Int { state.withLock { $0.sendings } }
+
     /// Says what is to be cut from now on.
     package func cut(_ cut: Cut) {
         state.withLock { $0.cut = cut }
@@ -114,6 +118,7 @@ package final class CuttingProxy: Sendable {
             if waiting[0].revents != 0 {
                 let count = recv(client, &buffer, buffer.count, 0)
                 guard count > 0 else { return }
+                state.withLock { $0.sendings += 1 }
                 switch decide(on: buffer[..<count]) {
                 case .commit: return
                 case .answerToCommit: isAnswerCut = true

@@ -79,8 +79,11 @@ struct ApprovalMessage {
     /// For programs.
     var webhook: JSONValue {
         let stored = request.row.request
+        let isOpen = request.state.isPending
+        let deciders: [String] = isOpen ? [] : request.state.votes.map(\.approver.text)
         return [
-            "type": "approval_request", "request_id": .string(request.id),
+            "type": .string(isOpen ? "approval_request" : "approval_ended"),
+            "request_id": .string(request.id),
             "kind": .string(stored.kind.rawValue), "tool_name": .string(request.tool),
             "argument_names": JSONValue((stored.shown.object?.members ?? []).map(\.key)),
             "requester": .string(stored.requester), "workflow": .string(stored.workflow),
@@ -89,6 +92,7 @@ struct ApprovalMessage {
             "status": .string(request.status.rawValue),
             "requested_at": .string(stored.requestedAt.iso8601),
             "expires_at": .string(request.state.expiresAt.iso8601),
+            "decided_by": JSONValue(deciders),
             "actions": ["view": .string(link)],
         ]
     }

@@ -23,6 +23,8 @@ package struct ApprovalNotifier: Sendable {
         package var environment: [String: String]
         /// Vets the addresses that policies name.
         package var egress: EgressGuard
+        /// Bounds what is sent; nil where nothing does.
+        package var budget: NoticeBudget?
 
         package init(
             transport: any HTTPTransport,
@@ -38,6 +40,17 @@ package struct ApprovalNotifier: Sendable {
             self.environment = environment
             self.egress = egress
             self.makeToken = makeToken
+        }
+
+        /// The same for accounts that strangers made: variables and networks are the operator's,
+        /// and what is sent is bounded.
+        package func forStrangers(within budget: NoticeBudget) -> Means {
+            var means = self
+            means.environment = [:]
+            means.egress.networks = []
+            means.egress.hosts = []
+            means.budget = budget
+            return means
         }
     }
 
@@ -60,12 +73,14 @@ package struct ApprovalNotifier: Sendable {
         ]
     }
 
-    /// The request of a job while it is open; nil when there is nothing to tell any more.
+    /// The request of a job while it is open, or of one that tells of its end; nil when there is
+    /// nothing to tell any more.
     private func open(_ payload: JSONValue) async throws -> ApprovalRequest? {
         guard let id = payload["request_id"]?.string else { return nil }
         do {
             let request = try await desk.find(id)
-            return request.state.isPending ? request : nil
+            let tellsEnd = payload["stage"]?.string == ApprovalJobs.endedStage
+            return request.state.isPending == tellsEnd ? nil : request
         } catch ApprovalRefusal.unknownRequest {
             return nil
         }
@@ -126,6 +141,10 @@ package struct ApprovalNotifier: Sendable {
     ) async throws -> JobWorker.Outcome {
         guard let request = try await open(payload), let channel = payload["channel"]?.string
         else { return .done }
+        let (account, now) = (desk.store.account, desk.store.clock.now())
+        if let pause = means.budget?.take(for: account, at: now) {
+            return .later(pause, reason: "the account has told enough people in this hour")
+        }
         let to = payload["to"]?.string ?? ""
         let name = to.isEmpty ? channel : "\(channel) to \(to)"
         do {
@@ -291,7 +310,8 @@ package struct ApprovalNotifier: Sendable {
         for approver: Approver
     ) async throws -> String {
         let page = "\(means.publicURL)/approval/\(request.id)"
-        guard approver.person != nil || request.state.terms.permitsChannelLinks else {
+        let mayDecide = approver.person != nil || request.state.terms.permitsChannelLinks
+        guard mayDecide, request.state.isPending else {
             return page
         }
         let token = means.makeToken(desk.store.account)
@@ -353,9 +373,10 @@ struct ChannelSettings {
     /// Whether the policy itself says a field's text.
     func isWritten(_ field: String) -> Bool { settings[field]?.string?.isEmpty == false }
 
-    /// Further headers.
+    /// Further headers; those are left out that no policy may set.
     var headers: [HTTPField] {
         (settings["headers"]?.object?.members ?? []).prefix(Self.maximumHeaders)
+            .filter { !ChannelHeaders.isReserved($0.key) }
             .compactMap { member in member.value.string.map { HTTPField(member.key, $0) } }
     }
 }

@@ -37,18 +37,56 @@ package struct OAuthClient: Sendable {
 
     /// Finds out who authorizes clients of a server.
     ///
-    /// - Throws: ``UpstreamError`` when the server names nobody, or what it names cannot be used.
-    func authority(of url: String) async throws(UpstreamError) -> Authority {
+    /// - Parameters:
+    ///   - url: The server's.
+    ///   - wanted: The issuer that it must name; nil for its first.
+    /// - Returns: The issuer's endpoints, which nobody can listen to on the way.
+    /// - Throws: ``UpstreamError`` when the server names nobody, or another one than `wanted`, or
+    ///   what it names cannot be used.
+    func authority(
+        of url: String,
+        issuer wanted: String? = nil
+    ) async throws(UpstreamError) -> Authority {
         let resource = try await resource(of: url)
-        guard let issuer = resource.issuers.first else {
-            throw .invalid(reason: "its protected resource metadata names no issuer")
+        let named = resource.issuers.first { issuer in
+            wanted.map { haveEqualBytes($0, issuer) } ?? true
         }
+        guard let issuer = named else {
+            throw .misconfigured(
+                reason: "it names the issuer `\(resource.issuers.first ?? "")`, and not "
+                    + "`\(wanted ?? "")`; name the right one with --issuer"
+            )
+        }
+        try requireSecrecy(of: issuer)
         for place in AuthorizationServer.places(for: issuer) {
             guard let document = try await document(at: place) else { continue }
             let server = try AuthorizationServer(document, of: issuer)
+            try requireSecrecy(of: server.tokenEndpoint)
+            if let page = server.authorizationEndpoint { try requireSecrecy(of: page) }
+            if let endpoint = server.registrationEndpoint { try requireSecrecy(of: endpoint) }
             return Authority(resource: resource, server: server)
         }
         throw .invalid(reason: "there is no metadata of its authorization server")
+    }
+
+    /// This machine, where nobody listens on the way.
+    private static let loopback = ["127.0.0.0/8", "::1/128"].compactMap { AddressRange($0) }
+
+    /// Makes sure that codes, secrets and tokens are not sent in clear, but on this machine and to
+    /// hosts and networks that the operator has named.
+    private func requireSecrecy(of url: String) throws(UpstreamError) {
+        guard let origin = HTTPOrigin(of: url) else {
+            throw .invalid(reason: "an address of its authorization server is none")
+        }
+        guard origin.scheme != "https" else { return }
+        let host = origin.host.filter { $0 != "[" && $0 != "]" }
+        if host == "localhost" || egress.hosts.contains(host) { return }
+        if let address = IPAddress(host),
+            (Self.loopback + egress.networks).contains(where: { $0.contains(address) })
+        {
+            return
+        }
+        throw .invalid(reason: "`\(host)`, of its authorization server, is not asked by https")
     }
 
     private func resource(of url: String) async throws(UpstreamError) -> ProtectedResource {
@@ -172,7 +210,7 @@ package struct OAuthClient: Sendable {
         func value(_ name: String) -> String? {
             query.first { haveEqualBytes($0.name, name) }?.value
         }
-        guard let state = value("state"), areEqual(state, consent.state) else {
+        guard isAnswer(query, to: consent) else {
             throw .invalid(reason: "the answer belongs to another request")
         }
         if consent.authority.server.namesIssuer || value("iss") != nil {
@@ -189,6 +227,12 @@ package struct OAuthClient: Sendable {
         return code
     }
 
+    /// Whether an answer has the state of this request, which nobody else knows.
+    static func isAnswer(_ query: [(name: String, value: String)], to consent: Consent) -> Bool {
+        let state = query.first { haveEqualBytes($0.name, "state") }?.value
+        return state.map { areEqual($0, consent.state) } ?? false
+    }
+
     /// Changes a code into tokens.
     func redeem(_ code: String, _ consent: Consent) async throws(UpstreamError) -> OAuthGrant {
         var grant = OAuthGrant(
@@ -196,6 +240,7 @@ package struct OAuthClient: Sendable {
             clientID: consent.clientID,
             resource: consent.authority.resource.resource
         )
+        grant.issuer = consent.authority.server.issuer
         grant.scope = consent.scope
         return try await tokens(
             for: grant,
@@ -221,14 +266,21 @@ package struct OAuthClient: Sendable {
         secret: String?
     ) async throws(UpstreamError) -> OAuthGrant {
         if let refresh = grant.refreshToken {
-            return try await tokens(
-                for: grant,
-                secret: secret,
-                [("grant_type", "refresh_token"), ("refresh_token", refresh)]
-            )
+            do throws(UpstreamError) {
+                return try await tokens(
+                    for: grant,
+                    secret: secret,
+                    [("grant_type", "refresh_token"), ("refresh_token", refresh)]
+                )
+            } catch {
+                // A client of its own right needs nobody to sign in again.
+                guard case .unauthorized = error, secret != nil else { throw error }
+            }
         }
         guard secret != nil else { throw .unauthorized(status: 401) }
-        return try await tokens(for: grant, secret: secret, [("grant_type", "client_credentials")])
+        var fresh = grant
+        fresh.refreshToken = nil
+        return try await tokens(for: fresh, secret: secret, [("grant_type", "client_credentials")])
     }
 
     private func tokens(
@@ -249,6 +301,7 @@ package struct OAuthClient: Sendable {
         } else {
             parts.append(("client_id", grant.clientID))
         }
+        try requireSecrecy(of: grant.tokenEndpoint)
         let answer = try await send(
             HTTPRequest(
                 method: "POST",

@@ -4,6 +4,8 @@ package import Domain
 ///
 /// RFC 6749 (grants and tokens), RFC 7636 (PKCE), RFC 8707 (the resource that tokens are for).
 package struct OAuthGrant: Sendable, Equatable {
+    /// Who gives the tokens; nil for what was kept before issuers were.
+    package var issuer: String?
     /// Where tokens come from.
     package var tokenEndpoint: String
     package var clientID: String
@@ -44,7 +46,8 @@ package struct OAuthGrant: Sendable, Equatable {
     /// As it is sealed.
     var json: JSONValue {
         [
-            "token_endpoint": .string(tokenEndpoint), "client_id": .string(clientID),
+            "issuer": JSONValue(issuer), "token_endpoint": .string(tokenEndpoint),
+            "client_id": .string(clientID),
             "client_secret": JSONValue(clientSecret), "resource": .string(resource),
             "scope": JSONValue(scope), "refresh_token": JSONValue(refreshToken),
             "access_token": JSONValue(accessToken),
@@ -58,6 +61,7 @@ package struct OAuthGrant: Sendable, Equatable {
             let clientID = json["client_id"]?.string, let resource = json["resource"]?.string
         else { return nil }
         self.init(tokenEndpoint: tokenEndpoint, clientID: clientID, resource: resource)
+        issuer = json["issuer"]?.string
         clientSecret = json["client_secret"]?.string
         scope = json["scope"]?.string
         refreshToken = json["refresh_token"]?.string

@@ -6,10 +6,14 @@ import Synchronization
 /// A program that serves MCP over its standard input and output, in a process group of its own.
 ///
 /// Nothing of a shell is involved: the words of the command are its arguments. What it writes to
-/// standard error is kept to its last kilobytes, to say why it ended.
+/// standard error is kept to its last kilobytes, to say why it ended. Its end is told when it has
+/// ended itself, whatever it has started goes on.
 final class ChildProgram: Sendable {
-    /// The latest bytes of standard error that are kept.
-    private static let errorBytes = 4 << 10
+    /// How long a reader waits before it looks whether the program has ended, in milliseconds:
+    /// something that it has started may hold the other end of the pipe open.
+    private static let readMilliseconds: Int32 = 1_000
+    /// What a program wrote before it ended is in its pipes; what takes longer is of others.
+    private static let afterEnd: Duration = .seconds(1)
     /// Lines read ahead; whoever does not take them leaves the rest in the pipe.
     private static let linesAhead = 8
     /// Nearly all are marked to be closed by the system; these are looked at one by one.
@@ -31,7 +35,9 @@ final class ChildProgram: Sendable {
     /// Nothing more is written.
     private let isStopped = Atomic<Bool>(false)
     private let isEnding = Atomic<Bool>(false)
-    private let errors = Mutex<[UInt8]>([])
+    /// Nothing more is read.
+    private let isOver = Atomic<Bool>(false)
+    private let errors: Mutex<ErrorTail>
     private let exit = Mutex<(status: Int32?, waiting: [CheckedContinuation<Int32, Never>])>(
         (nil, [])
     )
@@ -41,13 +47,16 @@ final class ChildProgram: Sendable {
     /// - Parameters:
     ///   - command: The program, looked up in `PATH`, and its arguments.
     ///   - environment: All its variables.
+    ///   - secrets: What must not be repeated of what it writes to standard error.
     ///   - lineLimit: Longer lines of its output are not kept.
     /// - Throws: ``UpstreamError/unreachable(reason:)`` when it cannot be started.
     init(
         _ command: [String],
         environment: [String: String],
+        secrets: [String] = [],
         lineLimit: Int
     ) throws(UpstreamError) {
+        errors = Mutex(ErrorTail(secrets: secrets))
         // One at a time: another program must not get this one's pipes before they are marked.
         let started = Self.starting.withLock { _ in
             Result { () throws(UpstreamError) in
@@ -62,9 +71,9 @@ final class ChildProgram: Sendable {
         _ = fcntl(input, F_SETFL, fcntl(input, F_GETFL) | O_NONBLOCK)
         let (lines, continuation) = AsyncStream.makeStream(of: LineFraming.Line.self)
         self.lines = lines
-        let (output, errorOutput, permits) = (pipes.output.ours, pipes.errors.ours, permits)
+        let (output, errorOutput) = (pipes.output.ours, pipes.errors.ours)
         DispatchQueue(label: "preloop.upstream.output").async {
-            Self.readLines(output, lineLimit, permits, continuation)
+            self.readLines(output, lineLimit, continuation)
         }
         DispatchQueue(label: "preloop.upstream.errors").async { self.readErrors(errorOutput) }
         DispatchQueue(label: "preloop.upstream.exit").async { self.awaitExit() }
@@ -169,10 +178,9 @@ final class ChildProgram: Sendable {
         }
     }
 
-    private static func readLines(
+    private func readLines(
         _ descriptor: Int32,
         _ limit: Int,
-        _ permits: DispatchSemaphore,
         _ continuation: AsyncStream<LineFraming.Line>.Continuation
     ) {
         var framing = LineFraming(limit: limit)
@@ -187,19 +195,16 @@ final class ChildProgram: Sendable {
     }
 
     private func readErrors(_ descriptor: Int32) {
-        Self.read(descriptor) { piece in
-            errors.withLock { errors in
-                errors += piece
-                let excess = errors.count - Self.errorBytes
-                if excess > 0 { errors.removeFirst(excess) }
-            }
-        }
+        read(descriptor) { piece in errors.withLock { $0.add(piece) } }
     }
 
-    /// Reads to the end, and closes.
-    private static func read(_ descriptor: Int32, _ take: (ArraySlice<UInt8>) -> Void) {
+    /// Reads to the end, or until the program has ended and what it wrote is read, and closes.
+    private func read(_ descriptor: Int32, _ take: (ArraySlice<UInt8>) -> Void) {
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
+        while !isOver.load(ordering: .sequentiallyConsistent) {
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            let ready = unsafe poll(&entry, 1, Self.readMilliseconds)
+            if ready == 0 || (ready < 0 && errno == EINTR) { continue }
             let count = unsafe Glibc.read(descriptor, &chunk, chunk.count)
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { break }
@@ -210,7 +215,7 @@ final class ChildProgram: Sendable {
 
     /// The latest lines of standard error, in one line, without control characters.
     var errorText: String {
-        let text = String(decoding: errors.withLock { $0 }, as: UTF8.self)
+        let text = String(decoding: errors.withLock { $0.shown }, as: UTF8.self)
         let lines = text.split(whereSeparator: \.isNewline).suffix(3)
         let joined = lines.joined(separator: " | ")
         return String(
@@ -271,6 +276,16 @@ final class ChildProgram: Sendable {
             return exit.waiting
         }
         for continuation in waiting { continuation.resume(returning: status) }
+        endReading()
+    }
+
+    /// Lets the readers go when they have had the time to read what is left.
+    private func endReading() {
+        DispatchQueue(label: "preloop.upstream.end").asyncAfter(
+            deadline: .now() + .milliseconds(Int(Self.afterEnd / .milliseconds(1)))
+        ) {
+            self.isOver.store(true, ordering: .sequentiallyConsistent)
+        }
     }
 
     /// How it ended, in words; waits until it has.

@@ -34,7 +34,9 @@ actor EventSourceLink: UpstreamLink {
         timer.cancel()
         guard address == nil else { return }
         reading?.cancel()
-        throw failure ?? .timedOut(seconds: Int(Self.announcement / .seconds(1)))
+        let seconds = Int(Self.announcement / .seconds(1))
+        throw failure
+            ?? .unreachable(reason: "it has named no address within \(seconds) seconds")
     }
 
     func begun(_ profile: ServerProfile) async {}

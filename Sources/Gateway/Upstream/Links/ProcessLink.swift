@@ -28,21 +28,17 @@ actor ProcessLink: UpstreamLink {
         let program = try ChildProgram(
             command,
             environment: environment,
+            secrets: secrets,
             lineLimit: parser.limits.bytes
         )
         self.program = program
-        let (parser, secrets) = (parser, secrets)
+        let parser = parser
         reading = Task {
             await program.read { line in await Self.take(line, parser, deliver) }
             // Its output is over: it has ended, or has no use any more.
             await program.stop()
             let status = await program.exitText()
-            var errors = program.errorText
-            for secret in secrets where secret.utf8.count >= 4 {
-                errors = errors.split(separator: secret, omittingEmptySubsequences: false)
-                    .joined(separator: "…")
-            }
-            await deliver(.closed(.ended(status: status, errors: errors)))
+            await deliver(.closed(.ended(status: status, errors: program.errorText)))
         }
     }
 

@@ -152,7 +152,8 @@ actor StreamableHTTPLink: UpstreamLink {
                 // What was begun can be taken up again; anything else is over. After the answer
                 // nobody waits for anything any more.
                 guard case .lost = error, position.event != nil, !Task.isCancelled else {
-                    await deliver(.failed(call, error))
+                    let isFirst = attempt == 0 && position.event == nil
+                    await deliver(.failed(call, isFirst ? error : Self.broken(by: error)))
                     return
                 }
             }
@@ -166,6 +167,17 @@ actor StreamableHTTPLink: UpstreamLink {
             request = stream(after: event)
         }
         await deliver(.failed(call, .lost(reason: "the stream ended without an answer")))
+    }
+
+    /// What an error means for a call whose stream had begun: what says that nothing was done says
+    /// so of the attempt to take the stream up again, and not of the call.
+    private static func broken(by error: UpstreamError) -> UpstreamError {
+        switch error {
+        case .lost, .invalid, .tooLarge: error
+        case .refused, .forbiddenAddress, .unreachable, .unauthorized, .sessionEnded, .timedOut,
+            .ended, .suspended, .crowded, .held, .misconfigured:
+            .lost(reason: "its stream broke off and cannot be taken up again: \(error)")
+        }
     }
 
     /// How far a stream has been read.
@@ -310,7 +322,9 @@ actor StreamableHTTPLink: UpstreamLink {
     private func listen() async {
         var position = StreamPosition()
         var failures = 0
-        while !isClosed, !Task.isCancelled, failures < Self.maximumResumptions {
+        // A server without such a stream answers 404 or 405 the first time already.
+        var wasOpen = false
+        while !isClosed, !Task.isCancelled, wasOpen || failures < Self.maximumResumptions {
             var events = EventStreamParser(limit: parser.limits.bytes)
             do throws(UpstreamError) {
                 let request = stream(after: position.event)
@@ -319,6 +333,7 @@ actor StreamableHTTPLink: UpstreamLink {
                     piece throws(UpstreamError) in
                     guard head.status == 200, head.isEventStream else { return false }
                     failures = 0
+                    wasOpen = true
                     guard let found = try? events.add(piece) else {
                         throw .tooLarge(limit: parser.limits.bytes)
                     }
@@ -329,15 +344,28 @@ actor StreamableHTTPLink: UpstreamLink {
                     }
                     return true
                 }
-                // 405: there is no such stream; 404: the session is gone, which a call will notice.
-                guard head.status == 200, head.isEventStream else { return }
+                // 405: there is no such stream; 404: the session is gone.
+                guard head.status == 200, head.isEventStream else {
+                    if wasOpen, head.status == 404 { break }
+                    return
+                }
+                wasOpen = true
             } catch {
                 failures += 1
+                // What broke off had been begun.
+                if case .lost = error { wasOpen = true }
             }
             let range = Self.retryMilliseconds
-            let pause = min(max(position.retry ?? 1_000, range.lowerBound), range.upperBound)
+            // A server that stays away is asked seldom: once it is back, it says whether it still
+            // knows the session.
+            let isAway = failures >= Self.maximumResumptions
+            let wish = isAway ? range.upperBound : position.retry ?? 1_000
+            let pause = min(max(wish, range.lowerBound), range.upperBound)
             guard (try? await Task.sleep(for: .milliseconds(pause))) != nil else { return }
         }
+        guard wasOpen, !isClosed, !Task.isCancelled else { return }
+        // Whoever hears of changes by it must begin another session; calls under way may be done.
+        await deliver(.closed(.lost(reason: "the server has forgotten the session")))
     }
 }
 

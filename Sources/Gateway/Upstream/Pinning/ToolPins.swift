@@ -3,8 +3,8 @@ import Store
 
 /// Compares what a server lists with what was accepted, as a value.
 ///
-/// A first scan accepts what is not suspicious; after that nothing that is new or different can be
-/// called before somebody has accepted it.
+/// The first scan that somebody asks for accepts what is not suspicious; after that nothing that is
+/// new or different can be called before somebody has accepted it.
 struct ToolPins: Sendable {
     /// What a scan changes.
     struct Outcome: Sendable, Equatable {
@@ -19,7 +19,7 @@ struct ToolPins: Sendable {
     /// Longer names would not fit into a list that a person looks through.
     static let maximumNameBytes = 256
 
-    /// Whether anything was ever accepted or held: whether this is not the first scan.
+    /// Whether this is not the first scan that somebody has asked for.
     var isKnown: Bool
     /// Whether tools that are new wait to be accepted.
     var holdsNew: Bool
@@ -91,8 +91,9 @@ struct ToolPins: Sendable {
             tool.proposed = isSame ? nil : definition
             return tool
         }
-        // One that was held before stays: nobody has accepted it meanwhile.
-        let isTrusted = before == nil && flags.isEmpty && (!isKnown || !holdsNew)
+        // One that was held before stays, for nobody has accepted it meanwhile; before the first
+        // scan that was because nobody had asked for one.
+        let isTrusted = flags.isEmpty && (!isKnown || (before == nil && !holdsNew))
         tool.state = isTrusted ? .accepted : .held
         tool.accepted = isTrusted ? definition : nil
         tool.proposed = isTrusted ? nil : definition

@@ -1,0 +1,67 @@
+package import Firewall
+package import MCP
+
+/// What callers see.
+extension GuardedCall {
+    /// The tools that a caller can see, always in the same order.
+    package func visibleTools(to caller: Caller) async -> [ToolDefinition] {
+        var visible: [ToolDefinition] = []
+        for entry in await tools.usable()
+        where await isVisible(entry, to: caller) {
+            var definition = entry.definition
+            // A policy that cannot be read refuses the call itself; the list only lacks a question.
+            if let mode = try? await justification(for: entry) {
+                definition.inputSchema = Justification.added(to: definition.inputSchema, mode)
+            }
+            visible.append(definition)
+        }
+        return visible
+    }
+
+    /// A tool's definition, whoever can see it; for transports, not for callers.
+    package func definition(named name: String) async -> ToolDefinition? {
+        await tools.entry(named: name)?.definition
+    }
+
+    /// The definition of the tool, or request, that a policy means; nil where there is none.
+    package func definition(of identity: ToolIdentity) async -> ToolDefinition? {
+        if let entry = await tools.entry(of: identity) { return entry.definition }
+        return await tools.knows(identity) ? ForwardingTool.definition(of: identity.name) : nil
+    }
+
+    /// Says that the tools a caller can see are others than when this returned, as long as
+    /// somebody listens.
+    ///
+    /// Whatever has changed them, and in whichever process: the policy, a definition that was
+    /// accepted, another server, a tracker. Several changes at a time may be told as one.
+    package func toolChanges(for caller: Caller) async -> AsyncStream<Void> {
+        // In this order: what moves between the two is noticed, if in vain.
+        let first = await grounds.current()
+        let list = await visibleTools(to: caller)
+        return AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
+            let watch = Task {
+                await follow(first, list, of: caller, continuation)
+                continuation.finish()
+            }
+            continuation.onTermination = { _ in watch.cancel() }
+        }
+    }
+
+    private func follow(
+        _ first: ListGrounds.Value,
+        _ list: [ToolDefinition],
+        of caller: Caller,
+        _ changes: AsyncStream<Void>.Continuation
+    ) async {
+        var (last, shown) = (first, list)
+        // Cancelled when nobody listens any more.
+        while (try? await Task.sleep(for: grounds.interval)) != nil {
+            let now = await grounds.current()
+            guard now != last else { continue }
+            last = now
+            let list = await visibleTools(to: caller)
+            if list != shown { changes.yield() }
+            shown = list
+        }
+    }
+}

@@ -1,0 +1,115 @@
+import Domain
+import HTTPClient
+import Store
+import StoreTestSupport
+import Testing
+
+@testable import API
+
+/// Of two who change at once what both have seen, one is told so.
+@Suite struct PreconditionTests {
+    private func server(
+        _ setup: RunningServer.Setup = .init()
+    ) async throws -> (server: RunningServer, key: String) {
+        let server = try await RunningServer(setup)
+        _ = try await server.add("ann", .owner)
+        return (server, try await server.key("ann"))
+    }
+
+    /// The statuses of two changes at once, in ascending order.
+    private func statuses(
+        _ server: RunningServer,
+        _ key: String,
+        _ path: String,
+        _ bodies: (JSONValue, JSONValue)
+    ) async throws -> [Int] {
+        let shown = try await server.send("GET", path, token: key)
+        let tag = try #require(shown.headers["ETag"])
+        @Sendable func change(_ body: JSONValue) async throws -> Int {
+            try await server.send(
+                "PUT",
+                path,
+                body,
+                token: key,
+                headers: [("If-Match", tag)]
+            ).status
+        }
+        async let first = change(bodies.0)
+        async let second = change(bodies.1)
+        return try await [first, second].sorted()
+    }
+
+    /// The tag was looked at in one transaction, and the change written in another.
+    @Test func `two changes of a tracker pass the first look, and one is written`() async throws {
+        let setup = RunningServer.Setup()
+        let (server, key) = try await server(setup)
+        let store = server.scratch.store
+        let tracker = try await World(in: store).tracker
+        let (arrived, both) = (Counter(), Gate())
+        setup.operations.changing.withLock { changing in
+            changing = { tracker, check in
+                let number = arrived.add()
+                // Both have been let through before either writes.
+                if number == 1 { try await both.pass() } else { both.open() }
+                try await store.write { connection, account in
+                    try check(connection, account)
+                    try ScopeRuleTable.replace(
+                        with: Scope([ScopeRule(action: .include, pattern: "acme/\(number)")]),
+                        of: tracker.id,
+                        account: account,
+                        on: connection
+                    )
+                }
+            }
+        }
+        let found = try await statuses(
+            server,
+            key,
+            "/api/v1/trackers/\(tracker)",
+            (["include": ["acme/1"]], ["include": ["acme/2"]])
+        )
+        #expect(found == [200, 412] && arrived.value == 2)
+        try await server.stop()
+    }
+
+    @Test func `another token of a tracker is a change, and is not shown`() async throws {
+        let (server, key) = try await server()
+        let tracker = try await World(in: server.scratch.store).tracker
+        let path = "/api/v1/trackers/\(tracker)"
+        let before = try await server.send("GET", path, token: key)
+        try await server.scratch.store.write { connection, account in
+            try TrackerTable.setCredential(
+                SealedSecret(bytes: [2]),
+                of: tracker,
+                account: account,
+                on: connection
+            )
+        }
+        let after = try await server.send("GET", path, token: key)
+        #expect(before.headers["ETag"] != after.headers["ETag"])
+        #expect(before.text == after.text)
+        try await server.stop()
+    }
+
+    @Test func `two changes of an MCP server at once are one`() async throws {
+        let (server, key) = try await server()
+        let draft: JSONValue = ["name": "docs", "url": "https://mcp.example.com/mcp"]
+        let added = try await server.send("POST", "/api/v1/mcp-servers", draft, token: key)
+        let path = "/api/v1/mcp-servers/\(try added.json["id"]?.integer ?? 0)"
+        for round in 0..<20 {
+            let found = try await statuses(
+                server,
+                key,
+                path,
+                (["name": .string("a\(round)")], ["name": .string("b\(round)")])
+            )
+            #expect(found == [200, 412], "round \(round)")
+        }
+        let stale = [("If-Match", "\"old\"")]
+        let refused = try await server.send("DELETE", path, token: key, headers: stale)
+        #expect(refused.status == 412)
+        let any = [("If-Match", "*")]
+        #expect(try await server.send("DELETE", path, token: key, headers: any).status == 204)
+        try await server.stop()
+    }
+}

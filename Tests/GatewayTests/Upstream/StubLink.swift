@@ -1,0 +1,87 @@
+import Domain
+import MCP
+import Synchronization
+
+@testable import Gateway
+
+/// A link to a server of the older era that answers when a test says so.
+final class StubLink: UpstreamLink {
+    private struct State {
+        var deliver: (@Sendable (LinkEvent) async -> Void)?
+        var open: [ClientSession.CallID] = []
+        var sent: [String] = []
+    }
+
+    private let state = Mutex(State())
+
+    /// The methods of the requests that were sent.
+    var sent: [String] { state.withLock { $0.sent } }
+
+    func start(deliver: @escaping @Sendable (LinkEvent) async -> Void) async throws(UpstreamError) {
+        state.withLock { $0.deliver = deliver }
+    }
+
+    func send(_ message: Message, _ context: LinkContext) async throws(UpstreamError) {
+        guard case .request(let request) = message, let call = context.call else { return }
+        state.withLock {
+            $0.sent.append(request.method)
+            if request.method == "tools/call" { $0.open.append(call) }
+        }
+        guard request.method == "initialize" else { return }
+        await answer(
+            call,
+            object([
+                "protocolVersion": "2025-11-25", "capabilities": [:],
+                "serverInfo": ["name": "stub", "version": "1"],
+            ])
+        )
+    }
+
+    /// Answers the call that has waited the longest.
+    func answerNext() async {
+        if let call = takeNext() { await answer(call, object(["content": []])) }
+    }
+
+    /// Tells that the session is gone for the call that has waited the longest.
+    func forgetNext() async {
+        let deliver = state.withLock { $0.deliver }
+        if let call = takeNext() { await deliver?(.failed(call, .sessionEnded)) }
+    }
+
+    private func takeNext() -> ClientSession.CallID? {
+        state.withLock { state in
+            guard !state.open.isEmpty else { return nil }
+            return state.open.removeFirst()
+        }
+    }
+
+    /// Asks the client something during the only call.
+    func ask() async {
+        let deliver = state.withLock { $0.deliver }
+        let request = Message.Request(
+            id: .string("question"),
+            method: "elicitation/create",
+            parameters: JSONObject()
+        )
+        await deliver?(.incoming(.message(.request(request)), during: nil))
+    }
+
+    private func answer(_ call: ClientSession.CallID, _ result: JSONObject) async {
+        let deliver = state.withLock { $0.deliver }
+        let response = Message.Response(id: .integer(call), outcome: .success(result))
+        await deliver?(.incoming(.message(.response(response)), during: call))
+    }
+
+    /// Waits until so many requests were sent; gives up after a while.
+    func waitForRequests(_ count: Int) async throws {
+        var looks = 0
+        while sent.count < count, looks < 1_000 {
+            try await Task.sleep(for: .milliseconds(5))
+            looks += 1
+        }
+    }
+
+    func begun(_ profile: ServerProfile) async {}
+    func stop(_ call: ClientSession.CallID) async {}
+    func close() async { state.withLock { $0.deliver = nil } }
+}
