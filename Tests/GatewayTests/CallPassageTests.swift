@@ -2,6 +2,7 @@ import Domain
 import Firewall
 import MCP
 import Store
+import StoreTestSupport
 import Synchronization
 import Testing
 

@@ -3,6 +3,7 @@ import Firewall
 package import HTTPClient
 import MCP
 package import Store
+import Synchronization
 
 /// The upstream servers of an account: their tools by the names they have here, and the way to
 /// call them.
@@ -85,7 +86,7 @@ package actor UpstreamDesk {
     private var generation = 0
     private var fingerprint: [[UInt8]] = []
     /// What arguments are compared with, by the digests of the accepted definitions.
-    private var schemas: [[UInt8]: JSONSchema] = [:]
+    private let schemas = Mutex<[[UInt8]: JSONSchema]>([:])
     /// Where resources and prompts are, as the latest lists said.
     var directory = UpstreamDirectory()
     /// Calls whose server waits for an answer that the client brings with its next request.
@@ -189,6 +190,7 @@ package actor UpstreamDesk {
             }
         }
         found.assignments = ToolNaming(reserved: means.reserved).assign(accepted.map(\.0))
+        let known = schemas.withLock { $0 }
         var current: [[UInt8]: JSONSchema] = [:]
         for (assignment, (candidate, server, definition)) in zip(found.assignments, accepted) {
             guard let name = assignment.name else { continue }
@@ -204,7 +206,7 @@ package actor UpstreamDesk {
             )
             // Servers take "true" for true, and a text for the object that is written in it:
             // rules must not read another value than the tool does.
-            let schema = schemas[tool.digest] ?? JSONSchema(foreign: shown.inputSchema)
+            let schema = known[tool.digest] ?? JSONSchema(foreign: shown.inputSchema)
             current[tool.digest] = schema
             found.entries.append(
                 ToolSet.Entry(
@@ -216,7 +218,7 @@ package actor UpstreamDesk {
                 )
             )
         }
-        schemas = current
+        schemas.withLock { [current] in $0 = current }
     }
 
     /// Forgets what was read, after a change.

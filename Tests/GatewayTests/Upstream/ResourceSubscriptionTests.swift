@@ -2,6 +2,7 @@ import Domain
 import MCP
 import Store
 import StoreTestSupport
+import Synchronization
 import Testing
 
 @testable import Gateway
