@@ -1,4 +1,5 @@
 import Domain
+import HTTPClient
 import MCP
 import Store
 import StoreTestSupport

@@ -2,6 +2,7 @@ import Domain
 import HTTPClient
 import Store
 import StoreTestSupport
+import Synchronization
 import Testing
 
 @testable import API

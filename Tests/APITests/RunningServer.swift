@@ -402,7 +402,8 @@ final class FakeOperations: Sendable {
     let tested = Counter()
     let synced = Counter()
     /// What a change of a tracker does; nothing where a test has not said.
-    let changing = Mutex<(@Sendable (Tracker, TrackerOperations.Check) async throws -> Void)?>(nil)
+    typealias Change = @Sendable (Tracker, @escaping TrackerOperations.Check) async throws -> Void
+    let changing = Mutex<Change?>(nil)
 
     var operations: TrackerOperations {
         TrackerOperations(
