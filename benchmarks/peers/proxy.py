@@ -411,7 +411,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--preloop", type=pathlib.Path, required=True)
     parser.add_argument("--home", type=pathlib.Path, required=True, help="made anew")
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=24)
     parser.add_argument("--approvals", type=int, default=120)
     options = parser.parse_args()
     options.preloop, options.home = options.preloop.resolve(), options.home.resolve()

@@ -309,7 +309,7 @@ def ratios_of_proxy(table):
     ours, nginx = find("preloop"), find("nginx")
     if ours and nginx:
         table.add("proxy: what a call takes longer, to nginx that only passes it on", "≤ 3 ×",
-                  ours["added_p50_ms"] / nginx["added_p50_ms"], most=3)
+                  ours["added_p50_ms"] / nginx["added_p50_ms"], most=3, provided=nginx["added_p50_ms"] > 0)
     for engine, name in (("fastmcp", "fastmcp's proxy"), ("fastmcp-sessions", "fastmcp's proxy that keeps sessions")):
         if ours and (peer := find(engine)):
             table.add(f"proxy: what a call takes longer, to {name}", "≤ 0.01 ×",
