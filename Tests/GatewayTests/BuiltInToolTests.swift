@@ -134,6 +134,25 @@ struct BuiltInToolTests {
         #expect(status["scanning"] == .null && status["waiting_to_be_indexed"] == 0)
     }
 
+    @Test func `counts are those of now, though they are kept`() async throws {
+        let world = try await IssueWorld()
+        let before = try await world.call("list_projects", [:])
+        #expect(before["projects"]?[0]?["issues"] == 4)
+        let now = world.store.clock.now()
+        try await world.store.write { connection, account in
+            let found = try PassageTable.summaries(
+                forReference: "acme/app#2",
+                account: account,
+                on: connection
+            )
+            try IssueTable.delete(found.map(\.issue), at: now, account: account, on: connection)
+            #expect(found.count == 1)
+        }
+        let after = try await world.call("list_projects", [:])
+        #expect(after["projects"]?[0]?["issues"] == 3)
+        #expect(try await world.call("list_projects", [:]) == after)
+    }
+
     @Test func `old calls are removed beside new ones, some at a time`() async throws {
         let world = try await IssueWorld()
         let now = world.store.clock.now()

@@ -42,6 +42,7 @@ package struct BuiltInTools: Sendable {
 
     private func tools() -> [any Tool] {
         let reading = StoreReading(store: store)
+        let tally = ProjectTally()
         let provider = SearchProvider(open: openSearch)
         let finder = DuplicateFinder(provider: provider, reading: reading)
         let desk = ComplianceDesk(reading: reading, catalogue: metrics, model: model)
@@ -50,8 +51,8 @@ package struct BuiltInTools: Sendable {
             GetIssueTool(reading: reading),
             SimilarIssuesTool(provider: provider, reading: reading),
             FindDuplicatesTool(finder: finder),
-            ListProjectsTool(reading: reading),
-            SyncStatusTool(reading: reading, scanLease: scanLease),
+            ListProjectsTool(reading: reading, tally: tally),
+            SyncStatusTool(reading: reading, tally: tally, scanLease: scanLease),
             EstimateComplianceTool(desk: desk),
             ImproveComplianceTool(desk: desk),
             GetApprovalStatusTool(),

@@ -5,6 +5,7 @@ import Store
 /// `list_projects`: what is synchronised.
 struct ListProjectsTool: Tool {
     let reading: StoreReading
+    let tally: ProjectTally
 
     var definition: ToolDefinition {
         ToolDefinition(
@@ -34,7 +35,7 @@ struct ListProjectsTool: Tool {
     }
 
     func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
-        let status = try await SyncReading(store: reading.store).read()
+        let status = try await SyncReading(store: reading.store, tally: tally).read()
         let tracker = arguments.optionalText("tracker")?.lowercased()
         let query = arguments.optionalText("query")?.lowercased()
         if let tracker, !status.trackers.contains(where: { $0.name.lowercased() == tracker }) {

@@ -6,6 +6,7 @@ import Store
 /// `sync_status`: how fresh the answers are.
 struct SyncStatusTool: Tool {
     let reading: StoreReading
+    let tally: ProjectTally
     /// The lease that a scan holds.
     let scanLease: String
 
@@ -47,7 +48,7 @@ struct SyncStatusTool: Tool {
     func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
         let store = reading.store
         let (now, lease) = (store.clock.now(), scanLease)
-        let status = try await SyncReading(store: store).read()
+        let status = try await SyncReading(store: store, tally: tally).read()
         let holder = try await store.read { connection, account in
             try LeaseTable.holder(of: lease, now: now, account: account, on: connection)
         }
@@ -91,6 +92,7 @@ struct SyncStatusTool: Tool {
 /// Reads where every project stands, on one snapshot.
 struct SyncReading: Sendable {
     let store: Store
+    let tally: ProjectTally
 
     struct Status: Sendable {
         var trackers: [Tracker]
@@ -129,7 +131,7 @@ struct SyncReading: Sendable {
             return Status(
                 trackers: trackers,
                 projects: projects,
-                counts: try ProjectCounts.all(account: account, on: connection),
+                counts: try tally.counts(account: account, on: connection),
                 waiting: try ProjectCounts.changedTexts(
                     after: revision,
                     account: account,

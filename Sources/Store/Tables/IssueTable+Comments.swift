@@ -43,9 +43,9 @@ extension IssueTable {
         try connection.rows(
             """
             SELECT id FROM projects AS p
-            WHERE account_id = \(account) AND EXISTS (
+            WHERE p.account_id = \(account) AND EXISTS (
                 SELECT 1 FROM issues AS i
-                WHERE i.account_id = p.account_id AND i.project_id = p.id AND i.comments_due
+                WHERE i.account_id = \(account) AND i.project_id = p.id AND i.comments_due
                     AND i.deleted_at IS NULL AND i.id > \(IssueID(0)))
             ORDER BY id
             """

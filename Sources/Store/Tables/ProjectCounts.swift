@@ -24,6 +24,16 @@ package enum ProjectCounts {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [ProjectID: Row] {
+        var counts = try texts(account: account, on: connection)
+        try addQuarantined(to: &counts, account: account, on: connection)
+        return counts
+    }
+
+    /// The counts of issues, pull requests and comments. Whatever changes one draws a revision.
+    package static func texts(
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [ProjectID: Row] {
         let rows = try connection.rows(
             """
             SELECT project_id, 'issue' AS what, COUNT(*) AS total FROM issues
@@ -41,10 +51,6 @@ package enum ProjectCounts {
             SELECT project_id, 'comment' AS what, COUNT(*) AS total FROM comments
             WHERE account_id = \(account) AND deleted_at IS NULL
             GROUP BY project_id
-            UNION ALL
-            SELECT project_id, 'quarantined' AS what, COUNT(*) AS total FROM quarantine
-            WHERE account_id = \(account)
-            GROUP BY project_id
             """
         )
         var counts: [ProjectID: Row] = [:]
@@ -56,11 +62,29 @@ package enum ProjectCounts {
             case "pull_request": counts[project, default: Row()].pullRequests = total
             case "comment": counts[project, default: Row()].comments = total
             case "deleted": counts[project, default: Row()].deleted = total
-            case "quarantined": counts[project, default: Row()].quarantined = total
             default: throw .unexpectedValue(column: "what")
             }
         }
         return counts
+    }
+
+    /// Adds how many items of each project could not be understood; these have no revision.
+    package static func addQuarantined(
+        to counts: inout [ProjectID: Row],
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        let rows = try connection.rows(
+            """
+            SELECT project_id, COUNT(*) AS total FROM quarantine
+            WHERE account_id = \(account)
+            GROUP BY project_id
+            """
+        )
+        for row in rows {
+            let project: ProjectID = try row.identifier("project_id")
+            counts[project, default: Row()].quarantined = Int(try row.integer("total"))
+        }
     }
 
     /// How many issues and comments of each project changed after a revision; projects without any

@@ -61,7 +61,7 @@ struct AccessTests {
     }
 
     @Test func `case 13: tokens of an App that end in mid scan are made anew`() async throws {
-        let fake = try await start(["--app-token-ttl", "0.3"])
+        let fake = try await start(["--app-token-ttl", "1.5"])
         defer { fake.stop() }
         let key = try _RSA.Signing.PrivateKey(keySize: .bits2048).pemRepresentation
         let app = try GitHubApp(identifier: "1", installation: nil, privateKey: Secret(key))
