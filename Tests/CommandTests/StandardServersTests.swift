@@ -128,7 +128,12 @@ struct StandardServersTests {
         defer { site.stop() }
         let (sandbox, tools) = try added("fetch", "mcp_server_fetch", ["--allow-private-ips"])
         #expect(tools.contains("fetch"))
-        let page = try call(sandbox, "fetch", ["url": .string(site.origin + "/page")])
+        // Raw: simplifying a page is a program of Node's, which the server would fetch.
+        let page = try call(
+            sandbox,
+            "fetch",
+            ["url": .string(site.origin + "/page"), "raw": true]
+        )
         #expect(page.status == 0 && page.output.contains("Ships leave at noon"), "\(page.errors)")
         #expect(site.requests.map(\.target) == ["/robots.txt", "/page"])
         let refused = try call(sandbox, "fetch", ["url": .string(site.origin + "/private")])
@@ -139,7 +144,8 @@ struct StandardServersTests {
             metadata: {name: test}
             tools:
             - name: fetch/fetch
-              conditions: [{expression: "args.url.endsWith('/page')", action: deny}]
+              conditions:
+              - {condition_type: cel, expression: "args.url.endsWith('/page')", action: deny}
             """
         let file = sandbox.home + "/policy.yaml"
         try policy.write(toFile: file, atomically: true, encoding: .utf8)

@@ -29,7 +29,9 @@ package enum ProjectCounts {
         return counts
     }
 
-    /// The counts of issues, pull requests and comments. Whatever changes one draws a revision.
+    /// The counts of issues, pull requests and comments.
+    ///
+    /// Whatever changes one draws a revision.
     package static func texts(
         account: AccountID,
         on connection: any SQLConnection

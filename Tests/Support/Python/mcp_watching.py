@@ -75,11 +75,15 @@ async def main():
             heard.append(str(message.params.uri))
             news.set()
 
-    async with transport() as streams, Client(streams, mode=sys.argv[1],
+    # A client that is told its revision does not ask what the server offers.
+    mode = "legacy" if sys.argv[1] == "legacy" else "auto"
+    async with transport() as streams, Client(streams, mode=mode,
                                               message_handler=on_message) as client:
         play = legacy if sys.argv[1] == "legacy" else modern
         seen = await play(client, heard, news)
         resources = client.server_capabilities.resources
+        if mode == "auto":
+            assert client.protocol_version == sys.argv[1], client.protocol_version
         seen["offered"] = bool(resources and resources.subscribe)
     print(json.dumps(seen))
 
