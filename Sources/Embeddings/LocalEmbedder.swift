@@ -3,8 +3,9 @@ import Synchronization
 
 /// Runs a BERT-family sentence model on this machine's processors.
 ///
-/// Loading maps the weights and reads the vocabulary, no more. Small calls run on the mapped
-/// weights in float32; the first large one packs them for ``Configuration/precision``, once.
+/// Loading maps the weights and reads the vocabulary, no more. The first calls run on the mapped
+/// weights in float32; when so many tokens have come that it pays, the weights are packed for
+/// ``Configuration/precision``, once, and all later calls run on those.
 package final class LocalEmbedder: Embedder {
     /// How much of the machine to use.
     package struct Configuration: Sendable, Equatable {
@@ -21,10 +22,10 @@ package final class LocalEmbedder: Embedder {
         /// and leave room for a title in front.
         package var windowTokens = 112
 
-        /// Of the matrix products of calls that bring many tokens.
+        /// Of the matrix products, once the weights are packed.
         package var precision: EncodingPrecision = .float32
-        /// Calls with fewer tokens run in float32 on the mapped weights: packing all weights first
-        /// would take a search longer than its query, and a query loses nothing.
+        /// Until so many tokens have come, calls run in float32 on the mapped weights: packing all
+        /// of them first would take a single search longer than its query.
         package var minimumPackedTokens = 512
         /// The instructions to use; the machine's when it lacks these.
         package var kernels: KernelLevel = .machine
@@ -41,8 +42,8 @@ package final class LocalEmbedder: Embedder {
     private let encoder: BERTEncoder
     let configuration: Configuration
     private let modelPath: String
-    /// The encoder over packed weights, once a call was worth packing them.
-    private let packedEncoder = Mutex<PackedEncoder?>(nil)
+    /// The encoder over packed weights, once they were worth packing.
+    private let packing = Mutex(Packing())
     /// Buffers of idle workers; at most one a worker is kept.
     private let idleScratch = Mutex<[Scratch]>([])
 
@@ -164,18 +165,25 @@ package final class LocalEmbedder: Embedder {
         var arena: EncoderArena
     }
 
+    private struct Packing: Sendable {
+        var encoder: PackedEncoder?
+        /// Tokens that have come before there was one.
+        var tokenCount = 0
+    }
+
     /// The encoder for a plan: nil for the one that needs no packing.
     private func packedEncoder(for plan: BatchPlan) -> PackedEncoder? {
-        guard plan.tokenCount >= configuration.minimumPackedTokens else { return nil }
-        return packedEncoder.withLock { packed in
-            if let packed { return packed }
+        packing.withLock { packing in
+            if let encoder = packing.encoder { return encoder }
+            packing.tokenCount += plan.tokenCount
+            guard packing.tokenCount >= configuration.minimumPackedTokens else { return nil }
             let made = PackedEncoder(
                 encoder,
                 samples: ActivationExtents.sampleTexts.map(tokenIDs),
                 precision: configuration.precision,
                 level: level
             )
-            packed = made
+            packing.encoder = made
             // The matrices have been read for the last time; words are read row by row.
             encoder.weights.words.releasePages()
             return made

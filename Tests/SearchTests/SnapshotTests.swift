@@ -136,7 +136,7 @@ import VectorIndex
             var babble = Babble(seed: UInt64(seed))
             let query = embedder.vector(babble.text(5))
             let views = [0.5, 1].map {
-                IndexView(index: index, aside: [:], hidden: [], recall: $0)
+                IndexView(index: index, aside: [:], hidden: [], revision: .zero, recall: $0)
                     .search(query, count: 10)
             }
             #expect(views[0] == index.search(query, count: 10, recall: 0.5))

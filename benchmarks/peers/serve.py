@@ -187,7 +187,9 @@ def measure(options):
         server, port, listening = serve(options, key)
         first = StatelessCaller(port, "/mcp/v1", key)
         first.call(*searching())
-        first.answer().called()
+        # Where the installation was made with another model, words alone are searched.
+        if b'"mode":"hybrid"' not in first.answer().called():
+            raise SystemExit(f"{options.home} is of another model: remove it")
         ready = time.perf_counter() - server.started
         server_peer = Process([sys.executable, __file__, "--peer", "search", free_port(), *forwarded(options)])
         imported = json.loads(server_peer.line())

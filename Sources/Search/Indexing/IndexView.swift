@@ -1,3 +1,4 @@
+import Domain
 package import VectorIndex
 
 /// The vector index at one moment: the graph, the changes kept aside, and what must not be found.
@@ -8,6 +9,8 @@ package struct IndexView: Sendable {
     let aside: [Int64: [Float]]
     /// Keys of windows whose issue is deleted.
     let hidden: Set<Int64>
+    /// The last revision of the store that is in it.
+    let revision: Revision
     /// Share of the nearest to find on average.
     private let recall: Double
     /// How many windows of the graph must not be answered with.
@@ -17,9 +20,11 @@ package struct IndexView: Sendable {
         index: HNSWIndex,
         aside: [Int64: [Float]],
         hidden: Set<Int64>,
+        revision: Revision,
         recall: Double = HNSWIndex.defaultRecall
     ) {
         self.index = index
+        self.revision = revision
         self.recall = recall
         self.aside = aside
         self.hidden = hidden

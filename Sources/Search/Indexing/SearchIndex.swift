@@ -54,6 +54,8 @@ package actor SearchIndex {
     /// The model whose vectors are indexed.
     package nonisolated let model: EmbeddingModelID
 
+    /// What searches have asked the store about windows.
+    nonisolated let owners = WindowOwners()
     private var index: HNSWIndex
     /// The last revision that is in the index or aside.
     private var revision: Revision
@@ -114,7 +116,13 @@ package actor SearchIndex {
     /// The index as the store is now.
     package func view() async throws -> IndexView {
         try await refresh()
-        return IndexView(index: index, aside: aside, hidden: hidden, recall: options.recall)
+        return IndexView(
+            index: index,
+            aside: aside,
+            hidden: hidden,
+            revision: revision,
+            recall: options.recall
+        )
     }
 
     /// Follows the feed of vectors to its end.

@@ -24,6 +24,9 @@ package struct IssueSearch: Sendable {
     /// rest.
     private static let lexicalBatches = 8
 
+    /// Candidates that are looked up beside those a page needs, in case some are deleted.
+    private static let spareCandidates = 8
+
     /// Searches with the indexes of a store.
     package init(
         store: Store,
@@ -56,9 +59,9 @@ package struct IssueSearch: Sendable {
         var known: Set<IssueID> = []
         for size in Self.tiers {
             let tier = try await tier(size, of: question, excluding: known)
-            ranking += tier.candidates
-            known.formUnion(tier.candidates.map(\.issue))
+            ranking += try await live(tier.candidates, count: reach - ranking.count)
             if ranking.count >= reach || tier.isComplete { break }
+            known.formUnion(tier.candidates.map(\.issue))
         }
         let page = Array(ranking.dropFirst(request.offset).prefix(request.limit))
         return try await hits(page, of: question)
@@ -201,16 +204,14 @@ package struct IssueSearch: Sendable {
             issues.formUnion(best.map(\.issue))
         }
         issues.subtract(known)
-        // The store says who is left while the index looks how near the others are.
         let found = issues.sorted()
-        async let remaining = live(found)
         if let vector = question.vector, let view = question.view {
             // Issues that only their words brought in; comments count as they do for issues that
             // are near, or the order would change where a tier ends.
             let rest = found.filter { nearest[$0] == nil }
             nearest.merge(try await view.nearest(of: rest, to: vector)) { first, _ in first }
         }
-        let candidates = try await remaining.map { candidate($0, nearest[$0], question) }
+        let candidates = found.map { candidate($0, nearest[$0], question) }
         let sorted = candidates.sorted { ($1.score, $0.issue) < ($0.score, $1.issue) }
         return (sorted, isComplete)
     }
@@ -232,15 +233,24 @@ package struct IssueSearch: Sendable {
         )
     }
 
-    /// Those that are not deleted at this moment, ascending.
-    private func live(_ issues: [IssueID]) async throws -> [IssueID] {
-        var live: [IssueID] = []
-        for chunk in issues.chunked(by: 10_000) {
-            live += try await store.read { connection, account in
-                try PassageTable.liveIssues(among: chunk, account: account, on: connection)
-            }
+    /// The first of these, so many if there are, that are not deleted at this moment.
+    ///
+    /// The indexes know of nearly all deletions: few more are looked up than are wanted.
+    private func live(_ candidates: [Candidate], count: Int) async throws -> [Candidate] {
+        var found: [Candidate] = []
+        var rest = candidates[...]
+        while found.count < count, !rest.isEmpty {
+            let chunk = rest.prefix(min(count - found.count + Self.spareCandidates, 10_000))
+            rest = rest.dropFirst(chunk.count)
+            let issues = chunk.map(\.issue).sorted()
+            let live = Set(
+                try await store.read { connection, account in
+                    try PassageTable.liveIssues(among: issues, account: account, on: connection)
+                }
+            )
+            found += chunk.filter { live.contains($0.issue) }
         }
-        return live
+        return Array(found.prefix(count))
     }
 }
 

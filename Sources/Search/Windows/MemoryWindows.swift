@@ -7,6 +7,7 @@ struct MemoryWindows: WindowView {
     let store: Store
     let model: EmbeddingModelID
     let view: IndexView
+    let owners: WindowOwners
     let issues: KeySet?
     /// The windows of ``issues``; nil for all.
     let passages: KeySet?
@@ -19,7 +20,7 @@ struct MemoryWindows: WindowView {
     func nearest(to vectors: [[Float]], count: Int) async throws -> [NearestWindows] {
         let hits = vectors.map { view.search($0, count: count, filter: passages) }
         let keys = hits.count == 1 ? hits[0].map(\.key) : Set(hits.joined().map(\.key)).sorted()
-        let owners = try await owners(of: keys.map { PassageID($0) })
+        let owners = try await owners.owners(of: keys, at: view.revision, read: readOwners(of:))
         return hits.map { hits in
             NearestWindows(
                 windows: hits.compactMap { hit in
@@ -32,7 +33,7 @@ struct MemoryWindows: WindowView {
         }
     }
 
-    private func owners(of passages: [PassageID]) async throws -> [Int64: IssueID] {
+    private func readOwners(of passages: [PassageID]) async throws -> [Int64: IssueID] {
         var owners: [Int64: IssueID] = [:]
         for chunk in passages.chunked(by: Self.windowsOwned) {
             let rows = try await store.read { connection, account in
@@ -55,13 +56,15 @@ struct MemoryWindows: WindowView {
         }
         let model = model
         for chunk in issues.chunked(by: Self.issuesMeasured) {
-            let windows = try await store.read { connection, account in
-                try PassageTable.windows(
-                    ofIssues: chunk,
-                    model: model,
-                    account: account,
-                    on: connection
-                )
+            let windows = try await owners.windows(of: chunk, at: view.revision) { issues in
+                try await store.read { connection, account in
+                    try PassageTable.windows(
+                        ofIssues: issues,
+                        model: model,
+                        account: account,
+                        on: connection
+                    )
+                }
             }
             // Carrying the vectors out of the store would take longer than comparing them.
             var unknown: Set<IssueID> = []
@@ -108,6 +111,7 @@ extension SearchIndex: WindowIndex {
                 store: store,
                 model: model,
                 view: view,
+                owners: owners,
                 issues: nil,
                 passages: nil
             )
@@ -127,6 +131,7 @@ extension SearchIndex: WindowIndex {
             store: store,
             model: model,
             view: view,
+            owners: owners,
             issues: KeySet(issues.lazy.map(\.rawValue)),
             passages: KeySet(passages.lazy.map(\.rawValue))
         )
