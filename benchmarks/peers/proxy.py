@@ -43,6 +43,8 @@ BEHIND = 0.005
 # About what an event of the audit has.
 ROW = 700
 HELD, HELD_WARMING = 1_000, 20
+# One caller may have a hundred requests open: so many callers share them, half for each way of waiting.
+OPEN, CROWD = 90, 24
 PACKAGES = {"direct": (), "disk": (), "nginx": (), "preloop": (), "fastmcp": ("fastmcp", "mcp"),
             "fastmcp-sessions": ("fastmcp", "mcp")}
 
@@ -100,7 +102,11 @@ class World:
             run("servers", "add", name, "--url", self.url(name))
         (self.options.home / "policy.yaml").write_text(json.dumps(policy()))
         run("policy", "apply", self.options.home / "policy.yaml")
-        return {name: run("keys", "add", name, "--user", "ann").split()[0] for name in ("agent", "approver")}
+        users = {"agent": "ann", "approver": "ann"}
+        for number in range(CROWD):
+            users[f"agent {number}"] = f"agent{number}"
+            run("users", "add", f"agent{number}", "--role", "editor", "--password-env", "BENCH_PASSWORD")
+        return {name: run("keys", "add", name, "--user", user).split()[0] for name, user in users.items()}
 
     @contextlib.contextmanager
     def preloop(self):
@@ -342,10 +348,14 @@ def both(*connections):
 def parked(world):
     """What calls take whose clients have got a handle and gone."""
     with world.preloop() as (server, port):
-        caller = SessionCaller(port, OURS, world.keys["agent"])
+        callers = [SessionCaller(port, OURS, world.keys[f"agent {number}"]) for number in range(CROWD // 2)]
+        calls = 0
 
         def park(kind, count):
+            nonlocal calls
             for number in range(count):
+                caller = callers[calls // OPEN]
+                calls += 1
                 caller.call("parked", {**ARGUMENTS, "text": f"{kind} {number}"})
                 if b"pending_approval" not in caller.answer().called():
                     raise SystemExit("a call was not held")
@@ -362,7 +372,7 @@ def waiting(world):
 
         def call(count):
             for _ in range(count):
-                caller = StatelessCaller(port, OURS, world.keys["agent"])
+                caller = StatelessCaller(port, OURS, world.keys[f"agent {CROWD // 2 + len(callers) // OPEN}"])
                 callers.append(caller)
                 caller.call("awaited", {**ARGUMENTS, "text": f"waits {len(callers)}"})
 
