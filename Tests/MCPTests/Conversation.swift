@@ -16,7 +16,7 @@ struct Conversation {
         title: "Test",
         version: "1.0",
         instructions: "be kind",
-        tellsToolChanges: true
+        tellsListChanges: true
     )
 
     init(

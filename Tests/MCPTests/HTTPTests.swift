@@ -314,7 +314,7 @@ struct HTTPExchangeTests {
         let opened = text(exchange.begin(try request("subscriptions/listen", filter)))
         #expect(opened.contains("open text/event-stream|data: "))
         #expect(opened.contains("acknowledged"))
-        #expect(text(exchange.toolsChanged()).contains("list_changed"))
+        #expect(text(exchange.listsChanged(.tools)).contains("list_changed"))
         let ended = text(exchange.end())
         #expect(ended.contains(#""resultType":"complete""#) && ended.hasSuffix("|close"))
     }
@@ -447,10 +447,10 @@ struct HTTPSessionTests {
             return
         }
         #expect(reply.status == 409)
-        #expect(written(session.toolsChanged(), to: 1).contains("list_changed"))
+        #expect(written(session.listsChanged(.tools), to: 1).contains("list_changed"))
         #expect(session.tick() == [.write(1, ServerSentEvent.keepAlive)])
         session.disconnect(1)
-        #expect(session.toolsChanged().isEmpty)
+        #expect(session.listsChanged(.tools).isEmpty)
         let resumed = session.stream(after: EventID(stream: 0, number: 1), on: 3)
         #expect(written(resumed, to: 3).contains("list_changed"))
     }

@@ -162,9 +162,9 @@ struct LegacySessionTests {
 
     @Test func `changes of the list are told once`() {
         var talk = Conversation()
-        #expect(talk.apply(talk.session.toolsChanged()).isEmpty)
+        #expect(talk.apply(talk.session.listsChanged(.tools)).isEmpty)
         talk.initialize()
-        let told = talk.apply(talk.session.toolsChanged())
+        let told = talk.apply(talk.session.listsChanged(.tools))
         #expect(told == [["jsonrpc": "2.0", "method": "notifications/tools/list_changed"]])
     }
 

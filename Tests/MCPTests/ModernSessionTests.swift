@@ -227,7 +227,7 @@ struct ModernSessionTests {
         #expect(first[0]["params"]?["notifications"] == ["toolsListChanged": true])
         let tag = "io.modelcontextprotocol/subscriptionId"
         #expect(first[0]["params"]?["_meta"]?[tag] == "sub")
-        let told = talk.apply(talk.session.toolsChanged())
+        let told = talk.apply(talk.session.listsChanged(.tools))
         #expect(told.map { $0["method"] } == ["notifications/tools/list_changed"])
         #expect(told[0]["params"]?["_meta"]?[tag] == "sub")
         let last = talk.apply(talk.session.end())
@@ -239,7 +239,7 @@ struct ModernSessionTests {
     @Test func `who does not ask for notifications gets none`() {
         var talk = Conversation()
         talk.ask("1", "subscriptions/listen", #""notifications":{}"#)
-        #expect(talk.apply(talk.session.toolsChanged()).isEmpty)
+        #expect(talk.apply(talk.session.listsChanged(.tools)).isEmpty)
         #expect(talk.ask("2", "subscriptions/listen")[0]["error"]?["code"] == -32602)
     }
 
@@ -251,7 +251,7 @@ struct ModernSessionTests {
         )
         #expect(sent.isEmpty)
         #expect(talk.endedExchanges.contains(1))
-        #expect(talk.apply(talk.session.toolsChanged()).isEmpty)
+        #expect(talk.apply(talk.session.listsChanged(.tools)).isEmpty)
         #expect(talk.apply(talk.session.end()).isEmpty)
     }
 

@@ -16,6 +16,29 @@ struct ResourceListeningTests {
         "resourceSubscriptions":["file:///a","file:///b","file:///a"]}
         """
 
+    @Test func `changes of prompts and resources are told to whom they were promised`() {
+        var server = Self.server
+        server.forwarded.insert(.prompts)
+        var talk = Conversation(server: server)
+        let capabilities = talk.initialize()[0]["result"]?["capabilities"]
+        #expect(capabilities?["prompts"] == ["listChanged": true])
+        #expect(capabilities?["resources"] == ["subscribe": true, "listChanged": true])
+        talk.ask("1", "subscriptions/listen", #""notifications":{"promptsListChanged":true}"#)
+        let told = talk.apply(talk.session.listsChanged([.prompts, .resources]))
+        #expect(
+            told.map { $0["method"] } == [
+                // The session of the older era hears of all, the stream of what it has asked for.
+                "notifications/prompts/list_changed", "notifications/resources/list_changed",
+                "notifications/prompts/list_changed",
+            ]
+        )
+        #expect(told.map { $0["params"]?["_meta"]?[Self.tag] } == [nil, nil, 1])
+        // Without servers that have any, nothing is promised.
+        var bare = Conversation()
+        #expect(bare.initialize()[0]["result"]?["capabilities"]?["prompts"] == nil)
+        #expect(bare.apply(bare.session.listsChanged([.prompts, .resources])).isEmpty)
+    }
+
     @Test func `a stream begins when it is known what it tells of`() {
         var talk = Conversation(server: Self.server)
         #expect(talk.ask(#""sub""#, "subscriptions/listen", Self.filter).isEmpty)
@@ -23,7 +46,7 @@ struct ResourceListeningTests {
         let job = talk.started[0].id
         // Before that nothing is told.
         #expect(talk.apply(talk.session.resourceUpdated("file:///a", for: job)).isEmpty)
-        #expect(talk.apply(talk.session.toolsChanged()).isEmpty)
+        #expect(talk.apply(talk.session.listsChanged(.tools)).isEmpty)
         #expect(!talk.session.isListening(job))
         let outcome = ServerSession.Outcome.listening(resources: ["file:///a"])
         let first = talk.apply(talk.session.finish(job, .success(outcome)))
@@ -37,7 +60,7 @@ struct ResourceListeningTests {
         #expect(told.map { $0["method"] } == ["notifications/resources/updated"])
         #expect(told[0]["params"]?["uri"] == "file:///a")
         #expect(told[0]["params"]?["_meta"]?[Self.tag] == "sub")
-        #expect(talk.apply(talk.session.toolsChanged()).count == 1)
+        #expect(talk.apply(talk.session.listsChanged(.tools)).count == 1)
         // Its place is free for others, and its end is told by a cancellation.
         #expect(!talk.session.isBusy)
         #expect(talk.cancel(#""sub""#).isEmpty)
@@ -88,7 +111,8 @@ struct ResourceListeningTests {
     @Test func `a session of an older revision subscribes by methods of its own`() {
         var talk = Conversation(server: Self.server)
         let begun = talk.initialize()
-        #expect(begun[0]["result"]?["capabilities"]?["resources"] == ["subscribe": true])
+        let offered = begun[0]["result"]?["capabilities"]?["resources"]
+        #expect(offered == ["subscribe": true, "listChanged": true])
         for method in ["resources/subscribe", "resources/unsubscribe"] {
             talk.say(
                 """
@@ -110,7 +134,7 @@ struct ResourceListeningTests {
         var talk = Conversation(server: server)
         let begun = talk.initialize()
         let offered = begun[0]["result"]?["capabilities"]?["resources"]
-        #expect(offered == .object(JSONObject()))
+        #expect(offered == ["listChanged": true])
         let answer = talk.say(
             #"{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"x:a"}}"#
         )

@@ -22,7 +22,7 @@ ALLOWED = {
     "VectorIndex": {"LinearAlgebra"},
     "Embeddings": {"Domain", "LinearAlgebra", "HTTPClient", "Crypto"},
     "Trackers": {"Domain", "HTTPClient", "Crypto", "CryptoExtras"},
-    "Store": {"CPostgres", "Domain", "GRDB", "Crypto"},
+    "Store": {"CPostgres", "Domain", "GRDB", "GRDBSQLite", "Crypto"},
     "Sync": {"Domain", "Trackers", "Store", "Crypto"},
     "Search": {"Domain", "Store", "Embeddings", "VectorIndex", "Crypto"},
     "Gateway": {"Domain", "Firewall", "MCP", "Store", "Search", "Trackers", "HTTPClient", "Crypto"},

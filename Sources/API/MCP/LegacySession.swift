@@ -30,9 +30,9 @@ actor LegacySession {
     /// Does the session's work until it is ended.
     func run() async {
         // Before any list is made: whatever changes one that was asked for is told.
-        let changes = await calling.calls.toolChanges(for: calling.caller)
+        let changes = await calling.calls.listChanges(for: calling.caller)
         await withDiscardingTaskGroup { group in
-            group.addTask { for await _ in changes { await self.toolsChanged() } }
+            group.addTask { for await kinds in changes { await self.listsChanged(kinds) } }
             group.addTask {
                 for await uri in self.subscriber.updates { await self.tell(of: uri) }
             }
@@ -44,7 +44,7 @@ actor LegacySession {
 
     private func tell(of uri: String) { apply(session.resourceUpdated(uri)) }
 
-    private func toolsChanged() { apply(session.toolsChanged()) }
+    private func listsChanged(_ kinds: ListKinds) { apply(session.listsChanged(kinds)) }
 
     /// Whether anything runs: such a session is not expired.
     var isBusy: Bool { session.isBusy }

@@ -37,12 +37,12 @@ actor ModernCall {
     /// Serves a request until it is answered or given up.
     func run(_ request: Message.Request) async {
         // Before it is acknowledged: whatever changes from then on is told.
-        let changes = await isSubscription ? calling.calls.toolChanges(for: calling.caller) : nil
+        let changes = await isSubscription ? calling.calls.listChanges(for: calling.caller) : nil
         apply(exchange.begin(request))
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.keepOpen() }
             if let changes {
-                group.addTask { for await _ in changes { await self.toolsChanged() } }
+                group.addTask { for await kinds in changes { await self.listsChanged(kinds) } }
                 group.addTask {
                     for await uri in self.subscriber.updates { await self.tell(of: uri) }
                 }
@@ -66,7 +66,7 @@ actor ModernCall {
         jobsContinuation.finish()
     }
 
-    private func toolsChanged() { apply(exchange.toolsChanged()) }
+    private func listsChanged(_ kinds: ListKinds) { apply(exchange.listsChanged(kinds)) }
 
     private func tell(of uri: String) {
         guard let listening else { return }

@@ -31,7 +31,7 @@ extension GuardedCall {
     /// What the MCP server says of itself, with what other servers add to it.
     package func description(of server: ServerDescription) async -> ServerDescription {
         var server = server
-        server.tellsToolChanges = true
+        server.tellsListChanges = true
         guard let source = tools.source, await !source.isEmpty() else { return server }
         server.forwarded = [.resources, .prompts, .completions]
         if await source.offersSubscriptions() { server.forwarded.insert(.subscriptions) }

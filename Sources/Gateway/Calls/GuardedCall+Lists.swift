@@ -29,16 +29,18 @@ extension GuardedCall {
         return await tools.knows(identity) ? ForwardingTool.definition(of: identity.name) : nil
     }
 
-    /// Says that the tools a caller can see are others than when this returned, as long as
-    /// somebody listens.
+    /// Says which lists that a caller sees are others than when this returned, as long as somebody
+    /// listens.
     ///
     /// Whatever has changed them, and in whichever process: the policy, a definition that was
-    /// accepted, another server, a tracker. Several changes at a time may be told as one.
-    package func toolChanges(for caller: Caller) async -> AsyncStream<Void> {
+    /// accepted, another server, a tracker. Tools are compared; of prompts and resources a change
+    /// is told when their server tells of one, or when it or the policy has changed. Several
+    /// changes at a time may be told as one.
+    package func listChanges(for caller: Caller) async -> AsyncStream<ListKinds> {
         // In this order: what moves between the two is noticed, if in vain.
         let first = await grounds.current()
         let list = await visibleTools(to: caller)
-        return AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
+        return AsyncStream(bufferingPolicy: .bufferingOldest(1)) { continuation in
             let watch = Task {
                 await follow(first, list, of: caller, continuation)
                 continuation.finish()
@@ -51,17 +53,35 @@ extension GuardedCall {
         _ first: ListGrounds.Value,
         _ list: [ToolDefinition],
         of caller: Caller,
-        _ changes: AsyncStream<Void>.Continuation
+        _ changes: AsyncStream<ListKinds>.Continuation
     ) async {
         var (last, shown) = (first, list)
+        var untold: ListKinds = []
         // Cancelled when nobody listens any more.
         while (try? await Task.sleep(for: grounds.interval)) != nil {
             let now = await grounds.current()
-            guard now != last else { continue }
-            last = now
-            let list = await visibleTools(to: caller)
-            if list != shown { changes.yield() }
-            shown = list
+            if now != last {
+                if tools.source != nil { untold.formUnion(now.forwardedChanges(since: last)) }
+                last = now
+                let list = await visibleTools(to: caller)
+                if list != shown { untold.insert(.tools) }
+                shown = list
+            }
+            guard !untold.isEmpty else { continue }
+            // One that nobody has taken yet is in the way: then all are told the next time.
+            if case .enqueued = changes.yield(untold) { untold = [] }
         }
+    }
+}
+
+extension ListGrounds.Value {
+    /// Lists of other servers that may be others than they were.
+    fileprivate func forwardedChanges(since earlier: Self) -> ListKinds {
+        // Rules say what may be asked for, and so what is listed.
+        if policy != earlier.policy { return [.prompts, .resources] }
+        var kinds: ListKinds = []
+        if source.prompts != earlier.source.prompts { kinds.insert(.prompts) }
+        if source.resources != earlier.source.resources { kinds.insert(.resources) }
+        return kinds
     }
 }

@@ -58,8 +58,8 @@ protocol ToolSource: ResourceSource {
     /// Whether there is anything to hand on.
     func isEmpty() async -> Bool
 
-    /// The number of the latest change of the tools, by any process; it may be a second old.
-    func latestChange() async -> Int
+    /// The numbers of the latest changes, by any process; they may be a second old.
+    func latestChanges() async -> ListNumbers
 
     /// Those there are now, by name; none has the name of a tool that is always there.
     func current() async -> [ToolSet.Entry]

@@ -68,10 +68,10 @@ package actor SessionServer {
         grace: Duration = .seconds(1)
     ) async {
         // Before any list is made: whatever changes one that was asked for is told.
-        let changes = await calls.toolChanges(for: caller)
+        let changes = await calls.listChanges(for: caller)
         await withDiscardingTaskGroup { group in
             group.addTask { await self.read(input, grace: grace) }
-            let watch = Task { for await _ in changes { await self.toolsChanged() } }
+            let watch = Task { for await kinds in changes { await self.listsChanged(kinds) } }
             let updates = Task {
                 for await uri in self.subscriber.updates { await self.tell(of: uri, nil) }
             }
@@ -85,9 +85,9 @@ package actor SessionServer {
         await calls.end(subscriber)
     }
 
-    /// Tells listeners that the list of tools is another one.
-    package func toolsChanged() async {
-        await apply(session.toolsChanged())
+    /// Tells listeners that lists are other ones.
+    package func listsChanged(_ kinds: ListKinds) async {
+        await apply(session.listsChanged(kinds))
     }
 
     // MARK: - Input

@@ -82,9 +82,9 @@ package actor UpstreamDesk {
     private var restless: Set<UpstreamServerID> = []
     /// How often each server has told that its tools are others: lists from before do not hold.
     private var toldChanges: [UpstreamServerID: Int] = [:]
-    /// Grows with every change of the tools there are.
-    private var generation = 0
-    private var fingerprint: [[UInt8]] = []
+    /// Changes of what there is.
+    private var changes = ListNumbers()
+    private var fingerprint = Fingerprint()
     /// What arguments are compared with, by the digests of the accepted definitions.
     private let schemas = Mutex<[[UInt8]: JSONSchema]>([:])
     /// Where resources and prompts are, as the latest lists said.
@@ -139,8 +139,12 @@ package actor UpstreamDesk {
         let found = try await load.value
         known = found
         loadedAt = count == changeCount ? .now : nil
-        let fingerprint = Self.fingerprint(of: found)
-        if fingerprint != self.fingerprint { generation += 1 }
+        let fingerprint = Fingerprint(found)
+        if fingerprint.tools != self.fingerprint.tools { changes.tools += 1 }
+        if fingerprint.servers != self.fingerprint.servers {
+            changes.prompts += 1
+            changes.resources += 1
+        }
         self.fingerprint = fingerprint
         return found
     }
@@ -286,8 +290,12 @@ package actor UpstreamDesk {
             // Nothing is waited for here: a session that is being opened may be what tells it.
             toldChanges[id, default: 0] += 1
             rescan(id)
-        case "notifications/resources/list_changed", "notifications/prompts/list_changed":
+        case "notifications/resources/list_changed":
             directory = UpstreamDirectory()
+            changes.resources += 1
+        case "notifications/prompts/list_changed":
+            directory = UpstreamDirectory()
+            changes.prompts += 1
         case "notifications/resources/updated":
             guard let uri = notification.parameters["uri"]?.string else { break }
             tell(of: uri, from: id)
@@ -478,17 +486,29 @@ package actor UpstreamDesk {
 }
 
 extension UpstreamDesk: ToolSource {
-    /// The number of the latest change.
-    func latestChange() async -> Int {
+    /// The numbers of the latest changes.
+    func latestChanges() async -> ListNumbers {
         // A store that does not answer changes nothing.
         _ = try? await catalogue()
-        return generation
+        return changes
     }
 
-    /// Names and digests of the tools there are.
-    private static func fingerprint(of catalogue: Catalogue) -> [[UInt8]] {
-        catalogue.entries.map { entry in
-            Array(entry.definition.name.utf8) + ((entry.tool as? ProxiedTool)?.digest ?? [])
+    /// What a change of the lists is known by.
+    private struct Fingerprint: Equatable {
+        /// Names and digests of the tools there are.
+        var tools: [[UInt8]] = []
+        /// Where the servers are whose lists are handed on, and how they are called.
+        var servers: [[UInt8]] = []
+
+        init() {}
+
+        init(_ catalogue: Catalogue) {
+            tools = catalogue.entries.map { entry in
+                Array(entry.definition.name.utf8) + ((entry.tool as? ProxiedTool)?.digest ?? [])
+            }
+            servers = catalogue.servers.filter { $0.status != .new }.map { server in
+                server.destination.serialized() + Array(server.prefix.rawValue.utf8)
+            }
         }
     }
 

@@ -69,8 +69,10 @@ package struct HTTPExchange: Sendable {
         translated(session.log(job, level, parameters))
     }
 
-    /// Tells that the list of tools is another one; matters to a subscription alone.
-    package mutating func toolsChanged() -> [Action] { translated(session.toolsChanged()) }
+    /// Tells that lists are other ones; matters to a subscription alone.
+    package mutating func listsChanged(_ kinds: ListKinds) -> [Action] {
+        translated(session.listsChanged(kinds))
+    }
 
     /// Tells that a resource has changed to which the exchange, that of a job, has subscribed.
     package mutating func resourceUpdated(

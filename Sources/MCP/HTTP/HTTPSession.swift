@@ -182,8 +182,10 @@ package struct HTTPSession: Sendable {
     /// Forgets what a client might have missed: others need the room.
     package mutating func forgetEvents() { log.forget() }
 
-    /// Tells that the list of tools is another one.
-    package mutating func toolsChanged() -> [Action] { translated(session.toolsChanged()) }
+    /// Tells that lists are other ones.
+    package mutating func listsChanged(_ kinds: ListKinds) -> [Action] {
+        translated(session.listsChanged(kinds))
+    }
 
     /// Tells that a resource has changed to which the session has subscribed.
     package mutating func resourceUpdated(_ uri: String) -> [Action] {

@@ -7,8 +7,8 @@ package struct ServerDescription: Sendable, Equatable {
     package var version: String
     /// For the model: what the tools are good for together; nil for nothing.
     package var instructions: String?
-    /// Whether changes of the list of tools are told.
-    package var tellsToolChanges: Bool
+    /// Whether changes of the lists are told that it has.
+    package var tellsListChanges: Bool
     /// For how long a client may keep the list of tools without asking again.
     package var listLifetime: Duration
     /// Whether calls that wait are given as tasks to clients that take them.
@@ -36,14 +36,14 @@ package struct ServerDescription: Sendable, Equatable {
         title: String,
         version: String,
         instructions: String? = nil,
-        tellsToolChanges: Bool = false,
+        tellsListChanges: Bool = false,
         listLifetime: Duration = .seconds(60)
     ) {
         self.name = name
         self.title = title
         self.version = version
         self.instructions = instructions
-        self.tellsToolChanges = tellsToolChanges
+        self.tellsListChanges = tellsListChanges
         self.listLifetime = listLifetime
     }
 
@@ -62,16 +62,31 @@ package struct ServerDescription: Sendable, Equatable {
     /// What the server can do, the same in all revisions.
     var capabilities: JSONValue {
         var object = JSONObject()
-        object.append(key: "tools", value: ["listChanged": .bool(tellsToolChanges)])
+        object.append(key: "tools", value: ["listChanged": .bool(tellsListChanges)])
         object.append(key: "logging", value: .object(JSONObject()))
         for (part, key) in [
             (Forwarding.resources, "resources"), (.prompts, "prompts"),
             (.completions, "completions"),
         ] where forwarded.contains(part) {
-            let isSubscribable = part == .resources && forwarded.contains(.subscriptions)
-            object.append(key: key, value: isSubscribable ? ["subscribe": true] : [:])
+            var abilities = JSONObject()
+            if part == .resources, forwarded.contains(.subscriptions) {
+                abilities.append(key: "subscribe", value: true)
+            }
+            if tellsListChanges, part != .completions {
+                abilities.append(key: "listChanged", value: true)
+            }
+            object.append(key: key, value: .object(abilities))
         }
         return .object(object)
+    }
+
+    /// The lists whose changes are told.
+    var toldLists: ListKinds {
+        guard tellsListChanges else { return [] }
+        var kinds: ListKinds = .tools
+        if forwarded.contains(.prompts) { kinds.insert(.prompts) }
+        if forwarded.contains(.resources) { kinds.insert(.resources) }
+        return kinds
     }
 
     /// Whether a method is handed on to other servers.

@@ -16,9 +16,9 @@ extension ServerSession {
         guard open.values.count(where: { $0.wanted != nil }) < limits.subscriptions else {
             throw .invalidRequest("there are already \(limits.subscriptions) subscriptions")
         }
-        let wantsTools = filter["toolsListChanged"]?.bool == true && server.tellsToolChanges
         let resources = try resources(of: filter)
-        let wanted = OpenRequest.Wanted(toolChanges: wantsTools)
+        let lists = ListKinds(filter: filter).intersection(server.toldLists)
+        let wanted = OpenRequest.Wanted(lists: lists)
         guard !resources.isEmpty else {
             let job = subscribe(request, exchange, context: context, wanted: wanted)
             return acknowledged(job)
@@ -58,7 +58,9 @@ extension ServerSession {
     func acknowledged(_ job: JobID) -> [Action] {
         guard let request = open[job], let wanted = request.wanted else { return [] }
         var accepted = JSONObject()
-        if wanted.toolChanges { accepted.append(key: "toolsListChanged", value: true) }
+        for name in ListKinds.names where wanted.lists.contains(name.kind) {
+            accepted.append(key: name.filter, value: true)
+        }
         if !wanted.resources.isEmpty {
             accepted.append(key: "resourceSubscriptions", value: JSONValue(wanted.resources))
         }
@@ -97,21 +99,28 @@ extension ServerSession {
 
     // MARK: - Changes
 
-    /// Tells those who listen that the list of tools is another one.
-    package mutating func toolsChanged() -> [Action] {
-        guard server.tellsToolChanges, !isEnded else { return [] }
-        let method = "notifications/tools/list_changed"
+    /// Tells those who listen that lists are other ones.
+    ///
+    /// - Parameter kinds: Which; of those the server does not tell of nobody hears.
+    /// - Returns: What to do; nothing where nobody listens.
+    package func listsChanged(_ kinds: ListKinds) -> [Action] {
+        guard !isEnded else { return [] }
+        let told = kinds.intersection(server.toldLists).methods
         var actions: [Action] = []
         if handshake != nil {
-            let message = Message.notification(.init(method: method))
-            actions.append(.send(message.json, exchange: nil))
+            for (_, method) in told {
+                let message = Message.notification(.init(method: method))
+                actions.append(.send(message.json, exchange: nil))
+            }
         }
         for (_, request) in open.sorted(by: { $0.key < $1.key }) {
-            guard request.state == .subscription, request.wanted?.toolChanges == true
+            guard request.state == .subscription, let lists = request.wanted?.lists
             else { continue }
-            let parameters = subscriptionMeta(request.id)
-            let message = Message.notification(.init(method: method, parameters: parameters))
-            actions.append(.send(message.json, exchange: request.exchange))
+            for (kind, method) in told where lists.contains(kind) {
+                let parameters = subscriptionMeta(request.id)
+                let message = Message.notification(.init(method: method, parameters: parameters))
+                actions.append(.send(message.json, exchange: request.exchange))
+            }
         }
         return actions
     }

@@ -172,7 +172,7 @@ package struct ServerSession: Sendable {
         var wanted: Wanted?
 
         struct Wanted: Sendable, Equatable {
-            var toolChanges = false
+            var lists: ListKinds = []
             var resources: [String] = []
         }
 

@@ -120,7 +120,7 @@ struct PolicyBookTests {
             limits: limits
         )
         let elsewhere = PolicyBook(store: scratch.store)
-        var changes = await calls.toolChanges(for: caller).makeAsyncIterator()
+        var changes = await calls.listChanges(for: caller).makeAsyncIterator()
         // A rule on arguments hides nothing.
         _ = try await elsewhere.apply(Self.some, intent())
         while await calls.grounds.current().policy < 1 { await Task.yield() }

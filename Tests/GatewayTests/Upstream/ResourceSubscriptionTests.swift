@@ -105,6 +105,23 @@ struct ResourceSubscriptionTests {
         await world.desk.close()
     }
 
+    @Test func `who listens hears that a server's prompts or resources are others`() async throws {
+        let world = try await WatchedWorld()
+        let subscriber = ResourceSubscriber()
+        try await world.ask(for: subscriber)
+        try await world.until { world.upstream.isHeard("memo://one") }
+        var changes = await world.calls.listChanges(for: caller).makeAsyncIterator()
+        world.upstream.changeList(of: "prompts")
+        #expect(await changes.next() == .prompts)
+        world.upstream.changeList(of: "resources")
+        #expect(await changes.next() == .resources)
+        // A server that is no longer there has taken its lists along.
+        let server = try #require(try await world.desk.catalogue().servers.first)
+        try await world.desk.remove(server.id)
+        #expect(await changes.next() == [.prompts, .resources])
+        await world.desk.close()
+    }
+
     @Test func `a change below a resource is one of it`() async throws {
         let world = try await WatchedWorld()
         let (one, note) = (ResourceSubscriber(), ResourceSubscriber())
@@ -188,7 +205,7 @@ struct ResourceSubscriptionTests {
         ) { message, feed in
             if message["id"] == 1 {
                 let offered = message["result"]?["capabilities"]?["resources"]
-                told.add(offered == ["subscribe": true] ? "offered" : "not offered")
+                told.add(offered?["subscribe"] == true ? "offered" : "not offered")
             }
             guard message["method"] == "notifications/resources/updated" else { return }
             told.add(message["params"]?["uri"]?.string ?? "")

@@ -40,6 +40,17 @@ final class WatchedUpstream: HTTPStreamTransport {
         }
     }
 
+    /// Tells all sessions that a list is another one, such as `prompts`.
+    func changeList(of kind: String) {
+        let notification: JSONValue = [
+            "jsonrpc": "2.0", "method": .string("notifications/\(kind)/list_changed"),
+        ]
+        let event = Array("data: \(notification.serializedText())\n\n".utf8)
+        state.withLock { state in
+            for stream in state.streams.values { stream.yield(event) }
+        }
+    }
+
     /// Whether somebody hears of a resource.
     func isHeard(_ uri: String) -> Bool {
         state.withLock { state in
@@ -198,7 +209,14 @@ struct WatchedWorld {
         )
         _ = try await desk.scan(server.id)
         let journal = FakeJournal()
-        calls = GuardedCall(tools: ToolSet([], source: desk), policy: policy, journal: journal)
+        var limits = GuardedCall.Limits()
+        limits.listInterval = .milliseconds(20)
+        calls = GuardedCall(
+            tools: ToolSet([], source: desk),
+            policy: policy,
+            journal: journal,
+            limits: limits
+        )
         (self.upstream, self.desk, self.journal) = (upstream, desk, journal)
     }
 
