@@ -1,13 +1,23 @@
+import Glibc
+
 /// Replaces NUL, which PostgreSQL refuses in text and jsonb, by U+FFFD; all else is kept.
 ///
 /// Unpaired surrogates cannot occur in a Swift string: ``JSONValue`` replaces them while parsing.
 package func sanitized(_ text: String) -> String {
-    guard text.utf8.contains(0) else { return text }
+    guard hasNUL(text) else { return text }
     var scalars = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {
         scalars.append(scalar.value == 0 ? "\u{FFFD}" : scalar)
     }
     return String(scalars)
+}
+
+/// Looked for by the C library: each text that is stored is looked through.
+private func hasNUL(_ text: String) -> Bool {
+    let found = unsafe text.utf8.withContiguousStorageIfAvailable { bytes in
+        unsafe bytes.baseAddress.map { unsafe memchr($0, 0, bytes.count) != nil } ?? false
+    }
+    return found ?? text.utf8.contains(0)
 }
 
 /// Whether two texts have the same bytes.

@@ -154,6 +154,105 @@ struct PostgresPlanTests {
         #expect(most.looked >= Int64(Self.rowCount))
     }
 
+    private static let fillDeliveries: SQL = """
+        INSERT INTO webhook_deliveries (account_id, organization_id, id, action, received_at)
+        SELECT 1, 1, 'delivery-' || n::text, 'applied', now() FROM generate_series(1, 40000) AS n
+        """
+    private static let deliveries = (1...itemCount).map { "delivery-\($0 * 700)" }
+
+    @Test func `deliveries are looked up by their keys where nothing was ever analysed`()
+        async throws
+    {
+        let scratch = try await Engine.postgres.store()
+        try await scratch.store.write { connection, _ in
+            _ = try connection.execute(Self.fillDeliveries)
+        }
+        // Before the statement has a name, when it gets one, and when the server knows it well.
+        for _ in 0..<8 {
+            let most = try await scratch.store.read { connection, account in
+                try Self.most(on: connection) {
+                    let known = try WebhookDeliveryTable.known(
+                        Self.deliveries + ["another"],
+                        of: OrganizationID(1),
+                        account: account,
+                        on: connection
+                    )
+                    #expect(known == Set(Self.deliveries))
+                }
+            }
+            #expect(most.looked <= Self.bound, "\(most)")
+        }
+    }
+
+    @Test func `a table that has grown is analysed before the daemon comes`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let database = try #require(scratch.store.database as? PostgresDatabase)
+        let unknown: @Sendable () async throws -> [String] = {
+            try await database.read { connection in
+                try PlannerStatisticsTable.unknown(on: connection).map { "\($0)" }
+            }
+        }
+        #expect(try await unknown() == [])
+        try await scratch.store.write { connection, _ in
+            _ = try connection.execute(Self.fillDeliveries)
+        }
+        try await PostgresStatistics().look(at: database)
+        #expect(try await unknown() == [])
+        let known = try await database.read { connection in
+            try connection.rows(
+                """
+                SELECT n_distinct::float8 AS accounts FROM pg_stats
+                WHERE schemaname = current_schema() AND tablename = 'webhook_deliveries'
+                    AND attname = 'account_id'
+                """
+            ).first?.double("accounts")
+        }
+        #expect(known == 1)
+    }
+
+    /// What is planned badly as long as nothing is known of a table: by the account alone.
+    private static func anyDelivery(_ account: AccountID) -> SQL {
+        """
+        SELECT id FROM webhook_deliveries
+        WHERE account_id = \(account) AND organization_id = 1 AND id \(among: deliveries)
+        """
+    }
+
+    @Test func `a plan from before anything was known is not kept for long`() async throws {
+        let scratch = try Engine.postgres.database()
+        var configuration = PostgresConfiguration(address: Secret(scratch.address))
+        configuration.planLifetime = .zero
+        configuration.maximumConnections = 1
+        let database = PostgresDatabase(configuration)
+        let store = try await Store.open(database)
+        let ask: @Sendable () async throws -> (table: String, looked: Int64) = {
+            try await store.read { connection, account in
+                try Self.most(on: connection) {
+                    _ = try connection.rows(Self.anyDelivery(account))
+                }
+            }
+        }
+        try await store.write { connection, _ in
+            _ = try connection.execute(Self.fillDeliveries)
+        }
+        // Then the server knows the number of rows, and nothing of what they hold.
+        let isRun = try await database.maintain(
+            "VACUUM webhook_deliveries",
+            under: PlannerStatisticsTable.lock,
+            atMost: .seconds(60)
+        )
+        #expect(isRun)
+        // As often as it takes for the server to keep the plan.
+        for _ in 0..<10 { _ = try await ask() }
+        try await store.write { connection, _ in
+            _ = try connection.execute("ANALYZE webhook_deliveries")
+        }
+        // With the same number of rows as before the server sees no reason for another plan.
+        let looked = try await ask().looked
+        #expect(looked <= Self.bound, "\(looked)")
+        try await database.close()
+    }
+
     @Test func `what followers and searches read comes from indexes`() async throws {
         let filled = try await Self.filled()
         let reads = Self.reads(filled)

@@ -56,6 +56,7 @@ package actor SearchIndex {
 
     /// What searches have asked the store about windows.
     nonisolated let owners = WindowOwners()
+    package nonisolated let filters = FilterCache()
     private var index: HNSWIndex
     /// The last revision that is in the index or aside.
     private var revision: Revision

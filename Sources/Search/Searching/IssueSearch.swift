@@ -159,10 +159,7 @@ package struct IssueSearch: Sendable {
 
     private func passingIssues(_ filter: IssueFilter) async throws -> KeySet? {
         guard !filter.isEmpty else { return nil }
-        let issues = try await store.read { connection, account in
-            try PassageTable.issues(matching: filter, account: account, on: connection)
-        }
-        return KeySet(issues.lazy.map(\.rawValue))
+        return try await index.filters.passing(filter, windowsOf: nil, in: store).issues
     }
 
     // MARK: - Candidates

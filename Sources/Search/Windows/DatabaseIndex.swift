@@ -10,6 +10,7 @@ import VectorIndex
 package struct DatabaseIndex: WindowIndex {
     let store: Store
     let row: EmbeddingModelTable.Row
+    package let filters = FilterCache()
     private let memory = Memory()
     /// Whether the extension goes on when a filter drops what the index found.
     private let canIterate: Bool
@@ -74,17 +75,18 @@ package struct DatabaseIndex: WindowIndex {
             )
         }
         let dimension = row.dimension
-        let (issues, count) = try await store.read { connection, account in
-            (
-                try PassageTable.issues(matching: filter, account: account, on: connection),
-                try PassageVectorTable.roughCount(dimension: dimension, on: connection)
-            )
+        let passing = try await filters.passing(filter, windowsOf: nil, in: store).issues
+        let count = try await store.read { connection, _ in
+            try PassageVectorTable.roughCount(dimension: dimension, on: connection)
         }
+        var issues: [IssueID] = []
+        issues.reserveCapacity(passing.count)
+        passing.forEach { issues.append(IssueID($0)) }
         return DatabaseWindows(
             index: self,
             filter: filter,
             passing: issues,
-            issues: KeySet(issues.lazy.map(\.rawValue)),
+            issues: passing,
             rowCount: count,
             ownCount: issues.count * DatabaseWindows.windowsOfIssue
         )

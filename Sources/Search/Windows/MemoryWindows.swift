@@ -116,24 +116,14 @@ extension SearchIndex: WindowIndex {
                 passages: nil
             )
         }
-        let (issues, passages) = try await store.read { connection, account in
-            (
-                try PassageTable.issues(matching: filter, account: account, on: connection),
-                try PassageTable.passages(
-                    matching: filter,
-                    model: model,
-                    account: account,
-                    on: connection
-                )
-            )
-        }
+        let passing = try await filters.passing(filter, windowsOf: model, in: store)
         return MemoryWindows(
             store: store,
             model: model,
             view: view,
             owners: owners,
-            issues: KeySet(issues.lazy.map(\.rawValue)),
-            passages: KeySet(passages.lazy.map(\.rawValue))
+            issues: passing.issues,
+            passages: passing.windows
         )
     }
 }

@@ -18,6 +18,9 @@ package protocol WindowIndex: Sendable {
     /// The model whose vectors are searched.
     var model: EmbeddingModelID { get }
 
+    /// What passes the filters that were asked for lately.
+    var filters: FilterCache { get }
+
     /// The windows as they are now, those of issues that pass.
     func windows(passing filter: IssueFilter) async throws -> any WindowView
 

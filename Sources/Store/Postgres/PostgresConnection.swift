@@ -26,6 +26,10 @@ final class PostgresConnection: SQLConnection {
     private var answerLimit: Duration
     /// Notifications that came between the answers to statements.
     private var notified = 0
+    /// Since when the server may keep plans of prepared statements.
+    private var plannedAt = ContinuousClock.now
+    /// Whether the next transaction has the statements planned anew.
+    private var plansAreOld = false
     /// Set while a transaction can be interrupted.
     private var interrupt: PostgresInterrupt?
     /// What begins the transaction, until its first statement is sent together with it: BEGIN alone
@@ -128,6 +132,10 @@ final class PostgresConnection: SQLConnection {
         isCancelling = false
         answerLimit = configuration.statementTimeout + configuration.graceTime
         evicted = usesNames ? statements.evict() : []
+        if usesNames, plannedAt.duration(to: .now) >= configuration.planLifetime {
+            plannedAt = .now
+            plansAreOld = true
+        }
         self.interrupt = interrupt
         let limits: SQL = """
             set_config('statement_timeout', \(milliseconds(configuration.statementTimeout)), true),
@@ -293,17 +301,29 @@ final class PostgresConnection: SQLConnection {
         _ queue: [Queued],
         _ exchange: inout Exchange
     ) throws(PostgresFailure) {
-        defer { evicted = [] }
+        defer { (evicted, plansAreOld) = ([], false) }
         var expected: [Expected] = []
+        var fresh: Set<String> = []
+        for (place, item) in queue.enumerated() {
+            try send(item, &expected, &fresh)
+            // Behind BEGIN, which sets no level of isolation any more once a command has run.
+            if place == 0 { try sendUpkeep(&expected) }
+        }
+        try handle.sendSync()
+        try answers(to: expected, &exchange)
+        notified += handle.takeNotifications()
+    }
+
+    /// Sends what the server may forget, the names that were dropped and old plans.
+    private func sendUpkeep(_ expected: inout [Expected]) throws(PostgresFailure) {
         for name in evicted {
             try handle.send("DEALLOCATE \(name)", types: [], binds: .none)
             expected.append(.other)
         }
-        var fresh: Set<String> = []
-        for item in queue { try send(item, &expected, &fresh) }
-        try handle.sendSync()
-        try answers(to: expected, &exchange)
-        notified += handle.takeNotifications()
+        if plansAreOld {
+            try handle.send("DISCARD PLANS", types: [], binds: .none)
+            expected.append(.other)
+        }
     }
 
     /// A statement, or one message of those that its rows take.
@@ -408,8 +428,8 @@ final class PostgresConnection: SQLConnection {
         }
     }
 
-    /// Names the server may forget, told before a transaction: within one that has failed it would
-    /// refuse.
+    /// Names the server may forget, told with the beginning of a transaction: within one that has
+    /// failed it would refuse.
     private var evicted: [String] = []
     private var isCancelling = false
     private var interruptOnce: PostgresInterrupt? { isCancelling ? nil : interrupt }

@@ -19,6 +19,7 @@ package struct PostgresDatabase: Database {
     private let pool: PostgresPool
     private let listener: PostgresListener
     private let memory = Memory()
+    private let statistics = PostgresStatistics()
 
     /// What was learnt about the server.
     private final class Memory: Sendable {
@@ -94,6 +95,7 @@ package struct PostgresDatabase: Database {
 
     /// Ends all connections that are idle, others when their transaction ends.
     package func close() async throws {
+        statistics.stop()
         listener.close()
         await pool.close()
     }
@@ -109,6 +111,7 @@ package struct PostgresDatabase: Database {
             switch try await attempt(writing: writing, body) {
             case .committed(let value):
                 memory.wasReached.store(true, ordering: .relaxed)
+                if writing { statistics.noteCommit(in: self) }
                 return value
             case .unanswered(let value, let transaction):
                 if try await isCommitted(transaction) { return value }

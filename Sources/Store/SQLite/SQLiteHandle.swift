@@ -14,18 +14,25 @@ import GRDBSQLite
     private static let transient = unsafe unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 
     private let statement: OpaquePointer
+    /// Whose end would be the end of ``statement``.
+    private let prepared: Statement
 
     /// A statement that nothing is bound to and that is not under way.
+    ///
+    /// Whoever makes a handle ends it with ``finish()``; until then the statement is there.
     init(_ prepared: Statement) {
+        self.prepared = prepared
         unsafe statement = prepared.sqliteStatement
     }
 
     /// Makes the statement ready for whoever has it next.
     func finish() {
-        // What a step has refused is told again here.
-        unsafe sqlite3_reset(statement)
-        // Texts and blobs are not kept for as long as the statement is.
-        unsafe sqlite3_clear_bindings(statement)
+        withExtendedLifetime(prepared) {
+            // What a step has refused is told again here.
+            unsafe sqlite3_reset(statement)
+            // Texts and blobs are not kept for as long as the statement is.
+            unsafe sqlite3_clear_bindings(statement)
+        }
     }
 
     // MARK: Binding

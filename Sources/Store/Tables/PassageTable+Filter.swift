@@ -35,6 +35,41 @@ package struct IssueFilter: Sendable, Equatable {
 }
 
 extension PassageTable {
+    /// More projects than that are left to the statement that looks for issues.
+    private static let maximumResolved = 500
+
+    /// The same filter with projects by identity in place of everything that goes by a name.
+    ///
+    /// - Returns: Nil when no project has such a name, so that nothing passes.
+    package static func resolved(
+        _ filter: IssueFilter,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> IssueFilter? {
+        var named = IssueFilter()
+        named.trackers = filter.trackers
+        named.organizations = filter.organizations
+        named.projects = filter.projects
+        guard !named.isEmpty else { return filter }
+        named.projectIDs = filter.projectIDs
+        guard let condition = projects(named, account) else { return filter }
+        let rows = try connection.rows(
+            """
+            SELECT i.project_id AS id
+            FROM (SELECT id AS project_id FROM projects WHERE account_id = \(account)) AS i
+            WHERE \(condition) ORDER BY i.project_id LIMIT \(maximumResolved + 1)
+            """
+        )
+        guard !rows.isEmpty else { return nil }
+        guard rows.count <= maximumResolved else { return filter }
+        var resolved = filter
+        (resolved.trackers, resolved.organizations, resolved.projects) = ([], [], [])
+        resolved.projectIDs = try rows.map { row throws(StoreError) -> ProjectID in
+            try row.identifier("id")
+        }
+        return resolved
+    }
+
     /// The live issues that pass, ascending.
     package static func issues(
         matching filter: IssueFilter,

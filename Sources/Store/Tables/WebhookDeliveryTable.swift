@@ -32,12 +32,21 @@ package enum WebhookDeliveryTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Set<String> {
-        // One text however many they are, so that it is planned once.
+        // One text however many they are, so that it is planned once. Not IN or ANY: of a table
+        // that was never analysed PostgreSQL reads all the organisation's rows for that.
+        let given: SQL =
+            switch connection.dialect {
+            case .sqlite: "SELECT value AS id FROM json_each(\(JSONValue(ids)))"
+            case .postgres: "SELECT jsonb_array_elements_text(\(JSONValue(ids))) AS id"
+            }
         let rows = try connection.rows(
             """
-            SELECT id FROM webhook_deliveries
-            WHERE account_id = \(account) AND organization_id = \(organization)
-                AND id \(among: ids)
+            SELECT given.id FROM (\(given)) AS given
+            WHERE (
+                SELECT d.id FROM webhook_deliveries AS d
+                WHERE d.account_id = \(account) AND d.organization_id = \(organization)
+                    AND d.id = given.id
+            ) IS NOT NULL
             """
         )
         var known: Set<String> = []

@@ -1,0 +1,81 @@
+import Synchronization
+
+/// Has tables analysed that grow before the server's own daemon comes to them.
+///
+/// Told of each commit of this process; looks at the catalogue at most every two seconds, beside
+/// whoever writes. What the server refuses is left to the daemon.
+final class PostgresStatistics: Sendable {
+    /// How often the catalogue is looked at while somebody writes.
+    static let interval = Duration.seconds(2)
+    /// A table that gives no statistics, as one of another role, is tried again after this time.
+    private static let patience = Duration.seconds(600)
+
+    private struct State {
+        var nextLook = ContinuousClock.now
+        var isLooking = false
+        var isStopped = false
+        /// The latest look.
+        var look: Task<Void, Never>?
+        /// When each table was analysed by this process.
+        var analysed: [String: ContinuousClock.Instant] = [:]
+    }
+
+    private let state = Mutex(State())
+
+    /// Somebody has written.
+    func noteCommit(in database: PostgresDatabase) {
+        let isDue = state.withLock { state in
+            guard !state.isLooking, !state.isStopped, ContinuousClock.now >= state.nextLook
+            else { return false }
+            state.isLooking = true
+            return true
+        }
+        guard isDue else { return }
+        // Nobody waits for it: whoever has written goes on.
+        let look = Task {
+            // The next look tries again.
+            try? await self.look(at: database)
+            self.state.withLock { state in
+                state.isLooking = false
+                state.nextLook = ContinuousClock.now.advanced(by: Self.interval)
+            }
+        }
+        let isStopped = state.withLock { state in
+            state.look = look
+            return state.isStopped
+        }
+        if isStopped { look.cancel() }
+    }
+
+    /// Nothing is looked at any more.
+    func stop() {
+        let look = state.withLock { state in
+            state.isStopped = true
+            return state.look
+        }
+        look?.cancel()
+    }
+
+    /// Analyses what nothing is known of.
+    func look(at database: PostgresDatabase) async throws {
+        let unknown = try await database.read { connection in
+            try PlannerStatisticsTable.unknown(on: connection)
+        }
+        for table in unknown where isWorthATry("\(table)") {
+            try await database.write { connection in
+                try PlannerStatisticsTable.analyse(table, on: connection)
+            }
+        }
+    }
+
+    private func isWorthATry(_ table: String) -> Bool {
+        state.withLock { state in
+            let now = ContinuousClock.now
+            if let last = state.analysed[table], last.duration(to: now) < Self.patience {
+                return false
+            }
+            state.analysed[table] = now
+            return true
+        }
+    }
+}
