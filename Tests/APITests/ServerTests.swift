@@ -296,7 +296,9 @@ import Testing
         )
         try await tool.started.pass()
         async let stopped: Void = server.stop()
-        while !server.application.readiness.isDraining { await Task.yield() }
+        while !server.application.readiness.isDraining {
+            try await Task.sleep(for: .milliseconds(5))
+        }
         tool.mayEnd.open()
         #expect(try await answer.text.contains(#""waited":true"#))
         try await stopped
