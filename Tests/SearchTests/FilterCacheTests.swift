@@ -93,6 +93,40 @@ struct FilterCacheTests {
         #expect(cache.count == 1)
     }
 
+    @Test func `names of too many projects to be looked up are not kept`() async throws {
+        let (world, cache) = (try await World(), FilterCache())
+        let one = try await put(1, [], in: world)
+        let count = PassageTable.maximumResolved
+        try await world.store.writeOutsideFeed { connection, account in
+            var rows = SQLTable([.integer, .integer, .integer, .text])
+            for number in 1...count {
+                rows.append([
+                    SQLValue(account), .integer(Int64(1_000_000 + number)),
+                    SQLValue(world.tracker), .text("acme/\(number)"),
+                ])
+            }
+            _ = try connection.execute(
+                """
+                WITH given (account_id, id, tracker_id, path) AS (\(rows: rows))
+                INSERT INTO projects (account_id, id, tracker_id, organization_id, external_id,
+                    path, name, url)
+                SELECT account_id, id, tracker_id, 1, path, path, path, path FROM given
+                WHERE TRUE
+                """
+            )
+        }
+        var filter = IssueFilter()
+        filter.trackers = ["hub"]
+        #expect(try await passing(filter, cache, world) == [one.rawValue])
+        try await world.store.writeOutsideFeed { connection, account in
+            _ = try connection.execute(
+                "UPDATE trackers SET name = 'other' WHERE account_id = \(account)"
+            )
+        }
+        #expect(try await passing(filter, cache, world).isEmpty)
+        #expect(cache.count == 0)
+    }
+
     @Test func `no more filters are kept than there is room for`() async throws {
         let (world, cache) = (try await World(), FilterCache())
         let one = try await put(1, ["red"], in: world)

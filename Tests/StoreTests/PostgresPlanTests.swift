@@ -196,7 +196,11 @@ struct PostgresPlanTests {
         try await scratch.store.write { connection, _ in
             _ = try connection.execute(Self.fillDeliveries)
         }
-        try await PostgresStatistics().look(at: database)
+        // The store may be looking at the same moment, and is left to it; the daemon comes later.
+        for _ in 0..<50 where try await !unknown().isEmpty {
+            try await PostgresStatistics().look(at: database)
+            try await Task.sleep(for: .milliseconds(100))
+        }
         #expect(try await unknown() == [])
         let known = try await database.read { connection in
             try connection.rows(
@@ -238,7 +242,8 @@ struct PostgresPlanTests {
         // Then the server knows the number of rows, and nothing of what they hold.
         let isRun = try await database.maintain(
             "VACUUM webhook_deliveries",
-            under: PlannerStatisticsTable.lock,
+            // Not the one of the store, which may be looking at the same moment.
+            under: "hashtext(current_schema()), 7",
             atMost: .seconds(60)
         )
         #expect(isRun)

@@ -51,6 +51,33 @@ struct PostgresTests {
         #expect(try await accounts(scratch.store.database) == 2)
     }
 
+    /// In front of BEGIN they took its snapshot, after which it sets no level of isolation.
+    @Test func `names that are dropped are in no read's way`() async throws {
+        let scratch = try Engine.postgres.database()
+        var configuration = PostgresConfiguration(address: Secret(scratch.address))
+        configuration.maximumConnections = 1
+        let store = try await Store.open(PostgresDatabase(configuration))
+        let counter = Counter()
+        let names: @Sendable () async throws -> Int64? = {
+            try await store.read { connection, _ in
+                _ = counter.next()
+                return try connection.rows(
+                    "SELECT count(*) AS n FROM pg_prepared_statements"
+                ).first?.integer("n")
+            }
+        }
+        // The second time each gets a name.
+        try await store.read { connection, _ in
+            for number in Array(0...PostgresStatements.limit) + Array(0...PostgresStatements.limit)
+            {
+                _ = try connection.rows("SELECT \(number: number) AS n")
+            }
+        }
+        #expect(try await names() ?? .max < Int64(PostgresStatements.limit))
+        #expect(counter.count == 1)
+        try await store.database.close()
+    }
+
     @Test func `a read whose session is killed runs again`() async throws {
         let scratch = try await Engine.postgres.store()
         let counter = Counter()

@@ -19,8 +19,8 @@ package final class FilterCache: Sendable {
 
     /// Filters that are known at a time.
     static let maximumCount = 32
-    /// Keys of all of them: some megabytes where they are dense, 80 where they are not.
-    static let maximumKeys = 10_000_000
+    /// Keys of all of them, with their places in the index: 12 bytes each where they are sparse.
+    static let maximumKeys = 4_000_000
 
     private struct Entry {
         var filter: IssueFilter
@@ -75,7 +75,7 @@ package final class FilterCache: Sendable {
     ///   - filter: One that restricts.
     ///   - model: Whose windows are wanted; nil for issues alone.
     ///   - store: Whose issues.
-    /// - Returns: All live ones of one snapshot, and its revision.
+    /// - Returns: All live ones of one snapshot.
     /// - Throws: What the store refuses.
     func passing(
         _ filter: IssueFilter,
@@ -87,7 +87,9 @@ package final class FilterCache: Sendable {
                 let named = try PassageTable.resolved(filter, account: account, on: connection)
             else { return Passing(issues: [], windows: []) }
             let revision = try AccountTable.currentRevision(account: account, on: connection)
-            if let found = self.known.withLock({ $0.find(named, model, at: revision) }) {
+            // Names of so many projects that they were not looked up may mean others the next time.
+            let isKept = !named.hasNames
+            if isKept, let found = self.known.withLock({ $0.find(named, model, at: revision) }) {
                 return found
             }
             let issues = try PassageTable.issues(matching: named, account: account, on: connection)
@@ -101,6 +103,7 @@ package final class FilterCache: Sendable {
                 )
                 passing.windows = KeySet(windows.lazy.map(\.rawValue))
             }
+            guard isKept else { return passing }
             let entry = Entry(filter: named, model: model, passing: passing)
             self.known.withLock { $0.keep(entry, at: revision) }
             return passing

@@ -65,17 +65,13 @@ final class PostgresStatistics: Sendable {
             try await database.write { connection in
                 try PlannerStatisticsTable.analyse(table, on: connection)
             }
+            // One that somebody has locked is tried again at the next look.
+            state.withLock { $0.analysed["\(table)"] = .now }
         }
     }
 
     private func isWorthATry(_ table: String) -> Bool {
-        state.withLock { state in
-            let now = ContinuousClock.now
-            if let last = state.analysed[table], last.duration(to: now) < Self.patience {
-                return false
-            }
-            state.analysed[table] = now
-            return true
-        }
+        let last = state.withLock { $0.analysed[table] }
+        return last.map { $0.duration(to: .now) >= Self.patience } ?? true
     }
 }

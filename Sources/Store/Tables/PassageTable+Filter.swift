@@ -30,27 +30,33 @@ package struct IssueFilter: Sendable, Equatable {
     /// No restriction.
     package init() {}
 
+    /// Whether something goes by a name that may change without any issue's doing so.
+    package var hasNames: Bool {
+        !(trackers.isEmpty && organizations.isEmpty && projects.isEmpty)
+    }
+
     /// Whether every issue passes.
     package var isEmpty: Bool { self == IssueFilter() }
 }
 
 extension PassageTable {
     /// More projects than that are left to the statement that looks for issues.
-    private static let maximumResolved = 500
+    package static let maximumResolved = 500
 
     /// The same filter with projects by identity in place of everything that goes by a name.
     ///
-    /// - Returns: Nil when no project has such a name, so that nothing passes.
+    /// - Returns: The filter as it is where too many projects have such names; nil when none has,
+    ///   so that nothing passes.
     package static func resolved(
         _ filter: IssueFilter,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> IssueFilter? {
+        guard filter.hasNames else { return filter }
         var named = IssueFilter()
         named.trackers = filter.trackers
         named.organizations = filter.organizations
         named.projects = filter.projects
-        guard !named.isEmpty else { return filter }
         named.projectIDs = filter.projectIDs
         guard let condition = projects(named, account) else { return filter }
         let rows = try connection.rows(
