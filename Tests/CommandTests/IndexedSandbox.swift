@@ -70,6 +70,11 @@ struct IndexedSandbox {
 
     /// One whose trackers are those of a service, each named after its kind.
     static func connected(to fake: FakeTrackers, _ kinds: [String]) throws -> IndexedSandbox {
+        try connected(at: fake.origin, kinds)
+    }
+
+    /// One whose trackers are those of a service by way of another address.
+    static func connected(at origin: String, _ kinds: [String]) throws -> IndexedSandbox {
         let indexed = try IndexedSandbox()
         for kind in kinds {
             let added = try indexed.sandbox.preloop(
@@ -79,7 +84,7 @@ struct IndexedSandbox {
                 "--name",
                 kind,
                 "--url",
-                fake.url(kind),
+                "\(origin)/\(kind)",
                 "--token-env",
                 "TOKEN",
                 environment: ["TOKEN": "test-token"]

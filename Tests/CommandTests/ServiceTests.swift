@@ -66,22 +66,23 @@ struct ServiceTests {
     }
 
     @Test func `a worker that is stopped gives its scan back, and the next goes on`() async throws {
-        let fake = try await FakeTrackers.start(corpora: [.shared("edge")])
+        let relay = try HoldingRelay()
+        defer { relay.stop() }
+        let fake = try await relay.start(corpora: [.shared("edge")])
         defer { fake.stop() }
-        let indexed = try IndexedSandbox.connected(to: fake, ["github"])
+        let indexed = try IndexedSandbox.connected(at: relay.origin, ["github"])
         defer { indexed.remove() }
         let sandbox = indexed.sandbox
         let store = try await sandbox.store()
         try await ScanScheduler(store).enqueueDue()
-        try await fake.resetStats()
+        relay.hold(at: "/issues")
         let worker = try sandbox.start("preloop-sync", ["worker"])
-        while try await !isReadingIssues(fake), worker.isRunning {}
+        try await waitUntilHeld(relay, worker)
         worker.signal(SIGTERM)
         let ended = try worker.wait()
         #expect(ended.status == 0, "\(ended.errors)")
-        let states = try await counts(store)
-        // It may have come to its end just before.
-        #expect(states == [.waiting: 1] || states == [.done: 1])
+        #expect(try await counts(store) == [.waiting: 1])
+        relay.release()
         #expect(try sandbox.run("preloop-sync", "worker", "--once").status == 0)
         #expect(try await counts(store) == [.done: 1])
         let status = try sandbox.run("preloop-sync", "status", "--json").json
@@ -192,22 +193,20 @@ struct ServiceTests {
     @Test func `a scan that was stopped past its lease writes nothing when it goes on`()
         async throws
     {
-        // Slow, so that the scan is under way for seconds and can be stopped in the middle.
-        let fake = try await FakeTrackers.start(
-            corpora: [.shared("edge")],
-            arguments: ["--latency", "6000"]
-        )
+        let relay = try HoldingRelay()
+        defer { relay.stop() }
+        let fake = try await relay.start(corpora: [.shared("edge")])
         defer { fake.stop() }
-        let plain = try IndexedSandbox.connected(to: fake, ["github"])
+        let plain = try IndexedSandbox.connected(at: relay.origin, ["github"])
         defer { plain.remove() }
         #expect(try plain.sandbox.run("preloop-sync", "scan", "all", "--quiet").status == 0)
-        let indexed = try IndexedSandbox.connected(to: fake, ["github"])
+        let indexed = try IndexedSandbox.connected(at: relay.origin, ["github"])
         defer { indexed.remove() }
         let sandbox = indexed.sandbox
         let store = try await sandbox.store()
-        try await fake.resetStats()
+        relay.hold(at: "/issues")
         let scan = try sandbox.start("preloop-sync", ["scan", "all", "--quiet"])
-        while try await !isReadingIssues(fake), scan.isRunning {}
+        try await waitUntilHeld(relay, scan)
         // Another process finds the leases expired, and has scanned meanwhile.
         let names = [ScanRunner.leaseName(of: try await tracker(store)), "index"]
         let leases = try await steal(names, from: scan, in: store)
@@ -215,6 +214,7 @@ struct ServiceTests {
         try await Task.sleep(for: .seconds(2))
         let before = try await DatabaseStatus.read(store.database).rows
         scan.signal(SIGCONT)
+        relay.release()
         let result = try scan.wait()
         #expect(result.status == 75, "\(result.errors)")
         // By a write, or by the renewal of the lease, whichever comes first.
@@ -230,10 +230,12 @@ struct ServiceTests {
         #expect(try indexed.export() == plain.export())
     }
 
-    /// Whether issues have been asked for: all requests together count these questions too.
-    private func isReadingIssues(_ fake: FakeTrackers) async throws -> Bool {
-        guard case .object(let routes)? = try await fake.stats()["routes"] else { return false }
-        return routes.members.contains { $0.key.contains("issues") }
+    /// Until a program waits for an answer that is held.
+    private func waitUntilHeld(_ relay: HoldingRelay, _ program: RunningProgram) async throws {
+        while relay.heldCount == 0 {
+            try #require(program.isRunning)
+            try await Task.sleep(for: .milliseconds(20))
+        }
     }
 
     /// Stops a scan and takes its leases, as another process does when they have expired.

@@ -37,7 +37,7 @@ package enum LoopbackSocket {
             guard client >= 0 else { throw Failure(step: "socket", errno: errno) }
             var address = loopback(port: port)
             let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-            _ = withGeneric(&address) { connect(client, $0, size) }
+            _ = withGeneric(&address) { Glibc.connect(client, $0, size) }
             sockets.append(client)
         }
         return (port, sockets)
@@ -48,6 +48,19 @@ package enum LoopbackSocket {
         let (listener, port) = try listen(backlog: 1)
         close(listener)
         return port
+    }
+
+    /// A connection to a port.
+    package static func connect(to port: UInt16) throws -> Int32 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw Failure(step: "socket", errno: errno) }
+        var address = loopback(port: port)
+        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        guard withGeneric(&address, { Glibc.connect(descriptor, $0, size) }) == 0 else {
+            defer { close(descriptor) }
+            throw Failure(step: "connect", errno: errno)
+        }
+        return descriptor
     }
 
     /// Sends everything; false when the peer is gone.
