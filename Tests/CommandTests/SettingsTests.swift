@@ -1,5 +1,8 @@
 import Bootstrap
+import Domain
+import Foundation
 import Search
+import StoreTestSupport
 import Testing
 
 struct SettingsTests {
@@ -40,6 +43,36 @@ struct SettingsTests {
             "HOME": "/h", "PRELOOP_RECALL": "0.95", "PRELOOP_INDEX_CAPACITY": "50000000",
         ])
         #expect(set.index.recall == 0.95 && set.index.capacity == 50_000_000)
+    }
+
+    @Test func `a database that PG variables name is used`() throws {
+        guard Engine.all.contains(.postgres) else { return }
+        let address = try Engine.postgres.database().address
+        let parts = try #require(URLComponents(string: address))
+        let items = Dictionary(
+            (parts.queryItems ?? []).map { ($0.name, $0.value ?? "") },
+            uniquingKeysWith: { $1 }
+        )
+        let sandbox = try Sandbox([
+            "DATABASE_URL": "postgresql://",
+            "PGDATABASE": String(parts.path.dropFirst()),
+            "PGHOST": try #require(items["host"]),
+            "PGUSER": try #require(items["user"]),
+            "PGOPTIONS": try #require(items["options"]),
+        ])
+        #expect(try sandbox.preloop("init").status == 0)
+        let status = try sandbox.preloop("db", "status", "--json").json
+        #expect(status["engine"] == "postgres")
+        #expect(status["tables"]?.array?.isEmpty == false)
+        // Not in a file beside.
+        #expect(!FileManager.default.fileExists(atPath: sandbox.home + "/preloop.db"))
+        let wrong = try sandbox.preloop(
+            "db",
+            "status",
+            environment: ["PGDATABASE": "no_such_database"]
+        )
+        #expect(wrong.status != 0)
+        #expect(wrong.errors.contains("no_such_database"))
     }
 
     /// Variables that are there for other programs must not move an installation to their server.

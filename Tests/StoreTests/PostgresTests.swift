@@ -142,6 +142,80 @@ struct PostgresTests {
         #expect(try await accounts(database) == 2)
     }
 
+    /// A server or pooler that says nothing for long, and commits after all.
+    ///
+    /// Time that was up counted as a transaction that did not take place: it ran a second time.
+    @Test func `a commit that comes when nobody waits any more is not repeated`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let proxy = try CuttingProxy(to: scratch.database)
+        var configuration = PostgresConfiguration(address: Secret(proxy.address))
+        // The server is patient for ten seconds, the client for half of one.
+        configuration.statementTimeout = .seconds(10)
+        configuration.graceTime = .milliseconds(500) - configuration.statementTimeout
+        let database = PostgresDatabase(configuration)
+        let counter = Counter()
+        // The first write finds the table for marks; the third would say COMMIT by a name.
+        try await database.write { connection in try Self.insert(6, on: connection) }
+        proxy.cut(.lateCommit(after: .milliseconds(1_500)))
+        try await database.write { connection in
+            _ = counter.next()
+            try Self.insert(7, on: connection)
+        }
+        #expect(proxy.cutCount == 1)
+        #expect(counter.count == 1)
+        #expect(try await accounts(database) == 3)
+    }
+
+    @Test func `what a transaction has become is told by its mark`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let configuration = PostgresConfiguration(address: Secret(scratch.database.address))
+        func connect() throws -> PostgresConnection {
+            try PostgresConnection(configuration, usesNames: true, interrupt: nil)
+        }
+        let (writer, asker) = (try connect(), try connect())
+        var tokens: [PostgresConnection.Token] = []
+        for number in 7..<10 {
+            writer.begin(writing: true, interrupt: nil)
+            try Self.insert(number, on: writer)
+            tokens.append(try #require(writer.token))
+            switch number {
+            case 7: try writer.commit()
+            case 8: writer.rollback()
+            default:
+                #expect(try asker.fate(of: tokens[2]) == .undecided)
+                try writer.commit()
+            }
+        }
+        // Of the first it was not known yet that there is a table.
+        #expect(tokens.map { $0.mark?.number } == [nil, 1, 2])
+        #expect(try asker.fate(of: tokens[0]) == .committed)
+        #expect(try asker.fate(of: tokens[1]) == .aborted)
+        #expect(try asker.fate(of: tokens[2]) == .committed)
+        // As after a crash: neither number nor row is known.
+        let lost = PostgresConnection.Token(number: "4000000000000", mark: nil)
+        #expect(try asker.fate(of: lost) == .aborted)
+        let other = TransactionMarkTable.Mark(session: "somebody's", number: 5)
+        let token = PostgresConnection.Token(number: tokens[2].number, mark: other)
+        #expect(try asker.fate(of: token) == .aborted)
+    }
+
+    /// A session keeps what it was begun with, and was lent out again and again.
+    @Test func `a session that was begun read-only is not used any more`() async throws {
+        let scratch = try await Engine.postgres.store()
+        var configuration = PostgresConfiguration(address: Secret(scratch.database.address))
+        configuration.maximumConnections = 1
+        let database = PostgresDatabase(configuration)
+        try await database.write { connection in
+            _ = try connection.execute("SET default_transaction_read_only = on")
+        }
+        await #expect(throws: StoreError.readOnly) {
+            try await database.write { connection in try Self.insert(7, on: connection) }
+        }
+        try await database.write { connection in try Self.insert(7, on: connection) }
+        #expect(try await accounts(database) == 2)
+        try await database.close()
+    }
+
     @Test func `a transaction takes a round trip for its statement and one for its end`()
         async throws
     {

@@ -21,10 +21,21 @@ package struct Migrator: Sendable {
     /// - Throws: ``StoreError/newerSchema(found:supported:)`` when a newer Preloop was here.
     package func migrate(_ database: any Database) async throws {
         // The common start needs no write lock, so that a search does not wait for a scan.
-        let found = try await database.read { connection in
-            try SchemaTable.exists(on: connection) ? try SchemaTable.current(on: connection) : 0
+        let (found, hasMarks) = try await database.read { connection in
+            (
+                try SchemaTable.exists(on: connection)
+                    ? try SchemaTable.current(on: connection) : 0,
+                try TransactionMarkTable.exists(on: connection)
+            )
         }
         try check(found)
+        if !hasMarks {
+            // Who may not make tables does without: what a transaction is known by is second best.
+            try? await database.write { connection in
+                try SchemaTable.lock(on: connection)
+                try TransactionMarkTable.create(on: connection)
+            }
+        }
         guard found < supported else { return }
         for _ in found..<supported {
             try await database.write { connection in

@@ -47,7 +47,7 @@ package struct PostgresConfiguration: Sendable {
     /// Whether a text can be the address of a PostgreSQL database: a URL, or `key=value` settings.
     package static func isAddress(_ text: String) -> Bool {
         text.hasPrefix("postgres://") || text.hasPrefix("postgresql://")
-            || (text.contains("=") && !text.contains("://"))
+            || text.prefixMatch(of: /\s*[A-Za-z_]+\s*=/) != nil
     }
 
     /// What libpq is told, in order: a later keyword takes the place of an earlier one.

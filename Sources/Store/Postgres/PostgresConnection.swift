@@ -1,4 +1,5 @@
 import Domain
+import Foundation
 
 /// Runs ``SQL`` on one PostgreSQL connection inside a transaction.
 final class PostgresConnection: SQLConnection {
@@ -28,6 +29,11 @@ final class PostgresConnection: SQLConnection {
     private var notified = 0
     /// Since when the server may keep plans of prepared statements.
     private var plannedAt = ContinuousClock.now
+    /// How long they may be kept this time; longer and longer, as a table that is filled grows less
+    /// and less in proportion.
+    private var planLifetime: Duration
+    /// How much longer at most than in the beginning.
+    private static let planLifetimeGrowth = 32
     /// Whether the next transaction has the statements planned anew.
     private var plansAreOld = false
     /// Set while a transaction can be interrupted.
@@ -35,9 +41,15 @@ final class PostgresConnection: SQLConnection {
     /// What begins the transaction, until its first statement is sent together with it: BEGIN alone
     /// was one of the three round trips of a short transaction.
     private var opening: [SQL] = []
-    /// The number of a transaction that may write, known with the answer to its first statement: by
-    /// it ``fate(of:)`` finds what has become of it.
-    private(set) var number: String?
+    /// What a transaction that may write is known by, with the answer to its first statement.
+    private(set) var token: Token?
+    /// The mark that the transaction writes; nil where it writes none.
+    private var mark: TransactionMarkTable.Mark?
+    private var lastMark: TransactionMarkTable.Mark
+    /// Whether there is a table for marks, as far as is known.
+    private var hasMarks = false
+    /// Whether this connection has removed what others have left.
+    private var hasRemovedMarks = false
     /// The first failure of the transaction: whatever its body made of it, nothing can be committed
     /// any more.
     private(set) var failure: PostgresFailure?
@@ -52,6 +64,8 @@ final class PostgresConnection: SQLConnection {
         self.configuration = configuration
         self.usesNames = usesNames
         answerLimit = configuration.statementTimeout + configuration.graceTime
+        planLifetime = configuration.planLifetime
+        lastMark = TransactionMarkTable.Mark(session: UUID().uuidString, number: 0)
         handle = try PostgresHandle(configuration, interrupt: interrupt)
     }
 
@@ -116,8 +130,11 @@ final class PostgresConnection: SQLConnection {
         if !outcomes.answered.isEmpty { opening = [] }
         if let refusal = outcomes.refusal { throw refusal }
         guard !first.isEmpty else { return outcomes.answered }
-        if case .text(let number)? = try? outcomes.answered[1].rows[0].value("number") {
-            self.number = number
+        if let row = outcomes.answered[1].rows.first,
+            case .text(let number)? = try? row.value("number")
+        {
+            token = Token(number: number, mark: mark)
+            if !hasMarks { hasMarks = (try? row.bool("has_marks")) ?? false }
         }
         return Array(outcomes.answered.dropFirst(first.count))
     }
@@ -128,13 +145,17 @@ final class PostgresConnection: SQLConnection {
     /// alone, so that a pooler may give the next one to another session.
     func begin(writing: Bool, interrupt: PostgresInterrupt?) {
         failure = nil
-        number = nil
+        (token, mark) = (nil, nil)
         isCancelling = false
         answerLimit = configuration.statementTimeout + configuration.graceTime
         evicted = usesNames ? statements.evict() : []
-        if usesNames, plannedAt.duration(to: .now) >= configuration.planLifetime {
+        if usesNames, plannedAt.duration(to: .now) >= planLifetime {
             plannedAt = .now
             plansAreOld = true
+            planLifetime = min(
+                planLifetime * 2,
+                configuration.planLifetime * Self.planLifetimeGrowth
+            )
         }
         self.interrupt = interrupt
         let limits: SQL = """
@@ -144,16 +165,22 @@ final class PostgresConnection: SQLConnection {
                 \(milliseconds(configuration.statementTimeout)), true),
             set_config('jit', 'off', true)
             """
-        opening =
-            writing
-            ? [
-                "BEGIN ISOLATION LEVEL READ COMMITTED",
-                "SELECT pg_current_xact_id()::text AS number, \(limits)",
-            ]
-            : [
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-                "SELECT \(limits)",
-            ]
+        guard writing else {
+            opening = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT \(limits)"]
+            return
+        }
+        let isThere: SQL = hasMarks ? "TRUE" : TransactionMarkTable.isThere
+        opening = [
+            "BEGIN ISOLATION LEVEL READ COMMITTED",
+            "SELECT pg_current_xact_id()::text AS number, \(isThere) AS has_marks, \(limits)",
+        ]
+        guard hasMarks else { return }
+        lastMark.number += 1
+        mark = lastMark
+        opening.append(TransactionMarkTable.note(lastMark))
+        guard !hasRemovedMarks else { return }
+        hasRemovedMarks = true
+        opening.append(TransactionMarkTable.removeOld)
     }
 
     /// Ends a transaction.
@@ -186,6 +213,14 @@ final class PostgresConnection: SQLConnection {
         }
     }
 
+    /// What a transaction that may have been committed is known by.
+    struct Token: Sendable, Equatable {
+        /// The server's number of it.
+        var number: String
+        /// What it has written of itself; nil where it could not.
+        var mark: TransactionMarkTable.Mark?
+    }
+
     /// What became of a transaction whose COMMIT was not answered.
     enum Fate: Equatable {
         case committed
@@ -195,15 +230,32 @@ final class PostgresConnection: SQLConnection {
     }
 
     /// Asks for the fate of a transaction on another connection.
-    func fate(of number: String) throws(PostgresFailure) -> Fate {
+    func fate(of token: Token) throws(PostgresFailure) -> Fate {
         failure = nil
-        let outcomes = try exchange(["SELECT pg_xact_status(\(number)::xid8) AS fate"])
+        if let mark = token.mark { return try fate(of: mark) }
+        let outcomes = try exchange(["SELECT pg_xact_status(\(token.number)::xid8) AS fate"])
+        // A number that the server will give some day: it has forgotten the transaction in a crash.
+        if outcomes.refusal?.state == "22023" { return .aborted }
         if let refusal = outcomes.refusal { throw refusal }
         return switch try? outcomes.answered[0].rows[0].value("fate") {
         case .text("committed"): .committed
         case .text("aborted"): .aborted
         default: .undecided
         }
+    }
+
+    private func fate(of mark: TransactionMarkTable.Mark) throws(PostgresFailure) -> Fate {
+        let outcomes = try exchange(TransactionMarkTable.fate(of: mark))
+        if let refusal = outcomes.refusal {
+            _ = try exchange(["ROLLBACK"])
+            // The transaction has not ended, or the server is not yet one that takes writes.
+            guard ["55P03", "25006"].contains(refusal.state) else { throw refusal }
+            return .undecided
+        }
+        guard let last = try? outcomes.answered[2].rows.first?.integer("mark") else {
+            return .undecided
+        }
+        return last == mark.number ? .committed : .aborted
     }
 
     /// Runs a statement outside a transaction.

@@ -7,9 +7,9 @@ import Synchronization
 ///   their statements sees all that was committed before them, as on SQLite.
 /// - A lost connection is no error until ``PostgresConfiguration/reconnectTimeout`` is over: what
 ///   was not committed runs again on another connection.
-/// - Loss between COMMIT and its answer leaves open whether it took place. The transaction's number
-///   is known from its beginning, and the server tells its fate (`pg_xact_status`): nothing is
-///   written twice and nothing taken for written that is not.
+/// - Loss between COMMIT and its answer leaves open whether it took place. The transaction has
+///   written a mark (``TransactionMarkTable``), which is there if and only if it did, also after a
+///   crash of the server: nothing is written twice and nothing taken for written that is not.
 /// - No session state outside a transaction, so a pooler in transaction mode works; only the
 ///   listening connection has a session, and without it followers poll.
 package struct PostgresDatabase: Database {
@@ -153,9 +153,12 @@ package struct PostgresDatabase: Database {
     /// Whether a transaction has taken place whose COMMIT was not answered.
     ///
     /// With a patience of its own: what the transaction has used of its own must not leave open
-    /// whether it was written.
-    private func isCommitted(_ transaction: String) async throws -> Bool {
+    /// whether it was written. A server that does not know that its client is gone lets the
+    /// transaction be for as long as a statement may take.
+    private func isCommitted(_ transaction: PostgresConnection.Token) async throws -> Bool {
         var patience = PostgresPatience(reconnectTimeout: configuration.reconnectTimeout)
+        let deadline = ContinuousClock.now
+            .advanced(by: configuration.statementTimeout + configuration.graceTime)
         while true {
             let remedy: PostgresFailure.Remedy
             let session: PostgresSession
@@ -169,7 +172,10 @@ package struct PostgresDatabase: Database {
                 switch try await session.fate(of: transaction) {
                 case .committed: return true
                 case .aborted: return false
-                case .undecided: remedy = .repeatSoon
+                case .undecided:
+                    guard ContinuousClock.now < deadline else { throw Self.unknownFate }
+                    try await Task.sleep(for: Self.undecidedPause)
+                    continue
                 }
             } catch let failure as PostgresFailure {
                 remedy = failure.remedy
@@ -179,6 +185,8 @@ package struct PostgresDatabase: Database {
             try await Task.sleep(for: pause)
         }
     }
+
+    private static let undecidedPause = Duration.milliseconds(100)
 
     private static let unknownFate = StoreError.disconnected(
         detail: "the connection was lost before the database told whether it has written"

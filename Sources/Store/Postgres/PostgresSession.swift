@@ -22,7 +22,7 @@ actor PostgresSession {
         /// Nothing of it remains.
         case failed(any Error, remedy: PostgresFailure.Remedy)
         /// The connection was lost between COMMIT and its answer.
-        case unanswered(Value, transaction: String)
+        case unanswered(Value, transaction: PostgresConnection.Token)
     }
 
     /// Connects when there is no connection and runs one transaction.
@@ -48,8 +48,13 @@ actor PostgresSession {
         } catch {
             let remedy: PostgresFailure.Remedy = connection.failure?.remedy ?? .none
             connection.rollback()
-            // Its names and plans are what failed: it would fail in the same way again.
-            if remedy == .withoutNames || remedy == .replan { self.connection = nil }
+            // Its names and plans are what failed: it would fail in the same way again. A session
+            // that was begun while the database was read-only stays so.
+            if remedy == .withoutNames || remedy == .replan
+                || (error as? StoreError) == .readOnly
+            {
+                self.connection = nil
+            }
             return .failed(error, remedy: remedy)
         }
         guard !interrupt.isRequested else {
@@ -60,17 +65,19 @@ actor PostgresSession {
             try connection.commit()
             return .committed(value)
         } catch {
-            let isLost = !connection.isUsable && error.remedy == .reconnect
             self.connection = nil
-            guard isLost, let number = connection.number else { return failed(error, interrupt) }
-            return .unanswered(value, transaction: number)
+            // Not only a connection that is gone: a server that is asked to stop may have committed
+            // before it says so, and one that is silent may yet commit.
+            guard error.remedy == .reconnect, let token = connection.token
+            else { return failed(error, interrupt) }
+            return .unanswered(value, transaction: token)
         }
     }
 
     /// What became of another session's transaction.
     ///
     /// - Throws: ``PostgresFailure``.
-    func fate(of transaction: String) throws -> PostgresConnection.Fate {
+    func fate(of transaction: PostgresConnection.Token) throws -> PostgresConnection.Fate {
         do throws(PostgresFailure) {
             return try connected(usesNames: false, interrupt: nil).fate(of: transaction)
         } catch {

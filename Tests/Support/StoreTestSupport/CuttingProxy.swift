@@ -12,6 +12,8 @@ package final class CuttingProxy: Sendable {
         case answerToCommit
         /// The next COMMIT, once, before the server has it.
         case commit
+        /// The answer to the next COMMIT, once, which the server is given so much later.
+        case lateCommit(after: Duration)
     }
 
     private struct State {
@@ -122,6 +124,10 @@ package final class CuttingProxy: Sendable {
                 switch decide(on: buffer[..<count]) {
                 case .commit: return
                 case .answerToCommit: isAnswerCut = true
+                case .lateCommit(let pause):
+                    // The client may have gone away meanwhile: a pooler would not mind.
+                    usleep(UInt32(pause / .microseconds(1)))
+                    isAnswerCut = true
                 case .never: break
                 }
                 guard Self.send(buffer[..<count], to: server) else { return }

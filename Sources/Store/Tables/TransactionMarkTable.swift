@@ -1,0 +1,80 @@
+import Domain
+
+/// What each connection to PostgreSQL has committed last: by it a transaction is told from one that
+/// did not take place, when the answer to COMMIT is lost.
+///
+/// A row a connection, written with the first statement of each transaction that may write: until
+/// the transaction has ended the row is locked, and afterwards it says what has become of it.
+/// Nothing else does in every case: the number that `pg_xact_status` takes may be given to somebody
+/// else's transaction after a server has crashed before its log was on disk.
+///
+/// The table is the engine's own: it is not part of the schema, of archives or of any account.
+enum TransactionMarkTable {
+    /// One transaction of one connection.
+    struct Mark: Sendable, Equatable {
+        /// Random, of one connection.
+        var session: String
+        var number: Int64
+    }
+
+    /// How long checking may wait for the row before it is tried again.
+    private static let lockTimeout = Duration.seconds(2)
+
+    /// Whether the table is there; always where it is not needed.
+    static func exists(on connection: any SQLConnection) throws(StoreError) -> Bool {
+        guard connection.dialect == .postgres else { return true }
+        return try connection.rows("SELECT \(isThere) AS is_there").first?.bool("is_there") ?? false
+    }
+
+    /// A condition: whether the table is there.
+    static let isThere: SQL = "to_regclass('transaction_marks') IS NOT NULL"
+
+    /// Makes the table.
+    static func create(on connection: any SQLConnection) throws(StoreError) {
+        try connection.execute(
+            """
+            CREATE TABLE IF NOT EXISTS transaction_marks (
+                session_id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+                mark BIGINT NOT NULL,
+                marked_at TIMESTAMPTZ NOT NULL
+            )
+            """
+        )
+    }
+
+    /// Notes which transaction of its connection this is.
+    static func note(_ mark: Mark) -> SQL {
+        """
+        INSERT INTO transaction_marks (session_id, mark, marked_at)
+        VALUES (\(mark.session), \(mark.number), now())
+        ON CONFLICT (session_id) DO UPDATE
+            SET mark = EXCLUDED.mark, marked_at = EXCLUDED.marked_at
+        """
+    }
+
+    /// Removes what connections have left that are long gone; who is at it already is not waited
+    /// for.
+    static let removeOld: SQL = """
+        DELETE FROM transaction_marks WHERE session_id IN (
+            SELECT session_id FROM transaction_marks
+            WHERE marked_at < now() - INTERVAL '7 days' FOR UPDATE SKIP LOCKED
+        )
+        """
+
+    /// A transaction that waits until the one of a mark has ended, and gives the last mark of its
+    /// connection as `mark`: the row that it asks for by writing it may not be there yet.
+    static func fate(of mark: Mark) -> [SQL] {
+        let limit = String(Int64(lockTimeout / .milliseconds(1)))
+        return [
+            "BEGIN ISOLATION LEVEL READ COMMITTED",
+            "SELECT set_config('lock_timeout', \(limit), true)",
+            """
+            INSERT INTO transaction_marks (session_id, mark, marked_at)
+            VALUES (\(mark.session), 0, now())
+            ON CONFLICT (session_id) DO UPDATE SET marked_at = EXCLUDED.marked_at
+            RETURNING mark
+            """,
+            "COMMIT",
+        ]
+    }
+}
