@@ -269,6 +269,29 @@ extension Graph {
         }
     }
 
+    /// Scores of slots with both planes, in their order.
+    func scores(of ids: [UInt32], _ scratch: SearchScratch) -> [Float] {
+        var found: [Float] = []
+        found.reserveCapacity(ids.count)
+        let buffer = unsafe scratch.walk.scoreBuffer
+        unsafe ids.withUnsafeBufferPointer { ids in
+            while found.count < ids.count, let base = ids.baseAddress {
+                let start = found.count
+                let count = min(CodeWalk.block, ids.count - start)
+                unsafe CodeKernels.scoreFully(
+                    codes,
+                    scratch.query,
+                    ids: base + start,
+                    count: count,
+                    into: buffer,
+                    level: level
+                )
+                for index in 0..<count { unsafe found.append(buffer[index] * scratch.norm) }
+            }
+        }
+        return found
+    }
+
     /// Scores every passing vector with both planes.
     func scanFully(_ filter: SearchFilter, _ scratch: SearchScratch, best: inout TopHits) {
         unsafe forEachBlock(of: filter) { ids in

@@ -35,8 +35,13 @@ extension HNSWIndex {
         requireQuery(query, count: k)
         if effort == nil, reach == 0 {
             if let rung = calibration.withLock({ $0.rung(for: Self.defaultRecall) }) {
-                let effort = rung.effort * max(k, Calibration.hits) / Calibration.hits
-                return search(query, count: k, effort: effort, reach: rung.reach, filter: filter)
+                return search(
+                    query,
+                    count: k,
+                    effort: rung.effort(for: k),
+                    reach: rung.reach,
+                    filter: filter
+                )
             }
         }
         let effort = min(max(effort ?? max(Self.defaultEffort, 2 * k), k), Self.maximumEffort)
@@ -91,6 +96,24 @@ extension HNSWIndex {
         guard k > 0 else { return [] }
         let hits = search(vector, count: k + 1, effort: effort, filter: filter)
         return Array(hits.lazy.filter { $0.key != key }.prefix(k))
+    }
+
+    /// Scores of stored vectors, as exact as those of ``exactSearch(_:count:filter:)``.
+    ///
+    /// - Parameters:
+    ///   - keys: Of any vectors.
+    ///   - query: `(dimension)` numbers, as for `search`.
+    /// - Returns: In the order of `keys`; nil where nothing is stored under a key.
+    package func scores(of keys: [Int64], to query: [Float]) -> [Float?] {
+        requireQuery(query, count: 0)
+        return withScratch { scratch in
+            let isNull = !scratch.setQuery(query, level: graph.level)
+            return lock.read {
+                let slots = keys.map { graph.table.slot(of: $0) }
+                var scores = isNull ? [] : graph.scores(of: slots.compactMap { $0 }, scratch)[...]
+                return slots.map { slot in slot == nil ? nil : isNull ? 0 : scores.removeFirst() }
+            }
+        }
     }
 
     private func requireQuery(_ query: [Float], count k: Int) {

@@ -189,16 +189,62 @@ import Testing
     }
 
     @Test func `counts of frequent terms are used until the index has grown`() {
-        var terms = FrequentTerms()
-        terms.remember([400, 3], of: ["common", "rare"], in: 1_000)
-        #expect(terms.count(of: "common", in: 1_000) == 400)
-        #expect(terms.count(of: "common", in: 1_050) == 400)
-        #expect(terms.count(of: "rare", in: 1_000) == nil, "may be in twice as many by now")
-        #expect(terms.count(of: "common", in: 1_051) == nil)
-        #expect(terms.count(of: "common", in: 0) == nil)
-        terms.remember([500], of: ["other"], in: 1_100)
-        #expect(terms.count(of: "common", in: 1_100) == nil)
-        #expect(terms.count(of: "other", in: 1_100) == 500)
+        let terms = LexicalTermCounts()
+        terms.remember([("common", 400), ("rare", 3)], in: 1_000, at: nil)
+        #expect(terms.count(of: "common", in: 1_000, at: nil) == 400)
+        #expect(terms.count(of: "common", in: 1_050, at: nil) == 400)
+        #expect(terms.count(of: "rare", in: 1_000, at: nil) == nil, "may be in more by now")
+        #expect(terms.count(of: "common", in: 1_051, at: nil) == nil)
+        #expect(terms.count(of: "common", in: 0, at: nil) == nil)
+        terms.remember([("other", 500)], in: 1_100, at: nil)
+        #expect(terms.count(of: "common", in: 1_100, at: nil) == nil)
+        #expect(terms.count(of: "other", in: 1_100, at: nil) == 500)
+    }
+
+    @Test func `counts of rare terms hold for one state of the documents`() {
+        let terms = LexicalTermCounts()
+        let now = LexicalTermCounts.Moment(generation: 1, revision: Revision(5))
+        let later = LexicalTermCounts.Moment(generation: 1, revision: Revision(6))
+        let other = LexicalTermCounts.Moment(generation: 2, revision: Revision(5))
+        terms.remember([("rare", 3), ("absent", 0)], in: 1_000, at: now)
+        #expect(terms.count(of: "rare", in: 1_000, at: now) == 3)
+        #expect(terms.count(of: "absent", in: 1_000, at: now) == 0)
+        for moment in [nil, later, other] {
+            #expect(terms.count(of: "rare", in: 1_000, at: moment) == nil)
+        }
+        terms.remember([("new", 1)], in: 1_000, at: later)
+        #expect(terms.count(of: "rare", in: 1_000, at: later) == nil)
+        #expect(terms.count(of: "new", in: 1_000, at: later) == 1)
+    }
+
+    @Test func `an index that is not where it is asked for says so`() async throws {
+        let scratch = try await Engine.sqlite.store()
+        let store = scratch.store
+        let index = try await LexicalIndex(path: scratch.directory.path("lexical"), of: store)
+        let weights = LexicalWeights(title: 1, body: 1, comments: 1)
+        func ask(_ text: String, at revision: Revision) async throws -> [Int64]? {
+            try await index.scores(of: LexicalQuery(text: text), weights: weights, at: revision)?
+                .best(10).map(\.issue.rawValue)
+        }
+        func head() async throws -> Revision {
+            try await store.read { connection, account in
+                try AccountTable.currentRevision(account: account, on: connection)
+            }
+        }
+        try await put(store, 1, "printer", "crash")
+        let first = try await head()
+        #expect(try await ask("printer", at: first) == nil, "nothing was followed")
+        try await index.follow(store)
+        // From the file, with lists that are made, and from memory.
+        for _ in 0..<3 { #expect(try await ask("printer", at: first) == [1]) }
+        try await put(store, 2, "printer", "jam")
+        let second = try await head()
+        for text in ["printer", "crash", "absent"] {
+            #expect(try await ask(text, at: second) == nil, "what memory has is of before")
+        }
+        try await index.follow(store)
+        for _ in 0..<2 { #expect(try await ask("printer", at: second) == [1, 2]) }
+        #expect(try await ask("printer", at: first) == nil, "the index is beyond")
     }
 
     @Test func `totals and frequencies are those of the documents`() async throws {

@@ -61,6 +61,7 @@ struct PostgresMirrorTests {
                 .init(vectors: [vector], count: count, scope: scope, effort: 100),
                 model: model,
                 follower: "indexer-\(model.id)",
+                known: nil,
                 account: account,
                 on: connection
             )

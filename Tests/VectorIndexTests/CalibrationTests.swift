@@ -23,6 +23,20 @@ import Testing
             let share = found { index.search($0, count: 10, recall: wanted) }
             #expect(share >= wanted - 0.02)
         }
+        // Also for many more hits than it was measured with, without that many times the work.
+        for wanted in [0.9, 0.98] {
+            var share = 0.0
+            for query in queries {
+                let floor = (index.exactSearch(query, count: 200).last?.score ?? 1) - 1e-6
+                let hits = index.search(query, count: 200, recall: wanted)
+                share += Double(hits.count { $0.score >= floor }) / Double(200 * queries.count)
+            }
+            #expect(share >= wanted - 0.02)
+        }
+        for rung in Calibration.ladder {
+            #expect(rung.effort(for: 10) == rung.effort)
+            #expect((201..<20 * rung.effort).contains(rung.effort(for: 200)))
+        }
         // What is asked for decides what is done: the least finds less than the most.
         let recalls = index.calibration.withLock { $0.recalls.map(Double.init) }
         let least = try #require(recalls.first)

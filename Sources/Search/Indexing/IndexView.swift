@@ -74,6 +74,22 @@ package struct IndexView: Sendable {
         return count - hidden.count
     }
 
+    /// Cosines of windows to a vector.
+    ///
+    /// - Parameters:
+    ///   - keys: Of any windows.
+    ///   - query: A unit vector of the model.
+    /// - Returns: In the order of `keys`; nil for a window that has no vector here.
+    package func scores(of keys: [Int64], to query: [Float]) -> [Float?] {
+        var scores = index.scores(of: keys, to: query)
+        guard !aside.isEmpty else { return scores }
+        for (place, key) in keys.enumerated() {
+            guard let vector = aside[key] else { continue }
+            scores[place] = vector.isEmpty ? nil : Float(cosine(query, vector))
+        }
+        return scores
+    }
+
     /// The vector of a window, nil when there is none.
     package func vector(of key: Int64) -> [Float]? {
         guard let vector = aside[key] else { return index.vector(forKey: key) }

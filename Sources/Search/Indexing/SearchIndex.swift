@@ -60,6 +60,8 @@ package actor SearchIndex {
     private var index: HNSWIndex
     /// The last revision that is in the index or aside.
     private var revision: Revision
+    /// The end of the feed as it was when nothing was waiting; nil when something may be.
+    private var seenHead: Revision?
     private var aside: [Int64: [Float]] = [:]
     private var hidden: Set<Int64> = []
     private var changesSinceSnapshot = 0
@@ -115,8 +117,12 @@ package actor SearchIndex {
     }
 
     /// The index as the store is now.
-    package func view() async throws -> IndexView {
-        try await refresh()
+    ///
+    /// - Parameter head: Where the caller has just seen the end of the feed; nil has it looked up.
+    /// - Returns: The same vectors for as long as it is held.
+    /// - Throws: As ``refresh()``.
+    package func view(at head: Revision? = nil) async throws -> IndexView {
+        if head == nil || head != seenHead { try await refresh() }
         return IndexView(
             index: index,
             aside: aside,
@@ -133,10 +139,12 @@ package actor SearchIndex {
         let (model, dimension) = (model, dimension)
         while true {
             try Task.checkCancellation()
-            let from = revision
-            let page = try await store.read { connection, account in
-                Page(
-                    head: try AccountTable.currentRevision(account: account, on: connection),
+            let (from, seen) = (revision, seenHead)
+            let page = try await store.read { connection, account -> Page in
+                let head = try AccountTable.currentRevision(account: account, on: connection)
+                if head == seen { return Page(head: head) }
+                return Page(
+                    head: head,
                     changes: try PassageTable.vectorChanges(
                         after: from,
                         model: model,
@@ -163,9 +171,12 @@ package actor SearchIndex {
                 try clear()
                 continue
             }
-            hidden = Set(page.orphans.map(\.rawValue))
+            if let orphans = page.orphans { hidden = Set(orphans.map(\.rawValue)) }
             try apply(page.changes)
-            guard page.changes.count == Self.pageSize else { break }
+            guard page.changes.count == Self.pageSize else {
+                seenHead = page.head
+                break
+            }
         }
         // A reader without a usable snapshot has built one: the next need not.
         if role == .reader, changesSinceSnapshot > Self.asideLimit, aside.isEmpty { try save() }
@@ -173,8 +184,9 @@ package actor SearchIndex {
 
     private struct Page: Sendable {
         var head: Revision
-        var changes: [PassageTable.VectorChange]
-        var orphans: [PassageID]
+        var changes: [PassageTable.VectorChange] = []
+        /// Nil when they are those that were known.
+        var orphans: [PassageID]?
     }
 
     private func apply(_ changes: [PassageTable.VectorChange]) throws {
@@ -255,6 +267,7 @@ package actor SearchIndex {
             capacity: options.capacity
         )
         revision = .zero
+        seenHead = nil
         aside = [:]
         changesSinceSnapshot = 0
     }

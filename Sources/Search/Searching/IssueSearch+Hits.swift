@@ -3,33 +3,59 @@ import Store
 
 /// From ranked candidates to what people read.
 extension IssueSearch {
-    func hits(_ candidates: [Candidate], of question: Question) async throws -> [SearchHit] {
-        let issues = candidates.map(\.issue)
-        var chosen = candidates.map(\.passage)
+    /// What is shown of issues and windows.
+    struct Details: Sendable {
+        private(set) var summaries: [IssueID: IssueSummary] = [:]
+        private(set) var places: [PassageID: PassageTable.Place] = [:]
+        private(set) var texts: [PassageID: String] = [:]
+
+        /// Nothing.
+        init() {}
+
+        /// As the store has it, in one round trip.
+        init(
+            of issues: [IssueID],
+            _ passages: [PassageID],
+            account: AccountID,
+            on connection: any SQLConnection
+        ) throws(StoreError) {
+            let found = try PassageTable.details(
+                of: issues,
+                passages,
+                account: account,
+                on: connection
+            )
+            for summary in found.summaries { summaries[summary.issue] = summary }
+            for passage in found.passages { places[passage.id] = passage.place }
+            texts = found.texts
+        }
+
+        /// Takes what others have that is not here.
+        mutating func merge(_ other: Details) {
+            summaries.merge(other.summaries) { first, _ in first }
+            places.merge(other.places) { first, _ in first }
+            texts.merge(other.texts) { first, _ in first }
+        }
+    }
+
+    func hits(_ page: Page, of question: Question) async throws -> [SearchHit] {
+        let candidates = page.candidates
+        var (details, chosen) = (page.details, candidates.map(\.passage))
         if question.vector == nil {
+            let issues = candidates.map(\.issue)
             let wordy = try await passages(of: issues, with: question.request.text)
             chosen = issues.map { wordy[$0] }
+            let passages = chosen.compactMap { $0 }
+            details = try await store.read { connection, account in
+                try Details(of: issues, passages, account: account, on: connection)
+            }
         }
-        let ids = chosen.compactMap { $0 }
-        let (summaries, texts, windows) = try await store.read { connection, account in
-            (
-                try PassageTable.summaries(of: issues, account: account, on: connection),
-                try PassageTable.texts(of: ids, account: account, on: connection),
-                try PassageTable.passages(ids, account: account, on: connection)
-            )
-        }
-        let byIssue = Dictionary(
-            summaries.map { ($0.issue, $0) },
-            uniquingKeysWith: { first, _ in first }
-        )
-        let byPassage = Dictionary(
-            windows.map { ($0.id, $0.place) },
-            uniquingKeysWith: { first, _ in first }
-        )
         return zip(candidates, chosen).compactMap { candidate, passage in
-            guard let summary = byIssue[candidate.issue] else { return nil }
+            guard let summary = details.summaries[candidate.issue] else { return nil }
             var shown: HitPassage?
-            if let passage, let place = byPassage[passage], let text = texts[passage] {
+            if let passage, let place = details.places[passage],
+                let text = details.texts[passage]
+            {
                 shown = HitPassage(
                     part: place.part,
                     comment: place.comment,

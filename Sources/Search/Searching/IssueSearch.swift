@@ -55,15 +55,14 @@ package struct IssueSearch: Sendable {
             throw SearchError.pageOutOfRange(maximum: SearchRequest.maximumReach)
         }
         let question = try await healingWords { try await self.question(request) }
-        var ranking: [Candidate] = []
+        var page = Page(request)
         var known: Set<IssueID> = []
         for size in Self.tiers {
             let tier = try await tier(size, of: question, excluding: known)
-            ranking += try await live(tier.candidates, count: reach - ranking.count)
-            if ranking.count >= reach || tier.isComplete { break }
+            try await fill(&page, with: tier.candidates, of: question)
+            if page.isFull || tier.isComplete { break }
             known.formUnion(tier.candidates.map(\.issue))
         }
-        let page = Array(ranking.dropFirst(request.offset).prefix(request.limit))
         return try await hits(page, of: question)
     }
 
@@ -102,6 +101,8 @@ package struct IssueSearch: Sendable {
         var nearest: NearestWindows?
         /// Nil in vector mode.
         var scores: LexicalScores?
+        /// The best matches that pass, as many as the first tier takes.
+        var bestWords: [(issue: IssueID, score: Double)] = []
         /// The score of the best match that passes, more than 0.
         var bestScore: Double
         /// Nil when everything passes.
@@ -118,22 +119,27 @@ package struct IssueSearch: Sendable {
             throw SearchError.emptyQuery
         }
         let query = LexicalQuery(text: request.text)
+        // Asked for while the text is embedded: what is committed later need not be found.
+        async let lookup = store.read { connection, account in
+            try AccountTable.currentRevision(account: account, on: connection)
+        }
         var vector: [Float]?
         if request.mode != .text {
             vector = try await Indexer.encode([request.text], by: embedder).first ?? nil
         }
         guard vector != nil || !query.isEmpty else { throw SearchError.emptyQuery }
+        let head = try await lookup
         // Words are walked and vectors compared side by side.
-        async let words = scores(of: request.mode == .vector ? nil : query)
+        async let words = scores(of: request.mode == .vector ? nil : query, at: head)
         var view: (any WindowView)?
         var nearest: NearestWindows?
         if let vector {
-            let windows = try await index.windows(passing: request.filter)
+            let windows = try await index.windows(passing: request.filter, at: head)
             nearest = try await windows.nearest(to: [vector], count: Self.tiers[0])[0]
             view = windows
         }
         let issues =
-            view == nil ? try await passingIssues(request.filter) : view?.issues
+            view == nil ? try await passingIssues(request.filter, at: head) : view?.issues
         var question = Question(
             request: request,
             vector: vector,
@@ -143,23 +149,31 @@ package struct IssueSearch: Sendable {
             bestScore: 1,
             issues: issues
         )
-        if let best = question.scores?.best(1, where: question.passes).first, best.score > 0 {
-            question.bestScore = best.score
+        if let scores = question.scores {
+            question.bestWords = scores.best(Self.tiers[0], where: question.passes)
+            if let best = question.bestWords.first, best.score > 0 {
+                question.bestScore = best.score
+            }
         }
         return question
     }
 
-    private func scores(of query: LexicalQuery?) async throws -> LexicalScores? {
+    private func scores(
+        of query: LexicalQuery?,
+        at head: Revision
+    ) async throws -> LexicalScores? {
         guard let query else { return nil }
+        let known = try await lexical.scores(of: query, weights: constants.weights, at: head)
+        if let known { return known }
         // Few changes wait unless the file is new; a long first scan is the scan's to follow.
         let isNew = try await lexical.revision() == .zero
         try await lexical.follow(store, maximumBatches: isNew ? nil : Self.lexicalBatches)
         return try await lexical.scores(of: query, weights: constants.weights)
     }
 
-    private func passingIssues(_ filter: IssueFilter) async throws -> KeySet? {
+    private func passingIssues(_ filter: IssueFilter, at head: Revision) async throws -> KeySet? {
         guard !filter.isEmpty else { return nil }
-        return try await index.filters.passing(filter, windowsOf: nil, in: store).issues
+        return try await index.filters.passing(filter, windowsOf: nil, in: store, at: head).issues
     }
 
     // MARK: - Candidates
@@ -196,7 +210,9 @@ package struct IssueSearch: Sendable {
         }
         var issues = Set(nearest.keys)
         if let scores = question.scores {
-            let best = scores.best(size, where: question.passes)
+            let best =
+                size == Self.tiers[0]
+                ? question.bestWords : scores.best(size, where: question.passes)
             isComplete = isComplete && best.count < size
             issues.formUnion(best.map(\.issue))
         }
@@ -230,24 +246,75 @@ package struct IssueSearch: Sendable {
         )
     }
 
-    /// The first of these, so many if there are, that are not deleted at this moment.
+    /// Candidates of a page and those before it, in order, with what is shown of the page.
+    struct Page: Sendable {
+        private let reach: Int
+        private let offset: Int
+        private var count = 0
+        /// Those that are shown.
+        private(set) var candidates: [Candidate] = []
+        var details = Details()
+
+        init(_ request: SearchRequest) {
+            reach = request.offset + request.limit
+            offset = request.offset
+        }
+
+        /// How many are still missing, those before the page too.
+        var missing: Int { reach - count }
+        var isFull: Bool { missing <= 0 }
+
+        /// Those of the next ones that are shown.
+        func shown<Item>(of next: [Item]) -> ArraySlice<Item> {
+            next.dropFirst(max(offset - count, 0))
+        }
+
+        /// Takes the next ones, at most so many as are missing.
+        mutating func append(_ next: [Candidate]) {
+            candidates += shown(of: next)
+            count += next.count
+        }
+    }
+
+    /// Takes the first of these, so many as are missing, that are not deleted at this moment.
     ///
     /// The indexes know of nearly all deletions: few more are looked up than are wanted.
-    private func live(_ candidates: [Candidate], count: Int) async throws -> [Candidate] {
-        var found: [Candidate] = []
+    private func fill(
+        _ page: inout Page,
+        with candidates: [Candidate],
+        of question: Question
+    ) async throws {
+        // Without a query vector the windows are chosen later.
+        let isDetailed = question.vector != nil
         var rest = candidates[...]
-        while found.count < count, !rest.isEmpty {
-            let chunk = rest.prefix(min(count - found.count + Self.spareCandidates, 10_000))
+        while !page.isFull, !rest.isEmpty {
+            let chunk = Array(rest.prefix(min(page.missing + Self.spareCandidates, 10_000)))
             rest = rest.dropFirst(chunk.count)
-            let issues = chunk.map(\.issue).sorted()
-            let live = Set(
-                try await store.read { connection, account in
-                    try PassageTable.liveIssues(among: issues, account: account, on: connection)
-                }
-            )
-            found += chunk.filter { live.contains($0.issue) }
+            let before = page
+            let (next, details) = try await store.read { connection, account in
+                let live = Set(
+                    try PassageTable.liveIssues(
+                        among: chunk.map(\.issue).sorted(),
+                        account: account,
+                        on: connection
+                    )
+                )
+                let next = Array(
+                    chunk.lazy.filter { live.contains($0.issue) }.prefix(before.missing)
+                )
+                let shown = before.shown(of: next)
+                guard isDetailed, !shown.isEmpty else { return (next, Details()) }
+                let details = try Details(
+                    of: shown.map(\.issue),
+                    shown.compactMap(\.passage),
+                    account: account,
+                    on: connection
+                )
+                return (next, details)
+            }
+            page.append(next)
+            page.details.merge(details)
         }
-        return Array(found.prefix(count))
     }
 }
 

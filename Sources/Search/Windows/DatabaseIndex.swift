@@ -26,6 +26,8 @@ package struct DatabaseIndex: WindowIndex {
         let isIndexed = Atomic(false)
         /// How many of the mirror's rows are this model's, and for how many questions that holds.
         let share = Mutex<(share: Share, questions: Int)?>(nil)
+        /// Where the indexer was.
+        let indexed = Mutex<Revision?>(nil)
     }
 
     /// Questions for which a share is believed: counting takes what some of them take together.
@@ -62,33 +64,27 @@ package struct DatabaseIndex: WindowIndex {
     }
 
     /// The windows as the database has them whenever it is asked.
-    package func windows(passing filter: IssueFilter) async throws -> any WindowView {
+    package func windows(
+        passing filter: IssueFilter,
+        at head: Revision?
+    ) async throws -> any WindowView {
+        let share = try await share()
         guard !filter.isEmpty else {
-            let share = try await share()
             return DatabaseWindows(
                 index: self,
                 filter: filter,
-                passing: nil,
                 issues: nil,
                 rowCount: share.total,
                 ownCount: share.rows
             )
         }
-        let dimension = row.dimension
-        let passing = try await filters.passing(filter, windowsOf: nil, in: store).issues
-        let count = try await store.read { connection, _ in
-            try PassageVectorTable.roughCount(dimension: dimension, on: connection)
-        }
-        var issues: [IssueID] = []
-        issues.reserveCapacity(passing.count)
-        passing.forEach { issues.append(IssueID($0)) }
+        let passing = try await filters.passing(filter, windowsOf: nil, in: store, at: head).issues
         return DatabaseWindows(
             index: self,
             filter: filter,
-            passing: issues,
             issues: passing,
-            rowCount: count,
-            ownCount: issues.count * DatabaseWindows.windowsOfIssue
+            rowCount: share.total,
+            ownCount: passing.count * DatabaseWindows.windowsOfIssue
         )
     }
 
@@ -147,17 +143,22 @@ package struct DatabaseIndex: WindowIndex {
         let (row, follower) = (row, Indexer.follower(of: model))
         var isBroughtUp = false
         while true {
+            let known = memory.indexed.withLock { $0 }
             let answer = try await store.read { connection, account in
                 try PassageVectorTable.search(
                     query,
                     model: row,
                     follower: follower,
+                    known: known,
                     account: account,
                     on: connection
                 )
             }
             // The scan makes the index when it is worthwhile; others hear of it here.
             memory.isIndexed.store(answer.isIndexed, ordering: .relaxed)
+            memory.indexed.withLock { $0 = answer.indexed }
+            // A backup was put back: what was deleted behind its place was not looked for.
+            if let known, answer.indexed < known { continue }
             if answer.isComplete { return answer }
             // Somebody goes on writing without the mirror.
             guard !isBroughtUp else { throw SearchError.mirrorBehind }

@@ -6,8 +6,6 @@ import VectorIndex
 struct DatabaseWindows: WindowView {
     let index: DatabaseIndex
     let filter: IssueFilter
-    /// The issues that pass, ascending; nil for all.
-    let passing: [IssueID]?
     let issues: KeySet?
     /// Rows among which the index walks, roughly.
     let rowCount: Int
@@ -32,7 +30,7 @@ struct DatabaseWindows: WindowView {
     static let vectorsAtOnce = 64
 
     func nearest(to vectors: [[Float]], count: Int) async throws -> [NearestWindows] {
-        guard count > 0, passing?.isEmpty != true else {
+        guard count > 0, issues?.isEmpty != true else {
             return vectors.map { _ in NearestWindows(windows: [], isAll: true) }
         }
         var found: [NearestWindows] = []
@@ -72,7 +70,11 @@ struct DatabaseWindows: WindowView {
     }
 
     private func compareRows(_ vectors: [[Float]], _ count: Int) async throws -> [NearestWindows] {
-        try await ask(vectors, count, passing.map { .rows(of: $0) } ?? .everyRow)
+        guard let issues else { return try await ask(vectors, count, .everyRow) }
+        var passing: [IssueID] = []
+        passing.reserveCapacity(issues.count)
+        issues.forEach { passing.append(IssueID($0)) }
+        return try await ask(vectors, count, .rows(of: passing))
     }
 
     /// Asks for as many more as must not be found.

@@ -75,14 +75,22 @@ package final class FilterCache: Sendable {
     ///   - filter: One that restricts.
     ///   - model: Whose windows are wanted; nil for issues alone.
     ///   - store: Whose issues.
+    ///   - head: Where the caller has just seen the end of the feed; nil has it looked up.
     /// - Returns: All live ones of one snapshot.
     /// - Throws: What the store refuses.
     func passing(
         _ filter: IssueFilter,
         windowsOf model: EmbeddingModelID?,
-        in store: Store
+        in store: Store,
+        at head: Revision? = nil
     ) async throws -> Passing {
-        try await store.read { connection, account in
+        if let head, !filter.hasNames {
+            let found = known.withLock { known in
+                known.revision == head ? known.find(filter, model, at: head) : nil
+            }
+            if let found { return found }
+        }
+        return try await store.read { connection, account in
             guard
                 let named = try PassageTable.resolved(filter, account: account, on: connection)
             else { return Passing(issues: [], windows: []) }

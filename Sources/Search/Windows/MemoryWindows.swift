@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 package import Store
 import VectorIndex
 
@@ -49,8 +49,7 @@ struct MemoryWindows: WindowView {
         to vector: [Float]
     ) async throws -> [IssueID: NearWindow] {
         var nearest: [IssueID: NearWindow] = [:]
-        func note(_ passage: PassageID, _ issue: IssueID, _ other: [Float]) {
-            let score = Float(cosine(vector, other))
+        func note(_ passage: PassageID, _ issue: IssueID, _ score: Float) {
             if let best = nearest[issue], best.score >= score { return }
             nearest[issue] = NearWindow(passage: passage, issue: issue, score: score)
         }
@@ -68,15 +67,17 @@ struct MemoryWindows: WindowView {
             }
             // Carrying the vectors out of the store would take longer than comparing them.
             var unknown: Set<IssueID> = []
-            for (passage, issue) in windows {
-                if let other = view.vector(of: passage.rawValue) {
-                    note(passage, issue, other)
+            let scores = view.scores(of: windows.map(\.0.rawValue), to: vector)
+            for ((passage, issue), score) in zip(windows, scores) {
+                if let score {
+                    note(passage, issue, score)
                 } else {
                     unknown.insert(issue)
                 }
             }
             for embedded in try await stored(unknown.sorted(), dimension: vector.count) {
-                note(embedded.id, embedded.place.issue, embedded.vector)
+                let score = Float(cosine(vector, embedded.vector))
+                note(embedded.id, embedded.place.issue, score)
             }
         }
         return nearest
@@ -103,8 +104,11 @@ struct MemoryWindows: WindowView {
 
 extension SearchIndex: WindowIndex {
     /// The windows as the store has them now.
-    package func windows(passing filter: IssueFilter) async throws -> any WindowView {
-        let view = try await view()
+    package func windows(
+        passing filter: IssueFilter,
+        at head: Revision?
+    ) async throws -> any WindowView {
+        let view = try await view(at: head)
         let (model, store) = (model, self.store)
         guard !filter.isEmpty else {
             return MemoryWindows(
@@ -116,7 +120,7 @@ extension SearchIndex: WindowIndex {
                 passages: nil
             )
         }
-        let passing = try await filters.passing(filter, windowsOf: model, in: store)
+        let passing = try await filters.passing(filter, windowsOf: model, in: store, at: head)
         return MemoryWindows(
             store: store,
             model: model,

@@ -22,7 +22,13 @@ package protocol WindowIndex: Sendable {
     var filters: FilterCache { get }
 
     /// The windows as they are now, those of issues that pass.
-    func windows(passing filter: IssueFilter) async throws -> any WindowView
+    ///
+    /// - Parameters:
+    ///   - filter: What the issues must be.
+    ///   - head: Where the caller has just seen the end of the feed; nil has it looked up.
+    /// - Returns: The same windows for as long as it is held.
+    /// - Throws: What the store refuses.
+    func windows(passing filter: IssueFilter, at head: Revision?) async throws -> any WindowView
 
     /// Takes in what the store has; cheap when that is nothing.
     func refresh() async throws
@@ -38,6 +44,11 @@ package protocol WindowIndex: Sendable {
 }
 
 extension WindowIndex {
+    /// The windows as they are now, those of issues that pass.
+    package func windows(passing filter: IssueFilter) async throws -> any WindowView {
+        try await windows(passing: filter, at: nil)
+    }
+
     /// Keeps what was taken in when a reader would have much to catch up with.
     @discardableResult
     package func saveIfWorthwhile() async throws -> Bool {

@@ -1,4 +1,5 @@
 import Domain
+import Synchronization
 
 /// Lists of documents of the phrases asked lately, as of one revision of the index.
 ///
@@ -7,7 +8,7 @@ import Domain
 /// stays the truth: it says which documents changed, and a list takes them in when it is next used.
 struct LexicalCache: Sendable {
     enum Limits {
-        /// Documents in all lists together: 64 MB.
+        /// Documents in all lists together: 128 MB with what each of them adds to a score.
         static let entries = 8_000_000
         /// What a list counts besides its documents: its key and its place are some 256 bytes, and
         /// whoever asks for words that nothing has makes as many lists as there are words.
@@ -20,13 +21,48 @@ struct LexicalCache: Sendable {
     }
 
     /// A list, and up to which revision it is right.
-    struct List: Sendable {
-        var postings: LexicalPostings
-        var revision: Revision
-        fileprivate(set) var lastUse: UInt64 = 0
+    ///
+    /// An object, so that questions that only read can note that it was used.
+    final class List: Sendable {
+        let postings: LexicalPostings
+        let revision: Revision
+        fileprivate let lastUse = Atomic<UInt64>(0)
+        private let known = Mutex<Parts?>(nil)
+
+        /// What each document adds to a score, as it was last computed.
+        private struct Parts {
+            var revision: Revision
+            var weights: LexicalWeights
+            var values: [Double]
+        }
+
+        init(postings: LexicalPostings, revision: Revision) {
+            self.postings = postings
+            self.revision = revision
+        }
 
         /// What it counts towards the limit.
         fileprivate var entryCount: Int { postings.count + Limits.listEntries }
+
+        /// What each document adds to a score, in the order of the postings: most of the work of a
+        /// question, and the same for all until a document changes.
+        func parts(
+            at revision: Revision,
+            weights: LexicalWeights,
+            compute: (LexicalPostings) -> [Double]
+        ) -> [Double] {
+            let found = known.withLock { known -> [Double]? in
+                guard let known, known.revision == revision, known.weights == weights
+                else { return nil }
+                return known.values
+            }
+            if let found { return found }
+            let values = compute(postings)
+            known.withLock { known in
+                known = Parts(revision: revision, weights: weights, values: values)
+            }
+            return values
+        }
     }
 
     /// A document that was written or removed.
@@ -58,18 +94,33 @@ struct LexicalCache: Sendable {
     /// Tells the file from one that was made anew.
     let generation: Int64
     private(set) var revision: Revision
+    /// Up to which revision nothing of the documents changed since: the index follows the feed past
+    /// changes that are none of its own.
+    private(set) var contentRevision: Revision
     var documents = LexicalDocuments()
+    var totals = LexicalTotals()
     /// By the terms of the phrase.
     private(set) var lists: [[String]: List] = [:]
     /// Ascending by revision.
     private(set) var changes: [Change] = []
     private var entryCount = 0
-    private var uses: UInt64 = 0
+    private let uses = Uses()
+
+    /// Counts what is asked, for all copies.
+    private final class Uses: Sendable {
+        let count = Atomic<UInt64>(0)
+    }
 
     /// Nothing is known of a file but where it is.
     init(generation: Int64, revision: Revision) {
         self.generation = generation
         self.revision = revision
+        contentRevision = revision
+    }
+
+    /// Which state of the documents this is.
+    var moment: LexicalTermCounts.Moment {
+        .init(generation: generation, revision: contentRevision)
     }
 
     var state: State {
@@ -79,6 +130,8 @@ struct LexicalCache: Sendable {
     /// Takes in what changed up to a revision.
     mutating func advance(to revision: Revision, with new: [Change]) {
         self.revision = revision
+        guard !new.isEmpty else { return }
+        contentRevision = revision
         changes += new
         let kept = countToKeep()
         guard kept < changes.count else { return }
@@ -108,41 +161,49 @@ struct LexicalCache: Sendable {
     ///   - isPlain: Whether it is one term that stands in the index as it is written here.
     /// - Returns: Nil when it has to be read from the file.
     func list(of terms: [String], isPlain: Bool) -> List? {
-        guard var list = lists[terms] else { return nil }
-        guard list.revision != revision else { return list }
+        guard let list = lists[terms] else { return nil }
+        guard list.revision < contentRevision else { return use(list) }
         guard isPlain, let term = terms.first else { return nil }
         // Backwards to the first change that the list has not.
         let start = changes.lastIndex { $0.revision <= list.revision }.map { $0 + 1 } ?? 0
+        var postings = list.postings
         for change in changes[start...] {
-            guard list.postings.set(change.place, change.counts[term] ?? PhraseCounts())
+            guard postings.set(change.place, change.counts[term] ?? PhraseCounts())
             else { return nil }
         }
-        list.revision = revision
+        return List(postings: postings, revision: revision)
+    }
+
+    /// The list of a phrase, if it is there and right as it is.
+    func currentList(of terms: [String]) -> List? {
+        guard let list = lists[terms], list.revision >= contentRevision else { return nil }
+        return use(list)
+    }
+
+    private func use(_ list: List) -> List {
+        let number = uses.count.wrappingAdd(1, ordering: .relaxed).newValue
+        list.lastUse.store(number, ordering: .relaxed)
         return list
     }
 
     /// Keeps lists that were used, and drops those unused for longest when there are too many.
     mutating func keep(_ used: [[String]: List]) {
-        uses += 1
         for (terms, list) in used {
             if let known = lists[terms] {
-                entryCount -= known.entryCount
                 // Another question brought it further meanwhile.
-                if known.revision > list.revision {
-                    entryCount += known.entryCount
-                    continue
-                }
+                guard known !== list, known.revision <= list.revision else { continue }
+                entryCount -= known.entryCount
             }
             entryCount += list.entryCount
-            lists[terms] = list
-            lists[terms]?.lastUse = uses
+            lists[terms] = use(list)
         }
         guard entryCount > Limits.entries else { return }
-        for (terms, list) in lists.sorted(by: { $0.value.lastUse < $1.value.lastUse }) {
+        // They are used while they are sorted.
+        let order = lists.map { (terms: $0.key, use: $0.value.lastUse.load(ordering: .relaxed)) }
+        for (terms, _) in order.sorted(by: { $0.use < $1.use }) {
             // Half, so that it is not done for every question.
             guard entryCount > Limits.entries / 2 else { break }
-            lists[terms] = nil
-            entryCount -= list.entryCount
+            entryCount -= lists.removeValue(forKey: terms)?.entryCount ?? 0
         }
     }
 }

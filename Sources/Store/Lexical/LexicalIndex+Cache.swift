@@ -3,30 +3,77 @@ import Foundation
 import GRDB
 
 extension LexicalIndex {
+    /// What lists in memory answer.
+    enum CachedAnswer: Sendable {
+        case scores(LexicalScores)
+        /// A list does not fit; FTS5 answers then.
+        case unfit
+        /// The index has not followed the feed to where it was asked for, or farther.
+        case elsewhere
+    }
+
     /// The scores of a query by the lists in memory, those that are missing read from the file.
     ///
     /// They are those of FTS5's `bm25`, bit for bit.
     ///
-    /// - Returns: Nil when a list does not fit; FTS5 answers then.
+    /// - Parameters:
+    ///   - query: Its phrases are chosen here.
+    ///   - weights: How much a term counts by where it stands.
+    ///   - revision: Where the index has to be; nil when that is all the same.
+    /// - Returns: The scores, or why there are none.
+    /// - Throws: ``StoreError``.
     func cachedScores(
         of query: LexicalQuery,
-        weights: LexicalWeights
-    ) async throws -> LexicalScores? {
-        let known = cache
-        let answer = try await guarded { database in
-            try CachedQuestion(query, weights, on: database).answer(known)
+        weights: LexicalWeights,
+        at revision: Revision? = nil
+    ) async throws -> CachedAnswer {
+        let (known, counts) = (cache, termCounts)
+        let outcome = try await guarded { database in
+            try CachedQuestion(query, weights, counts, on: database).answer(known, at: revision)
         }
-        guard var answer else { return nil }
+        guard case .answer(var answer) = outcome else {
+            if case .elsewhere = outcome { return .elsewhere }
+            return .unfit
+        }
         // Another question may have brought the lists further meanwhile; its stay.
-        if let now = cache?.state, now.isAhead(of: answer.state) { return answer.scores }
+        if let now = cache?.state, now.isAhead(of: answer.state) { return .scores(answer.scores) }
         if cache?.state.isSame(as: answer.state) != true {
-            guard let renewed = answer.renewed else { return answer.scores }
+            guard let renewed = answer.renewed else { return .scores(answer.scores) }
             // Whoever else held them would make a copy of all lists in what follows.
             answer.renewed = nil
             cache = renewed
         }
         cache?.keep(answer.used)
-        return answer.scores
+        return .scores(answer.scores)
+    }
+
+    /// The scores of a query by what is in memory; nil when something is missing.
+    ///
+    /// Not on the actor: it would keep other questions waiting.
+    nonisolated static func rememberedScores(
+        of query: LexicalQuery,
+        weights: LexicalWeights,
+        cache: LexicalCache,
+        counts: LexicalTermCounts
+    ) async -> LexicalScores? {
+        struct Missing: Error {}
+        var query = query
+        let documents = cache.totals.documents
+        do throws(Missing) {
+            try query.select(documentCount: documents) { term throws(Missing) in
+                let count = counts.count(of: term, in: documents, at: cache.moment)
+                guard let count else { throw Missing() }
+                return LexicalQuery.frequency(of: term, counted: count)
+            }
+        } catch {
+            return nil
+        }
+        var lists: [LexicalCache.List] = []
+        for phrase in query.phrases {
+            guard let list = cache.currentList(of: phrase.terms) else { return nil }
+            lists.append(list)
+        }
+        return LexicalScoring(cache, weights).scores(of: query, lists)
     }
 }
 
@@ -34,59 +81,108 @@ extension LexicalIndex {
 private struct CachedQuestion {
     private let query: LexicalQuery
     private let weights: LexicalWeights
+    private let termCounts: LexicalTermCounts
     private let database: GRDB.Database
 
     struct Answer: Sendable {
         var scores: LexicalScores
+        /// Those that are not among the known ones.
         var used: [[String]: LexicalCache.List]
         var state: LexicalCache.State
         /// Nil when what was known was up to date.
         var renewed: LexicalCache?
     }
 
-    init(_ query: LexicalQuery, _ weights: LexicalWeights, on database: GRDB.Database) {
+    enum Outcome: Sendable {
+        case answer(Answer)
+        /// A list does not fit.
+        case unfit
+        /// The index is not where it was asked for.
+        case elsewhere
+    }
+
+    init(
+        _ query: LexicalQuery,
+        _ weights: LexicalWeights,
+        _ termCounts: LexicalTermCounts,
+        on database: GRDB.Database
+    ) {
         self.query = query
         self.weights = weights
+        self.termCounts = termCounts
         self.database = database
     }
 
-    /// Nil when a list does not fit.
-    func answer(_ known: LexicalCache?) throws -> Answer? {
-        guard let cache = try upToDate(known) else { return nil }
+    func answer(_ known: LexicalCache?, at wanted: Revision?) throws -> Outcome {
+        let row = try Row.fetchOne(
+            database.cachedStatement(sql: "SELECT generation, revision FROM follower")
+        )
+        guard let row else { return .unfit }
+        let (generation, revision): (Int64, Revision) = (row[0], Revision(row[1]))
+        guard wanted == nil || wanted == revision else { return .elsewhere }
+        guard let cache = try upToDate(known, generation, revision) else { return .unfit }
+        let query = try selected(cache)
+        var lists: [LexicalCache.List] = []
         var used: [[String]: LexicalCache.List] = [:]
         for phrase in query.phrases {
-            let isPlain = phrase.terms.count == 1 && phrase.terms[0].utf8.allSatisfy { $0 < 0x80 }
-            if let list = cache.list(of: phrase.terms, isPlain: isPlain) {
-                used[phrase.terms] = list
-            } else {
-                guard let postings = try read(phrase.terms, isPlain, cache.documents)
-                else { return nil }
-                used[phrase.terms] = .init(postings: postings, revision: cache.revision)
+            if let list = cache.currentList(of: phrase.terms) {
+                lists.append(list)
+                continue
             }
+            let isPlain = phrase.terms.count == 1 && phrase.terms[0].utf8.allSatisfy { $0 < 0x80 }
+            var list = cache.list(of: phrase.terms, isPlain: isPlain)
+            if list == nil {
+                guard let postings = try read(phrase.terms, isPlain, cache.documents)
+                else { return .unfit }
+                list = .init(postings: postings, revision: cache.revision)
+            }
+            guard let list else { return .unfit }
+            lists.append(list)
+            used[phrase.terms] = list
         }
-        let totals = try LexicalTotals(of: database)
-        let scores = scores(used, cache.documents, totals)
         let isKnown = known.map { $0.state.isSame(as: cache.state) } ?? false
-        return Answer(
-            scores: scores,
-            used: used,
-            state: cache.state,
-            renewed: isKnown ? nil : cache
+        return .answer(
+            Answer(
+                scores: LexicalScoring(cache, weights).scores(of: query, lists),
+                used: used,
+                state: cache.state,
+                renewed: isKnown ? nil : cache
+            )
         )
+    }
+
+    /// The query with the phrases that tell most.
+    private func selected(_ cache: LexicalCache) throws -> LexicalQuery {
+        let terms = Array(Set(query.phrases.lazy.flatMap(\.terms)))
+        let documents = cache.totals.documents
+        let counts = try termCounts.counts(
+            of: terms,
+            in: documents,
+            at: cache.moment,
+            on: database
+        )
+        let byTerm = Dictionary(uniqueKeysWithValues: zip(terms, counts))
+        var query = query
+        query.select(documentCount: documents) { term in
+            LexicalQuery.frequency(of: term, counted: byTerm[term] ?? 0)
+        }
+        return query
     }
 
     // MARK: - What changed
 
     /// The cache as of this snapshot; nil when there are too many documents.
-    private func upToDate(_ known: LexicalCache?) throws -> LexicalCache? {
-        let row = try Row.fetchOne(database, sql: "SELECT generation, revision FROM follower")
-        guard let row else { return nil }
-        let (generation, revision): (Int64, Revision) = (row[0], Revision(row[1]))
+    private func upToDate(
+        _ known: LexicalCache?,
+        _ generation: Int64,
+        _ revision: Revision
+    ) throws -> LexicalCache? {
         if var cache = known, cache.generation == generation, cache.revision <= revision {
             if cache.revision == revision { return cache }
             if try advance(&cache, to: revision) { return cache }
         }
         var cache = LexicalCache(generation: generation, revision: revision)
+        cache.totals = try LexicalTotals(of: database)
         let rows = try Row.fetchCursor(
             database,
             sql: "SELECT id, sz FROM documents_docsize ORDER BY id"
@@ -132,6 +228,7 @@ private struct CachedQuestion {
             }
         }
         if hasNew { cache.documents.countAsAnotherReading() }
+        cache.totals = try LexicalTotals(of: database)
         cache.advance(to: revision, with: changes)
         return true
     }
@@ -261,43 +358,5 @@ private struct CachedQuestion {
             }
         }
         return found
-    }
-
-    // MARK: - Scores
-
-    /// BM25 as fts5_aux.c of SQLite computes it (`fts5Bm25Function`), phrase by phrase instead of
-    /// document by document: the sums of a document have the same order.
-    private func scores(
-        _ lists: [[String]: LexicalCache.List],
-        _ documents: LexicalDocuments,
-        _ totals: LexicalTotals
-    ) -> LexicalScores {
-        let (k1, b) = (1.2, 0.75)
-        // Less than any score: not found.
-        var sums = [Double](repeating: -1, count: documents.count)
-        let lengths = documents.lengths
-        let average = Double(totals.terms) / Double(totals.documents)
-        for phrase in query.phrases {
-            guard let entries = lists[phrase.terms]?.postings.entries else { continue }
-            let hits = entries.count
-            var rarity = log((Double(totals.documents - hits) + 0.5) / (Double(hits) + 0.5))
-            if rarity <= 0 { rarity = 1e-6 }
-            let repeats = min(phrase.count, query.limits.repeats)
-            for entry in entries {
-                let place = LexicalPostings.place(of: entry)
-                let frequency = LexicalPostings.frequency(of: entry, weights: weights)
-                let length = Double(lengths[place])
-                let part =
-                    rarity
-                    * ((frequency * (k1 + 1.0)) / (frequency + k1 * (1 - b + b * length / average)))
-                // A phrase said twice is asked twice.
-                for _ in 0..<repeats { sums[place] = max(sums[place], 0) + part }
-            }
-        }
-        var scores = LexicalScores()
-        for (place, sum) in sums.enumerated() where sum >= 0 {
-            scores.append(document: documents.identifiers[place], score: sum)
-        }
-        return scores
     }
 }

@@ -55,58 +55,11 @@ extension LexicalIndex {
 
     /// The number of documents, and in how many of them each term stands.
     func counts(of terms: [String]) async throws -> (documents: Int, terms: [Int]) {
-        let known = frequentTerms
-        let counts = try await guarded { database in
-            let documents = try Self.statistics(database).documentCount
-            let statement = try database.cachedStatement(
-                sql: "SELECT doc FROM vocabulary WHERE term = ?"
-            )
-            let counts = try terms.map { term in
-                try known.count(of: term, in: documents)
-                    ?? Int.fetchOne(statement, arguments: [term]) ?? 0
-            }
-            return (documents: documents, terms: counts)
+        let known = termCounts
+        return try await guarded { database in
+            let documents = try LexicalTotals(of: database).documents
+            return (documents, try known.counts(of: terms, in: documents, at: nil, on: database))
         }
-        frequentTerms.remember(counts.terms, of: terms, in: counts.documents)
-        return counts
-    }
-}
-
-/// In how many documents the frequent terms stood a short while ago.
-///
-/// FTS5 finds that out by walking a term's whole list, so each new issue would walk the lists of
-/// its common words, as long as everything before it. Rare terms are asked anew: that costs
-/// nothing, and a rare one may be new.
-struct FrequentTerms: Sendable {
-    /// Shorter lists are walked.
-    private static let minimumCount = 64
-    /// Terms kept, a few megabytes.
-    private static let maximumTerms = 50_000
-    /// Counts are used until the number of documents has moved by this part.
-    private static let tolerance = 0.05
-
-    private var documents = 0
-    private var counts: [String: Int] = [:]
-
-    /// Nil when the list is to be walked.
-    func count(of term: String, in documents: Int) -> Int? {
-        isFresh(documents) ? counts[term] : nil
-    }
-
-    /// Keeps the counts of frequent terms.
-    mutating func remember(_ found: [Int], of terms: [String], in documents: Int) {
-        if !isFresh(documents) {
-            self.documents = documents
-            counts = [:]
-        }
-        for (term, count) in zip(terms, found) where count >= Self.minimumCount {
-            guard counts.count < Self.maximumTerms else { return }
-            counts[term] = count
-        }
-    }
-
-    private func isFresh(_ now: Int) -> Bool {
-        abs(Double(now - documents)) <= Self.tolerance * Double(documents)
     }
 }
 
@@ -120,6 +73,9 @@ struct LexicalTotals {
 
     /// Terms of all columns.
     var terms: Int { titleTerms + bodyTerms + commentTerms }
+
+    /// Of an empty index.
+    init() {}
 
     init(of database: GRDB.Database) throws {
         let row = try Row.fetchOne(

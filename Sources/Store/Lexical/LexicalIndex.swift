@@ -21,7 +21,7 @@ package actor LexicalIndex {
     /// The file the pool was opened on: another process may have put a new one in its place.
     private var file: FileIdentity?
     /// Spares the walks over the lists of common words.
-    var frequentTerms = FrequentTerms()
+    let termCounts = LexicalTermCounts()
     /// The lists of the phrases asked lately; nil until there was a second question.
     var cache: LexicalCache?
     private var wasAsked = false
@@ -106,15 +106,53 @@ package actor LexicalIndex {
         of query: LexicalQuery,
         weights: LexicalWeights
     ) async throws -> LexicalScores {
+        try await ask(query, weights, at: nil) ?? LexicalScores()
+    }
+
+    /// The scores of ``scores(of:weights:)``, if the index has followed the feed to a revision and
+    /// not beyond.
+    ///
+    /// What was asked before is answered without looking at the file.
+    ///
+    /// - Returns: Nil when the index is elsewhere; see ``follow(_:maximumBatches:)``.
+    /// - Throws: As there.
+    package func scores(
+        of query: LexicalQuery,
+        weights: LexicalWeights,
+        at revision: Revision
+    ) async throws -> LexicalScores? {
+        if let cache, cache.revision == revision {
+            let known = await Self.rememberedScores(
+                of: query,
+                weights: weights,
+                cache: cache,
+                counts: termCounts
+            )
+            if let known { return known }
+        }
+        return try await ask(query, weights, at: revision)
+    }
+
+    /// Nil when the index has not followed the feed to the revision, or farther.
+    private func ask(
+        _ query: LexicalQuery,
+        _ weights: LexicalWeights,
+        at revision: Revision?
+    ) async throws -> LexicalScores? {
         guard !query.isEmpty else { return LexicalScores() }
         do {
             try reopenIfReplaced()
+            if wasAsked {
+                switch try await cachedScores(of: query, weights: weights, at: revision) {
+                case .elsewhere: return nil
+                case .scores(let scores): return scores
+                case .unfit: break
+                }
+            }
+            if let revision, try await self.revision() != revision { return nil }
+            wasAsked = true
             let query = try await selected([query])[0]
             guard !query.isEmpty else { return LexicalScores() }
-            if wasAsked, let scores = try await cachedScores(of: query, weights: weights) {
-                return scores
-            }
-            wasAsked = true
             return try await walkedScores(of: query, weights: weights)
         } catch {
             throw StoreError(error)
@@ -196,9 +234,7 @@ package actor LexicalIndex {
         return queries.map { query in
             var query = query
             query.select(documentCount: counts.documents) { term in
-                let count = byTerm[term] ?? 0
-                // FTS5 may know an accented word in another spelling; it is asked as a rare one.
-                return count == 0 && term.utf8.contains { $0 >= 0x80 } ? 1 : count
+                LexicalQuery.frequency(of: term, counted: byTerm[term] ?? 0)
             }
             return query
         }

@@ -120,6 +120,12 @@ package struct LexicalQuery: Sendable {
         }
     }
 
+    /// In how many documents a term is taken to stand: FTS5 may know an accented word in another
+    /// spelling than the one that was counted; it is asked as a rare one.
+    static func frequency(of term: String, counted count: Int) -> Int {
+        count == 0 && term.utf8.contains { $0 >= 0x80 } ? 1 : count
+    }
+
     /// The expression for MATCH: quoted phrases joined by OR, repeated as often as they count.
     var matchExpression: String {
         var parts: [String] = []

@@ -12,6 +12,12 @@ package struct LexicalScores: Sendable {
     /// No match.
     package init() {}
 
+    /// No match, with room for some.
+    init(capacity: Int) {
+        documents.reserveCapacity(capacity)
+        scores.reserveCapacity(capacity)
+    }
+
     /// Adds a match; documents arrive in ascending order.
     mutating func append(document: Int64, score: Double) {
         assert(documents.last.map { $0 < document } ?? true, "documents are ascending")

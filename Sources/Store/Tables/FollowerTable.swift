@@ -8,12 +8,14 @@ package enum FollowerTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Revision {
-        let rows = try connection.rows(
-            """
-            SELECT revision FROM followers
-            WHERE account_id = \(account) AND name = \(follower)
-            """
-        )
+        try revision(connection.rows(statement(follower, account)))
+    }
+
+    static func statement(_ follower: String, _ account: AccountID) -> SQL {
+        "SELECT revision FROM followers WHERE account_id = \(account) AND name = \(follower)"
+    }
+
+    static func revision(_ rows: [SQLRow]) throws(StoreError) -> Revision {
         guard let row = rows.first else { return .zero }
         return Revision(try row.integer("revision"))
     }

@@ -90,18 +90,44 @@ extension PassageTable {
         _ account: AccountID,
         _ connection: any SQLConnection
     ) throws(StoreError) -> [IssueSummary] {
-        try connection.rows(
-            """
-            SELECT i.id, i.project_id, p.path, t.name AS tracker, i.kind, i.key, i.title, i.state,
-                i.url, i.external_id, i.created_at, i.updated_at
-            FROM issues AS i
-            JOIN projects AS p ON p.account_id = i.account_id AND p.id = i.project_id
-            JOIN trackers AS t ON t.account_id = p.account_id AND t.id = p.tracker_id
-            WHERE i.account_id = \(account) AND i.deleted_at IS NULL AND \(condition)
-            ORDER BY i.id
-            LIMIT \(summaryLimit)
-            """
-        ).map(summary)
+        try connection.rows(summariesStatement(condition, account)).map(summary)
+    }
+
+    private static func summariesStatement(_ condition: SQL, _ account: AccountID) -> SQL {
+        """
+        SELECT i.id, i.project_id, p.path, t.name AS tracker, i.kind, i.key, i.title, i.state,
+            i.url, i.external_id, i.created_at, i.updated_at
+        FROM issues AS i
+        JOIN projects AS p ON p.account_id = i.account_id AND p.id = i.project_id
+        JOIN trackers AS t ON t.account_id = p.account_id AND t.id = p.tracker_id
+        WHERE i.account_id = \(account) AND i.deleted_at IS NULL AND \(condition)
+        ORDER BY i.id
+        LIMIT \(summaryLimit)
+        """
+    }
+
+    /// What a page of results shows of issues and windows, in one round trip.
+    ///
+    /// - Returns: ``summaries(of:account:on:)``, ``texts(of:account:on:)`` and
+    ///   ``passages(_:account:on:)``.
+    package static func details(
+        of issues: [IssueID],
+        _ ids: [PassageID],
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> (
+        summaries: [IssueSummary], texts: [PassageID: String], passages: [Passage]
+    ) {
+        guard !issues.isEmpty else { return ([], [:], []) }
+        var statements = [summariesStatement("i.id \(among: issues)", account)]
+        if !ids.isEmpty {
+            statements.append(textsStatement(ids, account, connection.dialect))
+            statements.append(passagesStatement(ids, account))
+        }
+        let rows = try connection.rows(batch: statements)
+        let summaries = try rows[0].map(summary)
+        guard !ids.isEmpty else { return (summaries, [:], []) }
+        return (summaries, try texts(rows[1]), try rows[2].map(passage))
     }
 
     /// A row of the columns that ``IssueSummary`` has.
@@ -135,16 +161,25 @@ extension PassageTable {
         on connection: any SQLConnection
     ) throws(StoreError) -> [PassageID: String] {
         guard !passages.isEmpty else { return [:] }
-        let rows = try connection.rows(
-            """
-            SELECT p.id, \(slice(connection.dialect)) AS slice
-            FROM passages AS p
-            JOIN issues AS i ON i.account_id = p.account_id AND i.id = p.issue_id
-            LEFT JOIN comments AS c ON c.account_id = p.account_id AND c.id = p.comment_id
-            WHERE p.account_id = \(account) AND p.id \(among: passages)
-            ORDER BY p.id
-            """
-        )
+        return try texts(connection.rows(textsStatement(passages, account, connection.dialect)))
+    }
+
+    private static func textsStatement(
+        _ passages: [PassageID],
+        _ account: AccountID,
+        _ dialect: SQLDialect
+    ) -> SQL {
+        """
+        SELECT p.id, \(slice(dialect)) AS slice
+        FROM passages AS p
+        JOIN issues AS i ON i.account_id = p.account_id AND i.id = p.issue_id
+        LEFT JOIN comments AS c ON c.account_id = p.account_id AND c.id = p.comment_id
+        WHERE p.account_id = \(account) AND p.id \(among: passages)
+        ORDER BY p.id
+        """
+    }
+
+    private static func texts(_ rows: [SQLRow]) throws(StoreError) -> [PassageID: String] {
         var texts: [PassageID: String] = [:]
         for row in rows {
             guard case .blob(let bytes) = try row.value("slice") else { continue }

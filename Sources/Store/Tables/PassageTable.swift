@@ -236,17 +236,19 @@ package enum PassageTable {
         on connection: any SQLConnection
     ) throws(StoreError) -> [Passage] {
         guard !ids.isEmpty else { return [] }
-        return try connection.rows(
-            """
-            SELECT id, issue_id, comment_id, part, position, text_start, text_end, text_hash,
-                deleted_at IS NOT NULL AS is_deleted
-            FROM passages WHERE account_id = \(account) AND id \(among: ids)
-            ORDER BY id
-            """
-        ).map(passage)
+        return try connection.rows(passagesStatement(ids, account)).map(passage)
     }
 
-    private static func passage(_ row: SQLRow) throws(StoreError) -> Passage {
+    static func passagesStatement(_ ids: [PassageID], _ account: AccountID) -> SQL {
+        """
+        SELECT id, issue_id, comment_id, part, position, text_start, text_end, text_hash,
+            deleted_at IS NOT NULL AS is_deleted
+        FROM passages WHERE account_id = \(account) AND id \(among: ids)
+        ORDER BY id
+        """
+    }
+
+    static func passage(_ row: SQLRow) throws(StoreError) -> Passage {
         let start = Int(try row.integer("text_start"))
         let end = Int(try row.integer("text_end"))
         guard 0 <= start, start <= end else { throw .unexpectedValue(column: "passages.text_end") }

@@ -56,17 +56,25 @@ extension PassageVectorTable {
         package var isComplete: Bool
         /// Whether there is an index for vectors of this length.
         package var isIndexed: Bool
+        /// Where the indexer is.
+        package var indexed: Revision
     }
 
     /// Asks the mirror, on one snapshot with its state; all vectors in one round trip.
+    ///
+    /// `known` is where the indexer was at any time before, and spares another round trip.
     package static func search(
         _ query: Query,
         model: EmbeddingModelTable.Row,
         follower: String,
+        known: Revision?,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Answer {
-        let indexed = try FollowerTable.revision(of: follower, account: account, on: connection)
+        var indexed = known ?? .zero
+        if known == nil {
+            indexed = try FollowerTable.revision(of: follower, account: account, on: connection)
+        }
         let searches = query.vectors.map { vector in
             statement(vector, query, model, account)
         }
@@ -75,16 +83,18 @@ extension PassageVectorTable {
                 settings(query.scope, effort: query.effort),
                 condition(model, account),
                 PassageTable.orphansStatement(indexed, model.id, account),
+                FollowerTable.statement(follower, account),
             ] + searches
         )
         guard let condition = results[1].first else {
             throw .unexpectedValue(column: "is_behind")
         }
         return Answer(
-            near: try results.dropFirst(3).map(near),
+            near: try results.dropFirst(4).map(near),
             orphans: Set(try PassageTable.orphans(results[2])),
             isComplete: try !condition.bool("is_behind"),
-            isIndexed: try condition.bool("is_indexed")
+            isIndexed: try condition.bool("is_indexed"),
+            indexed: try FollowerTable.revision(results[3])
         )
     }
 
