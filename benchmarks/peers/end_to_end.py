@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times a first scan of real issues, and a scan with nothing to do, beside what others would write in Python.
 
-usage: end_to_end.py --programs DIRECTORY --model DIRECTORY --python PEERS-PYTHON [--every K] [--windows] [first] [idle]
+usage: end_to_end.py --programs DIRECTORY --model DIRECTORY --python PEERS-PYTHON [--every K] [--windows] [--postgres] [first] [idle] [scan]
 needs: the reference tracker service and corpora in $PRELOOP_TEST_DATA (default: ../shared); PEERS-PYTHON has the
 packages of pipeline.py and poll.py; versions are told of the Python this runs in. The trackers answer from a process of
 their own, whose time is not counted.
@@ -10,6 +10,8 @@ first: 4,753 issues and 20,592 comments of seven GitHub repositories, from an em
        with --every K every K-th issue of each, with its comments. The Python pipeline runs as people write it, which
        cuts each text at the model's 256 tokens; with --windows once more, with as much of every text as Preloop embeds.
 idle:  200 repositories in which nothing has changed.
+scan:  `preloop-sync scan all` of the issues of `first`, into an empty store and once more; with --postgres the store is in
+       the PostgreSQL of scripts/lib/with-postgres.
 Prints one JSON line a run and one with the ratios.
 """
 import argparse
@@ -27,6 +29,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "scripts/lib"))
 import machine  # noqa: E402
 import soak  # noqa: E402
+import soak_postgres  # noqa: E402
 
 CORPORA = ("bips", "bitcoin", "f2etw", "edge")
 IDLE_PROJECTS, IDLE_ISSUES, IDLE_RUNS = 200, 10, 3
@@ -161,6 +164,28 @@ def idle(options):
           "requests_per_project": us["requests"] / IDLE_PROJECTS})
 
 
+# ------------------------------------------------------------------------------------------ scan
+
+def scan(options):
+    options.postgres = soak_postgres.Postgres() if options.postgres else None
+    with corpora(thinned(options.every)) as service:
+        home = soak.Installation(options, service.port, ("github",), {
+            "PRELOOP_EMBEDDING_MODEL": str(pathlib.Path(options.model).resolve())})
+        for what in ("into an empty store", "nothing changed"):
+            service.control("/_stats/reset", {})
+            lines, figures = measured(
+                [home.programs / "preloop-sync", "scan", "all", "--json"], home.environment)
+            totals = lines[-1]["totals"]
+            stored = home.export().decode().splitlines()
+            issues = len(stored)
+            show({"benchmark": "scan", "engine": "postgres" if options.postgres else "sqlite", "what": what,
+                  "data": data_of(options), **totals, "issues": issues,
+                  "comments": sum(len(json.loads(line).get("comments") or ()) for line in stored), **figures,
+                  "issues_per_s": round(issues / figures["wall_s"], 1),
+                  "requests": service.control("/_stats")["requests"]})
+        home.remove()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--programs", required=True)
@@ -168,11 +193,11 @@ def main():
     parser.add_argument("--python", required=True)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--windows", action="store_true")
-    parser.set_defaults(postgres=None)
+    parser.add_argument("--postgres", action="store_true")
     parser.add_argument("parts", nargs="*", default=["first", "idle"])
     options = parser.parse_args()
     for part in options.parts:
-        {"first": first, "idle": idle}[part](options)
+        {"first": first, "idle": idle, "scan": scan}[part](options)
 
 
 if __name__ == "__main__":

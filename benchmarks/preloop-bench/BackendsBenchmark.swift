@@ -74,7 +74,7 @@ enum BackendsBenchmark {
     }
 
     /// Titles and bodies of issues, as the sets for judging the quality have them.
-    private static func read(_ path: String) throws -> [(title: String, body: String)] {
+    static func read(_ path: String) throws -> [(title: String, body: String)] {
         try Data(contentsOf: URL(fileURLWithPath: path)).split(separator: UInt8(ascii: "\n"))
             .map { line in
                 let issue = try JSONParser.parse(Array(line))
@@ -114,20 +114,9 @@ enum BackendsBenchmark {
         ) async throws {
             self.world = world
             vectors = data.queries
-            var words = Words(state: 11)
-            func question(_ place: Int, _ number: Int) -> String {
-                // A number that is in no text tells the vectors apart.
-                let text = given.isEmpty ? words.text(6) : given[place * 13 % given.count].title
-                return "\(text) \(number + place)"
-            }
-            texts = data.queries.indices.map { question($0, 9_000_000) }
-            earlier = data.queries.indices.map { question($0 + data.queries.count, 8_000_000) }
-            let embedder = GivenEmbedder(
-                model: world.identity,
-                vectors: Dictionary(
-                    uniqueKeysWithValues: zip(texts + earlier, vectors + vectors)
-                )
-            )
+            let questions = BackendsQuestions(world, data, given)
+            (texts, earlier) = (questions.texts, questions.earlier)
+            let embedder = questions.embedder
             let folder = "\(directory)/preloop-bench-backends"
             try IndexDirectory.make(folder)
             let index = try await SearchIndex(

@@ -225,3 +225,31 @@ struct GivenEmbedder: Embedder {
 
     func windows(of text: String, maximumCount: Int) -> [Range<Int>] { [0..<text.utf8.count] }
 }
+
+/// What is asked: titles of real reports, or made-up words, with the vectors of the data.
+struct BackendsQuestions {
+    /// Those that are measured, in the order of their vectors.
+    let texts: [String]
+    /// Others, asked before them: rows of the base are their vectors, which nobody asks for later.
+    let earlier: [String]
+    let embedder: GivenEmbedder
+
+    init(_ world: BackendsWorld, _ data: VectorData, _ given: [(title: String, body: String)]) {
+        var words = Words(state: 11)
+        func question(_ place: Int, _ number: Int) -> String {
+            // A number that is in no text tells the vectors apart.
+            let text = given.isEmpty ? words.text(6) : given[place * 13 % given.count].title
+            return "\(text) \(number + place)"
+        }
+        let count = data.queries.count
+        texts = (0..<count).map { question($0, 9_000_000) }
+        earlier = (0..<count).map { question($0 + count, 8_000_000) }
+        let others = (0..<count).map { data.base[$0 * 31 % data.base.count] }
+        embedder = GivenEmbedder(
+            model: world.identity,
+            vectors: Dictionary(
+                uniqueKeysWithValues: zip(texts + earlier, data.queries + others)
+            )
+        )
+    }
+}

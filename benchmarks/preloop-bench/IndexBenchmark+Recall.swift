@@ -27,5 +27,17 @@ extension IndexBenchmark {
                 }
             }
         }
+        // What a fused search takes from the vectors before it ranks.
+        let floors = subject.data.floors(wanted: many)
+        for recall in [0.9, 0.95, 0.99, 0.999] {
+            var line = subject.line("recall")
+            line.add("filter", 1)
+            line.add("wanted_recall", recall)
+            subject.measure(line, floors: floors, wanted: many) {
+                subject.index.search($0, count: many, recall: recall)
+            }
+        }
     }
+
+    private static let many = 200
 }

@@ -71,6 +71,7 @@ enum IndexBenchmark {
         func measure(
             _ line: MeasurementLine,
             floors: [Float],
+            wanted: Int = VectorData.wanted,
             _ search: ([Float]) -> [IndexHit]
         ) {
             var line = line
@@ -88,7 +89,10 @@ enum IndexBenchmark {
             let times = data.queries.prefix(Self.singleCount).map { query in
                 Measuring.wallSeconds { _ = search(query) } * 1e6
             }
-            line.add("recall_at_10", data.recall(found, floors: floors))
+            line.add(
+                "recall_at_\(wanted)",
+                data.recall(found, floors: floors, wanted: wanted)
+            )
             line.add("queries_per_cpu_s", (Double(data.queries.count) / best).rounded())
             line.add("p50_us", Measuring.percentile(times, 0.5))
             line.add("p99_us", Measuring.percentile(times, 0.99))

@@ -57,13 +57,16 @@ struct VectorData {
     }
 
     /// For each query the exact score of the last wanted row that passes.
-    func floors(passing isPassing: (Int) -> Bool = { _ in true }) -> [Float] {
+    func floors(
+        wanted: Int = VectorData.wanted,
+        passing isPassing: (Int) -> Bool = { _ in true }
+    ) -> [Float] {
         let rows = base.indices.filter(isPassing)
         return queries.map { query in
             var best: [Float] = []
             for row in rows {
                 let score = Self.dot(query, base[row])
-                if best.count == Self.wanted, let last = best.last {
+                if best.count == wanted, let last = best.last {
                     if score <= last { continue }
                     best.removeLast()
                 }

@@ -48,6 +48,9 @@ let subcommands = [
     Subcommand(name: "backends", synopsis: BackendsBenchmark.synopsis, minimumCount: 5) {
         try await BackendsBenchmark.run($0)
     },
+    Subcommand(name: "ladder", synopsis: LadderBenchmark.synopsis, minimumCount: 4) {
+        try await LadderBenchmark.run($0)
+    },
     Subcommand(name: "replica", synopsis: ReplicaBenchmark.synopsis, minimumCount: 4) {
         try await ReplicaBenchmark.run($0)
     },

@@ -276,6 +276,17 @@ class Parts:
                          bench_store.FOLLOWED_RATE, seconds, FOLLOWERS,
                          *self.vectors, "--scratch", self.scratch("followers"))
 
+    def ladder(self):
+        """What SQLite and PostgreSQL carry: bytes of tables and indexes, searches a second, and issues a second of a scan."""
+        every = 40 if self.options.quick else EVERY
+        self.on_postgres(
+            "ladder", 'texts="$1" file="$2"; shift 2; for where in "$file" "$database"; do '
+            '"$bench" ladder "$where" "$texts" "$@"; done',
+            DATA / "quality/corpus.jsonl", self.scratch("ladder") / "store.db", *self.vectors, "--scratch",
+            SCRATCH / "ladder")
+        for engine in ("", "--postgres"):
+            self.on_postgres("ladder", '"$@"', *self.end_to_end("scan", "--every", every, *filter(None, [engine])))
+
     def replica(self):
         """Memory of a process with 200,000 vectors, and how it begins from a snapshot and the feed."""
         self.on_postgres("replica", 'for what in fill open; do "$bench" replica "$what" "$database" "$@"; done',
@@ -293,7 +304,7 @@ class Parts:
 PARTS = ("index", "held", "clusters", "filter", "churn", "beside", "recall", "join", "snapshot", "encode", "tokenize",
          "cel", "pipeline", "polling", "serve", "proxy")
 # On a private PostgreSQL, twenty minutes together: only when they are named, or with `--thorough`.
-POSTGRES_PARTS = ("store", "backends", "followers", "replica", "wake")
+POSTGRES_PARTS = ("store", "backends", "ladder", "followers", "replica", "wake")
 
 
 def write_texts(path):

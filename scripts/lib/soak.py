@@ -23,6 +23,7 @@ import tempfile
 import time
 import urllib.request
 
+import soak_crowd
 import soak_pooler
 import soak_postgres
 import soak_recovery
@@ -533,6 +534,10 @@ def part_interface(options):
     soak_server.interface(options, sys.modules[__name__])
 
 
+def part_crowd(options):
+    soak_crowd.crowd(options, sys.modules[__name__])
+
+
 def part_slow(options):
     soak_server.slow(options, sys.modules[__name__])
 
@@ -540,7 +545,7 @@ def part_slow(options):
 PARTS = {"truth": part_truth, "changes": part_changes, "faults": part_faults, "switches": part_switches, "kills": part_kills,
          "server-kills": only_on_postgres(soak_postgres.server_kills), "cuts": only_on_postgres(soak_postgres.cuts),
          "pooler": only_on_postgres(soak_pooler.pooler), "tls": only_on_postgres(soak_pooler.tls),
-         "hardships": part_hardships, "storm": part_storm, "interface": part_interface, "slow": part_slow}
+         "hardships": part_hardships, "crowd": part_crowd, "storm": part_storm, "interface": part_interface, "slow": part_slow}
 
 
 def main():

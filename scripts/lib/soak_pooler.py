@@ -78,18 +78,26 @@ def answers(home, backend):
 
 
 class Server:
-    """`preloop serve` of an installation on a port of the loopback address."""
+    """`preloop serve` of an installation on a port of the loopback address, with an API key or that of another one."""
 
-    def __init__(self, home):
+    def __init__(self, home, key=None):
+        self.home, self.key = home, key or self.new_key(home)
         with contextlib.closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        self.start()
+
+    @staticmethod
+    def new_key(home):
         home.run("preloop", "users", "add", "soak", "--role", "owner", "--password-env", "SOAK_PASSWORD",
                  env={**home.environment, "SOAK_PASSWORD": PASSWORD})
         key = home.run("preloop", "keys", "add", "soak", "--user", "soak", "--json").stdout
-        self.key = json.loads(key)["key"]
+        return json.loads(key)["key"]
+
+    def start(self):
+        """Begins on the same port, also after it was killed."""
         self.process = subprocess.Popen(
-            [home.programs / "preloop", "serve", "--port", str(self.port)], env=home.environment,
+            [self.home.programs / "preloop", "serve", "--port", str(self.port)], env=self.home.environment,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(400):
             with contextlib.suppress(OSError):

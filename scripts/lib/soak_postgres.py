@@ -287,10 +287,11 @@ def hardships(options, soak):
     clock_jumps(options, soak)
 
 
-def place(options, disk, soak, service):
+def place(options, disk, soak, service, environment=None):
     """An installation whose database lies on a disk of its own."""
+    environment = environment or options.tiny
     if not options.postgres:
-        home = soak.Installation(options, service.port, environment=options.tiny, below=disk.path)
+        home = soak.Installation(options, service.port, environment=environment, below=disk.path)
         return home, lambda: None
     folder = disk.path / "space"
     folder.mkdir()
@@ -298,7 +299,7 @@ def place(options, disk, soak, service):
     os.chown(folder, entry.pw_uid, entry.pw_gid)
     name = f"space_{os.getpid()}_{options.postgres.count}"
     options.postgres.sql(f"CREATE TABLESPACE {name} LOCATION '{folder}'")
-    home = soak.Installation(options, service.port, environment=options.tiny, tablespace=name)
+    home = soak.Installation(options, service.port, environment=environment, tablespace=name)
     return home, lambda: options.postgres.sql(f"DROP TABLESPACE {name}")
 
 

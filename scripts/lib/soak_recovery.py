@@ -19,7 +19,7 @@ PATIENCE = 300
 # Room for the database and all indexes of the small corpora several times over.
 DISK_MEGABYTES = 96
 # Issues of f2etw/jobs, one a hardship.
-EDITED = (1, 2, 3, 5, 8)
+EDITED = (1, 2, 3, 5, 8, 10, 12)
 
 
 class Standing:
@@ -97,8 +97,8 @@ def read_only(options, home, disk):
     options.postgres.sql(f"ALTER DATABASE {home.database} SET default_transaction_read_only = on")
     end_sessions(options, home)
     yield
+    # The sessions of this time stay read-only: the programs have to notice.
     options.postgres.sql(f"ALTER DATABASE {home.database} RESET default_transaction_read_only")
-    end_sessions(options, home)
 
 
 @contextlib.contextmanager
@@ -113,10 +113,22 @@ def full(options, home, disk):
     filler.unlink()
 
 
+def jump(clock, seconds):
+    @contextlib.contextmanager
+    def jumped(options, home, disk):
+        clock.set(seconds)
+        yield
+    return jumped
+
+
 def recovery(options, soak):
     """Each hardship once, with changes on the trackers meanwhile, which the same processes then have."""
+    clock = soak_postgres.Clock()
+    environment = options.tiny | clock.environment
     disk = soak_postgres.SmallDisk(DISK_MEGABYTES) if soak_postgres.SmallDisk.is_possible() else None
-    hardships = {"a lock held for 30 s": locked}
+    # The day that is gained is lost again: what was put off until tomorrow is due now.
+    hardships = {"a lock held for 30 s": locked, "the clock jumps a day forwards": jump(clock, 86_400),
+                 "the clock jumps back": jump(clock, 0)}
     if options.postgres:
         hardships |= {"the database server stops": away, "sessions are ended": without_sessions,
                       "the database is read-only": read_only}
@@ -126,9 +138,9 @@ def recovery(options, soak):
         print("skip disk full: only root can mount a small disk")
     with soak.Service(soak.SMALL) as service:
         if disk:
-            home, drop = soak_postgres.place(options, disk, soak, service)
+            home, drop = soak_postgres.place(options, disk, soak, service, environment)
         else:
-            home, drop = soak.Installation(options, service.port, environment=options.tiny), lambda: None
+            home, drop = soak.Installation(options, service.port, environment=environment), lambda: None
         expected, _ = soak.undisturbed(options, service)
         standing = Standing(home)
         took = standing.wait(lambda: home.export() == expected)
@@ -151,6 +163,7 @@ def recovery(options, soak):
         drop()
     if disk:
         disk.remove()
+    clock.remove()
 
 
 def mark(number):

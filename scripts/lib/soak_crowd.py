@@ -1,0 +1,99 @@
+"""Two servers, two workers and two schedulers on one database, any of which is killed at any moment and started again."""
+
+import contextlib
+import json
+import random
+import subprocess
+import time
+
+import soak_pooler
+import soak_recovery
+
+KILLS = 40
+PAUSES = (0.2, 3.0)
+# Changes on the trackers while programs die, each with a word of its own.
+CHANGES = range(5)
+# A scan whose worker was killed is somebody else's when its lease has ended, after a minute.
+PATIENCE = 300
+
+
+class Crowd:
+    """The processes, by name, and how each is started."""
+
+    def __init__(self, home):
+        self.home, self.kills = home, 0
+        first = soak_pooler.Server(home)
+        self.servers = {"server 1": first, "server 2": soak_pooler.Server(home, first.key)}
+        self.processes = {name: server.process for name, server in self.servers.items()}
+        for number in (1, 2):
+            for kind in ("worker", "scheduler"):
+                self.start(f"{kind} {number}")
+
+    def start(self, name):
+        if name in self.servers:
+            self.servers[name].start()
+            self.processes[name] = self.servers[name].process
+            return
+        kind = name.split()[0]
+        extra = ("--interval", "5s") if kind == "scheduler" else ()
+        self.processes[name] = subprocess.Popen(
+            [self.home.programs / "preloop-sync", kind, *extra], env=self.home.environment,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def kill(self, name):
+        """Whether it was still running: none of them ends by itself."""
+        process = self.processes[name]
+        was_running = process.poll() is None
+        process.kill()
+        process.wait()
+        self.kills += 1
+        self.start(name)
+        return was_running
+
+    def stop(self):
+        for process in self.processes.values():
+            process.terminate()
+        return [process.wait(timeout=120) for process in self.processes.values()]
+
+
+def wait(is_so):
+    """Seconds until something is so; None when it never is."""
+    started = time.time()
+    while time.time() - started < PATIENCE:
+        with contextlib.suppress(OSError):
+            if is_so():
+                return time.time() - started
+        time.sleep(1)
+    return None
+
+
+def crowd(options, soak):
+    chance = random.Random(options.seed)
+    with soak.Service(soak.SMALL) as service:
+        home = soak.Installation(options, service.port, environment=options.tiny)
+        group = Crowd(home)
+        have_run, changes = True, list(CHANGES)
+        for number in range(KILLS):
+            time.sleep(chance.uniform(*PAUSES))
+            have_run &= group.kill(chance.choice(sorted(group.processes)))
+            if changes and number % (KILLS // len(CHANGES)) == 0:
+                soak_recovery.change(service, changes.pop(0))
+        soak.check(f"many processes: {group.kills} killed, and none had ended by itself", have_run)
+        words = [soak_recovery.mark(number) for number in CHANGES]
+        took = wait(lambda: all(home.export().count(word.encode()) >= 2 for word in words))
+        soak.check("many processes: every change is stored", took is not None,
+                   f"{took:.0f} s after the last kill" if took is not None else "")
+        for name, server in group.servers.items():
+            took = wait(lambda: all(word in json.dumps(server.search(word)) for word in words))
+            soak.check(f"many processes: {name} finds every change", took is not None)
+        statuses = group.stop()
+        soak.check("many processes: they end when they are told to", set(statuses) <= {0, 130, 143}, f"{statuses}")
+        fresh = soak.Installation(options, service.port, environment=options.tiny)
+        fresh.scan()
+        soak.check("many processes: export equals a fresh installation's",
+                   soak.comparable(home) == soak.comparable(fresh))
+        verify = home.run("preloop", "index", "verify", codes=(0, 1))
+        soak.check("many processes: no vector missing, none stale", verify.returncode == 0,
+                   verify.stdout.decode()[-300:])
+        fresh.remove()
+        home.remove()
