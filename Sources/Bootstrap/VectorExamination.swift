@@ -60,6 +60,7 @@ package struct VectorExamination: Sendable {
             return
         }
         let found = try await VectorMirror.compare(store, repairing: isRepairing)
+        var left: Int?
         if isRepairing {
             // Every row is right now; this only says so.
             for model in models {
@@ -69,9 +70,11 @@ package struct VectorExamination: Sendable {
                 }
             }
             state = try await VectorMirror.state(of: store)
+            // Looked at again: that something was written does not say that it is right.
+            left = found.faultCount > 0 ? try await VectorMirror.compare(store).faultCount : 0
         }
         mirror = found
-        findings.append(Self.finding(found, state, isRepairing))
+        findings.append(Self.finding(found, state, left: left))
         guard case .ready(_, let indexed, let rows) = state,
             let model = models.first(where: \.isCurrent), !indexed.contains(model.dimension),
             model.dimension <= PassageVectorTable.maximumIndexedDimension,
@@ -93,7 +96,7 @@ package struct VectorExamination: Sendable {
     private static func finding(
         _ found: VectorMirror.Comparison,
         _ state: VectorMirror.State,
-        _ isRepairing: Bool
+        left: Int?
     ) -> Finding {
         let whole =
             "\(found.windows) windows in the store, \(found.rows) rows (\(state.description))"
@@ -104,8 +107,15 @@ package struct VectorExamination: Sendable {
         let detail =
             "\(whole); \(counts(found.faults)); windows "
             + names.joined(separator: ", ") + (found.faultCount > names.count ? ", …" : "")
-        guard !isRepairing else {
+        if left == 0 {
             return Finding(subject: mirrorSubject, grade: .good, detail: "\(detail): mended")
+        }
+        if let left {
+            return Finding(
+                subject: mirrorSubject,
+                grade: .broken,
+                detail: "\(detail): \(left) of them are still wrong"
+            )
         }
         return Finding(subject: mirrorSubject, grade: .broken, detail: detail, advice: repair)
     }

@@ -53,9 +53,10 @@ package struct ScanJob: Sendable, Equatable {
 
 /// Enqueues a scan of each tracker when it is due; of several schedulers one is at work.
 ///
-/// Which one is told by a lease rather than an advisory lock: it works through a pooler that gives
-/// sessions away, on both engines, and `status` can show who holds it. A scheduler that was taken
-/// for dead enqueues nothing more, for every tick writes under the fence.
+/// Which one is told by a lease: it works through a pooler that gives sessions away, on both
+/// engines, and `status` can show who holds it. A scheduler that was taken for dead enqueues
+/// nothing more, for every tick writes under the fence, and under an advisory lock of its
+/// transaction, which holds back also who asks without a lease.
 package struct ScanScheduler: Sendable {
     /// The lease of the scheduler at work.
     package static let leaseName = "scheduler"
@@ -151,7 +152,8 @@ package struct ScanScheduler: Sendable {
                 .allSatisfy { !pace.isDue($0, now: now) }
         }
         guard !isIdle else { return }
-        let enqueued = try await store.writeOutsideFeed { connection, account in
+        let enqueued = try await store.writeOutsideFeed { connection, account -> [String] in
+            guard try ScanScheduleTable.lock(account: account, on: connection) else { return [] }
             let running = Set(
                 try JobTable.list(.running, limit: 1_000, account: account, on: connection)
                     .filter { $0.kind == .scan }

@@ -15,12 +15,13 @@ struct Calibration: Equatable, Sendable {
         /// Length of the search list for as much recall among `k` hits.
         ///
         /// The hits themselves, and as many more as are needed at the edge of what is found, which
-        /// grows more slowly than that: with ten times the list for ten times the hits, 0.9998 of
-        /// two hundred were found where 0.99 were asked for (DESIGN.md, Measured).
+        /// grows more slowly than that: with twenty times the list for twenty times the hits,
+        /// 0.9998 of two hundred were found where 0.99 were asked for (docs/benchmarks.md,
+        /// `recall`). At least as many as are scored again, for a list is ordered by estimates.
         func effort(for k: Int) -> Int {
             guard k > Calibration.hits else { return effort }
             let growth = cbrt(Double(k) / Double(Calibration.hits))
-            return k + Int(Double(effort - Calibration.hits) * growth)
+            return max(k + Int(Double(effort - Calibration.hits) * growth), 2 * k + 16)
         }
     }
 

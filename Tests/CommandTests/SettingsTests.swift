@@ -62,8 +62,8 @@ struct SettingsTests {
         ])
         #expect(try sandbox.preloop("init").status == 0)
         let status = try sandbox.preloop("db", "status", "--json").json
-        #expect(status["engine"] == "postgres")
-        #expect(status["tables"]?.array?.isEmpty == false)
+        #expect(status["engine"] == "PostgreSQL")
+        #expect(status["rows"]?["accounts"] == 1)
         // Not in a file beside.
         #expect(!FileManager.default.fileExists(atPath: sandbox.home + "/preloop.db"))
         let wrong = try sandbox.preloop(

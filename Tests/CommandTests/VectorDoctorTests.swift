@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import Store
 import StoreTestSupport
 import Testing
 
@@ -37,6 +38,34 @@ struct VectorDoctorTests {
         let after = try indexed.sandbox.preloop("doctor", "--vectors", "--json")
         #expect(after.status == 0, "\(after.output)")
         #expect(try after.json["vectors"]?["snapshot"]?["vectors"] == 4)
+    }
+
+    @Test(.enabled(if: Engine.current == .postgres, "PRELOOP_TEST_ENGINE=postgres"))
+    func `rows of the mirror that are missing are found, and mended when asked to`() async throws {
+        let indexed = try IndexedSandbox(["PRELOOP_VECTOR_BACKEND": "pgvector"])
+        defer { indexed.remove() }
+        try indexed.add(Self.titles[0], Self.titles[1])
+        let store = try await indexed.sandbox.store()
+        _ = try await store.write { connection, account in
+            // Behind the program's back.
+            try connection.execute(
+                """
+                DELETE FROM passage_vectors WHERE account_id = \(account) AND passage_id IN (
+                    SELECT MIN(passage_id) FROM passage_vectors WHERE account_id = \(account)
+                )
+                """
+            )
+        }
+        let damaged = try indexed.sandbox.preloop("doctor", "--vectors", "--json")
+        #expect(damaged.status == 1)
+        #expect(try check("vectors in pgvector", of: damaged)?["status"] == "broken")
+        let mended = try indexed.sandbox.preloop("doctor", "--vectors", "--repair", "--json")
+        #expect(try check("vectors in pgvector", of: mended)?["status"] == "ok")
+        let detail = try check("vectors in pgvector", of: mended)?["detail"]?.string
+        #expect(detail?.hasSuffix("mended") == true, "\(mended.output)")
+        let after = try indexed.sandbox.preloop("doctor", "--vectors", "--json")
+        #expect(after.status == 0, "\(after.output)")
+        #expect(try after.json["vectors"]?["mirror"]?["rows"] == 4)
     }
 
     @Test func `repairing without comparing is a usage error`() throws {

@@ -245,6 +245,16 @@ import Testing
         try await index.follow(store)
         for _ in 0..<2 { #expect(try await ask("printer", at: second) == [1, 2]) }
         #expect(try await ask("printer", at: first) == nil, "the index is beyond")
+        // Another process empties the file: that is noticed within a second.
+        let other = try await LexicalIndex(path: index.path, of: store)
+        try await other.reset()
+        try await Task.sleep(for: .milliseconds(1_100))
+        #expect(try await ask("printer", at: second) == nil)
+        try await index.follow(store)
+        #expect(try await ask("printer", at: second) == [1, 2])
+        // In this process it is at once.
+        try await index.reset()
+        #expect(try await ask("printer", at: second) == nil)
     }
 
     @Test func `totals and frequencies are those of the documents`() async throws {

@@ -172,10 +172,10 @@ struct PostgresTests {
         func connect() throws -> PostgresConnection {
             try PostgresConnection(configuration, usesNames: true, interrupt: nil)
         }
-        let (writer, asker) = (try connect(), try connect())
+        let (writer, asker, marks) = (try connect(), try connect(), PostgresMarks())
         var tokens: [PostgresConnection.Token] = []
         for number in 7..<10 {
-            writer.begin(writing: true, interrupt: nil)
+            writer.begin(writing: true, interrupt: nil, marks: marks)
             try Self.insert(number, on: writer)
             tokens.append(try #require(writer.token))
             switch number {
@@ -186,7 +186,7 @@ struct PostgresTests {
                 try writer.commit()
             }
         }
-        // Of the first it was not known yet that there is a table.
+        // Before the first nobody has seen yet that there is a table; a program reads first.
         #expect(tokens.map { $0.mark?.number } == [nil, 1, 2])
         #expect(try asker.fate(of: tokens[0]) == .committed)
         #expect(try asker.fate(of: tokens[1]) == .aborted)
@@ -197,6 +197,49 @@ struct PostgresTests {
         let other = TransactionMarkTable.Mark(session: "somebody's", number: 5)
         let token = PostgresConnection.Token(number: tokens[2].number, mark: other)
         #expect(try asker.fate(of: token) == .aborted)
+    }
+
+    @Test func `a table of marks that vanishes is done without`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let database = scratch.store.database
+        try await database.write { connection in
+            _ = try connection.execute("DROP TABLE transaction_marks")
+        }
+        for number in 7..<10 {
+            try await database.write { connection in try Self.insert(number, on: connection) }
+        }
+        #expect(try await accounts(database) == 4)
+        // Whoever starts next makes it again.
+        let again = try await Store.open(scratch.database.connect())
+        let marks = try await again.write { connection, _ in
+            try connection.rows("SELECT COUNT(*) AS n FROM transaction_marks").first?.integer("n")
+        }
+        #expect(marks == 1)
+    }
+
+    /// Installations of two roles in one database see each other's tables by way of `public`.
+    @Test func `a table of marks in another schema is not ours`() async throws {
+        let (scratch, other) = (try Engine.postgres.database(), try Engine.postgres.database())
+        _ = try await Store.open(scratch.connect())
+        let address = other.address
+        func schemaName(_ address: String) throws -> Substring {
+            try #require(address.split(separator: "search_path%3D").last?.prefix(33))
+        }
+        let (schema, first) = (try schemaName(address), try schemaName(scratch.address))
+        let both = address.replacing(schema, with: "\(schema)%2C\(first)", maxReplacements: 1)
+        let database = PostgresDatabase(PostgresConfiguration(address: Secret(both)))
+        let isThere = try await database.read { connection in
+            try TransactionMarkTable.exists(on: connection)
+        }
+        #expect(!isThere)
+        let store = try await Store.open(database)
+        for number in 7..<9 {
+            try await store.database.write { connection in
+                try Self.insert(number, on: connection)
+            }
+        }
+        #expect(try await accounts(database) == 3)
+        try await database.close()
     }
 
     /// A session keeps what it was begun with, and was lent out again and again.

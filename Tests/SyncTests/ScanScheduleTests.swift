@@ -1,4 +1,5 @@
 import Domain
+import Foundation
 import Store
 import StoreTestSupport
 import Synchronization
@@ -139,6 +140,33 @@ struct ScanScheduleTests {
         try await store.end(job[0], .done)
         try await scheduler.enqueueDue()
         #expect(try await waiting(store) == [TrackerID(1)])
+    }
+
+    @Test(.enabled(if: Engine.current == .postgres, "SQLite has one writer"))
+    func `who plans keeps others from planning`() async throws {
+        let (scratch, _) = try await store()
+        let store = scratch.store
+        let (planning, end) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let other = Task {
+            try await store.writeOutsideFeed { connection, account in
+                let isOurs = try ScanScheduleTable.lock(account: account, on: connection)
+                planning.signal()
+                end.wait()
+                return isOurs
+            }
+        }
+        await withCheckedContinuation { continuation in
+            Thread.detachNewThread {
+                planning.wait()
+                continuation.resume()
+            }
+        }
+        try await ScanScheduler(store).enqueueDue()
+        #expect(try await waiting(store).isEmpty)
+        end.signal()
+        #expect(try await other.value)
+        try await ScanScheduler(store).enqueueDue()
+        #expect(try await waiting(store).count == 2)
     }
 
     @Test func `failures are counted, and one success forgets them`() async throws {

@@ -177,13 +177,19 @@ package struct JobWorker: Sendable {
     }
 
     private func claim(_ limit: Int) async throws -> [ClaimedJob] {
-        try await store.claim(
+        let (kinds, now) = (Array(handlers.keys), store.clock.now())
+        // A look writes nothing: who waits for work must not keep the disk busy.
+        let hasWork = try await store.read { connection, account in
+            try JobTable.hasWork(of: kinds, dueBy: now, account: account, on: connection)
+        }
+        guard hasWork else { return [] }
+        return try await store.claim(
             JobTable.ClaimRequest(
-                Array(handlers.keys),
+                kinds,
                 limit: limit,
                 holder: holder,
                 lease: configuration.lease,
-                now: store.clock.now()
+                now: now
             )
         )
     }

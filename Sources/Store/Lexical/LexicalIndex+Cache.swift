@@ -35,6 +35,7 @@ extension LexicalIndex {
             if case .elsewhere = outcome { return .elsewhere }
             return .unfit
         }
+        lookedAt = .now
         // Another question may have brought the lists further meanwhile; its stay.
         if let now = cache?.state, now.isAhead(of: answer.state) { return .scores(answer.scores) }
         if cache?.state.isSame(as: answer.state) != true {

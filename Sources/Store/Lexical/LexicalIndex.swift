@@ -24,6 +24,10 @@ package actor LexicalIndex {
     let termCounts = LexicalTermCounts()
     /// The lists of the phrases asked lately; nil until there was a second question.
     var cache: LexicalCache?
+    /// When the lists were last found to be of the file as it is.
+    var lookedAt = ContinuousClock.now
+    /// For how long they are believed to be.
+    private static let trust = Duration.seconds(1)
     private var wasAsked = false
 
     /// Opens the index of a store, or makes an empty one.
@@ -61,6 +65,7 @@ package actor LexicalIndex {
         let identity = identity
         do {
             try reopenIfReplaced()
+            cache = nil
             try await pool.write { try Self.makeTables($0, identity: identity) }
         } catch {
             guard case .corrupt = StoreError(error) else { throw StoreError(error) }
@@ -84,6 +89,7 @@ package actor LexicalIndex {
     /// A pool opens its readers when they are needed: after a replacement they would read the new
     /// file while the writer still had the old one.
     func reopen() throws {
+        cache = nil
         pool = try Self.open(path, identity: identity)
         file = FileIdentity(path)
     }
@@ -112,7 +118,8 @@ package actor LexicalIndex {
     /// The scores of ``scores(of:weights:)``, if the index has followed the feed to a revision and
     /// not beyond.
     ///
-    /// What was asked before is answered without looking at the file.
+    /// What was asked before is answered without reading the file, as long as one has looked at it
+    /// within the last second: another process may have emptied it.
     ///
     /// - Returns: Nil when the index is elsewhere; see ``follow(_:maximumBatches:)``.
     /// - Throws: As there.
@@ -121,7 +128,8 @@ package actor LexicalIndex {
         weights: LexicalWeights,
         at revision: Revision
     ) async throws -> LexicalScores? {
-        if let cache, cache.revision == revision {
+        do { try reopenIfReplaced() } catch { throw StoreError(error) }
+        if let cache, cache.revision == revision, lookedAt.duration(to: .now) < Self.trust {
             let known = await Self.rememberedScores(
                 of: query,
                 weights: weights,

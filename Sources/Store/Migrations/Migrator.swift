@@ -21,19 +21,19 @@ package struct Migrator: Sendable {
     /// - Throws: ``StoreError/newerSchema(found:supported:)`` when a newer Preloop was here.
     package func migrate(_ database: any Database) async throws {
         // The common start needs no write lock, so that a search does not wait for a scan.
-        let (found, hasMarks) = try await database.read { connection in
+        let (found, hasMarks, hasOldMarks) = try await database.read { connection in
             (
                 try SchemaTable.exists(on: connection)
                     ? try SchemaTable.current(on: connection) : 0,
-                try TransactionMarkTable.exists(on: connection)
+                try TransactionMarkTable.exists(on: connection),
+                try TransactionMarkTable.hasOld(on: connection)
             )
         }
         try check(found)
-        if !hasMarks {
-            // Who may not make tables does without: what a transaction is known by is second best.
-            try? await database.write { connection in
-                try SchemaTable.lock(on: connection)
-                try TransactionMarkTable.create(on: connection)
+        if !hasMarks { try await makeMarks(in: database) }
+        if hasOldMarks {
+            try await database.write { connection in
+                try TransactionMarkTable.removeOld(on: connection)
             }
         }
         guard found < supported else { return }
@@ -49,6 +49,16 @@ package struct Migrator: Sendable {
                 try apply(migrations[current], on: connection)
             }
         }
+    }
+
+    /// Who may not make tables does without: then a transaction is known by its number alone.
+    private func makeMarks(in database: any Database) async throws {
+        do {
+            try await database.write { connection in
+                try SchemaTable.lock(on: connection)
+                try TransactionMarkTable.create(on: connection)
+            }
+        } catch StoreError.statement, StoreError.readOnly {}
     }
 
     private func check(_ found: Int) throws(StoreError) {

@@ -46,10 +46,8 @@ final class PostgresConnection: SQLConnection {
     /// The mark that the transaction writes; nil where it writes none.
     private var mark: TransactionMarkTable.Mark?
     private var lastMark: TransactionMarkTable.Mark
-    /// Whether there is a table for marks, as far as is known.
-    private var hasMarks = false
-    /// Whether this connection has removed what others have left.
-    private var hasRemovedMarks = false
+    /// What is known of the table for marks, by all connections.
+    private var marks: PostgresMarks?
     /// The first failure of the transaction: whatever its body made of it, nothing can be committed
     /// any more.
     private(set) var failure: PostgresFailure?
@@ -130,12 +128,13 @@ final class PostgresConnection: SQLConnection {
         if !outcomes.answered.isEmpty { opening = [] }
         if let refusal = outcomes.refusal { throw refusal }
         guard !first.isEmpty else { return outcomes.answered }
-        if let row = outcomes.answered[1].rows.first,
-            case .text(let number)? = try? row.value("number")
-        {
-            token = Token(number: number, mark: mark)
-            if !hasMarks { hasMarks = (try? row.bool("has_marks")) ?? false }
+        guard let row = outcomes.answered[1].rows.first else {
+            return Array(outcomes.answered.dropFirst(first.count))
         }
+        if case .text(let number)? = try? row.value("number") {
+            token = Token(number: number, mark: mark)
+        }
+        if let marks, !marks.areUsable { marks.areUsable = (try? row.bool("has_marks")) ?? false }
         return Array(outcomes.answered.dropFirst(first.count))
     }
 
@@ -143,7 +142,7 @@ final class PostgresConnection: SQLConnection {
 
     /// Begins a transaction with the statement that comes next; session settings are made for it
     /// alone, so that a pooler may give the next one to another session.
-    func begin(writing: Bool, interrupt: PostgresInterrupt?) {
+    func begin(writing: Bool, interrupt: PostgresInterrupt?, marks: PostgresMarks) {
         failure = nil
         (token, mark) = (nil, nil)
         isCancelling = false
@@ -165,22 +164,25 @@ final class PostgresConnection: SQLConnection {
                 \(milliseconds(configuration.statementTimeout)), true),
             set_config('jit', 'off', true)
             """
+        self.marks = marks
+        // The first transaction of a program only reads, so that its first write has a mark.
+        let areUsable = marks.areUsable
+        let hasMarks: SQL = areUsable ? "TRUE" : TransactionMarkTable.isUsable
         guard writing else {
-            opening = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT \(limits)"]
+            opening = [
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                "SELECT \(hasMarks) AS has_marks, \(limits)",
+            ]
             return
         }
-        let isThere: SQL = hasMarks ? "TRUE" : TransactionMarkTable.isThere
         opening = [
             "BEGIN ISOLATION LEVEL READ COMMITTED",
-            "SELECT pg_current_xact_id()::text AS number, \(isThere) AS has_marks, \(limits)",
+            "SELECT pg_current_xact_id()::text AS number, \(hasMarks) AS has_marks, \(limits)",
         ]
-        guard hasMarks else { return }
+        guard areUsable else { return }
         lastMark.number += 1
         mark = lastMark
         opening.append(TransactionMarkTable.note(lastMark))
-        guard !hasRemovedMarks else { return }
-        hasRemovedMarks = true
-        opening.append(TransactionMarkTable.removeOld)
     }
 
     /// Ends a transaction.
@@ -232,7 +234,14 @@ final class PostgresConnection: SQLConnection {
     /// Asks for the fate of a transaction on another connection.
     func fate(of token: Token) throws(PostgresFailure) -> Fate {
         failure = nil
-        if let mark = token.mark { return try fate(of: mark) }
+        answerLimit = configuration.statementTimeout + configuration.graceTime
+        if let mark = token.mark, let fate = try fate(of: mark) { return fate }
+        // A replica may not have heard of it yet.
+        let asked = try exchange(["SELECT pg_is_in_recovery() AS is_replica"])
+        if let refusal = asked.refusal { throw refusal }
+        guard (try? asked.answered[0].rows.first?.bool("is_replica")) == false else {
+            throw .readOnly
+        }
         let outcomes = try exchange(["SELECT pg_xact_status(\(token.number)::xid8) AS fate"])
         // A number that the server will give some day: it has forgotten the transaction in a crash.
         if outcomes.refusal?.state == "22023" { return .aborted }
@@ -244,12 +253,14 @@ final class PostgresConnection: SQLConnection {
         }
     }
 
-    private func fate(of mark: TransactionMarkTable.Mark) throws(PostgresFailure) -> Fate {
+    /// Nil when there is no table for marks any more.
+    private func fate(of mark: TransactionMarkTable.Mark) throws(PostgresFailure) -> Fate? {
         let outcomes = try exchange(TransactionMarkTable.fate(of: mark))
         if let refusal = outcomes.refusal {
             _ = try exchange(["ROLLBACK"])
-            // The transaction has not ended, or the server is not yet one that takes writes.
-            guard ["55P03", "25006"].contains(refusal.state) else { throw refusal }
+            if TransactionMarkTable.isMissing(refusal) { return nil }
+            // The transaction has not ended.
+            guard ["55P03", "57014"].contains(refusal.state) else { throw refusal }
             return .undecided
         }
         guard let last = try? outcomes.answered[2].rows.first?.integer("mark") else {

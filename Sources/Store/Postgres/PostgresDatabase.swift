@@ -25,6 +25,7 @@ package struct PostgresDatabase: Database {
     private final class Memory: Sendable {
         let usesNames = Atomic(true)
         let wasReached = Atomic(false)
+        let marks = PostgresMarks()
     }
 
     /// A database at an address; nothing is connected yet.
@@ -114,10 +115,16 @@ package struct PostgresDatabase: Database {
                 if writing { statistics.noteCommit(in: self) }
                 return value
             case .unanswered(let value, let transaction):
-                if try await isCommitted(transaction) { return value }
+                // Not given up with the caller's task: it would not know either.
+                let asking = Task { try await isCommitted(transaction) }
+                if try await asking.value { return value }
+                guard let pause = patience.pause(after: .reconnect, wasReached: true, now: .now)
+                else { throw Self.unknownFate }
+                try await Task.sleep(for: pause)
             case .failed(let error, let remedy):
                 if remedy == .reconnect { memory.wasReached.store(true, ordering: .relaxed) }
                 if remedy == .withoutNames { memory.usesNames.store(false, ordering: .relaxed) }
+                if remedy == .withoutMark { memory.marks.areUsable = false }
                 let pause = patience.pause(
                     after: remedy,
                     wasReached: memory.wasReached.load(ordering: .relaxed),
@@ -141,6 +148,7 @@ package struct PostgresDatabase: Database {
                 writing: writing,
                 usesNames: usesNames,
                 interrupt: interrupt,
+                marks: memory.marks,
                 body
             )
         } onCancel: {
@@ -177,6 +185,11 @@ package struct PostgresDatabase: Database {
                     try await Task.sleep(for: Self.undecidedPause)
                     continue
                 }
+            } catch let failure as PostgresFailure where failure.state == "25006" {
+                // A replica, or a session of a time when nothing could be written.
+                guard ContinuousClock.now < deadline else { throw Self.unknownFate }
+                try await Task.sleep(for: Self.undecidedPause)
+                continue
             } catch let failure as PostgresFailure {
                 remedy = failure.remedy
             }
@@ -195,6 +208,17 @@ package struct PostgresDatabase: Database {
     /// A cancelled task hears that it was cancelled; what the body throws passes as it is.
     private static func failure(_ error: any Error) -> any Error {
         (error as? StoreError) == .cancelled ? CancellationError() : error
+    }
+}
+
+/// What is known of the table for marks (``TransactionMarkTable``).
+final class PostgresMarks: Sendable {
+    private let known = Atomic(false)
+
+    /// Whether transactions can have marks.
+    var areUsable: Bool {
+        get { known.load(ordering: .relaxed) }
+        set { known.store(newValue, ordering: .relaxed) }
     }
 }
 
@@ -228,7 +252,7 @@ struct PostgresPatience {
     ) -> Duration? {
         switch remedy {
         case .none: return nil
-        case .withoutNames, .replan, .repeatSoon:
+        case .withoutNames, .replan, .withoutMark, .repeatSoon:
             repetitions += 1
             guard repetitions <= Self.maximumRepetitions else { return nil }
             return Self.pause(before: repetitions)

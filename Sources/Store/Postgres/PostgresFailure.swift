@@ -10,6 +10,9 @@ struct PostgresFailure: Error, Equatable {
         PostgresFailure(state: "", message: message)
     }
 
+    /// The server takes no writes, now or in this session.
+    static let readOnly = PostgresFailure(state: "25006", message: "the database is read-only")
+
     /// What may be done about a failed transaction.
     enum Remedy: Equatable {
         /// Nothing: tell the caller.
@@ -24,10 +27,13 @@ struct PostgresFailure: Error, Equatable {
         case withoutNames
         /// Run it again on another connection: a plan outlived a change of its tables.
         case replan
+        /// Run it again without a mark: the table for them is gone.
+        case withoutMark
     }
 
     var remedy: Remedy {
-        switch state {
+        if TransactionMarkTable.isMissing(self) { return .withoutMark }
+        return switch state {
         case "", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300": .reconnect
         case "40001", "40P01": .repeatSoon
         // Does not exist, or exists already with another text.

@@ -21,7 +21,8 @@ actor PostgresSession {
         case committed(Value)
         /// Nothing of it remains.
         case failed(any Error, remedy: PostgresFailure.Remedy)
-        /// The connection was lost between COMMIT and its answer.
+        /// COMMIT had no answer: the connection was lost, the server is being stopped, or it has
+        /// said nothing for too long.
         case unanswered(Value, transaction: PostgresConnection.Token)
     }
 
@@ -30,6 +31,7 @@ actor PostgresSession {
         writing: Bool,
         usesNames: Bool,
         interrupt: PostgresInterrupt,
+        marks: PostgresMarks,
         _ body: @Sendable (any SQLConnection) throws -> Value
     ) -> Ending<Value> {
         let connection: PostgresConnection
@@ -40,7 +42,7 @@ actor PostgresSession {
             else { return failed(error, interrupt) }
             return .failed(error.storeError(), remedy: .connect)
         }
-        connection.begin(writing: writing, interrupt: interrupt)
+        connection.begin(writing: writing, interrupt: interrupt, marks: marks)
         defer { if !connection.isUsable { self.connection = nil } }
         let value: Value
         do {

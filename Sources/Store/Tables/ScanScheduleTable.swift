@@ -27,6 +27,28 @@ package struct ScanSchedule: Sendable, Equatable {
 package enum ScanScheduleTable {
     private static let errorCharacters = 1_000
 
+    /// Lets one scheduler of an account at a time plan, until its transaction ends.
+    ///
+    /// - Returns: False when another one is planning. SQLite's write lock has made it wait instead.
+    package static func lock(
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Bool {
+        switch connection.dialect {
+        case .sqlite: return true
+        case .postgres:
+            // Numbers of ours within the database; each schema and each account has its own.
+            let rows = try connection.rows(
+                """
+                SELECT pg_try_advisory_xact_lock(
+                    1886351983, hashtext(current_schema() || \("/\(account)")::text)
+                ) AS is_ours
+                """
+            )
+            return try rows.first?.bool("is_ours") ?? false
+        }
+    }
+
     /// The schedules of all trackers that can be scanned, by name.
     package static func list(
         account: AccountID,

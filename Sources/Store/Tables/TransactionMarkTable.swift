@@ -23,11 +23,29 @@ enum TransactionMarkTable {
     /// Whether the table is there; always where it is not needed.
     static func exists(on connection: any SQLConnection) throws(StoreError) -> Bool {
         guard connection.dialect == .postgres else { return true }
-        return try connection.rows("SELECT \(isThere) AS is_there").first?.bool("is_there") ?? false
+        let rows = try connection.rows(
+            "SELECT EXISTS (SELECT 1 FROM pg_class WHERE \(isOurs)) AS is_there"
+        )
+        return try rows.first?.bool("is_there") ?? false
     }
 
-    /// A condition: whether the table is there.
-    static let isThere: SQL = "to_regclass('transaction_marks') IS NOT NULL"
+    /// A table of another installation may be visible from here as well.
+    private static let isOurs: SQL =
+        "relname = 'transaction_marks' AND relnamespace = current_schema()::regnamespace"
+
+    /// A condition: whether the table is there and the role may use it.
+    static let isUsable: SQL = """
+        EXISTS (
+            SELECT 1 FROM pg_class WHERE \(isOurs) AND has_table_privilege(oid, 'SELECT')
+                AND has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE')
+        )
+        """
+
+    /// Whether a failure is that of a table that is not there any more, or may not be used.
+    static func isMissing(_ failure: PostgresFailure) -> Bool {
+        ["42P01", "42501"].contains(failure.state)
+            && failure.message.contains("transaction_marks")
+    }
 
     /// Makes the table.
     static func create(on connection: any SQLConnection) throws(StoreError) {
@@ -52,14 +70,29 @@ enum TransactionMarkTable {
         """
     }
 
-    /// Removes what connections have left that are long gone; who is at it already is not waited
-    /// for.
-    static let removeOld: SQL = """
-        DELETE FROM transaction_marks WHERE session_id IN (
-            SELECT session_id FROM transaction_marks
-            WHERE marked_at < now() - INTERVAL '7 days' FOR UPDATE SKIP LOCKED
+    /// Whether there is something to remove; see ``removeOld(on:)``.
+    static func hasOld(on connection: any SQLConnection) throws(StoreError) -> Bool {
+        guard connection.dialect == .postgres else { return false }
+        let rows = try connection.rows("SELECT \(isUsable) AS is_usable")
+        guard try rows.first?.bool("is_usable") == true else { return false }
+        return try !connection.rows(
+            "SELECT 1 AS one FROM transaction_marks WHERE \(isOld) LIMIT 1"
+        ).isEmpty
+    }
+
+    /// Removes what connections have left that are long gone, in a transaction of its own: whose
+    /// row it is has to wait for its end.
+    static func removeOld(on connection: any SQLConnection) throws(StoreError) {
+        try connection.execute(
+            """
+            DELETE FROM transaction_marks WHERE session_id IN (
+                SELECT session_id FROM transaction_marks WHERE \(isOld) FOR UPDATE SKIP LOCKED
+            )
+            """
         )
-        """
+    }
+
+    private static let isOld: SQL = "marked_at < now() - INTERVAL '30 days'"
 
     /// A transaction that waits until the one of a mark has ended, and gives the last mark of its
     /// connection as `mark`: the row that it asks for by writing it may not be there yet.
@@ -67,7 +100,10 @@ enum TransactionMarkTable {
         let limit = String(Int64(lockTimeout / .milliseconds(1)))
         return [
             "BEGIN ISOLATION LEVEL READ COMMITTED",
-            "SELECT set_config('lock_timeout', \(limit), true)",
+            """
+            SELECT set_config('lock_timeout', \(limit), true),
+                set_config('statement_timeout', '0', true)
+            """,
             """
             INSERT INTO transaction_marks (session_id, mark, marked_at)
             VALUES (\(mark.session), 0, now())
