@@ -176,7 +176,7 @@ def scan(options):
             lines, figures = measured(
                 [home.programs / "preloop-sync", "scan", "all", "--json"], home.environment)
             totals = lines[-1]["totals"]
-            stored = home.export().decode().splitlines()
+            stored = home.export().decode().rstrip("\n").split("\n")
             issues = len(stored)
             show({"benchmark": "scan", "engine": "postgres" if options.postgres else "sqlite", "what": what,
                   "data": data_of(options), **totals, "issues": issues,
