@@ -34,15 +34,7 @@ extension HNSWIndex {
     ) -> [IndexHit] {
         requireQuery(query, count: k)
         if effort == nil, reach == 0 {
-            if let rung = calibration.withLock({ $0.rung(for: Self.defaultRecall) }) {
-                return search(
-                    query,
-                    count: k,
-                    effort: rung.effort(for: k),
-                    reach: rung.reach,
-                    filter: filter
-                )
-            }
+            return search(query, count: k, recall: Self.defaultRecall, filter: filter)
         }
         let effort = min(max(effort ?? max(Self.defaultEffort, 2 * k), k), Self.maximumEffort)
         let stop = CodeStop(wanted: k, reach: reach)

@@ -94,8 +94,8 @@ struct LexicalCache: Sendable {
     /// Tells the file from one that was made anew.
     let generation: Int64
     private(set) var revision: Revision
-    /// Up to which revision nothing of the documents changed since: the index follows the feed past
-    /// changes that are none of its own.
+    /// Where a document changed last: the index follows the feed past changes that are none of its
+    /// own, and lists stay right meanwhile.
     private(set) var contentRevision: Revision
     var documents = LexicalDocuments()
     var totals = LexicalTotals()

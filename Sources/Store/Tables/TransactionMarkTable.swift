@@ -92,7 +92,9 @@ enum TransactionMarkTable {
         )
     }
 
-    private static let isOld: SQL = "marked_at < now() - INTERVAL '30 days'"
+    /// Each start from cron leaves some: those of two days are read in a moment, and nobody asks
+    /// for a mark longer than minutes.
+    private static let isOld: SQL = "marked_at < now() - INTERVAL '2 days'"
 
     /// A transaction that waits until the one of a mark has ended, and gives the last mark of its
     /// connection as `mark`: the row that it asks for by writing it may not be there yet.
