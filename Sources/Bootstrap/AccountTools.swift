@@ -19,6 +19,9 @@ package actor AccountTools {
         package var changesBetweenSnapshots = 1_024
         /// How often is looked whether there is something to keep or to close.
         package var interval: Duration = .seconds(60)
+        /// How long the end of a call may wait for the record of the next one: agents that call
+        /// one tool after the other come back sooner.
+        package var endDelay: Duration = .milliseconds(5)
 
         package init() {}
     }
@@ -33,6 +36,7 @@ package actor AccountTools {
 
     private let installation: Installation
     private let limits: Limits
+    private let report: @Sendable (any Error) -> Void
     private var entries: [AccountID: Entry] = [:]
     /// Of accounts that made room while sessions with their servers were in use.
     private var leaving: [UpstreamDesk] = []
@@ -40,9 +44,19 @@ package actor AccountTools {
     private var transport: (any HTTPStreamTransport)?
 
     /// Tools and indexes of the accounts in an installation's database.
-    package init(_ installation: Installation, limits: Limits = Limits()) {
+    ///
+    /// - Parameters:
+    ///   - installation: Whose.
+    ///   - limits: What they may take.
+    ///   - report: Told why ends of calls could not be recorded yet.
+    package init(
+        _ installation: Installation,
+        limits: Limits = Limits(),
+        report: @escaping @Sendable (any Error) -> Void = { _ in }
+    ) {
         self.installation = installation
         self.limits = limits
+        self.report = report
     }
 
     /// The accounts that are held.
@@ -55,7 +69,8 @@ package actor AccountTools {
         let desk = try upstreams(of: account)
         let calls = try installation.viewed(by: account).guardedCall(
             opening: { mode in try await self.search(mode, of: account) },
-            upstreams: desk
+            upstreams: desk,
+            delay: EndDelay(limits.endDelay, report: report)
         )
         entries[account]?.calls = calls
         return calls
@@ -171,6 +186,10 @@ package actor AccountTools {
     private func close(_ report: @Sendable (any Error) -> Void) async {
         let desks = entries.values.compactMap(\.desk) + leaving
         async let ended: Void = Self.end(desks)
+        // Before what takes long: nobody waits for that for ever.
+        for calls in entries.values.compactMap(\.calls) {
+            if let lost = await calls.flush() { self.report(lost) }
+        }
         for account in accounts {
             await keep(account, after: SearchIndex.saveThreshold, report)
             for task in (entries[account]?.opened ?? [:]).values {

@@ -46,11 +46,13 @@ extension Installation {
     /// - Parameters:
     ///   - opening: Opens the indexes when somebody else keeps them open too.
     ///   - upstreams: Other MCP servers whose tools are offered; the installation's when nil.
+    ///   - delay: How long ends of calls may wait for being written.
     /// - Returns: The one that decides, records and runs.
     /// - Throws: ``CommandFailure`` when there is no key to sign the audit with.
     package func guardedCall(
         opening: (@Sendable (SearchRequest.Mode) async throws -> IssueSearch)? = nil,
-        upstreams: UpstreamDesk? = nil
+        upstreams: UpstreamDesk? = nil,
+        delay: EndDelay = .none
     ) throws -> GuardedCall {
         let tools = try builtInTools(opening: opening)
         let set = tools.make(upstreams: try upstreams ?? upstreamDesk())
@@ -63,7 +65,8 @@ extension Installation {
             journal: StoreJournal(
                 store: store,
                 audit: audit,
-                retention: CallRetention(settings.callRetention)
+                retention: CallRetention(settings.callRetention),
+                delay: delay
             ),
             sensitive: SensitiveValues(redactor: redactor) { try await policy.redaction() },
             approvals: approvalDesk(policy, model: tools.model),

@@ -374,37 +374,6 @@ struct AuditTests {
     }
 }
 
-/// A store whose writes can be made to fail.
-private final class FailingDatabase: Database {
-    struct Failure: Error {}
-
-    let inner: any Database
-    let isFailing = Atomic(false)
-
-    init(_ inner: any Database) { self.inner = inner }
-
-    var dialect: SQLDialect { inner.dialect }
-
-    func read<Value: Sendable>(
-        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
-    ) async throws -> Value { try await inner.read(body) }
-
-    func write<Value: Sendable>(
-        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
-    ) async throws -> Value {
-        if isFailing.load(ordering: .relaxed) { throw Failure() }
-        return try await inner.write(body)
-    }
-
-    func changeToken() async throws -> Int64 { try await inner.changeToken() }
-
-    func waitForChange(after token: Int64, atMost duration: Duration) async throws -> Bool {
-        try await inner.waitForChange(after: token, atMost: duration)
-    }
-
-    func close() async throws { try await inner.close() }
-}
-
 struct FailingAuditTests {
     @Test(arguments: Engine.all)
     func `without its record no call runs, and one that has run is not lost`(
@@ -418,7 +387,7 @@ struct FailingAuditTests {
         let tool = FakeTool(body: { arguments, _ in
             ran.add(1, ordering: .relaxed)
             if arguments.text("text") == "break" {
-                database.isFailing.store(true, ordering: .relaxed)
+                database.isFailing = true
             }
             return ["said": "so"]
         })
@@ -435,14 +404,14 @@ struct FailingAuditTests {
                 by: caller
             )
         }
-        database.isFailing.store(true, ordering: .relaxed)
+        database.isFailing = true
         let refused = try await run("a")
         #expect(refused.isError && refused.text.contains("did not run"))
         #expect(ran.load(ordering: .relaxed) == 0)
-        database.isFailing.store(false, ordering: .relaxed)
+        database.isFailing = false
         // It has run when the record of its end fails: its caller gets what it gave.
         #expect(try await run("break").structured == ["said": "so"])
-        database.isFailing.store(false, ordering: .relaxed)
+        database.isFailing = false
         #expect(try await run("b").structured == ["said": "so"])
         let log = AuditLog(store: store, key: keys.publicKey)
         #expect(

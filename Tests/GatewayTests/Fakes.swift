@@ -151,3 +151,61 @@ final class Answers: HTTPTransport {
         )
     }
 }
+
+/// A database whose writes are counted, and can be made to fail.
+final class FailingDatabase: Database {
+    struct Failure: Error {}
+
+    private struct State {
+        var isFailing = false
+        var failures = 0
+        var writes = 0
+    }
+
+    private let inner: any Database
+    private let state = Mutex(State())
+
+    init(_ inner: any Database) { self.inner = inner }
+
+    /// Whether every write fails.
+    var isFailing: Bool {
+        get { state.withLock { $0.isFailing } }
+        set { state.withLock { $0.isFailing = newValue } }
+    }
+
+    /// Transactions that were committed.
+    var writes: Int { state.withLock { $0.writes } }
+
+    /// Makes so many writes fail.
+    func failNext(_ count: Int) { state.withLock { $0.failures = count } }
+
+    var dialect: SQLDialect { inner.dialect }
+
+    func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value { try await inner.read(body) }
+
+    func write<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value {
+        let fails = state.withLock { state in
+            guard state.failures == 0 else {
+                state.failures -= 1
+                return true
+            }
+            return state.isFailing
+        }
+        if fails { throw Failure() }
+        let value = try await inner.write(body)
+        state.withLock { $0.writes += 1 }
+        return value
+    }
+
+    func changeToken() async throws -> Int64 { try await inner.changeToken() }
+
+    func waitForChange(after token: Int64, atMost duration: Duration) async throws -> Bool {
+        try await inner.waitForChange(after: token, atMost: duration)
+    }
+
+    func close() async throws { try await inner.close() }
+}

@@ -11,7 +11,7 @@ actor LegacySession {
     private var lastConnection = 0
     private let jobs: AsyncStream<ServerSession.Job>
     private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
-    private var running: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
+    private var running: [ServerSession.JobID: StoppableWork] = [:]
     /// For each question to the client what takes its answer.
     private var asks:
         [ServerSession.AskID: AsyncStream<Result<JSONObject, RPCError>>.Continuation] =
@@ -112,7 +112,7 @@ actor LegacySession {
             case .write(let connection, let bytes): outlets[connection]?.send(.write(bytes))
             case .close(let connection): outlets.removeValue(forKey: connection)?.close()
             case .start(let job): jobsContinuation.yield(job)
-            case .cancel(let job): running[job]?.finish()
+            case .cancel(let job): running[job]?.stop()
             case .answered(let ask, let outcome):
                 asks[ask]?.yield(outcome)
                 asks.removeValue(forKey: ask)?.finish()
@@ -121,11 +121,8 @@ actor LegacySession {
     }
 
     private func perform(_ job: ServerSession.Job) async {
-        let (stop, continuation) = AsyncStream.makeStream(of: Void.self)
-        running[job.id] = continuation
-        if isEnded { continuation.finish() }
         let (calling, subscriber) = (calling, subscriber)
-        let outcome = await stoppable(by: stop) {
+        let work = StoppableWork {
             await calling.outcome(
                 of: job,
                 ask: { method, parameters in await self.ask(job.id, method, parameters) },
@@ -133,6 +130,9 @@ actor LegacySession {
                 report: { event in await self.report(event, of: job.id) }
             )
         }
+        running[job.id] = work
+        if isEnded { work.stop() }
+        let outcome = await work.outcome()
         running[job.id] = nil
         apply(session.finish(job.id, outcome))
     }

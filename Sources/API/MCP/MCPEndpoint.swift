@@ -21,8 +21,9 @@ actor MCPEndpoint {
 
     /// Where it is.
     static let path = "/mcp/v1"
-    /// How often sessions are looked at that nobody uses any more.
-    private static let expiryInterval: Duration = .seconds(15)
+    /// How often what is silent is kept open, for proxies give up on connections after 30 to 60
+    /// seconds, and sessions are looked at that nobody uses any more.
+    private static let roundInterval: Duration = .seconds(15)
     /// What sessions keep for clients that lost their connection: a small server's memory can
     /// spare that, and sixteen sessions that are at their own limit fill it.
     private static let eventBytes = 64 << 20
@@ -108,10 +109,11 @@ actor MCPEndpoint {
     private func keep() async {
         while !Task.isCancelled {
             do {
-                try await Task.sleep(for: Self.expiryInterval)
+                try await Task.sleep(for: Self.roundInterval)
             } catch {
                 return
             }
+            for call in modern.values { await call.tick() }
             var busy: Set<ObjectIdentifier> = []
             for session in sessions.all {
                 await session.tick()

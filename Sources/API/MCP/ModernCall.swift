@@ -3,16 +3,16 @@ import MCP
 
 /// One POST of the modern era: an ``HTTPExchange`` with its work.
 actor ModernCall {
-    /// A call that is silent for that long becomes a stream, which comments keep open: proxies
-    /// give up on silent connections after 30 to 60 seconds.
-    static let tick: Duration = .seconds(15)
+    /// Younger calls are answered as JSON, however long the endpoint's next round is away.
+    static let silence: Duration = .seconds(8)
 
+    private let began = ContinuousClock.now
     private var exchange: HTTPExchange
     nonisolated private let calling: ToolCalling
     private let outlet: Outlet
     private let jobs: AsyncStream<ServerSession.Job>
     private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
-    private var running: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
+    private var running: [ServerSession.JobID: StoppableWork] = [:]
     /// Whether it waits for notifications and does no work.
     nonisolated let isSubscription: Bool
     /// Hears of resources that a subscription names.
@@ -39,18 +39,25 @@ actor ModernCall {
         // Before it is acknowledged: whatever changes from then on is told.
         let changes = await isSubscription ? calling.calls.listChanges(for: calling.caller) : nil
         apply(exchange.begin(request))
+        guard let changes else {
+            for await job in jobs { await perform(job) }
+            return
+        }
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.keepOpen() }
-            if let changes {
-                group.addTask { for await kinds in changes { await self.listsChanged(kinds) } }
-                group.addTask {
-                    for await uri in self.subscriber.updates { await self.tell(of: uri) }
-                }
+            group.addTask { for await kinds in changes { await self.listsChanged(kinds) } }
+            group.addTask {
+                for await uri in self.subscriber.updates { await self.tell(of: uri) }
             }
             for await job in jobs { await perform(job) }
             group.cancelAll()
         }
-        if isSubscription { await calling.calls.end(subscriber) }
+        await calling.calls.end(subscriber)
+    }
+
+    /// Some time has passed: what was silent becomes a stream, which comments keep open.
+    func tick() {
+        guard isSubscription || began.duration(to: .now) >= Self.silence else { return }
+        apply(exchange.tick())
     }
 
     /// The client has gone: its work stops.
@@ -73,17 +80,6 @@ actor ModernCall {
         apply(exchange.resourceUpdated(uri, for: listening))
     }
 
-    private func keepOpen() async {
-        while !Task.isCancelled {
-            do {
-                try await Task.sleep(for: Self.tick)
-            } catch {
-                return
-            }
-            apply(exchange.tick())
-        }
-    }
-
     private func apply(_ actions: [HTTPExchange.Action]) {
         for action in actions {
             switch action {
@@ -96,23 +92,23 @@ actor ModernCall {
                 outlet.close()
                 jobsContinuation.finish()
             case .start(let job): jobsContinuation.yield(job)
-            case .cancel(let job): running[job]?.finish()
+            case .cancel(let job): running[job]?.stop()
             }
         }
     }
 
     private func perform(_ job: ServerSession.Job) async {
-        let (stop, continuation) = AsyncStream.makeStream(of: Void.self)
-        running[job.id] = continuation
         if case .listen = job.work { listening = job.id }
         let (calling, subscriber) = (calling, subscriber)
-        let outcome = await stoppable(by: stop) {
+        let work = StoppableWork {
             await calling.outcome(
                 of: job,
                 subscriber: subscriber,
                 report: { event in await self.report(event, of: job.id) }
             )
         }
+        running[job.id] = work
+        let outcome = await work.outcome()
         running[job.id] = nil
         apply(exchange.finish(job.id, outcome))
     }
@@ -123,26 +119,5 @@ actor ModernCall {
         case .log(let level, let text): apply(exchange.log(job, level, text))
         case .message(let level, let parameters): apply(exchange.log(job, level, parameters))
         }
-    }
-}
-
-/// Does a job, which is cancelled when `stop` ends; its end is waited for in any case.
-func stoppable(
-    by stop: AsyncStream<Void>,
-    _ work: @escaping @Sendable () async -> Result<ServerSession.Outcome, RPCError>
-) async -> Result<ServerSession.Outcome, RPCError> {
-    await withTaskGroup(of: Result<ServerSession.Outcome, RPCError>?.self) { group in
-        group.addTask { await work() }
-        group.addTask {
-            for await _ in stop {}
-            return nil
-        }
-        defer { group.cancelAll() }
-        while let result = await group.next() {
-            if let result { return result }
-            // Stopped: the work is told, and its end waited for.
-            group.cancelAll()
-        }
-        return .failure(.internalError("the work ended without a result"))
     }
 }

@@ -66,7 +66,7 @@ package struct GuardedCall: Sendable {
     package let approvals: ApprovalDesk?
     private let clock: WallClock
     private let limits: Limits
-    private let stopwatch: any Clock<Duration>
+    private let timer: CallTimer
 
     /// - Parameters:
     ///   - tools: What can be called.
@@ -95,7 +95,7 @@ package struct GuardedCall: Sendable {
         self.approvals = approvals
         self.clock = clock
         self.limits = limits
-        self.stopwatch = stopwatch
+        timer = CallTimer(limit: limits.time, stopwatch: stopwatch)
     }
 
     /// The policy, where it is one that is kept in the store.
@@ -373,16 +373,14 @@ package struct GuardedCall: Sendable {
         _ arguments: ToolArguments,
         _ context: CallContext
     ) async throws -> ToolResult? {
-        let (stopwatch, time) = (stopwatch, limits.time)
-        return try await withThrowingTaskGroup(of: ToolResult?.self) { group in
-            group.addTask { try await tool.perform(arguments, context) }
-            group.addTask {
-                try await stopwatch.sleep(for: time)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
+        let work = Task { @concurrent in try await tool.perform(arguments, context) }
+        let number = timer.begin { work.cancel() }
+        let result = await withTaskCancellationHandler {
+            await work.result
+        } onCancel: {
+            work.cancel()
         }
+        return timer.end(number) ? try result.get() : nil
     }
 
     /// Why a demand for an approval is a refusal: nobody could answer it.
@@ -394,6 +392,15 @@ package struct GuardedCall: Sendable {
     }
 
     // MARK: - Records
+
+    /// Writes the ends of calls that are kept for the next event; for the end of the process.
+    ///
+    /// - Returns: What could not be written; nil when all was.
+    package func flush() async -> LostEnds? {
+        guard let journal = journal as? StoreJournal else { return nil }
+        let count = await journal.flush()
+        return count > 0 ? LostEnds(count: count) : nil
+    }
 
     /// Records a call that does not run; without a record the caller hears of that.
     func refusal(_ call: ToolCallTable.Call, _ result: ToolResult) async -> ToolResult {

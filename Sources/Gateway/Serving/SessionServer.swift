@@ -23,7 +23,7 @@ package actor SessionServer {
     private let jobs: AsyncStream<ServerSession.Job>
     private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
     /// For each job that runs what stops it.
-    private var stops: [ServerSession.JobID: AsyncStream<Void>.Continuation] = [:]
+    private var stops: [ServerSession.JobID: StoppableWork] = [:]
     /// For each question to the client what takes its answer.
     private var asks:
         [ServerSession.AskID: AsyncStream<Result<JSONObject, RPCError>>.Continuation] =
@@ -142,7 +142,7 @@ package actor SessionServer {
             case .exchangeEnded: break
             case .start(let job): jobsContinuation.yield(job)
             case .cancel(let job):
-                stops[job]?.finish()
+                stops[job]?.stop()
                 // Its task does the rest.
                 listeners[job]?.finish()
             case .answered(let ask, let outcome):
@@ -154,26 +154,11 @@ package actor SessionServer {
 
     /// Does a job; it ends early when it is stopped, and is finished only when its work has ended.
     private func perform(_ job: ServerSession.Job) async {
-        let (stop, continuation) = AsyncStream.makeStream(of: Void.self)
-        stops[job.id] = continuation
+        let work = StoppableWork { await self.outcome(of: job) }
+        stops[job.id] = work
         // It may have been cancelled between its start and this.
-        if session.isCancelled(job.id) { continuation.finish() }
-        let outcome = await withTaskGroup(
-            of: Result<ServerSession.Outcome, RPCError>?.self
-        ) { group in
-            group.addTask { await self.outcome(of: job) }
-            group.addTask {
-                for await _ in stop {}
-                return nil
-            }
-            defer { group.cancelAll() }
-            while let result = await group.next() {
-                if let result { return result }
-                // Stopped: the work is told, and its end waited for.
-                group.cancelAll()
-            }
-            return .failure(.internalError("the work ended without a result"))
-        }
+        if session.isCancelled(job.id) { work.stop() }
+        let outcome = await work.outcome()
         stops[job.id] = nil
         await apply(session.finish(job.id, outcome))
         guard let listener = listeners[job.id] else { return }

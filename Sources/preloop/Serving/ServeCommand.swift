@@ -37,7 +37,7 @@ struct ServeCommand: AsyncParsableCommand {
         let logger = Logger(label: "preloop") { label in
             JSONLogHandler(label: label, level: Logger.Level(rawValue: server.logLevel) ?? .info)
         }
-        let serving = Serving(installation, server, host: host)
+        let serving = Serving(installation, server, host: host, logger)
         let webhooks = try await attempt("cannot take webhooks in") {
             try serving.webhooks(logger)
         }

@@ -16,11 +16,21 @@ struct Serving: Sendable {
     /// Scans that the server runs; stopped with it.
     let scans: ServedScans
 
-    init(_ installation: Installation, _ settings: ServerSettings, host: String) {
+    init(
+        _ installation: Installation,
+        _ settings: ServerSettings,
+        host: String,
+        _ logger: Logger
+    ) {
         self.installation = installation
         self.settings = settings
         self.host = host
-        accounts = AccountTools(installation)
+        accounts = AccountTools(installation) { error in
+            logger.error(
+                "the audit could not be written",
+                metadata: ["reason": .string("\(error)")]
+            )
+        }
         scans = ServedScans(installation)
     }
 
