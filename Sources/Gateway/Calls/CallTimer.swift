@@ -3,7 +3,7 @@ import Synchronization
 /// Stops calls that take too long: one timer for all of them.
 ///
 /// All have the same time, so the one that began first is the first whose time is over. A timer for
-/// each call would wake the thread of timers twice a call, which takes longer than the call's rules.
+/// each call would wake the thread of timers twice a call.
 final class CallTimer: Sendable {
     private struct Running {
         var beginning: ContinuousClock.Instant
