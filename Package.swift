@@ -308,7 +308,7 @@ let package = Package(
         ),
         .target(
             name: "StoreTestSupport",
-            dependencies: ["Domain", "Store"],
+            dependencies: ["Domain", "Store", "TestSupport"],
             path: "Tests/Support/StoreTestSupport",
             swiftSettings: testing
         ),

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 
 /// A way to the test database that can be cut, as a network or a proxy cuts connections.
 package final class CuttingProxy: Sendable {
@@ -45,18 +46,10 @@ package final class CuttingProxy: Sendable {
         let path = directory.path(".s.PGSQL.5432")
         guard Self.withAddress(path, { bind(listener, $0, $1) }) == 0, listen(listener, 64) == 0
         else { throw Failure() }
-        let accepting = listener
-        Thread.detachNewThread { [weak self] in
-            while true {
-                let client = accept(accepting, nil, nil)
-                guard client >= 0 else { break }
-                guard let self else {
-                    close(client)
-                    break
-                }
-                self.serve(client)
-            }
-            close(accepting)
+        LoopbackSocket.accept(on: listener) { [weak self] client in
+            guard let self else { return false }
+            self.serve(client)
+            return true
         }
     }
 
@@ -110,41 +103,26 @@ package final class CuttingProxy: Sendable {
     private func forward(_ client: Int32, _ server: Int32) {
         var isAnswerCut = false
         var muffler = Muffler()
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            var waiting = [
-                pollfd(fd: client, events: Int16(POLLIN), revents: 0),
-                pollfd(fd: server, events: Int16(POLLIN), revents: 0),
-            ]
-            guard poll(&waiting, 2, -1) > 0 else { return }
-            if waiting[0].revents != 0 {
-                let count = recv(client, &buffer, buffer.count, 0)
-                guard count > 0 else { return }
-                state.withLock { $0.sendings += 1 }
-                switch decide(on: buffer[..<count]) {
-                case .commit: return
-                case .answerToCommit: isAnswerCut = true
-                case .lateCommit(let pause):
-                    // The client may have gone away meanwhile: a pooler would not mind.
-                    usleep(UInt32(pause / .microseconds(1)))
-                    isAnswerCut = true
-                case .never: break
-                }
-                guard Self.send(buffer[..<count], to: server) else { return }
+        LoopbackSocket.relay(client, server) { bytes in
+            state.withLock { $0.sendings += 1 }
+            switch decide(on: bytes) {
+            case .commit: return nil
+            case .answerToCommit: isAnswerCut = true
+            case .lateCommit(let pause):
+                // The client may have gone away meanwhile: a pooler would not mind.
+                usleep(UInt32(pause / .microseconds(1)))
+                isAnswerCut = true
+            case .never: break
             }
-            if waiting[1].revents != 0 {
-                let count = recv(server, &buffer, buffer.count, 0)
-                guard count > 0, !isAnswerCut else { return }
-                let passed =
-                    state.withLock(\.isMuffled)
-                    ? muffler.pass(buffer[..<count])[...] : buffer[..<count]
-                guard Self.send(passed, to: client) else { return }
-            }
+            return bytes
+        } answered: { bytes in
+            guard !isAnswerCut else { return nil }
+            return state.withLock(\.isMuffled) ? muffler.pass(bytes) : bytes
         }
     }
 
     /// What to do about what a client sends.
-    private func decide(on bytes: ArraySlice<UInt8>) -> Cut {
+    private func decide(on bytes: [UInt8]) -> Cut {
         guard bytes.firstRange(of: Array("COMMIT\0".utf8)) != nil else { return .never }
         return state.withLock { state in
             guard case .never = state.cut else {
@@ -156,18 +134,6 @@ package final class CuttingProxy: Sendable {
             }
             return .never
         }
-    }
-
-    private static func send(_ bytes: ArraySlice<UInt8>, to socket: Int32) -> Bool {
-        var rest = bytes
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes {
-                Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-            }
-            guard count > 0 else { return false }
-            rest = rest.dropFirst(count)
-        }
-        return true
     }
 
     private static func withAddress(
@@ -192,7 +158,7 @@ private struct Muffler {
     private var rest: [UInt8] = []
 
     /// The whole messages so far that are no notifications.
-    mutating func pass(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
+    mutating func pass(_ bytes: [UInt8]) -> [UInt8] {
         rest += bytes
         var passed: [UInt8] = []
         var start = 0

@@ -24,17 +24,10 @@ package final class HoldingRelay: Sendable {
         let (listener, port) = try LoopbackSocket.listen(backlog: 128)
         self.listener = listener
         origin = "http://127.0.0.1:\(port)"
-        Thread.detachNewThread { [weak self, listener] in
-            while true {
-                let client = accept(listener, nil, nil)
-                guard client >= 0 else { break }
-                guard let self else {
-                    close(client)
-                    break
-                }
-                self.welcome(client)
-            }
-            close(listener)
+        LoopbackSocket.accept(on: listener) { [weak self] client in
+            guard let self else { return false }
+            self.welcome(client)
+            return true
         }
     }
 
@@ -81,35 +74,16 @@ package final class HoldingRelay: Sendable {
             return
         }
         Thread.detachNewThread { [weak self] in
-            Self.forward(client, server) { self?.waitIfHeld($0) }
+            LoopbackSocket.relay(client, server) { bytes in
+                self?.waitIfHeld(bytes)
+                return bytes
+            }
             close(client)
             close(server)
         }
     }
 
-    /// Passes bytes both ways until either end is gone.
-    private static func forward(
-        _ client: Int32,
-        _ server: Int32,
-        asked: (ArraySlice<UInt8>) -> Void
-    ) {
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            var waiting = [
-                pollfd(fd: client, events: Int16(POLLIN), revents: 0),
-                pollfd(fd: server, events: Int16(POLLIN), revents: 0),
-            ]
-            guard poll(&waiting, 2, -1) > 0 else { return }
-            for (from, to) in [(0, server), (1, client)] where waiting[from].revents != 0 {
-                let count = recv(waiting[from].fd, &buffer, buffer.count, 0)
-                guard count > 0 else { return }
-                if from == 0 { asked(buffer[..<count]) }
-                guard LoopbackSocket.send(Array(buffer[..<count]), to: to) else { return }
-            }
-        }
-    }
-
-    private func waitIfHeld(_ bytes: ArraySlice<UInt8>) {
+    private func waitIfHeld(_ bytes: [UInt8]) {
         let line = bytes.prefix { $0 != UInt8(ascii: "\r") }
         let isHeld = state.withLock { state in
             guard let word = state.word, line.firstRange(of: word) != nil else { return false }

@@ -76,6 +76,60 @@ package enum LoopbackSocket {
         return true
     }
 
+    /// Takes connections in on a thread of its own, until the listener is shut down or nobody wants
+    /// them any more; then closes it, for its number may be reused at once.
+    ///
+    /// - Parameters:
+    ///   - listener: What was made by ``listen(backlog:)``, or a Unix socket that listens.
+    ///   - welcome: Gets each connection; false when its owner is gone, which closes it.
+    package static func accept(
+        on listener: Int32,
+        _ welcome: @escaping @Sendable (Int32) -> Bool
+    ) {
+        Thread.detachNewThread {
+            while true {
+                let client = Glibc.accept(listener, nil, nil)
+                guard client >= 0 else { break }
+                guard welcome(client) else {
+                    close(client)
+                    break
+                }
+            }
+            close(listener)
+        }
+    }
+
+    /// Passes bytes both ways until either end is gone.
+    ///
+    /// - Parameters:
+    ///   - client: Who asks.
+    ///   - server: Who answers.
+    ///   - asked: What the server gets of what the client has sent; nil ends it.
+    ///   - answered: The same of the server's answer.
+    package static func relay(
+        _ client: Int32,
+        _ server: Int32,
+        asked: ([UInt8]) -> [UInt8]?,
+        answered: ([UInt8]) -> [UInt8]? = { $0 }
+    ) {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            var waiting = [
+                pollfd(fd: client, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: server, events: Int16(POLLIN), revents: 0),
+            ]
+            guard poll(&waiting, 2, -1) > 0 else { return }
+            for (from, to) in [(0, server), (1, client)] where waiting[from].revents != 0 {
+                let count = recv(waiting[from].fd, &buffer, buffer.count, 0)
+                guard count > 0 else { return }
+                let bytes = Array(buffer[..<count])
+                guard let passed = from == 0 ? asked(bytes) : answered(bytes),
+                    send(passed, to: to)
+                else { return }
+            }
+        }
+    }
+
     private static func loopback(port: UInt16) -> sockaddr_in {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)

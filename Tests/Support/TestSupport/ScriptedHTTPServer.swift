@@ -77,17 +77,10 @@ package final class ScriptedHTTPServer: Sendable {
         self.greeting = greeting
         self.respond = respond
         origin = "http://127.0.0.1:\(port)"
-        Thread.detachNewThread { [weak self, listener] in
-            while true {
-                let connection = accept(listener, nil, nil)
-                guard connection >= 0 else { break }
-                guard let server = self else {
-                    close(connection)
-                    break
-                }
-                server.welcome(connection)
-            }
-            close(listener)
+        LoopbackSocket.accept(on: listener) { [weak self] connection in
+            guard let self else { return false }
+            self.welcome(connection)
+            return true
         }
     }
 
