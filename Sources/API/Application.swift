@@ -135,8 +135,8 @@ package struct Application: Sendable {
     private static func interface(_ means: Means, _ desk: AccountDesk) -> [Route] {
         let (store, tools) = (means.store, ToolRoutes(calls: means.calls))
         let shelf = PolicyShelf(calls: means.calls)
-        return AuthRoutes(desk: desk, allowsRegistration: means.allowsRegistration).routes
-            + UserRoutes(desk: desk).routes
+        let own = AuthRoutes(desk: desk, allowsRegistration: means.allowsRegistration)
+        return own.routes + UserRoutes(desk: desk, own: own).routes
             + TrackerRoutes(store: store, operations: means.trackers).routes
             + ProjectRoutes(store: store, operations: means.trackers).routes
             + IssueRoutes(store: store, search: means.search, tools: tools).routes

@@ -288,6 +288,51 @@ import Testing
         try await server.stop()
     }
 
+    @Test func `administrators make, see and remove the keys of others, but not owners'`()
+        async throws
+    {
+        let server = try await RunningServer()
+        let owner = try await server.add("olga", .owner)
+        _ = try await server.add("adam", .admin)
+        let vera = try await server.add("vera", .viewer)
+        let (olga, adam) = (try await server.key("olga"), try await server.key("adam"))
+        func path(_ user: User) -> String { "/api/v1/users/\(user.id)/api-keys" }
+        let draft: JSONValue = ["name": "ci", "scopes": ["read"]]
+        let made = try await server.send("POST", path(vera), draft, token: adam)
+        #expect(made.status == 201, "\(made.text)")
+        let key = try made.json["key"]?.string ?? ""
+        let who = try await server.send("GET", "/api/v1/issues", token: key)
+        #expect(who.status == 200)
+        #expect(try await server.send("POST", path(vera), draft, token: adam).status == 409)
+        let listed = try await server.send("GET", path(vera), token: adam)
+        #expect(try listed.json.array?.compactMap { $0["name"]?.string } == ["ci"])
+        #expect(!listed.text.contains(key))
+        // An owner's keys are as good as the owner's password.
+        #expect(try await server.send("POST", path(owner), draft, token: adam).status == 403)
+        let own = try await server.send("POST", path(owner), draft, token: olga)
+        #expect(own.status == 201)
+        let ownID = try own.json["id"]?.integer ?? 0
+        let id = try made.json["id"]?.integer ?? 0
+        func remove(_ id: Int64, of user: User, _ token: String) async throws -> Int {
+            try await server.send("DELETE", "\(path(user))/\(id)", token: token).status
+        }
+        #expect(try await remove(ownID, of: owner, adam) == 403)
+        // A key is that user's whose path names it.
+        #expect(try await remove(ownID, of: vera, adam) == 404)
+        #expect(try await remove(id, of: vera, adam) == 204)
+        #expect(try await server.send("GET", "/api/v1/issues", token: key).status == 401)
+        // The secret of an answer is nowhere kept for a second one.
+        let kept = try await server.send(
+            "POST",
+            path(vera),
+            draft,
+            token: adam,
+            headers: [("Idempotency-Key", "one")]
+        )
+        #expect(kept.status == 400)
+        try await server.stop()
+    }
+
     @Test func `the set-up link makes the first user, once`() async throws {
         let server = try await RunningServer()
         let desk = server.application.desk

@@ -41,6 +41,7 @@ struct RouteExamples {
     /// The same as a credential.
     let userKey: String
     private let ownerKey: String
+    private let account: AccountID
 
     /// Makes them.
     ///
@@ -58,6 +59,7 @@ struct RouteExamples {
     ) async throws {
         self.server = server
         self.name = name
+        account = store.account
         world = try await World(in: store, named: name)
         ownerKey = try await server.key(owner)
         user = try await server.add("\(name)-user", .viewer, to: store.account).id
@@ -126,6 +128,17 @@ struct RouteExamples {
         return try #require(try answer.json["request_id"]?.string)
     }
 
+    /// Makes another key of ``user``.
+    private func anotherKey() async throws -> APIKeyID {
+        try await server.application.desk.addKey(
+            name: "\(name)-\(UInt64.random(in: 0...UInt64.max))",
+            scopes: [],
+            expiresAt: nil,
+            for: user,
+            of: account
+        ).row.id
+    }
+
     /// Adds an MCP server at a name that is nobody's (RFC 2606); gives its identifier.
     private func upstream() async throws -> String {
         let answer = try await server.send(
@@ -184,6 +197,9 @@ struct RouteExamples {
             guard let id = try await identifier(route) else { return nil }
             path = path.replacing("{id}", with: id)
         }
+        if path.contains("{key}") {
+            path = path.replacing("{key}", with: "\(try await anotherKey())")
+        }
         guard !path.contains("{") else { return nil }
         let place = "\(route.method.rawValue) \(route.path)"
         return Request(
@@ -237,6 +253,7 @@ struct RouteExamples {
                 "username": .string("made-by-\(label)"),
                 "password": .string(RunningServer.password), "role": "viewer",
             ]
+        case "POST /api/v1/users/{id}/api-keys": return ["name": .string(label)]
         case "POST /api/v1/projects/test-connection":
             return ["organization": "acme", "project": "acme/app"]
         case "POST /api/v1/issue-duplicates/decisions":

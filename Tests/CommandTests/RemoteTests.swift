@@ -78,4 +78,54 @@ struct RemoteTests {
         )
         #expect(gone.status == 1 && gone.errors.contains("127.0.0.1"))
     }
+
+    @Test func `users and keys of a server are made, changed and removed from elsewhere`() throws {
+        let server = try ServeProcess(try Sandbox())
+        let elsewhere = try Sandbox()
+        func preloop(_ words: String..., token: String? = nil) throws -> Sandbox.Result {
+            try elsewhere.start(
+                "preloop",
+                words + ["--url", server.origin],
+                environment: ["PRELOOP_TOKEN": token ?? server.key, "PASSWORD": "a good password"]
+            ).wait()
+        }
+        let password = ["--password-env", "PASSWORD"]
+        let added = try preloop("users", "add", "Bob", "--role", "editor", password[0], password[1])
+        #expect(added.output == "Added bob, editor.\n", "\(added.errors)")
+        let again = try preloop("users", "add", "bob", password[0], password[1])
+        #expect(again.status == 1 && again.errors.contains("name"), "\(again.errors)")
+        let list = try preloop("users", "list")
+        #expect(list.output.contains("ann") && list.output.contains("bob"), "\(list.errors)")
+        let key = try preloop(
+            "keys",
+            "add",
+            "ci",
+            "--user",
+            "bob",
+            "--scope",
+            "read",
+            "--days",
+            "2"
+        )
+        #expect(key.output.hasPrefix("plk_"), "\(key.errors)")
+        let secret = key.output.filter { $0 != "\n" }
+        // Made by bob's key, it is no administrator's question.
+        #expect(try preloop("users", "list", token: secret).status == 4)
+        let keys = try preloop("keys", "list", "--user", "bob", "--json").json["keys"]
+        #expect(keys?[0]?["name"] == "ci" && keys?[0]?["scopes"] == ["read"])
+        #expect(keys?[0]?["expires_at"]?.string != nil && keys?[0]?["key"] == nil)
+        let changed = try preloop("users", "update", "bob", "--role", "viewer", "--no-active")
+        #expect(changed.output == "Changed bob.\n", "\(changed.errors)")
+        #expect(try preloop("users", "list").output.contains("viewer (inactive)"))
+        #expect(try preloop("keys", "remove", "other", "--user", "bob").status == 5)
+        #expect(try preloop("keys", "remove", "ci", "--user", "bob").status == 0)
+        #expect(try preloop("keys", "list", "--user", "carl").status == 5)
+        #expect(try preloop("users", "remove", "bob").output == "Removed bob.\n")
+        #expect(try preloop("users", "remove", "bob").status == 5)
+        // The last owner stays, as on the store itself.
+        #expect(try preloop("users", "remove", "ann").status == 1)
+        let names = try server.sandbox.preloop("users", "list", "--json").json["users"]?.array
+        #expect(names?.compactMap { $0["username"]?.string } == ["ann"])
+        #expect(try server.stop().status == 0)
+    }
 }

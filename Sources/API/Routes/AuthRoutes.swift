@@ -18,12 +18,22 @@ struct AuthRoutes: Sendable {
         "role": Shape.choice(Role.allCases.map(\.rawValue)), "is_active": Shape.flag,
         "created_at": Shape.instant, "last_login_at": Shape.optionalInstant,
     ])
-    private static let keyMembers: KeyValuePairs<String, JSONValue> = [
+    /// A key as answers show one.
+    static let keyShape = Shape.object([
         "id": Shape.identifier, "name": Shape.text, "prefix": Shape.text,
         "scopes": Shape.list(of: Shape.text), "created_at": Shape.instant,
         "expires_at": Shape.optionalInstant, "last_used_at": Shape.optionalInstant,
         "key?": Shape.text(128, "The key itself; shown once, when it is made."),
-    ]
+    ])
+    /// What a key is made of.
+    static let keyDraftShape = Shape.object([
+        "name": Shape.text(100, minimum: 1),
+        "scopes?": Shape.list(
+            of: Shape.choice(KeyScope.allCases.map(\.rawValue)),
+            atMost: 10
+        ),
+        "expires_at?": Shape.optionalInstant,
+    ])
     /// Longer names and passwords are refused before anything is computed.
     private static let nameShape = Shape.text(128, minimum: 1)
     private static let passwordShape = Shape.text(1_024, minimum: 1)
@@ -168,42 +178,16 @@ struct AuthRoutes: Sendable {
     private var keyRoutes: [Route] {
         let path = "/api/v1/auth/api-keys"
         let access = Route.Access.permission(.manageSelf)
-        let shape = Shape.object(Self.keyMembers)
         return [
             .on(.get, path, access, tag: Self.tag, "Your API keys, newest first") { request in
                 let principal = try request.user()
-                let page = try PageRequest(request)
-                let slice = try page.slice(
-                    of: try await desk.keys(of: principal.user, in: principal.account)
-                )
-                return page.answer(
-                    slice.items.map { Self.json($0) },
-                    next: slice.next,
-                    to: request
-                )
-            }.paged.answers(.ok, Shape.list(of: shape)),
+                return try await keys(of: principal.user, to: request)
+            }.paged.answers(.ok, Shape.list(of: Self.keyShape)),
             .on(.post, path, access, tag: Self.tag, "Make an API key; its secret is shown once") {
                 request in
                 let principal = try request.user()
-                let scopes = request.content["scopes"]?.array?.compactMap(\.string) ?? []
-                let made = try await desk.addKey(
-                    name: request.content["name"]?.string ?? "",
-                    scopes: Set(scopes.compactMap(KeyScope.init(rawValue:))),
-                    expiresAt: try Self.end(request.content["expires_at"]?.string),
-                    for: principal.user,
-                    of: principal.account
-                )
-                return .json(Self.json(made.row, key: made.key), status: .created)
-            }.body(
-                Shape.object([
-                    "name": Shape.text(100, minimum: 1),
-                    "scopes?": Shape.list(
-                        of: Shape.choice(KeyScope.allCases.map(\.rawValue)),
-                        atMost: 10
-                    ),
-                    "expires_at?": Shape.optionalInstant,
-                ])
-            ).answers(.created, shape).problems(.conflict),
+                return try await addKey(to: principal.user, request)
+            }.body(Self.keyDraftShape).answers(.created, Self.keyShape).problems(.conflict),
             .on(.delete, "\(path)/{id}", access, tag: Self.tag, "Remove an API key") { request in
                 let principal = try request.user()
                 try await desk.removeKey(
@@ -214,6 +198,28 @@ struct AuthRoutes: Sendable {
                 return .noContent
             }.answers(.noContent),
         ]
+    }
+
+    /// A page of the keys of a user of whoever asks.
+    func keys(of user: UserID, to request: APIRequest) async throws -> APIResponse {
+        let page = try PageRequest(request)
+        let slice = try page.slice(
+            of: try await desk.keys(of: user, in: try request.user().account)
+        )
+        return page.answer(slice.items.map { Self.json($0) }, next: slice.next, to: request)
+    }
+
+    /// Makes a key of ``keyDraftShape`` for a user of whoever asks.
+    func addKey(to user: UserID, _ request: APIRequest) async throws -> APIResponse {
+        let scopes = request.content["scopes"]?.array?.compactMap(\.string) ?? []
+        let made = try await desk.addKey(
+            name: request.content["name"]?.string ?? "",
+            scopes: Set(scopes.compactMap(KeyScope.init(rawValue:))),
+            expiresAt: try Self.end(request.content["expires_at"]?.string),
+            for: user,
+            of: try request.user().account
+        )
+        return .json(Self.json(made.row, key: made.key), status: .created)
     }
 
     private static func end(_ text: String?) throws(Problem) -> Timestamp? {

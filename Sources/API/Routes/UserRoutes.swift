@@ -5,12 +5,16 @@ import Store
 /// Those who sign in to an account, for its administrators.
 struct UserRoutes: Sendable {
     let desk: AccountDesk
+    /// What users do about themselves.
+    let own: AuthRoutes
 
-    private static let tag = "Users"
-    private static let path = "/api/v1/users"
+    static let tag = "Users"
+    static let path = "/api/v1/users"
 
     /// The routes.
-    var routes: [Route] {
+    var routes: [Route] { keyRoutes + userRoutes }
+
+    private var userRoutes: [Route] {
         let access = Route.Access.permission(.manageUsers)
         let role = Shape.choice(Role.allCases.map(\.rawValue))
         let shape = AuthRoutes.userShape
@@ -114,7 +118,7 @@ struct UserRoutes: Sendable {
     }
 
     /// Owners are the owners' business: an administrator neither makes nor changes one.
-    private func check(
+    func check(
         _ principal: Principal,
         may role: Role?,
         about id: UserID?

@@ -9,6 +9,10 @@ struct KeysCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys",
         abstract: "Make, list and remove API keys for `preloop serve`.",
+        discussion: """
+            On the store of this machine, whether a server runs or not, or with --url on that of \
+            a server, as an owner or administrator of it.
+            """,
         subcommands: [KeysAddCommand.self, KeysListCommand.self, KeysRemoveCommand.self]
     )
 }
@@ -17,7 +21,7 @@ extension KeyScope: ExpressibleByArgument {}
 
 extension APIKeyTable.Row {
     /// As commands print one.
-    fileprivate var output: JSONValue {
+    var output: JSONValue {
         [
             "id": .integer(id.rawValue), "name": .string(name), "prefix": .string(prefix),
             "scopes": JSONValue(scopes), "created_at": .string(createdAt.iso8601),
@@ -49,6 +53,7 @@ struct KeysAddCommand: AsyncParsableCommand {
     @Option(help: "For how many days it is good; for ever when not given.")
     var days: Int?
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -58,23 +63,21 @@ struct KeysAddCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let installation = try await Installation.open()
-        let end = days.map { installation.store.clock.now().advanced(by: .seconds(86_400 * $0)) }
-        let made = try await attemptAccounts("cannot make the key") {
-            try await installation.desk().addKey(
-                name: name,
-                scopes: Set(scope),
-                expiresAt: end,
-                for: try await installation.user(named: user).id,
-                of: installation.store.account
-            )
+        let source = try await AccountSource.open(remote, try Settings.read())
+        let draft = AccountSource.KeyDraft(
+            name: name,
+            scopes: Set(scope),
+            lifetime: days.map { .seconds(86_400 * $0) }
+        )
+        let (key, details) = try await attemptAccounts("cannot make the key") {
+            try await source.addKey(draft, for: user)
         }
-        try await installation.close()
+        try await attempt("cannot close the store") { try await source.close() }
         guard !output.isJSON else {
-            try Output.result(["key": .string(made.key), "details": made.row.output])
+            try Output.result(["key": .string(key), "details": details])
             return
         }
-        try Output.text([made.key])
+        try Output.text([singleLine(key)])
     }
 }
 
@@ -88,26 +91,25 @@ struct KeysListCommand: AsyncParsableCommand {
     @Option(help: "Whose keys.")
     var user: String
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let installation = try await Installation.open()
+        let source = try await AccountSource.open(remote, try Settings.read())
         let keys = try await attemptAccounts("cannot list the keys") {
-            try await installation.desk().keys(
-                of: try await installation.user(named: user).id,
-                in: installation.store.account
-            )
+            try await source.keys(of: user)
         }
         guard !output.isJSON else {
-            try Output.result(["keys": .array(keys.map(\.output))])
+            try Output.result(["keys": .array(keys)])
             return
         }
         var table = TextTable(["NAME", "KEY", "SCOPES", "EXPIRES", "LAST USED"])
         for key in keys {
+            let scopes = (key["scopes"]?.array ?? []).compactMap(\.string)
             table.append([
-                key.name, "\(key.prefix)…",
-                key.scopes.isEmpty ? "everything" : key.scopes.joined(separator: " "),
-                key.expiresAt?.iso8601 ?? "never", key.lastUsedAt?.iso8601 ?? "never",
+                key["name"]?.string ?? "", "\(key["prefix"]?.string ?? "")…",
+                scopes.isEmpty ? "everything" : scopes.joined(separator: " "),
+                key["expires_at"]?.string ?? "never", key["last_used_at"]?.string ?? "never",
             ])
         }
         try Output.text(table.lines)
@@ -127,24 +129,15 @@ struct KeysRemoveCommand: AsyncParsableCommand {
     @Option(help: "Whose key.")
     var user: String
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let installation = try await Installation.open()
+        let source = try await AccountSource.open(remote, try Settings.read())
         try await attemptAccounts("cannot remove the key") {
-            let (desk, account) = (try installation.desk(), installation.store.account)
-            let owner = try await installation.user(named: user).id
-            let keys = try await desk.keys(of: owner, in: account)
-            guard let key = keys.first(where: { $0.name == name }) else {
-                throw CommandFailure(
-                    .notFound,
-                    "there is no key `\(name)` of `\(user)`",
-                    hint: "`preloop keys list` shows the names"
-                )
-            }
-            try await desk.removeKey(key.id, of: owner, in: account)
+            try await source.removeKey(name, of: user)
         }
-        try await installation.close()
+        try await attempt("cannot close the store") { try await source.close() }
         guard !output.isJSON else {
             try Output.result(["name": .string(name)])
             return

@@ -9,6 +9,10 @@ struct UsersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "users",
         abstract: "Add, list, change and remove those who sign in to `preloop serve`.",
+        discussion: """
+            On the store of this machine, whether a server runs or not, or with --url on that of \
+            a server, as an owner or administrator of it.
+            """,
         subcommands: [
             UsersListCommand.self, UsersAddCommand.self, UsersUpdateCommand.self,
             UsersRemoveCommand.self,
@@ -31,14 +35,17 @@ extension Installation {
             let user = try await desk().users(of: store.account).first(where: {
                 $0.name == wanted
             })
-        else {
-            throw CommandFailure(
-                .notFound,
-                "there is no user `\(name)`",
-                hint: "`preloop users list` shows the names"
-            )
-        }
+        else { throw Self.noUser(named: name) }
         return user
+    }
+
+    /// What is said when nobody has the name.
+    static func noUser(named name: String) -> CommandFailure {
+        CommandFailure(
+            .notFound,
+            "there is no user `\(name)`",
+            hint: "`preloop users list` shows the names"
+        )
     }
 }
 
@@ -76,15 +83,16 @@ struct UsersListCommand: AsyncParsableCommand {
         abstract: "List the users."
     )
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let installation = try await Installation.open()
+        let source = try await AccountSource.open(remote, try Settings.read())
         let users = try await attemptAccounts("cannot list the users") {
-            try await installation.desk().users(of: installation.store.account)
+            try await source.users()
         }
         guard !output.isJSON else {
-            try Output.result(["users": .array(users.map(\.output))])
+            try Output.result(["users": .array(users)])
             return
         }
         guard !users.isEmpty else {
@@ -93,9 +101,10 @@ struct UsersListCommand: AsyncParsableCommand {
         }
         var table = TextTable(["NAME", "ROLE", "EMAIL", "LAST LOGIN"])
         for user in users {
+            let state = user["is_active"] == false ? " (inactive)" : ""
             table.append([
-                user.name, user.role.rawValue + (user.isActive ? "" : " (inactive)"),
-                user.email ?? "-", user.lastLoginAt?.iso8601 ?? "never",
+                user["username"]?.string ?? "", (user["role"]?.string ?? "") + state,
+                user["email"]?.string ?? "-", user["last_login_at"]?.string ?? "never",
             ])
         }
         try Output.text(table.lines)
@@ -116,23 +125,23 @@ struct UsersAddCommand: AsyncParsableCommand {
     var email: String?
 
     @OptionGroup var password: PasswordSource
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let installation = try await Installation.open()
-        let text = try password.read(environment: installation.settings.environment, for: name)
+        let settings = try Settings.read()
+        let source = try await AccountSource.open(remote, settings)
+        let text = try password.read(environment: settings.environment, for: name)
         let user = try await attemptAccounts("cannot add the user") {
-            try await installation.desk().add(
-                .init(name: name, password: text, email: email, role: role),
-                to: installation.store.account
-            )
+            try await source.add(.init(name: name, password: text, email: email, role: role))
         }
-        try await installation.close()
+        try await attempt("cannot close the store") { try await source.close() }
         guard !output.isJSON else {
-            try Output.result(["user": user.output])
+            try Output.result(["user": user])
             return
         }
-        try Output.text(["Added \(user.name), \(user.role.rawValue)."])
+        let (added, itsRole) = (user["username"]?.string ?? "", user["role"]?.string ?? "")
+        try Output.text([singleLine("Added \(added), \(itsRole).")])
     }
 }
 
@@ -159,6 +168,7 @@ struct UsersUpdateCommand: AsyncParsableCommand {
     var setPassword = false
 
     @OptionGroup var password: PasswordSource
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -168,24 +178,22 @@ struct UsersUpdateCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let installation = try await Installation.open()
-        let environment = installation.settings.environment
+        let settings = try Settings.read()
+        let source = try await AccountSource.open(remote, settings)
+        let environment = settings.environment
         let text = setPassword ? try password.read(environment: environment, for: name) : nil
         let user = try await attemptAccounts("cannot change the user") {
-            let (desk, account) = (try installation.desk(), installation.store.account)
-            let user = try await installation.user(named: name)
-            return try await desk.change(
-                user.id,
-                of: account,
+            try await source.change(
+                name,
                 .init(email: email, role: role, isActive: active, password: text)
             )
         }
-        try await installation.close()
+        try await attempt("cannot close the store") { try await source.close() }
         guard !output.isJSON else {
-            try Output.result(["user": user.output])
+            try Output.result(["user": user])
             return
         }
-        try Output.text(["Changed \(user.name)."])
+        try Output.text([singleLine("Changed \(user["username"]?.string ?? "").")])
     }
 }
 
@@ -199,15 +207,13 @@ struct UsersRemoveCommand: AsyncParsableCommand {
     @Argument(help: "The user's name.")
     var name: String
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let installation = try await Installation.open()
-        try await attemptAccounts("cannot remove the user") {
-            let user = try await installation.user(named: name)
-            try await installation.desk().remove(user.id, of: installation.store.account)
-        }
-        try await installation.close()
+        let source = try await AccountSource.open(remote, try Settings.read())
+        try await attemptAccounts("cannot remove the user") { try await source.remove(name) }
+        try await attempt("cannot close the store") { try await source.close() }
         guard !output.isJSON else {
             try Output.result(["username": .string(name)])
             return
