@@ -1,14 +1,35 @@
+package import Domain
 package import HTTPClient
 import Store
 
 extension Installation {
-    /// How the account's trackers are reached by `transport`.
-    ///
-    /// Whoever runs the installation knows the network it is in: trackers of its own account may be
-    /// anywhere, as on the command line. Those of other accounts, which strangers may have made,
-    /// are on the public Internet.
-    package func guarded(_ transport: any HTTPTransport) -> any HTTPTransport {
-        guard store.account != AccountTable.defaultID else { return transport }
-        return GuardedTransport(transport, by: EgressGuard())
+    /// What an operator can do about a tracker that is refused for its address; nil for accounts
+    /// that strangers may have made, whom the operator's networks are none of.
+    package var trackerCure: String? {
+        guard isOwn else { return nil }
+        return "to allow it, name its host or network in PRELOOP_TRACKER_ALLOW of the server, or "
+            + "give the address by `preloop trackers` on the server's machine"
     }
+
+    /// What vets trackers' addresses that came over the server.
+    ///
+    /// Networks that are allowed are the operator's: accounts that strangers made get none.
+    package var trackerEgress: EgressGuard {
+        EgressGuard(allowing: isOwn ? settings.allowedTrackers : [])
+    }
+
+    /// How a tracker is reached by `transport`.
+    ///
+    /// Whoever runs commands on the machine knows the network it is in: what they add may be
+    /// anywhere. An address that came over the server, and any of another account, is on the public
+    /// Internet or where the operator allows it. A tracker without an address is the vendor's own.
+    package func guarded(
+        _ transport: any HTTPTransport,
+        for tracker: Tracker
+    ) -> any HTTPTransport {
+        guard !isOwn || tracker.isVetted && !tracker.url.isEmpty else { return transport }
+        return GuardedTransport(transport, by: trackerEgress, cure: trackerCure)
+    }
+
+    private var isOwn: Bool { store.account == AccountTable.defaultID }
 }

@@ -87,7 +87,7 @@ extension Installation {
         let access = try await access(to: tracker)
         return try Self.client(
             for: tracker,
-            transport: guarded(transport),
+            transport: guarded(transport, for: tracker),
             willWait: willWait,
             cure: access.cure,
             credential: access.source
@@ -104,7 +104,7 @@ extension Installation {
         let access = try await access(to: tracker)
         var parameters = Self.parameters(
             for: tracker,
-            transport: guarded(transport),
+            transport: guarded(transport, for: tracker),
             credential: access.source
         )
         parameters.tokenCure = access.cure

@@ -121,7 +121,8 @@ private actor ClientCache {
 
     func client(of tracker: Tracker) async throws -> any TrackerClient {
         if let known = made[tracker.id], haveEqualBytes(known.tracker.url, tracker.url),
-            known.tracker.userName == tracker.userName
+            known.tracker.userName == tracker.userName,
+            known.tracker.isVetted == tracker.isVetted
         {
             return known.client
         }

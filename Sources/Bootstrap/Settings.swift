@@ -41,6 +41,10 @@ import Store
 ///   `https://api.anthropic.com/v1`.
 /// - `PRELOOP_AI_API_KEY`: the provider's key; local servers need none.
 ///
+/// - `PRELOOP_TRACKER_ALLOW`: networks (`10.0.0.0/8`), addresses and host names, separated by
+///   commas, where trackers whose address is given over the server may be besides the public
+///   Internet; what the command line adds may be anywhere.
+///
 /// - `PRELOOP_UPSTREAM_ALLOW`: networks (`10.0.0.0/8`), addresses and host names, separated by
 ///   commas, where other MCP servers and the channels of approvals may be besides the public
 ///   Internet.
@@ -78,6 +82,8 @@ package struct Settings: Sendable {
     package var languageModel: LanguageModel.Configuration?
     /// How long the audit is kept; nil for ever.
     package var callRetention: Duration?
+    /// Where trackers that are added over the server may be besides the public Internet.
+    package var allowedTrackers: [String]
     /// Where other MCP servers may be, and what they may be given.
     package var upstreams: UpstreamRules
     /// All variables, for those that libraries define.
@@ -130,6 +136,10 @@ package struct Settings: Sendable {
                     + "https://preloop.example.com"
             )
         }
+        allowedTrackers = try AllowedAddresses.read(
+            value("PRELOOP_TRACKER_ALLOW"),
+            variable: "PRELOOP_TRACKER_ALLOW"
+        )
         upstreams = try UpstreamRules(value)
         callRetention = try Self.callRetention(value)
         precision = try Self.precision(value("PRELOOP_EMBEDDING_PRECISION"))

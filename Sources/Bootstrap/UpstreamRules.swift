@@ -1,5 +1,3 @@
-import HTTPClient
-
 /// What an operator allows other MCP servers, as the environment says it.
 package struct UpstreamRules: Sendable, Equatable {
     /// Networks, addresses and host names besides the public Internet.
@@ -11,16 +9,11 @@ package struct UpstreamRules: Sendable, Equatable {
 
     /// Reads the variables.
     init(_ value: (String) -> String?) throws(CommandFailure) {
-        allowed = Self.list(value("PRELOOP_UPSTREAM_ALLOW"))
-        for entry in allowed
-        where AddressRange(entry) == nil && entry.contains(where: { "/: ".contains($0) }) {
-            throw CommandFailure(
-                .usage,
-                "`PRELOOP_UPSTREAM_ALLOW` holds `\(entry)`",
-                hint: "name networks such as 10.0.0.0/8, addresses and hosts, separated by commas"
-            )
-        }
-        variables = Self.list(value("PRELOOP_UPSTREAM_ENV"))
+        allowed = try AllowedAddresses.read(
+            value("PRELOOP_UPSTREAM_ALLOW"),
+            variable: "PRELOOP_UPSTREAM_ALLOW"
+        )
+        variables = AllowedAddresses.list(value("PRELOOP_UPSTREAM_ENV"))
         switch value("PRELOOP_UPSTREAM_PROGRAMS") {
         case nil, "deny": allowsPrograms = false
         case "allow": allowsPrograms = true
@@ -31,11 +24,5 @@ package struct UpstreamRules: Sendable, Equatable {
                 hint: "set it to `allow` or `deny`, or not at all"
             )
         }
-    }
-
-    private static func list(_ text: String?) -> [String] {
-        (text ?? "").split(separator: ",").map { part in
-            String(part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
-        }.filter { !$0.isEmpty }
     }
 }

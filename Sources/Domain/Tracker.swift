@@ -20,6 +20,9 @@ package struct Tracker: Sendable, Equatable {
     package var checkedAt: Timestamp?
     /// When it was added.
     package var createdAt: Timestamp
+    /// Whether its address was given over the server, so that each request there is vetted; false
+    /// for what was given on the machine itself.
+    package var isVetted: Bool
 
     /// All properties, in their order.
     package init(
@@ -32,7 +35,8 @@ package struct Tracker: Sendable, Equatable {
         status: TrackerStatus = .new,
         statusDetail: String? = nil,
         checkedAt: Timestamp? = nil,
-        createdAt: Timestamp
+        createdAt: Timestamp,
+        isVetted: Bool = false
     ) {
         self.id = id
         self.kind = kind
@@ -44,6 +48,7 @@ package struct Tracker: Sendable, Equatable {
         self.statusDetail = statusDetail
         self.checkedAt = checkedAt
         self.createdAt = createdAt
+        self.isVetted = isVetted
     }
 }
 

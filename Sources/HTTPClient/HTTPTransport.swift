@@ -38,8 +38,9 @@ package protocol HTTPStreamTransport: HTTPTransport {
 /// Never holds header values or bodies.
 package enum HTTPError: Error, Equatable, Sendable {
     case invalidURL(url: String)
-    /// Nothing was sent: the host is none of those that may be reached.
-    case forbidden(host: String)
+    /// Nothing was sent: the host is none of those that may be reached; with what an operator can
+    /// do about it, where somebody can.
+    case forbidden(host: String, cure: String? = nil)
     case nameNotResolved(host: String)
     case connectionFailed(host: String, reason: String)
     /// Certificate or handshake.
@@ -64,7 +65,8 @@ extension HTTPError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .invalidURL(let url): "`\(url)` is not a usable http or https URL"
-        case .forbidden(let host): "`\(host)` is not of the public Internet"
+        case .forbidden(let host, let cure):
+            "`\(host)` is not of the public Internet" + (cure.map { "; \($0)" } ?? "")
         case .nameNotResolved(let host): "the host `\(host)` is not known"
         case .connectionFailed(let host, let reason): "no connection to `\(host)`: \(reason)"
         case .tlsFailed(let host, let reason): "no secure connection to `\(host)`: \(reason)"

@@ -78,7 +78,10 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
             )
         }
         try token.validate(for: change.tracker.kind)
-        if url != nil { change.tracker.url = try TrackerAddress(url: url).url }
+        if url != nil {
+            change.tracker.url = try TrackerAddress(url: url).url
+            change.tracker.isVetted = false
+        }
         if let user { change.tracker.userName = user }
         if changesAddress {
             let tracker = change.tracker
@@ -164,6 +167,7 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
                     try TrackerTable.setAddress(
                         url: tracker.url,
                         userName: tracker.userName,
+                        isVetted: tracker.isVetted,
                         of: id,
                         account: account,
                         on: connection

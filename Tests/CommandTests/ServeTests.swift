@@ -54,13 +54,15 @@ struct ServeTests {
     }
 
     /// Whoever registered could ask the server's network by the URL of a tracker.
-    @Test func `trackers of strangers are on the public Internet, ours anywhere`() throws {
+    @Test(arguments: [nil, "127.0.0.0/8", "localhost, 127.0.0.1"])
+    func `trackers of users are on the public Internet, and where the operator allows ours`(
+        allowed: String?
+    ) throws {
         let inside = try ScriptedHTTPServer { _ in [.answer(404, text: "{}")] }
         defer { inside.stop() }
-        let server = try ServeProcess(
-            try Sandbox(),
-            environment: ["REGISTRATION_ENABLED": "true"]
-        )
+        var environment = ["REGISTRATION_ENABLED": "true"]
+        environment["PRELOOP_TRACKER_ALLOW"] = allowed
+        let server = try ServeProcess(try Sandbox(), environment: environment)
         let api = "\(server.origin)/api/v1"
         let json = "Content-Type: application/json"
         let stranger = #"{"username": "bob", "password": "a good password"}"#
@@ -69,12 +71,15 @@ struct ServeTests {
         let form = "username=bob&password=a good password"
         let signedIn = try server.curl("-d", form, "\(api)/auth/token")
         let token = try JSONParser.parse(signedIn.body)["access_token"]?.string ?? ""
-        let draft = """
-            {"name": "lab", "tracker_type": "gitlab", "url": "\(inside.origin)",
-            "api_key": "secret"}
-            """
-        func add(_ credential: String) throws -> (status: Int, body: String) {
+        func add(
+            _ credential: String,
+            isTested: Bool = true
+        ) throws -> (status: Int, body: String) {
             let authorization = "Authorization: Bearer \(credential)"
+            let draft = """
+                {"name": "lab", "tracker_type": "gitlab", "url": "\(inside.origin)",
+                "api_key": "secret", "test": \(isTested)}
+                """
             return try server.curl(
                 "-H",
                 json,
@@ -85,13 +90,78 @@ struct ServeTests {
                 "\(api)/trackers"
             )
         }
-        let refused = try add(token)
-        #expect(refused.status == 502, "\(refused.body)")
-        #expect(refused.body.contains("public Internet"), "\(refused.body)")
+        for isTested in [true, false] {
+            let refused = try add(token, isTested: isTested)
+            #expect(refused.status == 422, "\(refused.body)")
+            #expect(refused.body.contains("public Internet"), "\(refused.body)")
+            // The operator's networks are nothing that a stranger could ask for.
+            #expect(!refused.body.contains("PRELOOP_TRACKER_ALLOW"), "\(refused.body)")
+        }
         #expect(inside.requests.isEmpty)
-        _ = try add(server.key)
-        #expect(!inside.requests.isEmpty)
+        guard allowed == nil else {
+            _ = try add(server.key)
+            #expect(!inside.requests.isEmpty)
+            _ = try server.stop()
+            return
+        }
+        for isTested in [true, false] {
+            let refused = try add(server.key, isTested: isTested)
+            #expect(refused.status == 422, "\(refused.body)")
+            #expect(refused.body.contains("PRELOOP_TRACKER_ALLOW"), "\(refused.body)")
+        }
+        #expect(inside.requests.isEmpty)
         _ = try server.stop()
+    }
+
+    /// What the operator allowed when a tracker was added is asked again with each request.
+    @Test func `an address that came over the server stays vetted, the command line's is free`()
+        throws
+    {
+        let inside = try ScriptedHTTPServer { _ in [.answer(404, text: "{}")] }
+        defer { inside.stop() }
+        let sandbox = try Sandbox(["TOKEN": "secret"])
+        #expect(try sandbox.preloop("init").status == 0)
+        #expect(try sandbox.addTracker(url: "http://127.0.0.1:9").status == 0)
+        let allowing = try ServeProcess(
+            sandbox,
+            environment: ["PRELOOP_TRACKER_ALLOW": "127.0.0.1"]
+        )
+        func ask(_ arguments: String...) throws -> (Int, String) {
+            let answer = try allowing.curl(
+                ["-H", "Authorization: Bearer \(allowing.key)"] + arguments
+            )
+            return (answer.status, answer.body)
+        }
+        let change = #"{"url": "\#(inside.origin)", "api_key": "other", "test": false}"#
+        let path = "api/v1/trackers/1"
+        let changed = try ask(
+            "-X",
+            "PUT",
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            change,
+            "\(allowing.origin)/\(path)"
+        )
+        #expect(changed.0 == 200, "\(changed.1)")
+        #expect(try allowing.stop().status == 0)
+        // Now nothing is allowed: neither the server nor a command asks there.
+        let strict = try sandbox.start("preloop", ["serve", "--port", "0"])
+        defer { strict.signal(SIGTERM) }
+        let line = try strict.answer(to: "")
+        let origin = try #require(line.firstMatch(of: /http:\/\/127\.0\.0\.1:\d+/)).0
+        func test() throws -> (Int, String) {
+            try ask("-X", "POST", "\(origin)/\(path)/test-connection")
+        }
+        let refused = try test()
+        #expect(refused.0 == 502 && refused.1.contains("PRELOOP_TRACKER_ALLOW"), "\(refused)")
+        let command = try sandbox.preloop("trackers", "test", "gh")
+        #expect(command.errors.contains("PRELOOP_TRACKER_ALLOW"), "\(command)")
+        #expect(inside.requests.isEmpty)
+        let words = ["trackers", "update", "gh", "--url", inside.origin, "--no-test"]
+        #expect(try sandbox.start("preloop", words).wait().status == 0)
+        _ = try test()
+        #expect(!inside.requests.isEmpty)
     }
 
     @Test func `a collector hears of requests, and its absence is not felt`() throws {
@@ -177,7 +247,7 @@ struct ServeTests {
     }
 
     @Test func `a stored token is not sent to another address`() throws {
-        let sandbox = try Sandbox(["TOKEN": "secret"])
+        let sandbox = try Sandbox(["TOKEN": "secret", "PRELOOP_TRACKER_ALLOW": "127.0.0.1"])
         #expect(try sandbox.preloop("init").status == 0)
         #expect(try sandbox.addTracker(url: "http://127.0.0.1:9").status == 0)
         let server = try ServeProcess(sandbox)

@@ -36,6 +36,23 @@ struct SettingsTests {
         }
     }
 
+    @Test func `where trackers and servers may be besides the public Internet is read`() throws {
+        let home = ["HOME": "/h"]
+        #expect(try Settings(environment: home).allowedTrackers.isEmpty)
+        for variable in ["PRELOOP_TRACKER_ALLOW", "PRELOOP_UPSTREAM_ALLOW"] {
+            let set = try Settings(
+                environment: home.merging([variable: "10.0.0.0/8, git.corp ,"]) { $1 }
+            )
+            let (trackers, servers) = (set.allowedTrackers, set.upstreams.allowed)
+            let isTrackers = variable == "PRELOOP_TRACKER_ALLOW"
+            #expect((isTrackers ? trackers : servers) == ["10.0.0.0/8", "git.corp"])
+            #expect((isTrackers ? servers : trackers).isEmpty)
+            #expect(throws: CommandFailure.self) {
+                try Settings(environment: home.merging([variable: "http://git.corp"]) { $1 })
+            }
+        }
+    }
+
     @Test func `what is chosen for the index in memory is read`() throws {
         let plain = try Settings(environment: ["HOME": "/h", "PRELOOP_KERNELS": "avx2"])
         #expect(plain.index.recall == 0.99 && plain.index.capacity == 16_777_216)

@@ -63,6 +63,21 @@ import Testing
         #expect(network.requests.allSatisfy { $0.url == url })
     }
 
+    @Test func `refusals say how an operator allows what can be allowed`() async throws {
+        let network = Network()
+        let guarded = GuardedTransport(network, by: EgressGuard { _ in [] }, cure: "name it")
+        for (url, isAllowable) in [("http://127.0.0.1/", true), ("http://0x7f.1/", false)] {
+            do throws(HTTPError) {
+                _ = try await guarded.send(HTTPRequest(url: url))
+                Issue.record("it was sent")
+            } catch {
+                #expect("\(error)".contains("public Internet"))
+                #expect("\(error)".hasSuffix("; name it") == isAllowable)
+            }
+        }
+        #expect(network.requests.isEmpty)
+    }
+
     @Test func `refusals do not tell where a name leads`() async throws {
         do throws(HTTPError) {
             _ = try await guarded(Network()).send(HTTPRequest(url: "http://loop.example.com/x"))

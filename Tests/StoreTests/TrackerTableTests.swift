@@ -6,7 +6,7 @@ import Testing
 struct TrackerTableTests {
     private let created = Timestamp(milliseconds: 1_700_000_000_000)
 
-    private func tracker(_ id: Int64, name: String) -> Tracker {
+    private func tracker(_ id: Int64, name: String, isVetted: Bool = false) -> Tracker {
         Tracker(
             id: TrackerID(id),
             kind: .jira,
@@ -14,14 +14,15 @@ struct TrackerTableTests {
             name: name,
             url: "https://example.atlassian.net",
             userName: "ann@example.com",
-            createdAt: created
+            createdAt: created,
+            isVetted: isVetted
         )
     }
 
     @Test(arguments: Engine.all)
     func `a tracker is found by its name as it was added`(engine: Engine) async throws {
         let scratch = try await engine.store()
-        let added = tracker(3, name: "site")
+        let added = tracker(3, name: "site", isVetted: true)
         let found = try await scratch.store.write { connection, account in
             let sealed = SealedSecret(bytes: [1, 2, 3])
             try TrackerTable.insert(added, credential: sealed, account: account, on: connection)

@@ -8,13 +8,16 @@ package struct GuardedTransport: HTTPTransport {
 
     private let base: any HTTPTransport
     private let egress: EgressGuard
+    private let cure: String?
 
     /// - Parameters:
     ///   - base: What sends; it connects to the address that a request is pinned to.
     ///   - egress: Vets the origin of each request.
-    package init(_ base: any HTTPTransport, by egress: EgressGuard) {
+    ///   - cure: What an operator can do about a host that is refused; refusals say it.
+    package init(_ base: any HTTPTransport, by egress: EgressGuard, cure: String? = nil) {
         self.base = base
         self.egress = egress
+        self.cure = cure
     }
 
     /// Makes the exchange once, with the first of the vetted addresses that takes a connection.
@@ -56,8 +59,9 @@ package struct GuardedTransport: HTTPTransport {
             switch error {
             case .unusableURL: throw .invalidURL(url: "…")
             case .unresolved(let host): throw .nameNotResolved(host: host)
-            case .unusualHost, .internalName, .internalAddress:
-                throw .forbidden(host: origin.host)
+            case .unusualHost: throw .forbidden(host: origin.host)
+            case .internalName, .internalAddress:
+                throw .forbidden(host: origin.host, cure: cure)
             }
         }
     }

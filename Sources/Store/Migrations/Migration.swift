@@ -14,7 +14,7 @@ package struct Migration: Sendable {
     /// Every step, oldest first.
     package static let all: [Migration] = [
         .initial, .pairsBySecond, .toolCalls, .jobs, .webhooks, .users, .audit, .approvals,
-        .policies, .upstreams, .firstScans,
+        .policies, .upstreams, .firstScans, .vettedTrackers,
     ]
 
     /// The statements as an engine takes them.

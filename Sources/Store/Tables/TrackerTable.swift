@@ -15,12 +15,13 @@ package enum TrackerTable {
             """
             INSERT INTO trackers
                 (account_id, id, kind, deployment, name, url, user_name, credential, status,
-                    status_detail, checked_at, created_at)
+                    status_detail, checked_at, created_at, is_vetted)
             VALUES
                 (\(account), \(tracker.id), \(tracker.kind.rawValue),
                     \(tracker.deployment.rawValue), \(tracker.name), \(tracker.url),
                     \(tracker.userName), \(credential.bytes), \(tracker.status.rawValue),
-                    \(tracker.statusDetail), \(tracker.checkedAt), \(tracker.createdAt))
+                    \(tracker.statusDetail), \(tracker.checkedAt), \(tracker.createdAt),
+                    \(tracker.isVetted))
             """
         )
     }
@@ -36,7 +37,7 @@ package enum TrackerTable {
             connection.rows(
                 """
                 SELECT id, kind, deployment, name, url, user_name, status, status_detail,
-                    checked_at, created_at
+                    checked_at, created_at, is_vetted
                 FROM trackers
                 WHERE account_id = \(account)
                 ORDER BY name, id
@@ -56,7 +57,7 @@ package enum TrackerTable {
             connection.rows(
                 """
                 SELECT id, kind, deployment, name, url, user_name, status, status_detail,
-                    checked_at, created_at
+                    checked_at, created_at, is_vetted
                 FROM trackers
                 WHERE account_id = \(account) AND name = \(name)
                 """
@@ -74,7 +75,7 @@ package enum TrackerTable {
             connection.rows(
                 """
                 SELECT id, kind, deployment, name, url, user_name, status, status_detail,
-                    checked_at, created_at
+                    checked_at, created_at, is_vetted
                 FROM trackers
                 WHERE account_id = \(account) AND id = \(id)
                 """
@@ -116,9 +117,19 @@ package enum TrackerTable {
     }
 
     /// Stores the service's new address, which has to be checked again.
+    ///
+    /// - Parameters:
+    ///   - url: The base URL.
+    ///   - userName: The user the token belongs to.
+    ///   - isVetted: Whether the address came over the server.
+    ///   - tracker: Whose.
+    ///   - account: Whose tracker it is.
+    ///   - connection: Where to write.
+    /// - Throws: What the store refuses.
     package static func setAddress(
         url: String,
         userName: String?,
+        isVetted: Bool,
         of tracker: TrackerID,
         account: AccountID,
         on connection: any SQLConnection
@@ -126,8 +137,8 @@ package enum TrackerTable {
         try connection.execute(
             """
             UPDATE trackers
-            SET url = \(url), user_name = \(userName), status = 'new', status_detail = NULL,
-                checked_at = NULL
+            SET url = \(url), user_name = \(userName), is_vetted = \(isVetted), status = 'new',
+                status_detail = NULL, checked_at = NULL
             WHERE account_id = \(account) AND id = \(tracker)
             """
         )
@@ -169,7 +180,8 @@ package enum TrackerTable {
                     status: status,
                     statusDetail: try row.optionalText("status_detail"),
                     checkedAt: try row.optionalTimestamp("checked_at"),
-                    createdAt: try row.timestamp("created_at")
+                    createdAt: try row.timestamp("created_at"),
+                    isVetted: try row.bool("is_vetted")
                 )
             )
         }

@@ -2,6 +2,7 @@ import API
 import ArgumentParser
 import Bootstrap
 import Domain
+import HTTPClient
 import Search
 import Store
 import Sync
@@ -54,8 +55,10 @@ struct ServedTrackers: Sendable {
             name: draft.name,
             url: address.url,
             userName: draft.userName,
-            createdAt: installation.store.clock.now()
+            createdAt: installation.store.clock.now(),
+            isVetted: true
         )
+        try await Self.vet(tracker.url, installation)
         let token = try Self.token(draft.token)
         let name = draft.name
         let known = try await installation.store.read { connection, account in
@@ -98,9 +101,13 @@ struct ServedTrackers: Sendable {
                 user: tracker.userName
             ).url
         }
-        // Whoever may change the address must not learn the token by it.
-        if tracker.url != before.url, change.token == nil {
-            throw Problem.invalid("api_key", "has to be sent again for another address")
+        if !haveEqualBytes(tracker.url, before.url) {
+            // Whoever may change the address must not learn the token by it.
+            guard change.token != nil else {
+                throw Problem.invalid("api_key", "has to be sent again for another address")
+            }
+            try await Self.vet(tracker.url, installation)
+            tracker.isVetted = true
         }
         let token = try change.token.map(Self.token)
         var identity: TrackerIdentity?
@@ -159,6 +166,7 @@ struct ServedTrackers: Sendable {
                 try TrackerTable.setAddress(
                     url: tracker.url,
                     userName: tracker.userName,
+                    isVetted: tracker.isVetted,
                     of: id,
                     account: account,
                     on: connection
@@ -224,7 +232,7 @@ struct ServedTrackers: Sendable {
     ) async throws -> TrackerIdentity {
         let client = try Installation.client(
             for: tracker,
-            transport: installation.guarded(try installation.transport()),
+            transport: installation.guarded(try installation.transport(), for: tracker),
             cure: TokenCure("send another token; \(tracker.kind.tokenNeeds(tracker.deployment))")
         ) { () throws(TrackerError) in token }
         return try await client.verify()
@@ -253,6 +261,27 @@ struct ServedTrackers: Sendable {
                     rule.action.rawValue,
                     "has the pattern `\(rule.pattern)`: it \(fault)"
                 )
+            }
+        }
+    }
+
+    /// Refuses an address of a network that is not the user's business, tried out or not.
+    private static func vet(
+        _ url: String,
+        _ installation: Installation
+    ) async throws(Problem) {
+        guard !url.isEmpty else { return }
+        do throws(EgressRefusal) {
+            _ = try await installation.trackerEgress.target(of: url)
+        } catch {
+            switch error {
+            // The trial says so, and where there is none the first scan.
+            case .unresolved: return
+            case .unusableURL, .unusualHost: throw .invalid("url", "\(error)")
+            case .internalName, .internalAddress:
+                // Not where a name leads, which is nobody's business who may not go there.
+                let cure = installation.trackerCure.map { "; \($0)" } ?? ""
+                throw .invalid("url", "is not of the public Internet" + cure)
             }
         }
     }
