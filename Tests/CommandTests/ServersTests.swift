@@ -120,7 +120,8 @@ struct ServersTests {
 
     private static let ways = [
         Way(transport: "http", era: "legacy"), Way(transport: "http", era: "modern"),
-        Way(transport: "stdio", era: "both"), Way(transport: "sse", era: "legacy"),
+        Way(transport: "stdio", era: "both"), Way(transport: "stdio", era: "legacy"),
+        Way(transport: "sse", era: "legacy"),
     ]
 
     @Test(arguments: ["legacy", "2026-07-28"], ways)

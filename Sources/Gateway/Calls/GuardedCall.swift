@@ -293,6 +293,7 @@ package struct GuardedCall: Sendable {
         let passage = CallPassage(of: entry.identity, source, sensitive, report)
         let context = CallContext(
             caller: source.caller,
+            session: source.session,
             extras: passage.extras,
             report: { event in await passage.report(event) },
             status: { id in try await status(of: id, by: source, report: report) },
@@ -517,6 +518,8 @@ extension ToolCallTable.Call {
 /// Only ``GuardedCall`` makes one.
 struct CallContext: Sendable {
     let caller: Caller
+    /// The connection or session that the call came by; nil where there is none.
+    let session: String?
     /// What came with the call.
     let extras: GuardedCall.Extras
     private let report: @Sendable (GuardedCall.Event) async -> Void
@@ -525,12 +528,14 @@ struct CallContext: Sendable {
 
     fileprivate init(
         caller: Caller,
+        session: String?,
         extras: GuardedCall.Extras,
         report: @escaping @Sendable (GuardedCall.Event) async -> Void,
         status: @escaping @Sendable (String) async throws -> JSONValue,
         ask: @escaping @Sendable (JSONObject, String?, String) async throws -> JSONValue
     ) {
         self.caller = caller
+        self.session = session
         self.extras = extras
         self.report = report
         self.status = status

@@ -1,27 +1,13 @@
 import Domain
 import MCP
 
-/// Who hears what a server says during a call.
-struct UpstreamListener: Sendable {
-    /// Asks the client, and gives what it answers.
-    typealias Ask = @Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>
-
-    /// The parameters of `notifications/progress`.
-    var progress: @Sendable (JSONObject) async -> Void = { _ in }
-    /// The parameters of `notifications/message`.
-    var message: @Sendable (LogLevel, JSONObject) async -> Void = { _, _ in }
-    /// The parameters of `notifications/subscriptions/acknowledged`.
-    var acknowledged: @Sendable (JSONObject) async -> Void = { _ in }
-    /// Answers what the server asks of the client; nil where nobody can.
-    var ask: Ask?
-}
-
 /// One session with an upstream server: a ``ClientSession`` and the link that carries it.
 actor UpstreamConnection {
     /// What a call needs besides method and parameters.
     struct Options: Sendable {
         var capabilities: JSONObject?
-        var logLevel: LogLevel?
+        /// Which log messages its client wants.
+        var messages = LogWish.nothing
         var headers: [(name: String, value: String)] = []
         var wantsProgress = false
         /// What the server may take for its answer.
@@ -46,10 +32,13 @@ actor UpstreamConnection {
     private var waiting: [ClientSession.CallID: Waiting] = [:]
     /// Why a call fails whose session knows only that it does.
     private var failures: [ClientSession.CallID: UpstreamError] = [:]
-    private var asks: [ClientSession.AskID: Task<Void, Never>] = [:]
+    /// What the server has asked and has no answer to.
+    private var questions: [ClientSession.AskID: Question] = [:]
     private var opening: AsyncStream<Result<ServerProfile, UpstreamError>>.Continuation?
     private var farewell: Task<Void, Never>?
-    private var setLogLevel: LogLevel?
+    private var logLevel = SharedLogLevel()
+    /// Whose calls were made in this session.
+    private var callers = Callers.none
     /// Hears of changes, with a server of the newer era.
     private var listening: Task<Void, Never>?
     /// Told of the end, while somebody hears of changes of resources by this session.
@@ -58,8 +47,6 @@ actor UpstreamConnection {
     private(set) var failure: UpstreamError?
     /// Whether nothing more is begun: what is under way goes on to its own end, then it ends.
     private var isRetired = false
-    /// Which call the server's questions belong to.
-    private var askers: [ClientSession.AskID: ClientSession.CallID] = [:]
     /// What the server's latest list of tools in this session said; nil until it was asked.
     private var listed: AdvertisedTools?
 
@@ -68,8 +55,28 @@ actor UpstreamConnection {
         var listener: UpstreamListener
         /// A stream of notifications, which nobody waits for the end of.
         var isSubscription: Bool
+        /// Whether its client wants log messages.
+        var hearsMessages: Bool
         /// Nil where nobody waits for an end.
         var deadline: CallDeadline?
+    }
+
+    /// A request of the server, on its way to the client of a call.
+    private struct Question {
+        let method: String
+        let parameters: JSONObject
+        /// The call whose client is asked.
+        let call: ClientSession.CallID
+        /// Whether the server has said that it is about that call.
+        let isNamed: Bool
+        let task: Task<Void, Never>
+    }
+
+    /// Whose calls were made in a session: from nobody's to one's, and from there to several'.
+    private enum Callers: Equatable {
+        case none
+        case one(String)
+        case several
     }
 
     /// - Parameters:
@@ -205,8 +212,9 @@ actor UpstreamConnection {
         listener: UpstreamListener = UpstreamListener()
     ) async throws -> JSONObject {
         if let failure { throw failure }
-        if let level = options.logLevel { try await setLevel(level) }
+        try await setLevel(options.messages, of: listener.client)
         guard !isRetired else { throw UpstreamError.sessionEnded }
+        if let client = listener.client { note(client.caller) }
         let (call, actions) = try begin(method, parameters, options)
         let (outcomes, continuation) = AsyncStream.makeStream(
             of: Result<JSONObject, UpstreamError>.self
@@ -215,6 +223,7 @@ actor UpstreamConnection {
             outcome: continuation,
             listener: listener,
             isSubscription: method == Self.subscription,
+            hearsMessages: options.messages != .nothing,
             deadline: method == Self.subscription
                 ? nil : CallDeadline(limit: options.timeLimit, at: .now)
         )
@@ -251,7 +260,10 @@ actor UpstreamConnection {
 
     /// Tells the server that nobody wants a call any more; that does not die with the caller.
     private func giveUp(_ call: ClientSession.CallID, _ reason: String) {
-        farewell = Task { await self.apply(self.session.cancel(call, reason: reason)) }
+        farewell = Task {
+            await self.apply(self.session.cancel(call, reason: reason))
+            await self.moveQuestions(from: call)
+        }
     }
 
     private func begin(
@@ -265,7 +277,7 @@ actor UpstreamConnection {
                 parameters,
                 wantsProgress: options.wantsProgress,
                 capabilities: options.capabilities,
-                logLevel: options.logLevel
+                logLevel: options.messages.level
             )
         } catch {
             throw failure ?? .unreachable(reason: error.message)
@@ -273,12 +285,19 @@ actor UpstreamConnection {
     }
 
     /// Of the older era: a level is the session's.
-    private func setLevel(_ level: LogLevel) async throws {
+    private func setLevel(_ wish: LogWish, of client: UpstreamListener.Client?) async throws {
         guard let profile, profile.version.era == .legacy, profile.offers("logging"),
-            setLogLevel != level
+            let level = logLevel.take(wish, of: client?.session)
         else { return }
-        setLogLevel = level
         _ = try await call("logging/setLevel", JSONObject([("level", .string(level.rawValue))]))
+    }
+
+    private func note(_ caller: String) {
+        switch callers {
+        case .none: callers = .one(caller)
+        case .one(let other) where !haveEqualBytes(other, caller): callers = .several
+        case .one, .several: break
+        }
     }
 
     /// Everything of a list, page by page.
@@ -368,14 +387,16 @@ actor UpstreamConnection {
             switch action {
             case .send(let message, let call):
                 await send(message, LinkContext(call: call, headers: headers))
-            case .finish(let call, let outcome): finish(call, outcome)
+            case .finish(let call, let outcome):
+                finish(call, outcome)
+                await moveQuestions(from: call)
             case .progress(let call, let parameters):
                 await waiting[call]?.listener.progress(parameters)
             case .notice(let notification, let call): await hear(notification, call)
             case .ask(let ask, let method, let parameters, let call):
                 await answer(ask, method, parameters, call)
             case .withdraw(let ask):
-                asks.removeValue(forKey: ask)?.cancel()
+                questions[ask]?.task.cancel()
                 settle(ask)
             case .stop(let call): await link.stop(call)
             case .begun(let profile):
@@ -425,19 +446,28 @@ actor UpstreamConnection {
         }
         guard let level = notification.parameters["level"]?.string.flatMap(LogLevel.init(rawValue:))
         else { return }
-        await listener(of: call)?.message(level, notification.parameters)
+        let call = meant(by: call).last { waiting[$0]?.hearsMessages == true }
+        if let call { await waiting[call]?.listener.message(level, notification.parameters) }
     }
 
-    /// Who hears of a call; where the server does not say which one, the only one there is.
-    private func listener(of call: ClientSession.CallID?) -> UpstreamListener? {
-        known(call).flatMap { waiting[$0]?.listener }
+    /// The calls that something the server says may belong to, the latest last.
+    ///
+    /// What names no call may be of any that clients wait for: of a program, and of a stream that
+    /// is all calls', nothing else is known. It is for a client that all of them are of. Where
+    /// several callers have used the session, it may even be of a call that has ended, and of
+    /// another caller's: nobody hears it.
+    private func meant(by call: ClientSession.CallID?) -> [ClientSession.CallID] {
+        if let call { return waiting[call] == nil ? [] : [call] }
+        guard callers != .several else { return [] }
+        let calls = waiting.filter { $0.value.listener.client != nil && !$0.value.isSubscription }
+        let clients = Set(calls.values.map(\.listener.client))
+        guard calls.count < 2 || (clients.count == 1 && clients.first??.session != nil) else {
+            return []
+        }
+        return calls.keys.sorted()
     }
 
-    private func known(_ call: ClientSession.CallID?) -> ClientSession.CallID? {
-        if let call { return call }
-        let calls = waiting.filter { !$0.value.isSubscription }.keys
-        return calls.count == 1 ? calls.first : nil
-    }
+    // MARK: - Questions
 
     private func answer(
         _ ask: ClientSession.AskID,
@@ -445,33 +475,66 @@ actor UpstreamConnection {
         _ parameters: JSONObject,
         _ call: ClientSession.CallID?
     ) async {
-        guard let ask = listener(of: call)?.ask.map({ (ask, $0) }) else {
+        guard put(ask, method, parameters, meant(by: call), isNamed: call != nil) else {
             await apply(session.answer(ask, .failure(.methodNotFound(method))))
             return
         }
-        let (id, question) = ask
-        if let call = known(call) {
-            askers[id] = call
-            waiting[call]?.deadline?.asked(id, at: .now)
-        }
-        asks[id] = Task {
+    }
+
+    /// Asks the client of the latest of some calls that has one to be asked; false where none has.
+    private func put(
+        _ ask: ClientSession.AskID,
+        _ method: String,
+        _ parameters: JSONObject,
+        _ calls: [ClientSession.CallID],
+        isNamed: Bool
+    ) -> Bool {
+        guard let call = calls.last(where: { waiting[$0]?.listener.ask != nil }),
+            let question = waiting[call]?.listener.ask
+        else { return false }
+        // Each of them may be the one that waits for the answer.
+        for call in calls { waiting[call]?.deadline?.asked(ask, at: .now) }
+        let task = Task {
             let outcome = await question(method, parameters)
-            await self.answered(id, outcome)
+            await self.answered(ask, call, outcome)
         }
+        questions[ask] = Question(
+            method: method,
+            parameters: parameters,
+            call: call,
+            isNamed: isNamed,
+            task: task
+        )
+        return true
     }
 
     private func answered(
         _ ask: ClientSession.AskID,
+        _ call: ClientSession.CallID,
         _ outcome: Result<JSONObject, RPCError>
     ) async {
-        asks[ask] = nil
+        // It may be asked by way of another call by now.
+        guard questions[ask]?.call == call else { return }
         settle(ask)
         await apply(session.answer(ask, outcome))
     }
 
+    /// A call is over, and with it what its client was asked: what may be another call's question
+    /// is asked by way of that one, anything else is not answered any more.
+    private func moveQuestions(from call: ClientSession.CallID) async {
+        for (ask, question) in questions where question.call == call {
+            guard questions[ask]?.call == call else { continue }
+            question.task.cancel()
+            let others = question.isNamed ? [] : meant(by: nil)
+            if put(ask, question.method, question.parameters, others, isNamed: false) { continue }
+            settle(ask)
+            await apply(session.answer(ask, .failure(.internalError("the call is over"))))
+        }
+    }
+
     /// The server waits for an answer no longer: its time goes on.
     private func settle(_ ask: ClientSession.AskID) {
-        guard let call = askers.removeValue(forKey: ask) else { return }
-        waiting[call]?.deadline?.answered(ask, at: .now)
+        guard questions.removeValue(forKey: ask) != nil else { return }
+        for call in waiting.keys { waiting[call]?.deadline?.answered(ask, at: .now) }
     }
 }

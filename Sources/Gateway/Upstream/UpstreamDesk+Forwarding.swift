@@ -69,9 +69,11 @@ extension UpstreamDesk {
             for server in servers where server.status != .new {
                 group.addTask {
                     guard await isShown(server) else { return .silence(server.id) }
+                    // A program that lists is one for all: no caller's call is made in it.
+                    let isProgram = server.transport == .stdio
                     // One that fails has none at the moment.
                     let found = try? await self.pool(of: server.id).perform(
-                        for: caller.name,
+                        for: isProgram ? "" : caller.name,
                         capabilities: JSONObject(),
                         isRepeatable: true
                     ) { connection -> Answer in

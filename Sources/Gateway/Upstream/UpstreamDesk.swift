@@ -371,15 +371,17 @@ package actor UpstreamDesk {
         let own = ask == nil ? JSONObject() : Self.askable(extras)
         let start = ContinuousClock.now
         let limit = Duration.seconds(pool.configuration.server.timeLimitSeconds)
+        let messages = Self.messages(for: extras)
         return try await pool.perform(
             for: context.caller.name,
             capabilities: own,
+            hearsMessages: messages.level != nil,
             isRepeatable: call.isRepeatable
         ) { connection in
             if let pin = call.pin { try await self.check(pin, on: connection, of: call.server) }
             var options = UpstreamConnection.Options()
             options.capabilities = extras.isModern ? extras.capabilities : own
-            options.logLevel = extras.logLevel
+            options.messages = messages
             options.headers = call.headers
             options.wantsProgress = extras.wantsProgress
             // What beginning a session took is part of it; a second is left in any case.
@@ -399,6 +401,12 @@ package actor UpstreamDesk {
     /// What the client says that it can be asked.
     static func askable(_ extras: GuardedCall.Extras) -> JSONObject {
         AskableCapabilities.of(extras.capabilities)
+    }
+
+    /// Which log messages the client of a call wants: one of the newer era says so each time.
+    private static func messages(for extras: GuardedCall.Extras) -> LogWish {
+        if let level = extras.logLevel { return .from(level) }
+        return extras.isModern ? .nothing : .usual
     }
 
     /// Asks a client of the older era what a server of the newer one wants to know.
@@ -429,6 +437,10 @@ package actor UpstreamDesk {
         _ ask: UpstreamListener.Ask?
     ) -> UpstreamListener {
         UpstreamListener(
+            client: UpstreamListener.Client(
+                caller: context.caller.name,
+                session: context.session
+            ),
             progress: { parameters in
                 guard let done = parameters["progress"]?.double else { return }
                 await context.progress(

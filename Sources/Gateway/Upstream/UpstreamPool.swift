@@ -4,15 +4,17 @@ import MCP
 
 /// The sessions with one upstream server: opened when they are needed, kept, begun anew.
 ///
-/// A session of the older era belongs to one caller, for a server may keep what was said in it; the
-/// newer era has none, and one connection serves all.
+/// A session of the older era belongs to one caller, for a server may keep what was said in it, and
+/// say without naming a call what belongs to one; the newer era has none, and one connection serves
+/// all. Preloop's own requests have a session of their own, of a caller without a name.
 actor UpstreamPool {
     /// Whose session it is, and what its client can do.
     struct Key: Hashable, Sendable {
-        var caller: String
+        /// The bytes of the name: texts that merely look alike are others' names.
+        var caller: [UInt8]
         var capabilities: String
 
-        static let shared = Key(caller: "", capabilities: "")
+        static let shared = Key(caller: [], capabilities: "")
     }
 
     /// Everything that decides how a server is reached.
@@ -21,24 +23,32 @@ actor UpstreamPool {
         var secret: UpstreamSecret
     }
 
-    /// Callers with a session of their own; the one that was idle the longest makes room.
-    private static let maximumSessions = 64
-    /// Programs of one server: one for each kind of client that talks through Preloop.
-    private static let maximumPrograms = 8
-    /// A session that nobody uses is ended.
-    private static let idleTime: Duration = .seconds(600)
+    /// How many sessions there are at a time; the one that was idle the longest makes room.
+    struct Limits: Sendable {
+        /// Over HTTP, of all callers.
+        var sessions = 64
+        /// Programs of one server: each takes memory as a browser's page does.
+        var programs = 32
+        /// Programs of one caller: one for each kind of client; nobody takes the place of others.
+        var ownPrograms = 8
+        /// A session that nobody uses for so long is ended.
+        var idleTime: Duration = .seconds(600)
+    }
 
     nonisolated let configuration: Configuration
     private let settings: UpstreamSettings
     /// Renews what somebody has signed in for; nil for other credentials.
     private let tokens: OAuthTokens?
     private let transport: any HTTPStreamTransport
+    private let limits: Limits
     private let notice: @Sendable (Message.Notification) async -> Void
     private var slots: [Key: Slot] = [:]
     private var breaker = CircuitBreaker()
     /// Known when the first session has begun.
     private var isModern = false
     private var isClosed = false
+    /// Looks from time to time what nobody uses any more, while there is anything.
+    private var sweep: Task<Void, Never>?
 
     private struct Slot {
         var opening: Task<UpstreamConnection, any Error>
@@ -52,12 +62,14 @@ actor UpstreamPool {
         settings: UpstreamSettings,
         tokens: OAuthTokens? = nil,
         transport: any HTTPStreamTransport,
+        limits: Limits = Limits(),
         notice: @escaping @Sendable (Message.Notification) async -> Void
     ) {
         self.configuration = configuration
         self.settings = settings
         self.tokens = tokens
         self.transport = transport
+        self.limits = limits
         self.notice = notice
     }
 
@@ -66,6 +78,7 @@ actor UpstreamPool {
     /// - Parameters:
     ///   - caller: Whose session it is.
     ///   - capabilities: What the client can do.
+    ///   - hearsMessages: Whether the client has asked for log messages.
     ///   - isRepeatable: Whether it may be done again when the connection broke in the middle.
     ///   - body: What to do.
     /// - Returns: What the body gives.
@@ -73,6 +86,7 @@ actor UpstreamPool {
     func perform<Value: Sendable>(
         for caller: String,
         capabilities: JSONObject,
+        hearsMessages: Bool = false,
         isRepeatable: Bool,
         _ body: @Sendable (UpstreamConnection) async throws -> Value
     ) async throws -> Value {
@@ -83,7 +97,7 @@ actor UpstreamPool {
                 throw UpstreamError.suspended(seconds: Int(wait / .seconds(1)))
             }
             do {
-                let value = try await body(connection(caller, capabilities))
+                let value = try await body(connection(caller, capabilities, hearsMessages))
                 breaker.succeeded()
                 return value
             } catch let error as UpstreamError {
@@ -116,10 +130,11 @@ actor UpstreamPool {
 
     private func connection(
         _ caller: String,
-        _ capabilities: JSONObject
+        _ capabilities: JSONObject,
+        _ hearsMessages: Bool
     ) async throws -> UpstreamConnection {
         guard !isClosed else { throw UpstreamError.sessionEnded }
-        let key = key(caller, capabilities)
+        let key = key(caller, capabilities, hearsMessages)
         if let slot = slots[key] {
             slots[key]?.lastUse = .now
             // Why it could not be opened is told by the one that is begun now.
@@ -130,23 +145,26 @@ actor UpstreamPool {
             if slots[key]?.opening == slot.opening { slots[key] = nil }
             if let slot = slots[key] { return try await slot.opening.value }
         }
-        await makeRoom()
+        await makeRoom(for: key.caller)
         // Others have gone on meanwhile.
         if let slot = slots[key] { return try await slot.opening.value }
         guard !isClosed else { throw UpstreamError.sessionEnded }
-        guard slots.count < mostSessions else {
-            throw UpstreamError.crowded(sessions: mostSessions)
+        guard !isFull else { throw UpstreamError.crowded(sessions: slots.count) }
+        guard !hasEnough(key.caller) else {
+            throw UpstreamError.crowded(sessions: limits.ownPrograms)
         }
         let opening = Task { try await self.open(capabilities) }
         slots[key] = Slot(opening: opening, lastUse: .now)
+        if slots.count > 1 { keepSwept() }
         do {
             let connection = try await opening.value
             if slots[key]?.opening == opening { slots[key]?.connection = connection }
             if await connection.profile?.version.era == .modern, !isModern {
                 isModern = true
                 slots[key] = nil
-                slots[.shared] =
-                    slots[.shared]
+                let place = self.key(caller, capabilities, hearsMessages)
+                slots[place] =
+                    slots[place]
                     ?? Slot(opening: opening, lastUse: .now, connection: connection)
             }
             return connection
@@ -156,32 +174,72 @@ actor UpstreamPool {
         }
     }
 
-    private func key(_ caller: String, _ capabilities: JSONObject) -> Key {
-        guard !isModern else { return .shared }
-        let text = JSONValue.object(capabilities).serializedText(sortedKeys: true)
-        // A program is one for all: it serves this machine, and starting one costs seconds.
-        let isProgram = configuration.server.transport == .stdio
-        return Key(caller: isProgram ? "" : caller, capabilities: text)
+    /// Whose session serves a call.
+    private func key(
+        _ caller: String,
+        _ capabilities: JSONObject,
+        _ hearsMessages: Bool
+    ) -> Key {
+        guard isModern else {
+            let text = JSONValue.object(capabilities).serializedText(sortedKeys: true)
+            return Key(caller: Array(caller.utf8), capabilities: text)
+        }
+        // Log messages of a program name no call: who wants them has a program without others.
+        guard isProgram, hearsMessages else { return .shared }
+        return Key(caller: Array(caller.utf8), capabilities: "")
     }
+
+    // MARK: - Room
 
     /// Whether nobody has used a session for so long that it would be ended.
     func isUnused() -> Bool {
         let now = ContinuousClock.now
-        return slots.values.allSatisfy { $0.lastUse.duration(to: now) > Self.idleTime }
+        return slots.values.allSatisfy { $0.lastUse.duration(to: now) > limits.idleTime }
     }
 
-    private var mostSessions: Int {
-        configuration.server.transport == .stdio ? Self.maximumPrograms : Self.maximumSessions
+    private var isProgram: Bool { configuration.server.transport == .stdio }
+
+    private var isFull: Bool { slots.count >= (isProgram ? limits.programs : limits.sessions) }
+
+    /// Whether a caller has as many programs as one may have.
+    private func hasEnough(_ caller: [UInt8]) -> Bool {
+        isProgram && slots.keys.count { $0.caller == caller } >= limits.ownPrograms
     }
 
     /// Ends what nobody has used for long, and more where there are too many; what is at work, or
     /// still being opened, stays.
-    private func makeRoom() async {
+    private func makeRoom(for caller: [UInt8]) async {
         let now = ContinuousClock.now
-        for (key, slot) in slots.sorted(by: { $0.value.lastUse < $1.value.lastUse })
-        where slots.count >= mostSessions || slot.lastUse.duration(to: now) > Self.idleTime {
+        for (key, slot) in slots.sorted(by: { $0.value.lastUse < $1.value.lastUse }) {
+            let isUnused = slot.lastUse.duration(to: now) > limits.idleTime
+            let isInTheWay = isFull || (key.caller == caller && hasEnough(caller))
+            if isUnused || isInTheWay { await retire(key, slot) }
+        }
+    }
+
+    private func keepSwept() {
+        guard sweep == nil else { return }
+        // Not a child of whoever is served: it lasts as long as there are several sessions.
+        sweep = Task { [weak self, time = limits.idleTime] in
+            repeat {
+                // Cancelled when the pool is closed.
+                guard (try? await Task.sleep(for: time)) != nil else { return }
+            } while await self?.sweepOnce() == true
+        }
+    }
+
+    /// Ends what nobody has used for long; false when nothing is left to be ended later.
+    ///
+    /// What was used last stays: by it changes of the server's lists are heard.
+    private func sweepOnce() async -> Bool {
+        let now = ContinuousClock.now
+        for (key, slot) in slots.sorted(by: { $0.value.lastUse < $1.value.lastUse }).dropLast()
+        where slot.lastUse.duration(to: now) > limits.idleTime {
             await retire(key, slot)
         }
+        guard slots.count < 2 else { return true }
+        sweep = nil
+        return false
     }
 
     private func retire(_ key: Key, _ slot: Slot) async {
@@ -252,6 +310,7 @@ actor UpstreamPool {
     /// Ends all sessions; what is under way fails as what may have been done.
     func close() async {
         isClosed = true
+        sweep?.cancel()
         let all = slots.values.map(\.opening)
         slots = [:]
         for opening in all {

@@ -50,10 +50,11 @@ import Testing
     private func call(
         _ pool: UpstreamPool,
         _ capabilities: JSONObject = JSONObject(),
+        by caller: String = "ann",
         limit: Duration = .seconds(30)
     ) async throws -> JSONObject {
         try await pool.perform(
-            for: "ann",
+            for: caller,
             capabilities: capabilities,
             isRepeatable: false
         ) { connection in
@@ -67,10 +68,11 @@ import Testing
     private func failure(
         _ pool: UpstreamPool,
         _ capabilities: JSONObject = JSONObject(),
+        by caller: String = "ann",
         limit: Duration = .seconds(30)
     ) async throws -> UpstreamError {
         do {
-            let result = try await call(pool, capabilities, limit: limit)
+            let result = try await call(pool, capabilities, by: caller, limit: limit)
             Issue.record("it succeeded: \(result)")
             throw CancellationError()
         } catch let error as UpstreamError {
@@ -236,10 +238,13 @@ import Testing
         let (answers, answer) = AsyncStream.makeStream(of: Void.self)
         var options = UpstreamConnection.Options()
         options.timeLimit = .seconds(1)
-        let listener = UpstreamListener(ask: { _, _ in
-            for await _ in answers { break }
-            return .success(JSONObject())
-        })
+        let listener = UpstreamListener(
+            client: .init(caller: "ann", session: "s"),
+            ask: { _, _ in
+                for await _ in answers { break }
+                return .success(JSONObject())
+            }
+        )
         let work = Task { [options] in
             try await connection.call("tools/call", JSONObject(), options, listener: listener)
         }
@@ -267,7 +272,7 @@ import Testing
         await pool.close()
     }
 
-    @Test func `there are so many programs of a server and no more`() async throws {
+    @Test func `there are so many programs of a caller and no more`() async throws {
         let file = scratchFile()
         let pool = try program("hangs", file)
         let busy = (0..<8).map { number in
@@ -275,6 +280,10 @@ import Testing
         }
         try await wait(for: 8, in: file)
         #expect(try await failure(pool, object(["x": 8])) == .crowded(sessions: 8))
+        // Nobody takes the place of others.
+        let other = try await failure(pool, by: "bob", limit: .seconds(1))
+        #expect(other == .timedOut(seconds: 1))
+        try await wait(for: 9, in: file)
         for work in busy { work.cancel() }
         for work in busy { await #expect(throws: CancellationError.self) { try await work.value } }
         // One that is idle makes room.

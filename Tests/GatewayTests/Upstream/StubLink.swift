@@ -10,6 +10,7 @@ final class StubLink: UpstreamLink {
         var deliver: (@Sendable (LinkEvent) async -> Void)?
         var open: [ClientSession.CallID] = []
         var sent: [String] = []
+        var answers: [Result<JSONObject, RPCError>] = []
     }
 
     private let state = Mutex(State())
@@ -17,11 +18,17 @@ final class StubLink: UpstreamLink {
     /// The methods of the requests that were sent.
     var sent: [String] { state.withLock { $0.sent } }
 
+    /// What the server was answered.
+    var answers: [Result<JSONObject, RPCError>] { state.withLock { $0.answers } }
+
     func start(deliver: @escaping @Sendable (LinkEvent) async -> Void) async throws(UpstreamError) {
         state.withLock { $0.deliver = deliver }
     }
 
     func send(_ message: Message, _ context: LinkContext) async throws(UpstreamError) {
+        if case .response(let response) = message {
+            state.withLock { $0.answers.append(response.outcome) }
+        }
         guard case .request(let request) = message, let call = context.call else { return }
         state.withLock {
             $0.sent.append(request.method)
@@ -42,6 +49,12 @@ final class StubLink: UpstreamLink {
         if let call = takeNext() { await answer(call, object(["content": []])) }
     }
 
+    /// Answers the call that has waited the shortest.
+    func answerLast() async {
+        let call = state.withLock { $0.open.popLast() }
+        if let call { await answer(call, object(["content": []])) }
+    }
+
     /// Tells that the session is gone for the call that has waited the longest.
     func forgetNext() async {
         let deliver = state.withLock { $0.deliver }
@@ -55,7 +68,17 @@ final class StubLink: UpstreamLink {
         }
     }
 
-    /// Asks the client something during the only call.
+    /// Says something that names no call.
+    func log() async {
+        let deliver = state.withLock { $0.deliver }
+        let notification = Message.Notification(
+            method: "notifications/message",
+            parameters: object(["level": "error", "data": "a remark"])
+        )
+        await deliver?(.incoming(.message(.notification(notification)), during: nil))
+    }
+
+    /// Asks the client something that names no call.
     func ask() async {
         let deliver = state.withLock { $0.deliver }
         let request = Message.Request(
@@ -74,8 +97,17 @@ final class StubLink: UpstreamLink {
 
     /// Waits until so many requests were sent; gives up after a while.
     func waitForRequests(_ count: Int) async throws {
+        try await wait { self.sent.count >= count }
+    }
+
+    /// Waits until the server was answered so often; gives up after a while.
+    func waitForAnswers(_ count: Int) async throws {
+        try await wait { self.answers.count >= count }
+    }
+
+    private func wait(_ isOver: () -> Bool) async throws {
         var looks = 0
-        while sent.count < count, looks < 1_000 {
+        while !isOver(), looks < 1_000 {
             try await Task.sleep(for: .milliseconds(5))
             looks += 1
         }

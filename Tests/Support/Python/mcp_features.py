@@ -102,6 +102,9 @@ async def everything(client):
     seen["told"], seen["logged"] = told, logged
     seen["meta"] = await tried(call("meta", {}, meta={"vendor.example/trace": {"deep": [1]}}))
     seen["asks"] = await tried(call("asks", {}))
+    if sys.argv[1] == "legacy":
+        # Over a program's pipes a question does not say which of the two calls it belongs to.
+        seen["both"] = await asyncio.gather(*[tried(call("asks", {})) for _ in range(2)])
     seen["samples"] = await tried(call("samples", {}))
     seen["roots"] = await tried(call("roots", {}))
     seen["asked"] = asked

@@ -3,9 +3,9 @@
     python3 mcp_upstream.py stdio|http|sse [--era both|legacy|modern] [--state FILE]
                             [--require HEADER VALUE]
 
-Over HTTP it listens on a free port of the loopback interface and prints its address. FILE holds a
-word that stands in the definition of the tool `mutable`, and a line for each tool that is called is
-added to FILE.calls.
+Over HTTP it listens on a free port of the loopback interface and prints its address; as a program it
+is of both eras, or of the older one alone. FILE holds a word that stands in the definition of the
+tool `mutable`, and a line for each tool that is called is added to FILE.calls.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import anyio
 import mcp_types as types
 import uvicorn
 from mcp.server.lowlevel import Server
+from mcp.server.runner import serve_loop
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
@@ -290,7 +291,11 @@ async def serve(app):
 
 async def serve_stdio():
     async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
+        if options.era == "legacy":
+            async with server.lifespan(server) as lifespan:
+                await serve_loop(server, incoming, outgoing, lifespan_state=lifespan)
+        else:
+            await server.run(incoming, outgoing, server.create_initialization_options())
 
 
 def sse_app():
