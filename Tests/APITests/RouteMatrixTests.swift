@@ -68,6 +68,7 @@ import Testing
         let askers = try await askers(server)
         let store = server.scratch.store
         let examples = try await RouteExamples(named: "mine", of: "owner", in: store, on: server)
+        let document = try await InterfaceDocument(of: server)
         var (walked, refused) = (0, 0)
         for route in routes(server) {
             guard case .permission(let permission) = route.access else { continue }
@@ -76,6 +77,7 @@ import Testing
             let method = route.method.rawValue
             let anonymous = try await server.send(method, first.path, first.body)
             #expect(anonymous.status == 401, "\(place)")
+            #expect(document.gaps(anonymous, to: route) == [], "\(place)")
             for asker in askers {
                 let isAllowed = asker.permissions.contains(permission)
                 // What is removed is removed below, when everything else has been done to it.
@@ -89,6 +91,7 @@ import Testing
                 walked += 1
                 let status = isAllowed ? request.status : 403
                 #expect(answer.status == status, "\(asker.name) \(place): \(answer.text)")
+                #expect(document.gaps(answer, to: route) == [], "\(asker.name) \(place)")
                 guard !isAllowed else { continue }
                 refused += 1
                 #expect(try answer.json["code"] == asker.refusal, "\(asker.name) \(place)")
@@ -107,6 +110,7 @@ import Testing
             let key = isOwn ? examples.userKey : askers[0].key
             let answer = try await server.send("DELETE", request.path, token: key)
             #expect(answer.status == request.status, "\(request.path): \(answer.text)")
+            #expect(document.gaps(answer, to: route) == [], "\(request.path)")
         }
         try await server.stop()
     }

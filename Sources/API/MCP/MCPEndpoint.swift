@@ -51,21 +51,50 @@ actor MCPEndpoint {
     /// The routes.
     nonisolated var routes: [Route] {
         // What the methods mean is the protocol's; refusals of others, too.
-        let methods: [HTTPRequest.Method] = [.get, .post, .put, .patch, .delete]
-        return methods.map { method in
-            Route(
-                method: method,
-                path: Self.path,
-                access: .permission(.callTools),
-                tag: "MCP",
-                summary: "The Model Context Protocol over streamable HTTP",
-                bodyLimit: MessageParser.Limits().bytes + 1,
-                isDocumented: false,
-                action: .stream { request, writer, channel in
-                    try await self.serve(request, writer, channel)
-                }
-            )
-        }
+        let others: [HTTPRequest.Method] = [.put, .patch]
+        return described + others.map { route($0, "No method of the protocol").undocumented }
+    }
+
+    /// The methods that the protocol has, as it describes them.
+    nonisolated private var described: [Route] {
+        let events = ("text/event-stream", Shape.text)
+        var post = route(.post, "Send a message of the Model Context Protocol")
+            .reads("MCP-Protocol-Version", "The revision of the protocol.")
+            .reads("Mcp-Method", "The method of the body; from 2026-07-28 on.")
+            .reads("Mcp-Name", "What the method is about; from 2026-07-28 on.")
+            .reads("Mcp-Session-Id", "The session; before 2026-07-28.")
+            .answers(.ok, Shape.message).or(.ok, events).or(.accepted)
+            .gives("Mcp-Session-Id").problems(.notFound, .notAcceptable, .conflict)
+        post.body = Shape.message
+        return [
+            post,
+            route(.get, "Listen to a session; before 2026-07-28")
+                .reads("MCP-Protocol-Version", "The revision of the protocol.")
+                .reads("Mcp-Session-Id", "The session.")
+                .reads("Last-Event-ID", "The event after which to go on.")
+                .answers(.ok, events.1).ofType(events.0)
+                .problems(.notFound, .notAcceptable, .conflict),
+            route(.delete, "End a session; before 2026-07-28")
+                .reads("MCP-Protocol-Version", "The revision of the protocol.")
+                .reads("Mcp-Session-Id", "The session.")
+                .answers(.noContent).problems(.notFound),
+        ]
+    }
+
+    nonisolated private func route(_ method: HTTPRequest.Method, _ summary: String) -> Route {
+        var route = Route(
+            method: method,
+            path: Self.path,
+            access: .permission(.callTools),
+            tag: "MCP",
+            summary: summary,
+            bodyLimit: MessageParser.Limits().bytes + 1,
+            action: .stream { request, writer, channel in
+                try await self.serve(request, writer, channel)
+            }
+        )
+        route.speaksRPC = true
+        return route
     }
 
     // MARK: - Life

@@ -62,6 +62,8 @@ struct DocumentationRoutes: Sendable {
             }
             details += "<ul>\(rows.joined())</ul>"
         }
+        let headers = route.requestHeaders.map { "<code>\(escapedHTML($0.name))</code>" }
+        if !headers.isEmpty { details += "<p>Headers \(headers.joined(separator: " "))</p>" }
         if let body = route.body {
             details += "<p>Body</p><pre>\(escapedHTML(body.serializedText()))</pre>"
         }

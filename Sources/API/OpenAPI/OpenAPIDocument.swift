@@ -29,15 +29,21 @@ struct OpenAPIDocument: Sendable {
                 """,
             ],
             "paths": .object(paths),
-            "components": [
-                "securitySchemes": [
-                    "bearer": [
-                        "type": "http", "scheme": "bearer",
-                        "description": "An access token, or an API key.",
-                    ]
-                ],
-                "schemas": ["Problem": Self.problemShape],
+            "components": components,
+        ]
+    }
+
+    private var components: JSONValue {
+        [
+            "securitySchemes": [
+                "bearer": [
+                    "type": "http", "scheme": "bearer",
+                    "description": "An access token, or an API key.",
+                ]
             ],
+            "schemas": ["Problem": Self.problemShape],
+            "headers": .object(OpenAPIHeaders.components),
+            "responses": .object(Self.problems(of: routes)),
         ]
     }
 
@@ -67,7 +73,9 @@ struct OpenAPIDocument: Sendable {
         object.append(key: "tags", value: [.string(route.tag)])
         object.append(key: "summary", value: .string(route.summary))
         switch route.access {
-        case .open: object.append(key: "security", value: [])
+        case .open:
+            let either: JSONValue = [[:], ["bearer": []]]
+            object.append(key: "security", value: route.takesCredential ? either : [])
         case .permission(let permission):
             object.append(key: "security", value: [["bearer": []]])
             object.append(key: "x-permission", value: .string(permission.rawValue))
@@ -106,7 +114,7 @@ struct OpenAPIDocument: Sendable {
         for parameter in route.parameters {
             var object = JSONObject()
             object.append(key: "name", value: .string(parameter.name))
-            object.append(key: "in", value: parameter.isHeader ? "header" : "query")
+            object.append(key: "in", value: "query")
             if parameter.schema["type"]?.string == "array" {
                 // Separated by commas, or repeated.
                 object.append(key: "style", value: "form")
@@ -115,63 +123,75 @@ struct OpenAPIDocument: Sendable {
             object.append(key: "schema", value: parameter.schema)
             result.append(.object(object))
         }
-        if route.isWrite, route.keepsAnswers, route.access != .open {
-            result.append([
-                "name": "Idempotency-Key", "in": "header",
-                "schema": [
-                    "type": "string", "minLength": 1, "maxLength": 128,
-                    "pattern": "^[!-~]+$",
-                    "description": "A repeated request with the same key gets the first answer.",
-                ],
-            ])
+        result += route.requestHeaders.map { header in
+            ["name": .string(header.name), "in": "header", "schema": header.schema]
         }
         return result
     }
 
+    // MARK: - Answers
+
     private func responses(of route: Route) -> JSONObject {
         var responses = JSONObject()
-        var success: JSONObject = JSONObject()
-        success.append(key: "description", value: .string(route.status.reasonPhrase))
-        if let result = route.result {
-            let type = route.resultType ?? "application/json"
-            var content = JSONObject()
-            content.append(key: type, value: ["schema": result])
-            success.append(key: "content", value: .object(content))
+        for answer in route.goodAnswers {
+            responses.append(
+                key: String(answer.status.code),
+                value: Self.response(
+                    answer.status,
+                    headers: answer.status == .notModified ? ["ETag"] : route.answerHeaders,
+                    answer.content
+                )
+            )
         }
-        responses.append(key: String(route.status.code), value: .object(success))
-        for status in problems(of: route) {
+        for status in route.refusals {
             responses.append(
                 key: String(status.code),
-                value: [
-                    "description": .string(status.reasonPhrase),
-                    "content": [
-                        "application/problem+json": [
-                            "schema": ["$ref": "#/components/schemas/Problem"]
-                        ]
-                    ],
-                ]
+                value: ["$ref": .string("#/components/responses/\(Self.name(status, of: route))")]
             )
         }
         return responses
     }
 
-    /// What a route answers with besides success, by code.
-    private func problems(of route: Route) -> [HTTPResponse.Status] {
-        var statuses: Set<HTTPResponse.Status> = Set(route.problems)
-        // A name that is not ours, a page that may not call, too many requests.
-        statuses.formUnion([.badRequest, .forbidden, .serviceUnavailable])
-        if route.access != .open { statuses.insert(.unauthorized) }
-        if route.path.contains("{") { statuses.insert(.notFound) }
-        if route.isStrict || !route.parameters.isEmpty || route.body != nil {
-            statuses.insert(.unprocessableContent)
+    /// The refusals of all routes, once each: what they are like depends on the status alone, and
+    /// on whether they are told in the words of JSON-RPC.
+    private static func problems(of routes: [Route]) -> JSONObject {
+        var responses = JSONObject()
+        let problem: JSONValue = ["$ref": "#/components/schemas/Problem"]
+        for route in routes {
+            var content = [(type: "application/problem+json", schema: problem)]
+            if route.speaksRPC { content.append((type: "application/json", schema: Shape.message)) }
+            for status in route.refusals {
+                responses[name(status, of: route)] = response(
+                    status,
+                    headers: OpenAPIHeaders.names(of: status),
+                    content
+                )
+            }
         }
-        if route.body != nil {
-            statuses.formUnion([.unsupportedMediaType, .contentTooLarge])
+        return responses
+    }
+
+    private static func name(_ status: HTTPResponse.Status, of route: Route) -> String {
+        "\(route.speaksRPC ? "RPCProblem" : "Problem")\(status.code)"
+    }
+
+    private static func response(
+        _ status: HTTPResponse.Status,
+        headers names: [String],
+        _ content: [(type: String, schema: JSONValue)]
+    ) -> JSONValue {
+        var object = JSONObject()
+        object.append(key: "description", value: .string(status.reasonPhrase))
+        var headers = JSONObject()
+        for name in names + ["X-Request-ID"] {
+            headers.append(key: name, value: ["$ref": .string("#/components/headers/\(name)")])
         }
-        if route.isWrite, route.keepsAnswers, route.access != .open {
-            statuses.formUnion([.conflict, .unprocessableContent, .tooManyRequests])
+        object.append(key: "headers", value: .object(headers))
+        if !content.isEmpty {
+            var types = JSONObject()
+            for (type, schema) in content { types.append(key: type, value: ["schema": schema]) }
+            object.append(key: "content", value: .object(types))
         }
-        statuses.remove(route.status)
-        return statuses.sorted { $0.code < $1.code }
+        return .object(object)
     }
 }

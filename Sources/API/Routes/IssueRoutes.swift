@@ -65,7 +65,7 @@ struct IssueRoutes: Sendable {
             .on(.get, "\(Self.path)/{id}", access, tag: Self.tag, "An issue with its comments") {
                 request in
                 Versioned.answer(try await issue(request), to: request)
-            }.answers(.ok, IssueShapes.full),
+            }.answers(.ok, IssueShapes.full).revalidated,
             .on(.get, "\(Self.path)/{id}/comments", access, tag: Self.tag, "An issue's comments") {
                 request in
                 let page = try PageRequest(request)
@@ -340,7 +340,7 @@ struct IssueRoutes: Sendable {
                     "status?": Shape.text(255), "resolution?": Shape.text(255),
                     "type?": Shape.text(255), "duplicate_of?": Shape.text(2_000),
                 ])
-            ).answers(.ok, IssueShapes.full).problems(.preconditionFailed).callsTools,
+            ).answers(.ok, IssueShapes.full).tagged.guarded.callsTools,
             .on(
                 .post,
                 "\(Self.path)/{id}/comments",

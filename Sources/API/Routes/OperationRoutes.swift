@@ -43,7 +43,7 @@ struct OperationRoutes: Sendable {
                     headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                     body: Array(text.utf8)
                 )
-            }.undocumented,
+            }.answers(.ok, Shape.text).ofType("text/plain").withOptionalCredential,
         ]
     }
 

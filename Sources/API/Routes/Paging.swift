@@ -63,13 +63,24 @@ struct PageRequest: Sendable, Equatable {
 
 extension Route {
     /// The route with the parameters of ``PageRequest``.
-    var paged: Route {
-        query("limit", Shape.integer(1...PageRequest.maximumLimit, "How many; 50."))
-            .query("skip", Shape.integer(0...PageRequest.maximumSkip, "How many to leave out; 0."))
-            .query(
-                "cursor",
-                Shape.text(256, "`X-Next-Cursor` of the page before, in place of `skip`.")
-            )
+    var paged: Route { paged() }
+
+    /// The same, of pages that have another length when nobody says, or that end sooner.
+    func paged(
+        standard: Int = PageRequest.standardLimit,
+        furthest: Int = PageRequest.maximumSkip
+    ) -> Route {
+        var copy = query(
+            "limit",
+            Shape.integer(1...PageRequest.maximumLimit, "How many; \(standard).")
+        )
+        .query("skip", Shape.integer(0...furthest, "How many to leave out; 0."))
+        .query(
+            "cursor",
+            Shape.text(256, "`X-Next-Cursor` of the page before, in place of `skip`.")
+        )
+        copy.isPaged = true
+        return copy
     }
 }
 

@@ -47,8 +47,8 @@ struct PolicyRoutes: Sendable {
                 handler: upload
             ).query("dry_run", Shape.flag).query("prune", Shape.flag)
                 .query("tag", Shape.text(100)).takesAnyBody
-                .answers(.ok, Self.resultShape)
-                .problems(.preconditionFailed, .unprocessableContent),
+                .answers(.ok, Self.resultShape).tagged.guarded
+                .problems(.notFound, .unprocessableContent),
             .on(
                 .put,
                 "\(Self.path)/versions/{id}/tag",
@@ -66,7 +66,7 @@ struct PolicyRoutes: Sendable {
                 "Put an earlier version in force again, as a new version",
                 handler: rollBack
             ).body(Shape.object(["preview_only?": Shape.flag]))
-                .answers(.ok, Self.resultShape).problems(.notFound, .preconditionFailed),
+                .answers(.ok, Self.resultShape).tagged.guarded.problems(.notFound),
         ]
     }
 
@@ -88,7 +88,7 @@ struct PolicyRoutes: Sendable {
                     "has_changes": Shape.flag, "changes": Shape.list(of: Self.changeShape),
                     "summary": Shape.text,
                 ])
-            ).problems(.unprocessableContent),
+            ).problems(.notFound, .unprocessableContent),
             .on(
                 .get,
                 "\(Self.path)/export",
@@ -96,7 +96,9 @@ struct PolicyRoutes: Sendable {
                 tag: Self.tag,
                 "The policy in force, or an earlier version, as YAML",
                 handler: export
-            ).query("version", Shape.identifier).problems(.notFound),
+            ).query("version", Shape.identifier)
+                .answers(.ok, ["description": "A policy, as `policies/schema` tells its form."])
+                .ofType("application/yaml").tagged.problems(.notFound),
         ]
     }
 
@@ -116,7 +118,7 @@ struct PolicyRoutes: Sendable {
                     "is_valid": Shape.flag, "errors": Shape.list(of: Self.problemShape),
                     "warnings": Shape.list(of: Self.problemShape),
                 ])
-            ),
+            ).problems(.notFound),
             .on(.get, "\(Self.path)/schema", view, tag: Self.tag, "The form of a policy") { _ in
                 .json(PolicySchema.json)
             }.answers(.ok, ["type": "object"]),
@@ -127,7 +129,7 @@ struct PolicyRoutes: Sendable {
                 tag: Self.tag,
                 "The versions, the one in force first",
                 handler: versions
-            ).paged.answers(.ok, Shape.list(of: Self.versionShape)),
+            ).paged.answers(.ok, Shape.list(of: Self.versionShape)).problems(.notFound),
             .on(
                 .post,
                 "\(Self.path)/explain",

@@ -46,12 +46,12 @@ struct RuleRoutes: Sendable {
                 tag: Self.tag,
                 "What the policy says about tools, with their rules in the order of the file",
                 handler: list
-            ).paged.answers(.ok, Shape.list(of: Self.answer)),
+            ).paged.answers(.ok, Shape.list(of: Self.answer)).tagged.problems(.notFound),
             .on(.post, Self.path, manage, tag: Self.tag, "Add an entry", handler: add)
                 .body(Self.toolBody).answers(.created, Self.answer)
-                .problems(.conflict, .preconditionFailed),
+                .tagged.guarded.problems(.conflict, .notFound),
             .on(.get, "\(Self.path)/{id}", view, tag: Self.tag, "One entry", handler: show)
-                .answers(.ok, Self.answer).problems(.notFound),
+                .answers(.ok, Self.answer).tagged.problems(.notFound),
             .on(
                 .put,
                 "\(Self.path)/{id}",
@@ -60,7 +60,7 @@ struct RuleRoutes: Sendable {
                 "Change what is said about a tool; its rules stay",
                 handler: update
             ).body(Self.toolBody).answers(.ok, Self.answer)
-                .problems(.notFound, .conflict, .preconditionFailed),
+                .tagged.guarded.problems(.notFound, .conflict),
             .on(
                 .delete,
                 "\(Self.path)/{id}",
@@ -68,7 +68,7 @@ struct RuleRoutes: Sendable {
                 tag: Self.tag,
                 "Remove an entry with its rules",
                 handler: remove
-            ).answers(.noContent).problems(.notFound, .preconditionFailed),
+            ).answers(.noContent).tagged.guarded.problems(.notFound),
         ]
     }
 
@@ -83,7 +83,7 @@ struct RuleRoutes: Sendable {
                 "Add a rule behind the others of a tool",
                 handler: addRule
             ).body(Self.ruleBody).answers(.created, Self.answer)
-                .problems(.notFound, .preconditionFailed),
+                .tagged.guarded.problems(.notFound),
             .on(
                 .put,
                 "\(Self.path)/{id}/access-rules/order",
@@ -93,7 +93,7 @@ struct RuleRoutes: Sendable {
                 handler: reorder
             ).body(
                 Shape.object(["rule_ids": Shape.list(of: Shape.text(128), atMost: 200)])
-            ).answers(.ok, Self.answer).problems(.notFound, .preconditionFailed),
+            ).answers(.ok, Self.answer).tagged.guarded.problems(.notFound),
             .on(
                 .put,
                 "/api/v1/access-rules/{id}",
@@ -102,7 +102,7 @@ struct RuleRoutes: Sendable {
                 "Put a rule in the place of another",
                 handler: updateRule
             ).body(Self.ruleBody).answers(.ok, Self.answer)
-                .problems(.notFound, .preconditionFailed),
+                .tagged.guarded.problems(.notFound),
             .on(
                 .delete,
                 "/api/v1/access-rules/{id}",
@@ -110,7 +110,7 @@ struct RuleRoutes: Sendable {
                 tag: Self.tag,
                 "Remove a rule",
                 handler: removeRule
-            ).answers(.noContent).problems(.notFound, .preconditionFailed),
+            ).answers(.noContent).tagged.guarded.problems(.notFound),
         ]
     }
 

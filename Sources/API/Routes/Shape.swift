@@ -14,6 +14,9 @@ enum Shape {
         "type": ["string", "null"], "description": "RFC 3339, UTC",
     ]
 
+    /// Messages of JSON-RPC: one, or several in an array.
+    static let message: JSONValue = ["type": ["object", "array"]]
+
     /// A text of bounded length.
     static func text(_ maximum: Int, _ summary: String? = nil, minimum: Int = 0) -> JSONValue {
         var object = JSONObject()
@@ -22,6 +25,11 @@ enum Shape {
         object.append(key: "maxLength", value: .integer(Int64(maximum)))
         if let summary { object.append(key: "description", value: .string(summary)) }
         return .object(object)
+    }
+
+    /// A text that is explained.
+    static func described(_ summary: String) -> JSONValue {
+        ["type": "string", "description": .string(summary)]
     }
 
     /// One of some words.

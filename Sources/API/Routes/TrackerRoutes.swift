@@ -60,7 +60,7 @@ struct TrackerRoutes: Sendable {
             }.paged.answers(.ok, Shape.list(of: Self.shape)),
             .on(.get, "\(Self.path)/{id}", access, tag: Self.tag, "A tracker") { request in
                 try await entry(request).answer(to: request)
-            }.answers(.ok, Self.shape),
+            }.answers(.ok, Self.shape).tagged,
         ]
     }
 
@@ -181,7 +181,8 @@ struct TrackerRoutes: Sendable {
                     "api_key": Shape.text(65_536, "The token.", minimum: 1),
                     "include?": Self.patterns, "exclude?": Self.patterns, "test?": isTested,
                 ])
-            ).answers(.created, Self.shape).problems(.conflict, .badGateway),
+            ).answers(.created, Self.shape).tagged
+                .problems(.conflict, .badGateway, .notFound),
             .on(
                 .put,
                 "\(Self.path)/{id}",
@@ -196,7 +197,7 @@ struct TrackerRoutes: Sendable {
                     "api_key?": Shape.text(65_536, "The token.", minimum: 1),
                     "include?": Self.patterns, "exclude?": Self.patterns, "test?": isTested,
                 ])
-            ).answers(.ok, Self.shape).problems(.badGateway, .preconditionFailed),
+            ).answers(.ok, Self.shape).tagged.guarded.problems(.badGateway),
             .on(
                 .delete,
                 "\(Self.path)/{id}",
@@ -214,7 +215,7 @@ struct TrackerRoutes: Sendable {
                     "issues_removed": .integer(Int64(removal.issues)),
                     "webhooks_left": JSONValue(removal.leftovers),
                 ])
-            }.answers(.ok, Self.removalShape).problems(.serviceUnavailable, .preconditionFailed),
+            }.answers(.ok, Self.removalShape).guarded,
             .on(
                 .post,
                 "\(Self.path)/{id}/test-connection",

@@ -76,7 +76,7 @@ struct UpstreamRoutes: Sendable {
             }.paged.answers(.ok, Shape.list(of: Self.shape)),
             .on(.get, "\(Self.path)/{id}", access, tag: Self.tag, "An MCP server") { request in
                 Versioned.answer(Self.json(try await entry(request)), to: request)
-            }.answers(.ok, Self.shape),
+            }.answers(.ok, Self.shape).revalidated,
             .on(
                 .get,
                 "\(Self.path)/{id}/tools",
@@ -141,7 +141,7 @@ struct UpstreamRoutes: Sendable {
             .on(.post, Self.path, access, tag: Self.tag, "Add an MCP server") { request in
                 try await add(request)
             }.body(Self.settings(isNew: true)).answers(.created, Self.shape)
-                .problems(.conflict).withoutKeeping,
+                .tagged.problems(.conflict).withoutKeeping,
             .on(
                 .put,
                 "\(Self.path)/{id}",
@@ -151,7 +151,7 @@ struct UpstreamRoutes: Sendable {
             ) { request in
                 try await change(request)
             }.body(Self.settings(isNew: false)).answers(.ok, Self.shape)
-                .problems(.conflict, .preconditionFailed).withoutKeeping,
+                .tagged.guarded.problems(.conflict).withoutKeeping,
             .on(
                 .delete,
                 "\(Self.path)/{id}",
@@ -163,7 +163,7 @@ struct UpstreamRoutes: Sendable {
                 let desk = try await desk(try request.user().account)
                 try await desk.remove(entry.server.id, expected: Self.check(request))
                 return .noContent
-            }.answers(.noContent).problems(.preconditionFailed),
+            }.answers(.noContent).guarded,
         ]
     }
 

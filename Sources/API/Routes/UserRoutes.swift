@@ -36,21 +36,21 @@ struct UserRoutes: Sendable {
                     "password": Shape.text(1_024, minimum: 1), "email?": Shape.text(254),
                     "role": role,
                 ])
-            ).answers(.created, shape).problems(.conflict),
+            ).answers(.created, shape).tagged.problems(.conflict),
             .on(.get, "\(Self.path)/{id}", access, tag: Self.tag, "A user") { request in
                 let user = try await desk.user(
                     try request.identifier("id"),
                     of: try request.user().account
                 )
                 return Self.answer(user, to: request)
-            }.answers(.ok, shape),
+            }.answers(.ok, shape).tagged,
             .on(.put, "\(Self.path)/{id}", access, tag: Self.tag, "Change a user", handler: change)
                 .body(
                     Shape.object([
                         "email?": Shape.text(254, minimum: 3), "role?": role,
                         "is_active?": Shape.flag, "password?": Shape.text(1_024, minimum: 1),
                     ])
-                ).answers(.ok, shape).problems(.conflict, .preconditionFailed),
+                ).answers(.ok, shape).tagged.guarded.problems(.conflict),
             .on(.delete, "\(Self.path)/{id}", access, tag: Self.tag, "Remove a user") { request in
                 let principal = try request.user()
                 let id: UserID = try request.identifier("id")
@@ -59,7 +59,7 @@ struct UserRoutes: Sendable {
                     try Versioned.check(request, against: Self.version(of: user))
                 }
                 return .noContent
-            }.answers(.noContent).problems(.conflict, .preconditionFailed),
+            }.answers(.noContent).guarded.problems(.conflict),
         ]
     }
 

@@ -43,12 +43,12 @@ struct WorkflowRoutes: Sendable {
         let one = "\(Self.path)/{id}"
         return [
             .on(.get, Self.path, manage, tag: Self.tag, "The workflows", handler: list)
-                .paged.answers(.ok, Shape.list(of: Self.answer)),
+                .paged.answers(.ok, Shape.list(of: Self.answer)).tagged.problems(.notFound),
             .on(.post, Self.path, manage, tag: Self.tag, "Add a workflow", handler: add)
                 .body(Self.body).answers(.created, Self.answer)
-                .problems(.conflict, .preconditionFailed),
+                .tagged.guarded.problems(.conflict, .notFound),
             .on(.get, one, manage, tag: Self.tag, "One workflow", handler: show)
-                .answers(.ok, Self.answer).problems(.notFound),
+                .answers(.ok, Self.answer).tagged.problems(.notFound),
             .on(
                 .put,
                 one,
@@ -57,9 +57,9 @@ struct WorkflowRoutes: Sendable {
                 "Put a workflow in the place of another; what is left out has its usual value",
                 handler: update
             ).body(Self.body).answers(.ok, Self.answer)
-                .problems(.notFound, .conflict, .preconditionFailed),
+                .tagged.guarded.problems(.notFound, .conflict),
             .on(.delete, one, manage, tag: Self.tag, "Remove a workflow", handler: remove)
-                .answers(.noContent).problems(.notFound, .preconditionFailed),
+                .answers(.noContent).tagged.guarded.problems(.notFound),
         ]
     }
 

@@ -11,7 +11,7 @@ struct APIRequest: Sendable {
     var query: QueryItems
     var headers: HTTPFields
     var body: [UInt8] = []
-    /// The values of the route's parameters in query and headers, checked.
+    /// The values of the route's parameters, checked.
     var arguments = JSONObject()
     /// The body as the route's schema has it, checked.
     var content = JSONObject()

@@ -1,5 +1,4 @@
 import Domain
-import HTTPTypes
 import MCP
 
 extension Route {
@@ -20,7 +19,7 @@ extension Route {
     /// Parameters that the route does not have: a filter that is misspelt must not answer with
     /// everything.
     private func unknownParameters(of request: APIRequest) -> [Problem.Field] {
-        let known = parameters.filter { !$0.isHeader }.map { parameter -> [String] in
+        let known = parameters.map { parameter -> [String] in
             let isList = parameter.schema["type"]?.string == "array"
             return isList ? [parameter.name, "\(parameter.name)[]"] : [parameter.name]
         }.joined()
@@ -35,7 +34,7 @@ extension Route {
     private static let shownLength = 64
 
     private func hint(for name: String) -> String {
-        let names = parameters.filter { !$0.isHeader }.map(\.name)
+        let names = parameters.map(\.name)
         guard !names.isEmpty else { return "is not known; there are no parameters" }
         let nearest = names.map { (name: $0, distance: editDistance($0, name)) }
             .min { $0.distance < $1.distance }
@@ -53,13 +52,7 @@ extension Route {
             guard !items.isEmpty else { return nil }
             return .array(items.map { isInteger ? integer($0) : .string($0) })
         }
-        let text: String?
-        if parameter.isHeader {
-            text = HTTPField.Name(parameter.name).flatMap { request.headers[$0] }
-        } else {
-            text = request.query[parameter.name]
-        }
-        guard let text else { return nil }
+        guard let text = request.query[parameter.name] else { return nil }
         switch type {
         case "integer": return integer(text)
         case "number": return Double(text).map(JSONValue.double) ?? .string(text)

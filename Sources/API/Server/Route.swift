@@ -25,12 +25,11 @@ struct Route: Sendable {
         case stream(StreamHandler)
     }
 
-    /// A value that is given in the query or in a header.
+    /// A value that is given in the query.
     struct Parameter: Sendable {
         var name: String
         /// Its type and limits; values are converted and checked by it.
         var schema: JSONValue
-        var isHeader = false
         var compiled: JSONSchema
     }
 
@@ -49,10 +48,24 @@ struct Route: Sendable {
     var status: HTTPResponse.Status = .ok
     /// What the answer is like; nil for none.
     var result: JSONValue?
-    /// Of the answer; JSON when nil.
-    var resultType: String?
+    /// Of the answer.
+    var resultType = "application/json"
+    /// Answers besides that one, which are no problems.
+    var alternatives: [Alternative] = []
     /// Problems besides those that every route of its kind has.
     var problems: [HTTPResponse.Status] = []
+    /// What it has to do with entity tags.
+    var versioning: Versioning = []
+    /// Whether its answer is a page of a list, with the way to the next one in its head.
+    var isPaged = false
+    /// Headers of requests that a handler reads and judges itself.
+    var ownHeaders: [Header] = []
+    /// Headers of good answers that no other route has.
+    var ownAnswerHeaders: [String] = []
+    /// Whether somebody who shows no credential may be let in, where a credential counts.
+    var takesCredential = false
+    /// Whether its handler speaks JSON-RPC, refusals included.
+    var speaksRPC = false
     var bodyLimit: Int?
     /// Whether an `Idempotency-Key` is honoured; not where an answer holds a secret, for answers
     /// are kept: there one is refused.
@@ -61,6 +74,11 @@ struct Route: Sendable {
     var isDocumented = true
     var action: Action
 
+    /// Whether an `Idempotency-Key` is honoured.
+    var honoursKeys: Bool {
+        guard case .answer = action else { return false }
+        return isWrite && keepsAnswers && access != .open
+    }
     /// The parts of the path, `{id}` as they stand.
     var segments: [Substring] { path.split(separator: "/") }
     /// Whether something may change: what an `Idempotency-Key` is good for.
@@ -98,15 +116,6 @@ extension Route {
         copy.parameters.append(
             Parameter(name: name, schema: schema, compiled: Self.compiled(schema, path))
         )
-        return copy
-    }
-
-    /// The route with a parameter in a header.
-    func header(_ name: String, _ schema: JSONValue) -> Route {
-        var copy = self
-        var parameter = Parameter(name: name, schema: schema, compiled: Self.compiled(schema, path))
-        parameter.isHeader = true
-        copy.parameters.append(parameter)
         return copy
     }
 
