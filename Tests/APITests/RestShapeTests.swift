@@ -51,7 +51,13 @@ import Testing
         #expect(try count(try await get("status=In%20Progress")) == 0)
         #expect(try count(try await get("priority=high")) == 0)
         #expect(try count(try await get("organization_id=\(world.organization)")) == 6)
-        #expect(try await get("organization_id=999999").status == 404)
+        for gone in ["organization_id=999999", "organization=nope", "tracker=nope"] {
+            #expect(try await get(gone).status == 404, "\(gone)")
+        }
+        // One that is there does not make up for one that is not.
+        let halfGone = "project_id=\(world.projects[0]),999999"
+        #expect(try await get(halfGone).status == 404)
+        #expect(try count(try await get("organization=ACME&tracker=hub")) == 6)
         let other = "organization_id=\(world.organization)&organization=else"
         #expect(try await get(other).status == 422)
         let early = World.start.advanced(by: .seconds(2)).iso8601
@@ -135,6 +141,40 @@ import Testing
         #expect(try await create(["organization": "acme"]).status == 422)
         #expect(try await create(["project_id": 999_999]).status == 404)
         #expect(try await create(["project_id": number, "meta_data": ["x": 1]]).status == 422)
+        try await server.stop()
+    }
+
+    /// The bare path went to the tool, which called it a mistake in its arguments.
+    @Test func `a path that two trackers have has to be told apart`() async throws {
+        var setup = RunningServer.Setup()
+        setup.tools = [CapturingTool()]
+        let (server, _, key) = try await server(setup)
+        _ = try await World(in: server.scratch.store, named: "other")
+        func create(_ member: String, _ value: String) async throws -> RunningServer.Answer {
+            try await server.send(
+                "POST",
+                "/api/v1/issues",
+                .object(JSONObject([("title", "new"), (member, .string(value))])),
+                token: key
+            )
+        }
+        for member in ["project", "project_name"] {
+            let refused = try await create(member, "acme/app")
+            #expect(refused.status == 400, "\(refused.text)")
+            #expect(try refused.json["code"] == "ambiguous_project")
+            #expect(refused.text.contains("hub:acme/app"))
+            let made = try await create(member, "other:acme/app")
+            #expect(made.status == 201, "\(made.text)")
+        }
+        let listed = try await server.send("GET", "/api/v1/issues?project=acme/app", token: key)
+        #expect(listed.status == 400, "\(listed.text)")
+        let tried = try await server.send(
+            "POST",
+            "/api/v1/projects/test-connection",
+            ["organization": "acme", "project": "acme/app"],
+            token: key
+        )
+        #expect(tried.status == 400, "\(tried.text)")
         try await server.stop()
     }
 

@@ -58,7 +58,7 @@ struct DuplicateRoutes: Sendable {
                         "threshold_used": Shape.number,
                         "duplicates": Shape.list(of: Self.pairShape),
                     ])
-                ),
+                ).problems(.notFound),
             .on(
                 .get,
                 "\(Self.path)/check",
@@ -134,16 +134,14 @@ struct DuplicateRoutes: Sendable {
                             "total": Shape.count, "duplicates": Shape.count,
                         ])
                     )
-                ),
+                ).problems(.notFound),
         ]
     }
 
     private func listing(_ request: APIRequest) -> DuplicateTable.Listing {
         var listing = DuplicateTable.Listing()
         listing.minimumScore = request.arguments["similarity_threshold"]?.double ?? 0.5
-        listing.projects = (request.arguments["project_ids"]?.array ?? []).compactMap { value in
-            value.integer.map { ProjectID($0) }
-        }
+        listing.projects = IssueRestriction.projects("project_ids", request.arguments)
         switch request.arguments["status"]?.string {
         case "open", "opened": listing.state = .open
         case "closed": listing.state = .closed
@@ -165,10 +163,13 @@ struct DuplicateRoutes: Sendable {
         listing.offset = try Self.offset(page)
         listing.limit = page.limit + 1
         let store = store.viewed(by: try request.user().account)
-        let found = try await Duplicates.list(listing, in: store)
+        let projects = listing.projects
         let model = try await store.read { connection, account in
-            try EmbeddingModelTable.all(account: account, on: connection).first(where: \.isCurrent)
+            try IssueRestriction.check(projects, account, connection)
+            return try EmbeddingModelTable.all(account: account, on: connection)
+                .first(where: \.isCurrent)
         }
+        let found = try await Duplicates.list(listing, in: store)
         let pairs = found.prefix(page.limit).map { pair -> JSONValue in
             [
                 "issue1": IssueShapes.json(pair.first), "issue2": IssueShapes.json(pair.second),
@@ -285,7 +286,8 @@ struct DuplicateRoutes: Sendable {
         let wanted = Set(listing.projects)
         let store = store.viewed(by: try request.user().account)
         let (projects, counts, involved) = try await store.read { connection, account in
-            (
+            try IssueRestriction.check(listing.projects, account, connection)
+            return (
                 try ProjectTable.list(account: account, on: connection),
                 try ProjectCounts.all(account: account, on: connection),
                 try DuplicateTable.involved(listing, account: account, on: connection)

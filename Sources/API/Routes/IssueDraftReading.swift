@@ -57,8 +57,11 @@ struct IssueDraftReading: Sendable {
         let id = content["project_id"]?.integer
         let owner = content["organization"]?.string ?? content["organization_name"]?.string
         let ownerID = content["organization_id"]?.integer
-        guard id != nil || owner != nil || ownerID != nil else { return name }
         let account = try request.user().account
+        guard id != nil || owner != nil || ownerID != nil else {
+            if let name { try await checkIsOne(name, account) }
+            return name
+        }
         let found = try await store.viewed(by: account).read { connection, account in
             let trackers = try TrackerTable.list(account: account, on: connection)
             let owners = try OrganizationTable.all(account: account, on: connection)
@@ -74,14 +77,25 @@ struct IssueDraftReading: Sendable {
             throw Problem.invalid("project", "is missing: an organisation has several")
         }
         guard !found.isEmpty else { throw Problem(.notFound, "there is no such project") }
-        guard found.count == 1 else {
-            throw Problem(
-                .badRequest,
-                "this may be any of \(found.prefix(5).joined(separator: ", "))",
-                code: "ambiguous_project"
-            )
-        }
+        guard found.count == 1 else { throw Problem.ambiguousProject(found) }
         return found[0]
+    }
+
+    /// Refuses a path that several trackers have, as lists of issues do; what there is not, and
+    /// other ways to name one, are the tool's.
+    private func checkIsOne(_ path: String, _ account: AccountID) async throws {
+        let wanted = path.lowercased()
+        let found = try await store.viewed(by: account).read { connection, account in
+            // Where issues were imported from a file, none can be created.
+            let trackers = try TrackerTable.list(account: account, on: connection)
+                .filter(\.isRemote)
+            return try ProjectTable.list(account: account, on: connection).compactMap { project in
+                let tracker = trackers.first { $0.id == project.trackerID }
+                guard let tracker, project.path.lowercased() == wanted else { return String?.none }
+                return "\(tracker.name):\(project.path)"
+            }
+        }
+        guard found.count <= 1 else { throw Problem.ambiguousProject(found) }
     }
 
     private static func matches(_ owner: StoredOrganization, id: Int64?, name: String?) -> Bool {
@@ -96,5 +110,16 @@ struct IssueDraftReading: Sendable {
         guard let word = name?.lowercased() else { return true }
         let path = project.path.lowercased()
         return path == word || path.hasSuffix("/\(word)") || project.name.lowercased() == word
+    }
+}
+
+extension Problem {
+    /// What was said about a project fits several; a path with its tracker's name fits one.
+    static func ambiguousProject(_ found: [String]) -> Problem {
+        Problem(
+            .badRequest,
+            "this may be any of \(found.prefix(5).joined(separator: ", "))",
+            code: "ambiguous_project"
+        )
     }
 }

@@ -28,17 +28,23 @@ struct IssueRestriction: Sendable {
     }
 
     /// What the parameters of a request mean.
+    ///
+    /// - Throws: ``Problem``: 404 for what it names and there is not, 400 for what may be several.
     func filter(_ request: APIRequest) async throws -> IssueFilter {
         let arguments = request.arguments
         var filter = IssueFilter()
-        filter.projectIDs = (arguments["project_id"]?.array ?? []).compactMap { value in
-            value.integer.map { ProjectID($0) }
+        filter.projectIDs = Self.projects("project_id", arguments)
+        filter.organizations = [arguments["organization"]?.string].compactMap { $0 }
+        filter.trackers = [arguments["tracker"]?.string].compactMap { $0 }
+        let account = try request.user().account
+        let named = filter
+        try await store.viewed(by: account).read { connection, account in
+            try Self.check(named.projectIDs, account, connection)
+            try Self.check(named.organizations, named.trackers, account, connection)
         }
         if let path = arguments["project"]?.string {
             filter.projectIDs += try await projects(path, of: request)
         }
-        filter.organizations = [arguments["organization"]?.string].compactMap { $0 }
-        filter.trackers = [arguments["tracker"]?.string].compactMap { $0 }
         if let id = arguments["organization_id"]?.integer {
             try await restrict(&filter, to: OrganizationID(id), of: request)
         }
@@ -61,6 +67,46 @@ struct IssueRestriction: Sendable {
             arguments
         )
         return filter
+    }
+
+    /// The projects that a parameter lists.
+    static func projects(_ name: String, _ arguments: JSONObject) -> [ProjectID] {
+        (arguments[name]?.array ?? []).compactMap { value in value.integer.map { ProjectID($0) } }
+    }
+
+    /// Refuses projects that there are not: an empty answer would say that they have no issues.
+    ///
+    /// - Throws: ``Problem``: 404; and what the store throws.
+    static func check(
+        _ projects: [ProjectID],
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws {
+        for id in projects {
+            guard try ProjectTable.find(id, account: account, on: connection) != nil else {
+                throw Problem(.notFound, "there is no project with the identifier \(id)")
+            }
+        }
+    }
+
+    /// The same of organisations by their paths, and of trackers by their names.
+    private static func check(
+        _ organizations: [String],
+        _ trackers: [String],
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws {
+        for name in trackers {
+            guard try TrackerTable.find(name: name, account: account, on: connection) != nil else {
+                throw Problem(.notFound, "there is no tracker `\(name)`")
+            }
+        }
+        guard !organizations.isEmpty else { return }
+        let paths = try OrganizationTable.all(account: account, on: connection)
+            .map { $0.path.lowercased() }
+        for path in organizations where !paths.contains(path.lowercased()) {
+            throw Problem(.notFound, "there is no organisation `\(path)`")
+        }
     }
 
     /// The instant under the first of the names that is given.

@@ -33,13 +33,14 @@ struct ProjectRoutes: Sendable {
                 let tracker = request.arguments["tracker_id"]?.integer
                 let store = store.viewed(by: try request.user().account)
                 let all = try await store.read { connection, account in
-                    try OrganizationTable.all(account: account, on: connection)
+                    try Self.check(tracker: tracker, account, connection)
+                    return try OrganizationTable.all(account: account, on: connection)
                 }
                 let wanted = all.filter { tracker == nil || $0.trackerID.rawValue == tracker }
                 let slice = try page.slice(of: wanted)
                 return page.answer(slice.items.map(Self.json), next: slice.next, to: request)
             }.query("tracker_id", Shape.identifier).paged
-                .answers(.ok, Shape.list(of: Self.organizationShape)),
+                .answers(.ok, Shape.list(of: Self.organizationShape)).problems(.notFound),
             .on(.get, "\(path)/{id}", access, tag: tag, "An organisation") { request in
                 .json(Self.json(try await organization(request)))
             }.answers(.ok, Self.organizationShape),
@@ -79,13 +80,18 @@ struct ProjectRoutes: Sendable {
             .on(.get, path, access, tag: tag, "The projects, by tracker and path") { request in
                 let tracker = request.arguments["tracker_id"]?.integer
                 let organization = request.arguments["organization_id"]?.integer
+                let store = store.viewed(by: try request.user().account)
+                try await store.read { connection, account in
+                    try Self.check(tracker: tracker, account, connection)
+                    try Self.check(organization: organization, account, connection)
+                }
                 return try await list(request) { project in
                     (tracker == nil || project.trackerID.rawValue == tracker)
                         && (organization == nil
                             || project.organizationID.rawValue == organization)
                 }
             }.query("tracker_id", Shape.identifier).query("organization_id", Shape.identifier)
-                .paged.answers(.ok, Shape.list(of: Self.projectShape)),
+                .paged.answers(.ok, Shape.list(of: Self.projectShape)).problems(.notFound),
             .on(.get, "\(path)/{id}", access, tag: tag, "A project") { request in
                 let id: ProjectID = try request.identifier("id")
                 let store = store.viewed(by: try request.user().account)
@@ -119,6 +125,32 @@ struct ProjectRoutes: Sendable {
         ]
     }
 
+    /// Refuses a tracker that there is not: an empty list would say that it has nothing.
+    private static func check(
+        tracker id: Int64?,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws {
+        guard let id else { return }
+        let found = try TrackerTable.find(TrackerID(id), account: account, on: connection)
+        guard found != nil else {
+            throw Problem(.notFound, "there is no tracker with the identifier \(id)")
+        }
+    }
+
+    /// The same of an organisation.
+    private static func check(
+        organization id: Int64?,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws {
+        guard let id else { return }
+        let found = try OrganizationTable.find(OrganizationID(id), account: account, on: connection)
+        guard found != nil else {
+            throw Problem(.notFound, "there is no organisation with the identifier \(id)")
+        }
+    }
+
     private func list(
         _ request: APIRequest,
         where isWanted: (StoredProject) -> Bool
@@ -144,16 +176,19 @@ struct ProjectRoutes: Sendable {
             let organizations = try OrganizationTable.all(account: account, on: connection)
                 .filter { $0.path.lowercased() == owner || $0.name.lowercased() == owner }
                 .map(\.id)
-            let project = try ProjectTable.list(account: account, on: connection).first {
+            let projects = try ProjectTable.list(account: account, on: connection).filter {
                 organizations.contains($0.organizationID)
                     && ($0.path.lowercased() == path || $0.name.lowercased() == path)
             }
-            return try project.flatMap { project in
-                try TrackerTable.find(project.trackerID, account: account, on: connection)
-                    .map { (project, $0) }
+            let trackers = try TrackerTable.list(account: account, on: connection)
+            return projects.compactMap { project in
+                trackers.first { $0.id == project.trackerID }.map { (project, $0) }
             }
         }
-        guard let (project, tracker) = found else { throw Problem.notFound() }
+        guard let (project, tracker) = found.first else { throw Problem.notFound() }
+        guard found.count == 1 else {
+            throw Problem.ambiguousProject(found.map { "\($1.name):\($0.path)" })
+        }
         let identity = try await operations.test(tracker, account)
         return .json([
             "success": true, "message": .string("the token of \(identity.userName) works"),

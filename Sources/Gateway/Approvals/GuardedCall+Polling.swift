@@ -91,7 +91,8 @@ extension GuardedCall {
     private static func unknown(_ id: String) -> ToolFailure {
         ToolFailure(
             "there is no approval request `\(id.prefix(64))` of yours",
-            hint: "use the `request_id` that came with `pending_approval`"
+            hint: "use the `request_id` that came with `pending_approval`",
+            kind: .notFound
         )
     }
 
