@@ -5,9 +5,10 @@ import Domain
 /// Sessions are kept for each of its values: of what a client may write into it, only the flags of
 /// the protocol make another one, so that there are a few dozen at most.
 enum AskableCapabilities {
-    private static let flags = [
-        ("elicitation", ["form", "url"]), ("roots", ["listChanged"]),
-        ("sampling", ["context", "tools"]),
+    /// Without that of roots, that their changes are told: they are not handed on, and a server
+    /// that waited to hear of them would go on with the old ones.
+    private static let flags: [(kind: String, names: [String])] = [
+        ("elicitation", ["form", "url"]), ("roots", []), ("sampling", ["context", "tools"]),
     ]
 
     /// The known members of a client's capabilities, each in its only form.
@@ -16,13 +17,8 @@ enum AskableCapabilities {
         for (kind, names) in flags {
             guard let given = capabilities[kind]?.object else { continue }
             var own = JSONObject()
-            for name in names {
-                switch (kind, given[name]) {
-                case ("roots", .bool(true)?): own.append(key: name, value: .bool(true))
-                case ("elicitation", .object?), ("sampling", .object?):
-                    own.append(key: name, value: .object(JSONObject()))
-                default: break
-                }
+            for name in names where given[name]?.object != nil {
+                own.append(key: name, value: .object(JSONObject()))
             }
             reduced.append(key: kind, value: .object(own))
         }

@@ -299,7 +299,7 @@ import Testing
         ])
         #expect(
             JSONValue.object(AskableCapabilities.of(given))
-                == ["elicitation": ["form": [:], "url": [:]], "roots": ["listChanged": true]]
+                == ["elicitation": ["form": [:], "url": [:]], "roots": [:]]
         )
         let own = AskableCapabilities.of(object(["sampling": ["nonce": 1], "roots": [:]]))
         #expect(JSONValue.object(own) == ["roots": [:], "sampling": [:]])
