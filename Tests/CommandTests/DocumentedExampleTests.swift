@@ -109,7 +109,6 @@ struct DocumentedExampleTests {
             return text.components(separatedBy: "\n# A remark")[0]
                 .replacingOccurrences(of: "acme/web#42", with: "WEB-42")
                 .replacingOccurrences(of: "\"acme/web\"", with: "\"WEB\"")
-                .replacingOccurrences(of: "\"closed\"", with: "\"Done\"")
         }
         guard service == "github" else {
             // The reference service takes no new discussions of merge requests, and a review that

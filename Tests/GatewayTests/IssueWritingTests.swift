@@ -100,12 +100,16 @@ struct IssueWritingTests {
         let wrong = try await world.failure("update_issue", ["issue": issue, "status": "frozen"])
         #expect(wrong.contains("frozen"))
         #expect(wrong.contains(service.isJira ? "Resolve" : "not_planned"), "\(wrong)")
-        let word = service.isJira ? "Resolved" : "completed"
-        let closed = try await world.call(
-            "update_issue",
-            ["issue": issue, "status": .string(word)]
-        )
-        #expect(closed["issue"]?["state"] == "closed")
+        for (word, state) in [
+            (service.isJira ? "Resolved" : "completed", "closed"), ("open", "open"),
+            ("closed", "closed"),
+        ] {
+            let moved = try await world.call(
+                "update_issue",
+                ["issue": issue, "status": .string(word)]
+            )
+            #expect(moved["issue"]?["state"] == .string(state), "\(word)")
+        }
         let nobody = try await world.call("update_issue", ["issue": issue, "assignee": ""])
         #expect(nobody["issue"]?["assignees"] == [])
         let read = try await world.call("get_issue", ["issue": issue])

@@ -33,7 +33,10 @@ struct CreateIssueTool: Tool {
                     "labels": Schema.texts("Labels to set."),
                     "assignee": Schema.text("Who it is for, by login or name."),
                     "priority": Schema.text("A priority of the tracker's."),
-                    "status": Schema.text("Another state than the one new issues are in."),
+                    "status": Schema.text(
+                        "Another state than the one new issues are in: the tracker's own word, "
+                            + "or open or closed."
+                    ),
                     "type": Schema.text("A type of the tracker's, such as Bug."),
                     "allow_duplicates": Schema.flag(
                         "File it although likely duplicates exist.",

@@ -25,7 +25,9 @@ struct UpdateIssueTool: Tool {
                     "issue": Schema.issueReference,
                     "title": Schema.text("The new title."),
                     "description": Schema.markdown("The new text, in Markdown; empty for none."),
-                    "status": Schema.text("The state to bring it to."),
+                    "status": Schema.text(
+                        "The state to bring it to: the tracker's own word, or open or closed."
+                    ),
                     "resolution": Schema.text(
                         "Why it is closed, in the tracker's words; goes with a closed state."
                     ),

@@ -35,35 +35,51 @@ extension JiraClient {
             return
         }
         let present = try await self.issue(issue, in: project)
-        if Self.isThere(present, change) {
+        let steps: [JiraTransition]
+        switch try await way(from: present, issue, change) {
+        case .arrived:
             guard let resolution = change.resolution, !mayDropResolution else { return }
             return try await set(resolution, of: issue)
+        case .step(let step):
+            return try await take(step, issue, in: project, change, mayDropResolution)
+        case .blocked(let others): steps = others
         }
-        let steps = try await transitions(of: issue)
-        let step: JiraTransition?
-        if let status = change.status {
-            step = steps.step(to: status)
-        } else {
-            let state = change.state ?? .closed
-            step = steps.step(to: state, resolution: change.resolution)
-        }
-        guard let step else {
-            let wanted = change.status ?? (change.state ?? .closed).rawValue
-            let from = present.status ?? present.state.rawValue
-            throw .invalid(
-                "status",
-                "`\(wanted)` cannot be reached from `\(from)`",
-                cure: "reachable from here: \(steps.listing)"
-            )
-        }
-        try await take(step, issue, in: project, change, mayDropResolution)
+        let wanted = change.status ?? (change.state ?? .closed).rawValue
+        let from = present.status ?? present.state.rawValue
+        throw .invalid(
+            "status",
+            "`\(wanted)` cannot be reached from `\(from)`",
+            cure: "reachable from here: \(steps.listing)"
+        )
     }
 
-    private static func isThere(_ issue: Issue, _ change: IssueChange) -> Bool {
-        if let status = change.status {
-            return issue.status?.lowercased() == status.lowercased()
-        }
-        return issue.state == change.state ?? .closed
+    /// How an issue gets to where a change wants it.
+    private enum Way {
+        /// It is there.
+        case arrived
+        case step(JiraTransition)
+        /// By none of these, which are all there are.
+        case blocked([JiraTransition])
+    }
+
+    /// The names of states and of steps go before what `open` and `closed` mean on every tracker:
+    /// a workflow may have a state called Closed beside others that are as final.
+    private func way(
+        from present: Issue,
+        _ issue: IssueReference,
+        _ change: IssueChange
+    ) async throws(TrackerError) -> Way {
+        let name = change.status?.lowercased()
+        if let name, present.status?.lowercased() == name { return .arrived }
+        let state: IssueState? =
+            if let name { IssueState(rawValue: name) } else { change.state ?? .closed }
+        if name == nil, present.state == state { return .arrived }
+        let steps = try await transitions(of: issue)
+        if let name, let step = steps.step(to: name) { return .step(step) }
+        guard let state else { return .blocked(steps) }
+        if present.state == state { return .arrived }
+        let step = steps.step(to: state, resolution: change.resolution)
+        return step.map { .step($0) } ?? .blocked(steps)
     }
 
     private func take(

@@ -56,7 +56,7 @@ package struct IssueDraft: Sendable, Equatable {
     package var priority: String?
     /// Bug, Task, Story…; nil for the tracker's own default.
     package var type: String?
-    /// Another state than the one new issues are in.
+    /// Another state than the one new issues are in, as ``IssueChange/status``.
     package var status: String?
 
     package init(
@@ -86,7 +86,7 @@ package struct IssueChange: Sendable, Equatable {
     /// One that equals the present text changes nothing, so that what Markdown cannot say is kept.
     package var body: String?
     package var state: IssueState?
-    /// A state by the tracker's own word; goes before ``state``.
+    /// A state by the tracker's own word, else `open` or `closed`; goes before ``state``.
     package var status: String?
     /// Why it is closed: Jira's resolution, GitHub's reason.
     package var resolution: String?

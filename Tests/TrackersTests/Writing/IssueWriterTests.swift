@@ -122,6 +122,64 @@ struct IssueWriterTests {
         #expect(options.contains { $0.state == .closed })
     }
 
+    /// Jira's own names go first: `TOOL` has states called so, not all of which can be reached from
+    /// everywhere; `SITE` has none until its first issue is Done.
+    @Test(arguments: WriteTarget.allCases)
+    func `open and closed are understood, whatever the states are called`(
+        target: WriteTarget
+    ) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        let writer = fixture.writers.issues
+        for path in target.isJira ? ["TOOL", "SITE"] : ["acme/tool", "acme/site"] {
+            let project = try await writer.project(at: path)
+            let reference = IssueReference(
+                externalID: "",
+                kind: .issue,
+                number: 1,
+                key: target.isJira ? "\(path)-1" : "\(path)#1"
+            )
+            let names =
+                path == "TOOL"
+                ? ["Closed", "Closed", "Reopened", "Open"] : ["Done", "Closed", "Reopened", "Open"]
+            for (word, state, name) in [
+                ("closed", .closed, names[0]), ("Closed", .closed, names[1]),
+                ("open", .open, names[2]), ("open", .open, names[3]),
+            ] as [(String, IssueState, String)] {
+                var change = IssueChange()
+                change.status = word
+                let written = try await writer.updateIssue(reference, in: project, change)
+                #expect(written.issue.state == state, "\(path) \(word)")
+                if target.isJira { #expect(written.issue.status == name) }
+            }
+            for word in ["open", "closed"] {
+                let draft = IssueDraft(title: "New and \(word)", status: word)
+                let created = try await writer.createIssue(draft, in: project)
+                #expect(created.issue.state.rawValue == word && created.warnings.isEmpty)
+            }
+        }
+    }
+
+    /// From a state that is final to one that is not, and to the state named in a workflow that has
+    /// it.
+    @Test(arguments: [WriteTarget.jiraCloud, .jiraServer])
+    func `a state called Open is reached by its name, else any that is not done`(
+        target: WriteTarget
+    ) async throws {
+        let fixture = try await WritingFixture(target)
+        defer { fixture.fake.stop() }
+        var change = IssueChange()
+        change.status = "open"
+        for (number, name) in [(2, "Open"), (3, "Reopened")] {
+            let written = try await fixture.writers.issues.updateIssue(
+                try await fixture.reference(number),
+                in: fixture.project,
+                change
+            )
+            #expect(written.issue.status == name)
+        }
+    }
+
     @Test(arguments: WriteTarget.allCases)
     func `a duplicate is closed and tells of which issue`(target: WriteTarget) async throws {
         let fixture = try await WritingFixture(target)
