@@ -141,6 +141,11 @@ struct IssueWritingTests {
         #expect(try await world.truth().items[3]?.isOpen == false)
         let read = try await world.call("get_issue", ["issue": .string(issue)])
         #expect(read["state"] == "closed")
+        // GitHub says it in a comment, which is here without a scan.
+        let words = service == .github ? ["Duplicate of \(original)"] : []
+        #expect(try await bodies(.string(issue), in: world) == words)
+        #expect(try await world.scan().isComplete)
+        #expect(try await bodies(.string(issue), in: world) == words)
     }
 
     @Test(arguments: Service.allCases)

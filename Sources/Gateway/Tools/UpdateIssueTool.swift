@@ -76,7 +76,10 @@ struct UpdateIssueTool: Tool {
         } else {
             written = try await writer.updateIssue(target.reference, in: project, change)
         }
-        let warnings = await desk.keep(written.issue, in: target.place, context)
+        var warnings = await desk.keep(written.issue, in: target.place, context)
+        if let comment = written.comment {
+            warnings += await desk.keep(comment, on: target, context)
+        }
         return [
             "issue": written.issue.written(in: target.place),
             "warnings": JSONValue(written.warnings + warnings),

@@ -178,10 +178,10 @@ extension GitHubClient: IssueWriter {
         }
         do throws(TrackerError) {
             if wasClosed {
-                switch try await isDuplicate(issue, of: original, in: project) {
-                case true?: return written
-                case false?: break
-                case nil:
+                let words = try await words(on: issue, naming: original, in: project)
+                written.comment = words.comment
+                if words.comment != nil { return written }
+                guard words.isCertain else {
                     written.warnings.append(
                         "it is closed; whether a comment says of which issue is not known, for "
                             + "it has too many"
@@ -189,19 +189,20 @@ extension GitHubClient: IssueWriter {
                     return written
                 }
             }
-            _ = try await addComment(body, to: issue, in: project, replyingTo: nil)
+            written.comment = try await addComment(body, to: issue, in: project, replyingTo: nil)
         } catch {
             written.warnings.append("it is closed, but does not say of which issue: \(error)")
         }
         return written
     }
 
-    /// Whether a comment names the original in GitHub's words; nil when there are too many to tell.
-    private func isDuplicate(
-        _ issue: IssueReference,
-        of original: IssueReference,
+    /// The comment that names the original in GitHub's words; that there is none is uncertain when
+    /// there are too many to read.
+    private func words(
+        on issue: IssueReference,
+        naming original: IssueReference,
         in project: RemoteProject
-    ) async throws(TrackerError) -> Bool? {
+    ) async throws(TrackerError) -> (comment: Comment?, isCertain: Bool) {
         var spellings = ["Duplicate of \(original.key)"]
         let short = "#\(original.number)"
         // As people write it, within a repository.
@@ -211,12 +212,12 @@ extension GitHubClient: IssueWriter {
         let path = "\(Self.path(project, issue))/comments"
         let rows = try await session.rows(at: path, paging: Self.paging) {
             (fields) throws(FieldError) in
-            try GitHubReading.comment(fields).comment.body
+            try GitHubReading.comment(fields).comment
         }
-        let isFound = rows.items.contains { body in
-            spellings.contains { haveEqualBytes($0, body) }
+        let found = rows.items.first { comment in
+            spellings.contains { haveEqualBytes($0, comment.body) }
         }
-        return isFound ? true : rows.isComplete ? false : nil
+        return (found, found != nil || rows.isComplete)
     }
 
     // MARK: - Labels

@@ -36,7 +36,8 @@ package protocol IssueWriter: Sendable {
         in project: RemoteProject
     ) async throws(TrackerError) -> [StatusOption]
 
-    /// Closes an issue as the duplicate of another and links the two where the tracker can.
+    /// Closes an issue as the duplicate of another and links the two where the tracker can; where
+    /// a comment has to say it, the answer holds that comment.
     func closeIssue(
         _ issue: IssueReference,
         in project: RemoteProject,
@@ -114,6 +115,8 @@ package struct WrittenIssue: Sendable, Equatable {
     package var issue: Issue
     /// What the tracker left out without saying so, for the caller.
     package var warnings: [String]
+    /// The comment that tells of the write; nil where the tracker needs none.
+    package var comment: Comment?
 
     package init(_ issue: Issue, warnings: [String] = []) {
         self.issue = issue

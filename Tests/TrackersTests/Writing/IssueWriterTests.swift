@@ -193,6 +193,9 @@ struct IssueWriterTests {
                 asDuplicateOf: original
             )
             #expect(written.issue.state == .closed)
+            // The second time it is the comment that is there already.
+            let words = target == .github ? "Duplicate of acme/tool#1" : nil
+            #expect(written.comment?.body == words)
             switch target {
             case .github: #expect(written.issue.status == "duplicate")
             case .gitlab: break
