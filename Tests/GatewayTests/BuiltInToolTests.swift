@@ -119,6 +119,41 @@ struct BuiltInToolTests {
         #expect(text.contains("Give `issue`, or `title`"))
     }
 
+    @Test func `a number that no issue has is the store's own identifier`() async throws {
+        let world = try await IssueWorld()
+        func summary(_ key: String) async throws -> IssueSummary {
+            let found = try await world.store.read { connection, account in
+                try PassageTable.summaries(forReference: key, account: account, on: connection)
+            }
+            return try #require(found.first)
+        }
+        let issue = try await summary("acme/site#2").issue
+        // Beyond the numbers of all six.
+        try #require(issue.rawValue > 4)
+        let read = try await world.call("get_issue", ["issue": .string("\(issue.rawValue)")])
+        #expect(read["key"] == "acme/site#2")
+        _ = try await world.failure("get_issue", ["issue": .string("#\(issue.rawValue)")])
+        _ = try await world.failure("get_issue", ["issue": .string("!\(issue.rawValue)")])
+        // A number goes first: the trackers' words mean what they mean to their users.
+        try await world.store.write { connection, account in
+            _ = try connection.execute(
+                """
+                UPDATE issues SET number = \(issue.rawValue)
+                WHERE account_id = \(account) AND key = 'acme/app#3'
+                """
+            )
+        }
+        let other = try await world.call("get_issue", ["issue": .string("\(issue.rawValue)")])
+        #expect(other["key"] == "acme/app#3")
+        let first = try await summary("acme/site#1").issue
+        let now = world.store.clock.now()
+        try await world.store.write { connection, account in
+            try IssueTable.delete([first], at: now, account: account, on: connection)
+        }
+        try #require(first.rawValue > 4)
+        _ = try await world.failure("get_issue", ["issue": .string("\(first.rawValue)")])
+    }
+
     @Test func `projects and their state are told`() async throws {
         let world = try await IssueWorld()
         let all = try await world.call("list_projects", [:])

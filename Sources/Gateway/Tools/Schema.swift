@@ -110,8 +110,8 @@ enum Schema {
 
     /// Parameters that several tools have.
     static let issueReference = text(
-        "The issue: its URL, its key such as PROJ-1 or owner/repo#1, or group/project!1 for a "
-            + "merge request."
+        "The issue: its URL, its key such as PROJ-1 or owner/repo#1, group/project!1 for a merge "
+            + "request, its number where only one has it, or an identifier."
     )
     static let projectPath = text("Only this project, by its path as list_projects shows it.")
     static let state = choice(

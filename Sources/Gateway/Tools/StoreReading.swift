@@ -11,7 +11,7 @@ struct StoreReading: Sendable {
     ///
     /// - Parameters:
     ///   - reference: A URL of it or of what lies below its page, a key, a number where only one
-    ///     issue has it, or the tracker's identifier.
+    ///     issue has it, the tracker's identifier, or where no issue has it as either the store's.
     ///   - kind: Goes before the other kind where both have the reference; nil for neither.
     /// - Returns: As lists show it.
     /// - Throws: ``SearchError/unknownIssue(reference:)``,

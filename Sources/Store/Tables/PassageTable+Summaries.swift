@@ -32,7 +32,8 @@ extension PassageTable {
     /// The live issues that a person may mean by a URL, `owner/repo#1`, `group/project!2` or
     /// `KEY-1`; a URL as a browser shows it may point into the page.
     ///
-    /// A number means every issue that has it, `!2` only merge requests.
+    /// A number means every issue that has it, `!2` only merge requests. One that no issue has as a
+    /// number or as the tracker's identifier is the store's own identifier, unless it is marked.
     package static func summaries(
         forReference reference: String,
         account: AccountID,
@@ -43,7 +44,10 @@ extension PassageTable {
                 isPull
                 ? "(i.number = \(number) AND i.kind = \(IssueKind.pullRequest.rawValue))"
                 : "(i.number = \(number) OR i.external_id = \(reference))"
-            return try summaries(where: condition, account, connection)
+            let found = try summaries(where: condition, account, connection)
+            let isMarked = isPull || reference.utf8.first == UInt8(ascii: "#")
+            guard found.isEmpty, !isMarked else { return found }
+            return try summaries(where: "i.id = \(number)", account, connection)
         }
         let exact = try summaries(
             where: "(i.key = \(reference) OR i.url = \(reference) OR i.external_id = \(reference))",
