@@ -110,6 +110,31 @@ struct PullRequestToolTests {
         #expect(read["title"] == "Mend it well")
     }
 
+    /// GitHub's reference service answers what gives a reaction with an empty list, GitLab's any.
+    @Test(arguments: services)
+    func `a reaction is asked for by either service's name`(service: Service) async throws {
+        let world = try await WritingWorld(service)
+        let key = JSONValue.string(service.pullKey(9))
+        try await world.fake.resetStats()
+        let given = try await world.call(
+            "update_pull_request",
+            ["pull_request": key, "add_reaction": "thumbsup"]
+        )
+        #expect(given["warnings"] == [])
+        let stats = try await world.fake.stats().serializedText()
+        #expect(stats.contains(service == .github ? "issues/:n/reactions" : ":iid/award_emoji"))
+        let wrong = try await world.failure(
+            "update_pull_request",
+            ["pull_request": key, "add_reaction": "not an emoji"]
+        )
+        #expect(wrong.contains("add_reaction") && wrong.contains("hooray"), "\(wrong)")
+        let both = try await world.failure(
+            "update_pull_request",
+            ["pull_request": key, "add_reaction": "+1", "remove_reaction": "+1"]
+        )
+        #expect(both.contains("remove_reaction"), "\(both)")
+    }
+
     @Test(arguments: services)
     func `remarks stand on lines, are answered, changed and resolved`(
         service: Service

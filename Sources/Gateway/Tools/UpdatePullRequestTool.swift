@@ -43,6 +43,11 @@ struct UpdatePullRequestTool: Tool {
                         "maxItems": .integer(Self.remarkLimit),
                         "description": "Remarks on lines that appear with the verdict.",
                     ],
+                    "add_reaction": Schema.text(
+                        "A reaction to give: +1, -1, laugh, confused, heart, hooray, rocket or "
+                            + "eyes; on GitLab any emoji by its name."
+                    ),
+                    "remove_reaction": Schema.text("Such a reaction of one's own to take back."),
                 ],
                 required: ["pull_request"]
             ),
@@ -130,6 +135,8 @@ struct UpdatePullRequestTool: Tool {
         change.reviewers = arguments.optionalTexts("reviewers")
         change.isDraft = arguments.optionalFlag("draft")
         change.targetBranch = arguments.optionalText("target_branch")
+        change.addedReaction = arguments.optionalText("add_reaction")
+        change.removedReaction = arguments.optionalText("remove_reaction")
         return change
     }
 

@@ -74,12 +74,16 @@ extension GitHubClient {
         }
     }
 
-    /// Changes a pull request: first as an issue, then what only pull requests have.
+    /// Changes a pull request: first as an issue, then the rest, its reactions last.
     package func updatePullRequest(
         _ pull: IssueReference,
         in project: RemoteProject,
         _ change: PullRequestChange
     ) async throws(TrackerError) -> PullRequest {
+        // Before anything is written: a wrong word must not leave half of it behind.
+        let reactions = try ReactionChange(change)
+        let added = try reactions.added?.gitHubWord(field: ReactionChange.adding)
+        let removed = try reactions.removed?.gitHubWord(field: ReactionChange.removing)
         var warnings: [String] = []
         let issueChange = change.issueChange
         if !issueChange.isEmpty {
@@ -92,6 +96,13 @@ extension GitHubClient {
         }
         if let reviewers = change.reviewers { try await ask(reviewers, to: path) }
         if let isDraft = change.isDraft { try await set(isDraft: isDraft, of: path) }
+        do throws(TrackerError) {
+            try await react(adding: added, removing: removed, to: pull, in: project)
+        } catch {
+            // With nothing written before, all of it was refused.
+            guard change.hasFields else { throw error }
+            warnings.append("the rest is changed, but not the reactions: \(error)")
+        }
         var result = try await pullRequest(pull, in: project, parts: [])
         result.warnings += warnings
         return result

@@ -147,12 +147,13 @@ extension GitLabClient: PullRequestWriter {
         return isDraft ? "Draft: \(plain)" : plain
     }
 
-    /// Changes a merge request.
+    /// Changes a merge request, then reactions to it.
     package func updatePullRequest(
         _ pull: IssueReference,
         in project: RemoteProject,
         _ change: PullRequestChange
     ) async throws(TrackerError) -> PullRequest {
+        let reactions = try ReactionChange(change)
         let path = Self.mergePath(project, pull)
         var issueChange = change.issueChange
         if let isDraft = change.isDraft {
@@ -180,6 +181,13 @@ extension GitLabClient: PullRequestWriter {
         var warnings: [String] = []
         if !issueChange.isEmpty {
             warnings = try await updateIssue(pull, in: project, issueChange).warnings
+        }
+        do throws(TrackerError) {
+            try await react(reactions, to: pull, in: project)
+        } catch {
+            // With nothing written before, all of it was refused.
+            guard change.hasFields else { throw error }
+            warnings.append("the rest is changed, but not the reactions: \(error)")
         }
         var result = try await pullRequest(pull, in: project, parts: [])
         result.warnings += warnings

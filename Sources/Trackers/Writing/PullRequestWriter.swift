@@ -254,6 +254,10 @@ package struct PullRequestChange: Sendable, Equatable {
     package var reviewers: [String]?
     package var assignees: [String]?
     package var labels: LabelChange?
+    /// A reaction of the token's user to give: GitHub's word for it, or GitLab's name of the emoji.
+    package var addedReaction: String?
+    /// A reaction of the token's user to take back.
+    package var removedReaction: String?
 
     package init() {}
 

@@ -96,6 +96,86 @@ struct PullRequestScriptTests {
         #expect(sent[0].body["variables"] == ["id": "PR_9"])
     }
 
+    @Test(arguments: ["+1", ":thumbsup:"])
+    func `GitHub - a reaction is given, and found to be taken back`(_ name: String) async throws {
+        let path = "/repositories/7/issues/9/reactions"
+        let service = try ScriptedService { call in
+            switch (call.method, call.path) {
+            case ("POST", path): .answer(200, text: #"{"id":31,"content":"+1"}"#)
+            case ("DELETE", "\(path)/31"): .answer(204, text: "")
+            default: gitHub(call)
+            }
+        }
+        var change = PullRequestChange()
+        change.removedReaction = name
+        change.addedReaction = "hooray"
+        let pull = try await writer(.github, service).updatePullRequest(
+            Self.reference,
+            in: GitHubFixture.project,
+            change
+        )
+        #expect(pull.warnings.isEmpty)
+        #expect(
+            writes(service) == [
+                #"POST \#(path) {"content":"+1"}"#, "DELETE \(path)/31 null",
+                #"POST \#(path) {"content":"hooray"}"#,
+            ]
+        )
+    }
+
+    @Test func `GitHub - a reaction that it does not have is refused before anything is sent`()
+        async throws
+    {
+        let service = try ScriptedService { gitHub($0) }
+        let writer = try writer(.github, service)
+        for (added, removed, field) in [
+            ("wave", nil, "add_reaction"), (nil, "wave", "remove_reaction"),
+            ("a b", nil, "add_reaction"), ("+1", "thumbsup", "remove_reaction"),
+        ] as [(String?, String?, String)] {
+            var change = PullRequestChange()
+            change.title = "New"
+            change.addedReaction = added
+            change.removedReaction = removed
+            let refused = await refusal {
+                _ = try await writer.updatePullRequest(
+                    Self.reference,
+                    in: GitHubFixture.project,
+                    change
+                )
+            }
+            #expect(refused?.fields.map(\.field) == [field])
+        }
+        #expect(service.calls.isEmpty)
+    }
+
+    @Test func `GitHub - a reaction that fails is told beside what was done`() async throws {
+        let service = try ScriptedService { call in
+            switch (call.method, call.path) {
+            case ("PATCH", "/repositories/7/issues/9"): .answer(text: GitHubFixture.pull(9))
+            case ("POST", _): .answer(422, text: #"{"message":"is locked"}"#)
+            default: gitHub(call)
+            }
+        }
+        let writer = try writer(.github, service)
+        var change = PullRequestChange()
+        change.addedReaction = "eyes"
+        let refused = await refusal {
+            _ = try await writer.updatePullRequest(
+                Self.reference,
+                in: GitHubFixture.project,
+                change
+            )
+        }
+        #expect(refused?.reason == .locked)
+        change.title = "New"
+        let half = try await writer.updatePullRequest(
+            Self.reference,
+            in: GitHubFixture.project,
+            change
+        )
+        #expect(half.warnings.contains { $0.contains("but not the reactions") })
+    }
+
     @Test func `GitHub - a thread is resolved by its own identifier`() async throws {
         let service = try ScriptedService { gitHub($0) }
         let writer = try writer(.github, service)
@@ -377,6 +457,61 @@ struct PullRequestScriptTests {
         )
         #expect(pull.reviews.map(\.verdict) == [.changesRequested])
         #expect(pull.warnings.isEmpty)
+    }
+
+    private static func award(_ name: String) -> ScriptedHTTPServer.Step {
+        switch name {
+        case "tanuki": .answer(201, text: #"{"id":33,"name":"tanuki","user":{"id":2}}"#)
+        case "thumbsup":
+            .answer(
+                404,
+                text: #"{"message":"404 Award Emoji Name has already been taken Not Found"}"#
+            )
+        default:
+            .answer(404, text: #"{"message":"404 Award Emoji Name is not a valid emoji name"}"#)
+        }
+    }
+
+    @Test func `GitLab - reactions are emoji, one's own are taken back`() async throws {
+        let path = "/api/v4/projects/7/merge_requests/9/award_emoji"
+        let service = try ScriptedService { call in
+            switch (call.method, call.path) {
+            case ("GET", "/api/v4/user"): .answer(text: #"{"id":2,"username":"me"}"#)
+            case ("GET", path):
+                .answer(
+                    text: """
+                        [{"id":30,"name":"tada","user":{"id":1}},
+                        {"id":31,"name":"eyes","user":{"id":2}},
+                        {"id":32,"name":"tada","user":{"id":2}}]
+                        """
+                )
+            case ("DELETE", "\(path)/32"): .answer(204, text: "")
+            case ("POST", path): Self.award(call.body["name"]?.string ?? "")
+            default: gitLab(call)
+            }
+        }
+        let writer = try writer(.gitlab, service)
+        func react(adding added: String?, removing removed: String? = nil) async throws {
+            var change = PullRequestChange()
+            change.addedReaction = added
+            change.removedReaction = removed
+            _ = try await writer.updatePullRequest(
+                Self.reference,
+                in: GitHubFixture.project,
+                change
+            )
+        }
+        try await react(adding: "tanuki", removing: "hooray")
+        // What is given already is given, and what is not there is taken back.
+        try await react(adding: "+1", removing: "rocket")
+        #expect(
+            writes(service) == [
+                "DELETE \(path)/32 null", #"POST \#(path) {"name":"tanuki"}"#,
+                #"POST \#(path) {"name":"thumbsup"}"#,
+            ]
+        )
+        let refused = await refusal { try await react(adding: "no_such") }
+        #expect(refused?.fields.map(\.field) == ["add_reaction"])
     }
 
     @Test func `GitLab - a pipeline is the check`() async throws {
