@@ -34,6 +34,16 @@ extension Installation {
         )
     }
 
+    /// What is stored about the webhooks of a tracker, in place of ``webhookInstaller(of:transport:)``
+    /// where nobody has said where the server is to be reached: the tracker's webhooks are told
+    /// apart by that address.
+    ///
+    /// - Returns: Nil where the address is known.
+    package func storedWebhooks(of tracker: Tracker) -> StoredWebhooks? {
+        guard settings.publicURL == nil else { return nil }
+        return StoredWebhooks(store: store, tracker: tracker.id)
+    }
+
     /// Registers our webhooks at a tracker.
     ///
     /// - Throws: ``CommandFailure`` when nobody has said where the server is to be reached.

@@ -29,10 +29,12 @@ struct WebhookOptions: ParsableArguments {
 
     @OptionGroup var output: OutputOptions
 
-    /// Does something at the tracker and shows what is there then.
+    /// Does something at the tracker and shows what is there then; or, with `otherwise`, in the
+    /// store alone where nobody knows which of the tracker's webhooks are ours.
     func run(
         _ what: String,
-        _ body: (WebhookInstaller) async throws -> [WebhookInstaller.Outcome]
+        _ body: (WebhookInstaller) async throws -> [WebhookInstaller.Outcome],
+        otherwise: ((StoredWebhooks) async throws -> [WebhookInstaller.Outcome])? = nil
     ) async throws {
         let installation = try await Installation.open()
         let tracker = try await installation.tracker(named: name)
@@ -43,6 +45,15 @@ struct WebhookOptions: ParsableArguments {
             )
         }
         let outcomes = try await attempt(what) {
+            if let otherwise, let stored = installation.storedWebhooks(of: tracker) {
+                let outcomes = try await otherwise(stored)
+                try await installation.close()
+                standardError(
+                    "note: PRELOOP_URL is not set, so what `\(name)` itself has registered is "
+                        + "neither shown nor changed\n"
+                )
+                return outcomes
+            }
             let installer = try await installation.webhookInstaller(
                 of: tracker,
                 transport: try installation.transport()
@@ -80,7 +91,10 @@ struct WebhookOptions: ParsableArguments {
                     outcome.organization, refusal.place, "refused: \(refusal.error)", last,
                 ])
             }
-            if outcome.webhooks.isEmpty, outcome.refused.isEmpty {
+            if !outcome.isAsked {
+                let state = outcome.hasSecret ? "a secret is stored" : "no secret is stored"
+                table.append([outcome.organization, "-", state, last])
+            } else if outcome.webhooks.isEmpty, outcome.refused.isEmpty {
                 table.append([outcome.organization, "-", "none", last])
             }
         }
@@ -106,7 +120,8 @@ struct WebhookOptions: ParsableArguments {
         }
         return [
             "organization": .string(outcome.organization),
-            "has_secret": .bool(outcome.hasSecret), "webhooks": .array(webhooks),
+            "has_secret": .bool(outcome.hasSecret),
+            "webhooks": outcome.isAsked ? .array(webhooks) : .null,
             "refused": .array(refused), "last_delivery": last ?? .null,
         ]
     }
@@ -142,7 +157,9 @@ struct TrackersWebhooksRemoveCommand: AsyncParsableCommand {
         commandName: "remove",
         abstract: "Take the webhooks away; deliveries are refused from then on.",
         discussion: """
-            Where the tracker refuses, the webhook and the secret stay: try again when it lets you.
+            Where the tracker refuses, the webhook and the secret stay: try again when it lets \
+            you. Without PRELOOP_URL, by which the tracker's webhooks are told apart, only the \
+            secrets stored here are removed.
             """
     )
 
@@ -151,6 +168,8 @@ struct TrackersWebhooksRemoveCommand: AsyncParsableCommand {
     func run() async throws {
         try await options.run("cannot remove the webhooks of `\(options.name)`") { installer in
             try await installer.remove()
+        } otherwise: { stored in
+            try await stored.remove()
         }
     }
 }
@@ -159,7 +178,8 @@ struct TrackersWebhooksRemoveCommand: AsyncParsableCommand {
 struct TrackersWebhooksStatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
-        abstract: "Show what is registered, and when something last came."
+        abstract: "Show what is registered, and when something last came.",
+        discussion: "Without PRELOOP_URL it shows what is stored here, and asks no tracker."
     )
 
     @OptionGroup var options: WebhookOptions
@@ -167,6 +187,8 @@ struct TrackersWebhooksStatusCommand: AsyncParsableCommand {
     func run() async throws {
         try await options.run("cannot ask for the webhooks of `\(options.name)`") { installer in
             try await installer.status()
+        } otherwise: { stored in
+            try await stored.status()
         }
     }
 }

@@ -130,6 +130,29 @@ struct WebhookCommandTests {
         #expect(try world.sandbox.preloop("trackers", "remove", "t").status == 5)
     }
 
+    /// It took the address to see or remove even what is stored here.
+    @Test func `without an address what is stored is shown and removed`() async throws {
+        let world = try await world("github")
+        defer { world.end() }
+        try scan(world)
+        #expect(try world.webhooks("install", "t").status == 0)
+        let status = try world.webhooks("status", "t", "--json", url: nil)
+        #expect(status.status == 0 && status.errors.contains("PRELOOP_URL"), "\(status.errors)")
+        let place = try status.json["organizations"]?[0]
+        #expect(place?["has_secret"] == true && place?["webhooks"] == .null)
+        let table = try world.webhooks("status", "t", url: nil)
+        #expect(table.output.contains("a secret is stored"), "\(table.output)")
+        let removed = try world.webhooks("remove", "t", "--json", url: nil)
+        #expect(removed.status == 0, "\(removed.errors)")
+        #expect(try removed.json["organizations"]?[0]?["has_secret"] == false)
+        // The tracker's own is told apart by the address alone: it stays until somebody gives it.
+        #expect(try registered(world).contains("preloop.example"))
+        let after = try world.webhooks("status", "t", "--json").json["organizations"]?[0]
+        #expect(after?["has_secret"] == false && after?["webhooks"]?.array?.count == 1)
+        #expect(try world.webhooks("remove", "t").status == 0)
+        #expect(try !registered(world).contains("preloop.example"))
+    }
+
     @Test func `without group hooks each project has its own`() async throws {
         let world = try await world("gitlab", ["--gitlab-ce"])
         defer { world.end() }

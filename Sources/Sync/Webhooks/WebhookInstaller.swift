@@ -8,6 +8,8 @@ package struct WebhookInstaller: Sendable {
     package struct Outcome: Sendable {
         /// Its path.
         package var organization: String
+        /// Whether the tracker was asked what is registered there.
+        package var isAsked = false
         /// What is registered at the tracker now, ours alone.
         package var webhooks: [RegisteredWebhook] = []
         /// Where the tracker refuses, by the place's path.
@@ -19,6 +21,7 @@ package struct WebhookInstaller: Sendable {
     }
 
     private let store: Store
+    private let stored: StoredWebhooks
     private let box: SecretBox
     private let tracker: Tracker
     private let registrar: any WebhookRegistrar
@@ -44,6 +47,7 @@ package struct WebhookInstaller: Sendable {
         base: String
     ) {
         self.store = store
+        stored = StoredWebhooks(store: store, tracker: tracker.id)
         self.box = box
         self.tracker = tracker
         self.registrar = registrar
@@ -70,9 +74,10 @@ package struct WebhookInstaller: Sendable {
     /// - Throws: What the store refuses; what the tracker refuses is in the outcome.
     package func install(renewsSecrets: Bool = false) async throws -> [Outcome] {
         var outcomes: [Outcome] = []
-        for place in try await places() {
+        for place in try await stored.places() {
             let secret = try await secret(of: place, renews: renewsSecrets)
-            var outcome = Outcome(organization: place.organization.path, hasSecret: true)
+            var outcome = Outcome(organization: place.organization.path, isAsked: true)
+            outcome.hasSecret = true
             do throws(TrackerError) {
                 let installed = try await registrar.install(
                     WebhookRegistration(url: url(of: place), secret: secret),
@@ -98,7 +103,7 @@ package struct WebhookInstaller: Sendable {
     /// again, also when nothing of it is followed any more.
     package func remove() async throws -> [Outcome] {
         var outcomes: [Outcome] = []
-        for place in try await places(all: true) {
+        for place in try await stored.places(all: true) {
             var outcome = try await look(at: place)
             for webhook in outcome.webhooks {
                 do throws(TrackerError) {
@@ -109,10 +114,7 @@ package struct WebhookInstaller: Sendable {
                 }
             }
             if outcome.refused.isEmpty {
-                let organization = place.organization.id
-                try await store.writeOutsideFeed { connection, account in
-                    try WebhookTable.remove(organization, account: account, on: connection)
-                }
+                try await stored.forget(place)
                 outcome.hasSecret = false
             }
             outcomes.append(outcome)
@@ -123,42 +125,15 @@ package struct WebhookInstaller: Sendable {
     /// What is registered at the tracker, and what has come from there.
     package func status() async throws -> [Outcome] {
         var outcomes: [Outcome] = []
-        for place in try await places(all: true) { outcomes.append(try await look(at: place)) }
+        for place in try await stored.places(all: true) {
+            outcomes.append(try await look(at: place))
+        }
         return outcomes
     }
 
     // MARK: - One organisation
 
-    private struct Place: Sendable {
-        var organization: StoredOrganization
-        /// Those it concerns.
-        var projects: [StoredProject]
-    }
-
-    /// The organisations with followed projects; with `all` also those that have a secret, and
-    /// every project of theirs: what was followed once may still be registered.
-    private func places(all: Bool = false) async throws -> [Place] {
-        let tracker = tracker.id
-        return try await store.read { connection, account in
-            let projects = try ProjectTable.list(
-                tracker: tracker,
-                account: account,
-                on: connection
-            )
-            let known = try WebhookTable.list(of: tracker, account: account, on: connection)
-                .map(\.organization)
-            return try OrganizationTable.list(of: tracker, account: account, on: connection)
-                .compactMap { organization in
-                    let isKnown = all && known.contains(organization.id)
-                    let wanted = projects.filter { project in
-                        project.organizationID == organization.id
-                            && (isKnown || project.state == .active)
-                    }
-                    guard isKnown || !wanted.isEmpty else { return nil }
-                    return Place(organization: organization, projects: wanted)
-                }
-        }
-    }
+    private typealias Place = StoredWebhooks.Place
 
     private func url(of place: Place) -> String {
         Self.url(
@@ -169,21 +144,8 @@ package struct WebhookInstaller: Sendable {
     }
 
     private func look(at place: Place) async throws -> Outcome {
-        let organization = place.organization.id
-        let (row, delivery) = try await store.read { connection, account in
-            (
-                try WebhookTable.find(organization, account: account, on: connection),
-                try WebhookDeliveryTable.list(
-                    of: organization,
-                    limit: 1,
-                    account: account,
-                    on: connection
-                ).first
-            )
-        }
-        var outcome = Outcome(organization: place.organization.path)
-        outcome.hasSecret = row != nil
-        outcome.lastDelivery = delivery
+        var outcome = try await stored.look(at: place)
+        outcome.isAsked = true
         let (url, whole) = (url(of: place), RemoteOrganization(place.organization))
         do throws(TrackerError) {
             outcome.webhooks = try await webhooks(at: .organization(whole), url)
