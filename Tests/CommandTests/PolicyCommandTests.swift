@@ -129,6 +129,54 @@ struct PolicyCommandTests {
         #expect(replay.output.contains("rule 1 of `list_projects`"))
     }
 
+    /// The audit keeps the session, and a rule that asks for it left calls undecided all the same.
+    @Test func `calls on record are decided again by the session they came by`() throws {
+        let text = """
+            metadata: {name: x}
+            tools:
+            - name: list_projects
+              conditions:
+              - {condition_type: cel, expression: session.id != "", action: deny}
+              - {action: allow}
+            """
+        let (sandbox, path) = try sandbox(text)
+        #expect(try sandbox.preloop("tools", "call", "list_projects").status == 0)
+        let server = try ServeProcess(sandbox)
+        func send(_ message: String, _ words: String...) throws -> String {
+            let fields = [
+                "Authorization: Bearer \(server.key)", "Content-Type: application/json",
+                "Accept: application/json, text/event-stream",
+            ]
+            return try server.curl(
+                ["-D", "-", "-d", message] + fields.flatMap { ["-H", $0] } + words
+                    + ["\(server.origin)/mcp/v1"]
+            ).body
+        }
+        let begun = try send(
+            """
+            {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+                "protocolVersion": "2025-06-18", "capabilities": {},
+                "clientInfo": {"name": "test", "version": "1"}}}
+            """
+        )
+        let match = try #require(begun.firstMatch(of: /(?i)mcp-session-id: *([^\s]+)/), "\(begun)")
+        let session = "Mcp-Session-Id: \(match.1)"
+        _ = try send(#"{"jsonrpc": "2.0", "method": "notifications/initialized"}"#, "-H", session)
+        let called = try send(
+            """
+            {"jsonrpc": "2.0", "id": 2, "method": "tools/call",
+                "params": {"name": "list_projects", "arguments": {}}}
+            """,
+            "-H",
+            session
+        )
+        #expect(called.contains("projects"), "\(called)")
+        #expect(try server.stop().status == 0)
+        let replay = try sandbox.preloop("policy", "replay", "--file", path)
+        #expect(replay.output.contains("1 calls of list_projects: allow -> deny"), "\(replay)")
+        #expect(replay.output.contains("1 of 2 calls on record would be decided as they were"))
+    }
+
     @Test func `the same commands drive the policy of a server`() throws {
         let server = try ServeProcess(try Sandbox())
         let elsewhere = try Sandbox(["PRELOOP_TOKEN": server.key])

@@ -53,7 +53,7 @@ enum PolicyExpression {
     /// Variables that the record of a call tells.
     static let recorded: Set<String> = [
         "tool", "tool.name", "server", "server.name", "user", "user.name", "agent", "agent.name",
-        "agent.version", "request.channel", "request.trace_parent", "now",
+        "agent.version", "session", "session.id", "request.channel", "request.trace_parent", "now",
     ]
 
     /// Types, which are written as variables are and depend on nothing.

@@ -76,6 +76,7 @@ struct RecordedCalls: Sendable {
         } else {
             context.agent = client
         }
+        context.session = row.session ?? ""
         context.traceParent = row.traceParent ?? ""
         // What was redacted or cut is not what rules would have seen.
         let isWhole = row.arguments.map(RecordedArguments.areWhole) ?? false

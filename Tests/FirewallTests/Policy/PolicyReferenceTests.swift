@@ -94,6 +94,10 @@ struct PolicyReferenceTests {
               - {action: deny}
             - {name: e, enabled: false}
             - {name: f, conditions: [{expression: args.x.y > 1, action: deny}]}
+            - name: g
+              conditions:
+              - {condition_type: cel, expression: session.id == "s1", action: deny}
+              - {action: allow}
             """
         )
         func replay(_ tool: String) -> PolicyReplay { policy.replay(call(tool)) }
@@ -108,6 +112,9 @@ struct PolicyReferenceTests {
         // The types that such a condition asks for in CEL are nothing that records lack.
         let known = policy.replay(call("f", ["x": ["y": 2]]), knowsArguments: true)
         #expect(known == .decided(.deny))
+        var inSession = call("g")
+        inSession.session = "s1"
+        #expect(policy.replay(inSession) == .decided(.deny) && replay("g") == .decided(.allow))
     }
 
     @Test func `optional arguments are asked for safely`() throws {
