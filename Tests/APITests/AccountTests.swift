@@ -220,6 +220,20 @@ import Testing
         let refused = try await server.send("GET", "/api/v1/users", token: reader)
         #expect(refused.status == 403)
         #expect(try refused.json["code"] == "api_key_scope_denied")
+        // No scope includes it.
+        let challenge = #"Bearer realm="preloop", error="insufficient_scope""#
+        #expect(refused.headers["WWW-Authenticate"] == challenge)
+        for (method, path, scope) in [
+            ("POST", "/api/v1/sync", "write"), ("GET", "/metrics", "metrics"),
+            ("GET", "/api/v1/tools", "mcp:read"),
+        ] {
+            let denied = try await server.send(method, path, token: reader)
+            let wanted = #"\#(challenge), scope="\#(scope)""#
+            #expect(denied.status == 403 && denied.headers["WWW-Authenticate"] == wanted)
+        }
+        let viewer = try await server.add("vera", .viewer)
+        let role = try await server.send("POST", "/api/v1/sync", token: server.key(viewer.name))
+        #expect(role.status == 403 && role.headers["WWW-Authenticate"] == nil)
         let id = try made.json["id"]?.integer ?? 0
         now.withLock { $0 = Timestamp(milliseconds: 1_800_057_600_000) }
         #expect(try await server.send("GET", me, token: key).status == 401)
@@ -339,7 +353,7 @@ import Testing
         let account = AccountTable.defaultID
         let first = try #require(try await desk.setupToken(of: account))
         let link = try #require(try await desk.setupToken(of: account))
-        #expect(try await server.send("GET", "/setup?token=\(first)").status == 410)
+        #expect(try await server.send("GET", "/setup?token=\(first)").status == 403)
         let page = try await server.send("GET", "/setup?token=\(link)")
         #expect(page.status == 200 && page.text.contains(link))
         #expect(page.headers["Content-Security-Policy"]?.contains("default-src 'none'") == true)
@@ -351,6 +365,18 @@ import Testing
         let body = credentials("ann", "a good password")
         #expect(try await server.send("POST", token, body).status == 200)
         #expect(try await desk.setupToken(of: account) == nil)
+        try await server.stop()
+    }
+
+    /// The page was shown, and its form refused.
+    @Test func `a link to set up is over when there is a user`() async throws {
+        let server = try await RunningServer()
+        let link = try await server.application.desk.setupToken(of: AccountTable.defaultID)
+        let token = try #require(link)
+        _ = try await server.add("ann", .owner)
+        #expect(try await server.send("GET", "/setup?token=\(token)").status == 403)
+        let form = "token=\(token)&username=bob&password=a+good+password"
+        #expect(try await server.sendForm("/setup", form).status == 403)
         try await server.stop()
     }
 }

@@ -308,7 +308,13 @@ extension AccountDesk {
         guard let token = OpaqueToken(.setup, text) else { return false }
         let (digest, now) = (token.digest, store.clock.now())
         return try await store.viewed(by: token.account).read { connection, account in
-            try SetupLinkTable.isValid(digest: digest, at: now, account: account, on: connection)
+            guard try !UserTable.hasAny(account: account, on: connection) else { return false }
+            return try SetupLinkTable.isValid(
+                digest: digest,
+                at: now,
+                account: account,
+                on: connection
+            )
         }
     }
 

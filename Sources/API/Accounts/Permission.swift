@@ -88,6 +88,12 @@ package enum KeyScope: String, Sendable, CaseIterable {
         }
     }
 
+    /// The scope that lets a key do something, and the least besides; nil when none does.
+    static func least(with permission: Permission) -> KeyScope? {
+        allCases.filter { $0.permissions.contains(permission) }
+            .min { $0.permissions.count < $1.permissions.count }
+    }
+
     /// Whether tools that change something may be called.
     var mayWriteByTools: Bool { self == .mcpWrite }
 }

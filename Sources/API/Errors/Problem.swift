@@ -63,6 +63,29 @@ package struct Problem: Error, Sendable, Equatable {
         return problem
     }
 
+    /// Somebody may not do something: by the scopes of the key, or else by the role.
+    static func denied(_ permission: Permission, to principal: Principal) -> Problem {
+        guard principal.role.permissions.contains(permission) else {
+            return Problem(
+                .forbidden,
+                "the role `\(principal.role.rawValue)` may not `\(permission.rawValue)`",
+                code: "permission_denied"
+            )
+        }
+        var problem = Problem(
+            .forbidden,
+            "the scopes of this API key do not include `\(permission.rawValue)`",
+            code: "api_key_scope_denied"
+        )
+        // RFC 6750, section 3.1. Some permissions are in no scope: a key without any has them.
+        var challenge = #"Bearer realm="preloop", error="insufficient_scope""#
+        if let scope = KeyScope.least(with: permission) {
+            challenge += ", scope=\"\(scope.rawValue)\""
+        }
+        problem.headers[.wwwAuthenticate] = challenge
+        return problem
+    }
+
     /// Fields that are missing or wrong.
     package static func invalid(_ fields: [Field]) -> Problem {
         let first = fields.first.map { "`\($0.path)` \($0.message)" } ?? "a field is wrong"

@@ -77,7 +77,7 @@ struct OperationRoutes: Sendable {
             throw Problem.unauthenticated()
         }
         guard principal.may(.viewMetrics) else {
-            throw Problem(.forbidden, "metrics need the scope `metrics`, or an editor's key")
+            throw Problem.denied(.viewMetrics, to: principal)
         }
     }
 

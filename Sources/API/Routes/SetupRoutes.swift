@@ -11,7 +11,11 @@ struct SetupRoutes: Sendable {
             .on(.get, "/setup", .open, tag: "Set-up", "The page of the set-up link") { request in
                 let token = request.query["token"] ?? ""
                 guard try await desk.isSetupToken(token) else {
-                    return Self.page("This link is used up or over. Start the server again.", .gone)
+                    // As the form would be refused.
+                    return Self.page(
+                        "This link is used up or over. Start the server again.",
+                        .forbidden
+                    )
                 }
                 return .html(Self.form(token, problem: nil))
             }.undocumented,

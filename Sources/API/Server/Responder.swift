@@ -195,18 +195,7 @@ struct Responder: Sendable {
             throw Problem.unauthenticated()
         }
         guard principal.may(permission) else {
-            if principal.role.permissions.contains(permission) {
-                throw Problem(
-                    .forbidden,
-                    "the scopes of this API key do not include `\(permission.rawValue)`",
-                    code: "api_key_scope_denied"
-                )
-            }
-            throw Problem(
-                .forbidden,
-                "the role `\(principal.role.rawValue)` may not `\(permission.rawValue)`",
-                code: "permission_denied"
-            )
+            throw Problem.denied(permission, to: principal)
         }
         return principal
     }
