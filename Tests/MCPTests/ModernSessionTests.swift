@@ -273,8 +273,12 @@ struct ModernSessionTests {
     @Test func `trace context is handed on`() {
         var talk = Conversation()
         let trace = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
-        talk.ask("1", "tools/call", #""name":"a""#, meta: #""traceparent":"\#(trace)""#)
-        #expect(talk.started[0].context.meta.traceParent == trace)
+        let members = #""traceparent":"\#(trace)","tracestate":"a=1","baggage":"b=2","x/y":3"#
+        talk.ask("1", "tools/call", #""name":"a""#, meta: members)
+        let meta = talk.started[0].context.meta
+        #expect(meta.traceParent == trace && meta.traceState == "a=1" && meta.baggage == "b=2")
+        // Whoever is asked next stands elsewhere in the trace.
+        #expect(meta.other == JSONObject([("x/y", 3)]))
     }
 
     private static var tasking: ServerDescription {

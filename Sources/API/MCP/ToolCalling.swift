@@ -92,7 +92,7 @@ struct ToolCalling: Sendable {
         _ context: ServerSession.Context,
         _ work: () async -> Result<ServerSession.Outcome, RPCError>
     ) async -> Result<ServerSession.Outcome, RPCError> {
-        let entered = entered(by: context.meta.traceParent)
+        let entered = entered(by: context.meta)
         let start = ContinuousClock.now
         let outcome = await Trace.$current.withValue(entered?.trace) { await work() }
         if let (trace, parent) = entered {
@@ -140,9 +140,9 @@ struct ToolCalling: Sendable {
     }
 
     /// What the message says comes before what the HTTP request said: it is nearer to the call.
-    private func entered(by parent: String?) -> (trace: Trace, parent: UInt64?)? {
-        if let parent, TraceContext(parent: parent) != nil {
-            return Trace.entered(by: parent, record: spans)
+    private func entered(by meta: RequestMeta) -> (trace: Trace, parent: UInt64?)? {
+        if let parent = meta.traceParent, TraceContext(parent: parent) != nil {
+            return Trace.entered(by: parent, state: meta.traceState, record: spans)
         }
         if let trace { return (trace.child(), trace.context.span) }
         return Trace.entered(by: nil, record: spans)

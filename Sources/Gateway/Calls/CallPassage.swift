@@ -47,11 +47,33 @@ final class CallPassage: Sendable {
     }
 
     /// What came with the call, with a way to ask the client that goes through here.
+    ///
+    /// What is of the client or of its trace, and not of this call, is no reason to refuse it:
+    /// where rules find something in it, the server does not hear of it.
     var extras: GuardedCall.Extras {
-        var extras = source.extras
-        guard tool.server != nil, let ask = extras.ask else { return extras }
-        extras.ask = { method, parameters in await self.ask(method, parameters, by: ask) }
-        return extras
+        get async {
+            var extras = source.extras
+            guard tool.server != nil else { return extras }
+            if let ask = extras.ask {
+                extras.ask = { method, parameters in await self.ask(method, parameters, by: ask) }
+            }
+            extras.baggage = await whole(extras.baggage, "baggage")
+            extras.traceState = await whole(Trace.current?.context.state, "a trace state")
+            if !extras.capabilities.members.isEmpty {
+                let capabilities = JSONValue.object(extras.capabilities)
+                let left = await passed(capabilities, .arguments, "capabilities")
+                if left != capabilities { extras.capabilities = JSONObject() }
+            }
+            return extras
+        }
+    }
+
+    /// A text that may be handed on as it is; nil for others, for with marks it has no meaning.
+    private func whole(_ text: String?, _ what: String) async -> String? {
+        guard let text, await passed(.string(text), .arguments, what) == .string(text) else {
+            return nil
+        }
+        return text
     }
 
     /// Tells the client what may be told.

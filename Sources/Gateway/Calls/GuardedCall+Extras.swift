@@ -4,8 +4,12 @@ package import MCP
 extension GuardedCall {
     /// What a request carries besides name and arguments, for the server that has the tool.
     package struct Extras: Sendable {
-        /// Members of `_meta` that the protocol does not reserve.
+        /// Members of `_meta` that neither the protocol nor traces reserve.
         package var meta = JSONObject()
+        /// What is told to everything in the caller's trace.
+        package var baggage: String?
+        /// The `tracestate` that may be handed on; only a call that runs has one.
+        var traceState: String?
         /// What the client comes back with: `inputResponses`, `requestState`.
         package var inputs = JSONObject()
         /// What the client can do.
@@ -26,6 +30,7 @@ extension GuardedCall {
         /// Those of a job of a session.
         package init(_ context: ServerSession.Context) {
             meta = context.meta.other
+            baggage = context.meta.baggage
             inputs = context.inputs
             capabilities = context.capabilities
             logLevel = context.meta.logLevel

@@ -294,7 +294,7 @@ package struct GuardedCall: Sendable {
         let context = CallContext(
             caller: source.caller,
             session: source.session,
-            extras: passage.extras,
+            extras: await passage.extras,
             report: { event in await passage.report(event) },
             status: { id in try await status(of: id, by: source, report: report) },
             ask: { question, workflow, reasoning in

@@ -154,7 +154,7 @@ package actor SessionServer {
 
     /// Does a job; it ends early when it is stopped, and is finished only when its work has ended.
     private func perform(_ job: ServerSession.Job) async {
-        let work = StoppableWork { await self.outcome(of: job) }
+        let work = StoppableWork { await self.traced(job) }
         stops[job.id] = work
         // It may have been cancelled between its start and this.
         if session.isCancelled(job.id) { work.stop() }
@@ -204,6 +204,16 @@ package actor SessionServer {
         extras.subscriber = subscriber
         extras.ask = { method, parameters in await self.ask(job.id, method, parameters) }
         return extras
+    }
+
+    /// Does a job in the trace that its message is of.
+    nonisolated private func traced(
+        _ job: ServerSession.Job
+    ) async -> Result<ServerSession.Outcome, RPCError> {
+        let meta = job.context.meta
+        // One connection has no span of its own, and nobody collects any here.
+        let entered = Trace.entered(by: meta.traceParent, state: meta.traceState, record: nil)
+        return await Trace.$current.withValue(entered?.trace) { await self.outcome(of: job) }
     }
 
     nonisolated private func outcome(

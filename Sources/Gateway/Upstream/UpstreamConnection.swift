@@ -305,14 +305,24 @@ actor UpstreamConnection {
     /// - Parameters:
     ///   - method: Such as `tools/list`.
     ///   - key: The member of the result that holds the items.
+    ///   - trace: Where each page's request stands; nil for what nobody waits for.
     /// - Returns: The items that are objects.
     /// - Throws: ``UpstreamError``, also for a list that does not end.
-    func list(_ method: String, _ key: String) async throws -> [JSONObject] {
+    func list(
+        _ method: String,
+        _ key: String,
+        in trace: UpstreamTrace? = nil
+    ) async throws -> [JSONObject] {
         var items: [JSONObject] = []
         var cursor: JSONValue?
         for _ in 0..<Self.maximumPages {
             let parameters = JSONObject(cursor.map { [("cursor", $0)] } ?? [])
-            let result = try await call(method, parameters)
+            let result =
+                if let trace {
+                    try await trace.perform(method, parameters) { try await call(method, $0) }
+                } else {
+                    try await call(method, parameters)
+                }
             guard let page = result[key]?.array else {
                 throw UpstreamError.invalid(reason: "`\(method)` gives no `\(key)`")
             }

@@ -80,7 +80,8 @@ extension UpstreamDesk {
                         guard await connection.profile?.offers(capability) == true else {
                             return .nothing
                         }
-                        return .list(server, try await connection.list(method, key))
+                        let trace = UpstreamTrace(.current, to: server)
+                        return .list(server, try await connection.list(method, key, in: trace))
                     }
                     return found ?? .silence(server.id)
                 }

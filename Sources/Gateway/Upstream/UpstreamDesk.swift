@@ -344,7 +344,9 @@ package actor UpstreamDesk {
         let pool = try await pool(of: call.server)
         var parameters = call.parameters
         let extras = context.extras
-        if !extras.meta.members.isEmpty { parameters["_meta"] = .object(extras.meta) }
+        var meta = extras.meta
+        meta[RequestMeta.Key.baggage] = extras.baggage.map(JSONValue.string)
+        if !meta.members.isEmpty { parameters["_meta"] = .object(meta) }
         var result = try await send(call, parameters, through: pool, context, ask)
         var rounds = 0
         while result["resultType"] == "input_required", !extras.isModern, let ask {
@@ -370,8 +372,10 @@ package actor UpstreamDesk {
         let extras = context.extras
         let own = ask == nil ? JSONObject() : Self.askable(extras)
         let start = ContinuousClock.now
-        let limit = Duration.seconds(pool.configuration.server.timeLimitSeconds)
+        let server = pool.configuration.server
+        let limit = Duration.seconds(server.timeLimitSeconds)
         let messages = Self.messages(for: extras)
+        let trace = UpstreamTrace(.current, state: extras.traceState, to: server)
         return try await pool.perform(
             for: context.caller.name,
             capabilities: own,
@@ -386,12 +390,14 @@ package actor UpstreamDesk {
             options.wantsProgress = extras.wantsProgress
             // What beginning a session took is part of it; a second is left in any case.
             options.timeLimit = max(limit - start.duration(to: .now), .seconds(1))
-            return try await connection.call(
-                call.method,
-                parameters,
-                options,
-                listener: Self.listener(context, ask)
-            )
+            return try await trace.perform(call.method, parameters) { [options] parameters in
+                try await connection.call(
+                    call.method,
+                    parameters,
+                    options,
+                    listener: Self.listener(context, ask)
+                )
+            }
         }
     }
 

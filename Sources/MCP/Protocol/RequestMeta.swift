@@ -2,8 +2,11 @@ package import Domain
 
 /// The `_meta` of a request: what the protocol reads of it.
 package struct RequestMeta: Sendable, Equatable {
-    /// The keys that only modern requests have.
+    /// The keys that only modern requests have, and those of traces.
     package enum Key {
+        package static let traceParent = "traceparent"
+        package static let traceState = "tracestate"
+        package static let baggage = "baggage"
         package static let protocolVersion = "io.modelcontextprotocol/protocolVersion"
         package static let clientCapabilities = "io.modelcontextprotocol/clientCapabilities"
         package static let clientInfo = "io.modelcontextprotocol/clientInfo"
@@ -16,25 +19,41 @@ package struct RequestMeta: Sendable, Equatable {
     package var progressToken: RequestID?
     /// Messages from this level on are wanted; nil for none.
     package var logLevel: LogLevel?
-    /// W3C trace context, handed on to whatever the call reaches.
+    /// W3C trace context: whatever the call reaches goes on with the trace.
     package var traceParent: String?
-    /// Everything that the protocol does not reserve, handed on as it is.
+    /// `tracestate` beside it.
+    package var traceState: String?
+    /// What is told to everything in the trace (W3C Baggage).
+    package var baggage: String?
+    /// Everything else that the protocol does not reserve: what the client says to a server.
     package var other = JSONObject()
 
     package init() {}
 
     /// Longer ones are no trace context: version, trace, parent and flags are 55 characters.
     private static let maximumTraceParentBytes = 64
+    /// As much as the standard has everybody pass on.
+    private static let maximumBaggageBytes = 8_192
 
     /// Reads what both eras have.
     init(common meta: JSONObject?) {
         progressToken = RequestID(meta?["progressToken"])
-        traceParent = meta?["traceparent"]?.string.flatMap { text in
+        traceParent = meta?[Key.traceParent]?.string.flatMap { text in
             text.utf8.count <= Self.maximumTraceParentBytes ? text : nil
         }
-        for member in meta?.members ?? [] where !Self.isReserved(member.key) {
+        traceState = meta?[Key.traceState]?.string
+        baggage = meta?[Key.baggage]?.string.flatMap { text in
+            text.utf8.count <= Self.maximumBaggageBytes ? text : nil
+        }
+        for member in meta?.members ?? []
+        where !Self.isReserved(member.key) && !Self.isOfTrace(member.key) {
             other.append(key: member.key, value: member.value)
         }
+    }
+
+    /// Members that say where a request stands in a trace, which is elsewhere for the next one.
+    private static func isOfTrace(_ key: String) -> Bool {
+        [Key.traceParent, Key.traceState, Key.baggage].contains { haveEqualBytes($0, key) }
     }
 
     /// Members that belong to one session and are not handed on to another.

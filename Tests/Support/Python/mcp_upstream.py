@@ -5,7 +5,8 @@
 
 Over HTTP it listens on a free port of the loopback interface and prints its address; as a program it
 is of both eras, or of the older one alone. FILE holds a word that stands in the definition of the
-tool `mutable`, and a line for each tool that is called is added to FILE.calls.
+tool `mutable`, and a line for each tool that is called is added to FILE.calls, before it one with
+each `traceparent` that a request has in its headers.
 """
 
 import argparse
@@ -267,6 +268,8 @@ class Gate:
         if scope["type"] == "http":
             headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
             is_modern = headers.get("mcp-protocol-version") == "2026-07-28"
+            if "traceparent" in headers:
+                note(f"traceparent {headers['traceparent']} {headers.get('tracestate')}")
             status = None
             if options.require and headers.get(options.require[0].lower()) != options.require[1]:
                 status = 401

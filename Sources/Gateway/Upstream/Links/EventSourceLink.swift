@@ -45,7 +45,7 @@ actor EventSourceLink: UpstreamLink {
         guard let address, !isClosed else { throw .sessionEnded }
         var post = HTTPRequest(method: "POST", url: address)
         post.body = message.json.serialized()
-        post.headers = [HTTPField("Content-Type", "application/json")]
+        post.headers = [HTTPField("Content-Type", "application/json")] + message.traceHeaders
         post.isSentOnce = true
         post.limits.totalTimeout = .seconds(60)
         let head = try await endpoint.exchange(post) { _, _ in true }

@@ -108,6 +108,7 @@ actor StreamableHTTPLink: UpstreamLink {
         } else {
             appendSession(to: &post)
         }
+        post.headers += message.traceHeaders
         return post
     }
 
