@@ -57,6 +57,10 @@ package struct JSONObject: Sendable, Hashable {
     package mutating func append(key: String, value: JSONValue) {
         members.append(Member(key: key, value: value))
     }
+
+    /// Takes the last member away; nil when there is none.
+    @discardableResult
+    package mutating func removeLast() -> Member? { members.popLast() }
 }
 
 extension JSONValue {

@@ -19,6 +19,8 @@ package struct CallBinding: Sendable, Equatable {
     package var destination = JSONValue.null
     /// What its caller answers to questions of that server; empty for none.
     package var answers = JSONObject()
+    /// What its caller says beside the arguments to that server, in `_meta`; empty for nothing.
+    package var meta = JSONObject()
 
     package init(
         tool: String,
@@ -50,6 +52,7 @@ package struct CallBinding: Sendable, Equatable {
         // Left out where there are none, as before there were any: what waits stays what it is.
         if !destination.isNull { document.append(key: "destination", value: destination) }
         if !answers.members.isEmpty { document.append(key: "answers", value: .object(answers)) }
+        if !meta.members.isEmpty { document.append(key: "meta", value: .object(meta)) }
         return Array(SHA256.hash(data: try CanonicalJSON.bytes(of: .object(document))))
     }
 }

@@ -52,29 +52,33 @@ extension GuardedCall {
             )
         }
 
-        /// The member of what is kept that holds what no argument is.
+        /// The members of what is kept that hold what no argument is.
         static let answersKey = "preloop:answers"
+        static let metaKey = "preloop:meta"
 
-        /// What is kept of the call, and shown to those who decide: its arguments, and what it
-        /// answers to questions of the tool's server.
-        var kept: JSONObject {
-            let answers = source.extras.inputs
-            guard !answers.members.isEmpty else { return arguments }
+        /// What is kept of the call, and shown to those who decide.
+        var kept: JSONObject { Self.kept(arguments, source.extras) }
+
+        /// Everything that a call tells the tool's server: its arguments, what it answers to
+        /// questions, and what it says in `_meta`.
+        static func kept(_ arguments: JSONObject, _ extras: Extras) -> JSONObject {
             var kept = arguments
-            kept.append(key: Self.answersKey, value: .object(answers))
+            for (key, value) in [(answersKey, extras.inputs), (metaKey, extras.meta)]
+            where !value.members.isEmpty {
+                kept.append(key: key, value: .object(value))
+            }
             return kept
         }
 
-        /// Arguments and answers of what was kept.
+        /// The arguments of what was kept, and what stood beside them.
         ///
-        /// An argument of that name is taken for answers; what is decided is the digest, which
-        /// tells the two apart.
-        static func opened(_ kept: JSONObject) -> (arguments: JSONObject, answers: JSONObject) {
-            guard let last = kept.members.last, haveEqualBytes(last.key, answersKey),
-                let answers = last.value.object
-            else { return (kept, JSONObject()) }
-            let rest = kept.members.dropLast().map { ($0.key, $0.value) }
-            return (JSONObject(rest), answers)
+        /// An argument of such a name is taken for what it names; what is decided is the digest,
+        /// which tells the two apart.
+        static func opened(_ kept: JSONObject) -> (arguments: JSONObject, extras: Extras) {
+            var (arguments, extras) = (kept, Extras())
+            if let meta = arguments.removeLast(named: metaKey) { extras.meta = meta }
+            if let answers = arguments.removeLast(named: answersKey) { extras.inputs = answers }
+            return (arguments, extras)
         }
     }
 
@@ -382,6 +386,7 @@ extension GuardedCall {
         )
         binding.destination = held.entry.destination
         binding.answers = held.source.extras.inputs
+        binding.meta = held.source.extras.meta
         return try binding.digest()
     }
 
@@ -458,5 +463,16 @@ extension GuardedCall {
     private func withdraw(_ id: String) async {
         // A store that fails leaves it to expire.
         await Task { _ = try? await approvals?.cancel(id) }.value
+    }
+}
+
+extension JSONObject {
+    /// Takes the last member away, where it has that name and holds an object.
+    mutating func removeLast(named key: String) -> JSONObject? {
+        guard let last = members.last, haveEqualBytes(last.key, key),
+            let value = last.value.object
+        else { return nil }
+        removeLast()
+        return value
     }
 }

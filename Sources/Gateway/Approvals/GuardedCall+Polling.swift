@@ -103,15 +103,16 @@ extension GuardedCall {
         _ report: @escaping @Sendable (Event) async -> Void
     ) async -> String? {
         guard let approvals else { return nil }
-        let (arguments, answers): (JSONObject, JSONObject)
+        let (arguments, extras): (JSONObject, Extras)
         do {
-            (arguments, answers) = HeldCall.opened(try approvals.heldArguments(of: request))
+            (arguments, extras) = HeldCall.opened(try approvals.heldArguments(of: request))
         } catch {
             return "the held call cannot be opened: \(error)"
         }
-        // What came with the question about it is none of the call's.
+        // What came with the question about it is none of the call's, and nobody is there any more
+        // who could be asked.
         var source = source
-        source.extras = Extras(inputs: answers)
+        source.extras = extras
         guard let entry = await entry(named: request.tool, arguments, source)
         else { return "the tool `\(request.tool)` is not there any more" }
         let violations = entry.schema.violations(of: .object(arguments))

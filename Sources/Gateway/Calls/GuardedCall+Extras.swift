@@ -37,10 +37,5 @@ extension GuardedCall {
             wantsProgress = context.meta.progressToken != nil
             isModern = context.version.era == .modern
         }
-
-        /// What is left when a call runs later than it was made: nobody is there to be asked.
-        init(inputs: JSONObject) {
-            self.inputs = inputs
-        }
     }
 }

@@ -63,6 +63,9 @@ extension GuardedCall {
         request.session = forward.session
         request.opensPages = forward.opensPages && Self.pausable.contains(forward.method)
         request.extras = forward.extras
+        // A subscription is the gateway's own, for all who want to hear: the server gets the name
+        // of the resource alone.
+        if forward.method == "resources/subscribe" { request.extras.meta = JSONObject() }
         // Who may not read something need not hear of its changes; that is on record, too.
         let mayHear = try await mayHear(request, source, by: caller)
         let result = try await run(request, mayHear ? entry : nil, by: caller, report: report)

@@ -421,16 +421,19 @@ package struct GuardedCall: Sendable {
     }
 
     func record(of request: Request, by caller: Caller) -> ToolCallTable.Call {
-        let arguments = JSONValue.object(request.arguments).serialized(sortedKeys: true)
+        // Answers are told of below.
+        var said = Extras()
+        said.meta = request.extras.meta
+        let given = JSONValue.object(HeldCall.kept(request.arguments, said))
         var call = ToolCallTable.Call(
             id: TimeOrderedIdentifier.make(at: clock.now()),
             tool: Self.cut(request.tool),
             caller: caller.name,
             channel: caller.channel.rawValue,
-            argumentsDigest: Array(SHA256.hash(data: arguments)),
+            argumentsDigest: Array(SHA256.hash(data: given.serialized(sortedKeys: true))),
             startedAt: clock.now()
         )
-        call.arguments = .object(request.arguments)
+        call.arguments = given
         call.client = request.client.map { "\($0.name) \($0.version)" }
         call.traceParent = request.traceParent
         call.session = request.session
@@ -478,11 +481,14 @@ extension GuardedCall.Request {
             for member in arguments.members where member.value.isNull {
                 arguments[member.key] = nil
             }
+            // Our own tools hear nothing but arguments.
+            extras.meta = JSONObject()
         } else {
             // What null means elsewhere is not ours to say. Of repeated keys other programs may
             // read another one than rules do.
             arguments = arguments.withoutRepeatedKeys
             extras.inputs = extras.inputs.withoutRepeatedKeys
+            extras.meta = extras.meta.withoutRepeatedKeys
         }
         // What comes back from the page of an approval is nothing for the tool.
         if ApprovalAnswer.isOwn(extras.inputs) { extras.inputs = JSONObject() }

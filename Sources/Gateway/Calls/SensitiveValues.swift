@@ -64,7 +64,8 @@ extension GuardedCall {
     }
 
     /// Looks through the arguments of a call before it is decided about, through what its caller
-    /// says about why, and through what it answers to questions of the tool's server.
+    /// says about why, and through what it tells the tool's server beside them: answers to its
+    /// questions, and `_meta`.
     func screenArguments(
         _ request: inout Request,
         _ reason: inout String?,
@@ -75,8 +76,7 @@ extension GuardedCall {
         // The reason was one of the arguments; a tool that has such an argument itself gives none.
         var given = request.arguments
         if let reason { given[Justification.key] = .string(reason) }
-        let answers = request.extras.inputs
-        if !answers.members.isEmpty { given[HeldCall.answersKey] = .object(answers) }
+        given = HeldCall.kept(given, request.extras)
         let found: RedactionPolicy.Verdict?
         do {
             found = try await sensitive?
@@ -97,13 +97,10 @@ extension GuardedCall {
         // Marks also where another rule asks for more than them.
         if verdict.value != .object(given) {
             var redacted = verdict.value.object ?? JSONObject()
+            request.extras.take(from: &redacted)
             if reason != nil {
                 reason = redacted[Justification.key]?.string
                 redacted[Justification.key] = nil
-            }
-            if !answers.members.isEmpty {
-                request.extras.inputs = redacted[HeldCall.answersKey]?.object ?? JSONObject()
-                redacted[HeldCall.answersKey] = nil
             }
             guard verdict.value.object != nil,
                 entry.schema.violations(of: .object(redacted)).isEmpty
@@ -190,5 +187,14 @@ extension GuardedCall {
         if result.original != nil { return ToolResult(original: value.object ?? JSONObject()) }
         guard result.structured == nil else { return ToolResult(value) }
         return .failure(value.string ?? "", result.kind ?? .invalid)
+    }
+}
+
+extension GuardedCall.Extras {
+    /// Takes back what rules have left of what ``GuardedCall/HeldCall/kept(_:_:)`` put behind the
+    /// arguments; what they have left no object of is not handed on.
+    fileprivate mutating func take(from redacted: inout JSONObject) {
+        if !meta.members.isEmpty { meta = redacted.removeLast()?.value.object ?? JSONObject() }
+        if !inputs.members.isEmpty { inputs = redacted.removeLast()?.value.object ?? JSONObject() }
     }
 }

@@ -78,9 +78,10 @@ struct RecordedCalls: Sendable {
         }
         context.session = row.session ?? ""
         context.traceParent = row.traceParent ?? ""
+        let arguments = row.arguments.map(RecordedArguments.decided)
         // What was redacted or cut is not what rules would have seen.
-        let isWhole = row.arguments.map(RecordedArguments.areWhole) ?? false
-        if isWhole { context.arguments = row.arguments?.object ?? JSONObject() }
+        let isWhole = arguments.map(RecordedArguments.areWhole) ?? false
+        if isWhole { context.arguments = arguments?.object ?? JSONObject() }
         switch policy.replay(context, knowsArguments: isWhole) {
         case .decided(let action):
             let change = Change(

@@ -173,6 +173,7 @@ struct CallBindingTests {
             { $0.destination = ["url": "https://a.example"] },
             { $0.destination = ["url": "https://b.example"] },
             { $0.answers["who"] = "ann" }, { $0.arguments["answers"] = ["who": "ann"] },
+            { $0.meta["who"] = "ann" }, { $0.arguments["meta"] = ["who": "ann"] },
         ]
         var digests: Set<[UInt8]> = [digest]
         for change in changes {

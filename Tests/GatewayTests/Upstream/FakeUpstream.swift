@@ -20,6 +20,8 @@ final class FakeUpstream: HTTPStreamTransport {
         var refusal: RPCError?
         /// The parameters of each call, as they came.
         var calls: [JSONObject] = []
+        /// The same of each resource that was read.
+        var reads: [JSONObject] = []
         /// The names of its tools, which are all the same else.
         var tools = ["write"]
         /// What it says to models when a session begins; nil for nothing.
@@ -119,6 +121,7 @@ final class FakeUpstream: HTTPStreamTransport {
             return ["resources": [["uri": "memo://one", "name": name]]]
         case "resources/templates/list": return ["resourceTemplates": []]
         case "resources/read":
+            state.withLock { $0.reads.append(parameters) }
             return ["contents": [["uri": parameters["uri"] ?? "", "text": "read"]]]
         default: throw .methodNotFound(method)
         }
@@ -160,9 +163,14 @@ struct ProxiedWorld {
     private let waits: Bool
 
     /// A policy whose rules are these, with a workflow.
-    init(_ tools: String = "[]", more: String = "", waits: Bool = false) async throws {
+    init(
+        _ tools: String = "[]",
+        more: String = "",
+        waits: Bool = false,
+        engine: Engine = .current
+    ) async throws {
         self.waits = waits
-        scratch = try await Engine.current.store()
+        scratch = try await engine.store()
         let store = scratch.store
         let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
         var settings = UpstreamSettings(environment: [:], version: "1")
@@ -190,6 +198,7 @@ struct ProxiedWorld {
             source: desk
         )
         let book = PolicyBook(store: store, staleness: .zero, tools: { await set.identities() })
+        let keys = try AuditKeys.testing(store.account)
         self.book = book
         approvals = ApprovalDesk(
             store: store,
@@ -199,7 +208,8 @@ struct ProxiedWorld {
         calls = GuardedCall(
             tools: set,
             policy: book,
-            journal: StoreJournal(store: store, keys: try .testing(store.account)),
+            journal: StoreJournal(store: store, keys: keys),
+            sensitive: SensitiveValues(redactor: keys.redactor) { try await book.redaction() },
             approvals: approvals,
             clock: store.clock
         )
