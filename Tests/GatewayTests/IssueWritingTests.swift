@@ -218,9 +218,16 @@ struct IssueWritingTests {
 
     @Test func `what leads nowhere is not found, and nothing is written`() async throws {
         let world = try await WritingWorld(.github)
+        let known = try await world.store.read { connection, account in
+            try connection.rows("SELECT id, number FROM issues WHERE account_id = \(account)")
+                .map { (id: try $0.integer("id"), number: try $0.integer("number")) }
+        }
+        // What the store calls an issue, and the tracker calls none.
+        let own = try #require(known.first { row in !known.contains { $0.number == row.id } })
         for reference in [
             "acme/tool#77", "other/repo#1", "https://github.com/other/repo/issues/1", "77",
             world.fake.url("github") + "/acme/tool/issues/1x", "acme/tool#-1", "acme/tool#",
+            "\(own.id)",
         ] {
             let text = try await world.failure(
                 "add_comment",

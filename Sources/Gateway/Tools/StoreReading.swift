@@ -13,17 +13,19 @@ struct StoreReading: Sendable {
     ///   - reference: A URL of it or of what lies below its page, a key, a number where only one
     ///     issue has it, the tracker's identifier, or where no issue has it as either the store's.
     ///   - kind: Goes before the other kind where both have the reference; nil for neither.
+    ///   - takesIdentifier: Whether the store's identifier counts.
     /// - Returns: As lists show it.
     /// - Throws: ``SearchError/unknownIssue(reference:)``,
     ///   ``SearchError/ambiguousIssue(reference:candidates:)``.
     func issue(
         _ reference: String,
-        preferring kind: IssueKind? = nil
+        preferring kind: IssueKind? = nil,
+        takesIdentifier: Bool = true
     ) async throws -> IssueSummary {
-        var found = try await summaries(reference)
+        var found = try await summaries(reference, takesIdentifier)
         if found.isEmpty {
             for meaning in try await meanings(of: reference, kind: kind ?? .issue) {
-                found += try await summaries(meaning.key)
+                found += try await summaries(meaning.key, false)
                     .filter { $0.project == meaning.project.id }
             }
         }
@@ -40,10 +42,14 @@ struct StoreReading: Sendable {
         return first
     }
 
-    private func summaries(_ reference: String) async throws -> [IssueSummary] {
+    private func summaries(
+        _ reference: String,
+        _ takesIdentifier: Bool
+    ) async throws -> [IssueSummary] {
         try await store.read { connection, account in
             try PassageTable.summaries(
                 forReference: reference,
+                takesIdentifier: takesIdentifier,
                 account: account,
                 on: connection
             )

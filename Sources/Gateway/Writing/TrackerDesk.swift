@@ -102,7 +102,12 @@ struct TrackerDesk: Sendable {
     }
 
     private func storedTarget(_ reference: String, kind: IssueKind?) async throws -> Target {
-        let summary = try await reading.issue(reference, preferring: kind)
+        // A number that is gone from the tracker must not lead to whatever the store has under it.
+        let summary = try await reading.issue(
+            reference,
+            preferring: kind,
+            takesIdentifier: false
+        )
         let row = try await reading.row(summary)
         guard let project = try await project(summary.project) else {
             throw SearchError.unknownIssue(reference: reference)

@@ -33,9 +33,11 @@ extension PassageTable {
     /// `KEY-1`; a URL as a browser shows it may point into the page.
     ///
     /// A number means every issue that has it, `!2` only merge requests. One that no issue has as a
-    /// number or as the tracker's identifier is the store's own identifier, unless it is marked.
+    /// number or as the tracker's identifier is the store's own identifier, unless it is marked or
+    /// that is not wanted: whoever writes must not reach another issue than the one that is gone.
     package static func summaries(
         forReference reference: String,
+        takesIdentifier: Bool = true,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [IssueSummary] {
@@ -46,7 +48,7 @@ extension PassageTable {
                 : "(i.number = \(number) OR i.external_id = \(reference))"
             let found = try summaries(where: condition, account, connection)
             let isMarked = isPull || reference.utf8.first == UInt8(ascii: "#")
-            guard found.isEmpty, !isMarked else { return found }
+            guard found.isEmpty, !isMarked, takesIdentifier else { return found }
             return try summaries(where: "i.id = \(number)", account, connection)
         }
         let exact = try summaries(
