@@ -34,9 +34,8 @@ extension Installation {
         )
     }
 
-    /// What is stored about the webhooks of a tracker, in place of ``webhookInstaller(of:transport:)``
-    /// where nobody has said where the server is to be reached: the tracker's webhooks are told
-    /// apart by that address.
+    /// What is stored about the webhooks of a tracker, for where nobody has said at which address
+    /// the server is to be reached: the tracker's own are told apart by that.
     ///
     /// - Returns: Nil where the address is known.
     package func storedWebhooks(of tracker: Tracker) -> StoredWebhooks? {
