@@ -103,6 +103,72 @@ import Testing
         try await server.stop()
     }
 
+    @Test func `a policy is planned, and calls on record are decided again`() async throws {
+        let (server, key) = try await server()
+        let body: JSONValue = ["policy": .string(Self.policy)]
+        func post(_ path: String, _ body: JSONValue = [:]) async throws -> RunningServer.Answer {
+            try await server.send("POST", "\(Self.path)/\(path)", body, token: key)
+        }
+        // Nothing is in force that could be asked again.
+        #expect(try await post("replay").status == 404)
+        for text in ["secret", "open"] {
+            let echo: JSONValue = ["text": .string(text)]
+            let called = try await server.send("POST", "/api/v1/mcp/echo", echo, token: key)
+            #expect(called.status == 200, "\(called.text)")
+        }
+        let plan = try await post("plan", body)
+        #expect(plan.status == 200, "\(plan.text)")
+        #expect(try plan.json["base_version"] == 0 && plan.json["has_changes"] == true)
+        let change: JSONValue = ["tool": "echo", "before": "allow", "after": "deny", "count": 1]
+        let told = try plan.json["calls"]
+        #expect(told?["total"] == 2 && told?["changes"]?.array?.count == 1, "\(plan.text)")
+        #expect(told?["changes"]?[0] == change)
+        #expect(try await post("plan?calls=0", body).json["calls"]?["total"] == 0)
+        #expect(try await post("plan?calls=10001", body).status == 422)
+        #expect(try await post("replay", body).json == told)
+        // A plan puts nothing in force.
+        #expect(try await server.send("GET", "\(Self.path)/export", token: key).status == 404)
+        #expect(try await upload(server, key, Self.policy).status == 200)
+        #expect(try await post("replay").json == told)
+        #expect(try await post("plan", ["policy": "metadata: {name: x}\ntoolz: []"]).status == 422)
+        _ = try await server.add("vera", .viewer)
+        let viewer = try await server.key("vera")
+        for path in ["plan", "replay"] {
+            let answer = try await server.send("POST", "\(Self.path)/\(path)", body, token: viewer)
+            #expect(answer.status == 403)
+        }
+        try await server.stop()
+    }
+
+    @Test func `cases are tried on a policy, and a policy is put into its standard form`()
+        async throws
+    {
+        let (server, key) = try await server()
+        func post(_ path: String, _ body: JSONValue) async throws -> RunningServer.Answer {
+            try await server.send("POST", "\(Self.path)/\(path)", body, token: key)
+        }
+        let cases = """
+            tests:
+            - {name: secrets, tool: echo, args: {text: secret}, expect: deny}
+            - {name: others, tool: echo, args: {text: x}, expect: deny}
+            """
+        let text = JSONValue.string(Self.policy)
+        let tried = try await post("test", ["policy": text, "tests": .string(cases)])
+        #expect(try tried.json["passed"] == 1 && tried.json["failed"] == 1, "\(tried.text)")
+        let second = try tried.json["tests"]?[1]
+        #expect(second?["name"] == "others" && second?["passed"] == false)
+        #expect(second?["differences"]?[0] == "expected deny, got allow")
+        let wrong = try await post("test", ["policy": text, "tests": "tests: [{tool: a}]"])
+        #expect(wrong.status == 422 && wrong.text.contains("`expect` is missing"))
+        let formatted = try await post("fmt", ["policy": text])
+        #expect(try formatted.json["is_formatted"] == false, "\(formatted.text)")
+        let form = try #require(try formatted.json["policy"]?.string)
+        #expect(!form.contains("# no secrets") && form.contains("no secrets"))
+        #expect(try await post("fmt", ["policy": .string(form)]).json["is_formatted"] == true)
+        #expect(try await post("fmt", ["policy": "toolz: []"]).status == 422)
+        try await server.stop()
+    }
+
     @Test func `errors are told with their places, and nothing changes`() async throws {
         let (server, key) = try await server()
         let wrong = "metadata: {name: x}\ntools:\n- name: a\n  conditons: []\n"

@@ -264,8 +264,11 @@ struct RouteExamples {
         case "POST /api/v1/issues": return ["project": "acme/app", "title": "Crash"]
         case "POST /api/v1/mcp/{tool}": return ["text": "hello"]
         case "POST /api/v1/policies/upload", "POST /api/v1/policies/diff",
-            "POST /api/v1/policies/validate":
+            "POST /api/v1/policies/validate", "POST /api/v1/policies/plan",
+            "POST /api/v1/policies/replay", "POST /api/v1/policies/fmt":
             return ["policy": .string(policy("never"))]
+        case "POST /api/v1/policies/test":
+            return ["policy": .string(policy("never")), "tests": "tests: []"]
         case "POST /api/v1/policies/explain": return ["tool": "echo"]
         case "PUT /api/v1/policies/versions/{id}/tag": return ["tag": .string(label)]
         case "PUT /api/v1/approval-workflows/{id}":

@@ -189,6 +189,14 @@ struct PolicyCommandTests {
         #expect(try policy("export").status == 5)
         let dry = try policy("apply", file, "--dry-run")
         #expect(dry.output.contains("+ tools[list_projects]"), "\(dry.errors)")
+        let call = ["tools", "call", "list_projects", "{}", "--url", server.origin]
+        #expect(try elsewhere.start("preloop", call).wait().status == 0)
+        let plan = try policy("plan", file)
+        #expect(plan.output.contains("+ tools[list_projects]"), "\(plan.errors)")
+        #expect(plan.output.contains("1 calls of list_projects: allow -> deny"))
+        #expect(try policy("replay").status == 5)
+        let replay = try policy("replay", "--file", file)
+        #expect(replay.output.contains("1 calls of list_projects: allow -> deny"))
         let applied = try policy("apply", file, "--tag", "the first")
         #expect(applied.output.hasSuffix("version 1 is in force\n"), "\(applied.errors)")
         #expect(try policy("apply", file, "--expect-version", "9").status == 75)
@@ -199,6 +207,7 @@ struct PolicyCommandTests {
         let bad = elsewhere.home + ".bad.yaml"
         defer { try? FileManager.default.removeItem(atPath: bad) }
         try "metadata: {name: x}\ntoolz: []\n".write(toFile: bad, atomically: true, encoding: .utf8)
+        #expect(try policy("plan", bad).errors.contains("\(bad): 2:1: unknown key `toolz`"))
         let refused = try policy("apply", bad)
         #expect(refused.status == 1)
         #expect(refused.errors.contains("\(bad): 2:1: unknown key `toolz`"), "\(refused.errors)")

@@ -10,8 +10,8 @@ import Store
 struct PolicyRoutes: Sendable {
     let books: PolicyShelf
 
-    private static let tag = "Policies"
-    private static let path = "/api/v1/policies"
+    static let tag = "Policies"
+    static let path = "/api/v1/policies"
     static let problemShape = Shape.object([
         "severity": Shape.choice(["error", "warning"]), "path": Shape.text,
         "line": ["type": ["integer", "null"]], "column": ["type": ["integer", "null"]],
@@ -33,7 +33,7 @@ struct PolicyRoutes: Sendable {
     ])
 
     /// The routes.
-    var routes: [Route] { changing + telling + reading }
+    var routes: [Route] { changing + telling + reading + trying }
 
     private var changing: [Route] {
         let manage = Route.Access.permission(.managePolicies)
@@ -317,7 +317,12 @@ struct PolicyShelf: Sendable {
     /// The book of whoever asks.
     func book(of request: APIRequest) async throws -> PolicyBook {
         let account = try request.user().account
-        guard let book = try await calls(account).policyBook else {
+        return try Self.book(of: try await calls(account))
+    }
+
+    /// The book of an account's calls.
+    static func book(of calls: GuardedCall) throws(Problem) -> PolicyBook {
+        guard let book = calls.policyBook else {
             throw Problem(.notFound, "this server keeps no policies", code: "no_policies")
         }
         return book

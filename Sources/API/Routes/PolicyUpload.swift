@@ -18,6 +18,13 @@ enum PolicyUpload {
         }
     }
 
+    /// The same where a request may do without one.
+    static func textIfAny(of request: APIRequest) throws(Problem) -> String? {
+        let isJSON = request.mediaType == nil || request.mediaType == "application/json"
+        if isJSON, try request.object().members.isEmpty { return nil }
+        return try text(of: request)
+    }
+
     private static func utf8(_ bytes: some Collection<UInt8>) throws(Problem) -> String {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw Problem(.badRequest, "the policy is not UTF-8 text")

@@ -27,6 +27,15 @@ package struct PolicyTestSuite: Sendable {
         package var explanation: PolicyExplanation
         /// What is not as expected; empty when all is.
         package var differences: [String]
+
+        /// As commands and routes show one.
+        package var json: JSONValue {
+            [
+                "name": .string(test.name), "passed": .bool(differences.isEmpty),
+                "differences": .array(differences.map(JSONValue.string)),
+                "action": .string(explanation.ruling.action.rawValue),
+            ]
+        }
     }
 
     package var cases: [Case]

@@ -1,41 +1,50 @@
-import Bootstrap
-import Domain
+package import Domain
 import Firewall
-import Gateway
 import Store
 
 /// Calls on record, decided again by another policy.
-struct RecordedCalls: Sendable {
+package struct RecordedCalls: Sendable {
     /// Decided in some milliseconds each thousand; more take the memory of their rows.
-    static let maximumCount = 100_000
+    package static let maximumCount = 100_000
+    /// How many of the latest calls are decided again when nobody says how many.
+    package static let standardCount = 1_000
 
     /// Calls that would be decided differently.
-    struct Change: Sendable, Equatable {
+    private struct Change: Sendable, Equatable {
         var tool: String
         var before: String
         var after: String
     }
 
-    var total = 0
+    private var total = 0
     /// By tool and decisions, with how many calls.
-    private(set) var changes: [(change: Change, count: Int)] = []
+    private var changes: [(change: Change, count: Int)] = []
     /// How many would depend on what the records do not tell.
-    private(set) var undecided = 0
+    private var undecided = 0
     /// The rules those depend on.
-    private(set) var rules: [RuleIdentity] = []
+    private var rules: [RuleIdentity] = []
     /// Calls of tools that are not there any more, or were never.
-    private(set) var unknown = 0
+    private var unknown = 0
 
     /// Decides the latest calls again.
+    ///
+    /// - Parameters:
+    ///   - policy: By what.
+    ///   - calls: Knows the tools there are.
+    ///   - store: Of the account whose calls they are.
+    ///   - limit: How many calls, ``maximumCount`` at most.
+    /// - Returns: What would be decided differently, and what nobody can tell.
+    /// - Throws: What the store refuses.
     static func replay(
         _ policy: CompiledPolicy,
-        _ installation: Installation,
+        _ calls: GuardedCall,
+        in store: Store,
         limit: Int
     ) async throws -> RecordedCalls {
-        let rows = try await installation.store.read { connection, account in
-            try ToolCallTable.list(limit: limit, account: account, on: connection)
+        let count = max(0, min(limit, maximumCount))
+        let rows = try await store.read { connection, account in
+            try ToolCallTable.list(limit: count, account: account, on: connection)
         }
-        let calls = try installation.guardedCall()
         var replay = RecordedCalls()
         var isThere: [String: Bool] = [:]
         for row in rows {
@@ -101,32 +110,8 @@ struct RecordedCalls: Sendable {
         }
     }
 
-    /// For people.
-    var lines: [String] {
-        guard total > 0 else { return ["no calls on record"] }
-        var lines = changes.map { entry in
-            let change = entry.change
-            return singleLine(
-                "\(entry.count) calls of \(change.tool): \(change.before) -> \(change.after)"
-            )
-        }
-        let same = total - undecided - unknown - changes.reduce(0) { $0 + $1.count }
-        lines.append("\(same) of \(total) calls on record would be decided as they were")
-        if undecided > 0 {
-            let names = rules.map(\.name)
-            lines.append(
-                singleLine(
-                    "\(undecided) depend on what their records do not tell, by "
-                        + names.joined(separator: ", ")
-                )
-            )
-        }
-        if unknown > 0 { lines.append("\(unknown) are of tools that are not there any more") }
-        return lines
-    }
-
-    /// For programs.
-    var output: JSONValue {
+    /// As commands and routes show them.
+    package var json: JSONValue {
         [
             "total": .integer(Int64(total)),
             "changes": .array(

@@ -27,41 +27,47 @@ struct PolicyPlanCommand: AsyncParsableCommand {
 
     @OptionGroup var options: PolicyApplyOptions
 
-    @Option(help: "How many of the latest calls are decided again.")
-    var calls = 1_000
+    @Option(help: "How many of the latest calls are decided again; 10000 at most with --url.")
+    var calls = RecordedCalls.standardCount
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let installation = try await Installation.open()
-        let book = try installation.policyBook()
         let text = try PolicyFile.read(options.file)
-        let (proposal, replay) = try await attemptPolicy(
-            "cannot plan the policy",
-            file: options.file
-        ) {
-            let proposal = try await book.propose(text, prunes: options.prune)
-            let compiled = try await book.compiled(proposal.after, version: proposal.base + 1)
-            let replay = try await RecordedCalls.replay(
-                compiled,
-                installation,
-                limit: max(0, min(calls, RecordedCalls.maximumCount))
-            )
-            return (proposal, replay)
+        let plan: JSONValue
+        if let server = try RemotePolicy.open(remote) {
+            var application = RemotePolicy.Application(text: text, file: options.file)
+            application.prunes = options.prune
+            plan = try await server.plan(application, calls: calls)
+        } else {
+            plan = try await installedPlan(text)
         }
         guard !output.isJSON else {
-            try Output.result([
-                "base_version": .integer(proposal.base), "has_changes": .bool(proposal.isChange),
-                "changes": .array(proposal.changes.map(\.json)),
-                "warnings": .array(proposal.warnings.map(\.output)), "calls": replay.output,
-            ])
+            try Output.result(plan.object ?? JSONObject())
             return
         }
         try Output.text(
-            PolicyText.changes(proposal.changes.map(\.json))
-                + proposal.warnings.map { "warning: \(singleLine($0.description))" }
-                + replay.lines
+            PolicyText.changes(plan["changes"]?.array ?? [])
+                + (plan["warnings"]?.array ?? []).map {
+                    singleLine("warning: \(PolicyText.problem($0))")
+                } + PolicyText.recorded(plan["calls"] ?? .null)
         )
+    }
+
+    private func installedPlan(_ text: String) async throws -> JSONValue {
+        let installation = try await Installation.open()
+        let guarded = try installation.guardedCall()
+        let book = try installation.policyBook()
+        let plan = try await attemptPolicy("cannot plan the policy", file: options.file) {
+            try await book.plan(text, prunes: options.prune, calls: guarded, limit: calls)
+        }
+        return [
+            "base_version": .integer(plan.proposal.base),
+            "has_changes": .bool(plan.proposal.isChange),
+            "changes": .array(plan.proposal.changes.map(\.json)),
+            "warnings": .array(plan.proposal.warnings.map(\.output)), "calls": plan.calls.json,
+        ]
     }
 }
 
@@ -302,8 +308,39 @@ enum PolicyText {
         try Output.text(lines)
     }
 
+    /// What a policy would have decided about the calls on record, as ``RecordedCalls/json`` and
+    /// servers write it.
+    static func recorded(_ told: JSONValue) -> [String] {
+        let total = told["total"]?.integer ?? 0
+        guard total > 0 else { return ["no calls on record"] }
+        let changes = told["changes"]?.array ?? []
+        var same = total
+        var lines = changes.map { change in
+            let count = change["count"]?.integer ?? 0
+            same -= count
+            let (before, after) = (change["before"]?.string ?? "", change["after"]?.string ?? "")
+            return "\(count) calls of \(change["tool"]?.string ?? ""): \(before) -> \(after)"
+        }
+        let undecided = told["undecided"]?.integer ?? 0
+        let unknown = told["unknown_tools"]?.integer ?? 0
+        same -= undecided + unknown
+        lines.append("\(same) of \(total) calls on record would be decided as they were")
+        if undecided > 0 {
+            let names = (told["undecided_by"]?.array ?? []).map { rule in
+                let number = (rule["index"]?.integer ?? 0) + 1
+                return "rule \(number) of `\(rule["selector"]?.string ?? "")`"
+            }
+            lines.append(
+                "\(undecided) depend on what their records do not tell, by "
+                    + names.joined(separator: ", ")
+            )
+        }
+        if unknown > 0 { lines.append("\(unknown) are of tools that are not there any more") }
+        return lines.map(singleLine)
+    }
+
     /// A problem with its place.
-    private static func problem(_ problem: JSONValue) -> String {
+    static func problem(_ problem: JSONValue) -> String {
         let message = problem["message"]?.string ?? ""
         guard let line = problem["line"]?.integer, let column = problem["column"]?.integer else {
             return message

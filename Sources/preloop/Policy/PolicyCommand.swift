@@ -11,10 +11,10 @@ struct PolicyCommand: AsyncParsableCommand {
         commandName: "policy",
         abstract: "Write, test and apply the rules by which calls of tools are decided.",
         discussion: """
-            validate, fmt and test need no installation; apply, diff, export, explain, versions \
-            and rollback take --url to drive a server. Exit status: 1 when a policy has errors, \
-            a case fails or a check says no, 2 when a file cannot be read, 5 when there is no \
-            such version, 75 when somebody has changed the policy meanwhile.
+            validate, fmt and test need no installation; plan, apply, diff, export, explain, \
+            replay, versions and rollback take --url to drive a server. Exit status: 1 when a \
+            policy has errors, a case fails or a check says no, 2 when a file cannot be read, 5 \
+            when there is no such version, 75 when somebody has changed the policy meanwhile.
             """,
         subcommands: [
             PolicyValidateCommand.self, PolicyFormatCommand.self, PolicyTestCommand.self,

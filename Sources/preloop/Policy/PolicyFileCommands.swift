@@ -174,7 +174,7 @@ struct PolicyTestCommand: AsyncParsableCommand {
             try Output.result([
                 "passed": .integer(Int64(outcomes.count - failed.count)),
                 "failed": .integer(Int64(failed.count)),
-                "tests": .array(outcomes.map(\.output)),
+                "tests": .array(outcomes.map(\.json)),
             ])
         } else {
             var lines: [String] = []
@@ -195,15 +195,5 @@ struct PolicyTestCommand: AsyncParsableCommand {
             return file + ".tests"
         }
         return "\(file[..<dot]).tests\(file[dot...])"
-    }
-}
-
-extension PolicyTestSuite.Outcome {
-    fileprivate var output: JSONValue {
-        [
-            "name": .string(test.name), "passed": .bool(differences.isEmpty),
-            "differences": .array(differences.map(JSONValue.string)),
-            "action": .string(explanation.ruling.action.rawValue),
-        ]
     }
 }

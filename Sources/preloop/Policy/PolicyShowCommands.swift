@@ -196,34 +196,29 @@ struct PolicyReplayCommand: AsyncParsableCommand {
     @Option(help: "A policy that is not in force.")
     var file: String?
 
-    @Option(help: "How many of the latest calls.")
-    var limit = 1_000
+    @Option(help: "How many of the latest calls; 10000 at most with --url.")
+    var limit = RecordedCalls.standardCount
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let installation = try await Installation.open()
-        let book = try installation.policyBook()
-        let replay = try await attemptPolicy("cannot replay", file: file ?? "the policy") {
-            let document: PolicyDocument
-            var knownTools: [String]?
-            if let file {
-                document = try await book.propose(PolicyFile.read(file), prunes: true).after
-            } else {
-                guard let current = try await book.current() else { throw PolicyError.none }
-                document = current.document
-                knownTools = current.row.knownTools
+        let text = try file.map { path throws(CommandFailure) in try PolicyFile.read(path) }
+        let calls: JSONValue
+        if let server = try RemotePolicy.open(remote) {
+            calls = try await server.replay(text, file: file ?? "the policy", calls: limit)
+        } else {
+            let installation = try await Installation.open()
+            let guarded = try installation.guardedCall()
+            let book = try installation.policyBook()
+            calls = try await attemptPolicy("cannot replay", file: file ?? "the policy") {
+                try await book.replay(text, calls: guarded, limit: limit).json
             }
-            return try await RecordedCalls.replay(
-                try await book.compiled(document, version: 0, knownTools: knownTools),
-                installation,
-                limit: max(0, min(limit, RecordedCalls.maximumCount))
-            )
         }
         guard !output.isJSON else {
-            try Output.result(replay.output.object ?? JSONObject())
+            try Output.result(calls.object ?? JSONObject())
             return
         }
-        try Output.text(replay.lines)
+        try Output.text(PolicyText.recorded(calls))
     }
 }

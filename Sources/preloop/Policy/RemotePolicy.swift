@@ -18,7 +18,8 @@ struct RemotePolicy: Sendable {
 
     /// What is sent with a text.
     struct Application {
-        var text: String
+        /// Nil for the policy in force.
+        var text: String?
         /// As messages name it.
         var file: String
         var prunes = false
@@ -32,6 +33,20 @@ struct RemotePolicy: Sendable {
         var query = "?dry_run=\(given.isDry)&prune=\(given.prunes)"
         if let tag = given.tag { query += "&tag=\(Self.encoded(tag))" }
         return try await send("upload\(query)", given)
+    }
+
+    /// What applying a policy would change, also for the calls on record.
+    func plan(_ given: Application, calls: Int) async throws(CommandFailure) -> JSONValue {
+        try await send("plan?prune=\(given.prunes)&calls=\(calls)", given)
+    }
+
+    /// The calls on record, decided again; by the policy in force without a text.
+    func replay(
+        _ text: String?,
+        file: String,
+        calls: Int
+    ) async throws(CommandFailure) -> JSONValue {
+        try await send("replay?calls=\(calls)", Application(text: text, file: file))
     }
 
     /// How a policy differs from the one in force.
@@ -85,7 +100,7 @@ struct RemotePolicy: Sendable {
         let answer = try await server.send(
             "POST",
             "\(Self.path)/\(path)",
-            ["policy": .string(given.text)],
+            given.text.map { ["policy": .string($0)] } ?? [:],
             headers: headers
         )
         guard answer.status != 422, (200..<300).contains(answer.status) else {
