@@ -289,6 +289,21 @@ struct ServersTests {
         #expect(moved.status == 1 && moved.errors.contains("credential again"))
     }
 
+    /// Two names that look the same were printed the same.
+    @Test func `characters that hide are printed by their numbers`() throws {
+        let sandbox = try Sandbox.withServers()
+        let program = ["python3", PythonUpstream.script("mcp_hostile.py"), "stdio", "hides"]
+        let words = ["servers", "add", "up", "--"] + program
+        let added = try sandbox.start("preloop", words).wait()
+        #expect(added.status == 0, "\(added.errors)")
+        let shown = try sandbox.preloop("servers", "show", "up")
+        let accepted = try sandbox.preloop("servers", "accept", "up")
+        for output in [added.output, shown.output, accepted.output] {
+            #expect(output.contains(#"to\u{200b}ol\u{202e}"#), "\(output)")
+            #expect(!output.unicodeScalars.contains { [0x200B, 0x202E].contains($0.value) })
+        }
+    }
+
     @Test func `addresses of this machine and unknown hosts are refused`() throws {
         let sandbox = try Sandbox()
         for (url, reason) in [

@@ -1,3 +1,4 @@
+import Bootstrap
 import Domain
 
 /// The change of a tool's definition, line by line, with nothing hidden.
@@ -18,7 +19,7 @@ struct DefinitionDiff {
             tool.state == .gone ? [] : tool.proposed.map { Self.lines(of: .object($0), "") } ?? []
         let removed = old.filter { !new.contains($0) }.map { "- \($0)" }
         let added = new.filter { !old.contains($0) }.map { "+ \($0)" }
-        return [Self.visible("\(tool.name) \(what)\(flags)")] + removed + added
+        return [visibleLine("\(tool.name) \(what)\(flags)")] + removed + added
     }
 
     /// One line for each value, by its path, in the order of the paths.
@@ -32,36 +33,7 @@ struct DefinitionDiff {
         case .array(let elements) where !elements.isEmpty:
             return elements.enumerated().flatMap { lines(of: $0.element, "\(path)/\($0.offset)") }
         case .object, .array, .null, .bool, .integer, .double, .string:
-            return ["\(visible(path)): \(visible(value.serializedText()))"]
-        }
-    }
-
-    /// Everything but what can be seen, and cannot be taken for something else, by its number.
-    private static func visible(_ text: String) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars {
-            let isSeen =
-                (0x20..<0x7F).contains(scalar.value)
-                || (scalar.value > 0xA0 && scalar.properties.generalCategory.isVisible)
-            if isSeen {
-                result.unicodeScalars.append(scalar)
-            } else {
-                result += "\\u{\(String(scalar.value, radix: 16))}"
-            }
-        }
-        return result
-    }
-}
-
-extension Unicode.GeneralCategory {
-    fileprivate var isVisible: Bool {
-        switch self {
-        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter,
-            .decimalNumber, .letterNumber, .otherNumber, .connectorPunctuation, .dashPunctuation,
-            .openPunctuation, .closePunctuation, .initialPunctuation, .finalPunctuation,
-            .otherPunctuation, .mathSymbol, .currencySymbol, .modifierSymbol, .otherSymbol:
-            true
-        default: false
+            return ["\(visibleLine(path)): \(visibleLine(value.serializedText()))"]
         }
     }
 }

@@ -115,7 +115,7 @@ extension UpstreamDesk.Entry {
         }
         lines += unusable.map { "not usable: \($0)" }
         lines += warnings.map { "look at \($0)" }
-        return lines.map(singleLine)
+        return lines.map(visibleLine)
     }
 
     /// What a person has to know of how it is reached.

@@ -82,7 +82,7 @@ struct ServersAcceptCommand: AsyncParsableCommand {
         try Output.text([
             accepted.isEmpty
                 ? "Nothing of \(name) waits to be accepted."
-                : singleLine("Accepted \(accepted.joined(separator: ", ")).")
+                : visibleLine("Accepted \(accepted.joined(separator: ", ")).")
         ])
     }
 }

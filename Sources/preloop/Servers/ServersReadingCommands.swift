@@ -68,13 +68,13 @@ struct ServersShowCommand: AsyncParsableCommand {
                 + (server.lastScanAt.map { ", scanned \($0.iso8601)" } ?? ""),
             "authentication \(server.authentication.rawValue), prefix \(server.prefix.rawValue)",
             "a call may take \(server.timeLimitSeconds) seconds",
-        ].map(singleLine)
+        ].map(visibleLine)
         lines += entry.warningLines
         var table = TextTable(["TOOL", "CALLED", "STATE", "FLAGS"])
         for tool in entry.tools {
             table.append([
-                tool.name, entry.names[tool.name] ?? "-", tool.state.rawValue,
-                tool.flags.joined(separator: ", "),
+                visibleLine(tool.name), visibleLine(entry.names[tool.name] ?? "-"),
+                tool.state.rawValue, tool.flags.joined(separator: ", "),
             ])
         }
         if !entry.tools.isEmpty { lines += table.lines }

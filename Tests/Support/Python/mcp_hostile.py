@@ -28,7 +28,8 @@ def handshake(request):
         return {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
                 "serverInfo": {"name": "hostile", "version": "0"}}
     if method == "tools/list":
-        return {"tools": [{"name": "t", "inputSchema": {"type": "object"}}]}
+        name = "to\u200bol\u202e" if mode == "hides" else "t"
+        return {"tools": [{"name": name, "inputSchema": {"type": "object"}}]}
     return None
 
 
