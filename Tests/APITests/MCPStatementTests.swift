@@ -222,23 +222,17 @@ import Testing
         return try #require(try answer.json["result"], "\(answer.text)")
     }
 
-    /// The state of a result that asks for somebody to open the request's page.
-    private func state(_ result: JSONValue) throws -> String {
+    /// The state of a result that asks for somebody to open the request's page, and the request.
+    private func state(_ result: JSONValue) throws -> (text: String, request: String) {
         #expect(result["resultType"] == "input_required")
         let state = try #require(result["requestState"]?.string)
-        let id = try Self.request(state)
         let asked = result["inputRequests"]?["approval"]
         #expect(asked?["method"] == "elicitation/create")
         #expect(asked?["params"]?["mode"] == "url")
-        #expect(asked?["params"]?["url"] == .string("\(Self.origin)/approval/\(id)"))
-        return state
-    }
-
-    /// The request that a state tells of.
-    private static func request(_ state: String) throws -> String {
-        let prefix = "preloop-approval-"
-        try #require(state.hasPrefix(prefix))
-        return String(state.dropFirst(prefix.count))
+        let prefix = "\(Self.origin)/approval/"
+        let url = try #require(asked?["params"]?["url"]?.string)
+        try #require(url.hasPrefix(prefix))
+        return (state, String(url.dropFirst(prefix.count)))
     }
 
     private func approve(_ id: String, _ server: RunningServer, _ key: String) async throws {
@@ -259,21 +253,25 @@ import Testing
         _ = try await server.add("bob", .editor)
         _ = try await server.addAccount(owner: "eve")
         let (bob, eve) = (try await server.key("bob"), try await server.key("eve"))
-        let id = try state(try await call(server, ann, "hello"))
+        let first = try state(try await call(server, ann, "hello"))
         #expect(tool.count.value == 0)
-        try await approve(try Self.request(id), server, bob)
+        try await approve(first.request, server, bob)
         // The state is in everybody's hands: it lets nobody else's call run, nor another call.
-        for (key, text) in [(ann, "changed"), (bob, "hello"), (eve, "hello")] {
-            let other = try state(try await call(server, key, text, state: id))
-            #expect(other != id)
+        for (key, text, reason) in [
+            (ann, "changed", "another call"), (bob, "hello", "another caller"),
+            (eve, "hello", "not one that was given here"),
+        ] {
+            let other = try await call(server, key, text, state: first.text)
+            let words = other["content"]?[0]?["text"]?.string ?? ""
+            #expect(other["isError"] == true && words.contains(reason), "\(words)")
         }
         #expect(tool.count.value == 0)
-        let done = try await call(server, ann, "hello", state: id)
+        let done = try await call(server, ann, "hello", state: first.text)
         #expect(done["resultType"] == "complete")
         #expect(done["structuredContent"]?["calls"] == 1)
         // Once: the same again asks anew.
-        let again = try state(try await call(server, ann, "hello", state: id))
-        #expect(again != id && tool.count.value == 1)
+        let again = try state(try await call(server, ann, "hello", state: first.text))
+        #expect(again.request != first.request && tool.count.value == 1)
         try await server.stop()
     }
 }

@@ -355,8 +355,9 @@ import Testing
         let asking = try await world.calls.run(request, by: caller).json(for: .latest)
         #expect(asking["resultType"] == "input_required")
         let state = try #require(asking["requestState"]?.string)
-        #expect(state.hasPrefix("preloop-approval-"))
-        let id = String(state.dropFirst("preloop-approval-".count))
+        let id = try #require(try await world.pending(1).first?.id)
+        // Nobody reads in it, or could make one, what it is about.
+        #expect(state.hasPrefix("preloop-approval-") && !state.contains(id))
         let input = asking["inputRequests"]?["approval"]
         #expect(input?["method"] == "elicitation/create" && input?["params"]?["mode"] == "url")
         #expect(input?["params"]?["url"] == .string("https://preloop.example/approval/\(id)"))
@@ -370,6 +371,39 @@ import Testing
         try await world.desk.decide(id, by: bob, .init(.approve))
         #expect(try await again.structured == ["said": "hi"])
         #expect(world.runs.all == ["hi"])
+    }
+
+    /// What comes back from a page is for the caller, the call and the time it was given for.
+    @Test(arguments: ["forged", "altered", "cut", "caller", "call", "expired", "plain"])
+    func `a state that was not given for this call is not honoured`(_ way: String) async throws {
+        let world = try await ApprovalWorld()
+        var request = GuardedCall.Request(tool: "fake", arguments: object(["text": "hi"]))
+        request.opensPages = true
+        let asking = try await world.calls.run(request, by: caller).json(for: .latest)
+        var state = try #require(asking["requestState"]?.string)
+        let id = try #require(try await world.pending(1).first?.id)
+        // Were it honoured, the call would run.
+        try await world.desk.decide(id, by: bob, .init(.approve))
+        var (by, reason) = (caller, "not one that was given here")
+        switch way {
+        case "forged": state = "preloop-approval-" + String(repeating: "00", count: 200)
+        case "altered": state = String(state.dropLast()) + (state.hasSuffix("0") ? "1" : "0")
+        case "cut": state = String(state.dropLast(2))
+        case "plain": state = "preloop-approval-\(id)"
+        case "caller":
+            by.name = "user:eve"
+            reason = "another caller"
+        case "call":
+            request.arguments = object(["text": "ho"])
+            reason = "another call"
+        default:
+            world.time.advance(86_400)
+            reason = "has expired"
+        }
+        request.extras.inputs = object(["requestState": .string(state)])
+        let refused = try await world.calls.run(request, by: by)
+        #expect(refused.isError && refused.text.contains(reason), "\(refused.text)")
+        #expect(world.runs.all.isEmpty)
     }
 
     @Test func `a thousand calls wait side by side, and each is released as it is decided`()

@@ -28,9 +28,13 @@ enum ApprovalAnswer {
     /// Asks the client to have its person open the request's page, and to make the call again; nil
     /// where nobody knows where the page is, or people are not to be asked yet.
     ///
-    /// The address has no authority: whoever decides signs in on the page. Nor has the state that
+    /// The address has no authority: whoever decides signs in on the page. Nor has the pass that
     /// comes back: a call is known by its digest.
-    static func page(of request: ApprovalRequest, _ desk: ApprovalDesk) -> ToolResult? {
+    static func page(
+        of request: ApprovalRequest,
+        _ desk: ApprovalDesk,
+        pass: String
+    ) -> ToolResult? {
         let terms = request.state.terms
         guard request.state.isPending, !terms.isAsynchronous, terms.judge == nil,
             let question = question(about: request, desk)
@@ -43,17 +47,9 @@ enum ApprovalAnswer {
                     "params": .object(question),
                 ]
             ],
-            "requestState": .string(ownState + request.id),
+            "requestState": .string(pass),
         ]
         return answer.object.map { ToolResult(original: $0) }
-    }
-
-    /// What the states that clients bring back from a page begin with; tools' servers have others.
-    private static let ownState = "preloop-approval-"
-
-    /// Whether a client brings back what ``page(of:_:)`` gave it, and nothing for the tool.
-    static func isOwn(_ inputs: JSONObject) -> Bool {
-        inputs["requestState"]?.string?.utf8.starts(with: ownState.utf8) == true
     }
 
     /// Asks for the request's page to be opened; nil where nobody knows where the page is.

@@ -33,7 +33,7 @@ package struct ApprovalDesk: Sendable {
     private let sessions = ApprovalSessions()
     /// Decides where a workflow says so; nil where no model is configured.
     let judge: ApprovalJudge?
-    private let box: @Sendable () throws -> SecretBox
+    let box: @Sendable () throws -> SecretBox
     private let audits: AuditWriters
     private let workflows: @Sendable (String?) async throws -> ApprovalWorkflow?
     private let holder: LeaseHolder

@@ -169,7 +169,7 @@ extension GuardedCall {
             return await ended(.held, ApprovalAnswer.task(of: request, approvals))
         }
         // Who comes back joins the request, and is held like others.
-        if isNew, held.opensPages, let asking = ApprovalAnswer.page(of: request, approvals) {
+        if isNew, held.opensPages, let asking = page(of: request, held, approvals) {
             return await ended(.held, asking)
         }
         let decided: ApprovalRequest
@@ -205,6 +205,38 @@ extension GuardedCall {
         case .declined, .expired, .cancelled:
             let outcome: ToolCallTable.Outcome = decided.status == .expired ? .expired : .denied
             return await ended(outcome, .failure(ApprovalAnswer.refusal(decided), .denied))
+        }
+    }
+
+    /// The page of a request, with a pass for whoever made the call; nil where there is none.
+    private func page(
+        of request: ApprovalRequest,
+        _ held: HeldCall,
+        _ approvals: ApprovalDesk
+    ) -> ToolResult? {
+        // Without a key nothing is held; a call that cannot be digested waits like others.
+        guard
+            let call = try? ApprovalPass.digest(
+                of: held.entry.definition.name,
+                held.arguments,
+                by: held.source.caller
+            ), let pass = try? approvals.pass(for: request, call, by: held.source.caller)
+        else { return nil }
+        return ApprovalAnswer.page(of: request, approvals, pass: pass)
+    }
+
+    /// Why what a client brings back from a page is not honoured; nil when it is, or it brings
+    /// nothing.
+    func passFault(_ pass: String?, _ tool: String, _ source: CallSource, _ arguments: JSONObject)
+        -> String?
+    {
+        guard let pass else { return nil }
+        guard let approvals else { return "`requestState` is not one that was given here" }
+        do {
+            let call = try ApprovalPass.digest(of: tool, arguments, by: source.caller)
+            return try approvals.fault(of: pass, for: call, by: source.caller)
+        } catch {
+            return "`requestState` cannot be read at the moment"
         }
     }
 

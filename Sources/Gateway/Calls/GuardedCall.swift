@@ -48,6 +48,8 @@ package struct GuardedCall: Sendable {
         package var takesTasks = false
         /// What comes with it and is handed on to the server of the tool.
         package var extras = Extras()
+        /// What the client brings back from the page of an approval; nil when it does not.
+        var pass: String?
 
         package init(tool: String, arguments: JSONObject) {
             self.tool = tool
@@ -151,6 +153,11 @@ package struct GuardedCall: Sendable {
         let screening = await screenArguments(&request, &reason, entry, given, &call)
         if case .refused(let refused) = screening { return await refusal(call, refused) }
         let source = CallSource(request, by: caller)
+        let name = entry.definition.name
+        if let fault = passFault(request.pass, name, source, request.arguments) {
+            let denied = deny(&call, fault)
+            return await refusal(call, denied)
+        }
         let ruling = await ruling(on: request.arguments, entry, source)
         call.note(ruling)
         switch ruling.decision(after: screening) {
@@ -491,7 +498,8 @@ extension GuardedCall.Request {
             extras.meta = extras.meta.withoutRepeatedKeys
         }
         // What comes back from the page of an approval is nothing for the tool.
-        if ApprovalAnswer.isOwn(extras.inputs) { extras.inputs = JSONObject() }
+        pass = ApprovalPass.text(in: extras.inputs)
+        if pass != nil { extras.inputs = JSONObject() }
         // A client that goes to a page loses what it brought for the tool's server.
         if !extras.inputs.members.isEmpty { opensPages = false }
     }

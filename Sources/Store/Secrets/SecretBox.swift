@@ -27,6 +27,8 @@ package enum SecretOwner: Sendable, Hashable {
     case heldCall(String, account: AccountID)
     /// What came of it.
     case heldResult(String, account: AccountID)
+    /// What a client brings back from the page of an approval.
+    case approvalState(account: AccountID)
 
     fileprivate var associatedData: [UInt8] {
         switch self {
@@ -40,6 +42,8 @@ package enum SecretOwner: Sendable, Hashable {
             Array("preloop/1/accounts/\(account)/approvals/\(request)/call".utf8)
         case .heldResult(let request, let account):
             Array("preloop/1/accounts/\(account)/approvals/\(request)/result".utf8)
+        case .approvalState(let account):
+            Array("preloop/1/accounts/\(account)/approvals/state".utf8)
         }
     }
 
@@ -50,6 +54,7 @@ package enum SecretOwner: Sendable, Hashable {
         case .upstream(let server, _): "the credential of MCP server \(server)"
         case .heldCall(let request, _): "the call of approval request \(request)"
         case .heldResult(let request, _): "the result of approval request \(request)"
+        case .approvalState: "the state of a call that waits for approval"
         }
     }
 }
