@@ -26,6 +26,7 @@ extension Installation {
                 ),
                 transport: try transport ?? upstreamTransport(),
                 reserved: try builtInTools().names,
+                audit: { try auditWriter() },
                 box: { try secretBox() }
             )
         )

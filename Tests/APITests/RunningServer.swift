@@ -177,6 +177,7 @@ final class RunningServer: Sendable {
                 settings: UpstreamSettings(environment: [:], version: "1.2.3"),
                 transport: transport,
                 reserved: tools.map(\.definition.name),
+                audit: { AuditWriter(try auditKeys(of: store.account)) },
                 box: { try box() }
             )
         )

@@ -39,6 +39,14 @@ import Testing
         #expect(try renamed.json["has_credential"] == true)
         #expect(try await server.send("DELETE", path, token: key).status == 204)
         #expect(try await server.send("GET", path, token: key).status == 404)
+        // Who did it is on record, the latest first.
+        let audit = try await server.send("GET", "/api/v1/audit?kind=change", token: key)
+        let changes = try #require(try audit.json.array)
+        #expect(
+            changes.map { $0["decision"] } == ["server_removed", "server_updated", "server_added"]
+        )
+        #expect(changes.allSatisfy { $0["caller"] == "user:ann" }, "\(audit.text)")
+        #expect(!audit.text.contains("secret-word"))
         try await server.stop()
     }
 

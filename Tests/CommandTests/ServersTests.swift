@@ -201,6 +201,12 @@ struct ServersTests {
         #expect(tools.count { $0["state"] == "held" } == 1)
         let accepted = try sandbox.preloop("servers", "accept", "up", "mutable")
         #expect(accepted.output == "Accepted mutable.\n")
+        let record = try sandbox.preloop("audit", "query", "--changes", "--tool", "mutable")
+        #expect(record.output.contains("local:"), "\(record.errors)")
+        #expect(record.output.contains("up/mutable  tool_accepted  – definition sha256:"))
+        let all = try sandbox.preloop("audit", "query", "--changes", "--server", "up", "--json")
+        #expect(try all.json["changes"]?.array?.last?["decision"] == "server_added")
+        #expect(try sandbox.preloop("audit", "query", "--changes", "--call", "x").status == 2)
         #expect(try call().status == 0)
         #expect(try sandbox.preloop("servers", "diff", "up").output.hasPrefix("Nothing"))
     }

@@ -25,6 +25,10 @@ struct AuditRoutes: Sendable {
                 "Calls of tools, latest first",
                 handler: list
             )
+            .query(
+                "kind",
+                Shape.choice(["call", "change"], "`change`: of policies and MCP servers.")
+            )
             .query("since", Shape.text(64, "RFC 3339; calls from then on."))
             .query("until", Shape.text(64, "RFC 3339; calls before then."))
             .query("tool", Shape.text(256))
@@ -100,6 +104,12 @@ struct AuditRoutes: Sendable {
             filter.before = sequence
         }
         filter.limit = page.limit + 1
+        if text("kind") == "change" {
+            let found = try await log(request).changes(filter)
+            let shown = found.prefix(page.limit)
+            let next = found.count > page.limit ? shown.last.map { String($0.sequence) } : nil
+            return page.answer(shown.map(\.json), next: next, to: request)
+        }
         let found = try await log(request).calls(filter)
         let shown = found.prefix(page.limit)
         let next = found.count > page.limit ? shown.last.map { String($0.sequence) } : nil

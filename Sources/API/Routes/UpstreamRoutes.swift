@@ -161,7 +161,11 @@ struct UpstreamRoutes: Sendable {
             ) { request in
                 let entry = try await entry(request)
                 let desk = try await desk(try request.user().account)
-                try await desk.remove(entry.server.id, expected: Self.check(request))
+                try await desk.remove(
+                    entry.server.id,
+                    by: try Self.author(of: request),
+                    expected: Self.check(request)
+                )
                 return .noContent
             }.answers(.noContent).guarded,
         ]
@@ -177,7 +181,11 @@ struct UpstreamRoutes: Sendable {
         )
         try fill(&server, request.content, by: try request.user().account)
         let secret = try Self.secret(request.content) ?? UpstreamSecret()
-        let added = try await desk.add(server, secret: secret)
+        let added = try await desk.add(
+            server,
+            secret: secret,
+            by: try Self.author(of: request)
+        )
         let entries = try await desk.entries()
         guard let entry = entries.first(where: { $0.server.id == added.id }) else {
             throw Problem.notFound()
@@ -192,9 +200,15 @@ struct UpstreamRoutes: Sendable {
         try await desk.change(
             server,
             secret: try Self.secret(request.content),
+            by: try Self.author(of: request),
             expected: Self.check(request)
         )
         return Versioned.answer(Self.json(try await entry(request)), to: request)
+    }
+
+    /// Who changes something, for the record.
+    private static func author(of request: APIRequest) throws -> String {
+        "user:\(try request.user().name)"
     }
 
     /// Whether a server is still what the client has seen, for the transaction that writes.
@@ -283,7 +297,10 @@ struct UpstreamRoutes: Sendable {
             ) { request in
                 let entry = try await entry(request)
                 let desk = try await desk(try request.user().account)
-                let report = try await desk.scan(entry.server.id)
+                let report = try await desk.scan(
+                    entry.server.id,
+                    by: try Self.author(of: request)
+                )
                 let names = try await self.entry(request).names
                 return .json([
                     "tools": .array(report.tools.map { Self.json($0, names) }),
@@ -302,7 +319,11 @@ struct UpstreamRoutes: Sendable {
                 let entry = try await entry(request)
                 let names = request.content["names"]?.array?.compactMap(\.string)
                 let desk = try await desk(try request.user().account)
-                let accepted = try await desk.accept(names, of: entry.server.id)
+                let accepted = try await desk.accept(
+                    names,
+                    of: entry.server.id,
+                    by: try Self.author(of: request)
+                )
                 return .json(["accepted": JSONValue(accepted)])
             }.body(
                 Shape.object(["names?": Shape.list(of: Shape.text(256, minimum: 1), atMost: 2_000)])

@@ -59,6 +59,13 @@ package struct AuditLog: Sendable {
         }
     }
 
+    /// Changes of policies and servers that are asked for, latest first.
+    package func changes(_ filter: ToolCallTable.Filter) async throws -> [AuditTable.Row] {
+        try await store.read { connection, account in
+            try AuditTable.changes(filter, account: account, on: connection)
+        }
+    }
+
     /// Calls of before there was an audit, latest first.
     package func unchained(limit: Int) async throws -> [ToolCallTable.Entry] {
         try await store.read { connection, account in

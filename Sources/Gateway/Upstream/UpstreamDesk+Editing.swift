@@ -79,14 +79,21 @@ extension UpstreamDesk {
 
     /// Adds a server; nothing is sent to it yet.
     ///
+    /// - Parameters:
+    ///   - server: What it is to be.
+    ///   - secret: What it wants to see.
+    ///   - author: Who adds it, for the record.
+    /// - Returns: The server, with its identifier.
     /// - Throws: ``UpstreamError/misconfigured(reason:)`` for what it cannot be reached by, and
     ///   `StoreError.constraint` when there is one of that name.
-    package func add(_ server: UpstreamServer, secret: UpstreamSecret) async throws
-        -> UpstreamServer
-    {
+    package func add(
+        _ server: UpstreamServer,
+        secret: UpstreamSecret,
+        by author: String
+    ) async throws -> UpstreamServer {
         try check(server, secret)
         let box = try means.box()
-        let added = try await means.store.write { connection, account in
+        let added = try await means.store.write { [self] connection, account in
             var server = server
             let ids: [UpstreamServerID] = try AccountTable.nextIDs(
                 1,
@@ -104,6 +111,7 @@ extension UpstreamDesk {
                 account: account,
                 on: connection
             )
+            try record([.added], of: server, by: author, account: account, on: connection)
             return server
         }
         invalidate()
@@ -118,11 +126,13 @@ extension UpstreamDesk {
     /// - Parameters:
     ///   - server: What it is to be.
     ///   - secret: Its new secret; nil for the one that is there.
+    ///   - author: Who changes it, for the record.
     ///   - expected: Whether it is still what the change was made for; nil for whatever is there.
     /// - Throws: ``UpstreamError``, what `expected` throws, and what the store refuses.
     package func change(
         _ server: UpstreamServer,
         secret: UpstreamSecret?,
+        by author: String,
         expected: Check? = nil
     ) async throws {
         guard let before = try await entries().first(where: { $0.server.id == server.id }) else {
@@ -148,9 +158,18 @@ extension UpstreamDesk {
             if let expected {
                 try ask(expected, about: server.id, account: account, on: connection)
             }
+            let old = try UpstreamServerTable.find(server.id, account: account, on: connection)
             try UpstreamServerTable.update(
                 server,
                 credential: sealed,
+                account: account,
+                on: connection
+            )
+            guard let old else { return }
+            try record(
+                [.updated(from: old, isNewSecret: sealed != nil)],
+                of: server,
+                by: author,
                 account: account,
                 on: connection
             )
@@ -162,12 +181,20 @@ extension UpstreamDesk {
     ///
     /// - Parameters:
     ///   - id: Which one.
+    ///   - author: Who removes it, for the record.
     ///   - expected: Whether it is still what was seen; nil for whatever is there.
     /// - Throws: What `expected` throws, and what the store refuses.
-    package func remove(_ id: UpstreamServerID, expected: Check? = nil) async throws {
+    package func remove(
+        _ id: UpstreamServerID,
+        by author: String,
+        expected: Check? = nil
+    ) async throws {
         try await means.store.write { [self] connection, account in
             if let expected { try ask(expected, about: id, account: account, on: connection) }
+            let old = try UpstreamServerTable.find(id, account: account, on: connection)
             try UpstreamServerTable.remove(id, account: account, on: connection)
+            guard let old else { return }
+            try record([.removed], of: old, by: author, account: account, on: connection)
         }
         invalidate()
         await drop(id)

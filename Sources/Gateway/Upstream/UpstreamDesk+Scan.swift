@@ -25,13 +25,17 @@ extension UpstreamDesk {
     ///
     /// The first scan that somebody asks for accepts what is not suspicious; nothing else does.
     ///
+    /// - Parameters:
+    ///   - id: Which one.
+    ///   - author: Who wants to know, for the record of what is accepted.
+    /// - Returns: What there is, and what has changed.
     /// - Throws: ``UpstreamError``, which is kept as the server's error too.
-    package func scan(_ id: UpstreamServerID) async throws -> Report {
-        try await scan(id, isAsked: true)
+    package func scan(_ id: UpstreamServerID, by author: String) async throws -> Report {
+        try await scan(id, askedBy: author)
     }
 
-    /// The same; `isAsked` is false for one that the server itself has brought about.
-    func scan(_ id: UpstreamServerID, isAsked: Bool) async throws -> Report {
+    /// The same; nobody has asked for one that the server itself has brought about.
+    func scan(_ id: UpstreamServerID, askedBy author: String?) async throws -> Report {
         do {
             return try await pool(of: id).perform(
                 for: "",
@@ -41,9 +45,9 @@ extension UpstreamDesk {
                 var report = try await self.listTools(
                     on: connection,
                     of: id,
-                    isAsked ? .asked : .noticed
+                    author.map { .asked(by: $0) } ?? .noticed
                 )
-                if isAsked { report.warnings = await TextWarnings.of(connection) }
+                if author != nil { report.warnings = await TextWarnings.of(connection) }
                 return report
             }
         } catch {
@@ -70,7 +74,19 @@ extension UpstreamDesk {
         /// The server has told of a change.
         case noticed
         /// Somebody wants to know.
-        case asked
+        case asked(by: String)
+
+        /// Who has asked; nil for nobody.
+        var author: String? {
+            guard case .asked(let author) = self else { return nil }
+            return author
+        }
+
+        /// Whether it is any session's beginning.
+        var isSession: Bool {
+            guard case .session = self else { return false }
+            return true
+        }
     }
 
     /// Asks for the tools of a session and keeps what is new about them.
@@ -115,7 +131,7 @@ extension UpstreamDesk {
         let pins = ToolPins(
             // Whoever asks for the first scan trusts what is there then; a server that shows it
             // later, or takes all of it away and brings other tools, is not trusted again.
-            isKnown: occasion != .asked || !server.awaitsFirstScan,
+            isKnown: occasion.author == nil || !server.awaitsFirstScan,
             holdsNew: server.holdsNewTools,
             otherNames: means.reserved + others
         )
@@ -128,9 +144,11 @@ extension UpstreamDesk {
         outcome.unusable += found.filter {
             !ParameterHeaders.areUsable(in: $0["inputSchema"] ?? [:])
         }.map { "`\($0["name"]?.string ?? "?")` has headers that cannot be made" }
-        if occasion != .session || !outcome.changed.isEmpty || server.status != .active {
+        if !occasion.isSession || !outcome.changed.isEmpty || server.status != .active {
             let changed = outcome.changed
-            try await means.store.writeOutsideFeed { connection, account in
+            let accepted = Self.accepted(changed, knowing: catalogue.tools[id] ?? [])
+            let author = occasion.author
+            try await means.store.writeOutsideFeed { [self] connection, account in
                 for tool in changed {
                     try UpstreamToolTable.put(tool, of: id, account: account, on: connection)
                 }
@@ -141,9 +159,16 @@ extension UpstreamDesk {
                     account: account,
                     on: connection
                 )
-                if occasion == .asked {
+                if author != nil {
                     try UpstreamServerTable.setLookedAt(id, account: account, on: connection)
                 }
+                try record(
+                    accepted,
+                    of: server,
+                    by: author ?? AuditTable.Event.ownName,
+                    account: account,
+                    on: connection
+                )
             }
             invalidate()
         }
@@ -163,11 +188,18 @@ extension UpstreamDesk {
     /// - Parameters:
     ///   - names: Which tools; nil for all.
     ///   - id: Whose.
+    ///   - author: Who accepts them, for the record.
     /// - Returns: The names of those that were accepted or forgotten.
-    /// - Throws: `StoreError`; nothing is accepted then.
-    package func accept(_ names: [String]?, of id: UpstreamServerID) async throws -> [String] {
-        let accepted = try await means.store.writeOutsideFeed { connection, account in
-            var accepted: [String] = []
+    /// - Throws: `StoreError`, and why it cannot be recorded; nothing is accepted then.
+    package func accept(
+        _ names: [String]?,
+        of id: UpstreamServerID,
+        by author: String
+    ) async throws -> [String] {
+        let accepted = try await means.store.writeOutsideFeed { [self] connection, account in
+            guard let server = try UpstreamServerTable.find(id, account: account, on: connection)
+            else { throw UpstreamError.misconfigured(reason: "it was removed") }
+            var (accepted, changes): ([String], [UpstreamChange]) = ([], [])
             // Somebody has looked: no later scan is a first one.
             try UpstreamServerTable.setLookedAt(id, account: account, on: connection)
             for var tool in try UpstreamToolTable.list(of: id, account: account, on: connection) {
@@ -181,14 +213,19 @@ extension UpstreamDesk {
                         account: account,
                         on: connection
                     )
+                    changes.append(.forgotten(tool: tool.name))
                 case .held:
                     tool.accepted = tool.proposed ?? tool.accepted
                     tool.proposed = nil
                     tool.state = .accepted
                     try UpstreamToolTable.put(tool, of: id, account: account, on: connection)
+                    changes.append(
+                        .accepted(tool: tool.name, definition: tool.accepted ?? JSONObject())
+                    )
                 }
                 accepted.append(tool.name)
             }
+            try record(changes, of: server, by: author, account: account, on: connection)
             return accepted
         }
         invalidate()

@@ -89,13 +89,16 @@ extension UpstreamDesk {
     /// - Parameters:
     ///   - signIn: What was begun.
     ///   - query: Of the address to which the authorization server has sent the person.
+    ///   - author: Who signs in, for the record.
     /// - Throws: ``UpstreamError`` when the answer is another one's, or is a refusal.
     package func finish(
         _ signIn: SignIn,
-        query: [(name: String, value: String)]
+        query: [(name: String, value: String)],
+        by author: String
     ) async throws {
         let code = try OAuthClient.code(in: query, of: signIn.consent)
-        try await keep(try await client.redeem(code, signIn.consent), for: signIn.server)
+        let grant = try await client.redeem(code, signIn.consent)
+        try await keep(grant, for: signIn.server, by: author)
     }
 
     /// Signs in as a client of its own right, without a person (`client_credentials`).
@@ -104,7 +107,8 @@ extension UpstreamDesk {
     /// somebody has named as its own.
     package func signIn(
         to id: UpstreamServerID,
-        as credential: ClientCredential
+        as credential: ClientCredential,
+        by author: String
     ) async throws {
         let server = try await signable(id)
         let before = try await Self.kept(id, means)?.oauth?.issuer
@@ -127,7 +131,7 @@ extension UpstreamDesk {
         let secret = try credential.secret.map { text throws(UpstreamError) in
             try means.settings.expanded(text)
         }
-        try await keep(try await client.renewed(grant, secret: secret), for: id)
+        try await keep(try await client.renewed(grant, secret: secret), for: id, by: author)
     }
 
     private func signable(_ id: UpstreamServerID) async throws -> UpstreamServer {
@@ -141,14 +145,18 @@ extension UpstreamDesk {
     }
 
     /// Keeps a new sign-in, whatever there was before.
-    private func keep(_ grant: OAuthGrant, for id: UpstreamServerID) async throws {
+    private func keep(
+        _ grant: OAuthGrant,
+        for id: UpstreamServerID,
+        by author: String
+    ) async throws {
         let server = try await signable(id)
         var secret = UpstreamSecret()
         secret.oauth = grant
         var changed = server
         changed.authentication = .oauth
         tokens[id] = nil
-        try await change(changed, secret: secret)
+        try await change(changed, secret: secret, by: author)
     }
 
     // MARK: - Renewing

@@ -20,18 +20,22 @@ package actor UpstreamDesk {
         package var transport: any HTTPStreamTransport
         /// Names of Preloop's own tools.
         package var reserved: [String]
+        /// Writes the account's audit; nil where changes are not recorded.
+        package var audit: (@Sendable () throws -> AuditWriter)?
 
         package init(
             store: Store,
             settings: UpstreamSettings,
             transport: any HTTPStreamTransport,
             reserved: [String],
+            audit: (@Sendable () throws -> AuditWriter)? = nil,
             box: @escaping @Sendable () throws -> SecretBox
         ) {
             self.store = store
             self.settings = settings
             self.transport = transport
             self.reserved = reserved
+            self.audit = audit
             self.box = box
         }
     }
@@ -315,7 +319,7 @@ package actor UpstreamDesk {
         rescans[id] = Task {
             while self.restless.remove(id) != nil {
                 // A scan that fails is told by the server's status.
-                _ = try? await self.scan(id, isAsked: false)
+                _ = try? await self.scan(id, askedBy: nil)
                 // Cancelled when the desk is closed.
                 guard (try? await Task.sleep(for: Self.rescanPause)) != nil else { break }
             }

@@ -133,14 +133,44 @@ package enum AuditTable {
             FROM audit_events WHERE account_id = \(account) AND sequence > \(sequence)
             ORDER BY sequence LIMIT \(limit)
             """
-        ).map { row throws(StoreError) in
-            Row(
-                sequence: try row.integer("sequence"),
-                // A value of a wrong type is a finding for whoever verifies, not the end of it.
-                event: try? event(row),
-                hash: (try? row.blob("hash")) ?? []
-            )
-        }
+        ).map(row)
+    }
+
+    /// Changes of policies and servers that are asked for, latest first.
+    ///
+    /// - Parameters:
+    ///   - filter: Which; how calls end says nothing of them.
+    ///   - account: Whose.
+    ///   - connection: Where to read.
+    /// - Returns: As many as the filter allows.
+    /// - Throws: What the store refuses.
+    package static func changes(
+        _ filter: ToolCallTable.Filter,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [Row] {
+        var filter = filter
+        filter.outcome = nil
+        return try connection.rows(
+            """
+            SELECT e.sequence, e.kind, e.happened_at, e.call_id, e.caller, e.channel, e.client,
+                e.session, e.server, e.tool, e.decision, e.outcome, e.rule, e.policy_version,
+                e.approval_id, e.reason, e.arguments, e.findings, e.arguments_digest,
+                e.result_digest, e.result_bytes, e.duration_us, e.trace_parent, e.hash
+            FROM audit_events e
+            WHERE e.account_id = \(account) AND e.kind = 'change'\(filter.conditions)
+            ORDER BY e.sequence DESC LIMIT \(filter.limit)
+            """
+        ).map(row)
+    }
+
+    private static func row(_ row: SQLRow) throws(StoreError) -> Row {
+        Row(
+            sequence: try row.integer("sequence"),
+            // A value of a wrong type is a finding for whoever verifies, not the end of it.
+            event: try? event(row),
+            hash: (try? row.blob("hash")) ?? []
+        )
     }
 
     private static func event(_ row: SQLRow) throws(StoreError) -> Event {

@@ -166,7 +166,7 @@ package enum ToolCallTable {
                 COALESCE(c.result_bytes, e.result_bytes) AS result_bytes, c.result_digest
             FROM audit_events e LEFT JOIN audit_events c ON c.account_id = e.account_id
                 AND c.call_id = e.call_id AND c.kind = 'completed'
-            WHERE e.account_id = \(account) AND e.kind = 'call'\(conditions(filter))
+            WHERE e.account_id = \(account) AND e.kind = 'call'\(filter.conditions)
             ORDER BY e.sequence DESC LIMIT \(filter.limit)
             """
         ).map { row throws(StoreError) in
@@ -174,29 +174,6 @@ package enum ToolCallTable {
             entry.read { $0.findings = try row.optionalText("findings") }
             return entry
         }
-    }
-
-    private static func conditions(_ filter: Filter) -> SQL {
-        var parts: [SQL] = []
-        if let before = filter.before { parts.append(" AND e.sequence < \(before)") }
-        if let since = filter.since { parts.append(" AND e.happened_at >= \(since)") }
-        if let until = filter.until { parts.append(" AND e.happened_at < \(until)") }
-        if let tool = filter.tool { parts.append(" AND e.tool = \(tool)") }
-        if let server = filter.server { parts.append(" AND e.server = \(server)") }
-        if let caller = filter.caller { parts.append(" AND e.caller = \(caller)") }
-        if let decision = filter.decision { parts.append(" AND e.decision = \(decision)") }
-        if let id = filter.callID { parts.append(" AND e.call_id = \(id)") }
-        let hasNoEnd: SQL = " AND c.call_id IS NULL AND e.outcome = 'running'"
-        switch filter.outcome {
-        case .outcome(let outcome):
-            parts.append(" AND COALESCE(c.outcome, e.outcome) = \(outcome.rawValue)")
-        case .running(let instant):
-            parts.append("\(hasNoEnd) AND e.happened_at >= \(instant)")
-        case .unknown(let instant):
-            parts.append("\(hasNoEnd) AND e.happened_at < \(instant)")
-        case nil: break
-        }
-        return "\(parts, separator: "")"
     }
 
     /// The latest calls, latest first.
@@ -259,6 +236,32 @@ package enum ToolCallTable {
             end.resultDigest = try row.blob("result_digest")
         }
         return end
+    }
+}
+
+extension ToolCallTable.Filter {
+    /// What stands behind `WHERE`, of events `e` and the ends `c` of their calls.
+    var conditions: SQL {
+        var parts: [SQL] = []
+        if let before = before { parts.append(" AND e.sequence < \(before)") }
+        if let since = since { parts.append(" AND e.happened_at >= \(since)") }
+        if let until = until { parts.append(" AND e.happened_at < \(until)") }
+        if let tool = tool { parts.append(" AND e.tool = \(tool)") }
+        if let server = server { parts.append(" AND e.server = \(server)") }
+        if let caller = caller { parts.append(" AND e.caller = \(caller)") }
+        if let decision = decision { parts.append(" AND e.decision = \(decision)") }
+        if let id = callID { parts.append(" AND e.call_id = \(id)") }
+        let hasNoEnd: SQL = " AND c.call_id IS NULL AND e.outcome = 'running'"
+        switch outcome {
+        case .outcome(let outcome):
+            parts.append(" AND COALESCE(c.outcome, e.outcome) = \(outcome.rawValue)")
+        case .running(let instant):
+            parts.append("\(hasNoEnd) AND e.happened_at >= \(instant)")
+        case .unknown(let instant):
+            parts.append("\(hasNoEnd) AND e.happened_at < \(instant)")
+        case nil: break
+        }
+        return "\(parts, separator: "")"
     }
 }
 

@@ -12,6 +12,7 @@ struct AuditQueryCommand: AsyncParsableCommand {
         discussion: """
             preloop audit query --since 7d --outcome denied
             preloop audit query --tool create_issue --caller user:ann --json
+            preloop audit query --changes --server docs
 
             A call that began and has no end is `running` for ten minutes, then `unknown`: the \
             process ended before the call did.
@@ -56,6 +57,9 @@ struct AuditQueryCommand: AsyncParsableCommand {
     @Option(help: "Only calls before this one: `next` of the page before.")
     var cursor: Int64?
 
+    @Flag(help: "Changes of policies and MCP servers in place of calls.")
+    var changes = false
+
     @Flag(help: "Calls of before there was an audit, which are in no chain.")
     var unchained = false
 
@@ -70,6 +74,9 @@ struct AuditQueryCommand: AsyncParsableCommand {
         guard !unchained || remote.url == nil else {
             throw ValidationError("--unchained reads the installation of this machine")
         }
+        guard !changes || (outcome == nil && call == nil && !unchained) else {
+            throw ValidationError("--changes goes without --outcome, --call and --unchained")
+        }
     }
 
     func run() async throws {
@@ -77,12 +84,17 @@ struct AuditQueryCommand: AsyncParsableCommand {
         if let server = try remote.server(settings) {
             let answer = try await server.call("GET", "/api/v1/audit?\(query())")
             let calls = answer.array ?? []
+            guard !changes else { return try report(changes: calls) }
             return try report(calls, isFull: calls.count == limit)
         }
         let installation = try await Installation.open(settings)
         let log = try installation.auditLog()
         let now = installation.store.clock.now()
         let filter = filter(at: now)
+        guard !changes else {
+            let found = try await attempt("cannot read the audit") { try await log.changes(filter) }
+            return try report(changes: found.map(\.json))
+        }
         let calls = try await attempt("cannot read the audit") {
             guard unchained else { return try await log.calls(filter) }
             return try await log.unchained(limit: limit)
@@ -109,6 +121,7 @@ struct AuditQueryCommand: AsyncParsableCommand {
     private func query() -> String {
         let now = WallClock.system.now()
         let values: [(String, String?)] = [
+            ("kind", changes ? "change" : nil),
             ("since", since?.instant(before: now).iso8601),
             ("until", until?.instant(before: now).iso8601), ("tool", tool), ("server", server),
             ("caller", caller), ("decision", decision), ("outcome", outcome), ("call_id", call),
@@ -133,6 +146,17 @@ struct AuditQueryCommand: AsyncParsableCommand {
             }
         }
         return result
+    }
+
+    private func report(changes: [JSONValue]) throws {
+        let next = changes.count == limit ? changes.last?["sequence"] : nil
+        guard !output.isJSON else {
+            try Output.result(["changes": .array(changes), "next": next ?? .null])
+            return
+        }
+        let more = next?.integer.map { ["More with --cursor \($0)."] } ?? []
+        let lines = changes.map(AuditText.line)
+        try Output.text((lines.isEmpty ? ["No such change is on record."] : lines) + more)
     }
 
     private func report(_ calls: [JSONValue], isFull: Bool) throws {

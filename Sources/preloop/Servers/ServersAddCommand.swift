@@ -63,15 +63,22 @@ struct ServersAddCommand: AsyncParsableCommand {
                         hint: "choose another name; `preloop servers update` changes it"
                     )
                 }
-                let added = try await desk.add(server, secret: secret)
+                let added = try await desk.add(
+                    server,
+                    secret: secret,
+                    by: Installation.localAuthor
+                )
                 var (unusable, warnings): ([String], [String]) = ([], [])
                 if isScanned {
                     do {
-                        let report = try await desk.scan(added.id)
+                        let report = try await desk.scan(
+                            added.id,
+                            by: Installation.localAuthor
+                        )
                         (unusable, warnings) = (report.unusable, report.warnings)
                     } catch {
                         // A server that was never seen is of no use to anybody.
-                        try await desk.remove(added.id)
+                        try await desk.remove(added.id, by: Installation.localAuthor)
                         throw error
                     }
                 }

@@ -73,7 +73,11 @@ struct ServersAcceptCommand: AsyncParsableCommand {
             where !entry.tools.contains(where: { haveEqualBytes($0.name, tool) }) {
                 throw CommandFailure(.notFound, "`\(name)` has no tool `\(tool)`")
             }
-            return try await desk.accept(tools.isEmpty ? nil : tools, of: entry.server.id)
+            return try await desk.accept(
+                tools.isEmpty ? nil : tools,
+                of: entry.server.id,
+                by: Installation.localAuthor
+            )
         }
         guard !output.isJSON else {
             try Output.result(["name": .string(name), "accepted": JSONValue(accepted)])
@@ -111,7 +115,7 @@ struct ServersUpdateCommand: AsyncParsableCommand {
         let entry = try await Installation.withServers("`\(name)` was not changed") { desk in
             var server = try await desk.entry(named: name).server
             try options.fill(&server, command: command)
-            try await desk.change(server, secret: secret)
+            try await desk.change(server, secret: secret, by: Installation.localAuthor)
             return try await desk.entry(named: name)
         }
         guard !output.isJSON else {
@@ -137,7 +141,8 @@ struct ServersRemoveCommand: AsyncParsableCommand {
     func run() async throws {
         let name = name
         try await Installation.withServers("`\(name)` was not removed") { desk in
-            try await desk.remove(try await desk.entry(named: name).server.id)
+            let id = try await desk.entry(named: name).server.id
+            try await desk.remove(id, by: Installation.localAuthor)
         }
         guard !output.isJSON else {
             try Output.result(["name": .string(name), "removed": true])

@@ -18,6 +18,9 @@ struct ServersCommand: AsyncParsableCommand {
 }
 
 extension Installation {
+    /// Whoever changes servers on this machine, for the record.
+    static var localAuthor: String { "local:\(LocalUser.name)" }
+
     /// Does something with the MCP servers of the installation.
     ///
     /// - Parameters:

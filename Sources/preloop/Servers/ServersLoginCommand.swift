@@ -61,7 +61,7 @@ struct ServersLoginCommand: AsyncParsableCommand {
                 } else {
                     try await command.signIn(to: id, desk)
                 }
-                let unusable = try await desk.scan(id).unusable
+                let unusable = try await desk.scan(id, by: Installation.localAuthor).unusable
                 return (try await desk.entry(named: command.name), unusable)
             }
         }
@@ -82,7 +82,8 @@ struct ServersLoginCommand: AsyncParsableCommand {
         }
         try await desk.signIn(
             to: id,
-            as: .init(id: clientId ?? "", secret: secret, scope: scope, issuer: issuer)
+            as: .init(id: clientId ?? "", secret: secret, scope: scope, issuer: issuer),
+            by: Installation.localAuthor
         )
     }
 
@@ -100,6 +101,6 @@ struct ServersLoginCommand: AsyncParsableCommand {
                 + "Open this address in a browser on this machine:\n\(begun.url)"
         )
         let query = try await listener.query(within: wait) { begun.isAnswered(by: $0) }
-        try await desk.finish(begun, query: query)
+        try await desk.finish(begun, query: query, by: Installation.localAuthor)
     }
 }

@@ -98,7 +98,10 @@ struct ServersScanCommand: AsyncParsableCommand {
         let name = name
         let (entry, report) = try await interruptible {
             try await Installation.withServers("cannot scan `\(name)`") { desk in
-                let report = try await desk.scan(try await desk.entry(named: name).server.id)
+                let report = try await desk.scan(
+                    try await desk.entry(named: name).server.id,
+                    by: Installation.localAuthor
+                )
                 return (try await desk.entry(named: name), report)
             }
         }
@@ -135,7 +138,10 @@ struct ServersTestCommand: AsyncParsableCommand {
         let name = name
         let report = try await interruptible {
             try await Installation.withServers("`\(name)` does not work") { desk in
-                try await desk.scan(try await desk.entry(named: name).server.id)
+                try await desk.scan(
+                    try await desk.entry(named: name).server.id,
+                    by: Installation.localAuthor
+                )
             }
         }
         let profile = report.profile

@@ -175,12 +175,18 @@ struct ProxiedWorld {
         let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
         var settings = UpstreamSettings(environment: [:], version: "1")
         settings.egress = EgressGuard { _ in [IPAddress("93.184.216.34")].compactMap { $0 } }
+        let audits = AuditWriters()
         desk = UpstreamDesk(
             UpstreamDesk.Means(
                 store: store,
                 settings: settings,
                 transport: upstream,
                 reserved: ["search", "get_approval_status", "request_approval"],
+                audit: {
+                    try audits.writer(of: store.account) {
+                        try AuditKeys(box, account: store.account)
+                    }
+                },
                 box: { box }
             )
         )
@@ -191,8 +197,8 @@ struct ProxiedWorld {
             url: Self.url,
             createdAt: store.clock.now()
         )
-        server = try await desk.add(draft, secret: UpstreamSecret())
-        _ = try await desk.scan(server.id)
+        server = try await desk.add(draft, secret: UpstreamSecret(), by: "user:ann")
+        _ = try await desk.scan(server.id, by: "user:ann")
         let set = ToolSet(
             [FakeTool(name: "search"), GetApprovalStatusTool(), RequestApprovalTool()],
             source: desk

@@ -31,7 +31,7 @@ import Testing
                 createdAt: Timestamp(milliseconds: 0)
             )
             made.authentication = .oauth
-            server = try await desk.add(made, secret: UpstreamSecret())
+            server = try await desk.add(made, secret: UpstreamSecret(), by: "user:ann")
         }
 
         /// Who gives its tokens.
@@ -63,7 +63,7 @@ import Testing
         /// Signs in as a person does whose browser follows the page.
         func signIn() async throws {
             let begun = try await desk.beginSignIn(to: server.id, redirect: Self.redirect)
-            try await desk.finish(begun, query: try await consent(begun.url))
+            try await desk.finish(begun, query: try await consent(begun.url), by: "user:ann")
         }
 
         /// What the authorization server sends the browser back with.
@@ -105,7 +105,7 @@ import Testing
         let world = try await World()
         await #expect(throws: UpstreamError.self) { try await world.call() }
         try await world.signIn()
-        #expect(try await world.desk.scan(world.server.id).unusable.isEmpty)
+        #expect(try await world.desk.scan(world.server.id, by: "user:ann").unusable.isEmpty)
         #expect(try await world.call()["isError"] == false)
         try await world.expire()
         #expect(try await world.call()["isError"] == false)
@@ -151,7 +151,8 @@ import Testing
         let world = try await World()
         try await world.desk.signIn(
             to: world.server.id,
-            as: .init(id: "robot", secret: "${ROBOT}", scope: "read", issuer: world.issuer)
+            as: .init(id: "robot", secret: "${ROBOT}", scope: "read", issuer: world.issuer),
+            by: "user:ann"
         )
         #expect(try await world.call()["isError"] == false)
         try await world.expire()
@@ -160,7 +161,8 @@ import Testing
         await #expect(throws: UpstreamError.unauthorized(status: 401)) {
             try await world.desk.signIn(
                 to: world.server.id,
-                as: .init(id: "robot", secret: "wrong")
+                as: .init(id: "robot", secret: "wrong"),
+                by: "user:ann"
             )
         }
     }
@@ -171,7 +173,8 @@ import Testing
         func signIn(_ issuer: String?) async throws {
             try await world.desk.signIn(
                 to: world.server.id,
-                as: .init(id: "robot", secret: "${ROBOT}", issuer: issuer)
+                as: .init(id: "robot", secret: "${ROBOT}", issuer: issuer),
+                by: "user:ann"
             )
         }
         for issuer in [nil, "https://as.example", world.issuer + "/"] {
@@ -202,7 +205,7 @@ import Testing
         #expect(other.isAnswered(by: query) && !mine.isAnswered(by: query))
         #expect(!mine.isAnswered(by: []) && mine.issuer == world.issuer)
         await #expect(throws: UpstreamError.self) {
-            try await world.desk.finish(mine, query: query)
+            try await world.desk.finish(mine, query: query, by: "user:ann")
         }
         var foreign = query
         for place in foreign.indices where foreign[place].name == "iss" {
@@ -210,9 +213,9 @@ import Testing
         }
         let wrong = foreign
         await #expect(throws: UpstreamError.self) {
-            try await world.desk.finish(other, query: wrong)
+            try await world.desk.finish(other, query: wrong, by: "user:ann")
         }
-        try await world.desk.finish(other, query: query)
+        try await world.desk.finish(other, query: query, by: "user:ann")
         #expect(try await world.call()["isError"] == false)
     }
 

@@ -92,7 +92,7 @@ import Testing
         let world = try await ProxiedWorld(Self.held)
         let id = try await world.handle()
         world.upstream.state.withLock { $0.summary = "Writes a text, and sends it to us" }
-        _ = try await world.desk.scan(world.server.id)
+        _ = try await world.desk.scan(world.server.id, by: "user:ann")
         // Held by its pin, it is not even there.
         let held = try await world.approve(id)
         #expect(
@@ -100,7 +100,7 @@ import Testing
             "\(held)"
         )
         // Accepted, it is another tool than the one that was approved.
-        _ = try await world.desk.accept(nil, of: world.server.id)
+        _ = try await world.desk.accept(nil, of: world.server.id, by: "user:ann")
         let other = try await world.poll(id)
         #expect(
             other["tool_execution_error"]?.string?.contains("not the one that was approved")
@@ -115,7 +115,7 @@ import Testing
         let id = try await world.handle()
         var moved = try #require(try await world.desk.entries().first?.server)
         moved.url = "https://elsewhere.example/mcp"
-        try await world.desk.change(moved, secret: nil)
+        try await world.desk.change(moved, secret: nil, by: "user:ann")
         let answer = try await world.approve(id)
         #expect(
             answer["tool_execution_error"]?.string?.contains("not the one that was approved")
@@ -145,7 +145,7 @@ import Testing
     @Test func `a server that was removed is not asked for what was approved`() async throws {
         let world = try await ProxiedWorld(Self.held)
         let id = try await world.handle()
-        try await world.desk.remove(world.server.id)
+        try await world.desk.remove(world.server.id, by: "user:ann")
         let answer = try await world.approve(id)
         #expect(
             answer["tool_execution_error"]?.string?.contains("not there any more") == true,
@@ -297,7 +297,7 @@ import Testing
         var server = world.server
         server.name = name
         await #expect(throws: UpstreamError.self) {
-            try await world.desk.add(server, secret: UpstreamSecret())
+            try await world.desk.add(server, secret: UpstreamSecret(), by: "user:ann")
         }
     }
 }

@@ -117,7 +117,7 @@ struct ResourceSubscriptionTests {
         #expect(await changes.next() == .resources)
         // A server that is no longer there has taken its lists along.
         let server = try #require(try await world.desk.catalogue().servers.first)
-        try await world.desk.remove(server.id)
+        try await world.desk.remove(server.id, by: "user:ann")
         #expect(await changes.next() == [.prompts, .resources])
         await world.desk.close()
     }

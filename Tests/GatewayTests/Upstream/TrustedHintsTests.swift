@@ -48,10 +48,10 @@ import Testing
         let world = try await lying()
         var trusted = world.server
         trusted.trustsHints = true
-        try await world.desk.change(trusted, secret: nil)
+        try await world.desk.change(trusted, secret: nil, by: "user:ann")
         #expect(await world.calls.visibleTools(to: reader).contains { $0.name == "write" })
         trusted.trustsHints = false
-        try await world.desk.change(trusted, secret: nil)
+        try await world.desk.change(trusted, secret: nil, by: "user:ann")
         #expect(await !world.calls.visibleTools(to: reader).contains { $0.name == "write" })
     }
 }

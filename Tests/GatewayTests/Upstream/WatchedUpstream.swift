@@ -205,9 +205,10 @@ struct WatchedWorld {
                 url: "https://up.example/mcp",
                 createdAt: store.clock.now()
             ),
-            secret: UpstreamSecret()
+            secret: UpstreamSecret(),
+            by: "user:ann"
         )
-        _ = try await desk.scan(server.id)
+        _ = try await desk.scan(server.id, by: "user:ann")
         let journal = FakeJournal()
         var limits = GuardedCall.Limits()
         limits.listInterval = .milliseconds(20)
