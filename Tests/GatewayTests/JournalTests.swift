@@ -24,7 +24,13 @@ struct JournalTests {
             database = FailingDatabase(try scratch.database.connect())
             store = try await Store.open(database)
             let keys = try AuditKeys.testing(store.account)
-            journal = StoreJournal(store: store, keys: keys, delay: delay)
+            // Nothing is removed meanwhile: that would be a transaction of its own.
+            journal = StoreJournal(
+                store: store,
+                keys: keys,
+                retention: CallRetention(nil),
+                delay: delay
+            )
             log = AuditLog(store: store, key: keys.publicKey)
         }
 

@@ -83,6 +83,8 @@ package actor StoreJournal: CallJournal {
     /// When old rows are looked for again.
     private var nextPruning = ContinuousClock.now
     private var waiting: [Waiting] = []
+    /// Ends that are kept, those that are being written included.
+    private var endCount = 0
     /// Ends that could not be written: calls do not fail for them again.
     private var unwritten: [AuditTable.Event] = []
     /// Writes what waits; nil when nobody does.
@@ -135,9 +137,10 @@ package actor StoreJournal: CallJournal {
     ) async throws {
         let origin = running.removeValue(forKey: id)
         let event = AuditTable.Event(id, outcome, end, of: origin, keys.redactor)
-        guard delay.time > .zero, origin?.approvalID == nil,
-            waiting.count + unwritten.count < delay.capacity
-        else { return try await write(event) }
+        guard delay.time > .zero, origin?.approvalID == nil, endCount < delay.capacity else {
+            return try await write(event)
+        }
+        endCount += 1
         waiting.append(Waiting(event: event))
         if writer == nil { writeSoon() }
     }
@@ -198,6 +201,7 @@ package actor StoreJournal: CallJournal {
             waiting = []
             do {
                 try await append(batch.map(\.event))
+                endCount -= batch.count { $0.written == nil }
                 for entry in batch { entry.written?.resume() }
                 await prune()
             } catch {
