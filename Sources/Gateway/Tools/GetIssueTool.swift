@@ -7,10 +7,6 @@ import Store
 struct GetIssueTool: Tool {
     let reading: StoreReading
 
-    /// Characters of text an answer has at most; with its twin as structured content and JSON
-    /// escapes it stays within what clients take.
-    private static let textLimit = 400_000
-
     var definition: ToolDefinition {
         ToolDefinition(
             name: "get_issue",
@@ -60,15 +56,16 @@ struct GetIssueTool: Tool {
         let comments = try await reading.store.read { connection, account in
             try ExportTable.comments(of: summary.issue, account: account, on: connection)
         }
-        var budget = Self.textLimit
-        let description = cut(row.issue.body, to: &budget)
+        var room = AnswerRoom()
+        let description = room.cut(row.issue.body)
         var shown: [JSONValue] = []
         // The latest ones matter most: they get what room there is.
         for comment in comments.suffix(arguments.integer("comment_limit", default: 50)).reversed() {
-            guard budget > 0 else { break }
+            room.take(AnswerRoom.comment)
+            guard room.bytes > 0 else { break }
             shown.append([
                 "id": .string(comment.externalID), "author": JSONValue(comment.author),
-                "body": .string(cut(comment.body, to: &budget)),
+                "body": .string(room.cut(comment.body)),
                 "created_at": .string(comment.createdAt.iso8601),
                 "updated_at": .string(comment.updatedAt.iso8601),
             ])
@@ -90,19 +87,4 @@ struct GetIssueTool: Tool {
         object.append(key: "comments_left_out", value: .integer(leftOut))
         return .object(object)
     }
-
-    /// The beginning of a text that there is room for.
-    private func cut(_ text: String, to budget: inout Int) -> String {
-        let cut = text.utf8.count <= budget ? text : prefix(of: text, bytes: budget)
-        budget -= cut.utf8.count
-        return cut
-    }
-}
-
-/// The longest beginning of whole characters within so many bytes.
-func prefix(of text: String, bytes limit: Int) -> String {
-    guard text.utf8.count > limit else { return text }
-    var end = text.utf8.index(text.startIndex, offsetBy: max(0, limit))
-    while end.samePosition(in: text.unicodeScalars) == nil { end = text.utf8.index(before: end) }
-    return String(text[..<end])
 }

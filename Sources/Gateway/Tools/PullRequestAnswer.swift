@@ -40,9 +40,8 @@ enum PullRequestAnswer {
         "warnings": Schema.warnings,
     ])
 
-    /// Bytes of patches and of comments an answer has at most, each: as structured content and
-    /// again as text, with escapes, both stay within what clients take.
-    private static let textLimit = 400_000
+    /// What patches and comments have of an answer, each.
+    private static let half = AnswerRoom.message / 2
 
     static func json(
         _ pull: PullRequest,
@@ -72,12 +71,11 @@ enum PullRequestAnswer {
     }
 
     private static func files(_ files: [FileChange], _ warnings: inout [String]) -> JSONValue {
-        var budget = textLimit
+        var room = AnswerRoom(half)
         var left = 0
         let shown: [JSONValue] = files.map { file in
             var patch = file.patch
-            budget -= patch?.utf8.count ?? 0
-            if budget < 0, patch != nil {
+            if let text = patch, !room.takesWhole(text) {
                 patch = nil
                 left += 1
             }
@@ -98,11 +96,12 @@ enum PullRequestAnswer {
         of key: String,
         _ warnings: inout [String]
     ) -> JSONValue {
-        var budget = textLimit
+        var room = AnswerRoom(half)
         var shown: [JSONValue] = []
         for remark in comments.reversed() {
-            budget -= min(remark.comment.body.utf8.count, TrackerDesk.shownBytes)
-            guard budget >= 0 else { break }
+            room.take(AnswerRoom.comment)
+            let body = prefix(of: remark.comment.body, bytes: TrackerDesk.shownBytes)
+            guard room.takesWhole(body) else { break }
             shown.append(CommentAnswer.json(remark, of: key))
         }
         let left = comments.count - shown.count
