@@ -128,6 +128,24 @@ struct ResourceListeningTests {
         #expect(talk.ask("7", "resources/subscribe")[0]["error"]?["code"] == -32601)
     }
 
+    @Test func `a resource that nobody has is told by the code of the era`() {
+        var talk = Conversation(server: Self.server)
+        talk.initialize()
+        let asked = #""uri":"file:///none""#
+        talk.ask("1", "resources/read", asked)
+        talk.say(
+            #"{"jsonrpc":"2.0","id":2,"method":"resources/read","params":{\#(asked)}}"#
+        )
+        let codes = talk.started.map(\.id).map { job in
+            let failure = RPCError(-32_002, "there is none", data: ["uri": "file:///none"])
+            let error = talk.apply(talk.session.finish(job, .failure(failure)))[0]["error"]
+            #expect(error?["message"] == "there is none")
+            #expect(error?["data"]?["uri"] == "file:///none")
+            return error?["code"]
+        }
+        #expect(codes == [-32602, -32002])
+    }
+
     @Test func `without a server that offers it nobody subscribes`() {
         var server = Conversation.server
         server.forwarded = [.resources]

@@ -126,7 +126,8 @@ extension UpstreamDesk {
         }
         // What the directory remembers of a server may have changed since: its name decides.
         guard let server, let current = (try? await catalogue())?.server(server.id) else {
-            throw .invalidParameters("no server has what this names")
+            let reason = "no server has what this names"
+            throw parameters["uri"] == nil ? .invalidParameters(reason) : .resourceNotFound(reason)
         }
         return entry(method, of: current, replaced)
     }

@@ -35,6 +35,8 @@ extension RPCError {
     package static let invalidParametersCode = -32602
     /// The server failed.
     package static let internalErrorCode = -32603
+    /// There is no such resource; 2026-07-28 has `invalidParametersCode` for it.
+    package static let resourceNotFoundCode = -32002
     /// Headers and body contradict each other (2026-07-28).
     package static let headerMismatchCode = -32020
     /// The client lacks a capability the request needs (2026-07-28); no tool of ours needs one.
@@ -60,6 +62,17 @@ extension RPCError {
     /// Wrong parameters.
     package static func invalidParameters(_ reason: String) -> RPCError {
         RPCError(invalidParametersCode, reason)
+    }
+
+    /// A resource that nobody has; each era gets its own code for it by ``said(in:)``.
+    package static func resourceNotFound(_ reason: String) -> RPCError {
+        RPCError(resourceNotFoundCode, reason)
+    }
+
+    /// The same error as a revision has it, also where it comes from a server of the other era.
+    func said(in version: ProtocolVersion) -> RPCError {
+        guard version.era == .modern, code == Self.resourceNotFoundCode else { return self }
+        return RPCError(Self.invalidParametersCode, message, data: data)
     }
 
     /// The server's own failure; the reason holds nothing secret.

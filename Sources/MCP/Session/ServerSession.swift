@@ -465,7 +465,7 @@ package struct ServerSession: Sendable {
             case .listening: return .success(decorated(JSONObject(), request.context))
             }
         } catch {
-            return .failure(error)
+            return .failure(error.said(in: request.context.version))
         }
     }
 

@@ -121,6 +121,14 @@ import Testing
         _ = try await world.desk.scan(id, by: "user:ann")
         let list = GuardedCall.Forward(method: "resources/list", parameters: JSONObject())
         #expect(try await world.calls.forward(list, by: caller)["resources"] == [])
+        // One that neither has is not there at all, which has a code of its own.
+        let missing = GuardedCall.Forward(
+            method: "resources/read",
+            parameters: object(["uri": "memo://none"])
+        )
+        await #expect(throws: RPCError(-32_002, "no server has what this names")) {
+            _ = try await world.calls.forward(missing, by: caller)
+        }
         do {
             _ = try await world.calls.forward(read, by: caller)
             Issue.record("one of them was asked")
