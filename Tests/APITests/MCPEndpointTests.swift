@@ -94,6 +94,14 @@ enum ModernRequest {
         let missing = try await server.send("POST", path, request, headers: headers)
         #expect(missing.status == 401)
         #expect(missing.headers["WWW-Authenticate"]?.hasPrefix("Bearer") == true)
+        // What stands in an address stands in logs: it is no credential.
+        let query = try await server.send(
+            "POST",
+            "\(path)?access_token=\(key)",
+            request,
+            headers: headers
+        )
+        #expect(query.status == 401)
         let wrong = "plk_1_" + String(repeating: "a", count: 40)
         let refused = try await server.send("POST", path, request, token: wrong, headers: headers)
         #expect(refused.status == 401)
@@ -108,6 +116,8 @@ enum ModernRequest {
         let reader = try await server.key("ann", scopes: [.read])
         let scope = try await server.send("POST", path, request, token: reader, headers: headers)
         #expect(scope.status == 403)
+        let asked = scope.headers["WWW-Authenticate"]
+        #expect(asked == #"Bearer realm="preloop", error="insufficient_scope", scope="mcp:read""#)
         try await server.stop()
     }
 
