@@ -89,6 +89,7 @@ package struct Application: Sendable {
                 calls: means.calls,
                 guardian: means.guardian,
                 connections: connections,
+                streamTime: means.limits.streamTime,
                 spans: means.spans
             )
         )

@@ -141,12 +141,21 @@ import Testing
         let session = try await Session(server, key, version)
         for method in [
             "resources/list", "resources/templates/list", "resources/read", "resources/subscribe",
-            "prompts/list", "prompts/get", "completion/complete", "tasks/list", "nothing/here",
+            "prompts/list", "prompts/get", "completion/complete", "tasks/list", "tasks/get",
+            "tasks/result", "tasks/cancel", "tasks/update", "nothing/here",
         ] {
             let answer = try await session.ask(method)
             #expect(try answer.json["error"]?["code"] == -32601, "\(method): \(answer.text)")
             #expect(try answer.json["id"] == 7)
         }
+        // Nor has it tasks: a call that wants to be one is answered as any other.
+        let called = try await session.ask(
+            "tools/call",
+            ["name": "echo", "arguments": ["text": "hello"], "task": ["ttl": 60_000]]
+        )
+        #expect(try called.json["result"]?["task"] == nil)
+        let text = try called.json["result"]?["content"]?[0]?["text"]?.string
+        #expect(text?.contains("hello") == true)
         // The session goes on.
         #expect(try await session.ask("ping").json["result"] == .object(JSONObject()))
         try await server.stop()
@@ -171,6 +180,76 @@ import Testing
         let modern = try await session.ask("tools/list", header: ModernRequest.version)
         #expect(modern.status == 400)
         #expect(try modern.json["error"]?["code"] == -32602)
+        try await server.stop()
+    }
+
+    // MARK: - Streams
+
+    /// What comes by a stream until the server lets it go.
+    private func resumed(_ session: Session, after event: String?) async throws -> String {
+        let headers = [
+            Self.accept, ("Mcp-Session-Id", session.id), ("MCP-Protocol-Version", session.version),
+        ]
+        let answer = try await session.server.send(
+            "GET",
+            Self.path,
+            token: session.key,
+            headers: headers + (event.map { [("Last-Event-ID", $0)] } ?? [])
+        )
+        #expect(answer.status == 200, "\(answer.text)")
+        return answer.text
+    }
+
+    /// The last event of a stream that was let go: it says nothing but when and where to go on.
+    private func place(_ text: String) throws -> String {
+        let end = try #require(text.firstMatch(of: /id: (\d+-\d+)\nretry: 1000\ndata: \n\n$/))
+        return String(end.1)
+    }
+
+    /// Comes back as often as it is let go, until something has been said.
+    private func follow(
+        _ session: Session,
+        after event: String,
+        until wanted: String
+    ) async throws {
+        var event = event
+        while true {
+            let text = try await resumed(session, after: event)
+            guard !text.contains(wanted) else { return }
+            event = try place(text)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `streams that are open for long are let go, and taken up again`() async throws {
+        let tool = WaitingTool()
+        let (server, key) = try await server { setup in
+            setup.tools = [tool]
+            setup.limits.streamTime = .milliseconds(100)
+            setup.callLimits.listInterval = .milliseconds(20)
+        }
+        _ = try await server.add("olga", .owner)
+        let owner = try await server.key("olga")
+        let session = try await Session(server, key, "2025-11-25")
+        // A call goes on without a connection.
+        let begun = try await session.ask("tools/call", ["name": "wait", "arguments": [:]])
+        #expect(begun.text.hasPrefix("id: "))
+        let called = try place(begun.text)
+        tool.mayEnd.open()
+        try await follow(session, after: called, until: #""waited":true"#)
+        #expect(tool.wasCancelled.value == 0)
+        // And what answers nothing is kept.
+        _ = try await session.ask("tools/list")
+        let listened = try place(try await resumed(session, after: nil))
+        let denial = "metadata: {name: a}\ntools: [{name: wait, conditions: [{action: deny}]}]\n"
+        let changed = try await server.send(
+            "POST",
+            "/api/v1/policies/upload",
+            ["policy": .string(denial)],
+            token: owner
+        )
+        #expect(changed.status == 200, "\(changed.text)")
+        try await follow(session, after: listened, until: "notifications/tools/list_changed")
         try await server.stop()
     }
 

@@ -432,11 +432,31 @@ struct HTTPSessionTests {
         var session = try session()
         let job = try job(session.post(try incoming(Self.call), on: 1))
         let released = session.release(1)
-        #expect(written(released, to: 1) == "retry: 1000\ndata: \n\n")
-        #expect(released.last == .close(1))
-        let resumed = session.stream(after: EventID(stream: 2, number: 1), on: 2)
+        #expect(written(released, to: 1) == "id: 2-2\nretry: 1000\ndata: \n\n")
+        #expect(released.last == .close(1) && session.release(1).isEmpty)
+        let resumed = session.stream(after: EventID(stream: 2, number: 2), on: 2)
         #expect(resumed == [.open(2, .eventStream)])
         #expect(written(session.finish(job, Self.result), to: 2).contains("structuredContent"))
+    }
+
+    @Test func `a stream that has said nothing yet can be come back to as well`() throws {
+        var session = try session()
+        _ = session.stream(after: nil, on: 1)
+        #expect(written(session.release(1), to: 1) == "id: 0-1\nretry: 1000\ndata: \n\n")
+        #expect(session.listsChanged(.tools).isEmpty)
+        let resumed = session.stream(after: EventID(stream: 0, number: 1), on: 2)
+        #expect(written(resumed, to: 2).contains("list_changed"))
+    }
+
+    @Test func `what knows no such end is not let go`() throws {
+        var older = try session("2025-06-18")
+        _ = older.stream(after: nil, on: 1)
+        #expect(older.release(1).isEmpty)
+        // Nor is one whose answer is no stream.
+        var session = try session()
+        let list = #"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#
+        _ = session.post(try incoming(list), on: 2)
+        #expect(session.release(2).isEmpty)
     }
 
     @Test func `one stream carries what answers nothing`() throws {

@@ -7,7 +7,7 @@ import MCP
 actor LegacySession {
     private var session: HTTPSession
     nonisolated private let calling: ToolCalling
-    private var outlets: [HTTPSession.ConnectionID: Outlet] = [:]
+    private var connections: [HTTPSession.ConnectionID: Connection] = [:]
     private var lastConnection = 0
     private let jobs: AsyncStream<ServerSession.Job>
     private let jobsContinuation: AsyncStream<ServerSession.Job>.Continuation
@@ -19,10 +19,24 @@ actor LegacySession {
     /// Hears of resources that the session has subscribed to.
     nonisolated private let subscriber = ResourceSubscriber()
     private var isEnded = false
+    /// For how long a stream stays open before its client is told to come back.
+    private let streamTime: Duration
 
-    init(server: ServerDescription, calling: ToolCalling, events: EventBudget) {
+    /// A request that waits for its answer, or a stream.
+    private struct Connection {
+        let outlet: Outlet
+        let since = ContinuousClock.now
+    }
+
+    init(
+        server: ServerDescription,
+        calling: ToolCalling,
+        events: EventBudget,
+        streamTime: Duration
+    ) {
         session = HTTPSession(server: server, log: EventLog(budget: events))
         self.calling = calling
+        self.streamTime = streamTime
         // Never holds more than the session lets run.
         (jobs, jobsContinuation) = AsyncStream.makeStream()
     }
@@ -72,23 +86,30 @@ actor LegacySession {
 
     /// A connection is gone; its work goes on.
     func disconnect(_ connection: HTTPSession.ConnectionID) {
-        outlets[connection] = nil
+        connections[connection] = nil
         session.disconnect(connection)
     }
 
     /// Forgets what its client might have missed.
     func forgetEvents() { session.forgetEvents() }
 
-    /// Some time has passed: open streams are kept open.
-    func tick() { apply(session.tick()) }
+    /// Some time has passed: open streams are kept open, and let go when they were for long.
+    func tick() {
+        let now = ContinuousClock.now
+        for (id, connection) in connections
+        where connection.since.duration(to: now) >= streamTime {
+            apply(session.release(id))
+        }
+        apply(session.tick())
+    }
 
     /// Ends the session: its work stops, its connections are closed.
     func end() {
         isEnded = true
         apply(session.end())
         session.forgetEvents()
-        for outlet in outlets.values { outlet.close() }
-        outlets = [:]
+        for connection in connections.values { connection.outlet.close() }
+        connections = [:]
         jobsContinuation.finish()
     }
 
@@ -98,7 +119,7 @@ actor LegacySession {
         if isEnded {
             outlet.send(.reply(.unknownSession))
         } else {
-            outlets[lastConnection] = outlet
+            connections[lastConnection] = Connection(outlet: outlet)
         }
         return lastConnection
     }
@@ -107,10 +128,13 @@ actor LegacySession {
         for action in actions {
             switch action {
             case .reply(let connection, let reply):
-                outlets.removeValue(forKey: connection)?.send(.reply(reply))
-            case .open(let connection, let head): outlets[connection]?.send(.open(head))
-            case .write(let connection, let bytes): outlets[connection]?.send(.write(bytes))
-            case .close(let connection): outlets.removeValue(forKey: connection)?.close()
+                connections.removeValue(forKey: connection)?.outlet.send(.reply(reply))
+            case .open(let connection, let head):
+                connections[connection]?.outlet.send(.open(head))
+            case .write(let connection, let bytes):
+                connections[connection]?.outlet.send(.write(bytes))
+            case .close(let connection):
+                connections.removeValue(forKey: connection)?.outlet.close()
             case .start(let job): jobsContinuation.yield(job)
             case .cancel(let job): running[job]?.stop()
             case .answered(let ask, let outcome):

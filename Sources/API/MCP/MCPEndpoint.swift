@@ -15,6 +15,8 @@ actor MCPEndpoint {
         var calls: @Sendable (AccountID) async throws -> GuardedCall
         var guardian: RequestGuard
         var connections: ConnectionTable
+        /// For how long an older client's stream stays open before it is told to come back.
+        var streamTime: Duration
         /// Collects spans; nil when nobody does.
         var spans: Trace.Recorder?
     }
@@ -138,7 +140,7 @@ actor MCPEndpoint {
     private func keep() async {
         while !Task.isCancelled {
             do {
-                try await Task.sleep(for: Self.roundInterval)
+                try await Task.sleep(for: min(Self.roundInterval, means.streamTime))
             } catch {
                 return
             }
@@ -288,7 +290,8 @@ actor MCPEndpoint {
         let session = LegacySession(
             server: await calling.calls.description(of: means.server),
             calling: calling,
-            events: events
+            events: events,
+            streamTime: means.streamTime
         )
         let connection = await session.post(.message(.request(message)), outlet)
         guard await session.hasBegun, !isStopping else { return (nil, {}) }

@@ -16,6 +16,9 @@ package struct ServerLimits: Sendable, Equatable {
     package var bodyBytesPerSecond = 16_384
     /// For how long a client may read nothing of its answer.
     package var writeStallTime: Duration = .seconds(30)
+    /// For how long a stream of an MCP session stays open before its client is told to come back:
+    /// longer than calls take, and less than the hour after which unused sessions end.
+    package var streamTime: Duration = .seconds(600)
     /// Answers that clients have not taken, all together: a thousand slow readers of the greatest
     /// document there is for strangers, or some dozens of the greatest answers.
     package var unreadBytes = 256 << 20

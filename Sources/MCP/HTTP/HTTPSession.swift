@@ -48,6 +48,11 @@ package struct HTTPSession: Sendable {
     /// Whether `initialize` has agreed on a revision.
     package var hasBegun: Bool { session.negotiatedVersion != nil }
 
+    /// Whether the client knows events that say nothing; older ones would take them for messages.
+    private var hasEmptyEvents: Bool {
+        session.negotiatedVersion.map { $0 >= .november2025 } ?? false
+    }
+
     /// Takes what came by POST.
     package mutating func post(
         _ incoming: MessageParser.Incoming,
@@ -72,11 +77,8 @@ package struct HTTPSession: Sendable {
         streams.insert(exchange)
         connections[exchange] = connection
         let head = Action.open(connection, .eventStream)
-        // Something to come back to before the first word; older clients would take the empty
-        // event for a message.
-        guard let version = session.negotiatedVersion, version >= .november2025 else {
-            return [head]
-        }
+        guard hasEmptyEvents else { return [head] }
+        // Something to come back to before the first word.
         let id = log.append("", to: exchange)
         return [head, .write(connection, ServerSentEvent(id: id.text, data: "").bytes)]
     }
@@ -123,10 +125,17 @@ package struct HTTPSession: Sendable {
     }
 
     /// Lets a connection go without ending its stream: the client comes back for the rest.
+    ///
+    /// - Parameter connection: One that may have been open for long.
+    /// - Returns: What to do; nothing for what is no stream, and for clients of older revisions,
+    ///   which know no such end.
     package mutating func release(_ connection: ConnectionID) -> [Action] {
-        guard connections.values.contains(connection) else { return [] }
+        guard hasEmptyEvents, let stream = connections.first(where: { $0.value == connection })?.key
+        else { return [] }
         disconnect(connection)
-        let event = ServerSentEvent(data: "", retry: Self.retryMilliseconds)
+        // Something to come back to, also where nothing was said yet.
+        let id = log.append("", to: stream)
+        let event = ServerSentEvent(id: id.text, data: "", retry: Self.retryMilliseconds)
         return [.write(connection, event.bytes), .close(connection)]
     }
 
