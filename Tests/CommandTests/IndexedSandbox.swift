@@ -57,6 +57,20 @@ struct IndexedSandbox {
         return indexed
     }
 
+    /// Gives the first issue a text of more than any answer has.
+    func lengthen() async throws {
+        let line = "line with \"quotes\" and \\ and é" + String(repeating: " and more", count: 20)
+        let body = String(repeating: line + "\n", count: 4_000)
+        _ = try await sandbox.store().write { connection, account in
+            try connection.execute(
+                """
+                UPDATE issues SET body = \(body)
+                WHERE account_id = \(account) AND external_id = 'x-0'
+                """
+            )
+        }
+    }
+
     /// Puts a policy in force whose workflow `quick` gives callers a handle at once.
     func addQuickWorkflow() throws {
         let policy = """

@@ -46,13 +46,17 @@ struct WritingCommandTests {
     }
 
     @Test(
-        .enabled(if: PythonClient.isInstalled, "scripts/setup --tests installs the MCP SDK"),
-        arguments: ["2026-07-28", "legacy"]
+        .enabled(if: PythonClient.isInstalled, "scripts/setup --tests installs the clients"),
+        arguments: PythonClient.Library.allCases,
+        PythonClient.eras
     )
-    func `the official client calls every tool that writes`(_ mode: String) async throws {
+    func `a client calls every tool that writes`(
+        _ library: PythonClient.Library,
+        _ mode: String
+    ) async throws {
         let world = try await Self.world()
         defer { world.end() }
-        let seen = try PythonClient(indexed: world.indexed).play("writing", mode)
+        let seen = try PythonClient(indexed: world.indexed).play("writing", mode, by: library)
         let listed = seen["tools"]?.array?.compactMap(\.string) ?? []
         #expect(listed.count == 17 && listed == listed.sorted())
         try Self.check(seen)

@@ -140,6 +140,19 @@ import Testing
         #expect(outcomes.filter { $0.tool == "fake" }.map(\.outcome).contains(.held))
     }
 
+    @Test func `who waits hears every few seconds whom for`() async throws {
+        let world = try await ApprovalWorld(pacing: HastyClock())
+        let told = RunCounter()
+        let request = GuardedCall.Request(tool: "fake", arguments: object(["text": "hi"]))
+        let result = try await world.calls.run(request, by: caller) { event in
+            if case .progress(let progress) = event { told.add(progress.message ?? "") }
+        }
+        #expect(result.structured?["status"] == "pending_approval")
+        let id = try #require(result.structured?["request_id"]?.string)
+        #expect(told.all.count >= 5)
+        #expect(told.all.allSatisfy { $0.hasSuffix("to approve request \(id)") }, "\(told.all)")
+    }
+
     @Test func `an asynchronous workflow gives the handle at once`() async throws {
         // With the real clock: nothing may be waited for.
         let world = try await ApprovalWorld({ $0.isAsynchronous = true })

@@ -1,44 +1,43 @@
-"""Drives a server by the client of `fastmcp` and prints what it saw as one JSON object.
+"""Drives a server by the client of `fastmcp` and prints what it saw as one JSON object (mcp_scenarios.py)."""
 
-    python3 fastmcp_client.py MODE -- PROGRAM ARGUMENTS…
-    python3 fastmcp_client.py MODE --url URL
+import contextlib
 
-As mcp_client.py speaks to a server; nothing is judged here.
-"""
-
-import asyncio
-import json
-import os
-import sys
-
-from fastmcp import Client
+import fastmcp
 from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
-from fastmcp.exceptions import ToolError
+
+import mcp_scenarios
+
+
+class FastMCP(mcp_scenarios.Client):
+    """The client of `fastmcp`."""
+
+    def __init__(self, client):
+        self.client = client
+        self.version, self.instructions, self.session = client.protocol_version, client.instructions, client.session
+        self.server = client.server_info.name if client.server_info else None
+
+    async def tools(self, again=False):
+        return await self.client.list_tools(cache_mode="refresh" if again else "use")
+
+    async def call(self, name, arguments, on_progress=None):
+        return await self.client.call_tool(name, arguments, progress_handler=on_progress, raise_on_error=False)
+
+
+def http_client(headers=None, auth=None, timeout=None, **_):
+    return mcp_scenarios.http_client(headers, auth, timeout)
 
 
 def transport():
     """Over HTTP or stdio, as the command line says."""
-    if "--url" in sys.argv:
-        headers = {"Authorization": f"Bearer {os.environ['PRELOOP_TOKEN']}"}
-        return StreamableHttpTransport(sys.argv[sys.argv.index("--url") + 1], headers=headers)
-    program = sys.argv[sys.argv.index("--") + 1:]
-    return StdioTransport(command=program[0], args=program[1:], env=dict(os.environ), keep_alive=False)
+    if url := mcp_scenarios.url():
+        return StreamableHttpTransport(url, httpx_client_factory=http_client)
+    return StdioTransport(**mcp_scenarios.program(), keep_alive=False)
 
 
-async def main():
-    async with Client(transport(), mode=sys.argv[1]) as client:
-        seen = {"version": client.protocol_version,
-                "tools": [tool.name for tool in await client.list_tools()]}
-        good = await client.call_tool("search", {"query": "crash when a file is opened", "limit": 3})
-        seen["good"] = {"is_error": bool(good.is_error), "structured": good.structured_content}
-        try:
-            await client.call_tool("search", {"query": "", "limit": 0})
-        except ToolError as error:
-            seen["bad"] = str(error)
-        answers = await asyncio.gather(*(
-            client.call_tool("search", {"query": f"crash {number}", "mode": "text"}) for number in range(16)))
-        seen["queries"] = sorted(answer.structured_content["query"] for answer in answers)
-    print(json.dumps(seen))
+@contextlib.asynccontextmanager
+async def connect(mode):
+    async with fastmcp.Client(transport(), mode=mode) as client:
+        yield FastMCP(client)
 
 
-asyncio.run(main())
+mcp_scenarios.main(connect)

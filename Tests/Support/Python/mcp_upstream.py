@@ -57,7 +57,8 @@ def tools():
     """The definitions, with members that few servers have."""
     return [
         types.Tool(name="echo", title="Echo", description="Says the same", input_schema=TEXT,
-                   annotations=types.ToolAnnotations(read_only_hint=True, title="Echo it")),
+                   annotations=types.ToolAnnotations(read_only_hint=True, title="Echo it"),
+                   icons=[types.Icon(src="https://up.example/echo.svg", mime_type="image/svg+xml", sizes=["any"])]),
         types.Tool(name="odd/tool.name-1", description="Odd names", input_schema={
             "type": "object", "properties": {
                 "a-b": {"type": "string", "pattern": "^x"}, "class": {"type": ["integer", "null"]},
