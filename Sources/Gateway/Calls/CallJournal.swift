@@ -89,6 +89,8 @@ package actor StoreJournal: CallJournal {
     private var unwritten: [AuditTable.Event] = []
     /// Writes what waits; nil when nobody does.
     private var writer: Task<Void, Never>?
+    /// Whether it is to go on until nothing waits any more.
+    private var goesOn = false
     /// Sees to the ends that no call comes for; nil when there are none.
     private var timer: Task<Void, Never>?
     /// Sees to those that could not be written.
@@ -175,7 +177,11 @@ package actor StoreJournal: CallJournal {
 
     /// Not a child of any caller: the others' events must not die with its cancellation.
     private func writeNow() {
-        guard writer == nil, !waiting.isEmpty else { return }
+        guard !waiting.isEmpty else { return }
+        guard writer == nil else {
+            goesOn = true
+            return
+        }
         writer = Task { await self.writeAll() }
     }
 
@@ -199,6 +205,7 @@ package actor StoreJournal: CallJournal {
         repeat {
             let batch = waiting
             waiting = []
+            goesOn = false
             do {
                 try await append(batch.map(\.event))
                 endCount -= batch.count { $0.written == nil }
@@ -207,7 +214,7 @@ package actor StoreJournal: CallJournal {
             } catch {
                 fail(batch, error)
             }
-        } while waiting.contains { $0.written != nil }
+        } while !waiting.isEmpty && (goesOn || waiting.contains { $0.written != nil })
         writer = nil
         if !waiting.isEmpty { writeSoon() }
     }
