@@ -270,6 +270,17 @@ package final class CompiledPolicy: Sendable {
         return closest?.tool.justification.flatMap { JustificationMode(rawValue: $0.rawValue) }
     }
 
+    /// What callers read of a tool in place of its own description; nil where nothing is said.
+    ///
+    /// The closest entry that says so and names the tool counts: one text for all tools that fit a
+    /// pattern would tell none of them from another.
+    package func summary(of tool: ToolIdentity) -> String? {
+        let saying = entries.filter {
+            $0.selector.name.isExact && $0.selector.matches(tool) && $0.tool.hasDescription
+        }
+        return saying.max { $0.selector.closeness < $1.selector.closeness }?.tool.description
+    }
+
     /// What happens to a tool that the policy does not name.
     private func fallback(for tool: ToolIdentity) -> PolicyRuling.Outcome {
         let isNew = !(knownTools?.contains(ByteText(tool.description)) ?? false)

@@ -133,6 +133,7 @@ extension PolicyReader {
             let path = "$.tools.\(index)"
             checkSource(tool, document, outside, path)
             checkMatches(tool, outside, path)
+            checkEffect(of: tool, path)
             if let name = tool.approvalWorkflow {
                 refer(to: name, document, outside, path, "approval_workflow")
             }
@@ -157,6 +158,19 @@ extension PolicyReader {
                     warnWithoutWorkflow(named, document, outside, path)
                 }
             }
+        }
+    }
+
+    /// Finds what an entry says without effect.
+    private mutating func checkEffect(of tool: PolicyDocument.Tool, _ path: String) {
+        if tool.hasDescription, !ToolSelector(name: tool.name, source: tool.source).name.isExact {
+            let path = "\(path).description"
+            fields.warn(
+                "`description` is not used: callers read it of a tool that is named, not of a "
+                    + "pattern",
+                at: places[path],
+                path
+            )
         }
     }
 

@@ -95,6 +95,7 @@ package struct PolicyDocument: Sendable, Equatable {
         package var source: String?
         package var isEnabled: Bool?
         package var approvalWorkflow: String?
+        /// Shown to callers in place of the tool's own, where the name is no pattern.
         package var description: String?
         package var justification: Justification?
         package var settings: JSONValue?
@@ -103,6 +104,11 @@ package struct PolicyDocument: Sendable, Equatable {
         /// Whether callers say why.
         package enum Justification: String, Sendable, CaseIterable {
             case optional, required
+        }
+
+        /// Whether the description says anything.
+        var hasDescription: Bool {
+            description?.contains { !$0.isWhitespace } ?? false
         }
 
         package init(name: String, source: String? = nil, rules: [Rule] = []) {

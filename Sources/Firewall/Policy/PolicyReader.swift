@@ -266,6 +266,7 @@ struct PolicyReader {
         )
         tool.settings = fields.settings(own, "custom_config")
         places[path] = own["name"]?.position ?? node.position
+        places["\(path).description"] = own["description"]?.position
         for (node, path) in fields.list(own, "conditions", limit: PolicyLimits.rules) {
             guard mayRead(anotherRuleAt: node.position) else { break }
             if let rule = rule(node, path) { tool.rules.append(rule) }

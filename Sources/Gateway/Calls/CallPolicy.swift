@@ -78,6 +78,12 @@ package protocol CallPolicy: Sendable {
     /// Throws when the policy cannot be read: the call is then refused.
     func justification(for tool: ToolIdentity) async throws -> JustificationMode?
 
+    /// What callers read of a tool in place of its own description; nil where it is left as it is.
+    ///
+    /// It is for the list alone: rules, approvals and pins go by what the tool says of itself.
+    /// Throws when the policy cannot be read.
+    func summary(of tool: ToolIdentity) async throws -> String?
+
     /// Which policy it is, as a number that changes with it; nil while that cannot be told.
     func versionInForce() async -> Int64?
 }
@@ -88,6 +94,9 @@ extension CallPolicy {
 
     /// Nobody is asked.
     package func justification(for tool: ToolIdentity) async -> JustificationMode? { nil }
+
+    /// Every tool describes itself.
+    package func summary(of tool: ToolIdentity) async -> String? { nil }
 }
 
 /// The policy of an installation without rules: whoever may write may do everything, and for

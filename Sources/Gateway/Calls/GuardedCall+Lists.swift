@@ -13,9 +13,18 @@ extension GuardedCall {
             if let mode = try? await justification(for: entry) {
                 definition.inputSchema = Justification.added(to: definition.inputSchema, mode)
             }
+            // As above: without a policy that can be read the list only lacks its words.
+            if let text = try? await summary(of: entry) { definition.summary = text }
             visible.append(definition)
         }
         return visible
+    }
+
+    /// What the policy says of a tool in place of its own description; nothing of those that ask
+    /// about approvals, which no policy decides about.
+    private func summary(of entry: ToolSet.Entry) async throws -> String? {
+        guard !entry.tool.isOfGateway else { return nil }
+        return try await policy.summary(of: entry.identity)
     }
 
     /// A tool's definition, whoever can see it; for transports, not for callers.

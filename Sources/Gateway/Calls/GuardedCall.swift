@@ -58,7 +58,7 @@ package struct GuardedCall: Sendable {
     }
 
     let tools: ToolSet
-    private let policy: any CallPolicy
+    let policy: any CallPolicy
     /// What the lists of all callers depend on.
     let grounds: ListGrounds
     let journal: any CallJournal

@@ -32,6 +32,14 @@ extension PolicyBook {
         guard case .compiled(let policy, _) = try await state() else { return nil }
         return policy.justification(for: tool)
     }
+
+    /// What callers read of a tool in place of its own description, as the policy says.
+    ///
+    /// - Throws: ``StoreError`` when the policy cannot be read.
+    package func summary(of tool: ToolIdentity) async throws -> String? {
+        guard case .compiled(let policy, _) = try await state() else { return nil }
+        return policy.summary(of: tool)
+    }
 }
 
 extension ApprovalWorkflow {

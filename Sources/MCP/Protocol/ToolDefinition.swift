@@ -7,7 +7,9 @@ package struct ToolDefinition: Sendable, Equatable {
     /// For people.
     package var title: String
     /// For the model that chooses.
-    package var summary: String
+    package var summary: String {
+        didSet { original?["description"] = .string(summary) }
+    }
     /// What the arguments must be like, JSON Schema 2020-12.
     package var inputSchema: JSONValue {
         didSet { original?["inputSchema"] = inputSchema }
@@ -18,8 +20,8 @@ package struct ToolDefinition: Sendable, Equatable {
     /// Whether the annotations are the word of somebody who is believed; another server's are not
     /// unless an operator says so.
     package var hasTrustedAnnotations = true
-    /// As another server gave it, to be shown as it is but for the name and what is added to its
-    /// arguments; nil for our own.
+    /// As another server gave it, to be shown as it is but for the name, what is added to its
+    /// arguments, and a description that a policy puts in place of its own; nil for our own.
     package private(set) var original: JSONObject?
 
     /// Hints about what a call does; whoever does not trust the server does not trust them.

@@ -93,6 +93,30 @@ struct CompiledPolicyTests {
         #expect(policy.action("builtin/a") == .allow)
     }
 
+    /// It was read and kept, and no caller ever saw it.
+    @Test func `the closest entry that names a tool describes it, and no pattern does`() throws {
+        let policy = try policy(
+            """
+            mcp_servers: [{name: github, url: u}]
+            tools:
+            - {name: "*", description: every tool}
+            - {name: create_*, description: what creates}
+            - {name: create_issue, description: "Files an issue.\\nAsk before."}
+            - {name: github/create_issue, description: Files it at GitHub.}
+            - {name: "git*/merge", description: Merges.}
+            - {name: search, description: "  "}
+            """
+        )
+        func summary(_ tool: String) -> String? { policy.summary(of: call(tool).tool) }
+        #expect(summary("create_issue") == "Files an issue.\nAsk before.")
+        #expect(summary("gitlab/create_issue") == "Files an issue.\nAsk before.")
+        #expect(summary("github/create_issue") == "Files it at GitHub.")
+        #expect(summary("github/merge") == "Merges.")
+        #expect(summary("create_pull_request") == nil)
+        // What says nothing is no description.
+        #expect(summary("search") == nil)
+    }
+
     @Test func `names are compared by their bytes`() throws {
         let policy = try policy(
             """

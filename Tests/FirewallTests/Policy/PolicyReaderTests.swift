@@ -342,6 +342,23 @@ struct PolicyReaderTests {
         #expect(warnings.contains { $0.contains("beyond ASCII") })
     }
 
+    @Test func `the description of a pattern is a warning with its place`() {
+        let reading = PolicyDocument.read(
+            """
+            metadata: {name: x}
+            tools:
+            - {name: a, description: What it does.}
+            - {name: "b*", description: " "}
+            - name: "*"
+              description: a guard
+            """
+        )
+        let warnings = reading.warnings.map(\.description)
+        #expect(reading.document != nil && warnings.count == 1, "\(warnings)")
+        #expect(warnings.first?.hasPrefix("6:16: `description` is not used") == true)
+        #expect(reading.warnings.first?.path == "$.tools.2.description")
+    }
+
     // MARK: - Bombs
 
     @Test func `aliases that multiply are refused`() {

@@ -130,6 +130,11 @@ struct PolicyBookTests {
         _ = try await elsewhere.rollBack(to: 1, intent())
         _ = await changes.next()
         #expect(await calls.visibleTools(to: caller).map(\.name) == ["fake", "other"])
+        // Names are the same, and words are not.
+        let described = "metadata: {name: one}\ntools: [{name: fake, description: Says it.}]"
+        _ = try await elsewhere.apply(described, intent())
+        _ = await changes.next()
+        #expect(await calls.visibleTools(to: caller).first?.summary == "Says it.")
     }
 
     @Test func `another process sees it when the staleness is over`() async throws {

@@ -222,6 +222,38 @@ import Testing
         #expect(world.upstream.state.withLock { $0.calls[0]["arguments"] } == ["text": "hi"])
     }
 
+    /// What approvers bind and operators accept is what the server says, whatever callers read.
+    @Test func `callers read what the policy says of a tool, and approvals bind its own words`()
+        async throws
+    {
+        let world = try await ProxiedWorld()
+        func listed() async -> [String: ToolDefinition] {
+            let tools = await world.calls.visibleTools(to: caller)
+            return Dictionary(tools.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        }
+        let before = await listed()
+        try await world.apply(
+            """
+            [{name: up/write, description: Writes with care.,
+              conditions: [{action: require_approval}]},
+             {name: search, description: Ours.}, {name: get_approval_status, description: Other.}]
+            """
+        )
+        let shown = await listed()
+        #expect(shown["write"]?.summary == "Writes with care.")
+        #expect(shown["write"]?.json()["description"] == "Writes with care.")
+        #expect(shown["write"]?.json()["inputSchema"] == before["write"]?.json()["inputSchema"])
+        #expect(shown["search"]?.json()["description"] == "Ours.")
+        // No policy decides about it.
+        #expect(shown["get_approval_status"] == before["get_approval_status"])
+        #expect(await world.calls.definition(named: "write") == before["write"])
+        let answer = try await world.approve(try await world.handle())
+        #expect(answer["status"] == "approved" && world.upstream.texts == ["hi"], "\(answer)")
+        // Another scan finds nothing that is new.
+        _ = try await world.desk.scan(world.server.id, by: "user:ann")
+        #expect(await listed() == shown)
+    }
+
     @Test func `what the server refuses in the protocol's terms is handed on so`() async throws {
         let world = try await ProxiedWorld()
         let refusal = RPCError(-32_050, "not today", data: ["until": "tomorrow"])
