@@ -123,7 +123,12 @@ extension PolicyReader {
             )
         }
         if workflow.modelContext != nil {
-            fields.warn("`ai_context` is not used", at: places[path], path)
+            let path = "\(path).ai_context"
+            fields.warn(
+                "`ai_context` is not used: the model reads the request and `ai_guidelines`",
+                at: places[path],
+                path
+            )
         }
     }
 
@@ -171,6 +176,10 @@ extension PolicyReader {
                 at: places[path],
                 path
             )
+        }
+        if tool.settings != nil {
+            let path = "\(path).custom_config"
+            fields.warn("`custom_config` is not used: no tool reads it", at: places[path], path)
         }
     }
 

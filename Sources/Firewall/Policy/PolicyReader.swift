@@ -236,6 +236,7 @@ struct PolicyReader {
         workflow.rememberSeconds = fields.integer(own, "remember_seconds", 0...86_400)
         workflow.remembersSession = fields.flag(own, "remember_session")
         places[path] = own["name"]?.position ?? node.position
+        places["\(path).ai_context"] = own["ai_context"]?.position
         if workflow.approvalKind == .byModel, workflow.model == nil {
             fields.report("`ai_driven` needs `ai_model`", at: places[path], path)
         }
@@ -266,7 +267,9 @@ struct PolicyReader {
         )
         tool.settings = fields.settings(own, "custom_config")
         places[path] = own["name"]?.position ?? node.position
-        places["\(path).description"] = own["description"]?.position
+        for name in ["description", "custom_config"] {
+            places["\(path).\(name)"] = own[name]?.position
+        }
         for (node, path) in fields.list(own, "conditions", limit: PolicyLimits.rules) {
             guard mayRead(anotherRuleAt: node.position) else { break }
             if let rule = rule(node, path) { tool.rules.append(rule) }

@@ -284,10 +284,28 @@ struct PolicyReaderTests {
             """
         )
         #expect(reading.document != nil)
-        let warnings = reading.warnings.map(\.message)
-        #expect(warnings.count == 2)
+        let warnings = reading.warnings.map(\.description)
+        #expect(warnings.count == 2, "\(warnings)")
         #expect(warnings.contains { $0.contains("`ai_model` is not used") })
-        #expect(warnings.contains { $0.contains("`ai_context` is not used") })
+        #expect(warnings.contains { $0.hasPrefix("6:15: `ai_context` is not used") })
+    }
+
+    /// It was kept, and nobody learnt that it does nothing.
+    @Test func `settings of a tool are a warning with their place`() {
+        let reading = PolicyDocument.read(
+            """
+            metadata: {name: x}
+            tools:
+            - name: a
+              custom_config: {limit: 3}
+            - name: b
+            """
+        )
+        let warnings = reading.warnings.map(\.description)
+        #expect(reading.document?.tools.first?.settings == ["limit": 3])
+        #expect(warnings.count == 1, "\(warnings)")
+        #expect(warnings.first?.hasPrefix("4:18: `custom_config` is not used") == true)
+        #expect(reading.warnings.first?.path == "$.tools.0.custom_config")
     }
 
     /// Warnings took the places of errors, and a policy without errors among the first 200
