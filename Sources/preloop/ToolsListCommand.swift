@@ -32,7 +32,7 @@ extension RemoteOptions {
     /// The tools of the server that is meant, or of the installation, as MCP shows them.
     func tools() async throws -> [JSONValue] {
         if let server = try server(try Settings.read()) {
-            return try await server.call("GET", "/api/v1/tools").array ?? []
+            return try await server.all("/api/v1/tools")
         }
         let installation = try await Installation.open()
         let calls = try await attempt("cannot open the tools") { try installation.guardedCall() }

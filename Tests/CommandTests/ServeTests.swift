@@ -197,6 +197,41 @@ struct ServeTests {
         #expect(try indexed.sandbox.preloop("index", "verify").status == 0)
     }
 
+    @Test func `hits and similar issues come page by page`() throws {
+        let indexed = try IndexedSandbox.withIssues()
+        defer { indexed.remove() }
+        let server = try ServeProcess(indexed.sandbox)
+        func get(_ path: String) throws -> (answer: JSONValue, next: String?) {
+            let authorization = "Authorization: Bearer \(server.key)"
+            let result = try server.curl("-i", "-H", authorization, "\(server.origin)\(path)")
+            let parts = result.body.split(separator: "\r\n\r\n", maxSplits: 1)
+            let head = try #require(parts.first)
+            let next = head.firstMatch(of: /(?i)\nLink: <([^>]+)>/).map { String($0.1) }
+            return (try JSONParser.parse(String(try #require(parts.last))), next)
+        }
+        func keys(_ answer: JSONValue) -> [String] {
+            let hits = answer.array ?? answer["results"]?.array ?? []
+            return hits.compactMap { $0["item"]?["id"]?.integer.map(String.init) }
+        }
+        let issues = try get("/api/v1/issues").answer
+        let first = try #require(issues[0]?["id"]?.integer)
+        for path in ["/api/v1/search?query=crash&", "/api/v1/issues/\(first)/similar?"] {
+            let whole = try get("\(path)limit=100")
+            let all = keys(whole.answer)
+            try #require(all.count >= 2 && whole.next == nil, "\(path): \(whole)")
+            var walked: [String] = []
+            var next: String? = "\(path)limit=1"
+            while let page = next, walked.count <= all.count {
+                let found = try get(page)
+                walked += keys(found.answer)
+                next = found.next
+            }
+            #expect(walked == all, "\(path)")
+            #expect(keys(try get("\(path)limit=1&skip=1").answer) == [all[1]], "\(path)")
+        }
+        #expect(try server.stop().status == 0)
+    }
+
     /// The state was this process's memory: while cron scanned, it said `idle`.
     @Test func `a scan of another process is seen, of the tracker it is of`() async throws {
         let sandbox = try Sandbox(["TOKEN": "secret"])

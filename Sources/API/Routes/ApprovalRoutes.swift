@@ -34,9 +34,7 @@ struct ApprovalRoutes: Sendable {
                 request in
                 try await list(request)
             }
-            .query("status", Shape.choice(statuses))
-            .query("limit", Shape.integer(1...PageRequest.maximumLimit))
-            .query("cursor", Shape.text(200, "What a page before gave."))
+            .query("status", Shape.choice(statuses)).paged
             .answers(.ok, Shape.list(of: ["type": "object"])),
             .on(.get, "\(Self.path)/{id}", view, tag: Self.tag, "A request, with its events") {
                 request in
@@ -97,6 +95,7 @@ struct ApprovalRoutes: Sendable {
         let found = try await desk(request).list(
             status: status,
             before: page.cursor,
+            skip: page.cursor == nil ? page.skip : 0,
             limit: page.limit
         )
         let now = store.clock.now()

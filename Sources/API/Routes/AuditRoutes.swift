@@ -40,9 +40,7 @@ struct AuditRoutes: Sendable {
                 Shape.choice(AuditLog.endings, "`unknown`: begun, and never ended.")
             )
             .query("call_id", Shape.text(256))
-            .query("before", Shape.identifier)
-            .query("limit", Shape.integer(1...PageRequest.maximumLimit, "How many; 50."))
-            .query("cursor", Shape.text(256, "`X-Next-Cursor` of the page before."))
+            .query("before", Shape.identifier).paged
             .answers(.ok, Shape.list(of: ["type": "object"])),
             .on(
                 .get,
@@ -51,8 +49,7 @@ struct AuditRoutes: Sendable {
                 tag: Self.tag,
                 "Events with their hashes, in their order",
                 handler: events
-            ).query("after", ["type": "integer", "minimum": 0])
-                .query("limit", Shape.integer(1...PageRequest.maximumLimit, "How many; 50."))
+            ).query("after", ["type": "integer", "minimum": 0]).paged
                 .answers(
                     .ok,
                     Shape.object([
@@ -102,6 +99,8 @@ struct AuditRoutes: Sendable {
         if let cursor = page.cursor {
             guard let sequence = Int64(cursor) else { throw PageRequest.invalidCursor }
             filter.before = sequence
+        } else {
+            filter.offset = page.skip
         }
         filter.limit = page.limit + 1
         if text("kind") == "change" {
@@ -119,14 +118,23 @@ struct AuditRoutes: Sendable {
     @Sendable private func events(_ request: APIRequest) async throws -> APIResponse {
         let page = try PageRequest(request)
         let log = try log(request)
-        let rows = try await log.events(
-            after: request.arguments["after"]?.integer ?? 0,
-            limit: page.limit
+        var after = request.arguments["after"]?.integer ?? 0
+        if let cursor = page.cursor {
+            guard let sequence = Int64(cursor) else { throw PageRequest.invalidCursor }
+            after = sequence
+        }
+        let found = try await log.events(
+            after: after,
+            skip: page.cursor == nil ? page.skip : 0,
+            limit: page.limit + 1
         )
         let last = try await log.lastSequence()
-        return .json([
-            "last": .integer(last), "events": .array(rows.map(\.json)),
-        ])
+        let shown = found.prefix(page.limit)
+        let next = found.count > page.limit ? shown.last.map { String($0.sequence) } : nil
+        return .json(
+            ["last": .integer(last), "events": .array(shown.map(\.json))],
+            headers: page.headers(next: next, to: request)
+        )
     }
 
     @Sendable private func verify(_ request: APIRequest) async throws -> APIResponse {

@@ -9,6 +9,8 @@ struct DuplicateRoutes: Sendable {
 
     private static let tag = "Duplicates"
     private static let path = "/api/v1/issue-duplicates"
+    /// No cursor of ours leads further.
+    private static let furthestPair = 1_000_000
     private static let verdict = Shape.choice(DuplicateTable.Verdict.allCases.map(\.rawValue))
     private static let status = Shape.choice(
         ["open", "opened", "closed", "all"],
@@ -160,7 +162,7 @@ struct DuplicateRoutes: Sendable {
     @Sendable private func list(_ request: APIRequest) async throws -> APIResponse {
         let page = try PageRequest(request)
         var listing = listing(request)
-        listing.offset = try Self.offset(page)
+        listing.offset = try page.start(atMost: Self.furthestPair)
         listing.limit = page.limit + 1
         let store = store.viewed(by: try request.user().account)
         let projects = listing.projects
@@ -178,22 +180,12 @@ struct DuplicateRoutes: Sendable {
             ]
         }
         let next = found.count > page.limit ? String(listing.offset + page.limit) : nil
-        var response = page.answer([], next: next, to: request)
         let answer: JSONValue = [
             "project_ids": .array(listing.projects.map { .integer($0.rawValue) }),
             "model_id_used": model.map { JSONValue.integer($0.id.rawValue) } ?? .null,
             "threshold_used": .double(listing.minimumScore), "duplicates": .array(pairs),
         ]
-        response.body = answer.serialized()
-        return response
-    }
-
-    private static func offset(_ page: PageRequest) throws(Problem) -> Int {
-        guard let cursor = page.cursor else { return page.skip }
-        guard let offset = Int(cursor), (0...1_000_000).contains(offset) else {
-            throw PageRequest.invalidCursor
-        }
-        return offset
+        return .json(answer, headers: page.headers(next: next, to: request))
     }
 
     /// The two issues of a request; a 404 when one is not there.
@@ -238,7 +230,7 @@ struct DuplicateRoutes: Sendable {
 
     @Sendable private func decided(_ request: APIRequest) async throws -> APIResponse {
         let page = try PageRequest(request)
-        let offset = try Self.offset(page)
+        let offset = try page.start(atMost: Self.furthestPair)
         let word = request.arguments["verdict"]?.string ?? ""
         let verdict = DuplicateTable.Verdict(rawValue: word) ?? .duplicate
         let store = store.viewed(by: try request.user().account)

@@ -24,6 +24,12 @@ struct IssueRoutes: Sendable {
 
     private static let tag = "Issues"
     private static let path = "/api/v1/issues"
+    /// Hits on a page when nobody says.
+    private static let standardHits = 10
+    /// Pages of a search begin here at the latest: with the longest they end where searches do.
+    private static let furthestHit = SearchRequest.maximumReach - PageRequest.maximumLimit
+    /// The same of similar issues.
+    private static let furthestSimilar = IssueSearch.maximumSimilar - PageRequest.maximumLimit
     private static let hitShape = Shape.object([
         "item_type": Shape.choice(["issue", "comment"]), "item": IssueShapes.summary,
         "similarity": Shape.number, "vector_score": ["type": ["number", "null"]],
@@ -80,18 +86,23 @@ struct IssueRoutes: Sendable {
                 tag: Self.tag,
                 "Issues like an issue, most similar first"
             ) { request in
-                let summary = try await summary(request)
-                let search = try await opened(.hybrid, try request.user().account)
-                let limit = request.arguments["limit"]?.integer.flatMap(Int.init(exactly:)) ?? 10
-                let hits = try await search.similar(to: summary.issue, limit: limit)
-                return .json(.array(hits.map(Self.json)))
-            }.query("limit", Shape.integer(1...100, "How many; 10."))
+                try await similar(request)
+            }.paged(standard: Self.standardHits, furthest: Self.furthestSimilar)
                 .answers(.ok, Shape.list(of: Self.hitShape)).problems(.serviceUnavailable),
         ]
     }
 
     @Sendable private func list(_ request: APIRequest) async throws -> APIResponse {
         let page = try PageRequest(request)
+        let (shown, next) = try await issues(of: page, request)
+        return page.answer(shown.map(IssueShapes.json), next: next, to: request)
+    }
+
+    /// The issues of a page, the latest change first, with what leads to the next one.
+    private func issues(
+        of page: PageRequest,
+        _ request: APIRequest
+    ) async throws -> (shown: ArraySlice<IssueSummary>, next: String?) {
         let filter = try await IssueRestriction(store: store).filter(request)
         let place = try page.cursor.map(Self.place)
         let store = store.viewed(by: try request.user().account)
@@ -107,7 +118,7 @@ struct IssueRoutes: Sendable {
         }
         let shown = found.prefix(page.limit)
         let next = found.count > page.limit ? shown.last.map(Self.cursor) : nil
-        return page.answer(shown.map(IssueShapes.json), next: next, to: request)
+        return (shown, next)
     }
 
     private static func cursor(_ issue: IssueSummary) -> String {
@@ -173,8 +184,7 @@ struct IssueRoutes: Sendable {
         return IssueRestriction.parameters(of: route)
             .query("query", Shape.text(10_000, "In your own words.", minimum: 1))
             .query("search_type", Shape.choice(modes, "By meaning, by words, or both (hybrid)."))
-            .query("limit", Shape.integer(1...PageRequest.maximumLimit, "How many; 10."))
-            .query("skip", Shape.integer(0...4_900, "How many to leave out; 0."))
+            .paged(standard: Self.standardHits, furthest: Self.furthestHit)
             .query(
                 "sort",
                 Shape.choice(
@@ -198,29 +208,21 @@ struct IssueRoutes: Sendable {
             guard let word = arguments[name]?.string, words.contains(word) else { continue }
             throw Problem.invalid(name, "can be `\(word)` only with a `query`")
         }
-        let filter = try await IssueRestriction(store: store).filter(request)
-        let found = try await store.viewed(by: try request.user().account).read {
-            connection,
-            account in
-            try IssueListTable.page(
-                matching: filter,
-                after: nil,
-                offset: arguments["skip"]?.integer.flatMap(Int.init(exactly:)) ?? 0,
-                limit: arguments["limit"]?.integer.flatMap(Int.init(exactly:)) ?? 10,
-                account: account,
-                on: connection
-            )
-        }
+        let page = try PageRequest(request, standard: Self.standardHits)
+        let (found, next) = try await issues(of: page, request)
         let results = found.map { issue -> JSONValue in
             [
                 "item_type": "issue", "item": IssueShapes.json(issue), "similarity": 0,
                 "vector_score": .null, "lexical_score": .null, "passage": .null,
             ]
         }
-        return .json([
-            "query": "", "search_type": "fulltext", "note": "without a query: the latest changes",
-            "results": .array(results),
-        ])
+        return .json(
+            [
+                "query": "", "search_type": "fulltext",
+                "note": "without a query: the latest changes", "results": .array(results),
+            ],
+            headers: page.headers(next: next, to: request)
+        )
     }
 
     private func find(_ request: APIRequest) async throws -> APIResponse {
@@ -237,8 +239,10 @@ struct IssueRoutes: Sendable {
         case "fulltext": question.mode = .text
         default: question.mode = .hybrid
         }
-        question.limit = arguments["limit"]?.integer.flatMap(Int.init(exactly:)) ?? 10
-        question.offset = arguments["skip"]?.integer.flatMap(Int.init(exactly:)) ?? 0
+        let page = try PageRequest(request, standard: Self.standardHits)
+        question.offset = try page.start(atMost: Self.furthestHit)
+        // One more tells whether there is a next page, which has to begin early enough.
+        question.limit = min(page.limit + 1, SearchRequest.maximumReach - question.offset)
         question.filter = try await IssueRestriction(store: store).filter(request)
         let account = try request.user().account
         var note: String?
@@ -253,13 +257,37 @@ struct IssueRoutes: Sendable {
             search = try await opened(.text, account)
         }
         let hits = try await search.search(question)
+        let end = question.offset + page.limit
+        let hasNext = hits.count > page.limit && end <= Self.furthestHit
         let mode = question.mode
-        return .json([
-            "query": .string(text),
-            "search_type": .string(
-                mode == .vector ? "similarity" : mode == .text ? "fulltext" : "hybrid"
-            ), "note": JSONValue(note), "results": .array(hits.map(Self.json)),
-        ])
+        return .json(
+            [
+                "query": .string(text),
+                "search_type": .string(
+                    mode == .vector ? "similarity" : mode == .text ? "fulltext" : "hybrid"
+                ), "note": JSONValue(note),
+                "results": .array(hits.prefix(page.limit).map(Self.json)),
+            ],
+            headers: page.headers(next: hasNext ? String(end) : nil, to: request)
+        )
+    }
+
+    private func similar(_ request: APIRequest) async throws -> APIResponse {
+        let page = try PageRequest(request, standard: Self.standardHits)
+        let start = try page.start(atMost: Self.furthestSimilar)
+        let end = start + page.limit
+        let summary = try await summary(request)
+        let search = try await opened(.hybrid, try request.user().account)
+        let hits = try await search.similar(
+            to: summary.issue,
+            limit: min(end + 1, IssueSearch.maximumSimilar)
+        )
+        let hasNext = hits.count > end && end <= Self.furthestSimilar
+        return page.answer(
+            hits.dropFirst(start).prefix(page.limit).map(Self.json),
+            next: hasNext ? String(end) : nil,
+            to: request
+        )
     }
 
     /// The indexes; a ``Problem`` that says what to do when they cannot be had.

@@ -13,12 +13,12 @@ struct PageRequest: Sendable, Equatable {
     /// What a page before gave; it means something to its own list only.
     var cursor: String?
 
-    /// Reads the parameters of ``Route/paged``.
-    init(_ request: APIRequest) throws(Problem) {
+    /// Reads the parameters of ``Route/paged``; `standard` is the limit when nobody says.
+    init(_ request: APIRequest, standard: Int = Self.standardLimit) throws(Problem) {
         func number(_ name: String, _ standard: Int) -> Int {
             request.arguments[name]?.integer.flatMap(Int.init(exactly:)) ?? standard
         }
-        limit = number("limit", Self.standardLimit)
+        limit = number("limit", standard)
         skip = number("skip", 0)
         guard let text = request.arguments["cursor"]?.string else { return }
         guard let bytes = Base64URL.decode(text),
@@ -30,13 +30,18 @@ struct PageRequest: Sendable, Equatable {
     /// A cursor that no page has given.
     static let invalidCursor = Problem.invalid("cursor", "must be what a page before gave")
 
+    /// How many items are before the page, of a list whose cursor is that number.
+    func start(atMost furthest: Int = .max) throws(Problem) -> Int {
+        guard let cursor else { return skip }
+        guard let place = Int(cursor), (0...furthest).contains(place) else {
+            throw Self.invalidCursor
+        }
+        return place
+    }
+
     /// A part of a list that is at hand; its cursor is the number of items before.
     func slice<Item>(of items: [Item]) throws(Problem) -> (items: ArraySlice<Item>, next: String?) {
-        var start = skip
-        if let cursor {
-            guard let place = Int(cursor), place >= 0 else { throw Self.invalidCursor }
-            start = place
-        }
+        let start = try start()
         let page = items.dropFirst(start).prefix(limit)
         let end = min(start, items.count) + page.count
         return (page, end < items.count ? String(end) : nil)
@@ -48,6 +53,11 @@ struct PageRequest: Sendable, Equatable {
         next: String?,
         to request: APIRequest
     ) -> APIResponse {
+        .json(.array(Array(items)), headers: headers(next: next, to: request))
+    }
+
+    /// The way to the next page, for the head of an answer.
+    func headers(next: String?, to request: APIRequest) -> HTTPFields {
         var headers: HTTPFields = [:]
         if let next {
             let cursor = Base64URL.encode(next.utf8)
@@ -57,7 +67,7 @@ struct PageRequest: Sendable, Equatable {
             headers[.link] =
                 "<\(request.path)?\(query.joined())cursor=\(cursor)>; rel=\"next\""
         }
-        return .json(.array(Array(items)), headers: headers)
+        return headers
     }
 }
 

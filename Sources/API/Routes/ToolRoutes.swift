@@ -14,11 +14,14 @@ struct ToolRoutes: Sendable {
         let access = Route.Access.permission(.callTools)
         return [
             .on(.get, "/api/v1/tools", access, tag: Self.tag, "The tools you may call") { request in
+                let page = try PageRequest(request, standard: PageRequest.maximumLimit)
                 let principal = try request.user()
                 let tools = try await calls(principal.account)
                     .visibleTools(to: principal.caller(.rest))
-                return .json(.array(tools.map { $0.json() }))
-            }.answers(.ok, Shape.list(of: ["type": "object"])),
+                let slice = try page.slice(of: tools)
+                return page.answer(slice.items.map { $0.json() }, next: slice.next, to: request)
+            }.paged(standard: PageRequest.maximumLimit)
+                .answers(.ok, Shape.list(of: ["type": "object"])),
             .on(
                 .post,
                 "/api/v1/mcp/{tool}",

@@ -84,9 +84,13 @@ struct UpstreamRoutes: Sendable {
                 tag: Self.tag,
                 "The tools of an MCP server, with what waits to be accepted"
             ) { request in
+                let page = try PageRequest(request, standard: PageRequest.maximumLimit)
                 let entry = try await entry(request)
-                return .json(.array(entry.tools.map { Self.json($0, entry.names) }))
-            }.answers(.ok, Shape.list(of: Self.toolShape)),
+                let slice = try page.slice(of: entry.tools)
+                let tools = slice.items.map { Self.json($0, entry.names) }
+                return page.answer(tools, next: slice.next, to: request)
+            }.paged(standard: PageRequest.maximumLimit)
+                .answers(.ok, Shape.list(of: Self.toolShape)),
         ]
     }
 

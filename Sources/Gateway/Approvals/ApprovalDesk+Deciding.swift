@@ -53,12 +53,14 @@ extension ApprovalDesk {
     package func list(
         status: ApprovalState.Status?,
         before: String? = nil,
+        skip: Int = 0,
         limit: Int
     ) async throws -> [ApprovalRequest] {
         let rows = try await store.read { connection, account in
             try ApprovalTable.list(
                 status: status?.rawValue,
                 before: before,
+                skip: skip,
                 limit: limit,
                 account: account,
                 on: connection

@@ -87,10 +87,20 @@ package struct AuditLog: Sendable {
     package static let endings =
         ToolCallTable.Outcome.allCases.map(\.rawValue) + ["unknown"]
 
-    /// Events behind a number, in their order.
-    package func events(after sequence: Int64, limit: Int) async throws -> [AuditTable.Row] {
+    /// Events behind a number, in their order, without the first `skip` of them.
+    package func events(
+        after sequence: Int64,
+        skip: Int = 0,
+        limit: Int
+    ) async throws -> [AuditTable.Row] {
         try await store.read { connection, account in
-            try AuditTable.rows(after: sequence, limit: limit, account: account, on: connection)
+            try AuditTable.rows(
+                after: sequence,
+                skip: skip,
+                limit: limit,
+                account: account,
+                on: connection
+            )
         }
     }
 

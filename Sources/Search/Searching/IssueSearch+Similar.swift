@@ -4,6 +4,9 @@ import VectorIndex
 
 /// Issues like a given one.
 extension IssueSearch {
+    /// So many similar issues are found of one at most.
+    package static let maximumSimilar = 300
+
     /// How candidates are gathered for one issue.
     struct Gathering: Sendable {
         /// Windows taken for each vector of the issue.
@@ -47,7 +50,7 @@ extension IssueSearch {
     /// - Parameters:
     ///   - issue: Any live issue.
     ///   - filter: Which issues may answer; not restricted when empty.
-    ///   - limit: At most so many, up to 300.
+    ///   - limit: At most so many, up to ``maximumSimilar``.
     /// - Returns: Hits without a passage: the whole text is compared.
     /// - Throws: What the store refuses.
     package func similar(

@@ -4,10 +4,11 @@ extension ApprovalTable {
     /// Requests, latest first.
     ///
     /// Only those of a status, where one is given, and with identifiers smaller than `before`: the
-    /// page after one that ended there.
+    /// page after one that ended there. The first `skip` of them are left out.
     package static func list(
         status: String?,
         before: String? = nil,
+        skip: Int = 0,
         limit: Int,
         account: AccountID,
         on connection: any SQLConnection
@@ -18,7 +19,7 @@ extension ApprovalTable {
             """
             SELECT \(columns) FROM approval_requests
             WHERE account_id = \(account) \(isOfStatus) \(isBefore)
-            ORDER BY id DESC LIMIT \(limit)
+            ORDER BY id DESC LIMIT \(limit) OFFSET \(skip)
             """
         )
         return try rows.map { row throws(StoreError) in try Self.row(row) }

@@ -120,6 +120,7 @@ package enum AuditTable {
     /// Events behind a number, in their order.
     package static func rows(
         after sequence: Int64,
+        skip: Int = 0,
         limit: Int,
         account: AccountID,
         on connection: any SQLConnection
@@ -131,7 +132,7 @@ package enum AuditTable {
                 findings, arguments_digest, result_digest, result_bytes, duration_us,
                 trace_parent, hash
             FROM audit_events WHERE account_id = \(account) AND sequence > \(sequence)
-            ORDER BY sequence LIMIT \(limit)
+            ORDER BY sequence LIMIT \(limit) OFFSET \(skip)
             """
         ).map(row)
     }
@@ -159,7 +160,7 @@ package enum AuditTable {
                 e.result_digest, e.result_bytes, e.duration_us, e.trace_parent, e.hash
             FROM audit_events e
             WHERE e.account_id = \(account) AND e.kind = 'change'\(filter.conditions)
-            ORDER BY e.sequence DESC LIMIT \(filter.limit)
+            ORDER BY e.sequence DESC LIMIT \(filter.limit) OFFSET \(filter.offset)
             """
         ).map(row)
     }

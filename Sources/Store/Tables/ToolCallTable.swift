@@ -111,6 +111,8 @@ package enum ToolCallTable {
         package var callID: String?
         /// Only calls before the event of this number: the cursor.
         package var before: Int64?
+        /// How many of the latest are left out.
+        package var offset = 0
         package var limit = 50
 
         package init() {}
@@ -167,7 +169,7 @@ package enum ToolCallTable {
             FROM audit_events e LEFT JOIN audit_events c ON c.account_id = e.account_id
                 AND c.call_id = e.call_id AND c.kind = 'completed'
             WHERE e.account_id = \(account) AND e.kind = 'call'\(filter.conditions)
-            ORDER BY e.sequence DESC LIMIT \(filter.limit)
+            ORDER BY e.sequence DESC LIMIT \(filter.limit) OFFSET \(filter.offset)
             """
         ).map { row throws(StoreError) in
             var entry = entry(row, sequence: try row.integer("sequence"))

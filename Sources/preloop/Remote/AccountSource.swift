@@ -11,8 +11,6 @@ enum AccountSource: Sendable {
     case remote(RemoteServer)
 
     private static let path = "/api/v1/users"
-    /// The most that a list of a server has on a page.
-    private static let pageLength = 100
 
     /// The server of `--url`, else the installation.
     static func open(_ remote: RemoteOptions, _ settings: Settings) async throws -> AccountSource {
@@ -33,7 +31,7 @@ enum AccountSource: Sendable {
         case .local(let installation):
             return try await installation.desk().users(of: installation.store.account)
                 .map(\.output)
-        case .remote(let server): return try await Self.all(Self.path, of: server)
+        case .remote(let server): return try await server.all(Self.path)
         }
     }
 
@@ -104,10 +102,7 @@ enum AccountSource: Sendable {
                 in: installation.store.account
             ).map(\.output)
         case .remote(let server):
-            return try await Self.all(
-                "\(try await Self.path(of: user, at: server))/api-keys",
-                of: server
-            )
+            return try await server.all("\(try await Self.path(of: user, at: server))/api-keys")
         }
     }
 
@@ -171,19 +166,8 @@ enum AccountSource: Sendable {
     /// Where the server has the user of that name.
     private static func path(of name: String, at server: RemoteServer) async throws -> String {
         let wanted = name.lowercased()
-        let user = try await all(path, of: server).first { $0["username"]?.string == wanted }
+        let user = try await server.all(path).first { $0["username"]?.string == wanted }
         guard let id = user?["id"]?.integer else { throw Installation.noUser(named: name) }
         return "\(path)/\(id)"
-    }
-
-    /// All pages of a list.
-    private static func all(_ path: String, of server: RemoteServer) async throws -> [JSONValue] {
-        var items: [JSONValue] = []
-        while true {
-            let query = "limit=\(pageLength)&skip=\(items.count)"
-            let page = try await server.call("GET", "\(path)?\(query)").array ?? []
-            items += page
-            guard page.count == pageLength else { return items }
-        }
     }
 }

@@ -9,6 +9,8 @@ struct RemoteServer: Sendable {
     /// Without a final slash.
     let url: String
     let token: Secret
+    /// The most that a list of a server has on a page.
+    private static let pageLength = 100
     private let transport: any HTTPTransport
 
     init(url: String, token: Secret, settings: Settings) throws(CommandFailure) {
@@ -60,6 +62,17 @@ struct RemoteServer: Sendable {
             throw Self.failure(answer, "`\(url)` refuses the request")
         }
         return answer.json ?? .null
+    }
+
+    /// All pages of a list.
+    func all(_ path: String) async throws(CommandFailure) -> [JSONValue] {
+        var items: [JSONValue] = []
+        while true {
+            let query = "limit=\(Self.pageLength)&skip=\(items.count)"
+            let page = try await call("GET", "\(path)?\(query)").array ?? []
+            items += page
+            guard page.count == Self.pageLength else { return items }
+        }
     }
 
     /// Signs in with a name and a password; gives an access token.
