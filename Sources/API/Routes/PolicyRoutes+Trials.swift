@@ -48,7 +48,7 @@ extension PolicyRoutes {
                     "changes": Shape.list(of: Self.changeShape),
                     "warnings": Shape.list(of: Self.problemShape), "calls": Self.recordedShape,
                 ])
-            ).problems(.unprocessableContent),
+            ).tagged.problems(.unprocessableContent),
             .on(
                 .post,
                 "\(Self.path)/replay",
