@@ -305,6 +305,59 @@ struct ServeTests {
         #expect(try server.stop().status == 0)
     }
 
+    @Test func `a tracker gets another name, which no other one has`() throws {
+        let sandbox = try Sandbox(["TOKEN": "secret"])
+        #expect(try sandbox.preloop("init").status == 0)
+        #expect(try sandbox.addTracker(url: "http://127.0.0.1:9").status == 0)
+        let added = try sandbox.preloop(
+            "trackers",
+            "add",
+            "gitlab",
+            "--name",
+            "lab",
+            "--url",
+            "http://127.0.0.1:9",
+            "--token-env",
+            "TOKEN",
+            "--no-test"
+        )
+        #expect(added.status == 0, "\(added.errors)")
+        let server = try ServeProcess(sandbox)
+        let address = "\(server.origin)/api/v1/trackers"
+        let key = "Authorization: Bearer \(server.key)"
+        let trackers = try JSONParser.parse(try server.curl("-H", key, address).body).array ?? []
+        let hub = try #require(trackers.first { $0["name"] == "gh" }?["id"]?.integer)
+        func rename(_ name: String) throws -> (status: Int, json: JSONValue) {
+            let answer = try server.curl(
+                "-X",
+                "PUT",
+                "-H",
+                key,
+                "-H",
+                "Content-Type: application/json",
+                "-d",
+                #"{"name": "\#(name)"}"#,
+                "\(address)/\(hub)"
+            )
+            return (answer.status, try JSONParser.parse(answer.body))
+        }
+        let taken = try rename("lab")
+        #expect(taken.status == 409 && taken.json["code"] == "name_taken", "\(taken)")
+        for wrong in ["", " ", #"a\nb"#, "import"] {
+            #expect(try rename(wrong).status == 422, "\(wrong)")
+        }
+        let renamed = try rename("hub")
+        #expect(renamed.status == 200 && renamed.json["name"] == "hub", "\(renamed)")
+        // Its own name is taken by nobody else.
+        #expect(try rename("hub").status == 200)
+        #expect(try rename("gh").status == 200)
+        #expect(try rename("hub").status == 200)
+        #expect(try server.stop().status == 0)
+        let listed = try sandbox.preloop("trackers", "list", "--json").json
+        let names = listed["trackers"]?.array?.compactMap { $0["name"]?.string }
+        #expect(names == ["hub", "lab"], "\(listed)")
+    }
+
     @Test func `of two changes of a tracker at once with the same tag one is refused`() throws {
         let sandbox = try Sandbox(["TOKEN": "secret"])
         #expect(try sandbox.preloop("init").status == 0)

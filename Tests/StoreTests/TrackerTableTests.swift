@@ -64,6 +64,23 @@ struct TrackerTableTests {
     }
 
     @Test(arguments: Engine.all)
+    func `a tracker gets another name, in its account alone`(engine: Engine) async throws {
+        let scratch = try await engine.store()
+        let added = tracker(3, name: "site")
+        let found = try await scratch.store.write { connection, account in
+            let sealed = SealedSecret(bytes: [1])
+            try TrackerTable.insert(added, credential: sealed, account: account, on: connection)
+            for (name, owner) in [("hub", account), ("lab", AccountID(2))] {
+                try TrackerTable.setName(name, of: added.id, account: owner, on: connection)
+            }
+            return try TrackerTable.list(account: account, on: connection)
+        }
+        var renamed = added
+        renamed.name = "hub"
+        #expect(found == [renamed])
+    }
+
+    @Test(arguments: Engine.all)
     func `scope rules keep their order and are replaced as a whole`(engine: Engine) async throws {
         let scratch = try await engine.store()
         let scope = Scope([

@@ -22,6 +22,7 @@ package struct TrackerOperations: Sendable {
 
     /// What is to change about a tracker; nil stays.
     package struct Change: Sendable {
+        package var name: String?
         package var url: String?
         package var userName: String?
         package var token: Secret?

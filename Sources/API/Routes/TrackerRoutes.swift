@@ -188,16 +188,17 @@ struct TrackerRoutes: Sendable {
                 "\(Self.path)/{id}",
                 access,
                 tag: Self.tag,
-                "Change a tracker's token, address or scope",
+                "Change a tracker's name, token, address or scope",
                 handler: change
             ).body(
                 Shape.object([
+                    "name?": Shape.text(100, minimum: 1),
                     "url?": Shape.text(2_000, minimum: 1),
                     "username?": Shape.text(255, minimum: 1),
                     "api_key?": Shape.text(65_536, "The token.", minimum: 1),
                     "include?": Self.patterns, "exclude?": Self.patterns, "test?": isTested,
                 ])
-            ).answers(.ok, Self.shape).tagged.guarded.problems(.badGateway),
+            ).answers(.ok, Self.shape).tagged.guarded.problems(.conflict, .badGateway),
             .on(
                 .delete,
                 "\(Self.path)/{id}",
@@ -252,6 +253,7 @@ struct TrackerRoutes: Sendable {
         try Versioned.check(request, against: before.version)
         let content = request.content
         let change = TrackerOperations.Change(
+            name: content["name"]?.string,
             url: content["url"]?.string,
             userName: content["username"]?.string,
             token: (content["api_key"]?.string).map(Secret.init),

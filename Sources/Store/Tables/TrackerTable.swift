@@ -116,6 +116,23 @@ package enum TrackerTable {
         )
     }
 
+    /// Stores another name, by which people mean the tracker.
+    ///
+    /// - Throws: ``StoreError/constraint(detail:)`` when the account has a tracker of that name.
+    package static func setName(
+        _ name: String,
+        of tracker: TrackerID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        try connection.execute(
+            """
+            UPDATE trackers SET name = \(name)
+            WHERE account_id = \(account) AND id = \(tracker)
+            """
+        )
+    }
+
     /// Stores the service's new address, which has to be checked again.
     ///
     /// - Parameters:

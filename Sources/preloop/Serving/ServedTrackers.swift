@@ -64,9 +64,7 @@ struct ServedTrackers: Sendable {
         let known = try await installation.store.read { connection, account in
             try TrackerTable.find(name: name, account: account, on: connection)
         }
-        guard known == nil else {
-            throw Problem.conflict("there is a tracker `\(name)` already", code: "name_taken")
-        }
+        guard known == nil else { throw Self.taken(name) }
         if draft.isTested {
             let identity = try await verify(tracker, token, installation)
             tracker.status = .valid
@@ -89,6 +87,7 @@ struct ServedTrackers: Sendable {
     ) async throws {
         let installation = installation.viewed(by: account)
         guard before.isRemote else { throw Self.imported }
+        if let name = change.name { try Self.checkName(name) }
         if let scope = change.scope { try Self.check(scope) }
         var tracker = before
         let changesAddress = change.url != nil || change.userName != nil
@@ -128,6 +127,7 @@ struct ServedTrackers: Sendable {
         }
         let revision = Revision(
             tracker: tracker,
+            name: change.name,
             credential: sealed,
             scope: change.scope,
             identity: identity,
@@ -139,6 +139,7 @@ struct ServedTrackers: Sendable {
     /// What is to be written; nil stays.
     private struct Revision: Sendable {
         var tracker: Tracker
+        var name: String?
         var credential: SealedSecret?
         var scope: Scope?
         /// What the service says about a token that was tried out.
@@ -159,6 +160,9 @@ struct ServedTrackers: Sendable {
                 throw Problem.notFound()
             }
             try check(connection, account)
+            if let name = revision.name {
+                try Self.rename(id, to: name, account, connection)
+            }
             if let sealed = revision.credential {
                 try TrackerTable.setCredential(sealed, of: id, account: account, on: connection)
             }
@@ -186,6 +190,17 @@ struct ServedTrackers: Sendable {
                 try ScopeRuleTable.replace(with: scope, of: id, account: account, on: connection)
             }
         }
+    }
+
+    private static func rename(
+        _ id: TrackerID,
+        to name: String,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws {
+        let known = try TrackerTable.find(name: name, account: account, on: connection)
+        guard known == nil || known?.id == id else { throw taken(name) }
+        try TrackerTable.setName(name, of: id, account: account, on: connection)
     }
 
     /// Asks the service, and notes what it says.
@@ -243,6 +258,10 @@ struct ServedTrackers: Sendable {
     private static let imported = Problem.conflict(
         "this tracker holds imported issues; there is no service behind it"
     )
+
+    private static func taken(_ name: String) -> Problem {
+        .conflict("there is a tracker `\(name)` already", code: "name_taken")
+    }
 
     private static func checkName(_ name: String) throws(Problem) {
         let hasWords = name.unicodeScalars.contains { !$0.properties.isWhitespace }
