@@ -33,7 +33,7 @@ import Testing
         #expect(misspelt.status == 422)
         #expect(try misspelt.json["errors"]?[0]?["path"] == "stat")
         #expect(misspelt.text.contains("did you mean `state`?"), "\(misspelt.text)")
-        let none = try await server.send("GET", "/api/v1/tools?page=2", token: key)
+        let none = try await server.send("GET", "/api/v1/sync?page=2", token: key)
         #expect(none.status == 422 && none.text.contains("there are no parameters"))
         #expect(try await server.send("GET", "/healthz?now=1").status == 200)
         let list = "/api/v1/issues?labels%5B%5D=bug"
