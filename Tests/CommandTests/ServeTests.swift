@@ -206,7 +206,7 @@ struct ServeTests {
             let result = try server.curl("-i", "-H", authorization, "\(server.origin)\(path)")
             let parts = result.body.split(separator: "\r\n\r\n", maxSplits: 1)
             let head = try #require(parts.first)
-            let next = head.firstMatch(of: /(?i)\nLink: <([^>]+)>/).map { String($0.1) }
+            let next = head.firstMatch(of: /(?i)link: <([^>]+)>/).map { String($0.1) }
             return (try JSONParser.parse(String(try #require(parts.last))), next)
         }
         func keys(_ answer: JSONValue) -> [String] {
