@@ -1,6 +1,5 @@
 import Domain
 import Firewall
-import Gateway
 import HTTPClient
 import MCP
 import Store
@@ -8,6 +7,7 @@ import StoreTestSupport
 import Testing
 
 @testable import API
+@testable import Gateway
 
 /// What the protocol's revisions say about a server, statement by statement, over HTTP.
 @Suite struct MCPStatementTests {
@@ -250,6 +250,57 @@ import Testing
         )
         #expect(changed.status == 200, "\(changed.text)")
         try await follow(session, after: listened, until: "notifications/tools/list_changed")
+        try await server.stop()
+    }
+
+    /// Says nothing for as long as it is told.
+    private struct SilentTool: Tool {
+        var definition: ToolDefinition {
+            ToolDefinition(
+                name: "silent",
+                title: "Silent",
+                summary: "Waits",
+                inputSchema: ["type": "object"],
+                annotations: .init(isReadOnly: true)
+            )
+        }
+
+        func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
+            try await Task.sleep(for: .milliseconds(arguments.integer("milliseconds", default: 0)))
+            return ["waited": true]
+        }
+    }
+
+    /// Proxies give up on connections on which nothing is said.
+    @Test func `a call of the newer era that is silent for long becomes a stream`() async throws {
+        let (server, key) = try await server { setup in
+            setup.tools = [SilentTool()]
+            // The round in which what is silent is looked at.
+            setup.limits.streamTime = .milliseconds(100)
+        }
+        var text = ""
+        // A busy machine looks later.
+        for pause in [300, 3_000, 30_000] where !text.hasPrefix(": \n\n") {
+            let answer = try await server.send(
+                "POST",
+                Self.path,
+                ModernRequest.call("silent", ["milliseconds": .integer(Int64(pause))]),
+                token: key,
+                headers: ModernRequest.headers("tools/call", "silent")
+            )
+            text = answer.text
+            #expect(answer.status == 200 && text.contains(#""waited":true"#), "\(text)")
+        }
+        #expect(text.hasPrefix(": \n\n"))
+        // One that is fast is answered as JSON.
+        let listed = try await server.send(
+            "POST",
+            Self.path,
+            ModernRequest.message("tools/list"),
+            token: key,
+            headers: ModernRequest.headers("tools/list")
+        )
+        #expect(try listed.json["result"]?["tools"] != nil, "\(listed.text)")
         try await server.stop()
     }
 

@@ -20,16 +20,11 @@ struct ProxyTests {
         #expect(added.status != 0)
         #expect(!server.requests.isEmpty && proxy.requests.isEmpty, "\(added.errors)")
         // A tracker of our own is reached as everything else is.
-        _ = try sandbox.preloop(
-            "trackers",
-            "add",
-            "gitlab",
-            "--name",
-            "lab",
-            "--url",
-            "http://127.0.0.1:9",
-            "--token-env",
-            "TOKEN"
+        _ = try sandbox.addTracker(
+            url: "http://127.0.0.1:9",
+            kind: "gitlab",
+            named: "lab",
+            isTried: true
         )
         #expect(!proxy.requests.isEmpty)
     }

@@ -89,10 +89,15 @@ final class Sandbox: Sendable {
         try start("preloop", arguments, environment: environment).wait(input: input)
     }
 
-    /// Adds the tracker `gh`, whose token is in the variable `TOKEN`, without trying it out.
-    func addTracker(url: String) throws -> Result {
-        let words = ["trackers", "add", "github", "--name", "gh", "--token-env", "TOKEN"]
-        return try start("preloop", words + ["--url", url, "--no-test"]).wait()
+    /// Adds a tracker whose token is in the variable `TOKEN`; it is tried out only when asked for.
+    func addTracker(
+        url: String,
+        kind: String = "github",
+        named name: String = "gh",
+        isTried: Bool = false
+    ) throws -> Result {
+        let words = ["trackers", "add", kind, "--name", name, "--token-env", "TOKEN", "--url", url]
+        return try start("preloop", words + (isTried ? [] : ["--no-test"])).wait()
     }
 
     /// Begins to add the tracker `gh` on a terminal, which asks for the token.

@@ -237,17 +237,10 @@ struct ServeTests {
         let sandbox = try Sandbox(["TOKEN": "secret"])
         #expect(try sandbox.preloop("init").status == 0)
         #expect(try sandbox.addTracker(url: "http://127.0.0.1:9").status == 0)
-        let lab = try sandbox.preloop(
-            "trackers",
-            "add",
-            "gitlab",
-            "--name",
-            "lab",
-            "--url",
-            "http://127.0.0.1:9",
-            "--token-env",
-            "TOKEN",
-            "--no-test"
+        let lab = try sandbox.addTracker(
+            url: "http://127.0.0.1:9",
+            kind: "gitlab",
+            named: "lab"
         )
         #expect(lab.status == 0, "\(lab.errors)")
         let server = try ServeProcess(sandbox)
@@ -309,17 +302,10 @@ struct ServeTests {
         let sandbox = try Sandbox(["TOKEN": "secret"])
         #expect(try sandbox.preloop("init").status == 0)
         #expect(try sandbox.addTracker(url: "http://127.0.0.1:9").status == 0)
-        let added = try sandbox.preloop(
-            "trackers",
-            "add",
-            "gitlab",
-            "--name",
-            "lab",
-            "--url",
-            "http://127.0.0.1:9",
-            "--token-env",
-            "TOKEN",
-            "--no-test"
+        let added = try sandbox.addTracker(
+            url: "http://127.0.0.1:9",
+            kind: "gitlab",
+            named: "lab"
         )
         #expect(added.status == 0, "\(added.errors)")
         let server = try ServeProcess(sandbox)

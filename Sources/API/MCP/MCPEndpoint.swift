@@ -138,13 +138,14 @@ actor MCPEndpoint {
     }
 
     private func keep() async {
+        let interval = min(Self.roundInterval, means.streamTime)
         while !Task.isCancelled {
             do {
-                try await Task.sleep(for: min(Self.roundInterval, means.streamTime))
+                try await Task.sleep(for: interval)
             } catch {
                 return
             }
-            for call in modern.values { await call.tick() }
+            for call in modern.values { await call.tick(from: interval / 2) }
             var busy: Set<ObjectIdentifier> = []
             for session in sessions.all {
                 await session.tick()

@@ -3,9 +3,6 @@ import MCP
 
 /// One POST of the modern era: an ``HTTPExchange`` with its work.
 actor ModernCall {
-    /// Younger calls are answered as JSON, however long the endpoint's next round is away.
-    static let silence: Duration = .seconds(8)
-
     private let began = ContinuousClock.now
     private var exchange: HTTPExchange
     nonisolated private let calling: ToolCalling
@@ -55,8 +52,10 @@ actor ModernCall {
     }
 
     /// Some time has passed: what was silent becomes a stream, which comments keep open.
-    func tick() {
-        guard isSubscription || began.duration(to: .now) >= Self.silence else { return }
+    ///
+    /// - Parameter age: Younger calls are answered as JSON, however near the endpoint's round is.
+    func tick(from age: Duration) {
+        guard isSubscription || began.duration(to: .now) >= age else { return }
         apply(exchange.tick())
     }
 

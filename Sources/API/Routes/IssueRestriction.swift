@@ -36,12 +36,7 @@ struct IssueRestriction: Sendable {
         filter.projectIDs = Self.projects("project_id", arguments)
         filter.organizations = [arguments["organization"]?.string].compactMap { $0 }
         filter.trackers = [arguments["tracker"]?.string].compactMap { $0 }
-        let account = try request.user().account
-        let named = filter
-        try await store.viewed(by: account).read { connection, account in
-            try Self.check(named.projectIDs, account, connection)
-            try Self.check(named.organizations, named.trackers, account, connection)
-        }
+        try await checkNamed(filter, of: try request.user().account)
         if let path = arguments["project"]?.string {
             filter.projectIDs += try await projects(path, of: request)
         }
@@ -72,6 +67,17 @@ struct IssueRestriction: Sendable {
     /// The projects that a parameter lists.
     static func projects(_ name: String, _ arguments: JSONObject) -> [ProjectID] {
         (arguments[name]?.array ?? []).compactMap { value in value.integer.map { ProjectID($0) } }
+    }
+
+    /// Refuses what a filter names and there is not; what names nothing costs no look.
+    private func checkNamed(_ filter: IssueFilter, of account: AccountID) async throws {
+        let (projects, organizations) = (filter.projectIDs, filter.organizations)
+        let trackers = filter.trackers
+        guard !(projects.isEmpty && organizations.isEmpty && trackers.isEmpty) else { return }
+        try await store.viewed(by: account).read { connection, account in
+            try Self.check(projects, account, connection)
+            try Self.check(organizations, trackers, account, connection)
+        }
     }
 
     /// Refuses projects that there are not: an empty answer would say that they have no issues.

@@ -125,29 +125,33 @@ struct ProjectRoutes: Sendable {
         ]
     }
 
-    /// Refuses a tracker that there is not: an empty list would say that it has nothing.
+    /// Refuses what there is not: an empty list would say that it has nothing.
     private static func check(
-        tracker id: Int64?,
+        _ kind: String,
+        _ id: Int64?,
+        isThere: (Int64) throws -> Bool
+    ) throws {
+        guard let id, try !isThere(id) else { return }
+        throw Problem(.notFound, "there is no \(kind) with the identifier \(id)")
+    }
+
+    private static func check(
+        tracker: Int64?,
         _ account: AccountID,
         _ connection: any SQLConnection
     ) throws {
-        guard let id else { return }
-        let found = try TrackerTable.find(TrackerID(id), account: account, on: connection)
-        guard found != nil else {
-            throw Problem(.notFound, "there is no tracker with the identifier \(id)")
+        try check("tracker", tracker) { id in
+            try TrackerTable.find(TrackerID(id), account: account, on: connection) != nil
         }
     }
 
-    /// The same of an organisation.
     private static func check(
-        organization id: Int64?,
+        organization: Int64?,
         _ account: AccountID,
         _ connection: any SQLConnection
     ) throws {
-        guard let id else { return }
-        let found = try OrganizationTable.find(OrganizationID(id), account: account, on: connection)
-        guard found != nil else {
-            throw Problem(.notFound, "there is no organisation with the identifier \(id)")
+        try check("organisation", organization) { id in
+            try OrganizationTable.find(OrganizationID(id), account: account, on: connection) != nil
         }
     }
 

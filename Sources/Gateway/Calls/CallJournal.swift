@@ -15,6 +15,16 @@ package protocol CallJournal: Sendable {
         _ outcome: ToolCallTable.Outcome,
         _ end: ToolCallTable.End
     ) async throws
+
+    /// Writes the ends that are not on record yet; for the end of the process.
+    ///
+    /// - Returns: How many of them could not be written.
+    func flush() async -> Int
+}
+
+extension CallJournal {
+    /// Each end is written when it is taken.
+    package func flush() async -> Int { 0 }
 }
 
 /// How long the audit is kept.

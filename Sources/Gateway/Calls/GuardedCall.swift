@@ -405,7 +405,6 @@ package struct GuardedCall: Sendable {
     ///
     /// - Returns: What could not be written; nil when all was.
     package func flush() async -> LostEnds? {
-        guard let journal = journal as? StoreJournal else { return nil }
         let count = await journal.flush()
         return count > 0 ? LostEnds(count: count) : nil
     }

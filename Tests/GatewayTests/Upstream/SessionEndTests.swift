@@ -144,19 +144,9 @@ import Testing
         #expect(calls(in: file) == 1)
     }
 
-    private func connection(_ link: StubLink) async throws -> UpstreamConnection {
-        let connection = UpstreamConnection(
-            session: ClientSession(client: ClientDescription(name: "test", version: "1")),
-            link: link,
-            notice: { _ in }
-        )
-        _ = try await connection.open(.initialize)
-        return connection
-    }
-
     @Test func `a session that makes room has nothing under way and begins nothing`() async throws {
         let link = StubLink()
-        let connection = try await connection(link)
+        let connection = try await link.opened()
         let work = Task { try await connection.call("tools/call", JSONObject()) }
         try await link.waitForRequests(2)
         #expect(await !connection.retireIfIdle())
@@ -171,7 +161,7 @@ import Testing
 
     @Test func `only the call that was turned away was not done`() async throws {
         let link = StubLink()
-        let connection = try await connection(link)
+        let connection = try await link.opened()
         let first = Task { try await connection.call("tools/call", JSONObject()) }
         try await link.waitForRequests(2)
         let second = Task { try await connection.call("tools/call", JSONObject()) }
@@ -234,7 +224,7 @@ import Testing
 
     @Test func `a call whose question is open is not given up`() async throws {
         let link = StubLink()
-        let connection = try await connection(link)
+        let connection = try await link.opened()
         let (answers, answer) = AsyncStream.makeStream(of: Void.self)
         var options = UpstreamConnection.Options()
         options.timeLimit = .seconds(1)

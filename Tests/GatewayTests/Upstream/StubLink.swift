@@ -44,6 +44,17 @@ final class StubLink: UpstreamLink {
         )
     }
 
+    /// A session by this link, which has begun.
+    func opened() async throws -> UpstreamConnection {
+        let connection = UpstreamConnection(
+            session: ClientSession(client: ClientDescription(name: "test", version: "1")),
+            link: self,
+            notice: { _ in }
+        )
+        _ = try await connection.open(.initialize)
+        return connection
+    }
+
     /// Answers the call that has waited the longest.
     func answerNext() async {
         if let call = takeNext() { await answer(call, object(["content": []])) }

@@ -201,16 +201,6 @@ import Testing
 
     // MARK: - One session
 
-    private func connection(_ link: StubLink) async throws -> UpstreamConnection {
-        let connection = UpstreamConnection(
-            session: ClientSession(client: ClientDescription(name: "test", version: "1")),
-            link: link,
-            notice: { _ in }
-        )
-        _ = try await connection.open(.initialize)
-        return connection
-    }
-
     private func begin(
         _ connection: UpstreamConnection,
         by listener: Listener,
@@ -232,7 +222,7 @@ import Testing
         async throws
     {
         let link = StubLink()
-        let connection = try await connection(link)
+        let connection = try await link.opened()
         let (ann, bob) = (Listener("ann"), Listener("bob"))
         let first = begin(connection, by: ann)
         try await link.waitForRequests(2)
@@ -255,7 +245,7 @@ import Testing
         _ session: String?
     ) async throws {
         let link = StubLink()
-        let connection = try await connection(link)
+        let connection = try await link.opened()
         // Calls without a session may be of several clients, too.
         let one = Listener("ann", session.map { _ in "s" })
         let other = Listener("ann", session)
@@ -273,7 +263,7 @@ import Testing
         async throws
     {
         let link = StubLink()
-        let connection = try await connection(link)
+        let connection = try await link.opened()
         let (ann, silent) = (Listener("ann"), Listener("ann"))
         let first = begin(connection, by: ann)
         try await link.waitForRequests(2)
@@ -291,7 +281,7 @@ import Testing
 
     @Test func `a question ends with the last call that may want it`() async throws {
         let link = StubLink()
-        let connection = try await connection(link)
+        let connection = try await link.opened()
         let work = begin(connection, by: Listener("ann"), answers: false)
         try await link.waitForRequests(2)
         await link.ask()
