@@ -204,9 +204,10 @@ package struct EndpointRouter: Sendable {
     private func accepts(_ request: EndpointRequest, _ type: String) -> Bool {
         let values = request.headers.values(of: "Accept")
         guard !values.isEmpty else { return true }
-        let family = type.split(separator: "/")[0]
+        let family = type.prefix { $0 != "/" }
         return values.flatMap { $0.split(separator: ",") }.contains { item in
-            let range = item.split(separator: ";")[0].lowercased().filter { $0 != " " }
+            // `;` alone is an item as well: whatever stands before the first one counts.
+            let range = item.prefix { $0 != ";" }.filter { $0 != " " }.lowercased()
             return range == type || range == "*/*" || range == "\(family)/*"
         }
     }

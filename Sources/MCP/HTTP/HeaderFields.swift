@@ -20,12 +20,23 @@ package struct HeaderFields: Sendable, Equatable {
 
     /// Every value of `name`, in order.
     package func values(of name: String) -> [String] {
-        let wanted = name.lowercased()
-        return fields.filter { $0.name.lowercased() == wanted }.map(\.value)
+        fields.filter { Self.areSame($0.name, name) }.map(\.value)
     }
 
     /// The first value of `name`.
-    package subscript(name: String) -> String? { values(of: name).first }
+    package subscript(name: String) -> String? {
+        fields.first { Self.areSame($0.name, name) }?.value
+    }
+
+    /// Names have no letters but those of ASCII (RFC 9110, section 5.1).
+    private static func areSame(_ one: String, _ other: String) -> Bool {
+        one.utf8.count == other.utf8.count
+            && zip(one.utf8, other.utf8).allSatisfy { small($0) == small($1) }
+    }
+
+    private static func small(_ byte: UInt8) -> UInt8 {
+        (65...90).contains(byte) ? byte | 32 : byte
+    }
 }
 
 /// Values that need not be plain ASCII, as 2026-07-28 puts them into headers.
