@@ -37,7 +37,7 @@ struct RedactionMark {
 
     /// Whether a text has the beginning of a mark in it.
     static func isIn(_ bytes: some Collection<UInt8>) -> Bool {
-        bytes.firstRange(of: beginning) != nil
+        bytes.contains(beginning[0]) && bytes.firstRange(of: beginning) != nil
     }
 
     /// A word of small letters and its colon.

@@ -37,6 +37,9 @@ package struct Redactor: Sendable {
     /// Bytes of names in paths.
     private static let maximumName = 64
 
+    /// What is looked for unless somebody says what.
+    package static let allKinds = Set(SensitiveKind.allCases)
+
     private let key: SymmetricKey
     private let limits: Limits
 
@@ -61,10 +64,10 @@ package struct Redactor: Sendable {
     /// Linear in the size of the value.
     package func redact(
         _ value: JSONValue,
-        kinds: Set<SensitiveKind> = Set(SensitiveKind.allCases)
+        kinds: Set<SensitiveKind> = Redactor.allKinds
     ) -> Redaction {
-        var walk = Walk(redactor: self, kinds: kinds)
-        let redacted = walk.value(value, at: "", depth: 0, under: nil)
+        var walk = Walk(redactor: self, kinds: SensitiveKinds(kinds))
+        let redacted = walk.value(value, depth: 0, under: nil)
         return Redaction(value: redacted, findings: walk.findings)
     }
 
@@ -72,10 +75,10 @@ package struct Redactor: Sendable {
     /// through as a document.
     package func redact(
         text: String,
-        kinds: Set<SensitiveKind> = Set(SensitiveKind.allCases)
+        kinds: Set<SensitiveKind> = Redactor.allKinds
     ) -> (text: String, found: [SensitiveKind]) {
-        var walk = Walk(redactor: self, kinds: kinds)
-        let redacted = walk.text(text, at: "", depth: 0)
+        var walk = Walk(redactor: self, kinds: SensitiveKinds(kinds))
+        let redacted = walk.text(text, depth: 0)
         return (redacted, walk.findings.map(\.kind))
     }
 
@@ -111,7 +114,7 @@ package struct Redactor: Sendable {
     /// One way through a document.
     private struct Walk {
         let redactor: Redactor
-        let kinds: Set<SensitiveKind>
+        let kinds: SensitiveKinds
         /// What was found, not more than are told of.
         private(set) var findings: [SensitiveFinding] = []
         /// How much was found.
@@ -120,37 +123,43 @@ package struct Redactor: Sendable {
         private var count = 0
         /// Documents in texts that one is in.
         private var documents = 0
+        /// Where one is; most values have nothing to be told of, so it is written out for those
+        /// that have.
+        private var place: [Step] = []
 
-        init(redactor: Redactor, kinds: Set<SensitiveKind>) {
+        private enum Step {
+            case member(String)
+            case element(Int)
+        }
+
+        init(redactor: Redactor, kinds: SensitiveKinds) {
             self.redactor = redactor
             self.kinds = kinds
         }
 
         mutating func value(
             _ value: JSONValue,
-            at path: String,
             depth: Int,
             under name: SensitiveName.Strength?
         ) -> JSONValue {
             count += 1
             guard depth <= redactor.limits.depth, count <= redactor.limits.values else {
-                return unread(value, at: path)
+                return unread(value)
             }
             switch value {
             case .null, .bool: return value
-            case .integer, .double: return number(value, at: path, under: name)
-            case .string(let text): return string(text, at: path, depth: depth, under: name)
+            case .integer, .double: return number(value, under: name)
+            case .string(let text): return string(text, depth: depth, under: name)
             case .array(let elements):
-                return .array(array(elements, at: path, depth: depth, under: name))
+                return .array(array(elements, depth: depth, under: name))
             case .object(let object):
-                return .object(self.object(object, at: path, depth: depth, under: name))
+                return .object(self.object(object, depth: depth, under: name))
             }
         }
 
         /// Elements, those behind an option such as `--password` as its values.
         private mutating func array(
             _ elements: [JSONValue],
-            at path: String,
             depth: Int,
             under name: SensitiveName.Strength?
         ) -> [JSONValue] {
@@ -160,8 +169,9 @@ package struct Redactor: Sendable {
             for (index, element) in elements.enumerated() {
                 let strength = name ?? option
                 option = Self.optionStrength(of: element)
-                let place = "\(path)/\(index)"
-                redacted.append(value(element, at: place, depth: depth + 1, under: strength))
+                place.append(.element(index))
+                redacted.append(value(element, depth: depth + 1, under: strength))
+                place.removeLast()
             }
             return redacted
         }
@@ -180,7 +190,6 @@ package struct Redactor: Sendable {
 
         private mutating func object(
             _ object: JSONObject,
-            at path: String,
             depth: Int,
             under name: SensitiveName.Strength?
         ) -> JSONObject {
@@ -188,14 +197,15 @@ package struct Redactor: Sendable {
             var redacted = JSONObject()
             for member in object.members {
                 // A member's name may be a secret too.
-                let key = text(member.key, at: path, depth: depth)
+                let key = text(member.key, depth: depth)
                 var strength = name ?? Self.strength(of: member.key)
                 if let named, Self.isValue(member.key) { strength = strength ?? named }
-                let place = "\(path)/\(Self.escaped(key))"
+                place.append(.member(key))
                 redacted.append(
                     key: key,
-                    value: value(member.value, at: place, depth: depth + 1, under: strength)
+                    value: value(member.value, depth: depth + 1, under: strength)
                 )
+                place.removeLast()
             }
             return redacted
         }
@@ -208,8 +218,7 @@ package struct Redactor: Sendable {
         /// The strength of the name in `{"name": "Authorization", "value": "…"}`.
         private static func nameOfValue(_ object: JSONObject) -> SensitiveName.Strength? {
             for member in object.members {
-                guard ["name", "key", "header", "field"].contains(member.key.lowercased()),
-                    let name = member.value.string,
+                guard isOneOf(namesOfNames, member.key), let name = member.value.string,
                     let strength = strength(of: name)
                 else { continue }
                 return strength
@@ -217,18 +226,23 @@ package struct Redactor: Sendable {
             return nil
         }
 
-        private static func isValue(_ key: String) -> Bool {
-            ["value", "values", "content"].contains(key.lowercased())
+        private static func isValue(_ key: String) -> Bool { isOneOf(namesOfValues, key) }
+
+        private static let namesOfNames = ["name", "key", "header", "field"]
+        private static let namesOfValues = ["value", "values", "content"]
+
+        /// Whether a name is one of those, however it is written; three bytes a letter at most.
+        private static func isOneOf(_ names: [String], _ key: String) -> Bool {
+            key.utf8.count <= 3 * 7 && names.contains(key.lowercased())
         }
 
         private mutating func string(
             _ text: String,
-            at path: String,
             depth: Int,
             under name: SensitiveName.Strength?
         ) -> JSONValue {
             guard name != nil, kinds.contains(.named) else {
-                return .string(self.text(text, at: path, depth: depth))
+                return .string(self.text(text, depth: depth))
             }
             let bytes = Array(text.utf8)
             var start = 0
@@ -241,17 +255,17 @@ package struct Redactor: Sendable {
             guard start < bytes.count, !RedactionMark.isWhole(bytes[start...]) else {
                 return .string(text)
             }
-            note(.named, at: path)
+            note(.named)
             let scheme = String(decoding: bytes[..<start], as: UTF8.self)
             return .string(scheme + redactor.mark(.named, bytes[start...]))
         }
 
         /// A text under no name.
-        mutating func text(_ text: String, at path: String, depth: Int) -> String {
+        mutating func text(_ text: String, depth: Int) -> String {
             var (current, isChanged) = (Array(text.utf8), false)
             for _ in 0..<Redactor.maximumPasses {
                 // Also what only a mark has made a document of.
-                if let document = self.document(current, at: path, depth: depth) {
+                if let document = self.document(current, depth: depth) {
                     return document
                 }
                 let parts = SensitiveText(current, kinds: kinds).parts
@@ -260,9 +274,9 @@ package struct Redactor: Sendable {
                 }
                 current = redactor.replaced(parts, in: current)
                 isChanged = true
-                for part in parts { note(part.kind, at: path) }
+                for part in parts { note(part.kind) }
             }
-            note(.unread, at: path)
+            note(.unread)
             return redactor.mark(.unread, text.utf8)
         }
 
@@ -273,7 +287,6 @@ package struct Redactor: Sendable {
         /// or an object there. Paths go on into the document.
         private mutating func document(
             _ text: [UInt8],
-            at path: String,
             depth: Int
         ) -> String? {
             guard Self.mayBeDocument(text) else { return nil }
@@ -282,18 +295,18 @@ package struct Redactor: Sendable {
                 value = try JSONParser.parse(text)
             } catch {
                 guard case .tooDeep = error else { return nil }
-                note(.unread, at: path)
+                note(.unread)
                 return redactor.mark(.unread, text)
             }
             // With `\u005c` for `\`, each document costs the one round it a few bytes only.
             guard documents < Redactor.maximumDocuments else {
-                note(.unread, at: path)
+                note(.unread)
                 return redactor.mark(.unread, text)
             }
             documents += 1
             defer { documents -= 1 }
             let before = found
-            let redacted = self.value(value, at: path, depth: depth + 1, under: nil)
+            let redacted = self.value(value, depth: depth + 1, under: nil)
             guard found > before else { return String(decoding: text, as: UTF8.self) }
             // Too deep or one too many: the mark stands for all of it.
             return redacted.string ?? redacted.serializedText()
@@ -310,23 +323,22 @@ package struct Redactor: Sendable {
 
         private mutating func number(
             _ value: JSONValue,
-            at path: String,
             under name: SensitiveName.Strength?
         ) -> JSONValue {
             let text = value.serialized()
             let type = if case .integer = value { "integer" } else { "number" }
             if name == .strict, kinds.contains(.named) {
-                note(.named, at: path)
+                note(.named)
                 return .string(redactor.mark(.named, text, type: type))
             }
             guard kinds.contains(.card), case .integer = value, text.allSatisfy(\.isDigit),
                 SensitiveText.isCard(text.map { $0 - 48 })
             else { return value }
-            note(.card, at: path)
+            note(.card)
             return .string(redactor.mark(.card, text, type: type))
         }
 
-        private mutating func unread(_ value: JSONValue, at path: String) -> JSONValue {
+        private mutating func unread(_ value: JSONValue) -> JSONValue {
             let type: String?
             switch value {
             case .null, .bool: return value
@@ -338,13 +350,19 @@ package struct Redactor: Sendable {
                 if RedactionMark.isWhole(Array(text.utf8)[...]) { return value }
                 type = nil
             }
-            note(.unread, at: path)
+            note(.unread)
             return .string(redactor.mark(.unread, value.serialized(), type: type))
         }
 
-        private mutating func note(_ kind: SensitiveKind, at path: String) {
+        private mutating func note(_ kind: SensitiveKind) {
             found += 1
             guard findings.count < redactor.limits.findings else { return }
+            let path = place.reduce(into: "") { path, step in
+                switch step {
+                case .member(let key): path += "/\(Self.escaped(key))"
+                case .element(let index): path += "/\(index)"
+                }
+            }
             findings.append(SensitiveFinding(path: path, kind: kind))
         }
 

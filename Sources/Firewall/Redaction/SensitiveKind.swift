@@ -47,6 +47,42 @@ package enum SensitiveKind: String, Sendable, CaseIterable, Hashable {
         ["secret", "secrets", "pii", "personal", "any", "all"] + allCases.map(\.rawValue)
 }
 
+/// A set of kinds that is asked at every byte of a text: a set of texts, which cases with raw values
+/// are to `Set`, would be most of what looking through it costs.
+struct SensitiveKinds: Sendable {
+    private let bits: UInt32
+
+    init(_ kinds: Set<SensitiveKind>) {
+        bits = kinds.reduce(0) { $0 | $1.bit }
+    }
+
+    func contains(_ kind: SensitiveKind) -> Bool { bits & kind.bit != 0 }
+}
+
+extension SensitiveKind {
+    fileprivate var bit: UInt32 {
+        let place =
+            switch self {
+            case .named: 0
+            case .githubToken: 1
+            case .gitlabToken: 2
+            case .awsKey: 3
+            case .slackToken: 4
+            case .apiToken: 5
+            case .jwt: 6
+            case .privateKey: 7
+            case .bearer: 8
+            case .urlPassword: 9
+            case .email: 10
+            case .card: 11
+            case .phone: 12
+            case .iban: 13
+            case .unread: 14
+            }
+        return 1 << place
+    }
+}
+
 /// Where something sensitive was found.
 package struct SensitiveFinding: Sendable, Hashable {
     /// A JSON pointer (RFC 6901) whose names are redacted like everything else.

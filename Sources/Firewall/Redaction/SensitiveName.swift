@@ -42,47 +42,67 @@ enum SensitiveName {
 
     /// How sure a name is to promise a secret; nil when it does not.
     static func strength(of name: some Sequence<UInt8>) -> Strength? {
-        guard let words = words(of: name), let last = words.last else { return nil }
-        let joined = words.joined()
-        guard !harmless.contains(joined) else { return nil }
-        if strictEnds.contains(where: joined.hasByteSuffix) || strictWords.contains(last) {
+        guard let words = Words(of: name), let last = words.last else { return nil }
+        let joined = words.letters
+        guard !harmless.contains(String(decoding: joined, as: UTF8.self)) else { return nil }
+        if strictEnds.contains(where: joined.hasSuffix) || strictWords.contains(last) {
             return .strict
         }
         if words.contains(where: { strictWords.contains($0) && $0 != "pin" }) {
             return about.contains(last) ? nil : .strict
         }
-        if textEnds.contains(where: joined.hasByteSuffix) || textWords.contains(last) {
+        if textEnds.contains(where: joined.hasSuffix) || textWords.contains(last) {
             return .text
         }
         return nil
     }
 
     /// The words of `apiKey`, `API_KEY` and `x-api-key2` in small letters and without numbers.
-    private static func words(of name: some Sequence<UInt8>) -> [String]? {
-        var words: [[UInt8]] = [[]]
-        var (wasSmall, count) = (false, 0)
-        for byte in name {
-            count += 1
-            guard count <= maximumBytes else { return nil }
-            let isCapital = (65...90).contains(byte)
-            let isSmall = (97...122).contains(byte)
-            if isCapital || isSmall {
-                if isCapital, wasSmall { words.append([]) }
-                words[words.count - 1].append(isCapital ? byte + 32 : byte)
-            } else if !(48...57).contains(byte) {
-                words.append([])
+    ///
+    /// Every name of every document is taken apart: the letters are in one array.
+    private struct Words {
+        /// Of all words, one after the other.
+        private(set) var letters: [UInt8] = []
+        /// Where each begins.
+        private var starts: [Int] = []
+
+        /// Nil for a name that is too long.
+        init?(of name: some Sequence<UInt8>) {
+            letters.reserveCapacity(name.underestimatedCount)
+            var (isInside, wasSmall, count) = (false, false, 0)
+            for byte in name {
+                count += 1
+                guard count <= maximumBytes else { return nil }
+                let isCapital = (65...90).contains(byte)
+                let isSmall = (97...122).contains(byte)
+                if isCapital || isSmall {
+                    if !isInside || isCapital && wasSmall { starts.append(letters.count) }
+                    isInside = true
+                    letters.append(isCapital ? byte + 32 : byte)
+                } else if !(48...57).contains(byte) {
+                    isInside = false
+                }
+                wasSmall = isSmall
             }
-            wasSmall = isSmall
         }
-        return words.compactMap { word in
-            word.isEmpty ? nil : String(decoding: word, as: UTF8.self)
+
+        /// Nil when there is none.
+        var last: String? { starts.isEmpty ? nil : word(starts.count - 1) }
+
+        func contains(where isWanted: (String) -> Bool) -> Bool {
+            starts.indices.contains { isWanted(word($0)) }
+        }
+
+        private func word(_ index: Int) -> String {
+            let end = index + 1 < starts.count ? starts[index + 1] : letters.count
+            return String(decoding: letters[starts[index]..<end], as: UTF8.self)
         }
     }
 }
 
-extension String {
-    /// Whether the text ends with the bytes of another.
-    fileprivate func hasByteSuffix(_ end: String) -> Bool {
-        utf8.count >= end.utf8.count && utf8.suffix(end.utf8.count).elementsEqual(end.utf8)
+extension [UInt8] {
+    /// Whether they end with the bytes of a text.
+    fileprivate func hasSuffix(_ end: String) -> Bool {
+        count >= end.utf8.count && suffix(end.utf8.count).elementsEqual(end.utf8)
     }
 }

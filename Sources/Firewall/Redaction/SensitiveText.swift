@@ -18,7 +18,7 @@ struct SensitiveText {
     private static let maximumPadding = 4
 
     private let bytes: ArraySlice<UInt8>
-    private let kinds: Set<SensitiveKind>
+    private let kinds: SensitiveKinds
     /// In their order.
     private(set) var parts: [Part] = []
     /// Where the last part or mark ends: nothing reaches back over it.
@@ -39,7 +39,7 @@ struct SensitiveText {
     }()
 
     /// Looks through a text for these kinds.
-    init(_ text: [UInt8], kinds: Set<SensitiveKind>) {
+    init(_ text: [UInt8], kinds: SensitiveKinds) {
         bytes = text[...]
         self.kinds = kinds
         let interesting = Self.isInteresting
