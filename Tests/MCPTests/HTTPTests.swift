@@ -134,7 +134,8 @@ struct EndpointRouterTests {
 
     @Test(arguments: [
         ("Accept", "application/json", 406), ("Accept", "text/event-stream", 406),
-        ("Accept", "text/html", 406), ("Content-Type", "text/plain", 415),
+        ("Accept", "text/html", 406), ("Accept", ";", 406), ("Accept", ",;,/;", 406),
+        ("Content-Type", "text/plain", 415),
         ("Origin", "https://evil.example", 403), ("Origin", "null", 403),
     ])
     func `what HTTP itself forbids has its status`(
@@ -351,6 +352,17 @@ struct HTTPSessionTests {
         throw RPCError(0, "no job")
     }
 
+    /// Posts a call and waits until its answer has become a stream.
+    private func streamed(
+        _ text: String,
+        on connection: Int,
+        of session: inout HTTPSession
+    ) throws -> [HTTPSession.Action] {
+        let begun = session.post(try incoming(text), on: connection)
+        #expect(session.openSilent().isEmpty)
+        return begun + session.openSilent()
+    }
+
     private func written(_ actions: [HTTPSession.Action], to connection: Int) -> String {
         actions.map { action in
             if case .write(connection, let bytes) = action {
@@ -375,9 +387,45 @@ struct HTTPSessionTests {
         #expect(reply.headers["content-type"] == "application/json")
     }
 
-    @Test func `a call streams, with something to come back to at once`() throws {
+    @Test func `a quick call is answered by JSON, and its connection is done with`() throws {
         var session = try session()
         let begun = session.post(try incoming(Self.call), on: 1)
+        #expect(session.hasSilent && session.openSilent().isEmpty)
+        let ended = session.finish(try job(begun), Self.result)
+        guard case .reply(1, let reply) = ended.first else {
+            Testing.Issue.record("\(ended)")
+            return
+        }
+        #expect(reply.headers["content-type"] == "application/json" && reply.status == 200)
+        #expect(ended.count == 1 && !session.hasSilent && session.openSilent().isEmpty)
+    }
+
+    @Test func `what a call says before its answer makes it a stream`() throws {
+        var session = try session()
+        let job = try job(session.post(try incoming(Self.call), on: 1))
+        let actions = session.progress(job, .init(done: 1))
+        #expect(actions.first == .open(1, .eventStream) && !session.hasSilent)
+        #expect(written(actions, to: 1).contains("id: 2-1") && actions.count == 3)
+        #expect(session.finish(job, Self.result).last == .close(1))
+    }
+
+    @Test func `the end of a session ends the connections of silent calls`() throws {
+        var session = try session()
+        _ = session.post(try incoming(Self.call), on: 1)
+        #expect(session.end().contains(.close(1)) && !session.hasSilent)
+    }
+
+    @Test func `a silent call whose client has gone is not answered`() throws {
+        var session = try session()
+        let job = try job(session.post(try incoming(Self.call), on: 1))
+        session.disconnect(1)
+        #expect(!session.hasSilent && session.progress(job, .init(done: 1)).isEmpty)
+        #expect(session.finish(job, Self.result).isEmpty)
+    }
+
+    @Test func `a long call streams, with something to come back to at once`() throws {
+        var session = try session()
+        let begun = try streamed(Self.call, on: 1, of: &session)
         #expect(begun.contains(.open(1, .eventStream)))
         #expect(written(begun, to: 1) == "id: 2-1\ndata: \n\n")
         let ended = session.finish(try job(begun), Self.result)
@@ -385,7 +433,7 @@ struct HTTPSessionTests {
         #expect(ended.last == .close(1))
         // Clients of older revisions would take an empty event for a message.
         var older = try self.session("2025-06-18")
-        #expect(written(older.post(try incoming(Self.call), on: 1), to: 1) == "")
+        #expect(written(try streamed(Self.call, on: 1, of: &older), to: 1) == "")
     }
 
     @Test func `a lost connection cancels nothing, and what was missed comes later`() throws {
@@ -408,9 +456,9 @@ struct HTTPSessionTests {
 
     @Test func `events of another stream are never given again`() throws {
         var session = try session()
-        let first = try job(session.post(try incoming(Self.call), on: 1))
+        let first = try job(streamed(Self.call, on: 1, of: &session))
         let other = Self.call.replacing("\"id\":1", with: "\"id\":2")
-        let second = try job(session.post(try incoming(other), on: 2))
+        let second = try job(streamed(other, on: 2, of: &session))
         for job in [first, second] { _ = session.finish(job, Self.result) }
         let resumed = written(session.stream(after: EventID(stream: 2, number: 1), on: 3), to: 3)
         #expect(resumed.contains(#""id":1"#) && !resumed.contains(#""id":2"#))
@@ -430,7 +478,7 @@ struct HTTPSessionTests {
 
     @Test func `the server may let a connection go and be come back to`() throws {
         var session = try session()
-        let job = try job(session.post(try incoming(Self.call), on: 1))
+        let job = try job(streamed(Self.call, on: 1, of: &session))
         let released = session.release(1)
         #expect(written(released, to: 1) == "id: 2-2\nretry: 1000\ndata: \n\n")
         #expect(released.last == .close(1) && session.release(1).isEmpty)

@@ -21,6 +21,10 @@ actor LegacySession {
     private var isEnded = false
     /// For how long a stream stays open before its client is told to come back.
     private let streamTime: Duration
+    /// Opens the streams of calls that take longer than a moment; nil when none waits.
+    private var opener: Task<Void, Never>?
+    /// A moment: longer than most calls take, and soon enough to come back after a lost connection.
+    private static let silence: Duration = .milliseconds(100)
 
     /// A request that waits for its answer, or a stream.
     private struct Connection {
@@ -74,7 +78,20 @@ actor LegacySession {
     ) -> HTTPSession.ConnectionID {
         let connection = connect(outlet)
         apply(session.post(incoming, on: connection))
+        openSilentLater()
         return connection
+    }
+
+    private func openSilentLater() {
+        guard session.hasSilent, opener == nil else { return }
+        opener = Task {
+            while session.hasSilent {
+                // Nobody cancels it.
+                try? await Task.sleep(for: Self.silence)
+                apply(session.openSilent())
+            }
+            opener = nil
+        }
     }
 
     /// Opens a stream, or goes on with one behind an event.

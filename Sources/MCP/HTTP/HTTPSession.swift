@@ -3,8 +3,9 @@ package import Domain
 /// One session of the older revisions over HTTP, as a value: which stream a message goes to, and
 /// what a client that comes back has missed.
 ///
-/// A call is answered by a stream of events, whose identifiers let the client go on after a lost
-/// connection; everything else is answered as JSON. A lost connection cancels nothing.
+/// A call that says something before its answer, or takes longer than a moment, is answered by a
+/// stream of events, whose identifiers let the client go on after a lost connection; everything
+/// else is answered as JSON. A lost connection cancels nothing.
 package struct HTTPSession: Sendable {
     /// A connection that takes events; numbered by the HTTP layer, never reused.
     package typealias ConnectionID = Int
@@ -34,9 +35,18 @@ package struct HTTPSession: Sendable {
     private var connections: [Int: ConnectionID] = [:]
     /// Exchanges whose answer is JSON, with the connection that waits for it.
     private var plain: [Int: ConnectionID] = [:]
+    /// Calls that have said nothing yet, with the connection that waits: they become a stream when
+    /// they do, or by ``openSilent()``.
+    private var silent: [Int: Silent] = [:]
     /// Streams that still have something to say.
     private var streams: Set<Int> = [general]
     private var lastExchange = 0
+
+    private struct Silent {
+        var connection: ConnectionID
+        /// Whether it was silent when streams were opened last.
+        var isLate = false
+    }
 
     package init(server: ServerDescription, log: EventLog = EventLog()) {
         session = ServerSession(server: server)
@@ -47,6 +57,9 @@ package struct HTTPSession: Sendable {
     package var isBusy: Bool { session.isBusy }
     /// Whether `initialize` has agreed on a revision.
     package var hasBegun: Bool { session.negotiatedVersion != nil }
+
+    /// Whether a call has said nothing yet.
+    package var hasSilent: Bool { !silent.isEmpty }
 
     /// Whether the client knows events that say nothing; older ones would take them for messages.
     private var hasEmptyEvents: Bool {
@@ -68,12 +81,31 @@ package struct HTTPSession: Sendable {
             plain[exchange] = connection
             return translated(session.receive(incoming, in: exchange))
         }
+        // What has several answers needs a stream for them.
+        if case .message = incoming {
+            silent[exchange] = Silent(connection: connection)
+            return translated(session.receive(incoming, in: exchange))
+        }
         let opening = openStream(of: exchange, on: connection)
         return opening + translated(session.receive(incoming, in: exchange))
     }
 
+    /// Opens the streams of calls that were silent when this was called the last time, too.
+    package mutating func openSilent() -> [Action] {
+        var actions: [Action] = []
+        for (exchange, call) in silent.sorted(by: { $0.key < $1.key }) {
+            if call.isLate {
+                actions += openStream(of: exchange, on: call.connection)
+            } else {
+                silent[exchange]?.isLate = true
+            }
+        }
+        return actions
+    }
+
     /// Answers a call by a stream of events.
     private mutating func openStream(of exchange: Int, on connection: ConnectionID) -> [Action] {
+        silent[exchange] = nil
         streams.insert(exchange)
         connections[exchange] = connection
         let head = Action.open(connection, .eventStream)
@@ -122,6 +154,9 @@ package struct HTTPSession: Sendable {
             connections[stream] = nil
         }
         for (exchange, owner) in plain where owner == connection { plain[exchange] = nil }
+        for (exchange, call) in silent where call.connection == connection {
+            silent[exchange] = nil
+        }
     }
 
     /// Lets a connection go without ending its stream: the client comes back for the rest.
@@ -204,8 +239,8 @@ package struct HTTPSession: Sendable {
     /// Ends the session: work stops, connections are closed.
     package mutating func end() -> [Action] {
         let actions = translated(session.end())
-        let open = connections.values.sorted()
-        connections = [:]
+        let open = (connections.values + silent.values.map(\.connection)).sorted()
+        (connections, silent) = ([:], [:])
         return actions + open.map { .close($0) }
     }
 
@@ -217,12 +252,12 @@ package struct HTTPSession: Sendable {
             case .cancel(let job): result.append(.cancel(job))
             case .answered(let ask, let outcome): result.append(.answered(ask, outcome))
             case .send(let message, let exchange):
-                if let exchange, let connection = plain.removeValue(forKey: exchange) {
-                    result.append(.reply(connection, .json(message)))
-                } else {
-                    result += event(message, on: exchange ?? Self.general)
-                }
+                result += sent(message, exchange ?? Self.general)
             case .exchangeEnded(let exchange):
+                // Cancelled: the connection still wants an end.
+                if let connection = silent[exchange]?.connection {
+                    result += openStream(of: exchange, on: connection)
+                }
                 streams.remove(exchange)
                 if let connection = connections.removeValue(forKey: exchange) {
                     result.append(.close(connection))
@@ -234,6 +269,21 @@ package struct HTTPSession: Sendable {
             }
         }
         return result
+    }
+
+    private mutating func sent(_ message: JSONValue, _ exchange: Int) -> [Action] {
+        if let connection = plain.removeValue(forKey: exchange) {
+            return [.reply(connection, .json(message))]
+        }
+        guard let connection = silent[exchange]?.connection else {
+            return event(message, on: exchange)
+        }
+        let isAnswer = message.object?["method"] == nil
+        guard isAnswer else {
+            return openStream(of: exchange, on: connection) + event(message, on: exchange)
+        }
+        silent[exchange] = nil
+        return [.reply(connection, .json(message))]
     }
 
     private mutating func event(_ message: JSONValue, on stream: Int) -> [Action] {
