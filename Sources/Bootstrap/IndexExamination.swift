@@ -14,32 +14,115 @@ extension Installation {
     package func examineVectorIndex() async -> Finding {
         switch settings.vectorBackend {
         case .memory: await examineSnapshot()
-        case .pgvector: await examineMirror()
+        case .pgvector: await examineMirror(counting: false)
         }
     }
 
-    /// Whether the database can search vectors; no fault where nobody asks it to.
-    package func examineMirror() async -> Finding {
-        let subject = "pgvector"
+    private static let mirrorSubject = "pgvector"
+
+    /// Whether the database can search vectors, and has as many as the store; no fault where nobody
+    /// asks it to search.
+    ///
+    /// - Parameter isCounting: Whether the windows are counted too; who compares row by row need
+    ///   not.
+    package func examineMirror(counting isCounting: Bool = true) async -> Finding {
         let isWanted = settings.vectorBackend == .pgvector
         do {
             let state = try await VectorMirror.state(of: store)
-            let isAbsent = if case .absent = state { true } else { false }
-            return Finding(
-                subject: subject,
-                grade: state.isReady || !isWanted ? .good : .broken,
-                detail: state.description,
-                advice: isAbsent && !isWanted ? nil : state.advice
+            guard state.isReady else {
+                return Self.finding(unready: state, isWanted: isWanted)
+            }
+            guard isCounting else {
+                return Finding(
+                    subject: Self.mirrorSubject,
+                    grade: .good,
+                    detail: state.description
+                )
+            }
+            let current = try await embeddingModels().first(where: \.isCurrent)
+            guard let current, current.dimension <= PassageVectorTable.maximumDimension else {
+                return Finding(
+                    subject: Self.mirrorSubject,
+                    grade: .good,
+                    detail: "\(state.description); there is nothing to mirror yet"
+                )
+            }
+            let now = WallClock.system.now()
+            let (census, scan) = try await store.read { connection, account in
+                (
+                    try PassageVectorTable.census(
+                        of: current.id,
+                        account: account,
+                        on: connection
+                    ),
+                    try LeaseTable.holder(
+                        of: IndexTurn.leaseName,
+                        now: now,
+                        account: account,
+                        on: connection
+                    )
+                )
+            }
+            return Self.finding(
+                census,
+                beginning: state.description,
+                isWanted: isWanted,
+                isFilling: scan != nil
             )
         } catch {
-            let failure = CommandFailure(subject, cause: error)
+            let failure = CommandFailure(Self.mirrorSubject, cause: error)
             return Finding(
-                subject: subject,
+                subject: Self.mirrorSubject,
                 grade: .broken,
                 detail: failure.reason ?? failure.what,
                 advice: failure.hint
             )
         }
+    }
+
+    /// What is said of a database that mirrors nothing.
+    private static func finding(unready state: VectorMirror.State, isWanted: Bool) -> Finding {
+        // What searches do without needs no mending.
+        let isInOrder =
+            switch state {
+            case .absent, .otherEngine, .unmade: !isWanted
+            case .ready, .refused, .outdated, .outOfSight: false
+            }
+        return Finding(
+            subject: mirrorSubject,
+            grade: isWanted ? .broken : isInOrder ? .good : .doubtful,
+            detail: state.description + (isWanted ? "" : "; searches use the index in memory"),
+            advice: isInOrder ? nil : state.advice
+        )
+    }
+
+    /// What the counts of store and mirror say.
+    private static func finding(
+        _ census: PassageVectorTable.Census,
+        beginning: String,
+        isWanted: Bool,
+        isFilling: Bool
+    ) -> Finding {
+        let counts = "\(census.windows) windows in the store, \(census.rows) mirrored"
+        guard !census.isWhole else {
+            return Finding(
+                subject: mirrorSubject,
+                grade: .good,
+                detail: "\(beginning); \(counts)"
+            )
+        }
+        let waiting = census.waiting == 0 ? "" : ", \(census.waiting) changes waiting"
+        return Finding(
+            subject: mirrorSubject,
+            // A search brings the mirror up to date, or says that it has to wait; rows that are
+            // missing with no change waiting it would not notice.
+            grade: isWanted && census.waiting == 0 ? .broken : .doubtful,
+            detail: "\(beginning); \(counts)\(waiting)",
+            advice: isFilling && census.waiting > 0
+                ? "wait: a scan is filling the mirror at this moment"
+                : "fill it with `preloop doctor --vectors --repair`"
+                    + (census.waiting > 0 ? ", or let the next scan do so" : "")
+        )
     }
 
     /// Opens the vector index's snapshot, every checksum and link checked.

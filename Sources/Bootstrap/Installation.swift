@@ -20,13 +20,7 @@ package struct Installation: Sendable {
     /// Opens the installation; one that does not exist yet is an error.
     package static func open(_ settings: Settings) async throws(CommandFailure) -> Installation {
         let home = HomeDirectory(settings.home)
-        guard settings.databaseAddress != nil || home.exists else {
-            throw CommandFailure(
-                .failure,
-                "there is no installation in `\(home.path)`",
-                hint: "make one with `preloop init`, or set `PRELOOP_HOME`"
-            )
-        }
+        guard settings.databaseAddress != nil || home.exists else { throw nothing(in: home) }
         let installation = try await open(home, settings: settings, isNewAllowed: false)
         // Beside a database server it holds only what is made anew: every host may have one.
         if settings.databaseAddress != nil { try home.create() }
@@ -136,6 +130,23 @@ package struct Installation: Sendable {
     /// The database that the environment names, as it is: neither looked at nor migrated.
     package static func database(_ settings: Settings) throws(StoreError) -> any Database {
         try database(HomeDirectory(settings.home), settings)
+    }
+
+    /// The database of an installation that is there, for who only looks at it; no file is made.
+    ///
+    /// - Throws: ``CommandFailure`` when there is no file, and ``StoreError``.
+    package static func existingDatabase(_ settings: Settings) throws -> any Database {
+        let home = HomeDirectory(settings.home)
+        guard settings.databaseAddress != nil || home.exists else { throw nothing(in: home) }
+        return try database(home, settings)
+    }
+
+    private static func nothing(in home: HomeDirectory) -> CommandFailure {
+        CommandFailure(
+            .failure,
+            "there is no installation in `\(home.path)`",
+            hint: "make one with `preloop init`, or set `PRELOOP_HOME`"
+        )
     }
 
     /// The database at a PostgreSQL address or a file's path.

@@ -41,13 +41,14 @@ package struct ScanJobs: Sendable {
             let outcome = try await scan(name, isFull: job.isFull)
             guard !outcome.scan.wasCancelled else { throw CancellationError() }
             report(name, outcome)
-            if let end = outcome.rateLimitEnd {
+            if let end = outcome.rateLimitEnd(of: outcome.scan.trackers) {
                 // Nobody's failure: the scan goes on when the tracker lets us.
                 let now = installation.store.clock.now()
                 let wait = Duration.milliseconds(max(1_000, end.milliseconds - now.milliseconds))
                 return .later(wait, reason: "the rate limit is used up until \(end)")
             }
-            try await note(job, under: claim, startedAt: startedAt, error: outcome.problem)
+            let problem = outcome.scan.trackers.compactMap(outcome.problem).first
+            try await note(job, under: claim, startedAt: startedAt, error: problem)
             return .done
         } catch let failure as CommandFailure where failure.status == .tryLater {
             // Held, lost or away: not the tracker's doing, and over soon.
@@ -134,34 +135,4 @@ private struct WrittenRows: IndexedScan.Observer {
     func note(_ step: ScanProgress) -> Bool { step.written > 0 }
     func note(_ report: IndexReport) {}
     func noteWait(of tracker: String, until end: Timestamp) {}
-}
-
-extension IndexedScan.Outcome {
-    /// When all that was not read may be read, where only the rate limit stood in the way.
-    fileprivate var rateLimitEnd: Timestamp? {
-        guard indexFailure == nil, !scan.isComplete else { return nil }
-        var end: Timestamp?
-        for tracker in scan.trackers {
-            guard tracker.failures.isEmpty else { return nil }
-            for project in tracker.projects where project.outcome.isFailure {
-                guard case .parked(let until) = project.outcome else { return nil }
-                end = max(end ?? until, until)
-            }
-        }
-        return end
-    }
-
-    /// The first thing that was not done; nil when everything was.
-    fileprivate var problem: String? {
-        if let indexFailure { return indexFailure.reason ?? indexFailure.what }
-        guard !scan.isComplete else { return nil }
-        for tracker in scan.trackers {
-            if let failure = tracker.failures.first { return failure }
-            for project in tracker.projects where project.outcome.isFailure {
-                let detail = project.outcome.detail.map { ": \($0)" } ?? ""
-                return "\(project.path) \(project.outcome.name)\(detail)"
-            }
-        }
-        return "not everything was read"
-    }
 }

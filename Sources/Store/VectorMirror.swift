@@ -19,8 +19,9 @@ package enum VectorMirror {
         case outdated(database: String, version: String)
         /// The extension is in a schema that this user's search path leaves out.
         case outOfSight(schema: String)
-        /// The extension is there and the mirror was not made yet.
-        case unmade
+        /// The mirror was not made yet; nor was the extension where `isExtended` is false, and the
+        /// server has it.
+        case unmade(isExtended: Bool)
     }
 
     /// The first version with `halfvec`.
@@ -70,7 +71,7 @@ package enum VectorMirror {
         return try await store.database.write { connection in
             try VectorExtensionTable.lock(on: connection)
             let look = try VectorExtensionTable.look(on: connection)
-            guard state(look) == .unmade else { return state(look) }
+            guard state(look) == .unmade(isExtended: true) else { return state(look) }
             try VectorExtensionTable.createTables(on: connection)
             return state(try VectorExtensionTable.look(on: connection))
         }
@@ -168,13 +169,14 @@ package enum VectorMirror {
 
     private static func state(_ look: VectorExtensionTable.Look) -> State {
         guard let version = look.version else {
-            return look.isAvailable ? .unmade : .absent(database: look.database)
+            return look.isAvailable
+                ? .unmade(isExtended: false) : .absent(database: look.database)
         }
         guard isAtLeast(minimumVersion, version) else {
             return .outdated(database: look.database, version: version)
         }
         guard look.isVisible else { return .outOfSight(schema: look.schema ?? "") }
-        guard look.isMade else { return .unmade }
+        guard look.isMade else { return .unmade(isExtended: true) }
         return .ready(version: version, indexed: look.dimensions, rows: look.rowCount)
     }
 
@@ -310,7 +312,9 @@ extension VectorMirror.State {
                 + "0.7 is the oldest that will do"
         case .outOfSight(let schema):
             "the extension `vector` is in the schema `\(schema)`, which is not in the search path"
-        case .unmade: "the mirror of vectors has not been made yet"
+        case .unmade(isExtended: true): "the mirror of vectors has not been made yet"
+        case .unmade(isExtended: false):
+            "the server has the extension `vector`, and it has not been made in this database yet"
         }
     }
 
@@ -329,7 +333,8 @@ extension VectorMirror.State {
                 + Self.command(database, "ALTER EXTENSION vector UPDATE")
         case .outOfSight(let schema):
             "add the schema to the search path: ALTER ROLE … SET search_path = …, \(schema)"
-        case .unmade: "run `preloop-sync scan all`, or `preloop doctor --vectors --repair`"
+        case .unmade:
+            "make it with `preloop doctor --vectors --repair`; `preloop-sync scan all` does so too"
         }
     }
 

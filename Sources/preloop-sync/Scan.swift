@@ -31,6 +31,7 @@ struct Scan {
         try await attempt("cannot close the store") {
             let isIndexed = !result.scan.wasCancelled && result.indexFailure == nil
             try await indexes?.close(isComplete: isIndexed)
+            try await installation.note(result, of: request)
             try await installation.close()
         }
         try report(result)
@@ -71,11 +72,17 @@ struct Scan {
 
     private func lines(_ outcome: IndexedScan.Outcome) -> [String] {
         let (scan, counts) = (outcome.scan, outcome.scan.totals)
-        if scan.isDryRun {
+        if scan.isDryRun, !scan.trackers.isEmpty {
             return scan.projects.map { project in
                 "\(project.tracker) \(singleLine(project.path)): "
                     + singleLine(project.outcome.detail ?? project.outcome.name)
             }
+        }
+        guard !scan.trackers.isEmpty else {
+            return [
+                "There is no tracker to scan. Add one: preloop trackers add github --name NAME "
+                    + "--token-env VARIABLE"
+            ]
         }
         let seconds = scan.duration / .seconds(1)
         return [

@@ -126,11 +126,29 @@ struct StatusCommand: AsyncParsableCommand {
             let interval = schedule.interval.map { $0 > .zero ? TimeLength.text($0) : "never" }
             table.append([
                 schedule.name, interval ?? "default", schedule.nextAt?.iso8601 ?? "-",
-                "\(schedule.failures)", singleLine(schedule.lastError ?? "-"),
+                "\(schedule.failures)", brief(schedule.lastError ?? "-"),
             ])
         }
         let scheduler = status.scheduler.map { "The scheduler is \($0)." }
         return [scheduler ?? "No scheduler is at work."] + table.lines
+    }
+
+    /// Trackers whose last scans failed and that no schedule tells of.
+    private func failureLines(_ status: Status) -> [String] {
+        status.schedules.filter { $0.failures > 0 && $0.nextAt == nil && $0.interval == nil }
+            .map { schedule in
+                let count = schedule.failures
+                let when = schedule.lastEndedAt.map { " (\($0.iso8601))" } ?? ""
+                let reason = schedule.lastError.map { ": \(brief($0))" } ?? ""
+                return "\(schedule.name): the last "
+                    + (count == 1 ? "scan" : "\(count) scans") + " failed\(when)\(reason)"
+            }
+    }
+
+    /// A reason on one line of a terminal, or two; `--json` has all of it.
+    private func brief(_ reason: String) -> String {
+        let line = singleLine(reason)
+        return line.count > 160 ? line.prefix(159) + "…" : line
     }
 
     private func json(_ project: StoredProject, in status: Status) -> JSONValue {
@@ -161,8 +179,13 @@ struct StatusCommand: AsyncParsableCommand {
         for tracker in status.trackers where tracker.status == .invalid {
             lines.append("\(tracker.name): \(singleLine(tracker.statusDetail ?? "token refused"))")
         }
+        lines += failureLines(status)
         guard !status.projects.isEmpty else {
-            return lines + ["Nothing has been scanned yet. Run `preloop-sync scan all`."]
+            let advice =
+                status.schedules.isEmpty
+                ? "Add a tracker: preloop trackers add github --name NAME --token-env VARIABLE"
+                : "Run `preloop-sync scan all`."
+            return lines + ["Nothing has been scanned yet. \(advice)"]
         }
         var table = TextTable([
             "TRACKER", "PROJECT", "LAST SCAN", "READ UP TO", "ISSUES", "PULLS", "COMMENTS",
@@ -178,6 +201,7 @@ struct StatusCommand: AsyncParsableCommand {
         var notes: [String] = []
         if project.state != .active { notes.append(project.state.rawValue) }
         if let error = project.lastError { notes.append(error) }
+        if project.lastError == nil, status.wasMissed(project) { notes.append("last scan failed") }
         if counts.quarantined > 0 { notes.append("\(counts.quarantined) in quarantine") }
         return [
             status.trackerName(of: project) ?? "-", project.path,
@@ -203,6 +227,16 @@ extension StatusCommand.Status {
             let (first, second) = (ranks[left.trackerID], ranks[right.trackerID])
             guard first == second else { return (first ?? .max) < (second ?? .max) }
             return left.path.utf8.lexicographicallyPrecedes(right.path.utf8)
+        }
+    }
+
+    /// Whether the last scan of its tracker failed before it came to the project.
+    fileprivate func wasMissed(_ project: StoredProject) -> Bool {
+        schedules.contains { schedule in
+            guard schedule.tracker == project.trackerID, schedule.failures > 0,
+                let startedAt = schedule.lastStartedAt
+            else { return false }
+            return project.lastScanAt.map { $0 < startedAt } ?? true
         }
     }
 

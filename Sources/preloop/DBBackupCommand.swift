@@ -23,7 +23,7 @@ struct DBBackupCommand: AsyncParsableCommand {
     func run() async throws {
         let path = file
         let digests = try await attempt("there is no backup") {
-            let database = try Installation.database(Settings.read())
+            let database = try Installation.existingDatabase(Settings.read())
             let digests = try await interruptible {
                 try await DatabaseArchive.backUp(database, to: path, now: WallClock.system.now())
             }

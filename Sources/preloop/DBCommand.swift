@@ -32,7 +32,7 @@ struct DBStatusCommand: AsyncParsableCommand {
 
     func run() async throws {
         let status = try await attempt("cannot look at the database") {
-            let database = try Installation.database(Settings.read())
+            let database = try Installation.existingDatabase(Settings.read())
             let status = try await DatabaseStatus.read(database)
             try await database.close()
             return status
@@ -40,31 +40,61 @@ struct DBStatusCommand: AsyncParsableCommand {
         guard !output.isJSON else {
             var rows = JSONObject()
             for row in status.rows { rows[row.table] = .integer(Int64(row.count)) }
-            try Output.result([
-                "engine": .string(status.engine), "version": .string(status.version),
-                "schema": .integer(Int64(status.schema)),
-                "supported_schema": .integer(Int64(Migrator().supported)),
-                "pending": JSONValue(status.pending), "bytes": .integer(Int64(status.bytes)),
-                "vector_extension": JSONValue(status.vectorExtension), "rows": .object(rows),
-            ])
+            try Output.result(json(status))
             return
         }
         var lines = [
             "\(status.engine) \(status.version), schema \(status.schema) of "
                 + "\(Migrator().supported), \(status.bytes / 1_000) kB"
         ]
-        if status.engine == "PostgreSQL" {
-            lines.append(
-                status.vectorExtension.map { "pgvector \($0)" } ?? "without pgvector"
-            )
-        }
+        lines += vectorLines(status.vectorExtension)
         if status.schema > Migrator().supported {
             lines.append("The database was written by a newer Preloop; this one does not open it.")
         }
-        lines += status.pending.map { "pending: \($0)" }
+        if status.schema == 0 {
+            lines.append("There is no installation in it yet: `preloop init` makes one.")
+        } else {
+            lines += status.pending.map { "pending: \($0)" }
+        }
         var table = TextTable(["TABLE", "ROWS"])
         for row in status.rows { table.append([row.table, "\(row.count)"]) }
         try Output.text(lines + (status.rows.isEmpty ? [] : table.lines))
+    }
+
+    private func json(_ status: DatabaseStatus) -> KeyValuePairs<String, JSONValue> {
+        var rows = JSONObject()
+        for row in status.rows { rows[row.table] = .integer(Int64(row.count)) }
+        let (version, isAvailable): (String?, Bool) =
+            switch status.vectorExtension {
+            case .otherEngine, .absent: (nil, false)
+            case .available: (nil, true)
+            case .made(let version): (version, true)
+            }
+        return [
+            "engine": .string(status.engine), "version": .string(status.version),
+            "schema": .integer(Int64(status.schema)),
+            "supported_schema": .integer(Int64(Migrator().supported)),
+            "pending": JSONValue(status.pending), "bytes": .integer(Int64(status.bytes)),
+            "vector_extension": JSONValue(version),
+            "vector_extension_available": .bool(isAvailable), "rows": .object(rows),
+        ]
+    }
+
+    private func vectorLines(_ state: DatabaseStatus.VectorExtension) -> [String] {
+        switch state {
+        case .otherEngine: []
+        case .absent:
+            [
+                "without pgvector: the server does not have it (on Debian the package "
+                    + "postgresql-NN-pgvector); vectors are searched in memory"
+            ]
+        case .available:
+            [
+                "pgvector is available and not made in this database yet: the first "
+                    + "`preloop-sync scan all` makes it, or `preloop doctor --vectors --repair`"
+            ]
+        case .made(let version): ["pgvector \(version)"]
+        }
     }
 }
 

@@ -37,7 +37,7 @@ struct DBCopyCommand: AsyncParsableCommand {
         let address = try address(settings)
         let force = force
         let digests = try await attempt("nothing was copied") {
-            let source = try Installation.database(settings)
+            let source = try Installation.existingDatabase(settings)
             let target = try Installation.database(at: address)
             let digests = try await interruptible {
                 try await DatabaseArchive.copy(source, into: target, replacing: force)

@@ -21,6 +21,40 @@ struct DBCommandTests {
         #expect(text.contains("schema \(Migration.all.count)"))
     }
 
+    /// The status made the file it was asked about.
+    @Test(
+        .enabled(if: Engine.current == .sqlite, "the database of a server is there"),
+        arguments: [["status"], ["status", "--json"], ["backup", "x"], ["copy", "--to", "x.db"]]
+    )
+    func `who only looks makes no database`(words: [String]) throws {
+        let sandbox = try Sandbox()
+        try FileManager.default.createDirectory(
+            atPath: sandbox.home,
+            withIntermediateDirectories: true
+        )
+        let looked = try sandbox.start("preloop", ["db"] + words).wait()
+        #expect(looked.status == 1)
+        #expect(looked.errors.contains("there is no installation"))
+        #expect(looked.errors.contains("preloop init"))
+        #expect(looked.output.isEmpty)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: sandbox.home).isEmpty)
+    }
+
+    @Test(.enabled(if: Engine.current == .postgres, "PRELOOP_TEST_ENGINE=postgres"))
+    func `the status of an empty database says how to begin, and what is there of pgvector`()
+        throws
+    {
+        let sandbox = try Sandbox()
+        let empty = try sandbox.preloop("db", "status")
+        #expect(empty.status == 0, "\(empty.errors)")
+        #expect(empty.output.contains("no installation in it yet: `preloop init`"))
+        #expect(!empty.output.contains("without pgvector"))
+        let json = try sandbox.preloop("db", "status", "--json").json
+        #expect(json["schema"] == 0)
+        // Another test may have made it meanwhile; the server has it in any case.
+        #expect(json["vector_extension_available"] == true)
+    }
+
     @Test func `a backup is restored elsewhere, and tokens open with the key`() throws {
         let sandbox = try Sandbox(["TOKEN": "t"])
         #expect(try sandbox.preloop("init").status == 0)

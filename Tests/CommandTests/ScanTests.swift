@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Store
 import Sync
+import Synchronization
 import TestSupport
 import Testing
 
@@ -22,6 +23,11 @@ struct ScanTests {
         #expect(try result.json["totals"]?["created"] == 0)
         #expect(try result.json["totals"]?["embedded"] == 0)
         #expect(try sandbox.run("preloop-sync", "scan", "all", "--quiet").output.isEmpty)
+        for words in [["scan", "all"], ["scan", "all", "--dry-run"], ["status"]] {
+            let told = try sandbox.start("preloop-sync", words).wait()
+            #expect(told.status == 0)
+            #expect(told.output.contains("preloop trackers add"), "\(words)")
+        }
     }
 
     @Test func `imported issues are not scanned`() throws {
@@ -164,6 +170,40 @@ struct ScanTests {
         #expect(result.status == 4)
         #expect(result.errors.contains("gh"))
         #expect(result.errors.contains("secret.key or SECRET_KEY"))
+    }
+
+    /// The status showed no failure, for only workers kept one.
+    @Test func `a scan that failed is told by the status until one succeeds`() throws {
+        let sandbox = try Sandbox(Self.provider)
+        let gate = Mutex(true)
+        let service = try ScriptedHTTPServer { request in
+            guard gate.withLock({ $0 }) else {
+                let isUser = request.target.hasSuffix("/user")
+                return [.answer(text: isUser ? #"{"login":"ann"}"# : "[]")]
+            }
+            return [.answer(401, text: #"{"message":"Bad credentials"}"#)]
+        }
+        #expect(try sandbox.addTracker(url: service.origin).status == 0)
+        func tracker() throws -> JSONValue? {
+            try sandbox.run("preloop-sync", "status", "--json").json["trackers"]?[0]
+        }
+        for failures in 1...2 {
+            #expect(try sandbox.run("preloop-sync", "scan", "all").status == 4)
+            #expect(try tracker()?["failures"] == .integer(Int64(failures)))
+        }
+        // What would be read is no success.
+        _ = try sandbox.run("preloop-sync", "scan", "all", "--dry-run")
+        let reason = try #require(try tracker()?["last_error"]?.string)
+        #expect(!reason.isEmpty)
+        let text = try sandbox.run("preloop-sync", "status").output
+        #expect(text.contains("gh: the last 2 scans failed ("), "\(text)")
+        #expect(text.contains(reason.prefix(40)), "\(text)")
+        gate.withLock { $0 = false }
+        let scanned = try sandbox.run("preloop-sync", "scan", "all")
+        #expect(scanned.status == 0, "\(scanned.errors)")
+        #expect(try tracker()?["failures"] == 0)
+        #expect(try tracker()?["last_error"] == .null)
+        #expect(try !sandbox.run("preloop-sync", "status").output.contains("failed"))
     }
 
     @Test func `a missing scope ends with 7 and is named`() throws {

@@ -68,6 +68,15 @@ struct PostgresMirrorTests {
         }
     }
 
+    private func census(
+        _ fixture: PassageFixture,
+        _ model: EmbeddingModelTable.Row
+    ) async throws -> PassageVectorTable.Census {
+        try await fixture.store.read { connection, account in
+            try PassageVectorTable.census(of: model.id, account: account, on: connection)
+        }
+    }
+
     @Test func `windows are mirrored by the transaction that writes them`() async throws {
         let (fixture, model) = try await mirrored()
         let all = try await VectorMirror.compare(fixture.store)
@@ -94,6 +103,7 @@ struct PostgresMirrorTests {
         )
         let after = try await VectorMirror.compare(fixture.store)
         #expect(after.windows == 19 && after.rows == 19 && after.faultCount == 0)
+        #expect(try await census(fixture, model) == .init(windows: 19, rows: 19, waiting: 0))
         let changed = try await search(fixture, model, 101)
         #expect(changed.isComplete)
         #expect(changed.near[0].first?.issue == IssueID(1))
@@ -451,7 +461,11 @@ struct PostgresMirrorTests {
         )
         #expect(try await search(fixture, model, 520).near[0].first?.issue == IssueID(20))
         _ = try await DatabaseArchive.restore(archive, into: database, replacing: true)
+        // The restoring cleared the mirror, and who only counts sees that.
+        let cleared = try await census(fixture, model)
+        #expect(cleared == .init(windows: 12, rows: 0, waiting: 12) && !cleared.isWhole)
         #expect(try await VectorMirror.catchUp(fixture.store, with: model))
+        #expect(try await census(fixture, model) == .init(windows: 12, rows: 12, waiting: 0))
         let all = try await VectorMirror.compare(fixture.store)
         #expect(all.windows == 12 && all.rows == 12 && all.faultCount == 0, "\(all)")
         let answer = try await search(fixture, model, 7, count: 30)
@@ -498,6 +512,8 @@ struct PostgresMirrorTests {
             PostgresConfiguration(address: Secret("\(inside)&user=\(name)"))
         )
         let store = try await Store.open(guest)
+        #expect(try await VectorMirror.state(of: store) == .unmade(isExtended: false))
+        #expect(try await DatabaseStatus.read(guest).vectorExtension == .available)
         let state = try await VectorMirror.prepare(store)
         guard case .refused(let database, _) = state else {
             Issue.record("\(state.description)")
@@ -513,6 +529,11 @@ struct PostgresMirrorTests {
         let model = try await fixture.model()
         try await fixture.write([(1, PassageFixture.vector(1))], model: model)
         try owner.command("CREATE EXTENSION vector")
+        #expect(try await VectorMirror.state(of: store) == .unmade(isExtended: true))
+        guard case .made = try await DatabaseStatus.read(guest).vectorExtension else {
+            Issue.record("the status does not see the extension")
+            return
+        }
         #expect(try await VectorMirror.prepare(store).isReady)
         #expect(try await VectorMirror.catchUp(store, with: model))
         #expect(try await search(fixture, model, 1).near[0].map(\.issue) == [IssueID(1)])

@@ -11,10 +11,21 @@ package struct DatabaseStatus: Sendable, Equatable {
     package var pending: [String]
     /// Bytes on disk, indexes included.
     package var bytes: Int
-    /// The version of pgvector in the database; nil without it and on SQLite.
-    package var vectorExtension: String?
+    /// Whether the database has pgvector.
+    package var vectorExtension: VectorExtension
     /// Rows of each table of all accounts, by name.
     package var rows: [TableCount]
+
+    /// Whether a database has pgvector.
+    package enum VectorExtension: Sendable, Equatable {
+        /// SQLite has nothing of the kind.
+        case otherEngine
+        /// The server does not have the extension's files.
+        case absent
+        /// The server has them, and nobody has made the extension in this database.
+        case available
+        case made(version: String)
+    }
 
     /// How many rows a table has.
     package struct TableCount: Sendable, Equatable {
@@ -87,13 +98,13 @@ package struct DatabaseStatus: Sendable, Equatable {
 
     private static func vectorExtension(
         on connection: any SQLConnection
-    ) throws(StoreError) -> String? {
+    ) throws(StoreError) -> VectorExtension {
         switch connection.dialect {
-        case .sqlite: return nil
+        case .sqlite: return .otherEngine
         case .postgres:
-            return try connection.rows(
-                "SELECT extversion AS version FROM pg_extension WHERE extname = 'vector'"
-            ).first?.text("version")
+            let look = try VectorExtensionTable.look(on: connection)
+            if let version = look.version { return .made(version: version) }
+            return look.isAvailable ? .available : .absent
         }
     }
 }

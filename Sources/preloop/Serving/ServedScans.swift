@@ -171,6 +171,9 @@ actor ServedScans {
                 account: account,
                 on: connection
             )
+            let failing = try ScanScheduleTable.list(account: account, on: connection).filter {
+                $0.failures > 0 && (tracker == nil || $0.tracker == tracker?.id)
+            }
             return Stored(
                 isRunning: holder != nil,
                 projects: projects.map { project in
@@ -184,9 +187,14 @@ actor ServedScans {
                         written: total
                     )
                 },
-                problems: projects.compactMap { project in
-                    project.lastError.map { "\(project.path): \($0)" }
-                }.prefix(Self.maximumProblems).map { $0 },
+                problems: Array(
+                    (failing.compactMap { schedule in
+                        schedule.lastError.map { "\(schedule.name): \($0)" }
+                    }
+                        + projects.compactMap { project in
+                            project.lastError.map { "\(project.path): \($0)" }
+                        }).prefix(Self.maximumProblems)
+                ),
                 endedAt: projects.compactMap(\.lastScanAt).max()
             )
         }
@@ -270,6 +278,7 @@ actor ServedScans {
             let outcome = try await scan.run(request)
             let isIndexed = !outcome.scan.wasCancelled && outcome.indexFailure == nil
             try await indexes.close(isComplete: isIndexed)
+            try await installation.note(outcome, of: request)
             var problems = Self.problems(of: outcome.scan)
             if let failure = outcome.indexFailure {
                 let text = failure.reason.map { "\(failure.what): \($0)" } ?? failure.what
