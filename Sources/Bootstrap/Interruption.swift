@@ -1,3 +1,4 @@
+import ArgumentParser
 import Dispatch
 import Glibc
 
@@ -24,6 +25,19 @@ package func interruptible<Value: Sendable>(
             group.cancelAll()
         }
         throw CommandFailure(.interrupted, "interrupted")
+    }
+}
+
+/// Runs what goes on until somebody stops it: a signal is its proper end, which the exit status
+/// alone tells.
+package func untilInterrupted(
+    _ body: @escaping @Sendable () async throws -> Void
+) async throws {
+    do {
+        try await interruptible(body)
+    } catch {
+        guard CommandFailure("", cause: error).status == .interrupted else { throw error }
+        throw ExitCode(ExitStatus.interrupted.rawValue)
     }
 }
 

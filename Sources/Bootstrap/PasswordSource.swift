@@ -21,9 +21,17 @@ package struct PasswordSource: ParsableArguments {
     }
 
     /// Reads the password: from the variable, the file, or the terminal without echo.
+    ///
+    /// - Parameters:
+    ///   - environment: Where the variable is looked for.
+    ///   - name: Whose password.
+    ///   - isNew: Whether the terminal asks twice: nobody sees a slip of the finger.
+    /// - Returns: The password.
+    /// - Throws: ``CommandFailure`` when there is none, or two that differ.
     package func read(
         environment: [String: String],
-        for name: String
+        for name: String,
+        isNew: Bool = false
     ) throws(CommandFailure) -> String {
         if let passwordEnv {
             guard let value = environment[passwordEnv], !value.isEmpty else {
@@ -40,6 +48,12 @@ package struct PasswordSource: ParsableArguments {
             // An editor ends the last line; nobody's password ends so.
             return text.hasSuffix("\n") ? String(text.dropLast()) : text
         }
-        return try Terminal.readSecret(prompt: "password for \(name): ")
+        let typed = try Terminal.readSecret("password", prompt: "password for \(name): ")
+        guard isNew else { return typed }
+        let again = try Terminal.readSecret("password", prompt: "the same again: ")
+        guard haveEqualBytes(typed, again) else {
+            throw CommandFailure(.usage, "the two passwords differ", hint: "try again")
+        }
+        return typed
     }
 }

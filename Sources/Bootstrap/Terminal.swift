@@ -20,16 +20,21 @@ package enum Terminal {
     /// the terminal without echo; so the line is put together here, key by key. Signals from
     /// elsewhere wait until the terminal is as it was.
     ///
+    /// - Parameters:
+    ///   - noun: What is asked for, `token` or `password`; options that end in `-env` and `-file`
+    ///     give it otherwise.
+    ///   - prompt: What is shown.
+    /// - Returns: The line without its end.
     /// - Throws: ``CommandFailure`` when there is no terminal, the input ends, Ctrl-C is typed, or
     ///   a signal ends the waiting.
-    static func readSecret(prompt: String) throws(CommandFailure) -> String {
+    static func readSecret(_ noun: String, prompt: String) throws(CommandFailure) -> String {
         let descriptor = unsafe open("/dev/tty", O_RDWR | O_CLOEXEC)
         guard descriptor >= 0, isatty(descriptor) == 1 else {
             if descriptor >= 0 { close(descriptor) }
             throw CommandFailure(
                 .usage,
-                "there is no terminal to ask for the token",
-                hint: "use --token-env or --token-file"
+                "there is no terminal to ask for the \(noun)",
+                hint: "use --\(noun)-env or --\(noun)-file"
             )
         }
         defer { close(descriptor) }
@@ -54,12 +59,13 @@ package enum Terminal {
         }
         write(prompt, to: descriptor)
         defer { write("\n", to: descriptor) }
-        return try line(from: descriptor, until: signals)
+        return try line(from: descriptor, until: signals, orElse: "no \(noun) was given")
     }
 
     private static func line(
         from descriptor: Int32,
-        until signals: SignalPipe
+        until signals: SignalPipe,
+        orElse what: String
     ) throws(CommandFailure) -> String {
         var bytes: [UInt8] = []
         while bytes.count < 65_536 {
@@ -69,15 +75,15 @@ package enum Terminal {
             // EINTR is the signal whose byte the next round finds.
             guard unsafe poll(&questions, 2, -1) > 0 else { continue }
             guard questions[1].revents == 0 else {
-                throw CommandFailure(.interrupted, "no token was given", reason: "interrupted")
+                throw CommandFailure(.interrupted, what, reason: "interrupted")
             }
             var byte: UInt8 = 0
             let count = unsafe read(descriptor, &byte, 1)
             if count < 0, errno == EINTR { continue }
-            guard count == 1 else { throw CommandFailure(.interrupted, "no token was given") }
+            guard count == 1 else { throw CommandFailure(.interrupted, what) }
             switch byte {
             // Ctrl-C, Ctrl-D and Ctrl-\.
-            case 3, 4, 28: throw CommandFailure(.interrupted, "no token was given")
+            case 3, 4, 28: throw CommandFailure(.interrupted, what)
             case 10, 13: return String(decoding: bytes, as: UTF8.self)
             case 8, 127: _ = bytes.popLast()
             case 21: bytes.removeAll()

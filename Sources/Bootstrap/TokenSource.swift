@@ -72,7 +72,7 @@ package struct TokenSource: ParsableArguments {
         } else if let tokenFile {
             text = try Self.read(file: tokenFile, holding: "token")
         } else {
-            text = try Terminal.readSecret(prompt: "token for \(name): ")
+            text = try Terminal.readSecret("token", prompt: "token for \(name): ")
         }
         return try Self.checked(text)
     }

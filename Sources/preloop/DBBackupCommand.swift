@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bootstrap
 import Domain
+import Foundation
 import Store
 
 /// `preloop db backup FILE`.
@@ -15,13 +16,23 @@ struct DBBackupCommand: AsyncParsableCommand {
             """
     )
 
-    @Argument(help: "The file; one that is there is replaced once the archive is complete.")
+    @Argument(help: "The file.")
     var file: String
+
+    @Flag(help: "Replace a file that is there, once the archive is complete.")
+    var force = false
 
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
         let path = file
+        guard force || !FileManager.default.fileExists(atPath: path) else {
+            throw CommandFailure(
+                .failure,
+                "there is a file `\(path)` already",
+                hint: "take another name, or replace it with --force"
+            )
+        }
         let digests = try await attempt("there is no backup") {
             let database = try Installation.existingDatabase(Settings.read())
             let digests = try await interruptible {

@@ -28,18 +28,25 @@ struct InitCommand: AsyncParsableCommand {
         if let admin { try await makeOwner(admin, of: installation) }
         try await installation.close()
         guard !output.isJSON else {
-            try Output.result(["home": .string(settings.home), "created": .bool(!existed)])
+            try Output.result([
+                "home": .string(settings.home), "created": .bool(!existed),
+                "admin": JSONValue(admin),
+            ])
             return
         }
-        try Output.text(
+        var lines = [
             existed
-                ? ["There is an installation in \(settings.home) already."]
-                : [
-                    "Made an installation in \(settings.home).",
-                    "Next: preloop models fetch; preloop trackers add github --name NAME "
-                        + "--token-env VARIABLE; preloop-sync scan all",
-                ]
-        )
+                ? "There is an installation in \(settings.home) already."
+                : "Made an installation in \(settings.home)."
+        ]
+        if let admin { lines.append(singleLine("Made user \(admin) (owner).")) }
+        if !existed {
+            lines.append(
+                "Next: preloop models fetch; preloop trackers add github --name NAME "
+                    + "--token-env VARIABLE; preloop-sync scan all"
+            )
+        }
+        try Output.text(lines)
     }
 
     private func makeOwner(_ name: String, of installation: Installation) async throws {
@@ -53,7 +60,7 @@ struct InitCommand: AsyncParsableCommand {
                     hint: "an owner adds others with `preloop users add`"
                 )
             }
-            let text = try password.read(environment: environment, for: name)
+            let text = try password.read(environment: environment, for: name, isNew: true)
             _ = try await desk.add(
                 .init(name: name, password: text, role: .owner),
                 to: store.account

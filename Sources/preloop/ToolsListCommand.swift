@@ -22,9 +22,17 @@ struct ToolsListCommand: AsyncParsableCommand {
         }
         var table = TextTable(["TOOL", "WHAT IT DOES"])
         for tool in tools {
-            table.append([tool["name"]?.string ?? "", tool["title"]?.string ?? ""])
+            table.append([tool["name"]?.string ?? "", Self.purpose(of: tool)])
         }
         try Output.text(table.lines)
+    }
+
+    /// The title, or where there is none the first line of the description.
+    private static func purpose(of tool: JSONValue) -> String {
+        if let title = tool["title"]?.string, !title.isEmpty { return title }
+        let description = tool["description"]?.string ?? ""
+        guard let line = description.split(whereSeparator: \.isNewline).first else { return "-" }
+        return line.count > 80 ? line.prefix(79) + "…" : String(line)
     }
 }
 

@@ -28,7 +28,7 @@ struct TrackersRemoveCommand: AsyncParsableCommand {
         }
         try await installation.close()
         for line in removed.leftovers {
-            standardError("warning: a webhook stays at the tracker; \(line)\n")
+            standardError("warning: a webhook may stay at the tracker; \(line)\n")
         }
         guard !output.isJSON else {
             try Output.result([

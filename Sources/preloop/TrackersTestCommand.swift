@@ -32,8 +32,10 @@ struct TrackersTestCommand: AsyncParsableCommand {
         do {
             identity = try await client.verify()
         } catch {
-            let failure = CommandFailure("the token of `\(name)` does not work", cause: error)
+            // Without an answer nothing is known of the token.
+            var failure = CommandFailure("`\(name)` cannot be asked", cause: error)
             if failure.status == .authentication {
+                failure.what = "the token of `\(name)` does not work"
                 try await note(.invalid, detail: failure.reason, of: tracker, in: installation)
             }
             throw failure

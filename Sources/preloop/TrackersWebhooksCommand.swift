@@ -31,8 +31,11 @@ struct WebhookOptions: ParsableArguments {
 
     /// Does something at the tracker and shows what is there then; or, with `otherwise`, in the
     /// store alone where nobody knows which of the tracker's webhooks are ours.
+    ///
+    /// - Throws: ``CommandFailure`` with every refusal, where something was to be changed.
     func run(
         _ what: String,
+        changes: Bool = true,
         _ body: (WebhookInstaller) async throws -> [WebhookInstaller.Outcome],
         otherwise: ((StoredWebhooks) async throws -> [WebhookInstaller.Outcome])? = nil
     ) async throws {
@@ -66,10 +69,28 @@ struct WebhookOptions: ParsableArguments {
             throw CommandFailure(
                 .failure,
                 "no project of `\(name)` is followed",
-                hint: "scan it first: `preloop-sync scan \(name)`"
+                hint: "scan it first: `preloop-sync scan tracker \(name)`"
             )
         }
         try show(outcomes)
+        if changes, let failure = failure(of: outcomes, what) { throw failure }
+    }
+
+    /// What the tracker refused, place by place; nil when it refused nothing.
+    private func failure(
+        of outcomes: [WebhookInstaller.Outcome],
+        _ what: String
+    ) -> CommandFailure? {
+        let refused = outcomes.flatMap(\.refused)
+        guard let first = refused.first else { return nil }
+        var failure = CommandFailure(what, cause: first.error)
+        failure.reason = refused.prefix(10).map { "\($0.place): \($0.error)" }
+            .joined(separator: "\n       ")
+        if outcomes.contains(where: { $0.refused.isEmpty || !$0.webhooks.isEmpty }) {
+            failure.status = .partial
+            failure.what = "\(what): some were refused"
+        }
+        return failure
     }
 
     private func show(_ outcomes: [WebhookInstaller.Outcome]) throws {
@@ -185,7 +206,8 @@ struct TrackersWebhooksStatusCommand: AsyncParsableCommand {
     @OptionGroup var options: WebhookOptions
 
     func run() async throws {
-        try await options.run("cannot ask for the webhooks of `\(options.name)`") { installer in
+        let what = "cannot ask for the webhooks of `\(options.name)`"
+        try await options.run(what, changes: false) { installer in
             try await installer.status()
         } otherwise: { stored in
             try await stored.status()

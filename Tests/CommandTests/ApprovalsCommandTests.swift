@@ -1,6 +1,7 @@
 import Bootstrap
 import Domain
 import Foundation
+import Glibc
 import Testing
 
 /// What waits for approval, from the terminal.
@@ -45,6 +46,13 @@ import Testing
             ["tools", "call", "request_approval", Self.question]
         )
         let id = try await waiting(sandbox)
+        let watch = try sandbox.start("preloop", ["approvals", "watch"])
+        #expect(try !watch.answer(to: "").isEmpty)
+        // Who has seen enough has done nothing wrong.
+        watch.signal(SIGINT)
+        let watched = try watch.waitForExit()
+        #expect(watched.status == 130 && watched.errors.isEmpty, "\(watched.errors)")
+        #expect(watched.output.contains(id))
         let table = try sandbox.preloop("approvals", "list")
         let name = "local:\(LocalUser.name)"
         #expect(table.output.contains(name) && table.output.contains("request_approval"))

@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import Glibc
 import Store
 import TestSupport
 import Testing
@@ -138,14 +139,16 @@ struct AuditCommandTests {
         #expect(try server.stop().status == 0)
     }
 
-    @Test func `new events are printed as they come`() throws {
+    @Test(arguments: [SIGINT, SIGTERM])
+    func `new events are printed as they come, and a signal is no error`(signal: Int32) throws {
         let sandbox = try Sandbox()
         #expect(try sandbox.preloop("init").status == 0)
         let tail = try sandbox.start("preloop", ["audit", "tail"])
         #expect(try call(sandbox, "list_projects", [:]) == 0)
         let line = try tail.answer(to: "")
         #expect(line.contains("list_projects"))
-        tail.signal(SIGTERM)
-        _ = try tail.waitForExit()
+        tail.signal(signal)
+        let ended = try tail.waitForExit()
+        #expect(ended.status == 130 && ended.errors.isEmpty, "\(ended.status) \(ended.errors)")
     }
 }

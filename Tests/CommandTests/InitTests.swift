@@ -88,6 +88,51 @@ struct InitTests {
         #expect(try sandbox.preloop("trackers", "list").status == 0)
     }
 
+    /// The options of tokens were named, which the command does not have.
+    @Test func `without a terminal the first user's password is asked for by its own options`()
+        throws
+    {
+        let sandbox = try Sandbox()
+        let process = Process()
+        // A session of its own has no terminal, whoever runs the tests.
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["setsid", "--wait", Sandbox.program("preloop"), "init"]
+        process.arguments? += ["--admin", "ann"]
+        process.environment = sandbox.environment
+        let refused = try RunningProgram(process).wait()
+        #expect(refused.status == 2, "\(refused.errors)")
+        #expect(refused.errors.contains("no terminal to ask for the password"))
+        #expect(refused.errors.contains("--password-env or --password-file"))
+        let made = try sandbox.preloop(
+            "init",
+            "--admin",
+            "ann",
+            "--password-env",
+            "PASSWORD",
+            environment: ["PASSWORD": "correct horse battery"]
+        )
+        #expect(made.status == 0, "\(made.errors)")
+        #expect(made.output.contains("Made user ann (owner).\n"))
+        #expect(try sandbox.preloop("users", "list").output.contains("ann"))
+    }
+
+    /// Nobody sees what is typed: a slip locked the first user out.
+    @Test func `the terminal asks for a new password twice`() throws {
+        let sandbox = try Sandbox()
+        for (second, status) in [("correct horse batery", 2), ("correct horse battery", 0)] {
+            let terminal = try sandbox.startOnTerminal("preloop", "init", "--admin", "ann")
+            #expect(terminal.wait(for: "password for ann: "))
+            terminal.type("correct horse battery\n")
+            #expect(terminal.wait(for: "the same again: "))
+            #expect(!terminal.echoes)
+            terminal.type(second + "\n")
+            #expect(terminal.exitStatus() == Int32(status), "\(terminal.screen)")
+            let sentence = status == 0 ? "Made user ann (owner)." : "the two passwords differ"
+            #expect(terminal.screen.contains(sentence), "\(terminal.screen)")
+            #expect(!terminal.screen.contains("horse"))
+        }
+    }
+
     @Test(arguments: ["preloop", "preloop-sync"])
     func `help and version are answers`(program: String) throws {
         let sandbox = try Sandbox()

@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import Store
 import Testing
 
 /// `preloop policy …`, as typed.
@@ -65,6 +66,38 @@ struct PolicyCommandTests {
         #expect(versions?.array?.map { $0["version"] } == [3, 2, 1])
         #expect(versions?[2]?["tag"] == "strict" && versions?[0]?["origin"] == "rollback")
         #expect(try sandbox.preloop("policy", "rollback", "9").status == 5)
+    }
+
+    /// Without --installed every server was warned of, those that are there too.
+    @Test func `servers are missed only where an installation does not have them`() async throws {
+        let text = "metadata: {name: a}\ntools: [{name: time/now}, {name: tide/now}, {name: in/x}]\n"
+        let nowhere = try Sandbox()
+        let unknown = try nowhere.preloop("policy", "validate", "-", input: text)
+        #expect(unknown.status == 0 && unknown.errors.isEmpty, "\(unknown.errors)")
+        let (sandbox, path) = try sandbox(text)
+        try await sandbox.store().writeOutsideFeed { connection, account in
+            try UpstreamServerTable.insert(
+                UpstreamServer(
+                    id: UpstreamServerID(9),
+                    name: "time",
+                    transport: .stdio,
+                    command: ["/bin/cat"],
+                    createdAt: Timestamp(milliseconds: 1)
+                ),
+                credential: nil,
+                account: account,
+                on: connection
+            )
+        }
+        let named = """
+            metadata: {name: first}
+            mcp_servers: [{name: in, url: 'https://in.example/mcp'}]
+            """
+        #expect(try sandbox.preloop("policy", "apply", "-", input: named).status == 0)
+        let validated = try sandbox.preloop("policy", "validate", path)
+        #expect(validated.status == 0)
+        #expect(validated.errors.contains("there is no server `tide`"), "\(validated.errors)")
+        #expect(!validated.errors.contains("`time`") && !validated.errors.contains("`in`"))
     }
 
     @Test func `errors are told by file, line and column`() throws {

@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import Glibc
 import Store
 import Sync
 import TestSupport
@@ -36,6 +37,24 @@ struct ServeTests {
         #expect(lines.contains { $0.contains(#""route":"/api/v1/auth/token""#) })
         #expect(!result.errors.contains(server.key) && !result.errors.contains(token))
         #expect(!result.output.contains("/setup"))
+    }
+
+    @Test func `a port that is taken is named, with what to do`() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let (socket, port) = try LoopbackSocket.listen(backlog: 1)
+        defer { close(socket) }
+        let result = try sandbox.preloop("serve", "--port", "\(port)")
+        #expect(result.status == 1)
+        #expect(result.output.isEmpty)
+        #expect(
+            result.errors == """
+                error: cannot serve on 127.0.0.1 port \(port)
+                  why: another program listens on port \(port) already
+                  to do: choose another port with --port, or end that program; `ss -ltnp` names it
+
+                """
+        )
     }
 
     @Test(arguments: [

@@ -181,6 +181,18 @@ struct TrackersTests {
         #expect(result.status == 0, "\(result.errors)")
     }
 
+    /// The token was said not to work.
+    @Test func `a service that does not answer says nothing of the token`() throws {
+        let sandbox = try Sandbox(token)
+        #expect(try sandbox.addTracker(url: "http://127.0.0.1:1").status == 0)
+        let result = try sandbox.preloop("trackers", "test", "gh")
+        #expect(result.status == 1)
+        #expect(result.errors.contains("`gh` cannot be asked"), "\(result.errors)")
+        #expect(!result.errors.contains("token"), "\(result.errors)")
+        let list = try sandbox.preloop("trackers", "list", "--json").json["trackers"]
+        #expect(list?[0]?["status"] == "new")
+    }
+
     @Test func `an unreachable service stores nothing`() throws {
         let sandbox = try Sandbox()
         #expect(try sandbox.preloop("init").status == 0)

@@ -45,7 +45,7 @@ struct BuiltInToolTests {
         let comment = try await world.call("search", ["query": "zebras", "mode": "text"])
         #expect(comment["results"]?[0]?["item_type"] == "comment")
         let text = try await world.failure("search", ["query": "x", "project": "acme/none"])
-        #expect(text.contains("List_projects shows"))
+        #expect(text.contains("list_projects shows"))
         #expect(try await world.failure("search", ["query": "  "]).contains("few words"))
     }
 

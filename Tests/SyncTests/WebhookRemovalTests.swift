@@ -15,6 +15,8 @@ import Trackers
             var webhooks: [RegisteredWebhook] = []
             /// Whether removals are refused.
             var keeps = false
+            /// What new ones are refused with.
+            var refusal: TrackerError?
             /// Projects that are not there any more.
             var gone: Set<String> = []
         }
@@ -36,7 +38,8 @@ import Trackers
             _ webhook: WebhookRegistration,
             at place: WebhookPlace
         ) async throws(TrackerError) -> RegisteredWebhook {
-            state.withLock { state in
+            if let refusal = state.withLock({ $0.refusal }) { throw refusal }
+            return state.withLock { state in
                 let id = "\(state.webhooks.count + 1)"
                 let registered = RegisteredWebhook(id: id, place: place, url: webhook.url)
                 state.webhooks.append(registered)
@@ -158,6 +161,35 @@ import Trackers
         let registered = world.registrar.state.withLock { $0.webhooks }
         #expect(registered.isEmpty)
         #expect(try await world.installer.remove().isEmpty)
+    }
+
+    /// The removal of the tracker warned of webhooks that there never were.
+    @Test(arguments: [
+        (TrackerError.notFound(detail: "no"), false),
+        (.forbidden(detail: "no", missingScope: nil), false),
+        (.outcomeUnknown(detail: "the connection broke"), true),
+        (.unavailable(detail: "it is away"), true),
+    ])
+    func `a secret is kept where something may be registered with it, and only there`(
+        refusal: TrackerError,
+        isKept: Bool
+    ) async throws {
+        let world = try await World()
+        #expect(try await world.installer.remove().first?.hasSecret == false)
+        world.registrar.state.withLock { $0.refusal = refusal }
+        let refused = try #require(try await world.installer.install().first)
+        #expect(!refused.refused.isEmpty && refused.webhooks.isEmpty)
+        #expect(refused.hasSecret == isKept)
+        #expect(try await world.installer.status().first?.hasSecret == isKept)
+    }
+
+    @Test func `a secret that is in use outlives an installation that is refused`() async throws {
+        let world = try await World()
+        world.registrar.state.withLock { state in
+            state.webhooks = []
+            state.refusal = .notFound(detail: "no")
+        }
+        #expect(try await world.installer.install().first?.hasSecret == true)
     }
 
     @Test func `a project that is gone is no refusal, one that is followed is`() async throws {

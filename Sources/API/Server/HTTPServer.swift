@@ -44,7 +44,7 @@ package struct HTTPServer: Sendable {
     /// Serves until the task is cancelled, then lets requests under way end.
     ///
     /// - Parameter started: Told the port once connections are accepted.
-    /// - Throws: Why the address cannot be listened on.
+    /// - Throws: ``ServerError`` when the address cannot be listened on.
     package func run(started: @escaping @Sendable (Int) async -> Void) async throws {
         let responder = application.responder
         let respond: HTTPChannelHandler.Responder = { request, writer, channel in
@@ -73,7 +73,10 @@ package struct HTTPServer: Sendable {
                 // A burst of connections waits here while one is being set up.
                 backlog: 1_024
             ),
-            onServerRunning: { channel in await started(channel.localAddress?.port ?? 0) },
+            onServerRunning: { channel in
+                application.readiness.begin()
+                await started(channel.localAddress?.port ?? 0)
+            },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
             logger: quiet
         )
@@ -96,12 +99,24 @@ package struct HTTPServer: Sendable {
             }
             defer { group.cancelAll() }
             // The first to end is the server that could not start, or the one that is told to stop.
-            try await group.next()
+            do {
+                try await group.next()
+            } catch {
+                throw failure(error)
+            }
             group.cancelAll()
             while let ended = await group.nextResult() {
-                if case .failure(let error) = ended, !(error is CancellationError) { throw error }
+                if case .failure(let error) = ended, !(error is CancellationError) {
+                    throw failure(error)
+                }
             }
         }
+    }
+
+    /// What ended the server, in our terms where it never began.
+    private func failure(_ error: any Error) -> any Error {
+        guard !application.readiness.hasBegun, let error = error as? IOError else { return error }
+        return ServerError(error, at: address)
     }
 
     /// Closes slow connections once a second, until it is cancelled.
@@ -122,7 +137,10 @@ package struct HTTPServer: Sendable {
         _ serving: Task<Void, any Error>
     ) async {
         application.readiness.beginDraining()
-        logger.info("stopping", metadata: ["requests": .stringConvertible(application.inFlight)])
+        if application.readiness.hasBegun {
+            let count = application.inFlight
+            logger.info("stopping", metadata: ["requests": .stringConvertible(count)])
+        }
         let connections = application.connections
         let limit = connections.limits.drainTime
         async let streams: Void = application.endStreams(within: limit)
@@ -144,7 +162,14 @@ package struct HTTPServer: Sendable {
 
 /// Whether the server takes new work.
 final class Readiness: Sendable {
+    private let hasBegunFlag = Atomic<Bool>(false)
     private let isDrainingFlag = Atomic<Bool>(false)
+
+    /// Whether it ever listened.
+    var hasBegun: Bool { hasBegunFlag.load(ordering: .relaxed) }
+
+    /// From now on it listens.
+    func begin() { hasBegunFlag.store(true, ordering: .relaxed) }
 
     /// Whether it is stopping.
     var isDraining: Bool { isDrainingFlag.load(ordering: .relaxed) }

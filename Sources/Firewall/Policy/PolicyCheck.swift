@@ -200,7 +200,7 @@ extension PolicyReader {
         guard !source.contains(where: { $0 == "*" || $0 == "?" }),
             !PolicyWords.reservedSources.contains(source.lowercased())
         else { return }
-        guard !serverNames.contains(ByteText(source)) else { return }
+        guard outside.knowsServers, !serverNames.contains(ByteText(source)) else { return }
         let hint = fields.hint(
             for: source,
             among: document.servers.map(\.name) + outside.servers.sorted() + PolicyWords.sources,

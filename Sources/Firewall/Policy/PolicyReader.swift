@@ -48,6 +48,8 @@ extension PolicyDocument {
 package struct PolicySurroundings: Sendable {
     package var workflows: Set<String> = []
     package var servers: Set<String> = []
+    /// Whether these are all there are; where nobody knows, nothing is said of servers.
+    package var knowsServers = true
     /// Addresses of the servers that are installed, empty for programs; nil when they are not
     /// known.
     package var addresses: [String: String]?
@@ -61,10 +63,11 @@ package struct PolicySurroundings: Sendable {
     package init() {}
 
     /// What every installation has, for policies that are looked at without one: who may decide
-    /// approvals is asked where no workflow is named.
+    /// approvals is asked where no workflow is named. Which servers there are is not known.
     package static var installation: PolicySurroundings {
         var surroundings = PolicySurroundings()
         surroundings.hasDefaultWorkflow = true
+        surroundings.knowsServers = false
         return surroundings
     }
 }

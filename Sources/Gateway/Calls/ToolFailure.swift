@@ -92,7 +92,9 @@ package struct ToolFailure: Error, Sendable, Equatable {
         }
     }
 
+    /// A name, such as that of a tool, stays as it is to be typed.
     private func capitalized(_ text: String) -> String {
-        text.prefix(1).uppercased() + text.dropFirst()
+        guard !text.prefix(while: { $0 != " " }).contains("_") else { return text }
+        return text.prefix(1).uppercased() + text.dropFirst()
     }
 }

@@ -65,6 +65,15 @@ extension PolicyBook {
         return PolicyDocument.read(text, outside: outside)
     }
 
+    /// The servers that rules may name: those there are, and those of the policy in force.
+    package func serverNames() async throws -> Set<String> {
+        var names = try await surroundings().servers
+        if let (document, _) = try await current() {
+            names.formUnion(document.servers.map(\.name))
+        }
+        return names
+    }
+
     /// The policy in force with its text; nil when there is none.
     package func current() async throws -> (document: PolicyDocument, row: PolicyTable.Row)? {
         let row = try await store.read { connection, account in

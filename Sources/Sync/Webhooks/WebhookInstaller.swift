@@ -67,7 +67,8 @@ package struct WebhookInstaller: Sendable {
     ///
     /// The secret is stored before the tracker hears of it: deliveries may come at once. The one
     /// before counts until every place has the new one, and an hour longer; where the tracker
-    /// refuses, it counts on, and the next installation goes on with the new one.
+    /// refuses, it counts on, and the next installation goes on with the new one. A first secret
+    /// that the tracker takes nowhere is forgotten: nothing there is signed with it.
     ///
     /// - Parameter renewsSecrets: Whether new secrets take the place of those in use.
     /// - Returns: What became of each organisation.
@@ -75,6 +76,7 @@ package struct WebhookInstaller: Sendable {
     package func install(renewsSecrets: Bool = false) async throws -> [Outcome] {
         var outcomes: [Outcome] = []
         for place in try await stored.places() {
+            let isFirst = try await !stored.look(at: place).hasSecret
             let secret = try await secret(of: place, renews: renewsSecrets)
             var outcome = Outcome(organization: place.organization.path, isAsked: true)
             outcome.hasSecret = true
@@ -91,7 +93,12 @@ package struct WebhookInstaller: Sendable {
             } catch {
                 outcome.refused = [(place.organization.path, error)]
             }
-            if outcome.refused.isEmpty { try await letPreviousEnd(of: place.organization.id) }
+            if outcome.refused.isEmpty {
+                try await letPreviousEnd(of: place.organization.id)
+            } else if isFirst, outcome.isRefusedEverywhere {
+                try await stored.forget(place)
+                outcome.hasSecret = false
+            }
             outcomes.append(outcome)
         }
         return outcomes
@@ -227,6 +234,18 @@ package struct WebhookInstaller: Sendable {
     private static func newSecret() -> Secret {
         let numbers = (0..<4).map { _ in UInt64.random(in: 0...UInt64.max) }
         return Secret(numbers.map { hexadecimal($0, digits: 16) }.joined())
+    }
+}
+
+extension WebhookInstaller.Outcome {
+    /// Whether nothing is registered, for certain: one that was lost on the way, or that others
+    /// came before, may be there all the same.
+    fileprivate var isRefusedEverywhere: Bool {
+        webhooks.isEmpty
+            && refused.allSatisfy { refusal in
+                if case .unauthenticated = refusal.error { return true }
+                return refusal.error.concernsOneItem
+            }
     }
 }
 

@@ -88,8 +88,8 @@ struct ApprovalsWatchCommand: AsyncParsableCommand {
     func run() async throws {
         let source = try await ApprovalSource.open(remote)
         let isJSON = output.isJSON
-        try await attempt("cannot watch the approvals") {
-            try await interruptible {
+        try await untilInterrupted {
+            try await attempt("cannot watch the approvals") {
                 var shown: Set<String> = []
                 while true {
                     let pending = try await source.list(.pending, limit: Self.limit)

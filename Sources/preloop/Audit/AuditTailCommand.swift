@@ -35,7 +35,7 @@ struct AuditTailCommand: AsyncParsableCommand {
         let settings = try Settings.read()
         let (follows, isJSON, lines) = (!noFollow, output.isJSON, Int64(lines))
         if let server = try remote.server(settings) {
-            try await interruptible {
+            try await untilInterrupted {
                 try await Self.print(from: lines, follows: follows, isJSON: isJSON) { after in
                     let path = "/api/v1/audit/events?after=\(after)&limit=\(Self.page)"
                     let answer = try await server.call("GET", path)
@@ -48,7 +48,7 @@ struct AuditTailCommand: AsyncParsableCommand {
         }
         let installation = try await Installation.open(settings)
         let log = try installation.auditLog()
-        try await interruptible {
+        try await untilInterrupted {
             try await Self.print(from: lines, follows: follows, isJSON: isJSON) { after in
                 try await attempt("cannot read the audit") {
                     let rows = try await log.events(after: after, limit: Self.page)
@@ -82,7 +82,8 @@ struct AuditTailCommand: AsyncParsableCommand {
             try output.flush()
             after = events.last?["sequence"]?.integer ?? after
             guard events.isEmpty else { continue }
-            guard follows, !Task.isCancelled else { return }
+            guard follows else { return }
+            try Task.checkCancellation()
             try await wait()
         }
     }

@@ -12,7 +12,8 @@ struct PolicyValidateCommand: AsyncParsableCommand {
         commandName: "validate",
         abstract: "Check a policy: keys, values, names, expressions.",
         discussion: """
-            With --installed, names of workflows and servers may also be those of the policy in \
+            Where there is an installation, a rule for a server that it does not have is a \
+            warning; elsewhere nobody knows, and nothing is said. With --installed, names of workflows and servers may also be those of the policy in \
             force, and entries that no tool fits are named, as are servers of the policy that are \
             not installed or have another address. Where no workflow is named, whoever may decide \
             approvals is asked.
@@ -36,7 +37,7 @@ struct PolicyValidateCommand: AsyncParsableCommand {
                 try await installation.policyBook().validate(text)
             }
         } else {
-            reading = PolicyDocument.read(text, outside: .installation)
+            reading = PolicyDocument.read(text, outside: await Self.surroundings())
         }
         guard !output.isJSON else {
             try Output.result([
@@ -55,6 +56,21 @@ struct PolicyValidateCommand: AsyncParsableCommand {
         }
         let rules = document.tools.reduce(0) { $0 + $1.rules.count }
         try Output.text(["ok: \(document.tools.count) tools, \(rules) rules"])
+    }
+}
+
+extension PolicyValidateCommand {
+    /// What is known without being asked for: the servers of the installation, when there is one.
+    private static func surroundings() async -> PolicySurroundings {
+        var outside = PolicySurroundings.installation
+        // A policy is checked also where nothing is installed, or the database is out of reach:
+        // then its servers are not known, which is all that is lost.
+        guard let installation = try? await Installation.open(),
+            let servers = try? await installation.policyBook().serverNames()
+        else { return outside }
+        outside.servers = servers
+        outside.knowsServers = true
+        return outside
     }
 }
 

@@ -76,8 +76,17 @@ struct ServeCommand: AsyncParsableCommand {
                     identity: identity,
                     logger: logger
                 )
-                try await serving.run { bound in
-                    await announce(bound, server, application, installation)
+                do {
+                    try await serving.run { bound in
+                        await announce(bound, server, application, installation)
+                    }
+                } catch let error as ServerError {
+                    throw CommandFailure(
+                        .failure,
+                        "cannot serve on \(host) port \(port)",
+                        reason: "\(error)",
+                        hint: error.hint
+                    )
                 }
             }
         }

@@ -131,7 +131,11 @@ struct UsersAddCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try Settings.read()
         let source = try await AccountSource.open(remote, settings)
-        let text = try password.read(environment: settings.environment, for: name)
+        let text = try password.read(
+            environment: settings.environment,
+            for: name,
+            isNew: true
+        )
         let user = try await attemptAccounts("cannot add the user") {
             try await source.add(.init(name: name, password: text, email: email, role: role))
         }
@@ -181,7 +185,9 @@ struct UsersUpdateCommand: AsyncParsableCommand {
         let settings = try Settings.read()
         let source = try await AccountSource.open(remote, settings)
         let environment = settings.environment
-        let text = setPassword ? try password.read(environment: environment, for: name) : nil
+        let text =
+            setPassword
+            ? try password.read(environment: environment, for: name, isNew: true) : nil
         let user = try await attemptAccounts("cannot change the user") {
             try await source.change(
                 name,

@@ -340,6 +340,13 @@ struct PolicyReaderTests {
         #expect(PolicyDocument.read(text, outside: .installation).problems.isEmpty)
     }
 
+    @Test func `servers are missed only where it is known which there are`() {
+        let text = "metadata: {name: a}\ntools: [{name: time/now}]"
+        #expect(PolicyDocument.read(text, outside: .installation).problems.isEmpty)
+        let warnings = PolicyDocument.read(text).warnings
+        #expect(warnings.map(\.message) == ["there is no server `time`, so nothing matches yet"])
+    }
+
     @Test func `what may not do what was meant is a warning`() {
         let reading = PolicyDocument.read(
             """

@@ -1,0 +1,60 @@
+import Domain
+import Foundation
+import Store
+import TestSupport
+import Testing
+
+/// `preloop trackers webhooks install` where the tracker refuses.
+struct WebhookRefusalTests {
+    /// A tracker of which one project is followed, as a scan leaves it.
+    private func follow(_ path: String, in store: Store) async throws {
+        try await store.write { connection, account in
+            let trackers = try TrackerTable.list(account: account, on: connection)
+            let tracker = try #require(trackers.first)
+            let organization = try OrganizationTable.upsert(
+                externalID: "1",
+                path: "acme",
+                name: "acme",
+                tracker: tracker.id,
+                account: account,
+                on: connection
+            )
+            _ = try ProjectTable.upsert(
+                ProjectDescription(
+                    trackerID: tracker.id,
+                    organizationID: organization,
+                    externalID: "2",
+                    path: path,
+                    name: path,
+                    url: "https://example.com/\(path)"
+                ),
+                account: account,
+                on: connection
+            )
+        }
+    }
+
+    /// It ended with 0, and the removal of the tracker warned of webhooks that there were not.
+    @Test func `what is refused everywhere fails, and leaves nothing to be taken back`()
+        async throws
+    {
+        let sandbox = try Sandbox(["TOKEN": "t", "PRELOOP_URL": "https://preloop.example"])
+        let service = try ScriptedHTTPServer { _ in
+            [.answer(404, text: #"{"message":"Not Found"}"#)]
+        }
+        #expect(try sandbox.addTracker(url: service.origin).status == 0)
+        try await follow("acme/tool", in: sandbox.store())
+        let installed = try sandbox.preloop("trackers", "webhooks", "install", "gh", "--json")
+        #expect(installed.status == 5, "\(installed.errors)")
+        #expect(installed.errors.contains("cannot register the webhooks of `gh`"))
+        #expect(installed.errors.contains("why: acme/tool: "), "\(installed.errors)")
+        let place = try installed.json["organizations"]?[0]
+        #expect(place?["refused"]?.array?.count == 1 && place?["has_secret"] == false)
+        let asked = service.requests.count
+        let removed = try sandbox.preloop("trackers", "remove", "gh", "--json")
+        #expect(removed.status == 0, "\(removed.errors)")
+        #expect(removed.errors.isEmpty, "\(removed.errors)")
+        #expect(try removed.json["webhooks_left"] == [])
+        #expect(service.requests.count == asked)
+    }
+}
