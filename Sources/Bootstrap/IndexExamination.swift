@@ -25,6 +25,7 @@ extension Installation {
     ///
     /// - Parameter isCounting: Whether the windows are counted too; who compares row by row need
     ///   not.
+    /// - Returns: What was found.
     package func examineMirror(counting isCounting: Bool = true) async -> Finding {
         let isWanted = settings.vectorBackend == .pgvector
         do {

@@ -28,10 +28,12 @@ struct Scan {
         let result = try await interruptible {
             try await display.show { try await scan.run(request) }
         }
+        try await attempt("cannot note how the scan went") {
+            try await installation.note(result, of: request)
+        }
         try await attempt("cannot close the store") {
             let isIndexed = !result.scan.wasCancelled && result.indexFailure == nil
             try await indexes?.close(isComplete: isIndexed)
-            try await installation.note(result, of: request)
             try await installation.close()
         }
         try report(result)

@@ -70,7 +70,10 @@ struct PolicyCommandTests {
 
     /// Without --installed every server was warned of, those that are there too.
     @Test func `servers are missed only where an installation does not have them`() async throws {
-        let text = "metadata: {name: a}\ntools: [{name: time/now}, {name: tide/now}, {name: in/x}]\n"
+        let text = """
+            metadata: {name: a}
+            tools: [{name: time/now}, {name: tide/now}, {name: in/x}]
+            """
         let nowhere = try Sandbox()
         let unknown = try nowhere.preloop("policy", "validate", "-", input: text)
         #expect(unknown.status == 0 && unknown.errors.isEmpty, "\(unknown.errors)")

@@ -62,8 +62,10 @@ package struct PolicySurroundings: Sendable {
 
     package init() {}
 
-    /// What every installation has, for policies that are looked at without one: who may decide
-    /// approvals is asked where no workflow is named. Which servers there are is not known.
+    /// What every installation has, for policies that are looked at without one.
+    ///
+    /// Who may decide approvals is asked where no workflow is named; which servers there are is not
+    /// known.
     package static var installation: PolicySurroundings {
         var surroundings = PolicySurroundings()
         surroundings.hasDefaultWorkflow = true

@@ -13,10 +13,10 @@ struct PolicyValidateCommand: AsyncParsableCommand {
         abstract: "Check a policy: keys, values, names, expressions.",
         discussion: """
             Where there is an installation, a rule for a server that it does not have is a \
-            warning; elsewhere nobody knows, and nothing is said. With --installed, names of workflows and servers may also be those of the policy in \
-            force, and entries that no tool fits are named, as are servers of the policy that are \
-            not installed or have another address. Where no workflow is named, whoever may decide \
-            approvals is asked.
+            warning; elsewhere nobody knows, and nothing is said. With --installed, names of \
+            workflows and servers may also be those of the policy in force, and entries that no \
+            tool fits are named, as are servers of the policy that are not installed or have \
+            another address. Where no workflow is named, whoever may decide approvals is asked.
             """
     )
 

@@ -76,17 +76,8 @@ struct ServeCommand: AsyncParsableCommand {
                     identity: identity,
                     logger: logger
                 )
-                do {
-                    try await serving.run { bound in
-                        await announce(bound, server, application, installation)
-                    }
-                } catch let error as ServerError {
-                    throw CommandFailure(
-                        .failure,
-                        "cannot serve on \(host) port \(port)",
-                        reason: "\(error)",
-                        hint: error.hint
-                    )
+                try await listen(serving) { bound in
+                    await announce(bound, server, application, installation)
                 }
             }
         }
@@ -102,6 +93,23 @@ struct ServeCommand: AsyncParsableCommand {
         let isKept = await accounts.stop(within: Self.checkpointTime) { Self.warn(logger, $0) }
         if !isKept { logger.warning("the indexes were not saved in time; they catch up") }
         try await attempt("cannot close the store") { try await installation.close() }
+    }
+
+    /// Serves; an address that cannot be had is told with what to do.
+    private func listen(
+        _ serving: HTTPServer,
+        started: @escaping @Sendable (Int) async -> Void
+    ) async throws {
+        do {
+            try await serving.run(started: started)
+        } catch let error as ServerError {
+            throw CommandFailure(
+                .failure,
+                "cannot serve on \(host) port \(port)",
+                reason: "\(error)",
+                hint: error.hint
+            )
+        }
     }
 
     /// For how long the end waits for the indexes: supervisors kill what has not ended within half
