@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 
 /// A program that believes to run on a terminal: it leads a session whose terminal is the test's.
 final class PseudoTerminal {
@@ -46,6 +47,7 @@ final class PseudoTerminal {
         let status = posix_spawn(&child, program.path, &actions, &attributes, words, variables)
         guard status == 0 else { throw POSIXError(POSIXErrorCode(rawValue: status) ?? .EIO) }
         process = child
+        ChildWatch.shared?.begin(child)
     }
 
     deinit { close(master) }
@@ -80,6 +82,7 @@ final class PseudoTerminal {
         while read() {}
         var status: Int32 = 0
         guard waitpid(process, &status, 0) == process else { return -1 }
+        ChildWatch.shared?.end(process)
         return status & 0x7F == 0 ? status >> 8 & 0xFF : -1
     }
 

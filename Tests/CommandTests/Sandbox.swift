@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Store
 import StoreTestSupport
+import TestSupport
 
 /// A PRELOOP_HOME of a test's own, and the built programs run in it.
 final class Sandbox: Sendable {
@@ -131,7 +132,7 @@ final class RunningProgram {
         process.standardInput = input
         process.standardOutput = try FileHandle(forWritingTo: output)
         process.standardError = try FileHandle(forWritingTo: errors)
-        try process.run()
+        try process.runWatched()
     }
 
     deinit {

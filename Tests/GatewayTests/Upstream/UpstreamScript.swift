@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 
 /// A Python script of `Tests/Support/Python` that serves MCP over HTTP, ended with the test.
 final class UpstreamScript: Sendable {
@@ -25,7 +26,7 @@ final class UpstreamScript: Sendable {
         process.standardOutput = try FileHandle(forWritingTo: output)
         process.standardError = FileHandle.nullDevice
         process.standardInput = FileHandle.nullDevice
-        try process.run()
+        try process.runWatched()
         var text = ""
         while process.isRunning, !text.contains("\n") {
             usleep(20_000)

@@ -78,6 +78,19 @@ final class ChildProcess: Sendable {
         }
     }
 
+    /// Writes to the child's standard input.
+    func write(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = Foundation.write(input, bytes, bytes.count)
+    }
+
+    /// Ends the child's standard input and waits for its end; call it once, in place of `end`.
+    func wait() {
+        close(input)
+        var status: Int32 = 0
+        waitpid(identifier, &status, 0)
+    }
+
     /// Kills the child and waits for its end; call it once.
     func end() {
         kill(identifier, SIGKILL)
