@@ -29,9 +29,10 @@ struct ToolsDescribeCommand: AsyncParsableCommand {
             return
         }
         let schema = tool["inputSchema"]
-        var lines = [
-            "\(name): \(tool["title"]?.string ?? "")", tool["description"]?.string ?? "", "",
-        ]
+        let title = tool["title"]?.string ?? ""
+        let description = tool["description"]?.string ?? ""
+        var lines = [title.isEmpty ? name : "\(name): \(title)"]
+        lines += (description.isEmpty ? [] : [description]) + [""]
         let required = Set(schema?["required"]?.array?.compactMap(\.string) ?? [])
         for member in schema?["properties"]?.object?.members ?? [] {
             let kind = member.value["type"]?.string ?? "value"
