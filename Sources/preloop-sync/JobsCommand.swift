@@ -38,6 +38,7 @@ struct JobsListCommand: AsyncParsableCommand {
 
     func run() async throws {
         let installation = try await Installation.open()
+        let now = installation.store.clock.now()
         let state = Job.State(rawValue: state) ?? .dead
         let jobs = try await attempt("cannot list the jobs") {
             try await installation.store.read { connection, account in
@@ -45,7 +46,7 @@ struct JobsListCommand: AsyncParsableCommand {
             }
         }
         guard !output.isJSON else {
-            try Output.result(["jobs": .array(jobs.map(json))])
+            try Output.result(["jobs": .array(jobs.map { json($0, now) })])
             return
         }
         guard !jobs.isEmpty else {
@@ -56,20 +57,34 @@ struct JobsListCommand: AsyncParsableCommand {
         for job in jobs {
             table.append([
                 job.id, job.kind.name, job.dueAt.iso8601,
-                "\(job.attempts)/\(job.maximumAttempts)", job.holder?.description ?? "-",
+                "\(job.attempts)/\(job.maximumAttempts)", holder(of: job, now),
                 singleLine(job.lastError ?? "-"),
             ])
         }
         try Output.text(table.lines)
+        let lost = jobs.count { $0.isLost(at: now) }
+        guard lost > 0 else { return }
+        try Output.text([
+            "",
+            "\(lost) of them lost their process; `preloop-sync worker` goes on with scans and "
+                + "approvals, `preloop serve` with deliveries and approvals.",
+        ])
     }
 
-    private func json(_ job: Job) -> JSONValue {
+    /// A process that is gone holds a job until another one claims it.
+    private func holder(of job: Job, _ now: Timestamp) -> String {
+        let name = job.holder?.description ?? "-"
+        return job.isLost(at: now) ? "\(name), gone" : name
+    }
+
+    private func json(_ job: Job, _ now: Timestamp) -> JSONValue {
         [
             "id": .string(job.id), "kind": .string(job.kind.name),
             "state": .string(job.state.rawValue), "payload": job.payload,
             "due_at": .string(job.dueAt.iso8601), "attempts": .integer(Int64(job.attempts)),
             "maximum_attempts": .integer(Int64(job.maximumAttempts)),
-            "holder": JSONValue(job.holder?.description), "last_error": JSONValue(job.lastError),
+            "holder": JSONValue(job.holder?.description),
+            "is_lost": .bool(job.isLost(at: now)), "last_error": JSONValue(job.lastError),
             "created_at": .string(job.createdAt.iso8601),
             "ended_at": JSONValue(job.endedAt?.iso8601),
         ]

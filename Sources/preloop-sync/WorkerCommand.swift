@@ -5,15 +5,20 @@ import Search
 import Store
 import Sync
 
-/// `preloop-sync worker`: does the jobs that a scheduler enqueues.
+/// `preloop-sync worker`: does the jobs that a scheduler enqueues, and those of approvals.
 struct WorkerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "worker",
-        abstract: "Do the scans that `preloop-sync scheduler` enqueues.",
+        abstract: "Do the scans that `preloop-sync scheduler` enqueues, and what approvals need.",
         discussion: """
             Runs until it is stopped by SIGTERM or SIGINT: a scan that runs then ends at its next \
             page and is given back, and another worker goes on there. Any number of workers may \
             run, on any number of machines with one PostgreSQL database.
+
+            Beside that it tells people of calls that wait for approval, asks more of them when \
+            time has run out, and lets requests expire, as `preloop serve` does; it decides about \
+            none. Give it the SECRET_KEY, PRELOOP_URL, SMTP_… and PRELOOP_CHANNEL_… of the server: \
+            what it lacks it leaves to a process that has it.
             """
     )
 
@@ -55,16 +60,56 @@ struct WorkerCommand: AsyncParsableCommand {
             configuration: configuration,
             report: { event in Self.tell(event, to: log) }
         )
+        let approvals = try await Self.approvals(installation, log)
         if once {
             _ = try await interruptible {
-                try await attempt("the worker stopped") { try await worker.drain() }
+                try await attempt("the worker stopped") {
+                    // People wait for these; scans take minutes.
+                    _ = try await approvals?.drain()
+                    if try await approvals?.hasLeftMails() == true { log(Self.leftMails) }
+                    return try await worker.drain()
+                }
             }
         } else {
             log("this worker is at work")
-            try await interruptible { await worker.run() }
+            if approvals?.leavesMails == true { log(Self.leftMails) }
+            if approvals != nil, installation.settings.publicURL == nil {
+                log("PRELOOP_URL is not set: notices of approvals have a command and no link")
+            }
+            try await interruptible {
+                // Places of their own: no notice waits for a scan.
+                async let approving: Void? = approvals?.run()
+                await worker.run()
+                await approving
+            }
             log("stopped")
         }
         try await attempt("cannot close the store") { try await installation.close() }
+    }
+
+    private static let leftMails =
+        "no mail server is configured here (SMTP_HOST): mails about approvals are left to a "
+        + "process that has one"
+
+    /// The work of approvals; nil, and a warning, where there is no key to record it with.
+    private static func approvals(
+        _ installation: Installation,
+        _ log: ServiceLog
+    ) async throws -> ApprovalWork? {
+        do throws(CommandFailure) {
+            return try await attempt("cannot tell people of approvals") {
+                try ApprovalWork(
+                    installation,
+                    publicURL: installation.settings.publicURL,
+                    report: { event in tell(event, to: log) }
+                )
+            }
+        } catch {
+            guard error.status == .authentication else { throw error }
+            let reason = error.reason.map { ": \($0)" } ?? ""
+            log("warning: approvals are left to a process that has the secret key\(reason)")
+            return nil
+        }
     }
 
     private static func tell(_ event: JobWorker.Event, to log: ServiceLog) {

@@ -1,4 +1,5 @@
 package import Domain
+import Gateway
 import HTTPTypes
 package import Store
 

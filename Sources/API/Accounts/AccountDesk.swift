@@ -1,5 +1,6 @@
 import Crypto
 import Domain
+import Gateway
 import HTTPTypes
 package import Store
 import Synchronization

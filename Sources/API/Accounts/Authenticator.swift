@@ -1,5 +1,6 @@
 import Crypto
 import Domain
+import Gateway
 import HTTPTypes
 import Store
 import Synchronization

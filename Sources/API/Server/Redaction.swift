@@ -1,3 +1,5 @@
+import Gateway
+
 /// Takes secrets out of texts that are kept.
 ///
 /// It is done for each line of the log: in one pass over its bytes, which looks closer only where a

@@ -265,6 +265,20 @@ package struct ApprovalDesk: Sendable {
         return arguments
     }
 
+    /// A request as it is stored, without letting time pass over it; nil when there is none.
+    func stored(_ id: String) async throws -> ApprovalRequest? {
+        try await store.read { connection, account in
+            try ApprovalTable.find(id, account: account, on: connection)
+                .map { row in try ApprovalRequest(row) }
+        }
+    }
+
+    /// Whether this process has the key that a request was sealed with.
+    func opens(_ request: ApprovalRequest) -> Bool {
+        // Why not, whoever wants the call hears; here it is another process's in any case.
+        (try? heldArguments(of: request)) != nil
+    }
+
     /// Everything that the call holds but its secrets, for whoever decides about it.
     package func wholeArguments(of request: ApprovalRequest) throws -> JSONValue {
         let redactor = Redactor(key: try box().redactionKey(of: store.account))

@@ -6,13 +6,15 @@ package import Store
 package enum ApprovalJobs {
     /// Find out whom to tell, and make a job for each of them.
     package static let notify = JobKind("approval.notify")
-    /// Tell one of them.
+    /// Tell a channel.
     package static let deliver = JobKind("approval.deliver")
+    /// Tell somebody by mail; a kind of its own, so that only who has a mail server takes it.
+    package static let mail = JobKind("approval.mail")
     /// See whether a request is over, or wants its escalation.
     package static let deadline = JobKind("approval.deadline")
 
     /// Every kind.
-    package static let kinds = [notify, deliver, deadline]
+    package static let kinds = [notify, deliver, mail, deadline]
 
     /// A channel that is down is tried for about half an hour; longer helps no request.
     static let attempts = 6
@@ -35,7 +37,7 @@ package enum ApprovalJobs {
                 dueAt: due,
                 maximumAttempts: attempts
             ),
-            ending(of: request.id, state, now: now),
+            ending(of: request.id, state, "requested", now: now),
         ]
     }
 
@@ -49,11 +51,11 @@ package enum ApprovalJobs {
         return [
             Job.Draft(
                 notify,
-                payload: ["request_id": .string(request.id), "stage": "escalated"],
+                payload: ["request_id": .string(request.id), "stage": .string(escalatedStage)],
                 now: now,
                 maximumAttempts: attempts
             ),
-            ending(of: request.id, state, now: now),
+            ending(of: request.id, state, escalatedStage, now: now),
         ]
     }
 
@@ -64,31 +66,57 @@ package enum ApprovalJobs {
         now: Timestamp
     ) -> [Job.Draft] {
         guard !state.isPending, state.terms.channels["webhook"] != nil else { return [] }
-        return [
-            Job.Draft(
-                deliver,
-                payload: [
-                    "request_id": .string(request.id), "stage": .string(endedStage),
-                    "channel": "webhook", "to": "",
-                ],
-                uniqueness: .whileKept("\(request.id)/\(endedStage)/webhook/"),
-                now: now,
-                maximumAttempts: attempts
-            )
-        ]
+        return [telling(of: request.id, stage: endedStage, "webhook", to: "", now: now)]
     }
 
+    /// Tells one of those whom a request concerns, once.
+    static func telling(
+        of request: String,
+        stage: String,
+        _ channel: String,
+        to name: String,
+        now: Timestamp
+    ) -> Job.Draft {
+        Job.Draft(
+            channel == mailChannel ? mail : deliver,
+            payload: [
+                "request_id": .string(request), "stage": .string(stage),
+                "channel": .string(channel), "to": .string(name),
+            ],
+            uniqueness: .whileKept(key(request, stage, channel, to: name)),
+            now: now,
+            maximumAttempts: attempts
+        )
+    }
+
+    private static func key(
+        _ request: String,
+        _ stage: String,
+        _ channel: String,
+        to name: String
+    ) -> String {
+        "\(keyBeginning(request))\(stage)/\(channel)/\(name)"
+    }
+
+    /// What the keys of a request's deliveries begin with.
+    static func keyBeginning(_ request: String) -> String { "\(request)/" }
+
+    /// The channel of mails.
+    static let mailChannel = "email"
+    /// The stage of jobs that ask more people.
+    static let escalatedStage = "escalated"
     /// The stage of jobs that tell of an end.
     static let endedStage = "ended"
 
     private static func ending(
         of request: String,
         _ state: ApprovalState,
+        _ stage: String,
         now: Timestamp
     ) -> Job.Draft {
         Job.Draft(
             deadline,
-            payload: ["request_id": .string(request)],
+            payload: ["request_id": .string(request), "stage": .string(stage)],
             now: now,
             dueAt: state.expiresAt
         )

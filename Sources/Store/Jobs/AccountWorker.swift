@@ -111,6 +111,23 @@ package struct AccountWorker: Sendable {
         }
     }
 
+    /// Runs due jobs of every account until none is due that is not another worker's; for tests and
+    /// one-shot commands.
+    ///
+    /// - Returns: How many were run.
+    /// - Throws: What the store refuses, and what ``Handlers`` throws.
+    package func drain() async throws -> Int {
+        var count = 0
+        // Accounts with nothing left for us.
+        var idle: Set<AccountID> = []
+        while let account = try await find(after: nil, without: idle, atMost: 1).first {
+            let ended = try await work(for: account)
+            if ended == 0 { idle.insert(account) }
+            count += ended
+        }
+        return count
+    }
+
     // MARK: Looking
 
     /// Finds accounts that have something to do, or waits for a sign of it.
@@ -169,27 +186,31 @@ package struct AccountWorker: Sendable {
     ///
     /// - Returns: How many.
     private func turn(of account: AccountID) async -> Int {
-        let viewed = store.viewed(by: account)
         do {
-            let worker = JobWorker(
-                viewed,
-                handlers: try await handlers(account),
-                configuration: configuration.worker,
-                holder: holder,
-                clock: clock,
-                report: report
-            )
-            let count = try await worker.work(atMost: configuration.jobs)
-            // Only where jobs end there are some to be removed.
-            if count > 0, !Task.isCancelled {
-                _ = try await viewed.pruneJobs(configuration.worker.retention)
-            }
-            return count
+            return try await work(for: account)
         } catch {
             // The others have their places meanwhile.
             await bear(error)
             return 0
         }
+    }
+
+    private func work(for account: AccountID) async throws -> Int {
+        let viewed = store.viewed(by: account)
+        let worker = JobWorker(
+            viewed,
+            handlers: try await handlers(account),
+            configuration: configuration.worker,
+            holder: holder,
+            clock: clock,
+            report: report
+        )
+        let count = try await worker.work(atMost: configuration.jobs)
+        // Only where jobs end there are some to be removed.
+        if count > 0, !Task.isCancelled {
+            _ = try await viewed.pruneJobs(configuration.worker.retention)
+        }
+        return count
     }
 
     /// Tells of a store that refuses, and leaves it alone for a while; a worker that is stopped

@@ -38,6 +38,22 @@ package struct Job: Sendable, Equatable {
     package var endedAt: Timestamp?
     /// Who runs it; nil when nobody does.
     package var holder: LeaseHolder?
+    /// Until when it is theirs unless they renew it; nil when nobody runs it.
+    package var leasedUntil: Timestamp?
+
+    /// Whether its worker is gone, or has not renewed its lease, before an end was written.
+    ///
+    /// Whoever works on its kind goes on with it; until then it is kept as running. `isDead` says
+    /// whether a holder is known to be dead; outside tests it is left at its default.
+    package func isLost(
+        at now: Timestamp,
+        isDead: (LeaseHolder) -> Bool = \.isKnownDead
+    ) -> Bool {
+        guard state == .running else { return false }
+        guard let leasedUntil, let holder else { return true }
+        return leasedUntil <= now || leasedUntil > now.advanced(by: JobTable.longestLease)
+            || isDead(holder)
+    }
 
     /// Where a job is in its life.
     package enum State: String, Sendable, CaseIterable {

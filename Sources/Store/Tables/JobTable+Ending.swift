@@ -207,6 +207,32 @@ extension JobTable {
         ) == 1
     }
 
+    /// Takes away those of a kind that wait under keys for being kept that begin so.
+    ///
+    /// - Parameters:
+    ///   - kind: Of which.
+    ///   - beginning: Ends with a slash, so that it is the beginning of no other key.
+    ///   - account: Whose.
+    ///   - connection: A transaction.
+    /// - Throws: What the database refuses.
+    package static func discard(
+        _ kind: JobKind,
+        keysBeginning beginning: String,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) {
+        precondition(beginning.utf8.last == UInt8(ascii: "/"), "a beginning ends with a slash")
+        // A zero is what comes after a slash: a range is found by the index of the keys.
+        let end = beginning.dropLast() + "0"
+        try connection.execute(
+            """
+            DELETE FROM jobs
+            WHERE account_id = \(account) AND kind = \(kind.name) AND state = 'waiting'
+                AND once_key > \(beginning) AND once_key < \(String(end))
+            """
+        )
+    }
+
     /// Removes jobs that ended long ago, a bounded number.
     ///
     /// - Returns: The number of rows removed; less than `limit` when nothing is left.

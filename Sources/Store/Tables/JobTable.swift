@@ -102,7 +102,9 @@ package enum JobTable {
             """
         )
         var found: [SQLRow] = []
-        for row in running where try isLost(row, request, isDead) { found.append(row) }
+        for row in running where try job(row).isLost(at: request.now, isDead: isDead) {
+            found.append(row)
+        }
         found += due
         var claimed: [ClaimedJob] = []
         for row in found where claimed.count < request.limit {
@@ -148,17 +150,6 @@ package enum JobTable {
             WHERE account_id = \(account) AND state = 'running'
             """
         )
-    }
-
-    private static func isLost(
-        _ row: SQLRow,
-        _ request: ClaimRequest,
-        _ isDead: (LeaseHolder) -> Bool
-    ) throws(StoreError) -> Bool {
-        guard let end = try row.optionalTimestamp("leased_until") else { return true }
-        let holder = LeaseHolder(text: try row.text("holder"))
-        return end <= request.now || end > request.now.advanced(by: longestLease)
-            || holder.map(isDead) ?? true
     }
 
     /// Nil for a job that is given up.
@@ -306,7 +297,8 @@ package enum JobTable {
             lastError: try row.optionalText("last_error"),
             createdAt: try row.timestamp("created_at"),
             endedAt: try row.optionalTimestamp("ended_at"),
-            holder: LeaseHolder(text: try row.text("holder"))
+            holder: LeaseHolder(text: try row.text("holder")),
+            leasedUntil: try row.optionalTimestamp("leased_until")
         )
     }
 

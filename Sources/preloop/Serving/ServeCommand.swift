@@ -123,9 +123,9 @@ struct ServeCommand: AsyncParsableCommand {
         )
     }
 
-    /// Where people reach the server; with port 0 nobody can know before it listens.
-    private func publicURL(_ server: ServerSettings) -> String {
-        server.publicURL ?? "\(scheme(server))://\(shownHost):\(port)"
+    /// Where people reach the server; nil with port 0, for nobody can know before it listens.
+    private func publicURL(_ server: ServerSettings) -> String? {
+        server.publicURL ?? (port == 0 ? nil : "\(scheme(server))://\(shownHost):\(port)")
     }
 
     private func scheme(_ server: ServerSettings) -> String {

@@ -40,8 +40,18 @@ struct Serving: Sendable {
     }
 
     /// What tells people of calls that wait, at the address people use.
-    func approvals(at url: String, _ logger: Logger) async throws -> ServedApprovals {
-        try await ServedApprovals(installation, accounts, publicURL: url, logger)
+    func approvals(at url: String?, _ logger: Logger) async throws -> ApprovalWork {
+        try ApprovalWork(
+            installation,
+            desk: try await accounts.calls(of: installation.store.account).approvals,
+            publicURL: url,
+            report: { event in
+                event.tell(
+                    logger,
+                    failing: "people were not told of a call that waits for approval"
+                )
+            }
+        )
     }
 
     /// What sends spans to a collector; nil where nobody wants any.

@@ -8,11 +8,15 @@ import Store
 /// link leads to the rest. What the agent wrote can neither mention people nor look like a link.
 struct ApprovalMessage {
     let request: ApprovalRequest
-    let link: String
+    /// Nil where nobody has said how people reach the server; the message then has a command.
+    let link: String?
     let now: Timestamp
 
     /// Bytes of a text of the agent's in a message.
     private static let textCharacters = 500
+
+    /// What shows the call to whoever is at a terminal.
+    private var command: String { "preloop approvals show \(request.id)" }
 
     /// One line.
     var subject: String { "Approval needed: \(plain(request.tool))" }
@@ -37,12 +41,25 @@ struct ApprovalMessage {
 
             \(text)
 
+            \(mailWay)
+
+            """
+    }
+
+    /// How the reader of a mail gets to the call.
+    private var mailWay: String {
+        guard let link else {
+            return """
+                See the call, and decide, where Preloop is installed or you have logged in to it:
+                \(command)
+                """
+        }
+        return """
             See the call and decide:
             \(link)
 
             Opening the page decides nothing. The link is yours: whoever has it can decide in your \
             name.
-
             """
     }
 
@@ -51,11 +68,8 @@ struct ApprovalMessage {
         let text = lines.map { "\($0.0): \($0.1)" }.joined(separator: "\n")
         let escaped = subject.replacing("&", with: "&amp;").replacing("<", with: "&lt;")
             .replacing(">", with: "&gt;")
-        return [
-            "text": .string(escaped),
-            "blocks": [
-                ["type": "header", "text": ["type": "plain_text", "text": "A call waits"]],
-                ["type": "section", "text": ["type": "plain_text", "text": .string(text)]],
+        let way: JSONValue =
+            link.map { link in
                 [
                     "type": "actions",
                     "elements": [
@@ -64,7 +78,18 @@ struct ApprovalMessage {
                             "text": ["type": "plain_text", "text": "See and decide"],
                         ]
                     ],
-                ],
+                ]
+            }
+            ?? [
+                "type": "section",
+                "text": ["type": "plain_text", "text": .string("See it by: \(command)")],
+            ]
+        return [
+            "text": .string(escaped),
+            "blocks": [
+                ["type": "header", "text": ["type": "plain_text", "text": "A call waits"]],
+                ["type": "section", "text": ["type": "plain_text", "text": .string(text)]],
+                way,
             ],
         ]
     }
@@ -73,7 +98,8 @@ struct ApprovalMessage {
     var mattermost: JSONValue {
         let text = lines.map { "\($0.0): \($0.1)" }.joined(separator: "\n")
             .replacing("`", with: "'")
-        return ["text": .string("A call waits: [see and decide](\(link))\n```\n\(text)\n```")]
+        let way = link.map { "[see and decide](\($0))" } ?? "`\(command)`"
+        return ["text": .string("A call waits: \(way)\n```\n\(text)\n```")]
     }
 
     /// For programs.
@@ -93,7 +119,7 @@ struct ApprovalMessage {
             "requested_at": .string(stored.requestedAt.iso8601),
             "expires_at": .string(request.state.expiresAt.iso8601),
             "decided_by": JSONValue(deciders),
-            "actions": ["view": .string(link)],
+            "actions": link.map { ["view": .string($0)] } ?? ["command": .string(command)],
         ]
     }
 

@@ -7,7 +7,8 @@ package import Store
 /// Tells people of requests, and lets time pass over them: the handlers of ``ApprovalJobs``.
 ///
 /// A delivery that fails is tried again by its job; a channel that is dead loses no request, which
-/// waits in the store whoever hears of it.
+/// waits in the store whoever hears of it. Any number of processes do this side by side: what one
+/// of them lacks – a mail server, a channel's variable, the key – it leaves to those that have it.
 package struct ApprovalNotifier: Sendable {
     /// What messages are made with.
     package struct Means: Sendable {
@@ -15,12 +16,14 @@ package struct ApprovalNotifier: Sendable {
         package var transport: any HTTPTransport
         /// Nil where no mail server is configured.
         package var mail: (any MailTransport)?
-        /// Where people reach the server, without a final slash.
-        package var publicURL: String
+        /// Where people reach the server, without a final slash; nil where nobody has said, and
+        /// messages have a command in place of a link.
+        package var publicURL: String?
         /// Makes a token of an account: its text for the link, its digest for the store.
         package var makeToken: @Sendable (AccountID) -> (text: String, digest: [UInt8])
-        /// What variables say, for channels that name one in place of a secret.
-        package var environment: [String: String]
+        /// What variables say, for channels that name one in place of a secret; nil where no
+        /// policy may name any.
+        package var environment: [String: String]?
         /// Vets the addresses that policies name.
         package var egress: EgressGuard
         /// Bounds what is sent; nil where nothing does.
@@ -29,10 +32,11 @@ package struct ApprovalNotifier: Sendable {
         package init(
             transport: any HTTPTransport,
             mail: (any MailTransport)?,
-            publicURL: String,
+            publicURL: String?,
             environment: [String: String],
             egress: EgressGuard,
-            makeToken: @escaping @Sendable (AccountID) -> (text: String, digest: [UInt8])
+            makeToken: @escaping @Sendable (AccountID) -> (text: String, digest: [UInt8]) =
+                ApprovalLink.makeToken
         ) {
             self.transport = transport
             self.mail = mail
@@ -46,11 +50,16 @@ package struct ApprovalNotifier: Sendable {
         /// and what is sent is bounded.
         package func forStrangers(within budget: NoticeBudget) -> Means {
             var means = self
-            means.environment = [:]
+            means.environment = nil
             means.egress.networks = []
             means.egress.hosts = []
             means.budget = budget
             return means
+        }
+
+        /// The jobs that can be done by these means; others are left to who has what it takes.
+        package var kinds: [JobKind] {
+            mail == nil ? ApprovalJobs.kinds.filter { $0 != ApprovalJobs.mail } : ApprovalJobs.kinds
         }
     }
 
@@ -62,16 +71,49 @@ package struct ApprovalNotifier: Sendable {
         self.means = means
     }
 
-    /// What does each kind of job.
+    /// What does each kind of job that the means are there for.
     package var handlers: [JobKind: JobWorker.Handler] {
-        [
-            ApprovalJobs.notify: { claim in try await notify(claim.job.payload) },
-            ApprovalJobs.deliver: { claim in
-                try await deliver(claim.job.payload, isFirst: claim.job.attempts <= 1)
-            },
-            ApprovalJobs.deadline: { claim in try await passTime(claim.job.payload) },
-        ]
+        let pairs = means.kinds.map { kind in
+            (kind, { claim in try await work(on: claim.job) } as JobWorker.Handler)
+        }
+        return Dictionary(uniqueKeysWithValues: pairs)
     }
+
+    /// Does a job, unless its request was sealed with another key than this process has: then
+    /// nothing is written, for it would be signed with the wrong key too.
+    private func work(on job: Job) async throws -> JobWorker.Outcome {
+        guard let id = job.payload["request_id"]?.string,
+            let request = try await desk.stored(id)
+        else { return .done }
+        guard desk.opens(request) else {
+            if job.kind == ApprovalJobs.deadline {
+                guard request.state.isPending else { return .done }
+                return .later(Self.otherPause, reason: Self.otherKey)
+            }
+            return leave(job, Self.otherKey)
+        }
+        switch job.kind {
+        case ApprovalJobs.notify: return try await notify(job.payload)
+        case ApprovalJobs.deadline: return try await passTime(job.payload)
+        default: return try await deliver(job)
+        }
+    }
+
+    private static let otherKey =
+        "the secret key of this process is not the one that the request was sealed with"
+
+    /// Leaves a job to a process that has what this one lacks, for as long as one that fails is
+    /// tried.
+    private func leave(_ job: Job, _ reason: String) -> JobWorker.Outcome {
+        let end = job.createdAt.advanced(by: Self.otherPatience)
+        return desk.store.clock.now() < end
+            ? .later(Self.otherPause, reason: reason) : .hopeless(reason)
+    }
+
+    /// So soon another process has it, or we look again.
+    private static let otherPause: Duration = .seconds(30)
+    /// As long as a dead channel is tried.
+    private static let otherPatience: Duration = .seconds(1_800)
 
     /// The request of a job while it is open, or of one that tells of its end; nil when there is
     /// nothing to tell any more.
@@ -92,21 +134,11 @@ package struct ApprovalNotifier: Sendable {
         guard let request = try await open(payload) else { return .done }
         let stage = payload["stage"]?.string ?? "requested"
         let now = desk.store.clock.now()
-        var targets = request.state.terms.channels.members.map { (channel: $0.key, to: "") }
-        if means.mail != nil {
-            targets += try await people(of: request, stage).map { ("email", $0) }
-        }
-        let drafts = targets.map { target in
-            Job.Draft(
-                ApprovalJobs.deliver,
-                payload: [
-                    "request_id": .string(request.id), "stage": .string(stage),
-                    "channel": .string(target.channel), "to": .string(target.to),
-                ],
-                uniqueness: .whileKept("\(request.id)/\(stage)/\(target.channel)/\(target.to)"),
-                now: now,
-                maximumAttempts: ApprovalJobs.attempts
-            )
+        let channels = request.state.terms.channels.members.map { (channel: $0.key, to: "") }
+        // Also where no mail server is known here: another process may have one.
+        let mails = try await people(of: request, stage).map { (ApprovalJobs.mailChannel, $0) }
+        let drafts = (channels + mails).map { channel, name in
+            ApprovalJobs.telling(of: request.id, stage: stage, channel, to: name, now: now)
         }
         try await desk.store.writeOutsideFeed { connection, account in
             for draft in drafts { try JobTable.enqueue(draft, account: account, on: connection) }
@@ -121,7 +153,7 @@ package struct ApprovalNotifier: Sendable {
             try UserTable.list(account: account, on: connection)
         }
         let terms = request.state.terms
-        let named = stage == "escalated" ? terms.escalation : terms.approvers
+        let named = stage == ApprovalJobs.escalatedStage ? terms.escalation : terms.approvers
         return users.filter { user in
             guard user.mayDecideApprovals, user.email != nil else { return false }
             guard !named.isEmpty else { return user.role == .owner || user.role == .admin }
@@ -135,10 +167,8 @@ package struct ApprovalNotifier: Sendable {
     ///
     /// An event says once that nothing was delivered, and no more: else whoever writes policies
     /// could find out by it what answers where in the server's network.
-    private func deliver(
-        _ payload: JSONValue,
-        isFirst: Bool
-    ) async throws -> JobWorker.Outcome {
+    private func deliver(_ job: Job) async throws -> JobWorker.Outcome {
+        let payload = job.payload
         guard let request = try await open(payload), let channel = payload["channel"]?.string
         else { return .done }
         let (account, now) = (desk.store.account, desk.store.clock.now())
@@ -149,17 +179,20 @@ package struct ApprovalNotifier: Sendable {
         let name = to.isEmpty ? channel : "\(channel) to \(to)"
         do {
             switch channel {
-            case "email": try await mail(request, to: to)
+            case ApprovalJobs.mailChannel: try await mail(request, to: to)
             case "slack", "mattermost", "webhook": try await post(request, channel)
             default: throw ChannelFailure("there is no such kind of channel", isRetryable: false)
             }
         } catch let failure as ChannelFailure {
-            if isFirst {
+            if job.attempts <= 1, job.lastError != failure.reason {
                 let detail = "\(visible(name)): was not delivered"
                 try await note(request, "notification_failed", detail)
             }
-            guard failure.isRetryable else { return .hopeless(failure.reason) }
-            throw failure
+            switch failure.cure {
+            case .repetition: throw failure
+            case .anotherProcess: return leave(job, failure.reason)
+            case .none: return .hopeless(failure.reason)
+            }
         }
         try await note(request, "notification_sent", name)
         return .done
@@ -174,7 +207,7 @@ package struct ApprovalNotifier: Sendable {
 
     private func mail(_ request: ApprovalRequest, to name: String) async throws {
         guard let mail = means.mail else {
-            throw ChannelFailure("no mail server is configured", isRetryable: false)
+            throw ChannelFailure("no mail server is configured", .anotherProcess)
         }
         let user = try await desk.store.read { connection, account in
             try UserTable.list(account: account, on: connection)
@@ -200,9 +233,7 @@ package struct ApprovalNotifier: Sendable {
             environment: means.environment
         )
         let field = channel == "webhook" ? "url" : "webhook_url"
-        guard let url = settings.value(field) else {
-            throw ChannelFailure("`\(field)` is missing", isRetryable: false)
-        }
+        guard let url = settings.value(field) else { throw settings.absence(of: field) }
         // What the operator has put into a variable needs no word of the operator.
         let addresses = try await settings.isWritten(field) ? vetted(url) : []
         let link = try await link(to: request, for: Approver(.link, channel))
@@ -216,7 +247,7 @@ package struct ApprovalNotifier: Sendable {
         default:
             body = message.webhook.serialized()
             guard let secret = settings.value("secret") else {
-                throw ChannelFailure("`secret`, to sign with, is missing", isRetryable: false)
+                throw settings.absence(of: "secret")
             }
             headers += Self.signature(of: body, with: secret, at: now)
             headers += settings.headers
@@ -308,8 +339,9 @@ package struct ApprovalNotifier: Sendable {
     private func link(
         to request: ApprovalRequest,
         for approver: Approver
-    ) async throws -> String {
-        let page = "\(means.publicURL)/approval/\(request.id)"
+    ) async throws -> String? {
+        guard let address = means.publicURL else { return nil }
+        let page = "\(address)/approval/\(request.id)"
         let mayDecide = approver.person != nil || request.state.terms.permitsChannelLinks
         guard mayDecide, request.state.isPending else {
             return page
@@ -322,24 +354,56 @@ package struct ApprovalNotifier: Sendable {
     // MARK: - Time
 
     /// Ends a request, or escalates it; the escalation makes the job for its own end.
+    ///
+    /// Nothing is waited for: a job that comes too early is given back until the end.
     private func passTime(_ payload: JSONValue) async throws -> JobWorker.Outcome {
         try await desk.prune()
-        guard let request = try await open(payload) else { return .done }
+        guard let request = try await open(payload) else {
+            try await forgetMails(of: payload["request_id"]?.string ?? "")
+            return .done
+        }
         let rest = request.state.expiresAt.milliseconds - desk.store.clock.now().milliseconds
-        let isOwnEnd = request.state.escalatedAt == nil && rest > 0
+        let isLast = payload["stage"]?.string == ApprovalJobs.escalatedStage
+        let isOwnEnd = isLast == (request.state.escalatedAt != nil) && rest > 0
         // The clock of whoever made the job was ahead.
         return isOwnEnd ? .later(.milliseconds(rest), reason: "the request is still open") : .done
+    }
+
+    /// Removes the mails of a request that is over: where nobody has a mail server, nobody takes
+    /// them.
+    private func forgetMails(of id: String) async throws {
+        try await desk.store.writeOutsideFeed { connection, account in
+            try JobTable.discard(
+                ApprovalJobs.mail,
+                keysBeginning: ApprovalJobs.keyBeginning(id),
+                account: account,
+                on: connection
+            )
+        }
     }
 }
 
 /// Why a channel did not take a message; never holds its address.
 struct ChannelFailure: Error, Equatable, CustomStringConvertible {
+    /// What may help.
+    enum Cure: Equatable {
+        case none
+        /// Another attempt.
+        case repetition
+        /// An attempt of a process that has other settings.
+        case anotherProcess
+    }
+
     var reason: String
-    var isRetryable: Bool
+    var cure: Cure
+
+    init(_ reason: String, _ cure: Cure) {
+        self.reason = reason
+        self.cure = cure
+    }
 
     init(_ reason: String, isRetryable: Bool) {
-        self.reason = reason
-        self.isRetryable = isRetryable
+        self.init(reason, isRetryable ? .repetition : .none)
     }
 
     var description: String { reason }
@@ -348,7 +412,8 @@ struct ChannelFailure: Error, Equatable, CustomStringConvertible {
 /// What a policy says of a channel.
 struct ChannelSettings {
     private let settings: JSONValue
-    private let environment: [String: String]
+    /// Nil where no policy may name a variable.
+    private let environment: [String: String]?
 
     /// Only variables of such names may be read: a policy must not spell out what is none of its
     /// business.
@@ -356,7 +421,7 @@ struct ChannelSettings {
     /// Headers of a generic webhook.
     private static let maximumHeaders = 20
 
-    init(_ settings: JSONValue, environment: [String: String]) {
+    init(_ settings: JSONValue, environment: [String: String]?) {
         self.settings = settings
         self.environment = environment
     }
@@ -364,10 +429,25 @@ struct ChannelSettings {
     /// A field's text, or that of the variable that `<field>_env` names.
     func value(_ field: String) -> String? {
         if let text = settings[field]?.string, !text.isEmpty { return text }
-        guard let name = settings["\(field)_env"]?.string, name.hasPrefix(Self.prefix),
-            let text = environment[name], !text.isEmpty
+        guard let name = variable(of: field), let text = environment?[name], !text.isEmpty
         else { return nil }
         return text
+    }
+
+    /// Why a field has no text: nobody has said it, or this process lacks a variable.
+    func absence(of field: String) -> ChannelFailure {
+        guard environment != nil, let name = variable(of: field) else {
+            return ChannelFailure("`\(field)` is missing", isRetryable: false)
+        }
+        return ChannelFailure("the variable `\(name)` is not set here", .anotherProcess)
+    }
+
+    /// The variable that a field names, where policies may name it.
+    private func variable(of field: String) -> String? {
+        guard let name = settings["\(field)_env"]?.string, name.hasPrefix(Self.prefix) else {
+            return nil
+        }
+        return name
     }
 
     /// Whether the policy itself says a field's text.

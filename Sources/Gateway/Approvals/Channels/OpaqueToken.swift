@@ -1,12 +1,12 @@
 import Crypto
-import Domain
+package import Domain
 
 /// A secret that means nothing by itself: the store knows its digest.
 ///
 /// It says which account it belongs to, so that every look-up binds one.
-struct OpaqueToken: Sendable, Equatable {
+package struct OpaqueToken: Sendable, Equatable {
     /// What a token is for; its first characters.
-    enum Kind: String, CaseIterable, Sendable {
+    package enum Kind: String, CaseIterable, Sendable {
         case apiKey = "plk"
         case refresh = "plr"
         case setup = "pls"
@@ -21,12 +21,12 @@ struct OpaqueToken: Sendable, Equatable {
     /// Characters of a key that are shown to tell it from others, besides what all have.
     private static let shownCharacters = 4
 
-    let kind: Kind
-    let account: AccountID
-    let text: String
+    package let kind: Kind
+    package let account: AccountID
+    package let text: String
 
     /// A new one.
-    init(_ kind: Kind, account: AccountID) {
+    package init(_ kind: Kind, account: AccountID) {
         self.kind = kind
         self.account = account
         var generator = SystemRandomNumberGenerator()
@@ -37,7 +37,7 @@ struct OpaqueToken: Sendable, Equatable {
     }
 
     /// One that somebody came with; nil for what has not the form of one.
-    init?(_ kind: Kind, _ text: String) {
+    package init?(_ kind: Kind, _ text: String) {
         let parts = text.split(separator: "_", omittingEmptySubsequences: false)
         guard text.utf8.count <= 96, parts.count == 3, parts[0] == kind.rawValue,
             let account = Int64(parts[1]), account > 0, String(account) == parts[1],
@@ -52,10 +52,10 @@ struct OpaqueToken: Sendable, Equatable {
     }
 
     /// What the store keeps, without a salt: the secret is random already.
-    var digest: [UInt8] { Array(SHA256.hash(data: Array(text.utf8))) }
+    package var digest: [UInt8] { Array(SHA256.hash(data: Array(text.utf8))) }
 
     /// The beginning, by which its owner knows it again.
-    var prefix: String {
+    package var prefix: String {
         String(text.dropLast(Self.secretCharacters - Self.shownCharacters))
     }
 }
