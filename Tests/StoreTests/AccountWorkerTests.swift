@@ -107,6 +107,46 @@ struct AccountWorkerTests {
     }
 
     @Test(arguments: Engine.all)
+    func `what is due of every account is run, and what others run is left`(
+        engine: Engine
+    ) async throws {
+        let scratch = try await Self.store(engine)
+        defer { withExtendedLifetime(scratch) {} }
+        let (store, runs) = (scratch.store, Runs())
+        for account in [store.account, Self.ann, Self.bob] {
+            try await Self.enqueue(6, in: store, account)
+        }
+        // One is another worker's, which lives.
+        _ = try await store.viewed(by: Self.bob).claim(
+            JobTable.ClaimRequest(
+                [Self.kind],
+                limit: 1,
+                holder: .current(),
+                lease: .seconds(60),
+                now: store.clock.now()
+            )
+        )
+        let worker = AccountWorker(
+            store,
+            kinds: [Self.kind],
+            except: [store.account],
+            handlers: { account in
+                [
+                    Self.kind: { _ in
+                        runs.add(account)
+                        return .done
+                    }
+                ]
+            }
+        )
+        #expect(try await worker.drain() == 11)
+        #expect(runs.all.count { $0 == Self.ann } == 6)
+        #expect(try await Self.states(store, Self.bob) == [.done: 5, .running: 1])
+        #expect(try await Self.states(store, store.account) == [.waiting: 6])
+        #expect(try await worker.drain() == 0)
+    }
+
+    @Test(arguments: Engine.all)
     func `an account with many jobs keeps no other one waiting`(engine: Engine) async throws {
         let scratch = try await Self.store(engine)
         defer { withExtendedLifetime(scratch) {} }

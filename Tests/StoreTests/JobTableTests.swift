@@ -423,4 +423,54 @@ struct JobTableTests {
         #expect(backoff.pause(after: 4, chance: 1) == .seconds(240))
         #expect(backoff.pause(after: 1_000, chance: 1) == .seconds(3_600))
     }
+
+    @Test(arguments: Engine.all)
+    func `those that wait under keys of one beginning are taken away, and no others`(
+        engine: Engine
+    ) async throws {
+        let scratch = try await engine.store()
+        defer { withExtendedLifetime(scratch) {} }
+        let store = scratch.store
+        for key in ["a/1", "a/2/x", "a", "ab/1", "a0", "b/1"] {
+            let dueAt = Self.after(key == "a/1" ? -1 : 0)
+            _ = try await enqueue(store, key, .whileKept(key), dueAt: dueAt)
+        }
+        _ = try await enqueue(store, "no key")
+        // What is running is its worker's.
+        let running = try await claim(store)
+        #expect(running.map { text($0.job) } == ["a/1"])
+        try await store.writeOutsideFeed { connection, account in
+            for kind in [Self.kind, JobKind("other")] {
+                try JobTable.discard(
+                    kind,
+                    keysBeginning: "a/",
+                    account: account,
+                    on: connection
+                )
+            }
+        }
+        let left = try await jobs(store, .waiting).compactMap(text)
+        #expect(Set(left) == ["a", "ab/1", "a0", "b/1", "no key"])
+        #expect(try await jobs(store, .running).count == 1)
+    }
+
+    @Test(arguments: Engine.all)
+    func `a job is lost when its lease has ended or its process is gone`(
+        engine: Engine
+    ) async throws {
+        let scratch = try await engine.store()
+        defer { withExtendedLifetime(scratch) {} }
+        let store = scratch.store
+        _ = try await enqueue(store, "one")
+        let waiting = try #require(try await jobs(store, .waiting).first)
+        #expect(!waiting.isLost(at: Self.after(1_000)) { _ in true })
+        _ = try await claim(store)
+        let running = try #require(try await jobs(store, .running).first)
+        #expect(running.leasedUntil == Self.after(60))
+        #expect(!running.isLost(at: Self.after(59)) { _ in false })
+        #expect(running.isLost(at: Self.after(59)) { _ in true })
+        #expect(running.isLost(at: Self.after(60)) { _ in false })
+        // An end further away than any was written by a wrong clock.
+        #expect(running.isLost(at: Self.after(-1_000)) { _ in false })
+    }
 }
