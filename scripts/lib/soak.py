@@ -23,6 +23,7 @@ import tempfile
 import time
 import urllib.request
 
+import soak_approvals
 import soak_crowd
 import soak_pooler
 import soak_postgres
@@ -538,6 +539,10 @@ def part_crowd(options):
     soak_crowd.crowd(options, sys.modules[__name__])
 
 
+def part_served_approvals(options):
+    soak_approvals.served(options, sys.modules[__name__])
+
+
 def part_slow(options):
     soak_server.slow(options, sys.modules[__name__])
 
@@ -545,7 +550,8 @@ def part_slow(options):
 PARTS = {"truth": part_truth, "changes": part_changes, "faults": part_faults, "switches": part_switches, "kills": part_kills,
          "server-kills": only_on_postgres(soak_postgres.server_kills), "cuts": only_on_postgres(soak_postgres.cuts),
          "pooler": only_on_postgres(soak_pooler.pooler), "tls": only_on_postgres(soak_pooler.tls),
-         "hardships": part_hardships, "crowd": part_crowd, "storm": part_storm, "interface": part_interface, "slow": part_slow}
+         "hardships": part_hardships, "crowd": part_crowd, "storm": part_storm, "interface": part_interface, "slow": part_slow,
+         "served-approvals": part_served_approvals}
 
 
 def main():
@@ -558,6 +564,7 @@ def main():
     parser.add_argument("--rate", type=int, default=1_000, help="deliveries a second of a storm")
     parser.add_argument("--storm-seconds", type=int, default=60)
     parser.add_argument("--storm-kills", type=int, default=10)
+    parser.add_argument("--approval-kills", type=int, default=100, help="of the server, by the part served-approvals")
     parser.add_argument("--slow-seconds", type=int, default=40, help="of each way of being slow")
     parser.add_argument("--examples", type=int, default=50, help="generated requests a route of the part interface")
     parser.add_argument("--schemathesis", default=ROOT / ".build/schemathesis-python/bin/schemathesis")
