@@ -22,8 +22,8 @@ package struct ApprovalWork: Sendable {
     ///   - publicURL: Where people reach the server, without a final slash; nil when nobody has
     ///     said, and notices have a command in place of a link.
     ///   - report: Told what happens, from any thread.
-    /// - Throws: ``CommandFailure`` when there is no key, without which nothing can be recorded, and
-    ///   when what the environment says of mail makes no sense.
+    /// - Throws: ``CommandFailure`` when there is no key, without which nothing can be recorded,
+    ///   and when what the environment says of mail makes no sense.
     package init(
         _ installation: Installation,
         desk: ApprovalDesk? = nil,

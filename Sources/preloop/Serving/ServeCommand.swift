@@ -60,34 +60,34 @@ struct ServeCommand: AsyncParsableCommand {
         let keeping = Task(executorPreference: background) {
             await accounts.run { Self.warn(logger, $0) }
         }
-        // Also when the port is taken.
-        defer {
-            keeping.cancel()
-            working.cancel()
-            approving.cancel()
-            exporting.cancel()
-        }
-        try await attempt("cannot serve on \(host) port \(port)") {
-            try await interruptible {
-                let address = HTTPServer.Address(host: host, port: port)
-                let serving = HTTPServer(
-                    address,
-                    application: application,
-                    identity: identity,
-                    logger: logger
-                )
-                try await listen(serving) { bound in
-                    await announce(bound, server, application, installation)
+        var failure: CommandFailure?
+        do throws(CommandFailure) {
+            try await attempt("cannot serve on \(host) port \(port)") {
+                try await interruptible {
+                    let address = HTTPServer.Address(host: host, port: port)
+                    let serving = HTTPServer(
+                        address,
+                        application: application,
+                        identity: identity,
+                        logger: logger
+                    )
+                    try await listen(serving) { bound in
+                        await announce(bound, server, application, installation)
+                    }
                 }
             }
+        } catch {
+            failure = error
         }
         keeping.cancel()
         working.cancel()
         approving.cancel()
         exporting.cancel()
+        // Also when the port is taken: a job that was begun meanwhile is given back.
         await working.value
         await approving.value
         await exporting.value
+        if let failure { throw failure }
         await serving.scans.stop()
         // Last, when nothing writes any more.
         let isKept = await accounts.stop(within: Self.checkpointTime) { Self.warn(logger, $0) }
