@@ -1,4 +1,5 @@
 import Domain
+import Gateway
 import HTTPClient
 import StoreTestSupport
 import Testing
