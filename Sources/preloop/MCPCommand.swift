@@ -25,12 +25,13 @@ struct MCPCommand: AsyncParsableCommand {
         }
         let limits = MessageParser.Limits()
         let writer = MessageWriter()
+        let caller = installation.localCaller(.stdio)
         let server = SessionServer(
             session: ServerSession(
-                server: await calls.description(of: Installation.serverDescription)
+                server: await calls.description(of: Installation.serverDescription, for: caller)
             ),
             calls: calls,
-            caller: installation.localCaller(.stdio),
+            caller: caller,
             parser: MessageParser(limits: limits),
             write: { await writer.write($0) }
         )

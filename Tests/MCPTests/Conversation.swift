@@ -8,6 +8,7 @@ struct Conversation {
     private(set) var started: [ServerSession.Job] = []
     private(set) var cancelled: [ServerSession.JobID] = []
     private(set) var answers: [ServerSession.AskID: Result<JSONObject, RPCError>] = [:]
+    private(set) var announced: [ServerSession.Announcement] = []
     private(set) var endedExchanges: [Int] = []
     private var exchange = 0
 
@@ -47,6 +48,7 @@ struct Conversation {
             case .start(let job): started.append(job)
             case .cancel(let job): cancelled.append(job)
             case .answered(let ask, let outcome): answers[ask] = outcome
+            case .announced(let announcement): announced.append(announcement)
             }
         }
         sent += messages

@@ -18,6 +18,8 @@ actor LegacySession {
             [:]
     /// Hears of resources that the session has subscribed to.
     nonisolated private let subscriber = ResourceSubscriber()
+    /// Passes on what is said outside of calls.
+    nonisolated private let openSession = OpenSession()
     private var isEnded = false
     /// For how long a stream stays open before its client is told to come back.
     private let streamTime: Duration
@@ -49,15 +51,29 @@ actor LegacySession {
     func run() async {
         // Before any list is made: whatever changes one that was asked for is told.
         let changes = await calling.calls.listChanges(for: calling.caller)
+        openSession.answers { method, parameters in await self.ask(nil, method, parameters) }
         await withDiscardingTaskGroup { group in
             group.addTask { for await kinds in changes { await self.listsChanged(kinds) } }
             group.addTask {
                 for await uri in self.subscriber.updates { await self.tell(of: uri) }
             }
+            group.addTask {
+                for await notice in self.openSession.notices { await self.tell(notice) }
+            }
+            group.addTask { await self.openSession.carry() }
             for await job in jobs { group.addTask { await self.perform(job) } }
             group.cancelAll()
         }
         await calling.calls.end(subscriber)
+        await calling.calls.end(openSession)
+    }
+
+    /// Tells what another server says outside of calls.
+    private func tell(_ notice: OpenSession.Notice) {
+        switch notice {
+        case .message(let level, let parameters): apply(session.message(level, parameters))
+        case .elicitationEnded(let parameters): apply(session.elicitationEnded(parameters))
+        }
     }
 
     private func tell(of uri: String) { apply(session.resourceUpdated(uri)) }
@@ -157,17 +173,19 @@ actor LegacySession {
             case .answered(let ask, let outcome):
                 asks[ask]?.yield(outcome)
                 asks.removeValue(forKey: ask)?.finish()
+            case .announced(let announcement): openSession.announce(announcement)
             }
         }
     }
 
     private func perform(_ job: ServerSession.Job) async {
-        let (calling, subscriber) = (calling, subscriber)
+        let (calling, subscriber, openSession) = (calling, subscriber, openSession)
         let work = StoppableWork {
             await calling.outcome(
                 of: job,
                 ask: { method, parameters in await self.ask(job.id, method, parameters) },
                 subscriber: subscriber,
+                openSession: openSession,
                 report: { event in await self.report(event, of: job.id) }
             )
         }
@@ -178,9 +196,10 @@ actor LegacySession {
         apply(session.finish(job.id, outcome))
     }
 
-    /// Asks the client something, and waits for its answer as long as the job runs.
+    /// Asks the client something, and waits for its answer as long as the job runs; for nil, as
+    /// long as somebody wants to know.
     private func ask(
-        _ job: ServerSession.JobID,
+        _ job: ServerSession.JobID?,
         _ method: String,
         _ parameters: JSONObject
     ) async -> Result<JSONObject, RPCError> {
@@ -192,6 +211,7 @@ actor LegacySession {
         apply(actions)
         for await answer in answers { return answer }
         asks[ask] = nil
+        apply(session.withdraw(ask))
         return .failure(.internalError("there was no answer"))
     }
 

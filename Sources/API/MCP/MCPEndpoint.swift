@@ -257,7 +257,7 @@ actor MCPEndpoint {
     ) async throws -> @Sendable () async -> Void {
         let calling = try await calling(principal, trace)
         let call = ModernCall(
-            server: await calling.calls.description(of: means.server),
+            server: await calling.calls.description(of: means.server, for: calling.caller),
             calling: calling,
             outlet: outlet,
             isSubscription: message.method == "subscriptions/listen"
@@ -289,7 +289,7 @@ actor MCPEndpoint {
         // Not the identifier its client shows: whoever has that one uses the session.
         calling.session = TimeOrderedIdentifier.make(at: WallClock.system.now())
         let session = LegacySession(
-            server: await calling.calls.description(of: means.server),
+            server: await calling.calls.description(of: means.server, for: calling.caller),
             calling: calling,
             events: events,
             streamTime: means.streamTime

@@ -20,12 +20,14 @@ struct ToolCalling: Sendable {
     ///   - job: Which one.
     ///   - ask: Asks the client something while it runs; nil where it cannot be asked.
     ///   - subscriber: Hears of resources that the job subscribes to.
+    ///   - openSession: Passes on what is said outside of calls; nil where there is no session.
     ///   - report: Told how far it is.
     /// - Returns: What the session is to be told.
     func outcome(
         of job: ServerSession.Job,
         ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)? = nil,
         subscriber: ResourceSubscriber? = nil,
+        openSession: OpenSession? = nil,
         report: @escaping @Sendable (GuardedCall.Event) async -> Void
     ) async -> Result<ServerSession.Outcome, RPCError> {
         switch job.work {
@@ -40,6 +42,7 @@ struct ToolCalling: Sendable {
             request.session = session
             request.extras = GuardedCall.Extras(job.context)
             request.extras.ask = ask
+            request.extras.openSession = openSession
             return await traced("tools/call", name, job.context) {
                 await self.outcome(of: request, report)
             }
@@ -64,6 +67,7 @@ struct ToolCalling: Sendable {
             var request = forward(method, parameters, job.context)
             request.extras.subscriber = subscriber
             request.extras.ask = ask
+            request.extras.openSession = openSession
             let asked = request
             return await traced(method, nil, job.context) {
                 await self.outcome(of: asked, report)

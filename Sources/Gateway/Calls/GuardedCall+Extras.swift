@@ -22,6 +22,9 @@ extension GuardedCall {
         package var isModern = false
         /// Hears of changes of resources; nil where nobody can be told.
         package var subscriber: ResourceSubscriber?
+        /// The client's session of an older revision, for what servers say outside of calls; nil
+        /// for what comes alone.
+        package var openSession: OpenSession?
         /// Asks the client something while the call runs; nil where it cannot be asked.
         package var ask: (@Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>)?
 

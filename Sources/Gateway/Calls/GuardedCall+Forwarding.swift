@@ -1,4 +1,5 @@
 package import Domain
+import Firewall
 package import MCP
 
 /// Resources, prompts and completions of other servers, which go the way of tools.
@@ -29,12 +30,27 @@ extension GuardedCall {
     private static let pausable: Set<String> = ["resources/read", "prompts/get"]
 
     /// What the MCP server says of itself, with what other servers add to it.
-    package func description(of server: ServerDescription) async -> ServerDescription {
+    ///
+    /// - Parameters:
+    ///   - server: Ours.
+    ///   - caller: Who asks: a server of which they see nothing adds nothing of its own.
+    /// - Returns: The same, with what can be asked for by way of it.
+    package func description(
+        of server: ServerDescription,
+        for caller: Caller
+    ) async -> ServerDescription {
         var server = server
         server.tellsListChanges = true
         guard let source = tools.source, await !source.isEmpty() else { return server }
         server.forwarded = [.resources, .prompts, .completions]
         if await source.offersSubscriptions() { server.forwarded.insert(.subscriptions) }
+        var seen: [(name: String, declared: JSONObject)] = []
+        for found in await source.foreignCapabilities() {
+            let all = await tools.identities()
+            let own = all.filter { haveEqualBytes($0.server ?? "", found.name) }
+            if await sees(caller, anyOf: own) { seen.append(found) }
+        }
+        server.declared = ForeignCapabilities.merged(seen)
         return server
     }
 

@@ -66,7 +66,7 @@ package struct GuardedCall: Sendable {
     let sensitive: SensitiveValues?
     /// Holds calls that somebody has to approve; nil where none are held, which refuses them.
     package let approvals: ApprovalDesk?
-    private let clock: WallClock
+    let clock: WallClock
     private let limits: Limits
     private let timer: CallTimer
 
@@ -302,6 +302,7 @@ package struct GuardedCall: Sendable {
             caller: source.caller,
             session: source.session,
             extras: await passage.extras,
+            open: OpenPassage(of: source.extras.openSession, entry.identity, source, self),
             report: { event in await passage.report(event) },
             status: { id in try await status(of: id, by: source, report: report) },
             ask: { question, workflow, reasoning in
@@ -535,6 +536,9 @@ struct CallContext: Sendable {
     let session: String?
     /// What came with the call.
     let extras: GuardedCall.Extras
+    /// What passes outside of calls between the client's session and the server of the tool; nil
+    /// where there is no session, or no server.
+    let open: OpenPassage?
     private let report: @Sendable (GuardedCall.Event) async -> Void
     private let status: @Sendable (String) async throws -> JSONValue
     private let question: @Sendable (JSONObject, String?, String) async throws -> JSONValue
@@ -543,6 +547,7 @@ struct CallContext: Sendable {
         caller: Caller,
         session: String?,
         extras: GuardedCall.Extras,
+        open: OpenPassage?,
         report: @escaping @Sendable (GuardedCall.Event) async -> Void,
         status: @escaping @Sendable (String) async throws -> JSONValue,
         ask: @escaping @Sendable (JSONObject, String?, String) async throws -> JSONValue
@@ -550,6 +555,7 @@ struct CallContext: Sendable {
         self.caller = caller
         self.session = session
         self.extras = extras
+        self.open = open
         self.report = report
         self.status = status
         question = ask

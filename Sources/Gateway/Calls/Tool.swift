@@ -49,6 +49,9 @@ protocol ResourceSource: Sendable {
     /// Whether anybody can hear of changes.
     func offersSubscriptions() async -> Bool
 
+    /// What servers can do of which Preloop knows nothing, in the order of their names.
+    func foreignCapabilities() async -> [(name: String, declared: JSONObject)]
+
     /// Has a subscriber hear of a resource no more; of none at all for nil, which ends it.
     func unsubscribe(_ subscriber: ResourceSubscriber, from uri: String?) async
 }

@@ -30,6 +30,8 @@ package actor SessionServer {
             [:]
     /// Hears of resources that the session of an older revision has subscribed to.
     private let subscriber = ResourceSubscriber()
+    /// Passes on what is said outside of calls in the session of an older revision.
+    private let openSession = OpenSession()
     /// For each stream of notifications what hears of its resources.
     private var listeners: [ServerSession.JobID: ResourceSubscriber] = [:]
     private var exchange = 0
@@ -69,20 +71,36 @@ package actor SessionServer {
     ) async {
         // Before any list is made: whatever changes one that was asked for is told.
         let changes = await calls.listChanges(for: caller)
+        openSession.answers { method, parameters in await self.ask(nil, method, parameters) }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.read(input, grace: grace) }
             let watch = Task { for await kinds in changes { await self.listsChanged(kinds) } }
             let updates = Task {
                 for await uri in self.subscriber.updates { await self.tell(of: uri, nil) }
             }
+            let notices = Task {
+                for await notice in self.openSession.notices { await self.tell(notice) }
+            }
+            let announcements = Task { await self.openSession.carry() }
             for await job in jobs {
                 group.addTask { await self.perform(job) }
             }
             watch.cancel()
             updates.cancel()
+            notices.cancel()
+            announcements.cancel()
         }
         await apply(session.end())
         await calls.end(subscriber)
+        await calls.end(openSession)
+    }
+
+    /// Tells what another server says outside of calls.
+    private func tell(_ notice: OpenSession.Notice) async {
+        switch notice {
+        case .message(let level, let parameters): await apply(session.message(level, parameters))
+        case .elicitationEnded(let parameters): await apply(session.elicitationEnded(parameters))
+        }
     }
 
     /// Tells listeners that lists are other ones.
@@ -148,6 +166,7 @@ package actor SessionServer {
             case .answered(let ask, let outcome):
                 asks[ask]?.yield(outcome)
                 asks.removeValue(forKey: ask)?.finish()
+            case .announced(let announcement): openSession.announce(announcement)
             }
         }
     }
@@ -181,9 +200,10 @@ package actor SessionServer {
         return listener
     }
 
-    /// Asks the client something, and waits for its answer as long as the job runs.
+    /// Asks the client something, and waits for its answer as long as the job runs; for nil, as
+    /// long as somebody wants to know.
     private func ask(
-        _ job: ServerSession.JobID,
+        _ job: ServerSession.JobID?,
         _ method: String,
         _ parameters: JSONObject
     ) async -> Result<JSONObject, RPCError> {
@@ -195,6 +215,7 @@ package actor SessionServer {
         await apply(actions)
         for await answer in answers { return answer }
         asks[ask] = nil
+        await apply(session.withdraw(ask))
         return .failure(.internalError("there was no answer"))
     }
 
@@ -202,6 +223,7 @@ package actor SessionServer {
         var extras = GuardedCall.Extras(job.context)
         guard !extras.isModern else { return extras }
         extras.subscriber = subscriber
+        extras.openSession = openSession
         extras.ask = { method, parameters in await self.ask(job.id, method, parameters) }
         return extras
     }

@@ -5,8 +5,8 @@ import Domain
 /// Sessions are kept for each of its values: of what a client may write into it, only the flags of
 /// the protocol make another one, so that there are a few dozen at most.
 enum AskableCapabilities {
-    /// Without that of roots, that their changes are told: they are not handed on, and a server
-    /// that waited to hear of them would go on with the old ones.
+    /// Without that of roots, that their changes are told: only a session of the client's own can
+    /// tell them.
     private static let flags: [(kind: String, names: [String])] = [
         ("elicitation", ["form", "url"]), ("roots", []), ("sampling", ["context", "tools"]),
     ]

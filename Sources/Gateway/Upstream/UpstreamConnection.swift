@@ -22,11 +22,8 @@ actor UpstreamConnection {
     private static let probeTime: Duration = .seconds(10)
     /// Programs that are downloaded first take long to start.
     private static let openingTime: Duration = .seconds(60)
-    /// Pages of a list, and what they may hold in all: more is a server that never ends.
-    private static let maximumPages = 100
-    private static let maximumItems = 2_000
 
-    private var session: ClientSession
+    private(set) var session: ClientSession
     private let link: any UpstreamLink
     private let notice: @Sendable (Message.Notification) async -> Void
     private var waiting: [ClientSession.CallID: Waiting] = [:]
@@ -39,6 +36,8 @@ actor UpstreamConnection {
     private var logLevel = SharedLogLevel()
     /// Whose calls were made in this session.
     private var callers = Callers.none
+    /// Whose clients hear what the server says outside of calls.
+    var guests = GuestList()
     /// Hears of changes, with a server of the newer era.
     private var listening: Task<Void, Never>?
     /// Told of the end, while somebody hears of changes of resources by this session.
@@ -65,8 +64,8 @@ actor UpstreamConnection {
     private struct Question {
         let method: String
         let parameters: JSONObject
-        /// The call whose client is asked.
-        let call: ClientSession.CallID
+        /// The call whose client is asked; nil for what is asked outside of calls.
+        let call: ClientSession.CallID?
         /// Whether the server has said that it is about that call.
         let isNamed: Bool
         let task: Task<Void, Never>
@@ -134,6 +133,7 @@ actor UpstreamConnection {
         }
         for await outcome in outcomes {
             let profile = try outcome.get()
+            if profile.version.era == .modern { dismissAll() }
             listen(profile)
             return profile
         }
@@ -188,6 +188,7 @@ actor UpstreamConnection {
         opening = nil
         listening?.cancel()
         ending?()
+        dismissAll()
         await link.close()
     }
 
@@ -215,6 +216,7 @@ actor UpstreamConnection {
         try await setLevel(options.messages, of: listener.client)
         guard !isRetired else { throw UpstreamError.sessionEnded }
         if let client = listener.client { note(client.caller) }
+        if let guest = listener.guest, profile?.version.era == .legacy { admit(guest) }
         let (call, actions) = try begin(method, parameters, options)
         let (outcomes, continuation) = AsyncStream.makeStream(
             of: Result<JSONObject, UpstreamError>.self
@@ -285,11 +287,17 @@ actor UpstreamConnection {
     }
 
     /// Of the older era: a level is the session's.
-    private func setLevel(_ wish: LogWish, of client: UpstreamListener.Client?) async throws {
+    func setLevel(_ wish: LogWish, of client: UpstreamListener.Client?) async throws {
         guard let profile, profile.version.era == .legacy, profile.offers("logging"),
             let level = logLevel.take(wish, of: client?.session)
         else { return }
         _ = try await call("logging/setLevel", JSONObject([("level", .string(level.rawValue))]))
+    }
+
+    /// Of the older era: roots are the session's, and servers may keep what they were told.
+    func tellRootsChanged() async {
+        guard session.capabilities["roots"]?["listChanged"]?.bool == true else { return }
+        await apply(session.notify("notifications/roots/list_changed", JSONObject()))
     }
 
     private func note(_ caller: String) {
@@ -298,47 +306,6 @@ actor UpstreamConnection {
         case .one(let other) where !haveEqualBytes(other, caller): callers = .several
         case .one, .several: break
         }
-    }
-
-    /// Everything of a list, page by page.
-    ///
-    /// - Parameters:
-    ///   - method: Such as `tools/list`.
-    ///   - key: The member of the result that holds the items.
-    ///   - trace: Where each page's request stands; nil for what nobody waits for.
-    /// - Returns: The items that are objects.
-    /// - Throws: ``UpstreamError``, also for a list that does not end.
-    func list(
-        _ method: String,
-        _ key: String,
-        in trace: UpstreamTrace? = nil
-    ) async throws -> [JSONObject] {
-        var items: [JSONObject] = []
-        var cursor: JSONValue?
-        for _ in 0..<Self.maximumPages {
-            let parameters = JSONObject(cursor.map { [("cursor", $0)] } ?? [])
-            let result =
-                if let trace {
-                    try await trace.perform(method, parameters) { try await call(method, $0) }
-                } else {
-                    try await call(method, parameters)
-                }
-            guard let page = result[key]?.array else {
-                throw UpstreamError.invalid(reason: "`\(method)` gives no `\(key)`")
-            }
-            items += page.compactMap(\.object)
-            guard items.count <= Self.maximumItems else {
-                throw UpstreamError.invalid(
-                    reason: "`\(method)` gives more than \(Self.maximumItems) items"
-                )
-            }
-            guard let next = result["nextCursor"], next.string?.isEmpty == false, next != cursor
-            else { return items }
-            cursor = next
-        }
-        throw UpstreamError.invalid(
-            reason: "`\(method)` has more than \(Self.maximumPages) pages"
-        )
     }
 
     /// Remembers which tools the server lists in this session.
@@ -434,7 +401,9 @@ actor UpstreamConnection {
         guard let entry = waiting.removeValue(forKey: call) else { return }
         switch outcome {
         case .success(let result): entry.outcome.yield(.success(result))
-        case .failure(let error): entry.outcome.yield(.failure(known ?? .refused(error)))
+        case .failure(let error):
+            notePages(error, of: entry.listener.guest)
+            entry.outcome.yield(.failure(known ?? .refused(error)))
         }
         entry.outcome.finish()
     }
@@ -450,14 +419,27 @@ actor UpstreamConnection {
             await waiting[listening]?.listener.acknowledged(notification.parameters)
             return
         }
-        guard notification.method == "notifications/message" else {
-            await notice(notification)
+        switch notification.method {
+        case "notifications/message": await hearMessage(notification.parameters, call)
+        case "notifications/elicitation/complete": await endPage(notification.parameters)
+        default: await notice(notification)
+        }
+    }
+
+    private func hearMessage(_ parameters: JSONObject, _ call: ClientSession.CallID?) async {
+        guard let level = parameters["level"]?.string.flatMap(LogLevel.init(rawValue:))
+        else { return }
+        guard call != nil || !clientCalls.isEmpty else {
+            await tell(.message(level, parameters))
             return
         }
-        guard let level = notification.parameters["level"]?.string.flatMap(LogLevel.init(rawValue:))
-        else { return }
         let call = meant(by: call).last { waiting[$0]?.hearsMessages == true }
-        if let call { await waiting[call]?.listener.message(level, notification.parameters) }
+        if let call { await waiting[call]?.listener.message(level, parameters) }
+    }
+
+    /// The calls that clients wait for.
+    private var clientCalls: [ClientSession.CallID: Waiting] {
+        waiting.filter { $0.value.listener.client != nil && !$0.value.isSubscription }
     }
 
     /// The calls that something the server says may belong to, the latest last.
@@ -469,7 +451,7 @@ actor UpstreamConnection {
     private func meant(by call: ClientSession.CallID?) -> [ClientSession.CallID] {
         if let call { return waiting[call] == nil ? [] : [call] }
         guard callers != .several else { return [] }
-        let calls = waiting.filter { $0.value.listener.client != nil && !$0.value.isSubscription }
+        let calls = clientCalls
         let clients = Set(calls.values.map(\.listener.client))
         guard calls.count < 2 || (clients.count == 1 && clients.first??.session != nil) else {
             return []
@@ -485,10 +467,35 @@ actor UpstreamConnection {
         _ parameters: JSONObject,
         _ call: ClientSession.CallID?
     ) async {
-        guard put(ask, method, parameters, meant(by: call), isNamed: call != nil) else {
-            await apply(session.answer(ask, .failure(.methodNotFound(method))))
-            return
+        if put(ask, method, parameters, meant(by: call), isNamed: call != nil) { return }
+        if call == nil, putOutside(ask, method, parameters) { return }
+        await apply(session.answer(ask, .failure(.methodNotFound(method))))
+    }
+
+    /// Asks the client whose session it is what its roots are; false where that is not one client.
+    ///
+    /// Servers ask for roots when a session begins, and when they hear that these have changed.
+    /// Nothing else is asked outside of calls: a person would not know what about.
+    private func putOutside(
+        _ ask: ClientSession.AskID,
+        _ method: String,
+        _ parameters: JSONObject
+    ) -> Bool {
+        guard method == "roots/list", session.capabilities["roots"] != nil, callers != .several,
+            guests.all.count == 1, let guest = guests.all.first
+        else { return false }
+        let task = Task {
+            let outcome = await guest.ask(method, parameters)
+            await self.answered(ask, nil, outcome)
         }
+        questions[ask] = Question(
+            method: method,
+            parameters: parameters,
+            call: nil,
+            isNamed: false,
+            task: task
+        )
+        return true
     }
 
     /// Asks the client of the latest of some calls that has one to be asked; false where none has.
@@ -502,6 +509,7 @@ actor UpstreamConnection {
         guard let call = calls.last(where: { waiting[$0]?.listener.ask != nil }),
             let question = waiting[call]?.listener.ask
         else { return false }
+        notePage(method, parameters, of: waiting[call]?.listener.guest)
         // Each of them may be the one that waits for the answer.
         for call in calls { waiting[call]?.deadline?.asked(ask, at: .now) }
         let task = Task {
@@ -520,7 +528,7 @@ actor UpstreamConnection {
 
     private func answered(
         _ ask: ClientSession.AskID,
-        _ call: ClientSession.CallID,
+        _ call: ClientSession.CallID?,
         _ outcome: Result<JSONObject, RPCError>
     ) async {
         // It may be asked by way of another call by now.
@@ -537,6 +545,7 @@ actor UpstreamConnection {
             question.task.cancel()
             let others = question.isNamed ? [] : meant(by: nil)
             if put(ask, question.method, question.parameters, others, isNamed: false) { continue }
+            if !question.isNamed, putOutside(ask, question.method, question.parameters) { continue }
             settle(ask)
             await apply(session.answer(ask, .failure(.internalError("the call is over"))))
         }

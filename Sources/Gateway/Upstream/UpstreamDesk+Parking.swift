@@ -70,7 +70,7 @@ extension UpstreamDesk {
     }
 
     /// 128 random bits: whoever does not have them does not guess them.
-    private static func random() -> String {
+    static func random() -> String {
         (0..<2).map { _ in String(UInt64.random(in: 0...UInt64.max), radix: 36) }.joined()
     }
 

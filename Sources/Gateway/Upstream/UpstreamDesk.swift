@@ -374,7 +374,8 @@ package actor UpstreamDesk {
         _ ask: UpstreamListener.Ask?
     ) async throws -> JSONObject {
         let extras = context.extras
-        let own = ask == nil ? JSONObject() : Self.askable(extras)
+        let own = Self.capabilities(of: context, canBeAsked: ask != nil)
+        let guest = Self.guest(of: context)
         let start = ContinuousClock.now
         let server = pool.configuration.server
         let limit = Duration.seconds(server.timeLimitSeconds)
@@ -384,11 +385,13 @@ package actor UpstreamDesk {
             for: context.caller.name,
             capabilities: own,
             hearsMessages: messages.level != nil,
+            guest: guest,
             isRepeatable: call.isRepeatable
         ) { connection in
             if let pin = call.pin { try await self.check(pin, on: connection, of: call.server) }
             var options = UpstreamConnection.Options()
-            options.capabilities = extras.isModern ? extras.capabilities : own
+            options.capabilities =
+                extras.isModern ? ForeignCapabilities.handedOn(extras.capabilities) : own
             options.messages = messages
             options.headers = call.headers
             options.wantsProgress = extras.wantsProgress
@@ -407,90 +410,6 @@ package actor UpstreamDesk {
 
     /// Questions of one call; a person answers a handful.
     private static let maximumRounds = 8
-
-    /// What the client says that it can be asked.
-    static func askable(_ extras: GuardedCall.Extras) -> JSONObject {
-        AskableCapabilities.of(extras.capabilities)
-    }
-
-    /// Which log messages the client of a call wants: one of the newer era says so each time.
-    private static func messages(for extras: GuardedCall.Extras) -> LogWish {
-        if let level = extras.logLevel { return .from(level) }
-        return extras.isModern ? .nothing : .usual
-    }
-
-    /// Asks a client of the older era what a server of the newer one wants to know.
-    private static func answers(
-        to result: JSONObject,
-        _ ask: UpstreamListener.Ask
-    ) async throws -> JSONObject {
-        var answers = JSONObject()
-        for member in result["inputRequests"]?.object?.members ?? [] {
-            let question = member.value
-            let outcome = await ask(
-                question["method"]?.string ?? "",
-                question["params"]?.object ?? JSONObject()
-            )
-            do throws(RPCError) {
-                answers.append(key: member.key, value: .object(try outcome.get()))
-            } catch {
-                throw UpstreamError.refused(error)
-            }
-        }
-        // A server that asks nothing wants to be called again a little later.
-        if answers.members.isEmpty { try await Task.sleep(for: .milliseconds(500)) }
-        return answers
-    }
-
-    private static func listener(
-        _ context: CallContext,
-        _ ask: UpstreamListener.Ask?
-    ) -> UpstreamListener {
-        UpstreamListener(
-            client: UpstreamListener.Client(
-                caller: context.caller.name,
-                session: context.session
-            ),
-            progress: { parameters in
-                guard let done = parameters["progress"]?.double else { return }
-                await context.progress(
-                    ServerSession.Progress(
-                        done: done,
-                        total: parameters["total"]?.double,
-                        message: parameters["message"]?.string
-                    )
-                )
-            },
-            message: { level, parameters in await context.message(level, parameters) },
-            ask: ask
-        )
-    }
-
-    /// A result in the terms of the client's era.
-    private static func bridged(
-        _ result: JSONObject,
-        _ extras: GuardedCall.Extras
-    ) throws -> JSONObject {
-        var result = result
-        switch result["resultType"]?.string {
-        case nil: break
-        case "complete": result["resultType"] = nil
-        case "input_required" where extras.isModern: return result
-        case let other?:
-            throw UpstreamError.invalid(
-                reason: "the client cannot be told a result of the kind `\(other.prefix(32))`"
-            )
-        }
-        if var meta = result["_meta"]?.object {
-            meta[RequestMeta.Key.serverInfo] = nil
-            result["_meta"] = meta.members.isEmpty ? nil : .object(meta)
-        }
-        if !extras.isModern {
-            result["ttlMs"] = nil
-            result["cacheScope"] = nil
-        }
-        return result
-    }
 
     /// Makes sure that a tool is what was accepted.
     private func check(

@@ -13,6 +13,9 @@ actor UpstreamPool {
         /// The bytes of the name: texts that merely look alike are others' names.
         var caller: [UInt8]
         var capabilities: String
+        /// The client's own session, where the server is told when roots change: it may keep them,
+        /// and those of another session are others.
+        var session = ""
 
         static let shared = Key(caller: [], capabilities: "")
     }
@@ -31,6 +34,8 @@ actor UpstreamPool {
         var programs = 32
         /// Programs of one caller: one for each kind of client; nobody takes the place of others.
         var ownPrograms = 8
+        /// The same over HTTP: what a client may write into its capabilities makes another session.
+        var ownSessions = 32
         /// A session that nobody uses for so long is ended.
         var idleTime: Duration = .seconds(600)
     }
@@ -79,6 +84,7 @@ actor UpstreamPool {
     ///   - caller: Whose session it is.
     ///   - capabilities: What the client can do.
     ///   - hearsMessages: Whether the client has asked for log messages.
+    ///   - guest: The client's session, which hears what the server says from the beginning.
     ///   - isRepeatable: Whether it may be done again when the connection broke in the middle.
     ///   - body: What to do.
     /// - Returns: What the body gives.
@@ -87,6 +93,7 @@ actor UpstreamPool {
         for caller: String,
         capabilities: JSONObject,
         hearsMessages: Bool = false,
+        guest: Guest? = nil,
         isRepeatable: Bool,
         _ body: @Sendable (UpstreamConnection) async throws -> Value
     ) async throws -> Value {
@@ -97,7 +104,7 @@ actor UpstreamPool {
                 throw UpstreamError.suspended(seconds: Int(wait / .seconds(1)))
             }
             do {
-                let value = try await body(connection(caller, capabilities, hearsMessages))
+                let value = try await body(connection(caller, capabilities, hearsMessages, guest))
                 breaker.succeeded()
                 return value
             } catch let error as UpstreamError {
@@ -131,10 +138,11 @@ actor UpstreamPool {
     private func connection(
         _ caller: String,
         _ capabilities: JSONObject,
-        _ hearsMessages: Bool
+        _ hearsMessages: Bool,
+        _ guest: Guest?
     ) async throws -> UpstreamConnection {
         guard !isClosed else { throw UpstreamError.sessionEnded }
-        let key = key(caller, capabilities, hearsMessages)
+        let key = key(caller, capabilities, hearsMessages, guest)
         if let slot = slots[key] {
             slots[key]?.lastUse = .now
             // Why it could not be opened is told by the one that is begun now.
@@ -151,9 +159,9 @@ actor UpstreamPool {
         guard !isClosed else { throw UpstreamError.sessionEnded }
         guard !isFull else { throw UpstreamError.crowded(sessions: slots.count) }
         guard !hasEnough(key.caller) else {
-            throw UpstreamError.crowded(sessions: limits.ownPrograms)
+            throw UpstreamError.crowded(sessions: ownLimit)
         }
-        let opening = Task { try await self.open(capabilities) }
+        let opening = Task { try await self.open(capabilities, guest) }
         slots[key] = Slot(opening: opening, lastUse: .now)
         if slots.count > 1 { keepSwept() }
         do {
@@ -162,7 +170,7 @@ actor UpstreamPool {
             if await connection.profile?.version.era == .modern, !isModern {
                 isModern = true
                 slots[key] = nil
-                let place = self.key(caller, capabilities, hearsMessages)
+                let place = self.key(caller, capabilities, hearsMessages, guest)
                 slots[place] =
                     slots[place]
                     ?? Slot(opening: opening, lastUse: .now, connection: connection)
@@ -178,11 +186,16 @@ actor UpstreamPool {
     private func key(
         _ caller: String,
         _ capabilities: JSONObject,
-        _ hearsMessages: Bool
+        _ hearsMessages: Bool,
+        _ guest: Guest?
     ) -> Key {
         guard isModern else {
             let text = JSONValue.object(capabilities).serializedText(sortedKeys: true)
-            return Key(caller: Array(caller.utf8), capabilities: text)
+            var key = Key(caller: Array(caller.utf8), capabilities: text)
+            if capabilities["roots"]?["listChanged"] == true {
+                key.session = guest?.client.session ?? ""
+            }
+            return key
         }
         // Log messages of a program name no call: who wants them has a program without others.
         guard isProgram, hearsMessages else { return .shared }
@@ -201,9 +214,11 @@ actor UpstreamPool {
 
     private var isFull: Bool { slots.count >= (isProgram ? limits.programs : limits.sessions) }
 
-    /// Whether a caller has as many programs as one may have.
+    private var ownLimit: Int { isProgram ? limits.ownPrograms : limits.ownSessions }
+
+    /// Whether a caller has as many sessions as one may have.
     private func hasEnough(_ caller: [UInt8]) -> Bool {
-        isProgram && slots.keys.count { $0.caller == caller } >= limits.ownPrograms
+        slots.keys.count { $0.caller == caller } >= ownLimit
     }
 
     /// Ends what nobody has used for long, and more where there are too many; what is at work, or
@@ -248,12 +263,17 @@ actor UpstreamPool {
         if slots[key]?.opening == slot.opening { slots[key] = nil }
     }
 
-    private func open(_ capabilities: JSONObject) async throws -> UpstreamConnection {
+    private func open(
+        _ capabilities: JSONObject,
+        _ guest: Guest?
+    ) async throws -> UpstreamConnection {
         let connection = UpstreamConnection(
             session: ClientSession(client: settings.client, capabilities: capabilities),
             link: try link(),
             notice: notice
         )
+        // Servers may ask as soon as the session has begun.
+        if let guest { await connection.admit(guest) }
         let isOld = configuration.server.transport == .sse
         _ = try await connection.open(isOld ? .initialize : .probe)
         return connection

@@ -116,7 +116,7 @@ package struct HTTPExchange: Sendable {
                 isOver = true
                 result.append(.close)
             // The newer era asks by its results alone.
-            case .send, .exchangeEnded, .answered: break
+            case .send, .exchangeEnded, .answered, .announced: break
             }
         }
         return result

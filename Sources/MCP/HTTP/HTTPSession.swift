@@ -22,6 +22,8 @@ package struct HTTPSession: Sendable {
         case cancel(ServerSession.JobID)
         /// The client has answered what was asked.
         case answered(ServerSession.AskID, Result<JSONObject, RPCError>)
+        /// The client has said something that is for other servers, too.
+        case announced(ServerSession.Announcement)
     }
 
     /// The stream of what answers nothing; a GET opens it.
@@ -187,14 +189,20 @@ package struct HTTPSession: Sendable {
         translated(session.finish(job, outcome))
     }
 
-    /// Asks the client something on behalf of a running job; nil when it cannot be asked.
+    /// Asks the client something, on behalf of a running job or for nil outside of calls; nil when
+    /// it cannot be asked.
     package mutating func ask(
-        _ job: ServerSession.JobID,
+        _ job: ServerSession.JobID?,
         _ method: String,
         _ parameters: JSONObject
     ) -> (ServerSession.AskID, [Action])? {
         guard let (ask, actions) = session.ask(job, method, parameters) else { return nil }
         return (ask, translated(actions))
+    }
+
+    /// Takes back what nobody wants to know any more.
+    package mutating func withdraw(_ ask: ServerSession.AskID) -> [Action] {
+        translated(session.withdraw(ask))
     }
 
     /// Tells how far a call is.
@@ -221,6 +229,16 @@ package struct HTTPSession: Sendable {
         _ parameters: JSONObject
     ) -> [Action] {
         translated(session.log(job, level, parameters))
+    }
+
+    /// Tells what another server noticed while no call was under way.
+    package mutating func message(_ level: LogLevel, _ parameters: JSONObject) -> [Action] {
+        translated(session.message(level, parameters))
+    }
+
+    /// Tells that a page that another server has asked to open has served its purpose.
+    package mutating func elicitationEnded(_ parameters: JSONObject) -> [Action] {
+        translated(session.elicitationEnded(parameters))
     }
 
     /// Forgets what a client might have missed: others need the room.
@@ -251,6 +269,7 @@ package struct HTTPSession: Sendable {
             case .start(let job): result.append(.start(job))
             case .cancel(let job): result.append(.cancel(job))
             case .answered(let ask, let outcome): result.append(.answered(ask, outcome))
+            case .announced(let announcement): result.append(.announced(announcement))
             case .send(let message, let exchange):
                 result += sent(message, exchange ?? Self.general)
             case .exchangeEnded(let exchange):

@@ -39,6 +39,8 @@ extension RPCError {
     package static let resourceNotFoundCode = -32002
     /// Headers and body contradict each other (2026-07-28).
     package static let headerMismatchCode = -32020
+    /// The person at the client has to open pages first (2025-11-25).
+    package static let urlElicitationRequiredCode = -32042
     /// The client lacks a capability the request needs (2026-07-28); no tool of ours needs one.
     package static let missingCapabilityCode = -32021
     /// The revision is not spoken (2026-07-28).

@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 
 /// What a server says of itself.
 package struct ServerDescription: Sendable, Equatable {
@@ -15,6 +15,9 @@ package struct ServerDescription: Sendable, Equatable {
     package var offersTasks = false
     /// What is handed on to other servers.
     package var forwarded: Forwarding = []
+    /// Capabilities of other servers that mean nothing to this one: `extensions` and
+    /// `experimental`, each an object.
+    package var declared = JSONObject()
 
     /// Parts of the protocol that other servers are asked for.
     package struct Forwarding: OptionSet, Sendable, Hashable {
@@ -77,6 +80,7 @@ package struct ServerDescription: Sendable, Equatable {
             }
             object.append(key: key, value: .object(abilities))
         }
+        for member in declared.members { object.append(key: member.key, value: member.value) }
         return .object(object)
     }
 
@@ -119,10 +123,9 @@ package struct ServerDescription: Sendable, Equatable {
         result.append(key: "supportedVersions", value: JSONValue(ProtocolVersion.advertised))
         var capabilities = capabilities.object ?? JSONObject()
         if offersTasks {
-            capabilities.append(
-                key: "extensions",
-                value: .object(JSONObject([(Self.tasksExtension, .object(JSONObject()))]))
-            )
+            var extensions = capabilities["extensions"]?.object ?? JSONObject()
+            extensions[Self.tasksExtension] = .object(JSONObject())
+            capabilities["extensions"] = .object(extensions)
         }
         result.append(key: "capabilities", value: .object(capabilities))
         if let instructions { result.append(key: "instructions", value: .string(instructions)) }

@@ -106,7 +106,7 @@ extension ServerSession {
             self.handshake?.logLevel = level
             self.handshake?.hasSetLogLevel = true
             let response = Message.Response(id: request.id, outcome: .success(JSONObject()))
-            return respond(.response(response), exchange)
+            return [.announced(.logLevel(level))] + respond(.response(response), exchange)
         case let method where server.forwards(method, in: .legacy):
             return try forward(request, exchange, context)
         default: throw .methodNotFound(request.method)
@@ -243,13 +243,47 @@ extension ServerSession {
         _ parameters: JSONObject
     ) -> [Action] {
         guard let request = open[job], request.state == .running, !isEnded else { return [] }
-        // Who has not said anything hears what the other server would have told it.
         let isModern = request.context.version.era == .modern
-        let threshold = request.context.meta.logLevel ?? (isModern ? nil : .debug)
+        let threshold = request.context.meta.logLevel ?? (isModern ? nil : Self.foreignLevel)
         guard let threshold, level >= threshold else { return [] }
         let message = Message.notification(
             .init(method: "notifications/message", parameters: parameters)
         )
         return [.send(message.json, exchange: request.exchange)]
+    }
+
+    /// Who has not said anything hears what another server would have told it.
+    private static let foreignLevel = LogLevel.debug
+
+    // MARK: - Outside of calls
+
+    /// Tells what another server noticed while no call was under way.
+    ///
+    /// Only sessions of the older revisions hear that: in the newer one messages belong to the
+    /// request that wants them.
+    ///
+    /// - Parameters:
+    ///   - level: How grave it is.
+    ///   - parameters: Those of the server's own message.
+    /// - Returns: What to do; nothing where the session does not want to hear it.
+    package func message(_ level: LogLevel, _ parameters: JSONObject) -> [Action] {
+        guard !isEnded, let handshake,
+            level >= (handshake.hasSetLogLevel ? handshake.logLevel : Self.foreignLevel)
+        else { return [] }
+        return notification("notifications/message", parameters)
+    }
+
+    /// Tells that a page that another server has asked to open has served its purpose.
+    ///
+    /// - Parameter parameters: Those of the server's own notification.
+    /// - Returns: What to do; nothing in revisions that do not know it.
+    package func elicitationEnded(_ parameters: JSONObject) -> [Action] {
+        guard !isEnded, let handshake, handshake.version >= .november2025 else { return [] }
+        return notification("notifications/elicitation/complete", parameters)
+    }
+
+    private func notification(_ method: String, _ parameters: JSONObject) -> [Action] {
+        let message = Message.notification(.init(method: method, parameters: parameters))
+        return [.send(message.json, exchange: nil)]
     }
 }

@@ -40,6 +40,16 @@ package struct ServerSession: Sendable {
         case cancel(JobID)
         /// The client has answered what ``ServerSession/ask(_:_:_:)`` asked.
         case answered(AskID, Result<JSONObject, RPCError>)
+        /// The client of an older session has said something that is for other servers, too.
+        case announced(Announcement)
+    }
+
+    /// What a client says of itself in the middle of an older session.
+    package enum Announcement: Sendable, Equatable {
+        /// Its roots are others; only of one that said that it tells this.
+        case rootsChanged
+        /// It wants messages from here on.
+        case logLevel(LogLevel)
     }
 
     /// Numbers what is received, so that a transport knows where answers go.
@@ -143,8 +153,9 @@ package struct ServerSession: Sendable {
     var waiting: [Job] = []
     var runningCount = 0
     var exchanges: [ExchangeID: Exchange] = [:]
-    /// What the client has been asked and has not answered, by our identifiers.
-    var asks: [RequestID: (ask: AskID, job: JobID)] = [:]
+    /// What the client has been asked and has not answered, by our identifiers; without a job
+    /// what is asked outside of calls.
+    var asks: [RequestID: (ask: AskID, job: JobID?)] = [:]
     var lastAsk = 0
     private var lastJob = 0
 
@@ -282,10 +293,16 @@ package struct ServerSession: Sendable {
     }
 
     private mutating func take(_ notification: Message.Notification) -> [Action] {
-        guard notification.method == "notifications/cancelled",
-            let id = RequestID(notification.parameters["requestId"]), let job = inFlight[id]
-        else { return [] }
-        return cancel(job)
+        switch notification.method {
+        case "notifications/cancelled":
+            guard let id = RequestID(notification.parameters["requestId"]), let job = inFlight[id]
+            else { return [] }
+            return cancel(job)
+        case "notifications/roots/list_changed":
+            let isDeclared = handshake?.capabilities["roots"]?["listChanged"]?.bool == true
+            return isDeclared ? [.announced(.rootsChanged)] : []
+        default: return []
+        }
     }
 
     // MARK: - Ends

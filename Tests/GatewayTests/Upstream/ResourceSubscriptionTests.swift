@@ -142,7 +142,7 @@ struct ResourceSubscriptionTests {
     func `subscribing is offered where a server offers it`(_ offers: Bool) async throws {
         let world = try await WatchedWorld(offers: offers)
         let server = ServerDescription(name: "t", title: "T", version: "1")
-        let described = await world.calls.description(of: server)
+        let described = await world.calls.description(of: server, for: caller)
         #expect(described.forwarded.contains(.resources))
         #expect(described.forwarded.contains(.subscriptions) == offers)
         if !offers {
@@ -165,7 +165,7 @@ struct ResourceSubscriptionTests {
     ) async {
         let (input, feed) = AsyncStream.makeStream(of: SessionServer.Input.self)
         var description = ServerDescription(name: "t", title: "T", version: "1")
-        description = await world.calls.description(of: description)
+        description = await world.calls.description(of: description, for: caller)
         let server = SessionServer(
             session: ServerSession(server: description),
             calls: world.calls,

@@ -45,9 +45,12 @@ final class StubLink: UpstreamLink {
     }
 
     /// A session by this link, which has begun.
-    func opened() async throws -> UpstreamConnection {
+    func opened(_ capabilities: JSONObject = JSONObject()) async throws -> UpstreamConnection {
         let connection = UpstreamConnection(
-            session: ClientSession(client: ClientDescription(name: "test", version: "1")),
+            session: ClientSession(
+                client: ClientDescription(name: "test", version: "1"),
+                capabilities: capabilities
+            ),
             link: self,
             notice: { _ in }
         )
@@ -89,13 +92,26 @@ final class StubLink: UpstreamLink {
         await deliver?(.incoming(.message(.notification(notification)), during: nil))
     }
 
+    /// Says that a page has served its purpose.
+    func endPage(_ id: String) async {
+        let deliver = state.withLock { $0.deliver }
+        let notification = Message.Notification(
+            method: "notifications/elicitation/complete",
+            parameters: object(["elicitationId": .string(id)])
+        )
+        await deliver?(.incoming(.message(.notification(notification)), during: nil))
+    }
+
     /// Asks the client something that names no call.
-    func ask() async {
+    func ask(
+        _ method: String = "elicitation/create",
+        _ parameters: JSONObject = JSONObject()
+    ) async {
         let deliver = state.withLock { $0.deliver }
         let request = Message.Request(
             id: .string("question"),
-            method: "elicitation/create",
-            parameters: JSONObject()
+            method: method,
+            parameters: parameters
         )
         await deliver?(.incoming(.message(.request(request)), during: nil))
     }

@@ -19,6 +19,16 @@ final class WatchedUpstream: HTTPStreamTransport {
         var asked: [String] = []
         /// Whether it says that clients may subscribe.
         var offers = true
+        /// What it says of itself besides.
+        var declared = JSONObject()
+        /// What the client of each session said that it can do.
+        var clients: [String: JSONValue] = [:]
+        /// The session of each request to read something, in order.
+        var readers: [String] = []
+        /// The levels of log messages that it was told.
+        var levels: [String] = []
+        /// What it was told besides requests: notifications, and answers to its questions.
+        var heard: [JSONValue] = []
     }
 
     let state = Mutex(State())
@@ -38,6 +48,15 @@ final class WatchedUpstream: HTTPStreamTransport {
                 state.streams[session]?.yield(event)
             }
         }
+    }
+
+    /// Says something in one session that answers nothing.
+    func say(_ method: String, _ parameters: JSONValue, id: String? = nil, in session: String) {
+        var message = JSONObject([("jsonrpc", "2.0"), ("method", .string(method))])
+        if let id { message.append(key: "id", value: .string(id)) }
+        message.append(key: "params", value: parameters)
+        let event = Array("data: \(JSONValue.object(message).serializedText())\n\n".utf8)
+        state.withLock { state in _ = state.streams[session]?.yield(event) }
     }
 
     /// Tells all sessions that a list is another one, such as `prompts`.
@@ -81,15 +100,18 @@ final class WatchedUpstream: HTTPStreamTransport {
         let isKnown = state.withLock { state in id.map { state.sessions[$0] != nil } }
         guard isKnown != false else { return answer(request, 404, receiver) }
         if request.method == "GET", let id { return try await listen(request, id, receiver) }
-        guard request.method == "POST", let message = try? JSONParser.parse(request.body ?? []),
-            let number = message["id"]
+        guard request.method == "POST", let message = try? JSONParser.parse(request.body ?? [])
         else { return answer(request, 202, receiver) }
+        guard let number = message["id"], message["method"] != nil else {
+            state.withLock { $0.heard.append(message) }
+            return answer(request, 202, receiver)
+        }
         var object = JSONObject([("jsonrpc", "2.0"), ("id", number)])
         var session: String?
         do throws(RPCError) {
             let method = message["method"]?.string ?? ""
-            if method == "initialize" { session = begin() }
             let parameters = message["params"]?.object ?? JSONObject()
+            if method == "initialize" { session = begin(parameters["capabilities"] ?? .null) }
             object.append(key: "result", value: try result(of: method, parameters, in: id))
         } catch {
             object.append(key: "error", value: error.json)
@@ -97,11 +119,12 @@ final class WatchedUpstream: HTTPStreamTransport {
         return answer(request, 200, receiver, .object(object), session)
     }
 
-    private func begin() -> String {
+    private func begin(_ capabilities: JSONValue) -> String {
         state.withLock { state in
             state.lastSession += 1
             let id = "s\(state.lastSession)"
             state.sessions[id] = []
+            state.clients[id] = capabilities
             return id
         }
     }
@@ -143,10 +166,14 @@ final class WatchedUpstream: HTTPStreamTransport {
         let uri = parameters["uri"]?.string ?? ""
         switch method {
         case "initialize":
-            let offers = state.withLock { $0.offers }
+            let (offers, declared) = state.withLock { ($0.offers, $0.declared) }
+            var capabilities = object([
+                "resources": ["subscribe": .bool(offers)], "logging": [:],
+            ])
+            for member in declared.members { capabilities[member.key] = member.value }
             return [
                 "protocolVersion": "2025-11-25",
-                "capabilities": ["resources": ["subscribe": .bool(offers)]],
+                "capabilities": .object(capabilities),
                 "serverInfo": ["name": "watched", "version": "1"],
             ]
         case "resources/list":
@@ -155,6 +182,19 @@ final class WatchedUpstream: HTTPStreamTransport {
             return [
                 "resourceTemplates": [["uriTemplate": "memo://note/{id}", "name": "note"]]
             ]
+        case "resources/read":
+            if let session { state.withLock { $0.readers.append(session) } }
+            guard uri != "memo://note/page" else {
+                throw RPCError(
+                    -32_042,
+                    "open a page first",
+                    data: ["elicitations": [["mode": "url", "elicitationId": "p1"]]]
+                )
+            }
+            return ["contents": [["uri": .string(uri), "text": "read"]]]
+        case "logging/setLevel":
+            state.withLock { $0.levels.append(parameters["level"]?.string ?? "") }
+            return [:]
         case "resources/subscribe", "resources/unsubscribe":
             let isThere = uri == "memo://one" || uri.hasPrefix("memo://note/")
             state.withLock { state in
@@ -181,10 +221,14 @@ struct WatchedWorld {
     let calls: GuardedCall
     let journal: FakeJournal
 
-    init(_ policy: FakePolicy = FakePolicy(), offers: Bool = true) async throws {
+    init(
+        _ policy: FakePolicy = FakePolicy(),
+        offers: Bool = true,
+        declared: JSONObject = JSONObject()
+    ) async throws {
         scratch = try await Engine.current.store()
         let (store, upstream) = (scratch.store, WatchedUpstream())
-        upstream.state.withLock { $0.offers = offers }
+        upstream.state.withLock { ($0.offers, $0.declared) = (offers, declared) }
         let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
         var settings = UpstreamSettings(environment: [:], version: "1")
         settings.egress = EgressGuard { _ in [IPAddress("93.184.216.34")].compactMap { $0 } }

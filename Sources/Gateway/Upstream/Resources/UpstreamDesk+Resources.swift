@@ -25,9 +25,12 @@ extension UpstreamDesk {
         var failures = 0
     }
 
-    /// Whether a server lets clients subscribe.
+    /// What a server has said of itself that matters to clients before they ask for anything.
     struct Offer {
+        /// Whether it lets clients subscribe.
         var isMade: Bool
+        /// What it can do besides, as ``ForeignCapabilities/of(_:)`` gives it.
+        var declared = JSONObject()
         /// Until when that counts; nil until its configuration changes.
         var end: ContinuousClock.Instant?
     }
@@ -271,19 +274,34 @@ extension UpstreamDesk {
     // MARK: - Offering
 
     /// Whether any server lets clients subscribe to its resources.
+    func offersSubscriptions() async -> Bool {
+        await offering().contains { offers[$0.id]?.isMade == true }
+    }
+
+    /// What servers can do of which Preloop knows nothing, by their names; those that can do
+    /// nothing of the kind are left out.
+    func foreignCapabilities() async -> [(name: String, declared: JSONObject)] {
+        await offering().compactMap { server in
+            guard let declared = offers[server.id]?.declared, !declared.members.isEmpty else {
+                return nil
+            }
+            return (server.name, declared)
+        }.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    }
+
+    /// The servers, when it is known what they offer.
     ///
     /// A server is asked once, and waited for once. One that does not answer soon counts as one
-    /// that does not, and is asked again later, beside those who ask here.
-    func offersSubscriptions() async -> Bool {
+    /// that offers nothing, and is asked again later, beside those who ask here.
+    private func offering() async -> [UpstreamServer] {
         let servers = (try? await catalogue())?.servers.filter { $0.status != .new } ?? []
         let now = ContinuousClock.now
         for server in servers {
             if let end = offers[server.id]?.end, end < now { _ = question(to: server.id) }
         }
-        if servers.contains(where: { offers[$0.id]?.isMade == true }) { return true }
         let unknown = servers.map(\.id).filter { offers[$0] == nil }
         let questions = unknown.map { question(to: $0) }
-        guard !questions.isEmpty else { return false }
+        guard !questions.isEmpty else { return servers }
         let (ends, over) = AsyncStream.makeStream(of: Void.self)
         let all = Task {
             for question in questions { await question.value }
@@ -303,7 +321,7 @@ extension UpstreamDesk {
         for server in unknown where offers[server] == nil {
             offers[server] = Offer(isMade: false, end: end)
         }
-        return servers.contains { offers[$0.id]?.isMade == true }
+        return servers
     }
 
     private func question(to server: UpstreamServerID) -> Task<Void, Never> {
@@ -315,18 +333,22 @@ extension UpstreamDesk {
                 for: "",
                 capabilities: JSONObject(),
                 isRepeatable: true
-            ) { connection in
-                await connection.profile?.offers("subscribe", of: "resources") == true
-            }
-            self.note(found, from: server)
+            ) { connection in await connection.profile }
+            self.note(found ?? nil, from: server)
         }
         questions[server] = question
         return question
     }
 
-    private func note(_ found: Bool?, from server: UpstreamServerID) {
+    private func note(_ found: ServerProfile?, from server: UpstreamServerID) {
         questions[server] = nil
-        let end = found == nil ? ContinuousClock.now + Self.offerTime : nil
-        offers[server] = Offer(isMade: found == true, end: end)
+        guard let found else {
+            offers[server] = Offer(isMade: false, end: ContinuousClock.now + Self.offerTime)
+            return
+        }
+        offers[server] = Offer(
+            isMade: found.offers("subscribe", of: "resources"),
+            declared: ForeignCapabilities.of(found.capabilities)
+        )
     }
 }
