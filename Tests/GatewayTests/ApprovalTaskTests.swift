@@ -151,6 +151,57 @@ import Testing
         #expect(try await ask(world, id)["status"] == "working")
     }
 
+    // MARK: - Questions to clients of older revisions
+
+    /// A held call of a client that shows questions, and what it was asked.
+    private func ask(
+        _ world: ApprovalWorld,
+        _ capabilities: JSONValue,
+        answering action: String
+    ) async throws -> (result: Task<ToolResult, any Error>, id: String, question: JSONObject) {
+        let questions = AsyncStream.makeStream(of: JSONObject.self)
+        var request = GuardedCall.Request(tool: "fake", arguments: object(["text": "hi"]))
+        request.extras.capabilities = object(["elicitation": capabilities])
+        request.extras.ask = { method, question in
+            questions.continuation.yield(method == "elicitation/create" ? question : JSONObject())
+            return .success(object(["action": .string(action), "content": [:]]))
+        }
+        let asked = request
+        let result = Task { try await world.calls.run(asked, by: caller) }
+        let id = try await world.pending()[0].id
+        for await question in questions.stream { return (result, id, question) }
+        throw CancellationError()
+    }
+
+    /// It is the agent's own client: whatever it answers, somebody else has to approve.
+    @Test(arguments: [[:], ["form": [:]]] as [JSONValue], ["accept", "cancel"])
+    func `a client that shows questions is told what it waits for, and approves nothing`(
+        _ capabilities: JSONValue,
+        _ action: String
+    ) async throws {
+        let world = try await ApprovalWorld { $0.approvers = ["bob"] }
+        let (result, id, question) = try await ask(world, capabilities, answering: action)
+        #expect(question["mode"] == "form")
+        #expect(question["requestedSchema"]?["properties"] == [:])
+        let message = question["message"]?.string ?? ""
+        #expect(message.contains("bob") && message.contains(id), "\(message)")
+        #expect(try await world.desk.find(id).status == .pending && world.runs.all.isEmpty)
+        try await world.desk.decide(id, by: bob, .init(.approve))
+        #expect(try await result.value.structured == ["said": "hi"])
+        let votes = try await world.desk.events(of: id).filter { $0.kind == "vote" }
+        #expect(votes.count == 1)
+    }
+
+    @Test func `who declines the question takes the call back`() async throws {
+        let world = try await ApprovalWorld()
+        let (result, id, _) = try await ask(world, ["form": [:]], answering: "decline")
+        #expect(try await result.value.isError)
+        #expect(try await world.desk.find(id).status == .cancelled && world.runs.all.isEmpty)
+        await #expect(throws: ApprovalRefusal.self) {
+            try await world.desk.decide(id, by: bob, .init(.approve))
+        }
+    }
+
     @Test func `a client of an older revision is asked to open the page while it waits`()
         async throws
     {

@@ -62,6 +62,23 @@ enum ApprovalAnswer {
         ])
     }
 
+    /// Tells what a call waits for, as a form without fields.
+    ///
+    /// It can be answered by going on waiting or by taking the call back, and by nothing else: the
+    /// agent's client must not decide about the agent's call.
+    static func form(about request: ApprovalRequest, _ desk: ApprovalDesk) -> JSONObject {
+        let words = request.row.request.message.map { ": \($0)" } ?? "."
+        let page = desk.pageAddress.map { " They decide at \($0)/approval/\(request.id)." } ?? ""
+        let message =
+            "The call of \(request.tool) needs an approval\(words) It is \(waiting(for: request)), "
+            + "who are told.\(page) Your answer does not approve it: accept to go on waiting, "
+            + "decline to take the call back (request \(request.id))."
+        return JSONObject([
+            ("mode", "form"), ("message", .string(message)),
+            ("requestedSchema", ["type": "object", "properties": .object(JSONObject())]),
+        ])
+    }
+
     // MARK: - Tasks
 
     /// A call that waits as a task, for clients that take one.

@@ -241,7 +241,7 @@ extension GuardedCall {
     }
 
     /// Waits for the decision; a client of an older revision that can open pages is asked to open
-    /// the request's meanwhile.
+    /// the request's meanwhile, one that can only show questions is told whom the call waits for.
     private func decision(
         about request: ApprovalRequest,
         _ held: HeldCall,
@@ -264,8 +264,13 @@ extension GuardedCall {
         }
         return try await withThrowingTaskGroup(of: ApprovalRequest?.self) { group in
             group.addTask {
-                // Whether the page was opened changes nothing: who decides does it there.
-                _ = await ask("elicitation/create", question)
+                let answer = try? await ask("elicitation/create", question).get()
+                // INVARIANT: nothing that the client answers approves: it is the agent's own.
+                // Whether a page was opened changes nothing either: who decides does it there. To
+                // take its own call back is every caller's right.
+                if question["mode"] == "form", answer?["action"] == "decline" {
+                    await withdraw(request.id)
+                }
                 return nil
             }
             group.addTask { try await wait() }
@@ -279,7 +284,8 @@ extension GuardedCall {
 
     private typealias Ask = @Sendable (String, JSONObject) async -> Result<JSONObject, RPCError>
 
-    /// How a client of an older revision is asked to open a page; nil where it cannot.
+    /// How a client of an older revision is asked to open a page, or told what its call waits for;
+    /// nil where it can do neither.
     private static func question(
         of request: ApprovalRequest,
         _ held: HeldCall,
@@ -287,11 +293,18 @@ extension GuardedCall {
     ) -> (Ask, JSONObject)? {
         let extras = held.source.extras
         guard !extras.isModern, let ask = extras.ask,
-            extras.capabilities["elicitation"]?["url"] != nil,
-            var question = ApprovalAnswer.question(about: request, approvals)
+            let able = extras.capabilities["elicitation"]?.object
         else { return nil }
-        question.append(key: "elicitationId", value: .string(request.id))
-        return (ask, question)
+        if able["url"] != nil, var question = ApprovalAnswer.question(about: request, approvals) {
+            question.append(key: "elicitationId", value: .string(request.id))
+            return (ask, question)
+        }
+        // Clients from before there were pages declare elicitation without saying which. A model
+        // that decides is fast, and people are not asked before it.
+        guard able["form"] != nil || able["url"] == nil, request.state.terms.judge == nil else {
+            return nil
+        }
+        return (ask, ApprovalAnswer.form(about: request, approvals))
     }
 
     /// Runs an approved call, which is on record as begun, unless it has run already.
