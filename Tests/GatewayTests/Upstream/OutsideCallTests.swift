@@ -259,6 +259,24 @@ struct OutsideCallTests {
         #expect(!session.attach(connection))
     }
 
+    /// The newer era has no such member, and clients of the older one refuse a page without it.
+    @Test func `a page of a newer server has a name for an older client`() async throws {
+        let asked = Mutex<[JSONObject]>([])
+        let page: JSONValue = [
+            "method": "elicitation/create",
+            "params": ["mode": "url", "url": "https://up.example/in", "message": "Sign in"],
+        ]
+        let form: JSONValue = ["method": "elicitation/create", "params": ["message": "Who?"]]
+        let result = object(["inputRequests": ["a": page, "b": page, "c": form]])
+        let answers = try await UpstreamDesk.answers(to: result) { _, parameters in
+            asked.withLock { $0.append(parameters) }
+            return .success(object(["action": "accept"]))
+        }
+        #expect(answers.members.map(\.key) == ["a", "b", "c"])
+        let names = asked.withLock { $0.map { $0["elicitationId"]?.string } }
+        #expect(names[0] != nil && names[1] != nil && names[0] != names[1] && names[2] == nil)
+    }
+
     // MARK: - Roots
 
     private static let tellsRoots = #"{"roots":{"listChanged":true}}"#
@@ -335,6 +353,26 @@ struct OutsideCallTests {
     }
 
     // MARK: - Capabilities
+
+    @Test(arguments: [
+        (true, #"{"extensions":{"vendor.example/x":{}}}"#, "x", true),
+        (true, #"{"extensions":{"vendor.example/x":{}}}"#, "task", false),
+        (true, #"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#, "task", false),
+        (true, "{}", "x", false), (false, #"{"extensions":{"vendor.example/x":{}}}"#, "x", false),
+    ])
+    func `results of extensions are for clients that have declared any`(
+        _ isModern: Bool,
+        _ capabilities: String,
+        _ kind: String,
+        _ passes: Bool
+    ) throws {
+        var extras = GuardedCall.Extras()
+        extras.isModern = isModern
+        extras.capabilities = object(try JSONParser.parse(capabilities))
+        let result = object(["resultType": .string(kind), "x": 1])
+        let told = try? UpstreamDesk.bridged(result, extras)
+        #expect(told == (passes ? result : nil))
+    }
 
     @Test func `extensions of clients reach servers, and those of servers clients`() async throws {
         let world = try await WatchedWorld(

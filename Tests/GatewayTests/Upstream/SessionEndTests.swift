@@ -8,7 +8,10 @@ import Testing
 
 /// What becomes of calls when their session, stream or program ends, and how many there are.
 @Suite struct SessionEndTests {
-    private func pool(_ server: UpstreamServer) throws -> UpstreamPool {
+    private func pool(
+        _ server: UpstreamServer,
+        _ limits: UpstreamPool.Limits = UpstreamPool.Limits()
+    ) throws -> UpstreamPool {
         UpstreamPool(
             .init(server: server, secret: UpstreamSecret()),
             settings: UpstreamSettings(
@@ -17,11 +20,15 @@ import Testing
                 version: "1"
             ),
             transport: try CurlClient(configuration: .init(version: "test")),
+            limits: limits,
             notice: { _ in }
         )
     }
 
-    private func address(_ url: String) throws -> UpstreamPool {
+    private func address(
+        _ url: String,
+        _ limits: UpstreamPool.Limits = UpstreamPool.Limits()
+    ) throws -> UpstreamPool {
         try pool(
             UpstreamServer(
                 id: UpstreamServerID(1),
@@ -29,7 +36,8 @@ import Testing
                 transport: .streamableHTTP,
                 url: url,
                 createdAt: Timestamp(milliseconds: 0)
-            )
+            ),
+            limits
         )
     }
 
@@ -278,6 +286,28 @@ import Testing
         for work in busy { await #expect(throws: CancellationError.self) { try await work.value } }
         // One that is idle makes room.
         let last = try await failure(pool, object(["x": 9]), limit: .seconds(1))
+        #expect(last == .timedOut(seconds: 1))
+        await pool.close()
+    }
+
+    /// What a client makes up in its capabilities makes another session.
+    @Test func `there are so many sessions of a caller over HTTP and no more`() async throws {
+        let file = scratchFile()
+        let script = try UpstreamScript("mcp_hostile.py", "http", "hangs", file)
+        var limits = UpstreamPool.Limits()
+        limits.ownSessions = 2
+        let pool = try address(script.url, limits)
+        let busy = (0..<2).map { number in
+            Task { try await call(pool, JSONObject([("x", .integer(Int64(number)))])) }
+        }
+        try await wait(for: 2, in: file)
+        #expect(try await failure(pool, object(["x": 2])) == .crowded(sessions: 2))
+        let other = try await failure(pool, by: "bob", limit: .seconds(1))
+        #expect(other == .timedOut(seconds: 1))
+        for work in busy { work.cancel() }
+        for work in busy { await #expect(throws: CancellationError.self) { try await work.value } }
+        // One that is idle makes room.
+        let last = try await failure(pool, object(["x": 2]), limit: .seconds(1))
         #expect(last == .timedOut(seconds: 1))
         await pool.close()
     }
