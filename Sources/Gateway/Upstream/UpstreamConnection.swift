@@ -34,6 +34,8 @@ actor UpstreamConnection {
     private var opening: AsyncStream<Result<ServerProfile, UpstreamError>>.Continuation?
     private var farewell: Task<Void, Never>?
     private var logLevel = SharedLogLevel()
+    /// The latest time that the server was told a level: calls wait until it knows.
+    private var levelSetting: Task<Void, any Error>?
     /// Whose calls were made in this session.
     private var callers = Callers.none
     /// Whose clients hear what the server says outside of calls.
@@ -288,10 +290,22 @@ actor UpstreamConnection {
 
     /// Of the older era: a level is the session's.
     func setLevel(_ wish: LogWish, of client: UpstreamListener.Client?) async throws {
-        guard let profile, profile.version.era == .legacy, profile.offers("logging"),
-            let level = logLevel.take(wish, of: client?.session)
+        guard wish != .nothing, let profile, profile.version.era == .legacy,
+            profile.offers("logging")
         else { return }
-        _ = try await call("logging/setLevel", JSONObject([("level", .string(level.rawValue))]))
+        guard let level = logLevel.take(wish, of: client?.session) else {
+            // Why it could not be told is for whoever told it.
+            _ = await levelSetting?.result
+            return
+        }
+        let parameters = JSONObject([("level", .string(level.rawValue))])
+        let setting = Task { _ = try await self.call("logging/setLevel", parameters) }
+        levelSetting = setting
+        try await withTaskCancellationHandler {
+            try await setting.value
+        } onCancel: {
+            setting.cancel()
+        }
     }
 
     /// Of the older era: roots are the session's, and servers may keep what they were told.
