@@ -183,7 +183,7 @@ struct GuardedCallTests {
             throw ToolFailure("there is no project `x`", hint: "list_projects shows them")
         })
         let result = try await calls(tool, journal).run(call(), by: caller)
-        #expect(result == .failure("there is no project `x`. List_projects shows them."))
+        #expect(result == .failure("there is no project `x`. list_projects shows them."))
         #expect(journal.events.withLock { $0 }.last == "end failed")
     }
 

@@ -239,7 +239,7 @@ struct IssueWritingTests {
             "create_issue",
             ["project": "other/repo", "title": "x"]
         )
-        #expect(project.contains("List_projects"))
+        #expect(project.contains("list_projects"))
         for (tool, arguments, word) in [
             ("update_issue", ["issue": "acme/tool#1"], "nothing to change"),
             ("add_comment", ["target": "1", "comment": "x", "path": "a"], "go together"),
