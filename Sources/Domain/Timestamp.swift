@@ -18,9 +18,12 @@ package struct Timestamp: Hashable, Sendable, Comparable {
     /// The instant `duration` later; saturates instead of overflowing.
     package func advanced(by duration: Duration) -> Timestamp {
         let parts = duration.components
-        let shift = parts.seconds * 1000 + parts.attoseconds / 1_000_000_000_000_000
+        let (whole, isTooLong) = parts.seconds.multipliedReportingOverflow(by: 1000)
+        let fraction = parts.attoseconds / 1_000_000_000_000_000
+        let (shift, isOver) = whole.addingReportingOverflow(fraction)
         let (sum, overflow) = milliseconds.addingReportingOverflow(shift)
-        return Timestamp(milliseconds: overflow ? (shift > 0 ? .max : .min) : sum)
+        guard isTooLong || isOver || overflow else { return Timestamp(milliseconds: sum) }
+        return Timestamp(milliseconds: duration > .zero ? .max : .min)
     }
 }
 

@@ -42,8 +42,9 @@ struct WalkEstimate: Sendable, Equatable {
         } else if isByCreation, let known = knownNumber,
             let last = page.items.last(where: { $0.number != nil })?.number, known > last
         {
-            // Numbers of moved and deleted issues count too: an estimate, for want of better.
-            remaining = known - last
+            // Numbers of moved and deleted issues count too: an estimate, for want of better. A
+            // service may number its issues as it likes.
+            remaining = min(known - last, IssuePage.believableCounts.upperBound)
         }
     }
 }

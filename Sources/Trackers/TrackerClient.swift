@@ -97,6 +97,9 @@ package struct IssuePage: Sendable {
     /// Of ``IssueWalk/newest`` how many the project has. At most a page too many; only for show.
     package var remainingCount: Int?
 
+    /// The totals of services that are believed: sums of them fit an integer.
+    package static let believableCounts = 0...1_000_000_000
+
     package init(
         items: [PageItem],
         next: PageToken? = nil,

@@ -41,6 +41,10 @@ struct TimestampTests {
     func `moving past the end saturates`() {
         #expect(Timestamp(milliseconds: .max).advanced(by: .seconds(1)).milliseconds == .max)
         #expect(Timestamp(milliseconds: 5000).advanced(by: .seconds(-2)).milliseconds == 3000)
+        let now = Timestamp(milliseconds: 5000)
+        #expect(now.advanced(by: .seconds(Int64.max)).milliseconds == .max)
+        #expect(now.advanced(by: .seconds(Int64.min)).milliseconds == .min)
+        #expect(now.advanced(by: .seconds(Int64.max / 1000)).milliseconds == .max)
     }
 }
 

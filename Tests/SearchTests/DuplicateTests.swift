@@ -21,6 +21,32 @@ import Testing
         }
     }
 
+    @Test func `issues however far apart in time are measured`() {
+        let meter = PairMeter(
+            statistics: TermStatistics(
+                frequencies: [],
+                documentCount: 2,
+                averageLength: 1,
+                averageTitleLength: 1
+            )
+        )
+        func profile(_ issue: Int64, createdAt milliseconds: Int64) -> IssueProfile {
+            IssueProfile(
+                issue: IssueID(issue),
+                project: ProjectID(1),
+                kind: .issue,
+                createdAt: Timestamp(milliseconds: milliseconds),
+                title: nil,
+                body: [],
+                titleTerms: TermVector([]),
+                terms: TermVector([])
+            )
+        }
+        let (first, last) = (profile(1, createdAt: .min), profile(2, createdAt: .max))
+        #expect(meter.features(first, last).days > 1e11)
+        #expect(meter.features(last, first).days == meter.features(first, last).days)
+    }
+
     @Test func `pairs found step by step are those found at once`() async throws {
         let numbers = Array(1...25)
         let whole = try await World()

@@ -48,6 +48,13 @@ import Trackers
         #expect(estimate.progress == .init(read: 100, remaining: 250))
     }
 
+    @Test func `estimates of many projects have a sum, whatever the numbers of their issues`() {
+        var estimate = WalkEstimate()
+        estimate.didProbe(page(Int.max...Int.max))
+        estimate.didRead(page(1...1), isByCreation: true)
+        #expect(estimate.progress == .init(read: 1, remaining: 1_000_000_000))
+    }
+
     @Test func `a total counts down where pages do not tell, and never to nothing early`() {
         var estimate = WalkEstimate()
         estimate.begin(expecting: 150)

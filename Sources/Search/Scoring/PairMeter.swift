@@ -38,7 +38,10 @@ package struct PairMeter: Sendable {
             other.titleTerms,
             averageLength: statistics.averageTitleLength
         )
-        let distance = abs(one.createdAt.milliseconds - other.createdAt.milliseconds)
+        // As fractions: the difference of two instants may not fit an integer.
+        let distance = abs(
+            Double(one.createdAt.milliseconds) - Double(other.createdAt.milliseconds)
+        )
         return Scoring.PairFeatures(
             bodies: product(one.lead, other.lead),
             across: (product(one.title, other.lead) + product(other.title, one.lead)) / 2,
@@ -48,7 +51,7 @@ package struct PairMeter: Sendable {
             titleRecall: titles.recall,
             shorterLength: Double(min(one.terms.length, other.terms.length)),
             isSameProject: one.project == other.project,
-            days: Double(distance) / 86_400_000
+            days: distance / 86_400_000
         )
     }
 

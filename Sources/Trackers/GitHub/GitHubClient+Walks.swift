@@ -65,7 +65,9 @@ extension GitHubClient {
         guard let last = list.response.headers.lastPage, let size = list.query["per_page"],
             let size = Int(size), (1...100).contains(size)
         else { return nil }
+        // Both numbers are of links, which may say anything.
         let page = list.query["page"].flatMap { Int($0) } ?? 1
+        guard page >= 1 else { return nil }
         return max(0, last - page) * size
     }
 

@@ -120,7 +120,8 @@ extension GitLabClient {
     }
 
     private static func remainingCount(after list: TrackerList) -> Int? {
-        guard let total = list.response.headers["X-Total"].flatMap({ Int($0) }), total >= 0,
+        guard let total = list.response.headers["X-Total"].flatMap({ Int($0) }),
+            IssuePage.believableCounts.contains(total),
             let size = list.query["per_page"].flatMap({ Int($0) }), (1...100).contains(size)
         else { return nil }
         let page = list.query["page"].flatMap { Int($0) } ?? 1

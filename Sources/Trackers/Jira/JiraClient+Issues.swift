@@ -61,7 +61,8 @@ extension JiraClient {
 
     /// What the search finds in all; Cloud does not say.
     private static func total(of list: TrackerList) -> Int? {
-        list.envelope["total"]?.integer.flatMap { $0 >= 0 ? Int(exactly: $0) : nil }
+        let total = list.envelope["total"]?.integer.flatMap { Int(exactly: $0) }
+        return total.flatMap { IssuePage.believableCounts.contains($0) ? $0 : nil }
     }
 
     // MARK: - Rows

@@ -76,9 +76,11 @@ struct RetryPlan {
         let half = size / 2
         guard half >= configuration.smallestPageSize else { return false }
         if let name = paging.page, let page = query[name].flatMap({ Int($0) }), page > 1 {
-            // Only an even size lets the same row start a page.
-            guard size.isMultiple(of: 2) else { return false }
-            query[name] = String((page - 1) * 2 + 1)
+            // Only an even size lets the same row start a page. The number is of the service's own
+            // link, which may say anything.
+            let (before, overflow) = (page - 1).multipliedReportingOverflow(by: 2)
+            guard size.isMultiple(of: 2), !overflow else { return false }
+            query[name] = String(before + 1)
         }
         query[paging.size] = String(half)
         return true

@@ -41,9 +41,14 @@ struct DiffLines {
         return (old, new)
     }
 
+    /// More lines than any file has: lines can be counted on from there.
+    private static let highestLine = 1_000_000_000
+
     private static func number(_ word: Substring, _ sign: String) -> Int? {
-        guard word.hasPrefix(sign) else { return nil }
-        return Int(word.dropFirst().prefix { $0 != "," })
+        guard word.hasPrefix(sign), let number = Int(word.dropFirst().prefix { $0 != "," }),
+            (0...highestLine).contains(number)
+        else { return nil }
+        return number
     }
 
     /// Both numbers of the line that has `line` on `side`; lines between hunks are the same in both

@@ -1,3 +1,4 @@
+import Domain
 import Firewall
 import Testing
 
@@ -20,13 +21,20 @@ struct TimeTests {
         "timestamp('10000-01-01T00:00:00Z')", "timestamp('1900-02-29T00:00:00Z')",
         "timestamp('0001-01-01T00:00:00+00:01')", "timestamp(253402300800)",
         "timestamp('9999-12-31T23:59:59Z') - timestamp('0001-01-01T00:00:00Z')",
-        "duration('320000000000s')", "duration('')", "duration('1')", "duration('1h-1m')",
+        "duration('320000000000s')", "duration('-9223372036854775808s')", "duration('')", "duration('1')", "duration('1h-1m')",
         "duration('99999999999999999999999999999999h')", "duration('9223372036s') + duration('1s')",
         "timestamp(0).getHours('Nowhere/Land')", "timestamp(0).getHours('../../etc/passwd')",
         "timestamp(0).getHours('/etc/localtime')", "timestamp(0).getHours('Europe')",
     ])
     func `what is no time is an error`(source: String) {
         #expect(evaluated(source).hasPrefix("error: 1:"), "\(evaluated(source))")
+    }
+
+    @Test func `a typed span out of range is none`() {
+        for seconds in ["-9223372036854775808", "9223372036854775807", "315576000001"] {
+            let span: JSONValue = ["seconds": .string(seconds), "nanos": 999_999_999]
+            #expect(TypedValue.value(["t": "duration", "v": span]) == nil, "\(seconds)")
+        }
     }
 
     /// Offsets from the IANA database, on both sides of changes, before the first and after the

@@ -47,12 +47,26 @@ import Testing
         #expect(pages.map(\.remainingCount) == [nil, 2])
     }
 
-    @Test(arguments: ["", "many", "-4"])
+    @Test(arguments: [Int.min, -3, 0])
+    func `a page before the first one leaves nobody knows what`(number: Int) async throws {
+        let service = try ScriptedService { call in
+            let links =
+                call.query["page"] == nil
+                ? link((relation: "next", number: number))
+                : link((relation: "last", number: 8))
+            return .answer(headers: [links], text: "[\(GitHubFixture.issue(1))]")
+        }
+        defer { service.server.stop() }
+        let pages = try await service.client(.github).pages(GitHubFixture.project, .everything)
+        #expect(pages.map(\.remainingCount) == [nil, nil])
+    }
+
+    @Test(arguments: ["", "many", "-4", "9223372036854775807"])
     func `a total that is none is not believed`(total: String) async throws {
         let service = try ScriptedService { call in
             call.path == GitLabFixture.issues
                 ? .answer(headers: [("X-Total", total)], text: "[\(GitLabFixture.issue(1))]")
-                : .answer(text: "[\(GitLabFixture.request(1))]")
+                : .answer(headers: [("X-Total", "7")], text: "[\(GitLabFixture.request(1))]")
         }
         defer { service.server.stop() }
         let probe = try await service.client(.gitlab).pages(GitLabFixture.project, .newest)

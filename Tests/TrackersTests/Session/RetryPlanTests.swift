@@ -28,6 +28,14 @@ struct RetryPlanTests {
         #expect(plan.query["page"] == "5")
     }
 
+    @Test func `a page beyond all numbers is asked for again as it is`() {
+        var plan = plan(["per_page": "100", "page": "\(Int.max)"])
+        _ = plan.next(after: .status(reason: "502"), jitter: 0)
+        _ = plan.next(after: .status(reason: "502"), jitter: 0)
+        #expect(plan.query["per_page"] == "100")
+        #expect(plan.query["page"] == "\(Int.max)")
+    }
+
     @Test func `tries are bounded and the last failure is told`() {
         var plan = plan([:])
         var last: RetryPlan.Action?

@@ -363,6 +363,18 @@ struct PullRequestScriptTests {
     }
 
     @Test(arguments: [
+        "@@ -9223372036854775807,2 +1,2 @@\n a\n b\n",
+        "@@ --9223372036854775808 +9223372036854775807 @@\n a\n-b\n", "@@ -1 +-1 @@\n a\n",
+    ])
+    func `GitLab - a hunk that begins nowhere is none`(patch: String) {
+        let lines = DiffLines(patch: patch)
+        for side in [DiffSide.left, .right] {
+            #expect(lines.numbers(of: 5, on: side) == DiffLines.Numbers(old: 5, new: 5))
+        }
+        #expect(lines.counts == (0, 0))
+    }
+
+    @Test(arguments: [
         (10, DiffSide.right, #""new_line":10,"old_line":10"#),
         (11, .left, #""old_line":11"#), (11, .right, #""new_line":11"#),
         (12, .right, #""new_line":12"#), (13, .right, #""new_line":13,"old_line":12"#),

@@ -27,7 +27,7 @@ package enum TypedValue {
             else { return nil }
             return .timestamp(value)
         case "duration":
-            guard let (seconds, nanoseconds) = time(content), abs(seconds) < 1 << 40,
+            guard let (seconds, nanoseconds) = time(content),
                 let value = CELDuration(seconds: seconds, nanoseconds: Int64(nanoseconds))
             else { return nil }
             return .duration(value)

@@ -33,8 +33,8 @@ struct RegexAutomaton {
     private var transitions: [Int32] = []
 
     // Scratch of a pass over the program.
-    private var marks: [UInt32]
-    private var generation: UInt32 = 0
+    private var marks: [UInt64]
+    private var generation: UInt64 = 0
     private var stack: [Int32] = []
 
     init(_ program: RegexProgram) {
@@ -61,7 +61,7 @@ struct RegexAutomaton {
         self.classes = classes
         self.samples = samples
         classCount = samples.count + 1
-        marks = [UInt32](repeating: 0, count: program.instructions.count)
+        marks = [UInt64](repeating: 0, count: program.instructions.count)
         reset()
     }
 

@@ -32,7 +32,8 @@ struct RegexParser {
         self.scalars = scalars
     }
 
-    /// The largest product of counts in one another.
+    /// The largest product of counts in one another; cut off above what is allowed, because counts
+    /// of seven groups in one another fit no integer.
     private static func repetitions(in syntax: RegexSyntax) -> Int {
         switch syntax {
         case .empty, .set, .anyByte, .assertion: return 1
@@ -40,7 +41,7 @@ struct RegexParser {
             return parts.map(repetitions).max() ?? 1
         case .repetition(let part, let minimum, let maximum):
             let inner = repetitions(in: part)
-            return inner * max(1, maximum ?? minimum)
+            return min(inner * max(1, maximum ?? minimum), maximumCount + 1)
         }
     }
 

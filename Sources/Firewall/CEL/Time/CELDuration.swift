@@ -11,7 +11,9 @@ package struct CELDuration: Hashable, Sendable {
     /// One that `isComputed` is the result of arithmetic, which must be less than 2^63 nanoseconds
     /// as in the other implementations; what is written down may be longer.
     package init?(seconds: Int64, nanoseconds: Int64 = 0, isComputed: Bool = false) {
-        var whole = seconds + nanoseconds / 1_000_000_000
+        let sum = seconds.addingReportingOverflow(nanoseconds / 1_000_000_000)
+        guard !sum.overflow else { return nil }
+        var whole = sum.partialValue
         var rest = nanoseconds % 1_000_000_000
         if whole > 0, rest < 0 {
             whole -= 1
@@ -20,7 +22,7 @@ package struct CELDuration: Hashable, Sendable {
             whole += 1
             rest -= 1_000_000_000
         }
-        guard abs(whole) <= Self.maximumSeconds else { return nil }
+        guard whole.magnitude <= Self.maximumSeconds else { return nil }
         if isComputed {
             let (scaled, overflow) = whole.multipliedReportingOverflow(by: 1_000_000_000)
             guard !overflow, !scaled.addingReportingOverflow(rest).overflow else { return nil }
@@ -70,7 +72,8 @@ extension CELDuration {
         }
         if isNegative { total = -total }
         let (seconds, rest) = total.quotientAndRemainder(dividingBy: 1_000_000_000)
-        guard let seconds = Int64(exactly: seconds), abs(seconds) <= Self.maximumSeconds else {
+        // Not `abs`: the least integer has no positive counterpart.
+        guard let seconds = Int64(exactly: seconds), seconds.magnitude <= Self.maximumSeconds else {
             return nil
         }
         self.init(seconds: seconds, nanoseconds: Int64(rest))
