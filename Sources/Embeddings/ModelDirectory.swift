@@ -93,9 +93,13 @@ package struct ModelDirectory: Sendable {
         if stated == nil {
             stated = try readOptionalModelJSON(tokenizerPath)?["model_max_length"]
         }
+        // Room for the two special tokens and one of the text.
+        guard positions >= 3 else {
+            let path = transformerPath + "/config.json"
+            throw .invalidModel(path: path, reason: "max_position_embeddings is below 3")
+        }
         // "No limit" is written as 1e30, which is no Int64.
         guard let stated, !stated.isNull, let limit = stated.integer else { return positions }
-        // Room for the two special tokens and one of the text.
         guard limit >= 3 else {
             throw .invalidModel(path: sentencePath, reason: "max_seq_length is below 3")
         }

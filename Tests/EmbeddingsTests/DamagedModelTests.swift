@@ -43,6 +43,17 @@ import Testing
         expectInvalid(fixture)
     }
 
+    @Test(arguments: [1, 2])
+    func `a window without room for a word is refused`(positions: Int) throws {
+        let fixture = try ModelFixture()
+        try fixture.change("config.json", "max_position_embeddings", to: "\(positions)")
+        let path = fixture.path + "/config.json"
+        let reason = "max_position_embeddings is below 3"
+        #expect(throws: EmbeddingError.invalidModel(path: path, reason: reason)) {
+            _ = try BERTConfiguration(directory: try ModelDirectory(path: fixture.path))
+        }
+    }
+
     @Test(arguments: [
         ("config.json", "model_type", "\"roberta\""), ("config.json", "hidden_act", "\"swish\""),
         ("config.json", "is_decoder", "true"),

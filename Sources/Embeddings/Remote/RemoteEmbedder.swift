@@ -43,6 +43,9 @@ package struct RemoteEmbedder: Embedder {
     /// English has about four bytes a token, code and CJK about three.
     let windowByteCount: Int
 
+    /// Largest dimension: an index of vectors takes no larger one, and a provider may say anything.
+    private static let maximumDimension = 65_536
+
     /// Connects to a provider; asks it for one vector when the dimension is not configured.
     ///
     /// - Parameters:
@@ -63,8 +66,9 @@ package struct RemoteEmbedder: Embedder {
             let rows = try await exchange.vectors(of: ["dimension"], dimension: nil)
             configuration.dimension = rows.first?.count
         }
-        guard let dimension = configuration.dimension, dimension > 0 else {
-            let reason = "the dimension must be positive"
+        let range = 1...maximumDimension
+        guard let dimension = configuration.dimension, range.contains(dimension) else {
+            let reason = "the dimension must be from 1 to \(maximumDimension)"
             throw .provider(status: nil, reason: reason, isRetryable: false)
         }
         return RemoteEmbedder(configuration, dimension: dimension, exchange: exchange)

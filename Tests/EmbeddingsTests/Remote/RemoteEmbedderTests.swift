@@ -79,6 +79,22 @@ import Testing
         #expect(server.requests.count == 1)
     }
 
+    @Test func `a vector longer than an index takes is refused`() async throws {
+        let numbers = [JSONValue](repeating: 1, count: 65_537)
+        let body: JSONValue = ["data": [["index": 0, "embedding": .array(numbers)]]]
+        let server = try ScriptedHTTPServer { _ in [.answer(body: body.serialized())] }
+        var configuration = configuration(server)
+        configuration.dimension = nil
+        let reason = "the dimension must be from 1 to 65536"
+        let refusal = EmbeddingError.provider(status: nil, reason: reason, isRetryable: false)
+        do {
+            _ = try await RemoteEmbedder.connect(configuration, transport: client)
+            Issue.record("it was taken")
+        } catch {
+            #expect(error == refusal)
+        }
+    }
+
     @Test func `a wanted dimension is sent`() async throws {
         let server = try ScriptedHTTPServer { [Self.reply($0)] }
         var configuration = configuration(server)
