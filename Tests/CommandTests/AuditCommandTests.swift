@@ -11,6 +11,16 @@ struct AuditCommandTests {
         try sandbox.preloop("tools", "call", tool, arguments.serializedText()).status
     }
 
+    @Test func `a server's time beyond all numbers is left out`() throws {
+        let server = try ScriptedHTTPServer { _ in
+            [.answer(text: #"[{"sequence":1,"tool":"t","duration_ms":1e300}]"#)]
+        }
+        let sandbox = try Sandbox(["PRELOOP_TOKEN": "key"])
+        let told = try sandbox.preloop("audit", "query", "--url", server.origin)
+        #expect(told.status == 0, "\(told.errors)")
+        #expect(told.output.split(separator: "\n").count == 2, "\(told.output)")
+    }
+
     @Test func `calls are listed, followed, verified and exported`() async throws {
         let sandbox = try Sandbox()
         #expect(try sandbox.preloop("init").status == 0)

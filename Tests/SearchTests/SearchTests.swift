@@ -208,9 +208,11 @@ import Testing
             }
         }
         var request = SearchRequest(text: "a")
-        request.offset = SearchRequest.maximumReach
-        await #expect(throws: SearchError.pageOutOfRange(maximum: SearchRequest.maximumReach)) {
-            try await pipeline.search.search(request)
+        for offset in [SearchRequest.maximumReach, .max] {
+            request.offset = offset
+            await #expect(throws: SearchError.pageOutOfRange(maximum: SearchRequest.maximumReach)) {
+                try await pipeline.search.search(request)
+            }
         }
     }
 

@@ -469,6 +469,18 @@ struct PostgresTests {
         #expect(try row?.timestamp("t").milliseconds == milliseconds)
     }
 
+    @Test func `the database's infinities are instants`() async throws {
+        let scratch = try Engine.postgres.database()
+        let row = try await scratch.connect().read { connection in
+            try connection.rows(
+                "SELECT '-infinity'::timestamptz AS first, 'infinity'::timestamptz AS last"
+            ).first
+        }
+        let (first, last) = (try row?.timestamp("first"), try row?.timestamp("last"))
+        #expect(try #require(first) < Timestamp(milliseconds: 0))
+        #expect(try #require(last) > Timestamp(milliseconds: 0))
+    }
+
     // MARK: Servers
 
     @Test func `an address that leads nowhere is reported at once, without its password`()
@@ -478,6 +490,7 @@ struct PostgresTests {
             "postgresql://u:hunter2@127.0.0.1:1/x", "postgresql://u:hunter2@[::1/x",
             "host=/nonexistent password=hunter2", "postgresql://u:hunter%2@localhost/x",
             "nonsense=hunter2",
+            "postgresql://u:hunter2@127.0.0.1:1/x?connect_timeout=9223372036854775807",
         ] {
             let database = PostgresDatabase(PostgresConfiguration(address: Secret(address)))
             let error = await #expect(throws: StoreError.self) {

@@ -15,6 +15,15 @@ struct VectorMirrorTests {
         #expect(try await fixture.passages([1], model: model).count == 1)
     }
 
+    @Test(arguments: [0, 65_537, Int.max])
+    func `a model without a possible dimension is none`(dimension: Int) async throws {
+        let fixture = try await PassageFixture(.sqlite)
+        let fault = StoreError.unexpectedValue(column: "embedding_models.dimension")
+        await #expect(throws: fault) {
+            _ = try await fixture.model(dimension: dimension)
+        }
+    }
+
     @Test func `halves cross in binary and back`() {
         let vector = PassageFixture.vector(3, dimension: 384)
         let bytes = HalfVectorBytes.encode(vector)

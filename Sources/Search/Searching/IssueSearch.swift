@@ -50,10 +50,11 @@ package struct IssueSearch: Sendable {
     ///
     /// - Throws: ``SearchError/emptyQuery``, ``SearchError/pageOutOfRange(maximum:)``.
     package func search(_ request: SearchRequest) async throws -> [SearchHit] {
-        let reach = request.offset + request.limit
-        guard request.limit >= 0, request.offset >= 0, reach <= SearchRequest.maximumReach else {
-            throw SearchError.pageOutOfRange(maximum: SearchRequest.maximumReach)
-        }
+        let maximum = SearchRequest.maximumReach
+        // Each by itself first: the sum of two great numbers is none.
+        guard (0...maximum).contains(request.limit), (0...maximum).contains(request.offset),
+            request.offset + request.limit <= maximum
+        else { throw SearchError.pageOutOfRange(maximum: maximum) }
         let question = try await healingWords { try await self.question(request) }
         var page = Page(request)
         var known: Set<IssueID> = []

@@ -211,6 +211,9 @@ import Glibc
         case late
     }
 
+    /// Waits are taken up again after it.
+    private static let longestPause = Duration.seconds(3_600)
+
     /// Waits for the socket; an interruption that has been requested before does not wait at all.
     private static func wait(
         _ socket: Int32,
@@ -226,8 +229,10 @@ import Glibc
                 pollfd(fd: socket, events: Int16(events), revents: 0),
                 pollfd(fd: interrupt?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
             ]
-            // Rounded up, so that the last wait is not a busy one.
-            let milliseconds = Int32(clamping: Int64(left / .milliseconds(1)) + 1)
+            // Rounded up, so that the last wait is not a busy one; and no longer than a number of
+            // milliseconds holds, for an address may name any time.
+            let pause = min(left, Self.longestPause)
+            let milliseconds = Int32(clamping: Int64(pause / .milliseconds(1)) + 1)
             let count = unsafe poll(&waiting, 2, milliseconds)
             if count < 0, errno != EINTR { return .ready }
             if count > 0, waiting[0].revents != 0 { return .ready }

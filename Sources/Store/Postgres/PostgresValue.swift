@@ -180,8 +180,10 @@ extension SQLValue {
         case PostgresType.bool: self = .bool(try Self.bits(bytes, count: 1) != 0)
         case PostgresType.timestamptz, PostgresType.timestamp:
             let microseconds = Int64(bitPattern: try Self.bits(bytes, count: 8))
-            // Rounded down: what we store has whole milliseconds.
-            let milliseconds = (microseconds - (microseconds % 1000 + 1000) % 1000) / 1000
+            // Rounded down: what we store has whole milliseconds. The ends of the range are the
+            // database's infinities.
+            let (whole, rest) = microseconds.quotientAndRemainder(dividingBy: 1000)
+            let milliseconds = rest < 0 ? whole - 1 : whole
             self = .timestamp(
                 Timestamp(milliseconds: milliseconds + PostgresBinds.epochMilliseconds)
             )

@@ -25,6 +25,9 @@ package enum EmbeddingModelTable {
         }
     }
 
+    /// What vectors an index takes; other numbers are those of a damaged database.
+    private static let dimensions: ClosedRange<Int64> = 1...65_536
+
     /// The account's models, oldest first.
     package static func all(
         account: AccountID,
@@ -37,11 +40,15 @@ package enum EmbeddingModelTable {
             ORDER BY id
             """
         ).map { row throws(StoreError) -> Row in
-            Row(
+            let dimension = try row.integer("dimension")
+            guard dimensions.contains(dimension) else {
+                throw .unexpectedValue(column: "embedding_models.dimension")
+            }
+            return Row(
                 id: try row.identifier("id"),
                 name: try row.text("name"),
                 revision: try row.text("model_revision"),
-                dimension: Int(try row.integer("dimension")),
+                dimension: Int(dimension),
                 isCurrent: try row.bool("is_current")
             )
         }

@@ -56,4 +56,9 @@ enum AuditText {
     static func milliseconds(_ microseconds: Int64) -> String {
         "\(microseconds / 1_000).\(microseconds % 1_000 / 100) ms"
     }
+
+    /// The same of a server's number; nil for one that is no time.
+    static func milliseconds(_ number: Double) -> String? {
+        Int64(exactly: (number * 1_000).rounded(.towardZero)).map { milliseconds($0) }
+    }
 }

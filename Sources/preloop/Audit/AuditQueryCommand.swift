@@ -180,7 +180,7 @@ struct AuditQueryCommand: AsyncParsableCommand {
                 text("server").isEmpty ? text("tool") : "\(text("server"))/\(text("tool"))",
                 text("decision"),
                 call["unreadable"] == true ? "\(text("outcome")) (altered?)" : text("outcome"),
-                took.map { AuditText.milliseconds(Int64($0 * 1_000)) } ?? "",
+                took.flatMap(AuditText.milliseconds) ?? "",
                 AuditText.cut(call["arguments"].map { $0.isNull ? "" : $0.serializedText() } ?? ""),
             ])
         }
