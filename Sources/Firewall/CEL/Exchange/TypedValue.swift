@@ -4,9 +4,6 @@ package import Domain
 ///
 /// An integer is `{"t": "int", "v": "1"}`. Numbers are text, so that nothing is rounded on the way.
 package enum TypedValue {
-    /// Values in one another that are written; deeper ones come from no document.
-    private static let maximumDepth = 512
-
     /// The value a document describes; nil when it describes none.
     package static func value(_ json: JSONValue) -> CELValue? {
         let content = json["v"] ?? .null
@@ -74,11 +71,9 @@ package enum TypedValue {
     /// The budget pays for what is written: a small value may hold another a million times over.
     package static func json(
         _ value: CELValue,
-        _ budget: inout Budget,
-        depth: Int = 0
+        _ budget: inout Budget
     ) throws(EvaluationError) -> JSONValue {
         try budget.charge()
-        guard depth < maximumDepth else { throw EvaluationError(.costLimit) }
         switch value {
         case .null: return ["t": "null"]
         case .bool(let value): return typed("bool", .bool(value))
@@ -100,11 +95,11 @@ package enum TypedValue {
         case .network(let network): return typed("net.CIDR", .string(network.description))
         case .optional(let optional):
             guard let held = optional.value else { return ["t": "optional"] }
-            return typed("optional", try json(held, &budget, depth: depth + 1))
+            return typed("optional", try json(held, &budget))
         case .list(let list):
             var elements: [JSONValue] = []
             for index in 0..<list.count {
-                elements.append(try json(list[index], &budget, depth: depth + 1))
+                elements.append(try json(list[index], &budget))
             }
             return typed("list", .array(elements))
         case .map(let map):
@@ -112,8 +107,8 @@ package enum TypedValue {
             let entries = map.entries
             var pairs: [JSONValue] = []
             for index in entries.keys.indices {
-                let key = try json(entries.keys[index], &budget, depth: depth + 1)
-                let held = try json(entries.values[index], &budget, depth: depth + 1)
+                let key = try json(entries.keys[index], &budget)
+                let held = try json(entries.values[index], &budget)
                 pairs.append(.array([key, held]))
             }
             return typed("map", .array(pairs))

@@ -46,7 +46,7 @@ struct Checker {
             throw failure("undeclared message type `\(name)`", expression.position)
         case .comprehension(let each): return try comprehension(each)
         case .bind(let name, let value, let body):
-            let bound = try type(of: value)
+            let bound = TypeInference.bounded(try type(of: value))
             return try scoped([(name, bound)], body)
         case .block(let values, let body): return try block(values, body)
         case .optionalMap(let target, let variable, let body, let isFlat):
@@ -284,7 +284,8 @@ struct Checker {
         let count = locals.count
         defer { locals.removeLast(locals.count - count) }
         for (place, value) in values.enumerated() {
-            locals.append(("@index\(place)", try type(of: value)))
+            let bound = TypeInference.bounded(try type(of: value))
+            locals.append(("@index\(place)", bound))
         }
         return try type(of: body)
     }

@@ -3,8 +3,20 @@
 /// The rules are those of the Go implementation's checker, which the conformance tests of
 /// type deduction describe: assignability with open types, the more general of two types wins.
 struct TypeInference {
+    /// Types that people need have a handful of parts.
+    ///
+    /// Names that refer to one another can make types as deep as the source is long, or twice as
+    /// large with each name; what is beyond this is not known, `dyn`. A literal of as many lists in
+    /// one another as the parser takes fits.
+    private static let maximumSize = 256
+    /// Pairs of types that one question of assignability may look at, and types that may be looked
+    /// through for an open one: both sides of the largest pair.
+    private static let maximumSteps = 2 * maximumSize
+
     private var known: [CELType: CELType] = [:]
     private var freshCount = 0
+    /// What is left of the steps of the question that is being answered.
+    private var steps = 0
 
     /// A type nothing is known about yet.
     mutating func fresh() -> CELType {
@@ -26,18 +38,41 @@ struct TypeInference {
         return (overload.arguments.map(replace), replace(overload.result))
     }
 
-    /// The type with what is known put in; what stays open is `dyn` when `closing`.
+    /// The type with what is known put in; what stays open is `dyn` when `closing`, and so are
+    /// the parts of a type that is too large.
     func resolve(_ type: CELType, closing: Bool = false) -> CELType {
-        if let better = known[type] { return resolve(better, closing: closing) }
-        if type.isOpen { return closing ? .dyn : type }
-        return type.mapParameters { resolve($0, closing: closing) }
+        var room = Self.maximumSize
+        return resolve(type, closing: closing, &room)
+    }
+
+    private func resolve(_ type: CELType, closing: Bool, _ room: inout Int) -> CELType {
+        room -= 1
+        guard room >= 0 else { return .dyn }
+        if type.isOpen {
+            if let better = known[type] { return resolve(better, closing: closing, &room) }
+            return closing ? .dyn : type
+        }
+        return type.mapParameters { resolve($0, closing: closing, &room) }
+    }
+
+    /// The type as a name may stand for it: `dyn` in place of one that is too large.
+    static func bounded(_ type: CELType) -> CELType {
+        var room = maximumSize
+        func fits(_ type: CELType) -> Bool {
+            room -= 1
+            return room >= 0 && type.parameters.allSatisfy(fits)
+        }
+        return fits(type) ? type : .dyn
     }
 
     /// Whether values of the types may be passed where those types are wanted; what has to hold
     /// for that is remembered if they may, and only then.
+    ///
+    /// Types that are too large to tell may not.
     mutating func assign(_ types: [CELType], to wanted: [CELType]) -> Bool {
         guard types.count == wanted.count else { return false }
         var trial = self
+        trial.steps = Self.maximumSteps
         for (type, wanted) in zip(types, wanted) {
             guard trial.isAssignable(type, wanted) else { return false }
         }
@@ -55,6 +90,8 @@ struct TypeInference {
     // MARK: - Assignability
 
     private mutating func isAssignable(_ type: CELType, _ wanted: CELType) -> Bool {
+        steps -= 1
+        guard steps >= 0 else { return false }
         if wanted.isOpen {
             let (isValid, isKnown) = substitute(type, for: wanted)
             if isValid { return true }
@@ -96,10 +133,20 @@ struct TypeInference {
         return (true, false)
     }
 
+    /// Whether an open type is in another; a type too large to tell counts as one that has it.
     private func mentions(_ open: CELType, in type: CELType) -> Bool {
-        if type == open { return true }
-        if let better = known[type] { return mentions(open, in: better) }
-        return type.parameters.contains { mentions(open, in: $0) }
+        var room = Self.maximumSteps
+        return mentions(open, in: type, &room)
+    }
+
+    private func mentions(_ open: CELType, in type: CELType, _ room: inout Int) -> Bool {
+        room -= 1
+        guard room >= 0 else { return true }
+        if type.isOpen {
+            if type == open { return true }
+            return known[type].map { mentions(open, in: $0, &room) } ?? false
+        }
+        return type.parameters.contains { mentions(open, in: $0, &room) }
     }
 
     private static func isNullable(_ type: CELType) -> Bool {
