@@ -79,6 +79,24 @@ struct RemoteTests {
         #expect(gone.status == 1 && gone.errors.contains("127.0.0.1"))
     }
 
+    @Test func `a list that has always one more page is given up`() throws {
+        let page = "[" + Array(repeating: #"{"name":"t"}"#, count: 100).joined(separator: ",") + "]"
+        let server = try ScriptedHTTPServer { _ in
+            [.answer(headers: [("Content-Type", "application/json")], text: page)]
+        }
+        let result = try Sandbox().preloop(
+            "tools",
+            "list",
+            "--url",
+            server.origin,
+            environment: ["PRELOOP_TOKEN": "plk_x"]
+        )
+        #expect(result.status == 1 && result.output.isEmpty)
+        #expect(result.errors.contains("has no end"), "\(result.errors)")
+        #expect(server.requests.count == 1_000)
+        #expect(server.requests.last?.target == "/api/v1/tools?limit=100&skip=99900")
+    }
+
     @Test func `users and keys of a server are made, changed and removed from elsewhere`() throws {
         let server = try ServeProcess(try Sandbox())
         let elsewhere = try Sandbox()

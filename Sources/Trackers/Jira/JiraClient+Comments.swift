@@ -5,6 +5,10 @@ extension JiraClient {
     private static let commentPageSize = 100
     /// A list that changes while it is read is read again so often.
     private static let maximumReadings = 3
+    /// Twenty times what Cloud keeps of an issue, 5,000 comments.
+    ///
+    /// A service whose list is longer with every page would be read for ever.
+    private static let maximumCommentPages = 1_000
 
     /// One page of an issue's comments, oldest first.
     ///
@@ -58,11 +62,13 @@ extension JiraClient {
     }
 
     /// Every comment, or nil when the list moved under the reader or holds an unreadable one.
+    ///
+    /// - Throws: ``TrackerError/invalidResponse(detail:)`` for a list that does not end.
     private func allComments(of issue: String) async throws(TrackerError) -> [Comment]? {
         var comments: [Comment] = []
         var seen: Set<String> = []
         var start = 0
-        while true {
+        for _ in 0..<Self.maximumCommentPages {
             let page = try await commentPage(of: issue, startAt: start)
             for row in page.rows {
                 guard case .success(let comment) = row else { return nil }
@@ -73,6 +79,10 @@ extension JiraClient {
                 return comments.count == page.total ? comments : nil
             }
         }
+        throw .invalidResponse(
+            detail: "the comments of issue \(issue) do not end after "
+                + "\(Self.maximumCommentPages) pages"
+        )
     }
 
     private func commentPage(

@@ -11,6 +11,8 @@ struct RemoteServer: Sendable {
     let token: Secret
     /// The most that a list of a server has on a page.
     private static let pageLength = 100
+    /// A hundred thousand users, keys or tools; a server that always has more is asked no further.
+    private static let maximumPages = 1_000
     private let transport: any HTTPTransport
 
     init(url: String, token: Secret, settings: Settings) throws(CommandFailure) {
@@ -64,15 +66,21 @@ struct RemoteServer: Sendable {
         return answer.json ?? .null
     }
 
-    /// All pages of a list.
+    /// All pages of a list; fails when it does not end.
     func all(_ path: String) async throws(CommandFailure) -> [JSONValue] {
         var items: [JSONValue] = []
-        while true {
+        for _ in 0..<Self.maximumPages {
             let query = "limit=\(Self.pageLength)&skip=\(items.count)"
             let page = try await call("GET", "\(path)?\(query)").array ?? []
             items += page
             guard page.count == Self.pageLength else { return items }
         }
+        throw CommandFailure(
+            .failure,
+            "the list `\(path)` of `\(url)` has no end",
+            reason: "\(Self.maximumPages) pages came, and there would be more",
+            hint: "check that this is the address of a `preloop serve`"
+        )
     }
 
     /// Signs in with a name and a password; gives an access token.

@@ -95,6 +95,33 @@ struct JiraProtocolTests {
         #expect(page.remainingCount == (isCloud ? nil : 41))
     }
 
+    @Test func `comments without an end are given up`() async throws {
+        let transport = ScriptedTransport { path, query, turn in
+            guard path.hasSuffix("/comment") else {
+                let some = #""comment":{"comments":[],"total":2000000}}"#
+                let issue = row(1).replacing(#""comment":{"comments":[],"total":0}}"#, with: some)
+                return (200, #"{"issues":[\#(issue)],"isLast":true}"#)
+            }
+            let comment = """
+                {"id":"\(turn)","author":{"displayName":"Ann"},"body":"b",
+                "created":"2024-01-01T00:00:00.000+0000","updated":"2024-01-01T00:00:00.000+0000"}
+                """
+            let total = (query["startAt"].flatMap { Int($0) } ?? 0) + 2
+            return (200, #"{"comments":[\#(comment)],"total":\#(total)}"#)
+        }
+        let client = try client(.server, transport)
+        let error = await #expect(throws: TrackerError.self) {
+            _ = try await client.issues(
+                of: project,
+                walk: .everything,
+                page: nil,
+                validator: nil
+            )
+        }
+        #expect("\(try #require(error))".contains("do not end after 1000 pages"))
+        #expect(transport.requests.count(where: { $0.path.hasSuffix("/comment") }) == 1_000)
+    }
+
     @Test func `queries use milliseconds without quotes and no upper end`() {
         let since = Timestamp(milliseconds: 1_732_877_091_000)
         #expect(
