@@ -44,7 +44,7 @@ package struct ScanJobs: Sendable {
             if let end = outcome.rateLimitEnd(of: outcome.scan.trackers) {
                 // Nobody's failure: the scan goes on when the tracker lets us.
                 let now = installation.store.clock.now()
-                let wait = Duration.milliseconds(max(1_000, end.milliseconds - now.milliseconds))
+                let wait = Duration.milliseconds(max(1_000, end.milliseconds(since: now)))
                 return .later(wait, reason: "the rate limit is used up until \(end)")
             }
             let problem = outcome.scan.trackers.compactMap(outcome.problem).first

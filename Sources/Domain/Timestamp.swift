@@ -25,6 +25,14 @@ package struct Timestamp: Hashable, Sendable, Comparable {
         guard isTooLong || isOver || overflow else { return Timestamp(milliseconds: sum) }
         return Timestamp(milliseconds: duration > .zero ? .max : .min)
     }
+
+    /// Milliseconds from `earlier` to this instant, negative when it is later; saturates instead of
+    /// overflowing, for a database may hold any instant.
+    package func milliseconds(since earlier: Timestamp) -> Int64 {
+        let (span, isOver) = milliseconds.subtractingReportingOverflow(earlier.milliseconds)
+        guard isOver else { return span }
+        return milliseconds < earlier.milliseconds ? .min : .max
+    }
 }
 
 extension Timestamp {

@@ -46,6 +46,20 @@ struct TimestampTests {
         #expect(now.advanced(by: .seconds(Int64.min)).milliseconds == .min)
         #expect(now.advanced(by: .seconds(Int64.max / 1000)).milliseconds == .max)
     }
+
+    @Test
+    func `the span between instants saturates`() {
+        let (first, last) = (Timestamp(milliseconds: .min), Timestamp(milliseconds: .max))
+        let now = Timestamp(milliseconds: 1_740_970_983_000)
+        let before = Timestamp(milliseconds: -5)
+        #expect(first.milliseconds(since: now) == .min)
+        #expect(first.milliseconds(since: last) == .min)
+        #expect(last.milliseconds(since: before) == .max)
+        #expect(last.milliseconds(since: first) == .max)
+        #expect(first.milliseconds(since: first) == 0)
+        #expect(now.milliseconds(since: before) == 1_740_970_983_005)
+        #expect(before.milliseconds(since: now) == -1_740_970_983_005)
+    }
 }
 
 @Suite

@@ -16,11 +16,14 @@ package struct MessageReader: AsyncSequence, Sendable {
 
     private let stream: AsyncStream<SessionServer.Input>
     private let continuation: AsyncStream<SessionServer.Input>.Continuation
-    private let permits = DispatchSemaphore(value: linesAhead)
+    /// Begins at 0: Dispatch ends the process when a semaphore goes with less than it began with,
+    /// and a reader may go with lines that nobody took.
+    private let permits = DispatchSemaphore(value: 0)
 
     /// Begins to read; `limit` is the length of a line in bytes.
     package init(_ descriptor: Int32 = STDIN_FILENO, limit: Int) {
         (stream, continuation) = AsyncStream.makeStream()
+        for _ in 0..<Self.linesAhead { permits.signal() }
         let (continuation, permits) = (continuation, permits)
         DispatchQueue(label: "preloop.input").async {
             Self.read(descriptor, limit, permits, continuation)

@@ -36,7 +36,7 @@ extension ApprovalDesk {
             let current = try await find(request.id)
             guard current.state.isPending, waited < limit else { return current }
             let untilEnd = Duration.milliseconds(
-                max(1, current.state.expiresAt.milliseconds - store.clock.now().milliseconds)
+                max(1, current.state.expiresAt.milliseconds(since: store.clock.now()))
             )
             let pause = min(limit - waited, GuardedCall.progressInterval, untilEnd)
             let start = ContinuousClock.now

@@ -145,7 +145,7 @@ extension ApprovalRequest {
     /// Whole seconds until it ends; 0 for what is decided.
     package func remainingSeconds(at now: Timestamp) -> Int64 {
         guard state.isPending else { return 0 }
-        return max(0, (state.expiresAt.milliseconds - now.milliseconds) / 1_000)
+        return max(0, state.expiresAt.milliseconds(since: now) / 1_000)
     }
 
     private static func json(_ vote: ApprovalState.Vote) -> JSONValue {

@@ -187,8 +187,14 @@ private final class ItemPipe: Sendable {
     }
 
     private let state = Mutex(State())
-    private let free = DispatchSemaphore(value: capacity)
+    /// Begins at 0: Dispatch ends the process when a semaphore goes with less than it began with,
+    /// and a copy that failed leaves items behind.
+    private let free = DispatchSemaphore(value: 0)
     private let filled = DispatchSemaphore(value: 0)
+
+    init() {
+        for _ in 0..<Self.capacity { free.signal() }
+    }
 
     /// A transaction that runs a second time finds that the first has used the pipe.
     func begin(_ side: Side) throws {

@@ -202,7 +202,7 @@ package struct JobWorker: Sendable {
         }
         var pause = configuration.interval
         if let next {
-            let rest = next.milliseconds - store.clock.now().milliseconds
+            let rest = next.milliseconds(since: store.clock.now())
             // Not below: two clocks that differ must not make a loop that never rests.
             pause = min(pause, .milliseconds(max(10, rest)))
         }

@@ -74,7 +74,7 @@ package struct WebhookProcessor: Sendable {
             }
             return .done
         } catch TrackerError.rateLimited(let until) {
-            let rest = until.milliseconds - store.clock.now().milliseconds
+            let rest = until.milliseconds(since: store.clock.now())
             return .later(
                 .milliseconds(max(1_000, rest)),
                 reason: "the tracker's rate limit is used up until \(until)"

@@ -362,7 +362,7 @@ package struct ApprovalNotifier: Sendable {
             try await forgetMails(of: payload["request_id"]?.string ?? "")
             return .done
         }
-        let rest = request.state.expiresAt.milliseconds - desk.store.clock.now().milliseconds
+        let rest = request.state.expiresAt.milliseconds(since: desk.store.clock.now())
         let isLast = payload["stage"]?.string == ApprovalJobs.escalatedStage
         let isOwnEnd = isLast == (request.state.escalatedAt != nil) && rest > 0
         // The clock of whoever made the job was ahead.

@@ -29,7 +29,9 @@ final class ChildProgram: Sendable {
     let identifier: pid_t
     /// What it writes to standard output, line by line, to be taken by ``next()``.
     private let lines: AsyncStream<LineFraming.Line>
-    private let permits = DispatchSemaphore(value: linesAhead)
+    /// Begins at 0: Dispatch ends the process when a semaphore goes with less than it began with,
+    /// and a program may go with lines that nobody took.
+    private let permits = DispatchSemaphore(value: 0)
     private let input: Int32
     private let writing = DispatchQueue(label: "preloop.upstream.input")
     /// Nothing more is written.
@@ -71,6 +73,7 @@ final class ChildProgram: Sendable {
         _ = fcntl(input, F_SETFL, fcntl(input, F_GETFL) | O_NONBLOCK)
         let (lines, continuation) = AsyncStream.makeStream(of: LineFraming.Line.self)
         self.lines = lines
+        for _ in 0..<Self.linesAhead { permits.signal() }
         let (output, errorOutput) = (pipes.output.ours, pipes.errors.ours)
         DispatchQueue(label: "preloop.upstream.output").async {
             self.readLines(output, lineLimit, continuation)
