@@ -47,8 +47,8 @@ package enum SensitiveKind: String, Sendable, CaseIterable, Hashable {
         ["secret", "secrets", "pii", "personal", "any", "all"] + allCases.map(\.rawValue)
 }
 
-/// A set of kinds that is asked at every byte of a text: a set of texts, which cases with raw values
-/// are to `Set`, would be most of what looking through it costs.
+/// A set of kinds that is asked at every byte of a text: a `Set` of cases with raw values hashes a
+/// text each time, which would be most of what looking through it costs.
 struct SensitiveKinds: Sendable {
     private let bits: UInt32
 
