@@ -92,6 +92,9 @@ struct OutsideCallTests {
         )
         #expect(told.status == 202)
         #expect(try await answer.get() == JSONObject([("roots", [["uri": "file:///a"]])]))
+        // A question that is open then has no answer, and nobody waits for it any longer.
+        async let open = kept.ask("roots/list", JSONObject())
+        #expect(await client.read(until: "ask-2").contains("roots/list"))
         let ended = try await server.send(
             "DELETE",
             Self.path,
@@ -99,6 +102,7 @@ struct OutsideCallTests {
             headers: [Self.accept] + session
         )
         #expect(ended.status == 204)
+        #expect(await open == .failure(.internalError("there was no answer")))
         let late = await kept.ask("roots/list", JSONObject())
         #expect(late == .failure(.methodNotFound("roots/list")))
         try await server.stop()

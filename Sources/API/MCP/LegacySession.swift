@@ -143,6 +143,9 @@ actor LegacySession {
         session.forgetEvents()
         for connection in connections.values { connection.outlet.close() }
         connections = [:]
+        // Nobody answers any more; what asks outside of calls does not end with a job.
+        for ask in asks.values { ask.finish() }
+        asks = [:]
         jobsContinuation.finish()
     }
 

@@ -40,10 +40,7 @@ struct OpenPassage: Sendable {
     func tell(_ notice: OpenSession.Notice) async {
         switch notice {
         case .message(let level, let parameters):
-            guard session.hasRoom(for: JSONValue.object(parameters).serialized().count),
-                let told = await told(parameters)
-            else { return }
-            session.tell(.message(level, told))
+            if let told = await told(parameters) { session.tell(.message(level, told)) }
         case .elicitationEnded(let parameters):
             if let told = await told(parameters) { session.tell(.elicitationEnded(told)) }
         }
@@ -51,13 +48,18 @@ struct OpenPassage: Sendable {
 
     private func told(_ parameters: JSONObject) async -> JSONObject? {
         let used = session.used(of: server)
-        guard await calls.sees(source.caller, anyOf: used) else { return nil }
+        let byteCount = JSONValue.object(parameters).serialized().count
+        guard session.hasRoom(for: byteCount, of: server),
+            await calls.sees(source.caller, anyOf: used)
+        else { return nil }
         return await passed(parameters, .result, used)
     }
 
     /// Asks the client what no call waits for.
     func ask(_ method: String, _ parameters: JSONObject) async -> Result<JSONObject, RPCError> {
         let refusal = RPCError.invalidRequest("the question was not handed on")
+        // Not on record: a server that asks without end must not fill it.
+        guard session.mayBeAsked(by: server) else { return .failure(refusal) }
         let used = session.used(of: server)
         guard await calls.sees(source.caller, anyOf: used),
             let question = await passed(parameters, .result, used)

@@ -91,6 +91,9 @@ package actor SessionServer {
             announcements.cancel()
         }
         await apply(session.end())
+        // Nobody answers any more; what asks outside of calls does not end with a job.
+        for ask in asks.values { ask.finish() }
+        asks = [:]
         await calls.end(subscriber)
         await calls.end(openSession)
     }

@@ -34,7 +34,7 @@ actor UpstreamConnection {
     private var opening: AsyncStream<Result<ServerProfile, UpstreamError>>.Continuation?
     private var farewell: Task<Void, Never>?
     private var logLevel = SharedLogLevel()
-    /// The latest time that the server was told a level: calls wait until it knows.
+    /// The level that the server is being told: calls wait until it knows.
     private var levelSetting: Task<Void, any Error>?
     /// Whose calls were made in this session.
     private var callers = Callers.none
@@ -294,18 +294,30 @@ actor UpstreamConnection {
             profile.offers("logging")
         else { return }
         guard let level = logLevel.take(wish, of: client?.session) else {
-            // Why it could not be told is for whoever told it.
-            _ = await levelSetting?.result
+            if let levelSetting { try await wait(for: levelSetting) }
             return
         }
         let parameters = JSONObject([("level", .string(level.rawValue))])
         let setting = Task { _ = try await self.call("logging/setLevel", parameters) }
         levelSetting = setting
+        defer { if levelSetting == setting { levelSetting = nil } }
         try await withTaskCancellationHandler {
             try await setting.value
         } onCancel: {
             setting.cancel()
         }
+    }
+
+    /// Waits for the end of what another caller has begun, or until this one gives up.
+    private func wait(for setting: Task<Void, any Error>) async throws {
+        let (ends, over) = AsyncStream.makeStream(of: Void.self)
+        Task {
+            // Why it could not be told is for whoever told it.
+            _ = await setting.result
+            over.finish()
+        }
+        for await _ in ends {}
+        try Task.checkCancellation()
     }
 
     /// Of the older era: roots are the session's, and servers may keep what they were told.
@@ -444,7 +456,8 @@ actor UpstreamConnection {
         guard let level = parameters["level"]?.string.flatMap(LogLevel.init(rawValue:))
         else { return }
         guard call != nil || !clientCalls.isEmpty else {
-            await tell(.message(level, parameters))
+            // Where several callers have used the session, it may be of another one's call.
+            if callers != .several { await tell(.message(level, parameters)) }
             return
         }
         let call = meant(by: call).last { waiting[$0]?.hearsMessages == true }
@@ -486,6 +499,9 @@ actor UpstreamConnection {
         await apply(session.answer(ask, .failure(.methodNotFound(method))))
     }
 
+    /// Questions outside of calls at a time: one about the roots as they were, and one about others.
+    private static let maximumOutside = 2
+
     /// Asks the client whose session it is what its roots are; false where that is not one client.
     ///
     /// Servers ask for roots when a session begins, and when they hear that these have changed.
@@ -496,7 +512,8 @@ actor UpstreamConnection {
         _ parameters: JSONObject
     ) -> Bool {
         guard method == "roots/list", session.capabilities["roots"] != nil, callers != .several,
-            guests.all.count == 1, let guest = guests.all.first
+            guests.all.count == 1, let guest = guests.all.first,
+            questions.values.count(where: { $0.call == nil }) < Self.maximumOutside
         else { return false }
         let task = Task {
             let outcome = await guest.ask(method, parameters)

@@ -100,7 +100,6 @@ extension UpstreamDesk {
         case nil: break
         case "complete": result["resultType"] = nil
         case "input_required" where extras.isModern: return result
-        // A client that has declared extensions knows the results of theirs.
         // A client that has declared extensions knows the results that they have.
         case let other?
         where extras.isModern && other != "task"

@@ -65,19 +65,4 @@ import Testing
         )
         #expect(ForeignCapabilities.merged([]).members.isEmpty)
     }
-
-    @Test func `servers may say so much outside of calls, and more later`() {
-        var budget = MessageBudget()
-        let start = ContinuousClock.now
-        func takes(_ byteCount: Int, after seconds: Int) -> Bool {
-            budget.take(byteCount, at: start.advanced(by: .seconds(seconds)))
-        }
-        #expect(takes(MessageBudget.capacity, after: 0))
-        #expect(!takes(1, after: 0))
-        #expect(takes(MessageBudget.bytesPerSecond, after: 1))
-        #expect(!takes(1, after: 1))
-        // Silence is not saved up without end.
-        #expect(!takes(MessageBudget.capacity + 1, after: 86_400))
-        #expect(takes(MessageBudget.capacity, after: 86_400))
-    }
 }

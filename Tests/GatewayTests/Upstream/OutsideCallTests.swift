@@ -352,6 +352,95 @@ struct OutsideCallTests {
         await world.desk.close()
     }
 
+    /// Each question is on record, and a client has room for a few at a time.
+    @Test func `a server asks a few times outside of calls, and less often then`() async throws {
+        let world = try await WatchedWorld()
+        let ann = await Talk(world.calls, #"{"roots":{}}"#)
+        await ann.read()
+        let session = try await session(world)
+        let upstream = world.upstream
+        func answers() -> [JSONValue] {
+            upstream.state.withLock { $0.heard.filter { $0["id"]?.string != nil } }
+        }
+        // Two wait for the client; nobody asks it a third thing meanwhile.
+        for id in ["a", "b", "c"] { upstream.say("roots/list", [:], id: id, in: session) }
+        var asked: [String] = []
+        for _ in 0..<2 { asked.append(await ann.next()?["id"]?.string ?? "") }
+        try await world.until { answers().count == 1 }
+        #expect(answers()[0]["id"] == "c" && answers()[0]["error"]?["code"] == -32601)
+        for id in asked { ann.say(#"{"jsonrpc":"2.0","id":"\#(id)","result":{"roots":[]}}"#) }
+        try await world.until { answers().count == 3 }
+        let answering = Task {
+            while let question = await ann.next() {
+                let id = question["id"]?.string ?? ""
+                ann.say(#"{"jsonrpc":"2.0","id":"\#(id)","result":{"roots":[]}}"#)
+            }
+        }
+        let refusal: JSONValue = -32600
+        var count = 3
+        // One more is let through every five seconds, which may pass on a busy machine.
+        while count < 100, !answers().contains(where: { $0["error"]?["code"] == refusal }) {
+            upstream.say("roots/list", [:], id: "\(count)", in: session)
+            count += 1
+            try await world.until { answers().count == count }
+        }
+        #expect(answers().last?["error"]?["code"] == refusal)
+        #expect(answers().count { $0["result"] != nil } >= OutsideBudget.questions.capacity)
+        let records = world.journal.calls.withLock { $0.count { $0.tool == "roots/list" } }
+        #expect(records == count - 2)
+        await ann.end()
+        await answering.value
+        await world.desk.close()
+    }
+
+    @Test func `servers may say so much outside of calls, and more later`() {
+        var budget = OutsideBudget.messages
+        let start = ContinuousClock.now
+        func takes(_ byteCount: Int, after seconds: Double) -> Bool {
+            budget.take(byteCount, at: start.advanced(by: .seconds(seconds)))
+        }
+        #expect(takes(budget.capacity, after: 0))
+        #expect(!takes(1, after: 0))
+        #expect(takes(Int(budget.perSecond), after: 1))
+        #expect(!takes(1, after: 1))
+        // Silence is not saved up without end.
+        #expect(!takes(budget.capacity + 1, after: 86_400))
+        #expect(takes(budget.capacity, after: 86_400))
+        var questions = OutsideBudget.questions
+        func asks(_ count: Int, after seconds: Int) -> Int {
+            (0..<count).count { _ in questions.take(1, at: start.advanced(by: .seconds(seconds))) }
+        }
+        #expect(asks(questions.capacity + 1, after: 0) == questions.capacity)
+        // Parts of what is added are not lost between looks.
+        #expect((1...11).reduce(0) { $0 + asks(1, after: $1) } == 2)
+    }
+
+    /// They shared it: one that talks without end kept all others of the session silent.
+    @Test func `each server has a budget of its own`() {
+        let session = OpenSession()
+        let capacity = OutsideBudget.messages.capacity
+        #expect(session.hasRoom(for: capacity, of: "one"))
+        #expect(!session.hasRoom(for: capacity, of: "one"))
+        #expect(session.hasRoom(for: capacity, of: "two"))
+    }
+
+    @Test func `of too many sessions the one that came first is forgotten`() {
+        var guests = GuestList()
+        let all = (0...GuestList.maximum).map { number in
+            Guest(
+                session: OpenSession(),
+                client: UpstreamListener.Client(caller: "ann", session: "\(number)"),
+                tell: { _ in },
+                ask: { method, _ in .failure(.methodNotFound(method)) }
+            )
+        }
+        let forgotten = all.map { guests.add($0)?.client.session }
+        #expect(forgotten.last == "0" && forgotten.compactMap { $0 }.count == 1)
+        #expect(guests.all.count == GuestList.maximum && guests.guest(all[0].session) == nil)
+        let again = guests.add(all[1])
+        #expect(again == nil && guests.all.count == GuestList.maximum)
+    }
+
     // MARK: - Capabilities
 
     @Test(arguments: [

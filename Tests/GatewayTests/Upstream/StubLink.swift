@@ -14,6 +14,10 @@ final class StubLink: UpstreamLink {
     }
 
     private let state = Mutex(State())
+    /// What the server says that it can do.
+    private let offered: JSONValue
+
+    init(offering offered: JSONValue = [:]) { self.offered = offered }
 
     /// The methods of the requests that were sent.
     var sent: [String] { state.withLock { $0.sent } }
@@ -38,7 +42,7 @@ final class StubLink: UpstreamLink {
         await answer(
             call,
             object([
-                "protocolVersion": "2025-11-25", "capabilities": [:],
+                "protocolVersion": "2025-11-25", "capabilities": offered,
                 "serverInfo": ["name": "stub", "version": "1"],
             ])
         )

@@ -240,6 +240,53 @@ import Testing
         _ = try await second.value
     }
 
+    /// A session is several callers' where a server has gone from the newer era back to the older
+    /// one: what it said after a call reached all of them.
+    @Test func `a session that several callers have used tells nobody what follows a call`()
+        async throws
+    {
+        let link = StubLink()
+        let connection = try await link.opened()
+        let told = RunCounter()
+        for (number, name) in ["ann", "bob"].enumerated() {
+            var listener = Listener(name).listener()
+            let client = UpstreamListener.Client(caller: name, session: "s")
+            listener.guest = guest(client, told)
+            let work = Task { [listener] in
+                try await connection.call("tools/call", JSONObject(), listener: listener)
+            }
+            try await link.waitForRequests(2 + number)
+            await link.answerNext()
+            _ = try await work.value
+            await link.log()
+        }
+        #expect(told.all == ["ann"])
+    }
+
+    private func guest(_ client: UpstreamListener.Client, _ told: RunCounter) -> Guest {
+        Guest(
+            session: OpenSession(),
+            client: client,
+            tell: { _ in told.add(client.caller) },
+            ask: { method, _ in .failure(.methodNotFound(method)) }
+        )
+    }
+
+    /// It waited until the server had answered, or had let half a minute pass, and went on then.
+    @Test func `who gives up does not wait until the server knows a level`() async throws {
+        let link = StubLink(offering: ["logging": [:]])
+        let connection = try await link.opened()
+        let first = UpstreamListener.Client(caller: "ann", session: "s")
+        let setting = Task { try await connection.setLevel(.from(.error), of: first) }
+        try await link.waitForRequests(2)
+        let call = begin(connection, by: Listener("ann", "t", .from(.error)))
+        call.cancel()
+        await #expect(throws: CancellationError.self) { try await call.value }
+        #expect(link.sent == ["initialize", "logging/setLevel"])
+        await connection.end(.sessionEnded)
+        await #expect(throws: UpstreamError.self) { try await setting.value }
+    }
+
     @Test(arguments: ["t", nil])
     func `what may be of either of two clients is for none of them`(
         _ session: String?

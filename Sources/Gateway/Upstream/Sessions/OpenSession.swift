@@ -31,7 +31,8 @@ package final class OpenSession: Sendable {
     private let state = Mutex(State())
 
     private struct State {
-        var budget = MessageBudget()
+        /// What each server may say and ask at the moment, by the bytes of its name.
+        var budgets: [[UInt8]: (messages: OutsideBudget, questions: OutsideBudget)] = [:]
         /// The sessions with servers that its calls have used, as long as they are open.
         var connections: [ObjectIdentifier: UpstreamConnection] = [:]
         /// The tools and requests that its calls have used, by the bytes of their names.
@@ -115,10 +116,24 @@ package final class OpenSession: Sendable {
         }
     }
 
-    /// Whether servers may say so much more at the moment.
-    func hasRoom(for byteCount: Int) -> Bool {
-        state.withLock { $0.budget.take(byteCount, at: .now) }
+    /// Whether a server may say so much more at the moment.
+    func hasRoom(for byteCount: Int, of server: String) -> Bool {
+        state.withLock { state in
+            state.budgets[Array(server.utf8), default: Self.budgets].messages
+                .take(byteCount, at: .now)
+        }
     }
+
+    /// Whether a server may ask once more at the moment.
+    func mayBeAsked(by server: String) -> Bool {
+        state.withLock { state in
+            state.budgets[Array(server.utf8), default: Self.budgets].questions.take(1, at: .now)
+        }
+    }
+
+    private static let budgets = (
+        messages: OutsideBudget.messages, questions: OutsideBudget.questions
+    )
 
     /// Tells the client something.
     func tell(_ notice: Notice) { self.notice.yield(notice) }
@@ -132,28 +147,38 @@ package final class OpenSession: Sendable {
     }
 }
 
-/// How much servers may say to one session outside of calls; a value.
+/// How much one server may say to, or ask of, one session outside of calls; a value.
 ///
-/// A call bounds what is said during it by its own time; nothing does outside of calls, and a
-/// client may read slowly.
-struct MessageBudget: Sendable {
-    /// What may be said at once, in bytes: more than a day of a server that logs with sense.
-    static let capacity = 1 << 20
-    /// What is added in a second.
-    static let bytesPerSecond = 64 << 10
+/// A call bounds what is said during it by its own time; nothing does outside of calls. A client
+/// may read slowly, and each question is put on record.
+struct OutsideBudget: Sendable {
+    /// In bytes: at once more than a day of a server that logs with sense.
+    static let messages = OutsideBudget(capacity: 1 << 20, perSecond: 65_536)
+    /// Servers ask when a session begins, and once for each change that they are told of.
+    static let questions = OutsideBudget(capacity: 8, perSecond: 0.2)
 
-    private var room = MessageBudget.capacity
+    /// What there is at once.
+    let capacity: Int
+    /// What is added in a second.
+    let perSecond: Double
+    private var room: Double
     private var lastLook: ContinuousClock.Instant?
 
-    /// Takes room for a message; false where there is none, and nothing is taken.
-    mutating func take(_ byteCount: Int, at now: ContinuousClock.Instant) -> Bool {
+    private init(capacity: Int, perSecond: Double) {
+        self.capacity = capacity
+        self.perSecond = perSecond
+        room = Double(capacity)
+    }
+
+    /// Takes some of it; false where there is not so much, and nothing is taken.
+    mutating func take(_ amount: Int, at now: ContinuousClock.Instant) -> Bool {
         if let lastLook {
-            let passed = min(lastLook.duration(to: now) / .seconds(1), 60)
-            room = min(room + Int(passed * Double(Self.bytesPerSecond)), Self.capacity)
+            let passed = lastLook.duration(to: now) / .seconds(1)
+            room = min(room + passed * perSecond, Double(capacity))
         }
         lastLook = now
-        guard byteCount <= room else { return false }
-        room -= byteCount
+        guard Double(amount) <= room else { return false }
+        room -= Double(amount)
         return true
     }
 }

@@ -22,13 +22,17 @@ struct GuestList: Sendable {
     private var pages: [(id: [UInt8], guest: ObjectIdentifier)] = []
 
     /// Adds one, or takes what it says of itself now.
-    mutating func add(_ guest: Guest) {
+    ///
+    /// - Returns: The one that is forgotten for it.
+    mutating func add(_ guest: Guest) -> Guest? {
         if let place = all.firstIndex(where: { $0.session === guest.session }) {
             all[place] = guest
-            return
+            return nil
         }
-        if all.count >= Self.maximum { remove(all[0].session) }
+        let forgotten = all.count >= Self.maximum ? all[0] : nil
+        if let forgotten { remove(forgotten.session) }
         all.append(guest)
+        return forgotten
     }
 
     mutating func remove(_ session: OpenSession) {
@@ -65,7 +69,7 @@ extension UpstreamConnection {
     /// Lets a client's session hear what the server says outside of calls.
     func admit(_ guest: Guest) {
         guard failure == nil, guest.session.attach(self) else { return }
-        guests.add(guest)
+        guests.add(guest)?.session.detach(self)
     }
 
     /// Forgets a client's session, which is over.
