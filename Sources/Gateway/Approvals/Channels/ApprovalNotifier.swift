@@ -364,9 +364,11 @@ package struct ApprovalNotifier: Sendable {
         }
         let rest = request.state.expiresAt.milliseconds(since: desk.store.clock.now())
         let isLast = payload["stage"]?.string == ApprovalJobs.escalatedStage
-        let isOwnEnd = isLast == (request.state.escalatedAt != nil) && rest > 0
-        // The clock of whoever made the job was ahead.
-        return isOwnEnd ? .later(.milliseconds(rest), reason: "the request is still open") : .done
+        // The end of the second window has a job of its own.
+        guard isLast == (request.state.escalatedAt != nil) else { return .done }
+        // The clock of whoever made the job was ahead. It may be time by now: the look that ends
+        // the request is still to come.
+        return .later(.milliseconds(max(rest, 1)), reason: "the request is still open")
     }
 
     /// Removes the mails of a request that is over: where nobody has a mail server, nobody takes
