@@ -38,8 +38,6 @@ struct DBStatusCommand: AsyncParsableCommand {
             return status
         }
         guard !output.isJSON else {
-            var rows = JSONObject()
-            for row in status.rows { rows[row.table] = .integer(Int64(row.count)) }
             try Output.result(json(status))
             return
         }
