@@ -311,11 +311,12 @@ actor UpstreamConnection {
     /// Waits for the end of what another caller has begun, or until this one gives up.
     private func wait(for setting: Task<Void, any Error>) async throws {
         let (ends, over) = AsyncStream.makeStream(of: Void.self)
-        Task {
+        let watch = Task {
             // Why it could not be told is for whoever told it.
             _ = await setting.result
             over.finish()
         }
+        defer { watch.cancel() }
         for await _ in ends {}
         try Task.checkCancellation()
     }
@@ -499,7 +500,7 @@ actor UpstreamConnection {
         await apply(session.answer(ask, .failure(.methodNotFound(method))))
     }
 
-    /// Questions outside of calls at a time: one about the roots as they were, and one about others.
+    /// Questions outside of calls at a time: about the roots as they were, and as they are.
     private static let maximumOutside = 2
 
     /// Asks the client whose session it is what its roots are; false where that is not one client.
