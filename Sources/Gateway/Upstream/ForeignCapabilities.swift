@@ -65,16 +65,19 @@ enum ForeignCapabilities {
     ///
     /// An identifier of which all servers that have it say the same stands as it is. Where they say
     /// different things, it has the members that all agree on, and `SERVER__IDENTIFIER` has what
-    /// each says, as tools have names.
+    /// each says, as tools have names. What a server calls like that itself is left out: it would
+    /// stand for what another one says.
     ///
     /// - Parameter servers: Names, with what ``of(_:)`` gives, in the order of the names.
     /// - Returns: Objects below ``kinds``; empty where no server has any.
     static func merged(_ servers: [(name: String, declared: JSONObject)]) -> JSONObject {
         var merged = JSONObject()
+        let beginnings = servers.map { "\($0.name)__" }
         for kind in kinds {
             var said: [(identifier: String, values: [(server: String, value: JSONObject)])] = []
             for (name, declared) in servers {
-                for member in declared[kind]?.object?.members ?? [] {
+                for member in declared[kind]?.object?.members ?? []
+                where !beginnings.contains(where: member.key.hasPrefix) {
                     let value = (name, member.value.object ?? JSONObject())
                     if let place = said.firstIndex(where: { $0.identifier == member.key }) {
                         said[place].values.append(value)

@@ -65,4 +65,20 @@ import Testing
         )
         #expect(ForeignCapabilities.merged([]).members.isEmpty)
     }
+
+    @Test func `a server does not say what another one declares`() {
+        let one = object(["extensions": ["x/y": ["a": 1]]])
+        let two = object(["extensions": ["one__x/y": ["a": 2], "x/y": ["a": 3]]])
+        #expect(
+            json(ForeignCapabilities.merged([("one", one), ("two", two)])) == [
+                "extensions": ["one__x/y": ["a": 1], "two__x/y": ["a": 3], "x/y": [:]]
+            ]
+        )
+        let three = object(["extensions": ["one__z": [:], "own__z": [:]]])
+        #expect(
+            json(ForeignCapabilities.merged([("one", one), ("three", three)])) == [
+                "extensions": ["own__z": [:], "x/y": ["a": 1]]
+            ]
+        )
+    }
 }
