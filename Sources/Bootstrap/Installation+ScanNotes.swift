@@ -1,4 +1,5 @@
 import Domain
+import Firewall
 import Store
 package import Sync
 
@@ -66,8 +67,18 @@ extension IndexedScan.Outcome {
         return end
     }
 
-    /// The first thing of a tracker that was not done; nil when everything was.
+    /// The first thing of a tracker that was not done, without secrets; nil when everything was.
+    ///
+    /// It is kept and shown, and may have the words of a tracker or of a provider in it.
     func problem(of tracker: TrackerReport) -> String? {
+        // Nobody compares what stands in the place of a secret, so any key will do.
+        let redactor = Redactor(key: (0..<32).map { _ in UInt8.random(in: 0...255) })
+        return firstProblem(of: tracker).map {
+            redactor.redact(text: $0, kinds: SensitiveKind.secrets).text
+        }
+    }
+
+    private func firstProblem(of tracker: TrackerReport) -> String? {
         if let failure = tracker.failures.first { return failure }
         for project in tracker.projects where project.outcome.isFailure {
             let detail = project.outcome.detail.map { ": \($0)" } ?? ""
