@@ -14,6 +14,12 @@ package final class ChildWatch: Sendable {
 
     private static let script = """
         trap '' HUP INT QUIT TERM
+        # It would keep open what it inherits: the ends of others' pipes, and the socket by whose
+        # end Foundation knows that a child has ended.
+        for number in /proc/"$BASHPID"/fd/*; do
+            number=${number##*/}
+            [ "$number" -le 2 ] || eval "exec $number>&-" 2>/dev/null
+        done
         declare -A children
         while read -r sign child; do
             case $sign in
@@ -58,10 +64,12 @@ package final class ChildWatch: Sendable {
 extension Process {
     /// Starts the program; it ends with this process at the latest.
     package func runWatched() throws {
-        terminationHandler = { ChildWatch.shared?.end($0.processIdentifier) }
+        // The watch begins before what it watches, of which it then inherits nothing.
+        let watch = ChildWatch.shared
+        terminationHandler = { watch?.end($0.processIdentifier) }
         try run()
-        ChildWatch.shared?.begin(processIdentifier)
+        watch?.begin(processIdentifier)
         // It may have ended before it was noted.
-        if !isRunning { ChildWatch.shared?.end(processIdentifier) }
+        if !isRunning { watch?.end(processIdentifier) }
     }
 }
