@@ -71,7 +71,7 @@ import Testing
         let two = object(["extensions": ["one__x/y": ["a": 2], "x/y": ["a": 3]]])
         #expect(
             json(ForeignCapabilities.merged([("one", one), ("two", two)])) == [
-                "extensions": ["one__x/y": ["a": 1], "two__x/y": ["a": 3], "x/y": [:]]
+                "extensions": ["x/y": [:], "one__x/y": ["a": 1], "two__x/y": ["a": 3]]
             ]
         )
         let three = object(["extensions": ["one__z": [:], "own__z": [:]]])
