@@ -113,7 +113,8 @@ package struct Installation: Sendable {
                     .failure,
                     "\(what) is empty",
                     reason: "it has none of the tables of an installation",
-                    hint: "put back a backup of it, or begin anew with `preloop init`"
+                    hint: "put back a backup of it with `preloop db restore`, fill it from another "
+                        + "database with `preloop db copy`, or begin anew with `preloop init`"
                 )
             }
             return (try await Store.open(database), !isMade)

@@ -27,7 +27,9 @@ extension StoreError {
         case .disconnected:
             "see that the database server runs and that DATABASE_URL and PG* say where; try again"
         case .timedOut: "the database server is overloaded or locked; try again"
-        case .constraint, .unexpectedValue, .unavailable, .statement, .cancelled: nil
+        case .unavailable(let detail), .statement(let detail):
+            PostgresRefusal(message: detail)?.hint
+        case .constraint, .unexpectedValue, .cancelled: nil
         }
     }
 }

@@ -13,6 +13,15 @@ struct PostgresFailure: Error, Equatable {
     /// The server takes no writes, now or in this session.
     static let readOnly = PostgresFailure(state: "25006", message: "the database is read-only")
 
+    /// What libpq says in one or more lines, as one; with several hosts it has lines for each.
+    static func line(of text: String) -> String {
+        let parts = text.split { $0 == "\n" || $0 == "\t" }
+        let line = parts.dropFirst().reduce(into: parts.first.map(String.init) ?? "") {
+            $0 += (".?!:;".contains($0.last ?? " ") ? " " : "; ") + $1
+        }
+        return line.isEmpty ? "the connection to the database was lost" : line
+    }
+
     /// What may be done about a failed transaction.
     enum Remedy: Equatable {
         /// Nothing: tell the caller.

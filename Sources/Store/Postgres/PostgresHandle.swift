@@ -199,8 +199,7 @@ import Glibc
 
     private static func message(of pointer: OpaquePointer) -> String {
         let text = unsafe PQerrorMessage(pointer).map { unsafe String(cString: $0) } ?? ""
-        let line = text.split(whereSeparator: { $0 == "\n" || $0 == "\t" }).joined(separator: " ")
-        return line.isEmpty ? "the connection to the database was lost" : line
+        return PostgresFailure.line(of: text)
     }
 
     // MARK: Waiting
