@@ -75,9 +75,21 @@ extension CommandFailure {
         return "cannot use `\(path)`: \(systemMessage(code))"
     }
 
-    private static func text(of error: VectorIndexError) -> String {
-        guard case .snapshotInputOutput(let operation, let code) = error else { return "\(error)" }
-        return "index snapshot: \(operation) failed: \(systemMessage(code))"
+    /// What is wrong with an index file, without the names by which programs know it.
+    static func text(of error: VectorIndexError) -> String {
+        switch error {
+        case .snapshotInputOutput(let operation, let code):
+            return "index snapshot: \(operation) failed: \(systemMessage(code))"
+        case .snapshotIdentity(let expected, let found):
+            // The account of the store comes first, the model behind it.
+            let owners = [expected, found].map { text in
+                String(text.prefix { $0 != "/" })
+            }
+            return haveEqualBytes(owners[0], owners[1])
+                ? "it holds the vectors of a model that is not in use"
+                : "it belongs to another store or account"
+        default: return "\(error)"
+        }
     }
 
     private static func status(of error: StoreError) -> ExitStatus {

@@ -143,7 +143,19 @@ package struct Installation: Sendable {
     }
 
     private static func nothing(in home: HomeDirectory) -> CommandFailure {
-        CommandFailure(
+        // A second installation, begun beside the key of the first, would look like data lost.
+        if SecretKeyFile(home: home.path).exists {
+            return CommandFailure(
+                .failure,
+                "the database of the installation in `\(home.path)` is not there",
+                reason: "its secret.key is there and no preloop.db: the database is elsewhere, and "
+                    + "`DATABASE_URL` is probably missing",
+                hint: "set `DATABASE_URL` as its other programs have it; if preloop.db was lost, "
+                    + "put back a backup with `preloop db restore`, or begin anew with "
+                    + "`preloop init`"
+            )
+        }
+        return CommandFailure(
             .failure,
             "there is no installation in `\(home.path)`",
             hint: "make one with `preloop init`, or set `PRELOOP_HOME`"

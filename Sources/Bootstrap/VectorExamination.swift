@@ -173,7 +173,7 @@ package struct VectorExamination: Sendable {
                 "\(whole); \(Self.counts(snapshot.faults)), \(snapshot.graphFaults) faults in "
                 + "the graph"
         } catch let error as VectorIndexError {
-            fault = "it cannot be used: \(error)"
+            fault = "it cannot be used: \(CommandFailure.text(of: error))"
         }
         guard isRepairing else {
             findings.append(

@@ -110,6 +110,8 @@ struct DBRestoreCommand: AsyncParsableCommand {
                     "Restored \(rows) rows of \(digests.count) tables, and compared them.",
                     "Put secret.key into $PRELOOP_HOME, or set SECRET_KEY, as it was; "
                         + "`preloop doctor` says whether the tokens open.",
+                    "Indexes are not in an archive: `preloop doctor --vectors --repair` and "
+                        + "`preloop index rebuild` make them anew at once, else the next scan.",
                 ]
         )
     }

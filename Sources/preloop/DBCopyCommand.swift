@@ -51,16 +51,36 @@ struct DBCopyCommand: AsyncParsableCommand {
             try Output.result(["tables": DigestOutput.json(digests)])
             return
         }
-        let isServer = PostgresConfiguration.isAddress(address)
-        try Output.text([
-            "Copied \(DigestOutput.total(digests)) rows of \(digests.count) tables, and compared "
-                + "them.",
-            isServer
-                ? "Set DATABASE_URL to the address to use it; PRELOOP_HOME stays, its secret.key "
-                    + "opens the tokens. Other machines need the same key."
-                : "Use it as the file preloop.db of a $PRELOOP_HOME without DATABASE_URL; put the "
+        let rows = DigestOutput.total(digests)
+        try Output.text(
+            ["Copied \(rows) rows of \(digests.count) tables, and compared them."]
+                + Self.nextSteps(toServer: PostgresConfiguration.isAddress(address), settings)
+        )
+    }
+
+    /// How programs come to use the copy, and what those do that are forgotten.
+    private static func nextSteps(toServer: Bool, _ settings: Settings) -> [String] {
+        let isFromServer = settings.databaseAddress != nil
+        guard toServer else {
+            return [
+                "Use it as the file preloop.db of a $PRELOOP_HOME without DATABASE_URL; put the "
                     + "secret.key of this one beside it.",
-        ])
+                isFromServer
+                    ? "The old database stays: a program that has DATABASE_URL still goes on with "
+                        + "it."
+                    : "The old file stays, and is used where it is.",
+            ]
+        }
+        let file = HomeDirectory(settings.home).database
+        return [
+            "Set DATABASE_URL to the address for every program: shells, cron, services, agents.",
+            isFromServer
+                ? "The old database stays: a program that has its address goes on with it."
+                : "The old file `\(file)` stays, and a program without DATABASE_URL goes on with "
+                    + "it; move it away, and such a program says that it is missing.",
+            "PRELOOP_HOME stays, its secret.key opens the tokens. Other machines need the same "
+                + "key.",
+        ]
     }
 
     private func address(_ settings: Settings) throws(CommandFailure) -> String {

@@ -40,6 +40,35 @@ struct DBCommandTests {
         #expect(try FileManager.default.contentsOfDirectory(atPath: sandbox.home).isEmpty)
     }
 
+    /// It was told to begin anew, beside the key of an installation on a server.
+    @Test(.enabled(if: Engine.current == .sqlite, "removes the file"))
+    func `a home with a key and no database is told of the missing variable`() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        for suffix in ["", "-wal", "-shm"] {
+            try? FileManager.default.removeItem(atPath: sandbox.home + "/preloop.db" + suffix)
+        }
+        for words in [["trackers", "list"], ["db", "status"]] {
+            let result = try sandbox.start("preloop", words).wait()
+            #expect(result.status == 1)
+            #expect(result.errors.contains("`DATABASE_URL` is probably missing"))
+            #expect(!result.errors.contains("there is no installation"))
+        }
+        #expect(!FileManager.default.fileExists(atPath: sandbox.home + "/preloop.db"))
+    }
+
+    @Test(.enabled(if: Engine.current == .postgres, "PRELOOP_TEST_ENGINE=postgres"))
+    func `who copies to a server is told what goes on with the file`() throws {
+        let sandbox = try Sandbox()
+        let file = ["DATABASE_URL": ""]
+        #expect(try sandbox.preloop("init", environment: file).status == 0)
+        let target = try Engine.current.database()
+        let copied = try sandbox.preloop("db", "copy", "--to", target.address, environment: file)
+        #expect(copied.status == 0, "\(copied.errors)")
+        #expect(copied.output.contains("Set DATABASE_URL"))
+        #expect(copied.output.contains("`\(sandbox.home)/preloop.db` stays"))
+    }
+
     @Test(.enabled(if: Engine.current == .postgres, "PRELOOP_TEST_ENGINE=postgres"))
     func `the status of an empty database says how to begin, and what is there of pgvector`()
         throws
@@ -73,6 +102,7 @@ struct DBCommandTests {
         #expect(verified.output.contains("whole"))
         let restored = try other.preloop("db", "restore", file)
         #expect(restored.status == 0, "\(restored.errors)")
+        #expect(restored.output.contains("preloop doctor --vectors --repair"))
         try FileManager.default.copyItem(
             atPath: sandbox.home + "/secret.key",
             toPath: other.home + "/secret.key"

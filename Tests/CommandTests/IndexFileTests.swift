@@ -99,6 +99,14 @@ struct IndexFileTests {
             #expect(finding?["status"] == "warning", "\(name)")
             #expect(finding?["detail"]?.string?.contains("another store") == true, "\(name)")
         }
+        // In words, not by the names in the file.
+        let compared = try indexed.sandbox.preloop("doctor", "--vectors", "--json")
+        let finding = try compared.json["checks"]?.array?.first {
+            $0["check"] == "vectors in the snapshot"
+        }
+        #expect(
+            finding?["detail"] == "it cannot be used: it belongs to another store or account"
+        )
         let verified = try indexed.sandbox.preloop("index", "verify")
         #expect(verified.status == 1)
         #expect(verified.errors.contains("another store"))
