@@ -1,6 +1,8 @@
 import Domain
+import Firewall
 import HTTPClient
 import HTTPTypes
+import MCP
 import Store
 import StoreTestSupport
 import Testing
@@ -137,6 +139,62 @@ import Testing
             let answer = try await server.send("POST", "\(Self.path)/\(path)", body, token: viewer)
             #expect(answer.status == 403)
         }
+        try await server.stop()
+    }
+
+    /// A tool of another server, listed without that server's name.
+    private struct TimeTool: Tool {
+        let identity = ToolIdentity(server: "time", name: "now")
+        let definition = ToolDefinition(
+            name: "now",
+            title: "Now",
+            summary: "Tells the time.",
+            inputSchema: ["type": "object"],
+            annotations: .init(isReadOnly: true)
+        )
+
+        func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
+            ["now": "noon"]
+        }
+    }
+
+    // A name alone was taken for a built-in tool's, and what calls were denied was explained as
+    // allowed.
+    @Test func `an explanation is about the tool that a call by the name would reach`()
+        async throws
+    {
+        var setup = RunningServer.Setup()
+        setup.tools = [EchoTool(), TimeTool()]
+        let server = try await RunningServer(setup)
+        _ = try await server.add("ann", .owner)
+        let key = try await server.key("ann")
+        let policy = """
+            metadata: {name: clocks}
+            tools:
+            - name: now
+              source: time
+              conditions:
+              - {expression: args.zone == 'Asia/Tokyo', action: deny, message: too late}
+            """
+        #expect(try await upload(server, key, policy).status == 200)
+        func explain(_ tool: String) async throws -> RunningServer.Answer {
+            let body: JSONValue = ["tool": .string(tool), "arguments": ["zone": "Asia/Tokyo"]]
+            return try await server.send("POST", "\(Self.path)/explain", body, token: key)
+        }
+        for name in ["now", "time/now"] {
+            let told = try await explain(name).json
+            #expect(told["tool"] == "time/now" && told["action"] == "deny", "\(told)")
+            #expect(told["exists"] == true)
+        }
+        let call: JSONValue = ["zone": "Asia/Tokyo"]
+        let called = try await server.send("POST", "/api/v1/mcp/now", call, token: key)
+        #expect(called.status == 403)
+        for name in ["time/later", "builtin/now"] {
+            let told = try await explain(name).json
+            #expect(told["tool"]?.string == name && told["exists"] == false, "\(told)")
+        }
+        let unknown = try await explain("later")
+        #expect(try unknown.status == 404 && unknown.json["code"] == "unknown_tool")
         try await server.stop()
     }
 

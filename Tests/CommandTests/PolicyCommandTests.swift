@@ -46,6 +46,8 @@ struct PolicyCommandTests {
         let explained = try sandbox.preloop("policy", "explain", "list_projects")
         #expect(explained.output.contains("builtin/list_projects: deny"))
         #expect(explained.output.contains("not today"))
+        let unknown = try sandbox.preloop("policy", "explain", "list_project")
+        #expect(unknown.status == 5, "\(unknown.output)")
         let stale = try sandbox.preloop("policy", "apply", path, "--expect-version", "9")
         #expect(stale.status == 75)
     }
@@ -241,6 +243,7 @@ struct PolicyCommandTests {
         #expect(try policy("export").output == Self.policy + "\n")
         let told = try policy("explain", "list_projects").output
         #expect(told.contains("builtin/list_projects: deny") && told.contains("not today"))
+        #expect(try policy("explain", "list_project").status == 5)
         let bad = elsewhere.home + ".bad.yaml"
         defer { try? FileManager.default.removeItem(atPath: bad) }
         try "metadata: {name: x}\ntoolz: []\n".write(toFile: bad, atomically: true, encoding: .utf8)

@@ -254,6 +254,33 @@ struct ServersTests {
         #expect(one.calls == ["echo"] && two.calls.isEmpty)
     }
 
+    @Test func `policy explain knows tools of servers by the names that calls use`() throws {
+        let sandbox = try Sandbox.withServers()
+        let upstream = try PythonUpstream("stdio")
+        defer { withExtendedLifetime(upstream) {} }
+        #expect(try sandbox.add(upstream, "up").status == 0)
+        let policy = """
+            metadata: {name: quiet}
+            tools:
+            - name: echo
+              source: up
+              conditions:
+              - {action: deny, expression: args.text == 'x', message: be quiet}
+            """
+        let applied = try sandbox.preloop("policy", "apply", "-", input: policy)
+        #expect(applied.status == 0, "\(applied.errors)")
+        let arguments = #"{"text": "x"}"#
+        #expect(try sandbox.preloop("tools", "call", "echo", arguments).status == 1)
+        for name in ["echo", "up/echo"] {
+            let told = try sandbox.preloop("policy", "explain", name, "--args", arguments)
+            #expect(told.output.hasPrefix("up/echo: deny\n  be quiet\n"), "\(told)")
+        }
+        let absent = try sandbox.preloop("policy", "explain", "up/ecco")
+        #expect(absent.output.contains("up/ecco: allow\n  there is no such tool now"), "\(absent)")
+        let unknown = try sandbox.preloop("policy", "explain", "ecco")
+        #expect(unknown.status == 5 && unknown.errors.contains("there is no tool `ecco`"))
+    }
+
     @Test(arguments: [
         ("Authorization", "Bearer a-secret-word", [String]()),
         ("X-Key", "a-secret-word", ["--header", "X-Key"]),

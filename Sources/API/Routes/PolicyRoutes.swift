@@ -242,11 +242,13 @@ struct PolicyRoutes: Sendable {
     }
 
     @Sendable private func explain(_ request: APIRequest) async throws -> APIResponse {
-        let book = try await books.book(of: request)
+        let calls = try await books.calls(try request.user().account)
+        let book = try PolicyShelf.book(of: calls)
         let policy = try await Self.policy(of: book)
         let given = request.content
+        let name = given["tool"]?.string ?? ""
         var context = PolicyContext(
-            tool: ToolIdentity(naming: given["tool"]?.string ?? ""),
+            tool: ToolIdentity(naming: name),
             now: book.store.clock.now()
         )
         context.arguments = given["arguments"]?.object ?? JSONObject()
@@ -257,7 +259,10 @@ struct PolicyRoutes: Sendable {
         // A role that is none of REST, such as `local`, may write, as may whoever gives none.
         let role = Role(rawValue: context.role)
         context.mayWrite = role?.permissions.contains(.editIssues) ?? true
-        return .json(policy.explain(context).json)
+        guard let told = await calls.explain(name, context, by: policy) else {
+            throw Problem(.notFound, "there is no tool `\(name)`", code: "unknown_tool")
+        }
+        return .json(told.json)
     }
 
     /// The policy in force.

@@ -36,6 +36,8 @@ package struct PolicyExplanation: Sendable {
     package var isEnabled: Bool
     package var isVisible: Bool
     package var rules: [Rule]
+    /// Whether there is such a tool now; nil where nobody has looked.
+    package var exists: Bool?
 }
 
 extension CompiledPolicy {
@@ -178,6 +180,7 @@ extension PolicyExplanation {
             "tool": .string(tool.description), "policy_version": .integer(policyVersion),
             "action": .string(ruling.action.rawValue), "reason": JSONValue(ruling.reason),
             "workflow": JSONValue(ruling.workflow), "rule": ruling.rule?.json ?? .null,
+            "exists": exists.map(JSONValue.bool) ?? .null,
             "is_known": .bool(isKnown), "is_enabled": .bool(isEnabled),
             "is_visible": .bool(isVisible), "rules": .array(rules.map(\.json)),
         ]

@@ -352,6 +352,9 @@ enum PolicyText {
     static func explanation(_ told: JSONValue) -> [String] {
         let action = told["action"]?.string ?? ""
         var lines = ["\(told["tool"]?.string ?? ""): \(action)"]
+        if told["exists"] == false {
+            lines.append("  there is no such tool now; this is what the policy would decide")
+        }
         if let reason = told["reason"]?.string { lines.append("  \(reason)") }
         if action == PolicyDocument.Action.requireApproval.rawValue {
             lines.append("  workflow: \(told["workflow"]?.string ?? "the default one")")

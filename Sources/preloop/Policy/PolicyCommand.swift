@@ -110,7 +110,7 @@ extension PolicyProblem {
 
 /// Where the context of a call is given on the command line.
 struct PolicyCallOptions: ParsableArguments {
-    @Argument(help: "The tool: `server/name`, or the name of a built-in one.")
+    @Argument(help: "The tool: its name in `preloop tools list`, or `server/name`.")
     var tool: String
 
     @Option(help: "The arguments, a JSON object.")

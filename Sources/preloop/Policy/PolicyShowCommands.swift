@@ -99,8 +99,9 @@ struct PolicyExplainCommand: AsyncParsableCommand {
         discussion: """
             preloop policy explain github/create_issue --args '{"title": "x"}' --user ann
 
-            Nothing is called or recorded. With --file that policy is asked, without an \
-            installation.
+            A tool is named as calls name it, or `server/name` as policies do. Nothing is called \
+            or recorded. With --file that policy is asked, without an installation: a name \
+            without a server is a built-in tool's.
             """
     )
 
@@ -122,7 +123,7 @@ struct PolicyExplainCommand: AsyncParsableCommand {
         let context = try call.context(now: WallClock.system.now())
         let told: JSONValue
         if let server = try RemotePolicy.open(remote) {
-            told = try await server.explain(context)
+            told = try await server.explain(call.tool, context)
         } else if file == nil {
             told = try await installed(context).json
         } else {
@@ -152,20 +153,18 @@ struct PolicyExplainCommand: AsyncParsableCommand {
     private func installed(_ context: PolicyContext) async throws -> PolicyExplanation {
         let installation = try await Installation.open()
         let calls = try installation.guardedCall()
-        var context = context
-        // The definition of the tool says whether it writes.
-        if let tool = await calls.definition(of: context.tool) {
-            context.title = tool.title
-            context.isReadOnly = tool.annotations.isReadOnly
-            context.isDestructive = tool.annotations.isDestructive
-            context.isIdempotent = tool.annotations.isIdempotent
-            context.isOpenWorld = tool.annotations.isOpenWorld
-        }
         let state = try await attemptPolicy("cannot read the policy") {
             try await installation.policyBook().state()
         }
         switch state {
-        case .compiled(let policy, _): return policy.explain(context)
+        case .compiled(let policy, _):
+            let told = await calls.explain(call.tool, context, by: policy)
+            if let told { return told }
+            throw CommandFailure(
+                .notFound,
+                "there is no tool `\(call.tool)`",
+                hint: "`preloop tools list` shows the names; policies name tools `server/name`"
+            )
         case .open:
             throw CommandFailure(
                 .notFound,

@@ -75,10 +75,13 @@ struct RemotePolicy: Sendable {
         try await server.call("GET", "\(Self.path)/versions?limit=\(limit)").array ?? []
     }
 
-    /// What is decided about a call, and by which rules.
-    func explain(_ context: PolicyContext) async throws(CommandFailure) -> JSONValue {
+    /// What is decided about a call, and by which rules; the server knows what the name means.
+    func explain(
+        _ tool: String,
+        _ context: PolicyContext
+    ) async throws(CommandFailure) -> JSONValue {
         var body = JSONObject()
-        body.append(key: "tool", value: .string(context.tool.description))
+        body.append(key: "tool", value: .string(tool))
         body.append(key: "arguments", value: .object(context.arguments))
         for (name, text) in [
             ("user", context.user), ("role", context.role), ("agent", context.agent),
