@@ -79,6 +79,51 @@ struct RemoteTests {
         #expect(gone.status == 1 && gone.errors.contains("127.0.0.1"))
     }
 
+    // Whoever was denied a call was told to sign in, which he had done.
+    @Test func `a denied call ends as on this machine, and a missing scope is named`() throws {
+        let server = try ServeProcess(try Sandbox())
+        let elsewhere = try Sandbox()
+        func call(_ tool: String, key: String) throws -> Sandbox.Result {
+            try elsewhere.preloop(
+                "tools",
+                "call",
+                tool,
+                "{}",
+                "--url",
+                server.origin,
+                environment: ["PRELOOP_TOKEN": key]
+            )
+        }
+        // Listed, for it is not every call that is denied.
+        let policy = """
+            metadata: {name: strict}
+            tools:
+            - name: list_projects
+              conditions:
+              - {action: deny, expression: "!has(args.x)", condition_type: cel, message: not you}
+            """
+        let applied = try server.sandbox.preloop("policy", "apply", "-", input: policy)
+        #expect(applied.status == 0, "\(applied.errors)")
+        let (here, there) = (
+            try server.sandbox.preloop("tools", "call", "list_projects"),
+            try call("list_projects", key: server.key)
+        )
+        for denied in [here, there] {
+            #expect(denied.status == 1, "\(denied.errors)")
+            #expect(denied.errors.contains("Access denied: not you"), "\(denied.errors)")
+            #expect(!denied.errors.contains("sign in"), "\(denied.errors)")
+        }
+        let add = ["keys", "add", "reading", "--user", "ann", "--scope", "read", "--json"]
+        let added = try server.sandbox.start("preloop", add).wait()
+        let key = try #require(try added.json["key"]?.string, "\(added.errors)")
+        let refused = try call("list_projects", key: key)
+        #expect(refused.status == 4)
+        #expect(refused.errors.contains("use a key with the scope `mcp:"), "\(refused.errors)")
+        #expect(!refused.errors.contains("sign in"), "\(refused.errors)")
+        #expect(try call("list_projects", key: "plk_1_none").errors.contains("sign in with"))
+        #expect(try server.stop().status == 0)
+    }
+
     @Test func `a list that has always one more page is given up`() throws {
         let page = "[" + Array(repeating: #"{"name":"t"}"#, count: 100).joined(separator: ",") + "]"
         let server = try ScriptedHTTPServer { _ in

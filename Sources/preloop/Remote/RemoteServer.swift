@@ -34,6 +34,7 @@ struct RemoteServer: Sendable {
     /// What a server answered.
     struct Answer: Sendable {
         var status: Int
+        var headers = HTTPHeaders()
         var body: [UInt8]
 
         /// The body as JSON; nil for what is none.
@@ -118,7 +119,11 @@ struct RemoteServer: Sendable {
         )
         do {
             let response = try await transport.send(request)
-            return Answer(status: response.status, body: response.body)
+            return Answer(
+                status: response.status,
+                headers: response.headers,
+                body: response.body
+            )
         } catch {
             throw CommandFailure("cannot reach the server", cause: error)
         }
@@ -126,8 +131,11 @@ struct RemoteServer: Sendable {
 
     /// A refusal in the operator's terms.
     static func failure(_ answer: Answer, _ what: String) -> CommandFailure {
+        let code = answer.json?["code"]?.string
         let status: ExitStatus =
             switch answer.status {
+            // A policy's denial, or a person's: as where the call is made on this machine.
+            case 403 where code == "access_denied": .failure
             case 401, 403: .authentication
             case 404: .notFound
             // 412: somebody else has changed it meanwhile.
@@ -139,8 +147,23 @@ struct RemoteServer: Sendable {
             status,
             what,
             reason: detail,
-            hint: status == .authentication ? "sign in with `preloop login URL`" : nil
+            hint: status == .authentication ? hint(answer, code) : nil
         )
+    }
+
+    /// What helps whoever may not do something.
+    private static func hint(_ answer: Answer, _ code: String?) -> String {
+        switch code {
+        case "permission_denied": return "ask an owner of the account for a role that may"
+        case "api_key_scope_denied":
+            // RFC 6750, section 3; our servers name one scope, or none when none includes it.
+            let challenge = answer.headers["WWW-Authenticate"] ?? ""
+            guard let scope = challenge.firstMatch(of: /scope="([^"]+)"/)?.1 else {
+                return "use a key without scopes"
+            }
+            return "use a key with the scope `\(scope)`, or without scopes"
+        default: return "sign in with `preloop login URL`"
+        }
     }
 }
 
