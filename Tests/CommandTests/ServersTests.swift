@@ -347,6 +347,14 @@ struct ServersTests {
             let result = try sandbox.preloop("servers", "add", "up", "--url", url)
             #expect(result.status == 1 && result.errors.contains(reason), "\(result.errors)")
         }
+        // No name ends so (RFC 2606, section 2).
+        let typo = ["servers", "add", "up", "--url", "https://mcp.invalid/mcp"]
+        let unknown = try sandbox.start("preloop", typo).wait()
+        #expect(unknown.status == 1, "\(unknown.errors)")
+        #expect(unknown.errors.contains("check the name in its address"), "\(unknown.errors)")
+        let absent = try sandbox.preloop("servers", "add", "up", "--", "/no/such/program")
+        #expect(absent.status == 1)
+        #expect(absent.errors.contains("install the program, or give its whole path"))
         let list = try sandbox.preloop("servers", "list")
         #expect(list.output.hasPrefix("There are no MCP servers."))
     }

@@ -115,7 +115,8 @@ extension Problem {
         case .crowded: .overloaded(detail, after: 10)
         case .held: Problem(.conflict, detail, code: "tool_held")
         case .unauthorized: Problem(.badGateway, detail, code: "server_refuses_credential")
-        case .refused, .unreachable, .lost, .sessionEnded, .invalid, .tooLarge, .timedOut, .ended:
+        case .refused, .unreachable, .unknownHost, .notStarted, .lost, .sessionEnded, .invalid,
+            .tooLarge, .timedOut, .ended:
             Problem(.badGateway, detail, code: "server_failed")
         }
     }

@@ -69,8 +69,8 @@ package struct ToolFailure: Error, Sendable, Equatable {
     private static func kind(of error: UpstreamError) -> ToolResult.FailureKind {
         switch error {
         case .refused: .refused
-        case .forbiddenAddress, .misconfigured, .unreachable, .sessionEnded, .invalid, .tooLarge,
-            .ended:
+        case .forbiddenAddress, .misconfigured, .unreachable, .unknownHost, .notStarted,
+            .sessionEnded, .invalid, .tooLarge, .ended:
             .serviceFailed
         case .unauthorized: .credentialRefused
         case .lost: .outcomeUnknown

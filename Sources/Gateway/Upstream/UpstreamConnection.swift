@@ -373,8 +373,8 @@ actor UpstreamConnection {
     private static func saysAnotherEra(_ error: UpstreamError) -> Bool {
         switch error {
         case .refused, .invalid, .lost, .sessionEnded: true
-        case .forbiddenAddress, .unreachable, .unauthorized, .tooLarge, .timedOut, .ended,
-            .suspended, .crowded, .held, .misconfigured:
+        case .forbiddenAddress, .unreachable, .unknownHost, .notStarted, .unauthorized, .tooLarge,
+            .timedOut, .ended, .suspended, .crowded, .held, .misconfigured:
             false
         }
     }

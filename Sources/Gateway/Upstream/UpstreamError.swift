@@ -11,6 +11,10 @@ package enum UpstreamError: Error, Sendable, Equatable {
     case forbiddenAddress(EgressRefusal)
     /// Nothing was sent.
     case unreachable(reason: String)
+    /// The name in its address stands for no address; nothing was sent.
+    case unknownHost(String)
+    /// Its program cannot be started; nothing was sent.
+    case notStarted(program: String, reason: String)
     /// It does not take the credential.
     case unauthorized(status: Int)
     /// It was sent, and whether it was done is not known.
@@ -41,6 +45,10 @@ extension UpstreamError: CustomStringConvertible {
         case .refused(let error): "the server refuses: \(error.message)"
         case .forbiddenAddress(let refusal): "\(refusal)"
         case .unreachable(let reason): "the server cannot be reached: \(reason)"
+        case .unknownHost(let host):
+            "the server cannot be reached: the host `\(host)` is not known"
+        case .notStarted(let program, let reason):
+            "the server cannot be reached: `\(program)` cannot be started: \(reason)"
         case .unauthorized(let status): "the server does not take the credential (\(status))"
         case .lost(let reason): "the server broke off, and may have done the work: \(reason)"
         case .sessionEnded: "the server has ended the session"
@@ -67,6 +75,9 @@ extension UpstreamError: CustomStringConvertible {
             "an operator can allow it by naming the host or network in PRELOOP_UPSTREAM_ALLOW"
         case .unauthorized:
             "sign in with `preloop servers login`, or give a credential by `preloop servers update`"
+        case .unknownHost:
+            "check the name in its address; when that is right, try again later"
+        case .notStarted: "install the program, or give its whole path"
         case .lost: "look whether it was done before you call it again"
         case .held: "`preloop servers diff` shows the change, `preloop servers accept` accepts it"
         case .timedOut, .suspended, .crowded, .unreachable: "try again later"
@@ -79,7 +90,9 @@ extension UpstreamError: CustomStringConvertible {
     /// Whether the server itself is at fault, so that going on asking it is of no use.
     var countsAgainstServer: Bool {
         switch self {
-        case .unreachable, .lost, .invalid, .tooLarge, .timedOut, .ended: true
+        case .unreachable, .unknownHost, .notStarted, .lost, .invalid, .tooLarge, .timedOut,
+            .ended:
+            true
         case .refused, .forbiddenAddress, .unauthorized, .sessionEnded, .suspended, .crowded,
             .held, .misconfigured:
             false
@@ -89,7 +102,8 @@ extension UpstreamError: CustomStringConvertible {
     /// What a transfer's error means, where the request had been given to the network or not.
     init(_ error: HTTPError) {
         switch error {
-        case .invalidURL, .forbidden, .nameNotResolved, .connectionFailed, .tlsFailed,
+        case .nameNotResolved(let host): self = .unknownHost(host)
+        case .invalidURL, .forbidden, .connectionFailed, .tlsFailed,
             .timedOut(_, phase: .connect):
             self = .unreachable(reason: "\(error)")
         case .connectionLost, .cancelled: self = .lost(reason: "\(error)")

@@ -129,8 +129,8 @@ actor UpstreamPool {
         switch error {
         case .sessionEnded: true
         case .lost, .ended: isRepeatable
-        case .refused, .forbiddenAddress, .unreachable, .unauthorized, .invalid, .tooLarge,
-            .timedOut, .suspended, .crowded, .held, .misconfigured:
+        case .refused, .forbiddenAddress, .unreachable, .unknownHost, .notStarted, .unauthorized,
+            .invalid, .tooLarge, .timedOut, .suspended, .crowded, .held, .misconfigured:
             false
         }
     }

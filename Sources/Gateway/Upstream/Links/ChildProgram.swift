@@ -51,7 +51,8 @@ final class ChildProgram: Sendable {
     ///   - environment: All its variables.
     ///   - secrets: What must not be repeated of what it writes to standard error.
     ///   - lineLimit: Longer lines of its output are not kept.
-    /// - Throws: ``UpstreamError/unreachable(reason:)`` when it cannot be started.
+    /// - Throws: ``UpstreamError/notStarted(program:reason:)``, or
+    ///   ``UpstreamError/unreachable(reason:)`` without pipes.
     init(
         _ command: [String],
         environment: [String: String],
@@ -166,7 +167,7 @@ final class ChildProgram: Sendable {
             pipes.closeTheirs()
             pipes.closeOurs()
             let reason = unsafe String(cString: strerror(status))
-            throw .unreachable(reason: "`\(command.first ?? "")` cannot be started: \(reason)")
+            throw .notStarted(program: command.first ?? "", reason: reason)
         }
         return child
     }

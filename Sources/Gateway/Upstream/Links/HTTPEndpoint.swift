@@ -45,7 +45,7 @@ struct HTTPEndpoint: Sendable {
         do throws(EgressRefusal) {
             target = try await egress.target(of: request.url)
         } catch {
-            if case .unresolved = error { throw .unreachable(reason: "\(error)") }
+            if case .unresolved(let host) = error { throw .unknownHost(host) }
             throw .forbiddenAddress(error)
         }
         switch credential {

@@ -175,8 +175,8 @@ actor StreamableHTTPLink: UpstreamLink {
     private static func broken(by error: UpstreamError) -> UpstreamError {
         switch error {
         case .lost, .invalid, .tooLarge: error
-        case .refused, .forbiddenAddress, .unreachable, .unauthorized, .sessionEnded, .timedOut,
-            .ended, .suspended, .crowded, .held, .misconfigured:
+        case .refused, .forbiddenAddress, .unreachable, .unknownHost, .notStarted, .unauthorized,
+            .sessionEnded, .timedOut, .ended, .suspended, .crowded, .held, .misconfigured:
             .lost(reason: "its stream broke off and cannot be taken up again: \(error)")
         }
     }
