@@ -61,6 +61,13 @@ struct ToolsCallCommand: AsyncParsableCommand {
                     if case .log(_, let text) = $0 { standardError("note: \(text)") }
                 }
             } catch {
+                if await calls.lacksTracker(forTool: request.tool) {
+                    throw CommandFailure(
+                        .notFound,
+                        "`\(request.tool)` needs a tracker, and none is configured",
+                        hint: "add one with `preloop trackers add`"
+                    )
+                }
                 throw CommandFailure(
                     .notFound,
                     "there is no tool `\(name)`",

@@ -1,5 +1,6 @@
 import Domain
 import Firewall
+import HTTPClient
 import HTTPTypes
 import Store
 import StoreTestSupport
@@ -196,6 +197,8 @@ import Testing
             #expect(operation?["responses"]?[String(route.status.code)] != nil)
         }
         #expect(identifiers.count > 40)
+        let root = try await server.send("GET", "/")
+        #expect(root.status == 303 && root.headers["Location"] == "/docs")
         let page = try await server.send("GET", "/docs")
         #expect(page.text.contains("/api/v1/issues/{id}"))
         #expect(!page.text.contains("<script") && !page.text.contains("src="))

@@ -49,6 +49,14 @@ struct RemoteTests {
         #expect(tool.output == "{\"projects\":[]}\n")
         let bad = try elsewhere.preloop("tools", "call", "search", "{}", "--url", server.origin)
         #expect(bad.status == 1 && bad.errors.contains("query"))
+        // Without a tracker there is nowhere to file an issue.
+        let issue = #"{"project": "acme/app", "title": "x"}"#
+        let create = ["tools", "call", "create_issue", issue]
+        let filed = try elsewhere.start("preloop", create + ["--url", server.origin]).wait()
+        #expect(filed.status == 5)
+        #expect(filed.errors.contains("no tracker is configured; add one with"), "\(filed.errors)")
+        let here = try server.sandbox.start("preloop", create).wait()
+        #expect(here.status == 5 && here.errors.contains("`preloop trackers add`"))
         #expect(try elsewhere.preloop("logout").status == 0)
         #expect(try elsewhere.preloop("status").status == 2)
         // The key that the login made is gone from the server, too; the first one stays.

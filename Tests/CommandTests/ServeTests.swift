@@ -39,6 +39,24 @@ struct ServeTests {
         #expect(!result.output.contains("/setup"))
     }
 
+    @Test(arguments: ["0.0.0.0", "127.0.0.1"])
+    func `a server that listens on all addresses in clear text says so once`(
+        _ host: String
+    ) throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let running = try sandbox.start("preloop", ["serve", "--host", host, "--port", "0"])
+        let shown = host == "0.0.0.0" ? "localhost" : host
+        #expect(try running.answer(to: "").contains("Preloop serves http://\(shown):"))
+        running.signal(SIGTERM)
+        let result = try running.waitForExit()
+        #expect(result.status == 0, "\(result.errors)")
+        let lines = result.errors.split(separator: "\n")
+        for line in lines { _ = try JSONParser.parse(String(line)) }
+        let warnings = lines.filter { $0.contains("on all addresses in clear text") }
+        #expect(warnings.count == (host == "0.0.0.0" ? 1 : 0), "\(result.errors)")
+    }
+
     @Test func `a port that is taken is named, with what to do`() throws {
         let sandbox = try Sandbox()
         #expect(try sandbox.preloop("init").status == 0)

@@ -17,6 +17,10 @@ struct DocumentationRoutes: Sendable {
             .on(.get, "/openapi.json", .open, tag: "Documentation", "This document") { _ in
                 APIResponse(.ok, headers: [.contentType: "application/json"], body: document)
             }.undocumented,
+            // The address that a server prints is opened in browsers.
+            .on(.get, "/", .open, tag: "Documentation", "The way to the interface") { _ in
+                APIResponse(.seeOther, headers: [.location: "/docs"])
+            }.undocumented,
             .on(.get, "/docs", .open, tag: "Documentation", "The interface for people") { _ in
                 .html(page)
             }.undocumented,

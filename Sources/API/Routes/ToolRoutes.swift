@@ -66,6 +66,14 @@ struct ToolRoutes: Sendable {
                 by: principal.caller(.rest, mayWrite: mayWrite)
             )
         } catch {
+            if await calls.lacksTracker(forTool: name) {
+                throw Problem(
+                    .notFound,
+                    "no tracker is configured; add one with `POST /api/v1/trackers`, or with "
+                        + "`preloop trackers add` on the server",
+                    code: "no_tracker"
+                )
+            }
             throw Problem(.notFound, "there is no tool `\(name)` for you", code: "unknown_tool")
         }
         guard !result.isError else {

@@ -32,6 +32,13 @@ extension GuardedCall {
         await tools.entry(named: name)?.definition
     }
 
+    /// Whether a tool that callers were told is not there would be with a tracker.
+    ///
+    /// Which of Preloop's own tools need one is no secret, whatever the policy hides.
+    package func lacksTracker(forTool name: String) async -> Bool {
+        await tools.lacksTracker(name)
+    }
+
     /// The definition of the tool, or request, that a policy means; nil where there is none.
     package func definition(of identity: ToolIdentity) async -> ToolDefinition? {
         if let entry = await tools.entry(of: identity) { return entry.definition }

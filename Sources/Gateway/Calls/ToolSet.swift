@@ -105,6 +105,14 @@ package struct ToolSet: Sendable {
         return try? await means()
     }
 
+    /// Whether the tool of this name is missing only for want of a tracker.
+    func lacksTracker(_ name: String) async -> Bool {
+        guard let needs = own(named: name)?.tool.needs, needs.contains(.tracker) else {
+            return false
+        }
+        return await !present().contains(.tracker)
+    }
+
     /// A store that does not answer hides nothing: the call itself tells of it.
     private func present() async -> AccountMeans {
         do {

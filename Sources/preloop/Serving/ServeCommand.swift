@@ -72,6 +72,7 @@ struct ServeCommand: AsyncParsableCommand {
                         logger: logger
                     )
                     try await listen(serving) { bound in
+                        warnOfClearText(server, logger)
                         await announce(bound, server, application, installation)
                     }
                 }
@@ -132,9 +133,24 @@ struct ServeCommand: AsyncParsableCommand {
         server.identity == nil ? "http" : "https"
     }
 
+    /// Whether it listens on every address of this machine.
+    private var isEverywhere: Bool { host == "0.0.0.0" || host == "::" }
+
     private var shownHost: String {
-        let name = host == "0.0.0.0" || host == "::" ? "localhost" : host
+        let name = isEverywhere ? "localhost" : host
         return name.contains(":") ? "[\(name)]" : name
+    }
+
+    /// Says that anybody in reach can read what is sent; the printed address does not show it.
+    private func warnOfClearText(_ server: ServerSettings, _ logger: Logger) {
+        guard isEverywhere, server.identity == nil else { return }
+        logger.warning(
+            """
+            this server listens on all addresses in clear text; set PRELOOP_TLS_CERTIFICATE and \
+            PRELOOP_TLS_KEY, or put a proxy with TLS in front of --host 127.0.0.1
+            """,
+            metadata: ["host": .string(host)]
+        )
     }
 
     /// Says where it listens, and how to become its first user.
