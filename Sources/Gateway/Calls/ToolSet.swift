@@ -86,7 +86,7 @@ package struct ToolSet: Sendable {
 
     /// The tool that a policy means, likewise.
     func entry(of identity: ToolIdentity) async -> Entry? {
-        guard identity.server != nil else { return own(named: identity.name) }
+        if let own = entries.first(where: { $0.identity.isSame(as: identity) }) { return own }
         return await source?.current().first { $0.identity.isSame(as: identity) }
     }
 
