@@ -22,16 +22,25 @@ struct OutsideCallTests {
         return try result.json
     }
 
+    private func installed(_ transport: String) throws -> (Sandbox, PythonUpstream) {
+        let sandbox = try Sandbox.withServers()
+        let upstream = try PythonUpstream(transport, era: "legacy", script: "mcp_later.py")
+        let added = try sandbox.add(upstream, "up")
+        #expect(added.status == 0, "\(added.errors)")
+        return (sandbox, upstream)
+    }
+
+    private func seenDirectly(_ sandbox: Sandbox) throws -> JSONValue {
+        let direct = try PythonUpstream("stdio", era: "legacy", script: "mcp_later.py")
+        return try seen(["legacy", "--"] + direct.command, sandbox.environment)
+    }
+
     /// Log messages and the ends of pages reached nobody, and servers went on with old roots.
     @Test(arguments: ["http", "stdio"])
     func `what is said outside of calls passes as it does directly`(_ transport: String) throws {
-        let sandbox = try Sandbox.withServers()
-        let upstream = try PythonUpstream(transport, era: "legacy", script: "mcp_later.py")
+        let (sandbox, upstream) = try installed(transport)
         defer { withExtendedLifetime(upstream) {} }
-        let added = try sandbox.add(upstream, "up")
-        #expect(added.status == 0, "\(added.errors)")
-        let direct = try PythonUpstream("stdio", era: "legacy", script: "mcp_later.py")
-        let expected = try seen(["legacy", "--"] + direct.command, sandbox.environment)
+        let expected = try seenDirectly(sandbox)
         #expect(expected["logged"]?.array?.count == 3 && expected["ended"] == ["page-1"])
         let server = try ServeProcess(sandbox)
         let address = ["--url", "\(server.origin)/mcp/v1", "--token", server.key]
@@ -45,13 +54,9 @@ struct OutsideCallTests {
 
     @Test(arguments: ["http", "stdio"])
     func `the same over standard input and output`(_ transport: String) throws {
-        let sandbox = try Sandbox.withServers()
-        let upstream = try PythonUpstream(transport, era: "legacy", script: "mcp_later.py")
+        let (sandbox, upstream) = try installed(transport)
         defer { withExtendedLifetime(upstream) {} }
-        let added = try sandbox.add(upstream, "up")
-        #expect(added.status == 0, "\(added.errors)")
-        let direct = try PythonUpstream("stdio", era: "legacy", script: "mcp_later.py")
-        let expected = try seen(["legacy", "--"] + direct.command, sandbox.environment)
+        let expected = try seenDirectly(sandbox)
         let program = [Sandbox.program("preloop"), "mcp"]
         #expect(try seen(["legacy", "--"] + program, sandbox.environment) == expected)
     }

@@ -8,18 +8,16 @@ is left out, so that what is seen directly and through the gateway can be compar
 """
 
 import asyncio
-import contextlib
 import json
-import os
 import sys
 
 import anyio
-from mcp import Client, StdioServerParameters
-from mcp.client.stdio import stdio_client
-from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
+from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import (CreateMessageResult, ElicitResult, ListRootsResult, PromptReference, Root,
                        TextContent)
+
+from mcp_transport import transport
 
 NAMES = ["echo", "odd/tool.name-1", "structured", "contents", "fails", "refuses", "progress",
          "logs", "meta", "slow", "asks", "samples", "roots", "mutable"]
@@ -44,8 +42,8 @@ async def on_sample(context, params):
 
 async def on_roots(context):
     asked.append("roots")
-    return ListRootsResult(roots=[Root(uri="file:///work/one", name="One"),
-                                  Root(uri="file:///work/two%20words")])
+    return ListRootsResult(roots=[Root(uri="file:///projects/one", name="One"),
+                                  Root(uri="file:///projects/two%20words")])
 
 
 def plain(result):
@@ -121,20 +119,6 @@ async def everything(client):
     seen["gave_up"] = scope.cancelled_caught
     seen["after"] = await tried(call("echo", {"text": "still there"}))
     return seen
-
-
-@contextlib.asynccontextmanager
-async def transport():
-    if "--url" in sys.argv:
-        headers = {}
-        if "--token" in sys.argv:
-            headers["Authorization"] = f"Bearer {sys.argv[sys.argv.index('--token') + 1]}"
-        async with create_mcp_http_client(headers=headers) as http:
-            yield streamable_http_client(sys.argv[sys.argv.index("--url") + 1], http_client=http)
-        return
-    program = sys.argv[sys.argv.index("--") + 1:]
-    yield stdio_client(StdioServerParameters(command=program[0], args=program[1:],
-                                             env=dict(os.environ)))
 
 
 async def main():

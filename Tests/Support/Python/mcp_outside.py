@@ -7,23 +7,21 @@ A client of the newer era is told nothing outside of calls, as its revision has 
 """
 
 import asyncio
-import contextlib
 import json
-import os
 import sys
 
 import anyio
 import mcp_types as types
-from mcp import Client, StdioServerParameters
-from mcp.client.stdio import stdio_client
-from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
+from mcp import Client
+
+from mcp_transport import transport
 
 # Long beside other tests that keep the machine busy.
 PATIENCE = 120
 MODE = sys.argv[1]
 logged, ended, asked = [], [], []
 news = anyio.Event()
-roots = ["file:///work/one"]
+roots = ["file:///projects/one"]
 
 
 async def on_log(params):
@@ -71,7 +69,7 @@ async def legacy(client):
     with anyio.fail_after(PATIENCE):
         await news.wait()
     before = text(await client.call_tool("rooted", {}))
-    roots[:] = ["file:///work/two", "file:///work/three"]
+    roots[:] = ["file:///projects/two", "file:///projects/three"]
     await client.session.send_notification(types.RootsListChangedNotification())
 
     async def has_roots():
@@ -88,20 +86,6 @@ async def modern(client):
     page = text(await client.call_tool("page", {}))
     await anyio.sleep(3)
     return {"logged": logged, "page": page, "asked": asked, "ended": ended}
-
-
-@contextlib.asynccontextmanager
-async def transport():
-    if "--url" in sys.argv:
-        headers = {}
-        if "--token" in sys.argv:
-            headers["Authorization"] = f"Bearer {sys.argv[sys.argv.index('--token') + 1]}"
-        async with create_mcp_http_client(headers=headers) as http:
-            yield streamable_http_client(sys.argv[sys.argv.index("--url") + 1], http_client=http)
-        return
-    program = sys.argv[sys.argv.index("--") + 1:]
-    yield stdio_client(StdioServerParameters(command=program[0], args=program[1:],
-                                             env=dict(os.environ)))
 
 
 async def main():

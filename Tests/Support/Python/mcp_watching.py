@@ -7,16 +7,14 @@ MODE is `legacy` or `2026-07-28`.
 """
 
 import asyncio
-import contextlib
 import json
-import os
 import sys
 
 import anyio
-from mcp import Client, StdioServerParameters
-from mcp.client.stdio import stdio_client
-from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
+from mcp import Client
 from mcp.shared.exceptions import MCPError
+
+from mcp_transport import transport
 
 # Long beside other tests that keep the machine busy.
 PATIENCE = 120
@@ -51,20 +49,6 @@ async def modern(client, heard, news):
                 heard.append(event.uri)
                 break
         return {"honored": subscription.honored.resource_subscriptions, "heard": heard}
-
-
-@contextlib.asynccontextmanager
-async def transport():
-    if "--url" in sys.argv:
-        headers = {}
-        if "--token" in sys.argv:
-            headers["Authorization"] = f"Bearer {sys.argv[sys.argv.index('--token') + 1]}"
-        async with create_mcp_http_client(headers=headers) as http:
-            yield streamable_http_client(sys.argv[sys.argv.index("--url") + 1], http_client=http)
-        return
-    program = sys.argv[sys.argv.index("--") + 1:]
-    yield stdio_client(StdioServerParameters(command=program[0], args=program[1:],
-                                             env=dict(os.environ)))
 
 
 async def main():
