@@ -44,9 +44,12 @@ extension GuardedCall {
         guard let source = tools.source, await !source.isEmpty() else { return server }
         server.forwarded = [.resources, .prompts, .completions]
         if await source.offersSubscriptions() { server.forwarded.insert(.subscriptions) }
+        let declared = await source.foreignCapabilities()
+        // Asked for each request of the newer era, where few servers declare anything.
+        guard !declared.isEmpty else { return server }
+        let all = await tools.identities()
         var seen: [(name: String, declared: JSONObject)] = []
-        for found in await source.foreignCapabilities() {
-            let all = await tools.identities()
+        for found in declared {
             let own = all.filter { haveEqualBytes($0.server ?? "", found.name) }
             if await sees(caller, anyOf: own) { seen.append(found) }
         }
