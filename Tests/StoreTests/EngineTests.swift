@@ -123,6 +123,16 @@ struct EngineTests {
         #expect(try await database.changeToken() != before)
     }
 
+    @Test func `a cancelled task hears that it is cancelled, not that the store refuses`() async throws
+    {
+        let scratch = try await Engine.sqlite.store()
+        let task = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            return try await scratch.store.database.changeToken()
+        }
+        await #expect(throws: CancellationError.self) { try await task.value }
+    }
+
     @Test(arguments: Engine.all)
     func `more binds than the engine takes are refused, not trapped`(
         engine: Engine

@@ -88,7 +88,11 @@ package struct SQLiteDatabase: Database {
 
     /// SQLite's `data_version`, as a connection sees it that does nothing else.
     package func changeToken() async throws -> Int64 {
-        try await changes.dataVersion()
+        do {
+            return try await changes.dataVersion()
+        } catch {
+            throw Self.failure(error)
+        }
     }
 
     /// Nobody tells of commits of other processes: sleeps and looks.
