@@ -21,6 +21,7 @@ struct CheckerTests {
         ("size(l) + size(s) + m.size()", "int"), ("ip('1.2.3.4')", "net.IP"),
         ("l.transformList(i, v, i)", "list(int)"),
         ("[o, optional.none()]", "list(optional_type(int))"),
+        ("[x] + [].filter(e, e < e)", "list(int)"),
     ])
     func `types are deduced`(source: String, type: String) throws {
         let program = try CELProgram.compile(source, in: Self.environment)

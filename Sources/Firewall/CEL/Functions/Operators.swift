@@ -44,8 +44,9 @@ enum Operators {
             """
         )
         for name in ["_<_", "_<=_", "_>_", "_>=_"] {
+            // The first is what a value of unknown type is taken for: whoever orders has numbers.
             for type in [
-                "bool", "int", "uint", "double", "string", "bytes", "timestamp", "duration",
+                "int", "uint", "double", "bool", "string", "bytes", "timestamp", "duration",
             ] {
                 library.declare("\(name)(\(type), \(type)): bool")
             }
