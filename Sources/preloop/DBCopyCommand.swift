@@ -51,9 +51,8 @@ struct DBCopyCommand: AsyncParsableCommand {
             try Output.result(["tables": DigestOutput.json(digests)])
             return
         }
-        let rows = DigestOutput.total(digests)
         try Output.text(
-            ["Copied \(rows) rows of \(digests.count) tables, and compared them."]
+            ["Copied \(DigestOutput.extent(digests)), and compared them."]
                 + Self.nextSteps(toServer: PostgresConfiguration.isAddress(address), settings)
         )
     }
