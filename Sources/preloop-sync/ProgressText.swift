@@ -22,7 +22,9 @@ struct ProgressText {
             + "\(counted(written, "row")) written, "
             + "\(counted(indexed.embedded, "passage")) embedded"
         let remaining = active.compactMap(\.step.walk?.remaining)
-        if !remaining.isEmpty { text += ", about \(counted(remaining.reduce(0, +), "issue")) remaining" }
+        if !remaining.isEmpty {
+            text += ", about \(counted(remaining.reduce(0, +), "issue")) remaining"
+        }
         if let end = active.compactMap({ waitEnd($0) }).max() {
             text += ", rate limit until \(seconds(end))"
         }

@@ -87,6 +87,10 @@ struct Scan {
             ]
         }
         let seconds = scan.duration / .seconds(1)
+        let asides =
+            counts.quarantined == 1
+            ? "1 item could not be understood and is kept aside"
+            : "\(counts.quarantined) items could not be understood and are kept aside"
         return [
             "\(counted(scan.projects.count, "project")) in \(twoDecimals(min(seconds, 999))) s: "
                 + "\(counted(counts.issuesCreated, "issue")) new, \(counts.issuesChanged) changed, "
@@ -95,12 +99,6 @@ struct Scan {
                 + "\(counts.commentsChanged) changed, \(counts.commentsDeleted) deleted",
             "\(counted(outcome.index.embedded, "passage")) embedded, "
                 + "\(outcome.index.unchanged) unchanged, \(outcome.index.removed) removed",
-        ]
-            + (counts.quarantined == 0
-                ? [] : [
-                    counts.quarantined == 1
-                        ? "1 item could not be understood and is kept aside"
-                        : "\(counts.quarantined) items could not be understood and are kept aside"
-                ])
+        ] + (counts.quarantined == 0 ? [] : [asides])
     }
 }

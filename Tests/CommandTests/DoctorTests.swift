@@ -53,9 +53,8 @@ struct DoctorTests {
         }
         try await store.database.close()
         let tried = try check("tracker gh", of: sandbox.preloop("doctor", "--json"))
-        #expect(
-            tried?["detail"]?.string?.hasPrefix("token stored, valid on 2023-11-14T22:13:20") == true
-        )
+        let detail = tried?["detail"]?.string ?? ""
+        #expect(detail.hasPrefix("token stored, valid on 2023-11-14T22:13:20"), "\(detail)")
     }
 
     @Test(.enabled(if: Engine.current == .sqlite, "damages the file"))

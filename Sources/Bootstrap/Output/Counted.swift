@@ -3,6 +3,7 @@
 /// - Parameters:
 ///   - number: How many.
 ///   - noun: The word for one, whose plural ends in `s`.
+/// - Returns: Both.
 package func counted(_ number: some BinaryInteger, _ noun: String) -> String {
     "\(number) \(noun)\(number == 1 ? "" : "s")"
 }
