@@ -62,7 +62,8 @@ struct IndexVerifyCommand: AsyncParsableCommand {
 
     private func lines(_ result: IndexVerification) -> [String] {
         [
-            "\(counted(result.stored, "passage")) in the store, \(result.indexed) in the vector index: "
+            "\(counted(result.stored, "passage")) in the store, "
+                + "\(result.indexed) in the vector index: "
                 + "\(result.missing) missing, \(result.different) different, "
                 + "\(result.surplus) too many",
             "\(counted(result.graphFaults, "fault")) in the graph",

@@ -114,13 +114,14 @@ package enum ApprovalTable {
     ) throws(StoreError) {
         try connection.execute(
             """
-            INSERT INTO approval_requests (account_id, id, kind, tool, identity, requester, credential,
-                channel, workflow, terms, rule, message, justification, policy_version, digest,
-                sealed_call, shown, status, requested_at, expires_at, votes)
+            INSERT INTO approval_requests (account_id, id, kind, tool, identity, requester,
+                credential, channel, workflow, terms, rule, message, justification, policy_version,
+                digest, sealed_call, shown, status, requested_at, expires_at, votes)
             VALUES (\(account), \(request.id), \(request.kind.rawValue), \(request.tool),
-                \(request.identity), \(request.requester), \(request.credential), \(request.channel),
-                \(request.workflow), \(request.terms), \(request.rule), \(request.message),
-                \(request.justification), \(request.policyVersion), \(request.digest),
+                \(request.identity), \(request.requester), \(request.credential),
+                \(request.channel), \(request.workflow), \(request.terms), \(request.rule),
+                \(request.message), \(request.justification), \(request.policyVersion),
+                \(request.digest),
                 \(request.sealedCall.bytes), \(request.shown), \(life.status),
                 \(request.requestedAt), \(life.expiresAt), \(life.votes))
             """
