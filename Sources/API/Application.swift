@@ -72,7 +72,7 @@ package struct Application: Sendable {
     let connections: ConnectionTable
     let readiness = Readiness()
     let responder: Responder
-    private let endpoint: MCPEndpoint
+    let endpoint: MCPEndpoint
     private let metrics: ServerMetrics
 
     package init(_ means: Means) {
@@ -87,6 +87,7 @@ package struct Application: Sendable {
             means: MCPEndpoint.Means(
                 server: means.description,
                 calls: means.calls,
+                authenticator: desk.authenticator,
                 guardian: means.guardian,
                 connections: connections,
                 streamTime: means.limits.streamTime,

@@ -234,11 +234,24 @@ package struct Examination: Sendable {
             return Finding(
                 subject: subject,
                 grade: .doubtful,
-                detail: tracker.statusDetail ?? "the service refuses the token",
+                detail: tracker.statusDetail ?? "the service refused the token",
                 advice: "make a new token; `preloop trackers update \(tracker.name)` stores it"
             )
         }
-        return Finding(subject: subject, grade: .good, detail: "token \(tracker.status.rawValue)")
+        // Nobody asks the service here: only that the token is there, and opens, is known.
+        let test = "`preloop trackers test \(tracker.name)` asks the service"
+        guard tracker.status == .valid, let checkedAt = tracker.checkedAt else {
+            return Finding(
+                subject: subject,
+                grade: .good,
+                detail: "token stored, never tried out; \(test)"
+            )
+        }
+        return Finding(
+            subject: subject,
+            grade: .good,
+            detail: "token stored, valid on \(checkedAt.iso8601); \(test) again"
+        )
     }
 
     // MARK: - Model

@@ -149,7 +149,8 @@ extension Installation {
             return Finding(
                 subject: subject,
                 grade: .good,
-                detail: "\(snapshot.index.count) vectors, revision \(snapshot.index.revision)"
+                detail: "\(counted(snapshot.index.count, "vector")), "
+                    + "revision \(snapshot.index.revision)"
             )
         } catch {
             return Self.unusable(subject, snapshotPath, error)

@@ -18,10 +18,13 @@ struct ProgressText {
         let (lines, indexed, written) = board.snapshot
         let active = lines.filter { $0.step.phase != .ended }
         var text =
-            "\(active.count) projects at work, \(lines.count - active.count) done; "
-            + "\(written) rows written, \(indexed.embedded) passages embedded"
+            "\(counted(active.count, "project")) at work, \(lines.count - active.count) done; "
+            + "\(counted(written, "row")) written, "
+            + "\(counted(indexed.embedded, "passage")) embedded"
         let remaining = active.compactMap(\.step.walk?.remaining)
-        if !remaining.isEmpty { text += ", about \(remaining.reduce(0, +)) issues remaining" }
+        if !remaining.isEmpty {
+            text += ", about \(counted(remaining.reduce(0, +), "issue")) remaining"
+        }
         if let end = active.compactMap({ waitEnd($0) }).max() {
             text += ", rate limit until \(seconds(end))"
         }
@@ -40,8 +43,9 @@ struct ProgressText {
             )
             return bar(line, tick: tick, embedded: indexed.embeddedByProject[project] ?? 0)
         } + [
-            "indexed: \(indexed.texts) texts, \(indexed.embedded) passages embedded, "
-                + "\(indexed.compared) issues compared"
+            "indexed: \(counted(indexed.texts, "text")), "
+                + "\(counted(indexed.embedded, "passage")) embedded, "
+                + "\(counted(indexed.compared, "issue")) compared"
         ]
     }
 

@@ -87,15 +87,18 @@ struct Scan {
             ]
         }
         let seconds = scan.duration / .seconds(1)
+        let asides =
+            counts.quarantined == 1
+            ? "1 item could not be understood and is kept aside"
+            : "\(counts.quarantined) items could not be understood and are kept aside"
         return [
-            "\(scan.projects.count) projects in \(twoDecimals(min(seconds, 999))) s: "
-                + "\(counts.issuesCreated) issues new, \(counts.issuesChanged) changed, "
-                + "\(counts.issuesDeleted) deleted; \(counts.commentsCreated) comments new, "
+            "\(counted(scan.projects.count, "project")) in \(twoDecimals(min(seconds, 999))) s: "
+                + "\(counted(counts.issuesCreated, "issue")) new, \(counts.issuesChanged) changed, "
+                + "\(counts.issuesDeleted) deleted; "
+                + "\(counted(counts.commentsCreated, "comment")) new, "
                 + "\(counts.commentsChanged) changed, \(counts.commentsDeleted) deleted",
-            "\(outcome.index.embedded) passages embedded, "
+            "\(counted(outcome.index.embedded, "passage")) embedded, "
                 + "\(outcome.index.unchanged) unchanged, \(outcome.index.removed) removed",
-        ]
-            + (counts.quarantined == 0
-                ? [] : ["\(counts.quarantined) items could not be understood and are kept aside"])
+        ] + (counts.quarantined == 0 ? [] : [asides])
     }
 }

@@ -192,7 +192,7 @@ struct StatusCommand: AsyncParsableCommand {
             "TO INDEX", "NOTE",
         ])
         for project in status.projects { table.append(cells(project, in: status)) }
-        return lines + table.lines + ["\(status.backlog) texts waiting to be indexed"]
+        return lines + table.lines + ["\(counted(status.backlog, "text")) waiting to be indexed"]
     }
 
     private func cells(_ project: StoredProject, in status: Status) -> [String] {

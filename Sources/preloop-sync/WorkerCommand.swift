@@ -44,8 +44,8 @@ struct WorkerCommand: AsyncParsableCommand {
             outcome in
             let totals = outcome.scan.totals
             log(
-                "\(tracker): scanned, \(totals.written) rows written, "
-                    + "\(outcome.index.embedded) passages embedded"
+                "\(tracker): scanned, \(counted(totals.written, "row")) written, "
+                    + "\(counted(outcome.index.embedded, "passage")) embedded"
             )
             for failure in outcome.scan.failures.prefix(10) { log("\(tracker): \(failure)") }
             if let failure = outcome.indexFailure {
@@ -65,9 +65,14 @@ struct WorkerCommand: AsyncParsableCommand {
             _ = try await interruptible {
                 try await attempt("the worker stopped") {
                     // People wait for these; scans take minutes.
-                    _ = try await approvals?.drain()
-                    if try await approvals?.hasLeftMails() == true { log(Self.leftMails) }
-                    return try await worker.drain()
+                    let told = try await approvals?.drain() ?? 0
+                    let leavesMails = try await approvals?.hasLeftMails() == true
+                    if leavesMails { log(Self.leftMails) }
+                    let scanned = try await worker.drain()
+                    if told + scanned == 0, !leavesMails {
+                        log(approvals == nil ? "no scan is due" : "nothing is due")
+                    }
+                    return scanned
                 }
             }
         } else {

@@ -46,7 +46,7 @@ struct DBBackupCommand: AsyncParsableCommand {
             return
         }
         try Output.text([
-            "Wrote \(DigestOutput.total(digests)) rows of \(digests.count) tables into `\(path)`.",
+            "Wrote \(DigestOutput.extent(digests)) into `\(path)`.",
             "Tokens in it are sealed: keep secret.key of $PRELOOP_HOME, or SECRET_KEY, with it.",
         ])
     }
@@ -102,12 +102,12 @@ struct DBRestoreCommand: AsyncParsableCommand {
             ])
             return
         }
-        let rows = DigestOutput.total(digests)
+        let extent = DigestOutput.extent(digests)
         try Output.text(
             verifyOnly
-                ? ["The archive is whole: \(rows) rows of \(digests.count) tables."]
+                ? ["The archive is whole: \(extent)."]
                 : [
-                    "Restored \(rows) rows of \(digests.count) tables, and compared them.",
+                    "Restored \(extent), and compared them.",
                     "Put secret.key into $PRELOOP_HOME, or set SECRET_KEY, as it was; "
                         + "`preloop doctor` says whether the tokens open.",
                     "Indexes are not in an archive: `preloop doctor --vectors --repair` and "

@@ -147,5 +147,9 @@ enum DigestOutput {
         )
     }
 
-    static func total(_ digests: [TableDigest]) -> Int { digests.reduce(0) { $0 + $1.rows } }
+    /// How much that is, in words.
+    static func extent(_ digests: [TableDigest]) -> String {
+        let rows = digests.reduce(0) { $0 + $1.rows }
+        return "\(counted(rows, "row")) of \(counted(digests.count, "table"))"
+    }
 }

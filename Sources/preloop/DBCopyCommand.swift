@@ -36,7 +36,9 @@ struct DBCopyCommand: AsyncParsableCommand {
         let settings = try Settings.read()
         let address = try address(settings)
         let force = force
-        let digests = try await attempt("nothing was copied") {
+        // An address may hold a password.
+        let place = PostgresConfiguration.isAddress(address) ? "" : " to `\(address)`"
+        let digests = try await attempt("nothing was copied\(place)") {
             let source = try Installation.existingDatabase(settings)
             let target = try Installation.database(at: address)
             let digests = try await interruptible {
@@ -51,9 +53,8 @@ struct DBCopyCommand: AsyncParsableCommand {
             try Output.result(["tables": DigestOutput.json(digests)])
             return
         }
-        let rows = DigestOutput.total(digests)
         try Output.text(
-            ["Copied \(rows) rows of \(digests.count) tables, and compared them."]
+            ["Copied \(DigestOutput.extent(digests)), and compared them."]
                 + Self.nextSteps(toServer: PostgresConfiguration.isAddress(address), settings)
         )
     }

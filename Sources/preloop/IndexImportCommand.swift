@@ -65,8 +65,9 @@ struct IndexImportCommand: AsyncParsableCommand {
             return
         }
         try Output.text([
-            "Read \(imported.lines) lines: \(imported.created) new, \(imported.changed) changed, "
-                + "\(imported.unchanged) unchanged; embedded \(indexed.embedded) passages."
+            "Read \(counted(imported.lines, "line")): \(imported.created) new, "
+                + "\(imported.changed) changed, \(imported.unchanged) unchanged; "
+                + "embedded \(counted(indexed.embedded, "passage"))."
         ])
     }
 }

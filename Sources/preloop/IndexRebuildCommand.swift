@@ -26,8 +26,8 @@ struct IndexRebuildCommand: AsyncParsableCommand {
             return
         }
         try Output.text([
-            "Rebuilt the indexes; embedded \(report.embedded) passages, "
-                + "compared \(report.compared) issues."
+            "Rebuilt the indexes; embedded \(counted(report.embedded, "passage")), "
+                + "compared \(counted(report.compared, "issue"))."
         ])
     }
 }

@@ -62,14 +62,15 @@ struct IndexVerifyCommand: AsyncParsableCommand {
 
     private func lines(_ result: IndexVerification) -> [String] {
         [
-            "\(result.stored) passages in the store, \(result.indexed) in the vector index: "
+            "\(counted(result.stored, "passage")) in the store, "
+                + "\(result.indexed) in the vector index: "
                 + "\(result.missing) missing, \(result.different) different, "
                 + "\(result.surplus) too many",
-            "\(result.graphFaults) faults in the graph",
-            "\(result.lexicalFaults) faults in the lexical index, "
-                + "\(result.lexicalSurplus) documents too many",
-            "\(result.backlog) texts waiting to be indexed",
-            "\(result.lexicalBacklog) texts the words index had to catch up with first",
+            "\(counted(result.graphFaults, "fault")) in the graph",
+            "\(counted(result.lexicalFaults, "fault")) in the lexical index, "
+                + "\(counted(result.lexicalSurplus, "document")) too many",
+            "\(counted(result.backlog, "text")) waiting to be indexed",
+            "\(counted(result.lexicalBacklog, "text")) the words index had to catch up with first",
         ]
     }
 }

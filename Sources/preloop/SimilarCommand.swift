@@ -90,6 +90,6 @@ struct SimilarCommand: AsyncParsableCommand {
             try Output.result(["run": .string(path), "queries": .integer(Int64(count))])
             return
         }
-        try Output.text(["Ranked \(count) issues into \(path)."])
+        try Output.text(["Ranked \(counted(count, "issue")) into \(path)."])
     }
 }

@@ -37,7 +37,7 @@ struct TrackersRemoveCommand: AsyncParsableCommand {
             ])
             return
         }
-        try Output.text(["Removed \(name) with \(removed.issues) issues."])
+        try Output.text(["Removed \(name) with \(counted(removed.issues, "issue"))."])
     }
 }
 

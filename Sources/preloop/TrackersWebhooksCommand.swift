@@ -73,12 +73,13 @@ struct WebhookOptions: ParsableArguments {
             )
         }
         try show(outcomes)
-        if changes, let failure = failure(of: outcomes, what) { throw failure }
+        if changes, let failure = failure(of: outcomes, at: tracker.kind, what) { throw failure }
     }
 
     /// What the tracker refused, place by place; nil when it refused nothing.
     private func failure(
         of outcomes: [WebhookInstaller.Outcome],
+        at kind: TrackerKind,
         _ what: String
     ) -> CommandFailure? {
         let refused = outcomes.flatMap(\.refused)
@@ -86,11 +87,29 @@ struct WebhookOptions: ParsableArguments {
         var failure = CommandFailure(what, cause: first.error)
         failure.reason = refused.prefix(10).map { "\($0.place): \($0.error)" }
             .joined(separator: "\n       ")
+        let isHidden = refused.contains { refusal in
+            if case .notFound = refusal.error { true } else { false }
+        }
+        if isHidden { failure.hint = Self.rights(at: kind) }
         if outcomes.contains(where: { $0.refused.isEmpty || !$0.webhooks.isEmpty }) {
             failure.status = .partial
             failure.what = "\(what): some were refused"
         }
         return failure
+    }
+
+    /// What registering takes: services hide webhooks from a token that may not see them, as if
+    /// there were no such project.
+    private static func rights(at kind: TrackerKind) -> String {
+        let need =
+            switch kind {
+            case .github:
+                "`admin:repo_hook` (for an organisation's `admin:org_hook`; fine-grained: "
+                    + "Webhooks, read and write), of a user who administers the place"
+            case .gitlab: "the scope `api`, of a user with the role of a maintainer"
+            case .jira: "a user who administers Jira"
+            }
+        return "a token without the right to webhooks is answered so, too; it takes \(need)"
     }
 
     private func show(_ outcomes: [WebhookInstaller.Outcome]) throws {

@@ -301,14 +301,32 @@ import Testing
             one.remove()
             other.remove()
         }
-        #expect(throws: (any Error).self) {
-            try TLSIdentity(certificateFile: one.certificate, keyFile: other.key)
-        }
-        #expect(throws: (any Error).self) {
-            try TLSIdentity(certificateFile: one.key, keyFile: one.key)
-        }
-        #expect(throws: (any Error).self) {
-            try TLSIdentity(certificateFile: "/nowhere.pem", keyFile: one.key)
+        let refusal = refusal(one.certificate, other.key)
+        #expect(refusal?.contains("are not of one pair") == true, "\(refusal ?? "nothing")")
+    }
+
+    /// A file that was not there was told as `failedToLoadCertificate`.
+    @Test func `a file that cannot be used is named, with the reason`() async throws {
+        let one = try await Certificate()
+        defer { one.remove() }
+        let nowhere = "`/nowhere.pem` cannot be read: No such file or directory"
+        #expect(refusal("/nowhere.pem", one.key) == nowhere)
+        #expect(refusal(one.certificate, "/nowhere.pem") == nowhere)
+        #expect(refusal(one.key, one.key) == "`\(one.key)` holds no certificate")
+        #expect(
+            refusal(one.certificate, one.certificate)
+                == "`\(one.certificate)` holds no private key, or one with a password"
+        )
+        #expect(refusal(one.certificate, one.key) == nil)
+    }
+
+    /// Why two files cannot be used; nil where they can.
+    private func refusal(_ certificate: String, _ key: String) -> String? {
+        do {
+            _ = try TLSIdentity(certificateFile: certificate, keyFile: key)
+            return nil
+        } catch {
+            return "\(error)"
         }
     }
 }

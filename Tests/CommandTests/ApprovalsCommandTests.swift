@@ -59,6 +59,9 @@ import Testing
         let shown = try sandbox.preloop("approvals", "show", id)
         #expect(shown.output.contains("operation: drop the table"))
         #expect(shown.output.contains("Reason     tidying up"))
+        #expect(shown.output.contains("Tool       request_approval"))
+        let document = try sandbox.preloop("approvals", "show", id, "--json").json["request"]
+        #expect(document?["policy_name"] == "request_approval" && document?["server"] == .null)
         let approved = try sandbox.preloop("approvals", "approve", id, "--reason", "it is")
         #expect(approved.status == 0, "\(approved.errors)")
         #expect(approved.output.contains("Approved"))

@@ -62,10 +62,13 @@ struct BackgroundScriptTests {
         #expect(second.output == first.output, "\(second.errors)")
         #expect(try process(sandbox) != before)
         #expect(try answers(origin))
-        #expect(try run(sandbox, "stop", "server").status == 0)
+        let last = try process(sandbox)
+        let stopped = try run(sandbox, "stop", "server")
+        #expect(stopped.status == 0 && stopped.output == "server: stopped, process \(last)\n")
         #expect(try !answers(origin))
         #expect(!FileManager.default.fileExists(atPath: sandbox.home + "/run/server.pid"))
-        #expect(try run(sandbox, "stop", "server").status == 0)
+        let again = try run(sandbox, "stop", "server")
+        #expect(again.status == 0 && again.output == "server: does not run\n")
     }
 
     @Test func `what does not start is told of, with what it said, and leaves no process`() throws {

@@ -125,6 +125,11 @@ struct DBCommandTests {
         let refused = try sandbox.preloop("db", "copy", "--to", file)
         #expect(refused.status == 1)
         #expect(refused.errors.contains("not empty"))
+        // The error named no path.
+        let folder = try sandbox.preloop("db", "copy", "--to", sandbox.home)
+        #expect(folder.status == 1)
+        #expect(folder.errors.contains("nothing was copied to `\(sandbox.home)`"))
+        #expect(folder.errors.contains("is a directory"), "\(folder.errors)")
         let target = try Engine.current.database()
         let home = try Sandbox()
         try FileManager.default.createDirectory(

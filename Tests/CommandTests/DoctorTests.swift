@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import Store
 import StoreTestSupport
 import Testing
 
@@ -24,6 +25,36 @@ struct DoctorTests {
             try check("model", of: result)?["advice"]?.string?.contains("models fetch") == true
         )
         #expect(result.status == 1)
+    }
+
+    /// It called a token valid that the tracker had revoked since it was asked.
+    @Test func `of a token is said what was looked at, for no tracker is asked`() async throws {
+        let sandbox = try Sandbox(["TOKEN": "ghp_secret"])
+        #expect(try sandbox.preloop("init").status == 0)
+        // Nothing listens there.
+        #expect(try sandbox.addTracker(url: "http://127.0.0.1:9").status == 0)
+        let untried = try check("tracker gh", of: sandbox.preloop("doctor", "--json"))
+        #expect(untried?["status"] == "ok")
+        #expect(
+            untried?["detail"]
+                == "token stored, never tried out; `preloop trackers test gh` asks the service"
+        )
+        let store = try await sandbox.store()
+        try await store.write { connection, account in
+            let tracker = try TrackerTable.list(account: account, on: connection)[0]
+            try TrackerTable.setStatus(
+                .valid,
+                detail: nil,
+                checkedAt: Timestamp(milliseconds: 1_700_000_000_000),
+                of: tracker.id,
+                account: account,
+                on: connection
+            )
+        }
+        try await store.database.close()
+        let tried = try check("tracker gh", of: sandbox.preloop("doctor", "--json"))
+        let detail = tried?["detail"]?.string ?? ""
+        #expect(detail.hasPrefix("token stored, valid on 2023-11-14T22:13:20"), "\(detail)")
     }
 
     @Test(.enabled(if: Engine.current == .sqlite, "damages the file"))

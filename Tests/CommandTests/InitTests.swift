@@ -144,6 +144,10 @@ struct InitTests {
         let scan = try sandbox.run("preloop-sync", "scan", "--help").output
         let words = scan.split { $0.isWhitespace }.joined(separator: " ")
         #expect(words.contains("only by the scan that notices it"))
+        let keys = try sandbox.preloop("keys", "add", "--help").output
+        // Every scope there is.
+        let scopes = "read, write, mcp:read, mcp:write, approvals, metrics;"
+        #expect(keys.split { $0.isWhitespace }.joined(separator: " ").contains(scopes))
         #expect(version.output.utf8.first.map { (48...57).contains($0) } == true)
     }
 }

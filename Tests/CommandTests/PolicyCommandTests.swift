@@ -23,13 +23,13 @@ struct PolicyCommandTests {
 
     @Test func `a policy is validated, planned, applied and decides`() throws {
         let (sandbox, path) = try sandbox()
-        #expect(try sandbox.preloop("policy", "validate", path).output == "ok: 1 tools, 1 rules\n")
+        #expect(try sandbox.preloop("policy", "validate", path).output == "ok: 1 tool, 1 rule\n")
         #expect(try sandbox.preloop("tools", "call", "list_projects").status == 0)
         let none = try sandbox.preloop("policy", "export")
         #expect(none.status == 5 && none.errors.contains("there is no policy yet"))
         let plan = try sandbox.preloop("policy", "plan", path)
         #expect(plan.output.contains("+ tools[list_projects]"))
-        #expect(plan.output.contains("1 calls of list_projects: allow -> deny"))
+        #expect(plan.output.contains("1 call of list_projects: allow -> deny"))
         let dry = try sandbox.preloop("policy", "apply", path, "--dry-run")
         #expect(dry.status == 0 && dry.output.contains("+ tools[list_projects]"))
         #expect(try sandbox.preloop("tools", "call", "list_projects").status == 0)
@@ -212,7 +212,7 @@ struct PolicyCommandTests {
         #expect(called.contains("projects"), "\(called)")
         #expect(try server.stop().status == 0)
         let replay = try sandbox.preloop("policy", "replay", "--file", path)
-        #expect(replay.output.contains("1 calls of list_projects: allow -> deny"), "\(replay)")
+        #expect(replay.output.contains("1 call of list_projects: allow -> deny"), "\(replay)")
         #expect(replay.output.contains("1 of 2 calls on record would be decided as they were"))
     }
 
@@ -232,10 +232,10 @@ struct PolicyCommandTests {
         #expect(try elsewhere.start("preloop", call).wait().status == 0)
         let plan = try policy("plan", file)
         #expect(plan.output.contains("+ tools[list_projects]"), "\(plan.errors)")
-        #expect(plan.output.contains("1 calls of list_projects: allow -> deny"))
+        #expect(plan.output.contains("1 call of list_projects: allow -> deny"))
         #expect(try policy("replay").status == 5)
         let replay = try policy("replay", "--file", file)
-        #expect(replay.output.contains("1 calls of list_projects: allow -> deny"))
+        #expect(replay.output.contains("1 call of list_projects: allow -> deny"))
         let applied = try policy("apply", file, "--tag", "the first")
         #expect(applied.output.hasSuffix("version 1 is in force\n"), "\(applied.errors)")
         #expect(try policy("apply", file, "--expect-version", "9").status == 75)

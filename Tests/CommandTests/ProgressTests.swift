@@ -103,7 +103,7 @@ struct ProgressTests {
         #expect(lines.count == 3)
         #expect(
             lines.first
-                == "1 projects at work, 0 done; 100 rows written, 0 passages embedded, "
+                == "1 project at work, 0 done; 100 rows written, 0 passages embedded, "
                 + "about 50 issues remaining\n"
         )
     }

@@ -89,6 +89,15 @@ struct ServiceTests {
         #expect(status["trackers"]?.array?.first?["failures"] == 0)
     }
 
+    @Test func `a worker that finds nothing to do says so`() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let worker = try sandbox.run("preloop-sync", "worker", "--once")
+        #expect(worker.status == 0 && worker.output.isEmpty)
+        #expect(worker.errors.hasSuffix(" nothing is due\n"), "\(worker.errors)")
+        #expect(worker.errors.split(separator: "\n").count == 1)
+    }
+
     @Test func `a tracker that fails is asked less often, and status says why`() async throws {
         let indexed = try IndexedSandbox()
         defer { indexed.remove() }

@@ -393,6 +393,14 @@ struct HTTPSessionTableTests {
         #expect(table.count == 0)
     }
 
+    @Test func `sessions are taken out by what they are`() {
+        var table = HTTPSessionTable<Int>()
+        for number in 1...4 { _ = table.add(number, id: "\(number)", principal: "ann", now: .zero) }
+        #expect(table.remove { $0 % 2 == 0 }.sorted() == [2, 4])
+        #expect(table.with("2", principal: "ann", now: .zero) { $0 } == nil)
+        #expect(table.all.sorted() == [1, 3])
+    }
+
     @Test func `the least recently used makes room`() {
         var limits = HTTPSessionTable<Int>.Limits()
         (limits.sessions, limits.sessionsPerPrincipal) = (3, 2)

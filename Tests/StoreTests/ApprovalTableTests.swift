@@ -21,6 +21,7 @@ struct ApprovalTableTests {
             sealedCall: SealedSecret(bytes: [1, 0, 255]),
             requestedAt: instant
         )
+        request.identity = "github/delete_branch"
         request.credential = "key:7"
         request.workflow = "leads"
         request.terms = ["name": "leads"]

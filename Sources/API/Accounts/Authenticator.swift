@@ -40,10 +40,14 @@ final class StoreAuthenticator: Authenticator {
     private let store: Store
     private let key: SymmetricKey
     private let state = Mutex(State())
+    /// Something about users, sessions or keys has changed in this process; one may listen.
+    let changes: AsyncStream<Void>
+    private let changed: AsyncStream<Void>.Continuation
 
     init(store: Store, signingKey: [UInt8]) {
         self.store = store
         key = SymmetricKey(data: signingKey)
+        (changes, changed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     func principal(of request: APIRequest) async throws -> Principal? {
@@ -64,6 +68,49 @@ final class StoreAuthenticator: Authenticator {
         state.withLock { state in
             state.entries = [:]
             state.generation += 1
+        }
+        changed.yield()
+    }
+
+    /// Which of some principals are not let in as they are any more: the key or session is over, or
+    /// the user is gone, inactive, or of another role.
+    ///
+    /// Asks the store once for each account, whatever is cached.
+    ///
+    /// - Throws: When the store does not answer.
+    func outdated(among principals: Set<Principal>) async throws -> Set<Principal> {
+        var outdated = principals
+        for (account, members) in Dictionary(grouping: principals, by: \.account) {
+            outdated.subtract(try await current(members, account))
+        }
+        return outdated
+    }
+
+    /// Whoever comes with the same keys and sessions now.
+    private func current(
+        _ principals: [Principal],
+        _ account: AccountID
+    ) async throws -> [Principal] {
+        var (keys, sessions): ([APIKeyID], [SessionID]) = ([], [])
+        for principal in principals {
+            switch principal.credential {
+            case .apiKey(let id, _): keys.append(id)
+            case .session(let id): sessions.append(id)
+            }
+        }
+        let (users, keyIDs, sessionIDs) = (Set(principals.map(\.user)), keys, sessions)
+        let now = store.clock.now()
+        return try await store.viewed(by: account).read { connection, account in
+            let found = try UserTable.list(users, account: account, on: connection)
+            let users = Dictionary(uniqueKeysWithValues: found.map { ($0.id, $0) })
+            let keys =
+                keyIDs.isEmpty
+                ? [] : try APIKeyTable.list(keyIDs, account: account, on: connection)
+            let sessions =
+                sessionIDs.isEmpty
+                ? [] : try SessionTable.list(sessionIDs, account: account, on: connection)
+            return keys.compactMap { Self.principal($0, users[$0.user], account, at: now) }
+                + sessions.compactMap { Self.principal($0, users[$0.user], account, at: now) }
         }
     }
 
@@ -94,17 +141,9 @@ final class StoreAuthenticator: Authenticator {
         }
         let found = try await store.viewed(by: token.account).read { connection, account in
             let row = try APIKeyTable.find(digest: digest, account: account, on: connection)
-            guard let row, row.expiresAt.map({ $0 > now }) ?? true,
-                let user = try UserTable.find(row.user, account: account, on: connection),
-                user.isActive
-            else { return (Principal, Timestamp?)?.none }
-            let credential = Principal.Credential.apiKey(
-                row.id,
-                scopes: Set(row.scopes.compactMap(KeyScope.init(rawValue:)))
-            )
-            // A scope that this version does not know allows nothing; dropping it would allow all.
-            guard row.scopes.allSatisfy({ KeyScope(rawValue: $0) != nil }) else { return nil }
-            return (Self.principal(user, account, credential), row.expiresAt)
+            guard let row else { return (Principal, Timestamp?)?.none }
+            let user = try UserTable.find(row.user, account: account, on: connection)
+            return Self.principal(row, user, account, at: now).map { ($0, row.expiresAt) }
         }
         guard let (principal, end) = found else { return nil }
         keep(principal, end, under: digest, generation)
@@ -122,16 +161,43 @@ final class StoreAuthenticator: Authenticator {
         }
         let found = try await store.viewed(by: token.account).read { connection, account in
             let session = try SessionTable.find(token.session, account: account, on: connection)
-            guard let session, session.revokedAt == nil, session.expiresAt > now,
-                session.user == token.user,
-                let user = try UserTable.find(token.user, account: account, on: connection),
-                user.isActive
-            else { return (Principal, Timestamp)?.none }
-            return (Self.principal(user, account, .session(session.id)), session.expiresAt)
+            guard let session, session.user == token.user else {
+                return (Principal, Timestamp)?.none
+            }
+            let user = try UserTable.find(token.user, account: account, on: connection)
+            return Self.principal(session, user, account, at: now).map { ($0, session.expiresAt) }
         }
         guard let (principal, end) = found else { return nil }
         keep(principal, end, under: digest, generation)
         return principal
+    }
+
+    /// Who comes with a key; nil where that lets nobody in.
+    private static func principal(
+        _ row: APIKeyTable.Row,
+        _ user: User?,
+        _ account: AccountID,
+        at now: Timestamp
+    ) -> Principal? {
+        let scopes = row.scopes.compactMap(KeyScope.init(rawValue:))
+        // A scope that this version does not know allows nothing; dropping it would allow all.
+        guard let user, user.isActive, row.expiresAt.map({ $0 > now }) ?? true,
+            scopes.count == row.scopes.count
+        else { return nil }
+        return principal(user, account, .apiKey(row.id, scopes: Set(scopes)))
+    }
+
+    /// Who comes with a session; nil where that lets nobody in.
+    private static func principal(
+        _ row: SessionTable.Row,
+        _ user: User?,
+        _ account: AccountID,
+        at now: Timestamp
+    ) -> Principal? {
+        guard let user, user.isActive, row.revokedAt == nil, row.expiresAt > now else {
+            return nil
+        }
+        return principal(user, account, .session(row.id))
     }
 
     private static func principal(

@@ -1,9 +1,9 @@
 package import Domain
 
 /// Who a request comes from, as its credential says and the store confirms.
-package struct Principal: Sendable, Equatable {
+package struct Principal: Sendable, Hashable {
     /// How somebody has shown who they are.
-    package enum Credential: Sendable, Equatable {
+    package enum Credential: Sendable, Hashable {
         /// An access token of a session.
         case session(SessionID)
         case apiKey(APIKeyID, scopes: Set<KeyScope>)

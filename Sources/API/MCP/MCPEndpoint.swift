@@ -13,6 +13,8 @@ actor MCPEndpoint {
         var server: ServerDescription
         /// The way to call tools of an account.
         var calls: @Sendable (AccountID) async throws -> GuardedCall
+        /// Knows whose keys and sessions are over.
+        var authenticator: StoreAuthenticator
         var guardian: RequestGuard
         var connections: ConnectionTable
         /// For how long an older client's stream stays open before it is told to come back.
@@ -26,19 +28,29 @@ actor MCPEndpoint {
     /// How often what is silent is kept open, for proxies give up on connections after 30 to 60
     /// seconds, and sessions are looked at that nobody uses any more.
     private static let roundInterval: Duration = .seconds(15)
+    /// How often everybody who has something open is looked up again: what another process revokes
+    /// is honoured within five seconds, as for requests.
+    private static let lookInterval: Duration = .seconds(4)
     /// What sessions keep for clients that lost their connection: a small server's memory can
     /// spare that, and sixteen sessions that are at their own limit fill it.
     private static let eventBytes = 64 << 20
 
     private let means: Means
     private let router: EndpointRouter
-    private var sessions = HTTPSessionTable<LegacySession>()
+    private var sessions = HTTPSessionTable<Held>()
+    private var requests = OpenRequests()
     private var modern: [ObjectIdentifier: ModernCall] = [:]
     private let begun: AsyncStream<LegacySession>
     private let begunContinuation: AsyncStream<LegacySession>.Continuation
     private let start = ContinuousClock.now
     private var isStopping = false
     private let events = EventBudget(bytes: MCPEndpoint.eventBytes)
+
+    /// A session, with whoever used it last: another sign-in of the user may go on with one.
+    private struct Held: Sendable {
+        let session: LegacySession
+        var principal: Principal
+    }
 
     init(means: Means) {
         self.means = means
@@ -105,6 +117,10 @@ actor MCPEndpoint {
     func run() async {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.keep() }
+            group.addTask { await self.lookAgain() }
+            group.addTask {
+                for await _ in self.means.authenticator.changes { await self.endOutdated() }
+            }
             for await session in begun { group.addTask { await session.run() } }
         }
     }
@@ -114,7 +130,7 @@ actor MCPEndpoint {
         isStopping = true
         let deadline = ContinuousClock.now + limit
         for call in modern.values where call.isSubscription { await call.end() }
-        var rest = sessions.expire(now: .seconds(Int64.max / 2)) { _ in false }
+        var rest = sessions.remove { _ in true }.map(\.session)
         while !rest.isEmpty {
             var busy: [LegacySession] = []
             for session in rest {
@@ -147,20 +163,41 @@ actor MCPEndpoint {
             }
             for call in modern.values { await call.tick(from: interval / 2) }
             var busy: Set<ObjectIdentifier> = []
-            for session in sessions.all {
+            for session in sessions.all.map(\.session) {
                 await session.tick()
                 if await session.isBusy { busy.insert(ObjectIdentifier(session)) }
             }
-            let ended = sessions.expire(now: now) { busy.contains(ObjectIdentifier($0)) }
-            for session in ended { await session.end() }
+            let ended = sessions.expire(now: now) { busy.contains(ObjectIdentifier($0.session)) }
+            for held in ended { await held.session.end() }
             await spareEvents()
         }
     }
 
     /// Sessions that nobody has used for long give up their events before others are refused room.
     private func spareEvents() async {
-        for session in sessions.leastRecentlyUsed where events.usedBytes > events.bytes / 2 {
-            await session.forgetEvents()
+        for held in sessions.leastRecentlyUsed where events.usedBytes > events.bytes / 2 {
+            await held.session.forgetEvents()
+        }
+    }
+
+    /// Looks everybody up again from time to time.
+    private func lookAgain() async {
+        while (try? await Task.sleep(for: Self.lookInterval)) != nil { await endOutdated() }
+    }
+
+    /// Ends what is open of those who are not let in any more, or as somebody else.
+    private func endOutdated() async {
+        let principals = requests.principals.union(sessions.all.map(\.principal))
+        // Where the store does not answer no call passes either, and the next round asks again.
+        guard !principals.isEmpty,
+            let outdated = try? await means.authenticator.outdated(among: principals),
+            !outdated.isEmpty
+        else { return }
+        // Their next requests are not let in by what is remembered of them.
+        means.authenticator.forget()
+        for outlet in requests.outlets(of: outdated) { outlet.send(.reply(.outdated)) }
+        for held in sessions.remove(where: { outdated.contains($0.principal) }) {
+            await held.session.end()
         }
     }
 
@@ -184,6 +221,7 @@ actor MCPEndpoint {
         let connections = means.connections
         let isThere = connections.watch(channel) { outlet.close() }
         if !isThere { outlet.close() }
+        let place = await open(outlet, of: principal)
         let ending: @Sendable () async -> Void
         do {
             switch route {
@@ -228,9 +266,16 @@ actor MCPEndpoint {
             result = .failure(error)
         }
         _ = connections.watch(channel, whenGone: nil)
+        await close(place)
         await ending()
         return try result.get()
     }
+
+    private func open(_ outlet: Outlet, of principal: Principal) -> OpenRequests.ID {
+        requests.add(outlet, of: principal)
+    }
+
+    private func close(_ request: OpenRequests.ID) { requests.remove(request) }
 
     /// What the headers that mirror a tool's arguments say against them.
     nonisolated private func mismatch(
@@ -297,9 +342,10 @@ actor MCPEndpoint {
         let connection = await session.post(.message(.request(message)), outlet)
         guard await session.hasBegun, !isStopping else { return (nil, {}) }
         let id = Self.newIdentifier()
-        let crowded = sessions.add(session, id: id, principal: principal.identity, now: now)
+        let held = Held(session: session, principal: principal)
+        let crowded = sessions.add(held, id: id, principal: principal.identity, now: now)
         begunContinuation.yield(session)
-        for session in crowded { await session.end() }
+        for held in crowded { await held.session.end() }
         return (id, { await session.disconnect(connection) })
     }
 
@@ -310,8 +356,11 @@ actor MCPEndpoint {
         _ outlet: Outlet,
         _ body: @Sendable (LegacySession) async -> HTTPSession.ConnectionID
     ) async -> @Sendable () async -> Void {
-        guard let session = sessions.with(id, principal: principal.identity, now: now, { $0 })
-        else {
+        let session = sessions.with(id, principal: principal.identity, now: now) { held in
+            held.principal = principal
+            return held.session
+        }
+        guard let session else {
             outlet.send(.reply(.unknownSession))
             return {}
         }
@@ -320,10 +369,10 @@ actor MCPEndpoint {
     }
 
     private func end(_ id: String, _ principal: Principal) async -> HTTPReply {
-        guard let session = sessions.remove(id, principal: principal.identity) else {
+        guard let held = sessions.remove(id, principal: principal.identity) else {
             return .unknownSession
         }
-        await session.end()
+        await held.session.end()
         return HTTPReply(status: 204)
     }
 
@@ -353,6 +402,14 @@ extension EndpointRequest {
         for field in request.headers { headers.append(field.name.rawName, field.value) }
         self.init(method: request.method.rawValue, headers: headers, body: request.body)
     }
+}
+
+extension HTTPReply {
+    /// Whoever asked is not let in any more; a stream that has begun only ends.
+    static let outdated = HTTPReply.failure(
+        .invalidRequest("the token or key is over, or its user may other things now"),
+        status: 401
+    )
 }
 
 extension Principal {

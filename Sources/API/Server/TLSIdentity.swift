@@ -1,3 +1,4 @@
+import Glibc
 import HummingbirdCore
 import HummingbirdHTTP2
 import Logging
@@ -13,11 +14,17 @@ package struct TLSIdentity: Sendable {
     /// - Parameters:
     ///   - certificateFile: The certificate, and those between it and the authority's own.
     ///   - keyFile: Its private key, without a password.
-    /// - Throws: Why they cannot be used, in words.
+    /// - Throws: Which of them cannot be used and why, in words.
     package init(certificateFile: String, keyFile: String) throws {
-        let chain = try NIOSSLCertificate.fromPEMFile(certificateFile)
-        guard !chain.isEmpty else { throw Refusal(path: certificateFile) }
-        let key = try NIOSSLPrivateKey(file: keyFile, format: .pem)
+        try Self.requireReadable(certificateFile)
+        try Self.requireReadable(keyFile)
+        // What the library throws names neither file.
+        guard let chain = try? NIOSSLCertificate.fromPEMFile(certificateFile), !chain.isEmpty else {
+            throw Refusal("`\(certificateFile)` holds no certificate")
+        }
+        guard let key = try? NIOSSLPrivateKey(file: keyFile, format: .pem) else {
+            throw Refusal("`\(keyFile)` holds no private key, or one with a password")
+        }
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) },
             privateKey: .privateKey(key)
@@ -25,15 +32,24 @@ package struct TLSIdentity: Sendable {
         // Older revisions are broken (RFC 8996).
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["h2", "http/1.1"]
-        // Also finds out whether the key is that of the certificate.
-        _ = try NIOSSLContext(configuration: configuration)
+        do {
+            _ = try NIOSSLContext(configuration: configuration)
+        } catch {
+            let files = "`\(keyFile)` and the certificate in `\(certificateFile)`"
+            throw Refusal("the key in \(files) are not of one pair: \(error)")
+        }
         self.configuration = configuration
     }
 
-    private struct Refusal: Error, CustomStringConvertible {
-        let path: String
+    private static func requireReadable(_ path: String) throws {
+        guard unsafe access(path, R_OK) != 0 else { return }
+        throw unsafe Refusal("`\(path)` cannot be read: \(String(cString: strerror(errno)))")
+    }
 
-        var description: String { "`\(path)` holds no certificate" }
+    private struct Refusal: Error, CustomStringConvertible {
+        let description: String
+
+        init(_ description: String) { self.description = description }
     }
 }
 

@@ -80,6 +80,8 @@ package struct ApprovalDesk: Sendable {
     struct Draft: Sendable {
         var kind: ApprovalTable.Request.Kind = .call
         var tool: String
+        /// Of another server's tool; nil for Preloop's own.
+        var identity: ToolIdentity?
         /// What would run, or what the question says.
         var arguments: JSONObject
         var caller: Caller
@@ -137,6 +139,7 @@ package struct ApprovalDesk: Sendable {
                 ),
                 requestedAt: now
             )
+            request.identity = draft.identity?.description
             request.credential = draft.caller.credential
             request.workflow = terms.name
             request.terms = terms.json

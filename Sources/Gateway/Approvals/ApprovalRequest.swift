@@ -112,6 +112,9 @@ extension ApprovalRequest {
         object.append(key: "kind", value: .string(request.kind.rawValue))
         object.append(key: "status", value: .string(state.status.rawValue))
         object.append(key: "tool_name", value: .string(tool))
+        let server = request.identity?.split(separator: "/", maxSplits: 1).first
+        object.append(key: "server", value: JSONValue(server.map(String.init)))
+        object.append(key: "policy_name", value: .string(request.identity ?? tool))
         object.append(key: "arguments", value: arguments ?? request.shown)
         object.append(key: "requester", value: .string(request.requester))
         object.append(key: "channel", value: .string(request.channel))

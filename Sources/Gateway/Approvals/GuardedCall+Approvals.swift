@@ -103,7 +103,7 @@ extension GuardedCall {
         let request: ApprovalRequest
         let isNew: Bool
         do {
-            let version = held.demand.policyVersion
+            let (version, identity) = (held.demand.policyVersion, held.entry.identity)
             let digest = try digest(of: held, policyVersion: version)
             let workflow = try await approvals.workflow(named: held.demand.workflow).name
             // The approved run itself comes first: it is used up by its claim.
@@ -120,6 +120,7 @@ extension GuardedCall {
             (request, isNew) = try await approvals.open(
                 ApprovalDesk.Draft(
                     tool: held.entry.definition.name,
+                    identity: identity.server == nil ? nil : identity,
                     arguments: held.kept,
                     caller: held.source.caller,
                     digest: digest,

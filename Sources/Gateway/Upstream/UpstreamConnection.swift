@@ -365,8 +365,15 @@ actor UpstreamConnection {
         if waiting[call] != nil { failures[call] = error }
         // The session takes no more calls. Others that it took may be at work: one of several
         // machines behind an address may not know it, and the stream of another go on.
-        if error == .sessionEnded { isRetired = true }
+        if error == .sessionEnded || isOfAnotherEra(call, error) { isRetired = true }
         await apply(session.fail(call, .internalError("\(error)")))
+    }
+
+    /// Whether a call failed as it does where a server of the older era has taken the place of one
+    /// of the newer era: the next call asks which it is.
+    private func isOfAnotherEra(_ call: ClientSession.CallID, _ error: UpstreamError) -> Bool {
+        guard case .refused = error, profile?.version.era == .modern else { return false }
+        return waiting[call]?.isSubscription == false
     }
 
     /// Whether a question that failed so may have been one that the server does not know.

@@ -49,7 +49,7 @@ actor UpstreamPool {
     private let notice: @Sendable (Message.Notification) async -> Void
     private var slots: [Key: Slot] = [:]
     private var breaker = CircuitBreaker()
-    /// Known when the first session has begun.
+    /// Known when the first session has begun; a server that is begun anew may be another one.
     private var isModern = false
     private var isClosed = false
     /// Looks from time to time what nobody uses any more, while there is anything.
@@ -141,21 +141,55 @@ actor UpstreamPool {
         _ hearsMessages: Bool,
         _ guest: Guest?
     ) async throws -> UpstreamConnection {
+        let own = sessionKey(caller, capabilities, guest)
+        let key = isModern ? modernKey(caller, hearsMessages) : own
+        let (connection, opening) = try await connection(under: key, capabilities, guest)
+        switch await connection.profile?.version.era {
+        case .modern:
+            if let opening, !isModern {
+                isModern = true
+                _ = move(opening, from: key, to: modernKey(caller, hearsMessages))
+            }
+            return connection
+        case .legacy where key != own:
+            // INVARIANT: only whoever has opened a session of the older era under a key of the
+            // newer one goes on with it, and only once it stands under that caller's own key.
+            if let opening {
+                isModern = false
+                if move(opening, from: key, to: own) { return connection }
+                if slots[key]?.opening == opening { slots[key] = nil }
+                await connection.end(.sessionEnded)
+            }
+            return try await self.connection(under: own, capabilities, guest).connection
+        case .legacy, nil: return connection
+        }
+    }
+
+    /// The connection that stands under a key, or a new one.
+    ///
+    /// - Returns: It, and what opened it where that was begun here; nil where it was there already,
+    ///   or somebody else opens it.
+    private func connection(
+        under key: Key,
+        _ capabilities: JSONObject,
+        _ guest: Guest?
+    ) async throws -> (
+        connection: UpstreamConnection, opening: Task<UpstreamConnection, any Error>?
+    ) {
         guard !isClosed else { throw UpstreamError.sessionEnded }
-        let key = key(caller, capabilities, hearsMessages, guest)
         if let slot = slots[key] {
             slots[key]?.lastUse = .now
             // Why it could not be opened is told by the one that is begun now.
             if let connection = try? await slot.opening.value, await connection.isUsable {
-                return connection
+                return (connection, nil)
             }
             // Only what was found broken is taken away: another caller may have begun anew.
             if slots[key]?.opening == slot.opening { slots[key] = nil }
-            if let slot = slots[key] { return try await slot.opening.value }
+            if let slot = slots[key] { return (try await slot.opening.value, nil) }
         }
         await makeRoom(for: key.caller)
         // Others have gone on meanwhile.
-        if let slot = slots[key] { return try await slot.opening.value }
+        if let slot = slots[key] { return (try await slot.opening.value, nil) }
         guard !isClosed else { throw UpstreamError.sessionEnded }
         guard !isFull else { throw UpstreamError.crowded(sessions: slots.count) }
         guard !hasEnough(key.caller) else {
@@ -167,36 +201,40 @@ actor UpstreamPool {
         do {
             let connection = try await opening.value
             if slots[key]?.opening == opening { slots[key]?.connection = connection }
-            if await connection.profile?.version.era == .modern, !isModern {
-                isModern = true
-                slots[key] = nil
-                let place = self.key(caller, capabilities, hearsMessages, guest)
-                slots[place] =
-                    slots[place]
-                    ?? Slot(opening: opening, lastUse: .now, connection: connection)
-            }
-            return connection
+            return (connection, opening)
         } catch {
             if slots[key]?.opening == opening { slots[key] = nil }
             throw error
         }
     }
 
-    /// Whose session serves a call.
-    private func key(
-        _ caller: String,
-        _ capabilities: JSONObject,
-        _ hearsMessages: Bool,
-        _ guest: Guest?
-    ) -> Key {
-        guard isModern else {
-            let text = JSONValue.object(capabilities).serializedText(sortedKeys: true)
-            var key = Key(caller: Array(caller.utf8), capabilities: text)
-            if capabilities["roots"]?["listChanged"] == true {
-                key.session = guest?.client.session ?? ""
-            }
-            return key
+    /// Puts what was opened under the key of the era that it has turned out to be of; false where
+    /// there is no place for it.
+    private func move(
+        _ opening: Task<UpstreamConnection, any Error>,
+        from key: Key,
+        to place: Key
+    ) -> Bool {
+        guard slots[key]?.opening == opening, slots[place] == nil else { return false }
+        // Where it stands now is none of the caller's own.
+        let slot = slots.removeValue(forKey: key)
+        let hasPlace = !hasEnough(place.caller)
+        slots[hasPlace ? place : key] = slot
+        return hasPlace
+    }
+
+    /// Whose session serves a call, with a server of the older era.
+    private func sessionKey(_ caller: String, _ capabilities: JSONObject, _ guest: Guest?) -> Key {
+        let text = JSONValue.object(capabilities).serializedText(sortedKeys: true)
+        var key = Key(caller: Array(caller.utf8), capabilities: text)
+        if capabilities["roots"]?["listChanged"] == true {
+            key.session = guest?.client.session ?? ""
         }
+        return key
+    }
+
+    /// Which connection serves a call, with a server of the newer era.
+    private func modernKey(_ caller: String, _ hearsMessages: Bool) -> Key {
         // Log messages of a program name no call: who wants them has a program without others.
         guard isProgram, hearsMessages else { return .shared }
         return Key(caller: Array(caller.utf8), capabilities: "")

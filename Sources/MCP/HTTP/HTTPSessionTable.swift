@@ -77,6 +77,13 @@ package struct HTTPSessionTable<Session: Sendable>: Sendable {
         return entry.session
     }
 
+    /// Takes out the sessions that a condition holds for, in no order.
+    package mutating func remove(where isOver: (Session) -> Bool) -> [Session] {
+        let over = entries.filter { isOver($0.value.session) }
+        for id in over.keys { entries[id] = nil }
+        return over.values.map(\.session)
+    }
+
     /// Takes out the sessions that nobody has used for long and that do nothing.
     package mutating func expire(
         now: Duration,

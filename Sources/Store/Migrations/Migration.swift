@@ -14,7 +14,7 @@ package struct Migration: Sendable {
     /// Every step, oldest first.
     package static let all: [Migration] = [
         .initial, .pairsBySecond, .toolCalls, .jobs, .webhooks, .users, .audit, .approvals,
-        .policies, .upstreams, .firstScans, .vettedTrackers,
+        .policies, .upstreams, .firstScans, .vettedTrackers, .approvalIdentities,
     ]
 
     /// The statements as an engine takes them.

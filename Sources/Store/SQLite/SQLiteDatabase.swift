@@ -159,6 +159,9 @@ package struct SQLiteDatabase: Database {
     private static func create(_ path: String) throws(StoreError) {
         var status = stat()
         if unsafe stat(path, &status) == 0, status.st_size > 0 {
+            guard status.st_mode & S_IFMT != S_IFDIR else {
+                throw .unavailable(detail: "`\(path)` is a directory, not a database's file")
+            }
             guard status.st_size >= 512 else {
                 throw .corrupt(detail: "file is not a database")
             }

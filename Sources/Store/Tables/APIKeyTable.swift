@@ -74,6 +74,24 @@ package enum APIKeyTable {
         return try rows.first.map { row throws(StoreError) in try key(row) }
     }
 
+    /// Those of some keys that there are, oldest first.
+    package static func list(
+        _ ids: [APIKeyID],
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [Row] {
+        let rows = try connection.rows(
+            """
+            SELECT id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at
+            FROM api_keys
+            WHERE account_id = \(account) AND id \(among: ids)
+            ORDER BY id
+            LIMIT \(ids.count)
+            """
+        )
+        return try rows.map { row throws(StoreError) in try key(row) }
+    }
+
     /// A user's keys, newest first.
     package static func list(
         of user: UserID,

@@ -15,6 +15,9 @@ package enum ApprovalTable {
         package var id: String
         package var kind: Kind
         package var tool: String
+        /// As policies name the tool of another server, such as `github/create_issue`; nil for
+        /// Preloop's own, and where it was not kept.
+        package var identity: String?
         package var requester: String
         /// Which key or session, such as `key:7`; nil where there is none.
         package var credential: String?
@@ -96,8 +99,8 @@ package enum ApprovalTable {
     }
 
     static let columns: SQL = """
-        id, kind, tool, requester, credential, channel, workflow, terms, rule, message,
-        justification, policy_version, digest, sealed_call, shown, status, requested_at,
+        id, kind, tool, identity, requester, credential, channel, workflow, terms, rule,
+        message, justification, policy_version, digest, sealed_call, shown, status, requested_at,
         expires_at, escalated_at, resolved_at, resolved_by, resolution, votes, remembered_until,
         execution, claimed_at, claimed_by, executed_at, sealed_result, version
         """
@@ -111,13 +114,14 @@ package enum ApprovalTable {
     ) throws(StoreError) {
         try connection.execute(
             """
-            INSERT INTO approval_requests (account_id, id, kind, tool, requester, credential,
-                channel, workflow, terms, rule, message, justification, policy_version, digest,
-                sealed_call, shown, status, requested_at, expires_at, votes)
+            INSERT INTO approval_requests (account_id, id, kind, tool, identity, requester,
+                credential, channel, workflow, terms, rule, message, justification, policy_version,
+                digest, sealed_call, shown, status, requested_at, expires_at, votes)
             VALUES (\(account), \(request.id), \(request.kind.rawValue), \(request.tool),
-                \(request.requester), \(request.credential), \(request.channel),
-                \(request.workflow), \(request.terms), \(request.rule), \(request.message),
-                \(request.justification), \(request.policyVersion), \(request.digest),
+                \(request.identity), \(request.requester), \(request.credential),
+                \(request.channel), \(request.workflow), \(request.terms), \(request.rule),
+                \(request.message), \(request.justification), \(request.policyVersion),
+                \(request.digest),
                 \(request.sealedCall.bytes), \(request.shown), \(life.status),
                 \(request.requestedAt), \(life.expiresAt), \(life.votes))
             """
@@ -252,6 +256,7 @@ package enum ApprovalTable {
             sealedCall: SealedSecret(bytes: try row.blob("sealed_call")),
             requestedAt: try row.timestamp("requested_at")
         )
+        request.identity = try row.optionalText("identity")
         request.credential = try row.optionalText("credential")
         request.workflow = try row.text("workflow")
         request.terms = try row.json("terms")

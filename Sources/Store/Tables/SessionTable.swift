@@ -67,8 +67,28 @@ package enum SessionTable {
             WHERE account_id = \(account) AND id = \(id)
             """
         )
-        guard let row = rows.first else { return nil }
-        return Row(
+        return try rows.first.map { row throws(StoreError) in try session(row) }
+    }
+
+    /// Those of some sessions that there are, oldest first.
+    package static func list(
+        _ ids: [SessionID],
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [Row] {
+        let rows = try connection.rows(
+            """
+            SELECT id, user_id, expires_at, revoked_at FROM sessions
+            WHERE account_id = \(account) AND id \(among: ids)
+            ORDER BY id
+            LIMIT \(ids.count)
+            """
+        )
+        return try rows.map { row throws(StoreError) in try session(row) }
+    }
+
+    private static func session(_ row: SQLRow) throws(StoreError) -> Row {
+        Row(
             id: try row.identifier("id"),
             user: try row.identifier("user_id"),
             expiresAt: try row.timestamp("expires_at"),

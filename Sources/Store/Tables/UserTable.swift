@@ -84,6 +84,24 @@ package enum UserTable {
         return try rows.first.map { row throws(StoreError) in try user(row) }
     }
 
+    /// Those of some users that there are, oldest first.
+    package static func list(
+        _ ids: some Collection<UserID>,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [User] {
+        let rows = try connection.rows(
+            """
+            SELECT id, name, email, role, is_active, created_at, last_login_at
+            FROM users
+            WHERE account_id = \(account) AND id \(among: ids)
+            ORDER BY id
+            LIMIT \(ids.count)
+            """
+        )
+        return try rows.map { row throws(StoreError) in try user(row) }
+    }
+
     /// The account's users, by name.
     package static func list(
         account: AccountID,

@@ -123,7 +123,7 @@ enum ApprovalText {
     static func row(_ request: JSONValue) -> [String] {
         [
             text(request, "request_id"), state(request), text(request, "requester"),
-            text(request, "tool_name"), arguments(request, limit: 60),
+            tool(request), arguments(request, limit: 60),
         ]
     }
 
@@ -133,7 +133,7 @@ enum ApprovalText {
     static func lines(_ request: JSONValue) -> [String] {
         var lines = [
             "Request    \(text(request, "request_id"))", "State      \(state(request))",
-            "Tool       \(text(request, "tool_name"))",
+            "Tool       \(tool(request))",
             "Requester  \(text(request, "requester")) by \(text(request, "channel"))",
         ]
         let optional = [
@@ -164,6 +164,12 @@ enum ApprovalText {
             )
         }
         return lines
+    }
+
+    /// The tool as policies name it: two servers may have tools of one name.
+    static func tool(_ request: JSONValue) -> String {
+        // A server that is older than this program does not tell it.
+        text(request, request["policy_name"] == nil ? "tool_name" : "policy_name")
     }
 
     private static func state(_ request: JSONValue) -> String {

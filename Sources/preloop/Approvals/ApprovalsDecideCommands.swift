@@ -40,7 +40,7 @@ struct DecisionOptions: ParsableArguments {
             try Output.result(["request": request])
             return
         }
-        let tool = ApprovalText.text(request, "tool_name")
+        let tool = ApprovalText.tool(request)
         switch request["status"]?.string {
         case "approved": try Output.text(["Approved: \(tool) may run, once."])
         case "declined": try Output.text(["Denied: \(tool) does not run."])

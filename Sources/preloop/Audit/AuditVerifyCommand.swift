@@ -116,7 +116,7 @@ struct AuditVerifyCommand: AsyncParsableCommand {
         let count = report["events"]?.integer ?? 0
         var lines: [String] = []
         if let first = report["first"]?.integer, let last = report["last"]?.integer {
-            lines.append("\(count) events, \(first) to \(last)")
+            lines.append("\(counted(count, "event")), \(first) to \(last)")
         } else {
             lines.append("no events")
         }

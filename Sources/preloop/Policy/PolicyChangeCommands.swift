@@ -319,12 +319,15 @@ enum PolicyText {
             let count = change["count"]?.integer ?? 0
             same -= count
             let (before, after) = (change["before"]?.string ?? "", change["after"]?.string ?? "")
-            return "\(count) calls of \(change["tool"]?.string ?? ""): \(before) -> \(after)"
+            let calls = "\(counted(count, "call")) of \(change["tool"]?.string ?? "")"
+            return "\(calls): \(before) -> \(after)"
         }
         let undecided = told["undecided"]?.integer ?? 0
         let unknown = told["unknown_tools"]?.integer ?? 0
         same -= undecided + unknown
-        lines.append("\(same) of \(total) calls on record would be decided as they were")
+        let calls = counted(total, "call")
+        let before = total == 1 ? "as it was" : "as they were"
+        lines.append("\(same) of \(calls) on record would be decided \(before)")
         if undecided > 0 {
             let names = (told["undecided_by"]?.array ?? []).map { rule in
                 let number = (rule["index"]?.integer ?? 0) + 1

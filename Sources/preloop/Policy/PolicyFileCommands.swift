@@ -55,7 +55,7 @@ struct PolicyValidateCommand: AsyncParsableCommand {
             standardError("\(file): warning: \(singleLine(problem.description))")
         }
         let rules = document.tools.reduce(0) { $0 + $1.rules.count }
-        try Output.text(["ok: \(document.tools.count) tools, \(rules) rules"])
+        try Output.text(["ok: \(counted(document.tools.count, "tool")), \(counted(rules, "rule"))"])
     }
 }
 

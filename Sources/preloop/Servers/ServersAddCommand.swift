@@ -102,7 +102,9 @@ extension UpstreamDesk.Entry {
     func toolLines(_ unusable: [String] = [], _ warnings: [String] = []) -> [String] {
         let accepted = tools.filter { $0.state == .accepted }
         let shown = accepted.compactMap { names[$0.name] }
-        var lines = ["\(shown.count) tools can be called: \(shown.joined(separator: ", "))"]
+        var lines = [
+            "\(counted(shown.count, "tool")) can be called: \(shown.joined(separator: ", "))"
+        ]
         if shown.isEmpty { lines = ["No tools can be called."] }
         let held = tools.filter { $0.state == .held }
         if !held.isEmpty {

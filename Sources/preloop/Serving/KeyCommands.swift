@@ -46,7 +46,10 @@ struct KeysAddCommand: AsyncParsableCommand {
 
     @Option(
         parsing: .upToNextOption,
-        help: "read, write, mcp:read, mcp:write, metrics; all the user may do when none is given."
+        help: ArgumentHelp(
+            KeyScope.allCases.map(\.rawValue).joined(separator: ", ")
+                + "; all the user may do when none is given."
+        )
     )
     var scope: [KeyScope] = []
 

@@ -69,6 +69,15 @@ import Testing
         #expect(try await world.handle() != id)
     }
 
+    /// Two servers may have tools of one name, and whoever decides saw the name alone.
+    @Test func `a request says which server's tool it is about`() async throws {
+        let world = try await ProxiedWorld(Self.held)
+        let request = try await world.approvals.find(try await world.handle())
+        let shown = request.json(at: request.row.request.requestedAt)
+        #expect(shown["server"] == "up" && shown["policy_name"] == "up/write")
+        #expect(shown["tool_name"] == "write")
+    }
+
     @Test func `what is approved while its caller waits is answered to its caller`() async throws {
         let world = try await ProxiedWorld(Self.held, waits: true)
         async let answer = world.call()

@@ -152,6 +152,31 @@ import Testing
         #expect(calls(in: file) == 1)
     }
 
+    /// It was asked in the newer era for as long as the gateway ran, and refused every call.
+    @Test(arguments: ["turns", "turns-told"])
+    func `a server that goes back to the older era has a session for each caller`(
+        _ mode: String
+    ) async throws {
+        let file = scratchFile()
+        let script = try UpstreamScript("mcp_hostile.py", "http", mode, file)
+        let pool = try address(script.url)
+        for name in ["ann", "bob"] {
+            #expect(try await call(pool, by: name)["content"]?[0]?["text"] == "none")
+        }
+        try Data().write(to: URL(fileURLWithPath: file + ".old"))
+        guard case .refused = try await failure(pool) else {
+            Issue.record("it was not told")
+            return
+        }
+        async let ann = call(pool, by: "ann")["content"]?[0]?["text"]?.string
+        async let bob = call(pool, by: "bob")["content"]?[0]?["text"]?.string
+        let sessions = try await [ann, bob]
+        #expect(Set(sessions) == ["s0", "s1"])
+        #expect(try await call(pool, by: "ann")["content"]?[0]?["text"]?.string == sessions[0])
+        #expect(try await call(pool, by: "bob")["content"]?[0]?["text"]?.string == sessions[1])
+        await pool.close()
+    }
+
     @Test func `a session that makes room has nothing under way and begins nothing`() async throws {
         let link = StubLink()
         let connection = try await link.opened()

@@ -184,6 +184,55 @@ import Testing
         await pool.close()
     }
 
+    /// The pool remembered the newer era for good: whoever came after the program had gone back to
+    /// the older one shared one session, and with it what the server says outside of calls.
+    @Test func `a program that goes back to the older era has a session for each caller`()
+        async throws
+    {
+        let file = scratchFile()
+        let pool = try program(file, "turns")
+        let (ann, bob) = (Listener("ann"), Listener("bob", "t"))
+        for listener in [ann, bob] { try await call("logs", of: pool, by: listener) }
+        #expect(lines(of: file, "begins").count == 1)
+        try make(file + ".old")
+        await #expect(throws: UpstreamError.self) { try await call("ends", of: pool, by: ann) }
+        // Who opens the session and who waits for it to be opened find out together.
+        async let first = call("waits", of: pool, by: ann)
+        async let second = call("waits", of: pool, by: bob)
+        try await wait(for: 2, "call waits", in: file)
+        #expect(lines(of: file, "begins").count == 3)
+        try await call("plants", object(["account": "ann-secret"]), of: pool, by: ann)
+        try make(file + ".go")
+        try await wait(for: 1, "told", in: file)
+        #expect(lines(of: file, "told") == [#"told {"name": "ann"}"#])
+        try make(file + ".done")
+        #expect(try await [first, second] == ["waits", "waits"])
+        #expect(ann.heard == [["account": "ann-secret"]] && ann.asked == 1)
+        #expect(bob.heard == [] && bob.asked == 0)
+        // Each goes on in the session that was begun for it.
+        for listener in [ann, bob] { try await call("logs", of: pool, by: listener) }
+        #expect(lines(of: file, "begins").count == 3)
+        await pool.close()
+    }
+
+    @Test func `a program that comes back to the newer era serves all again`() async throws {
+        let file = scratchFile()
+        try make(file + ".old")
+        let pool = try program(file, "turns")
+        let (ann, bob) = (Listener("ann"), Listener("bob", "t"))
+        for listener in [ann, bob] { try await call("logs", of: pool, by: listener) }
+        #expect(lines(of: file, "begins").count == 2)
+        try FileManager.default.removeItem(atPath: file + ".old")
+        for listener in [ann, bob] {
+            await #expect(throws: UpstreamError.self) {
+                try await call("ends", of: pool, by: listener)
+            }
+        }
+        for listener in [ann, bob] { try await call("logs", of: pool, by: listener) }
+        #expect(lines(of: file, "begins").count == 3)
+        await pool.close()
+    }
+
     @Test func `programs of callers who are away end, up to the last`() async throws {
         let file = scratchFile()
         var limits = UpstreamPool.Limits()

@@ -22,6 +22,16 @@ sessions = set()
 counter = [0]
 
 
+def is_modern():
+    """Whether it is of the newer era, as one that `turns` is until FILE.old is there."""
+    return mode.startswith("turns") and not os.path.exists(FILE + ".old")
+
+
+def discovered():
+    return {"supportedVersions": ["2026-07-28"], "resultType": "complete",
+            "capabilities": {"tools": {}}}
+
+
 def handshake(request):
     method = request.get("method")
     if method == "initialize":
@@ -147,9 +157,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(307, headers=[("Location", "http://127.0.0.1:1/mcp")])
         if mode == "busy":
             return self.reply(503)
+        if is_modern():
+            asked = request["method"] == "server/discover"
+            result = discovered() if asked else {"content": [{"type": "text", "text": "none"}]}
+            return self.reply(200, answer(request, result).encode(), kind)
         if request["method"] == "initialize":
-            name = f"s{len(sessions)}"
-            sessions.add(name)
+            with lock:
+                name = f"s{len(sessions)}"
+                sessions.add(name)
             body = answer(request, handshake(request)).encode()
             return self.reply(200, body, kind + [("Mcp-Session-Id", name)])
         if request["method"] != "server/discover":
@@ -162,7 +177,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 if counter[0] and session == "s0":
                     return self.reply(404)
             if session not in sessions:
-                return self.reply(400)
+                # Some say why, and not of which request.
+                refusal = {"jsonrpc": "2.0", "id": None,
+                           "error": {"code": -32000, "message": "begin a session first"}}
+                body = json.dumps(refusal).encode() if mode == "turns-told" else b""
+                return self.reply(400, body, kind)
+            if mode.startswith("turns") and request["method"] == "tools/call":
+                result = {"content": [{"type": "text", "text": session}]}
+                return self.reply(200, answer(request, result).encode(), kind)
         result = handshake(request)
         if result is not None:
             return self.reply(200, answer(request, result).encode(), kind)

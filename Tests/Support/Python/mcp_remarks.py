@@ -1,8 +1,9 @@
 """An MCP server over standard input and output, of the standard library alone.
 
-    python3 mcp_remarks.py FILE [modern]
+    python3 mcp_remarks.py FILE [modern|turns]
 
-It is of the older era, or of the newer one, in which `logs` alone does something of its own.
+It is of the older era, or of the newer one, in which `logs` alone does something of its own; one
+that `turns` is of the older era where FILE.old is there when it begins.
 What it says and asks names no call, as over a program's pipes nothing does. Its tools:
 
 - `plants` answers at once; when FILE.go is there it logs the argument `account`, and asks about it.
@@ -10,6 +11,7 @@ What it says and asks names no call, as over a program's pipes nothing does. Its
 - `meets` waits until two calls of it are at work; each of them then logs, asks, and answers with
   what it was told.
 - `logs` says something at three levels, as far as its session wants to hear it.
+- `ends` ends the program without an answer.
 
 What happens is added to FILE, a line each.
 """
@@ -21,7 +23,8 @@ import threading
 import time
 
 FILE = sys.argv[1]
-IS_MODERN = sys.argv[2:] == ["modern"]
+IS_MODERN = sys.argv[2:] == ["modern"] or (
+    sys.argv[2:] == ["turns"] and not os.path.exists(FILE + ".old"))
 LEVEL = "io.modelcontextprotocol/logLevel"
 LEVELS = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 lock = threading.Lock()
@@ -87,6 +90,8 @@ def call(request):
             for level in ["debug", "info", "error"]:
                 wanted = request["params"].get("_meta", {}).get(LEVEL) if IS_MODERN else least[0]
                 log(level, level, wanted)
+        case "ends":
+            os._exit(3)
     send({"id": request["id"], "result": {"content": [{"type": "text", "text": text}]}})
 
 
@@ -100,7 +105,7 @@ def answer(request):
                     "serverInfo": {"name": "remarks", "version": "0"}}
         case "tools/list":
             return {"tools": [{"name": name, "inputSchema": {"type": "object"}}
-                              for name in ["plants", "waits", "meets", "logs"]]}
+                              for name in ["plants", "waits", "meets", "logs", "ends"]]}
         case "logging/setLevel":
             least[0] = request["params"]["level"]
             note("level " + least[0])

@@ -277,6 +277,12 @@ actor StreamableHTTPLink: UpstreamLink {
             let isAnswer = incoming.answers(call)
             // A session that is gone is told by its status, whatever is written beside it.
             if head.status == 404, sessionID != nil { return false }
+            if version?.era == .modern, head.status == 400 || head.status == 404,
+                let error = incoming.refusalOfEra
+            {
+                await deliver(.failed(call, .refused(error)))
+                return true
+            }
             guard isAnswer || head.status == 200 else { return false }
             await deliver(.incoming(incoming, during: call))
             if !isAnswer {
@@ -371,6 +377,15 @@ actor StreamableHTTPLink: UpstreamLink {
 }
 
 extension MessageParser.Incoming {
+    /// What a server of the older era says to a request of the newer one: it names no request, or
+    /// the revision.
+    fileprivate var refusalOfEra: RPCError? {
+        guard case .message(.response(let response)) = self,
+            case .failure(let error) = response.outcome
+        else { return nil }
+        return response.id == nil || error.code == RPCError.unsupportedVersionCode ? error : nil
+    }
+
     /// Whether it holds the answer to a call.
     fileprivate func answers(_ call: ClientSession.CallID?) -> Bool {
         guard let call else { return false }
