@@ -78,10 +78,12 @@ struct BackendTests {
         let memory: IssueSearch
         let pgvector: IssueSearch
         let pipeline: IndexPipeline
+        let vectors: GivenVectors
 
         init(_ embedder: GivenVectors) async throws {
+            vectors = embedder
             world = try await World()
-            try await BackendTests.fill(world)
+            try await BackendTests.fill(world, embedder)
             pipeline = try await IndexPipeline(
                 store: world.store,
                 embedder: embedder,
@@ -108,9 +110,14 @@ struct BackendTests {
         }
     }
 
-    /// Issue n has the vector of row n; labels pass 1, 10 and 50 of a hundred.
-    private static func fill(_ world: World) async throws {
+    /// Issue n has the vector of row n; labels pass 1, 10 and 50 of a hundred, and all but those
+    /// near the first query.
+    private static func fill(_ world: World, _ embedder: GivenVectors) async throws {
         let project = try await world.project("acme/app")
+        let scores = embedder.rows.map { row in
+            zip(row, embedder.queries[0]).reduce(0) { $0 + $1.0 * $1.1 }
+        }
+        let near = Set(scores.indices.sorted { scores[$0] > scores[$1] }.prefix(200))
         let now = Timestamp(milliseconds: 1_700_000_000_000)
         for start in stride(from: 0, to: count, by: 500) {
             let items = (start..<start + 500).map { number in
@@ -129,6 +136,7 @@ struct BackendTests {
                 issue.labels = [(1, "one"), (10, "ten"), (50, "fifty")].compactMap {
                     place < $0 ? $1 : nil
                 }
+                if !near.contains(number) { issue.labels.append("far") }
                 return IncomingIssue(issue, comments: .complete([]))
             }
             let batch = IssueBatch(
@@ -175,8 +183,28 @@ struct BackendTests {
                 #expect(overlap >= 0.98, "\(label ?? "no filter"), \(mode): \(overlap)")
             }
         }
+        try await windows(both)
         try await pages(both)
         try await changes(both)
+    }
+
+    /// A few windows for which the index is asked, whether most pass or those that are near do not.
+    private func windows(_ both: Both) async throws {
+        let vectors = Array(both.vectors.queries.prefix(50))
+        for label in ["fifty", "far"] {
+            var filter = IssueFilter()
+            filter.labels = [label]
+            var found: [[[IssueID]]] = []
+            for search in [both.memory, both.pgvector] {
+                let view = try await search.index.windows(passing: filter, at: nil)
+                let near = try await view.nearest(to: vectors, count: 20)
+                #expect(near.allSatisfy { $0.windows.count == 20 && !$0.isAll })
+                found.append(near.map { $0.windows.map(\.issue) })
+            }
+            let common = zip(found[0], found[1]).map { Set($0).intersection($1).count }
+            #expect(common.reduce(0, +) >= 980, "\(label): \(common)")
+            #expect(common[0] >= 18, "\(label)")
+        }
     }
 
     /// Pages through the database follow one another, far beyond what its index gives at once.

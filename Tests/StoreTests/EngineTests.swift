@@ -123,8 +123,7 @@ struct EngineTests {
         #expect(try await database.changeToken() != before)
     }
 
-    @Test func `a cancelled task hears that it is cancelled, not that the store refuses`() async throws
-    {
+    @Test func `a cancelled task hears that, not that the store refuses`() async throws {
         let scratch = try await Engine.sqlite.store()
         let task = Task {
             withUnsafeCurrentTask { $0?.cancel() }

@@ -39,6 +39,8 @@ package struct DatabaseIndex: WindowIndex {
         var rows: Int
         /// All in the mirror, roughly.
         var total: Int
+        /// How many rows an issue has on average.
+        var windowsOfIssue: Double
     }
 
     package var model: EmbeddingModelID { row.id }
@@ -84,7 +86,7 @@ package struct DatabaseIndex: WindowIndex {
             filter: filter,
             issues: passing,
             rowCount: share.total,
-            ownCount: passing.count * DatabaseWindows.windowsOfIssue
+            ownCount: Int(Double(passing.count) * share.windowsOfIssue)
         )
     }
 
@@ -108,7 +110,12 @@ package struct DatabaseIndex: WindowIndex {
                 account: account,
                 on: connection
             )
-            return Share(rows: rows, total: total)
+            let windows = try PassageVectorTable.windowsOfIssue(
+                of: row.id,
+                account: account,
+                on: connection
+            )
+            return Share(rows: rows, total: total, windowsOfIssue: windows)
         }
         memory.share.withLock { $0 = (share, Self.shareQuestions) }
         return share

@@ -151,6 +151,25 @@ extension PassageVectorTable {
         return Int(try rows.first?.integer("count") ?? 0)
     }
 
+    /// How many windows the oldest issues of a model have, on average; 1 where there are none.
+    package static func windowsOfIssue(
+        of model: EmbeddingModelID,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Double {
+        let rows = try connection.rows(
+            """
+            SELECT count(*) AS windows, count(DISTINCT issue_id) AS issues FROM (
+                SELECT issue_id FROM passage_vectors
+                WHERE account_id = \(account) AND model_id = \(model)
+                ORDER BY issue_id LIMIT 2000) AS oldest
+            """
+        )
+        guard let row = rows.first else { return 1 }
+        let windows = Double(try row.integer("windows"))
+        return max(windows / Double(max(try row.integer("issues"), 1)), 1)
+    }
+
     // MARK: - Statements
 
     /// Made for the transaction alone, so that a pooler may give the next one to another session.
