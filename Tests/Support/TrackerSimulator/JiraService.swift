@@ -113,8 +113,8 @@ struct JiraService: SampleService {
         }
     }
 
-    /// Understands the JQL a reader needs: `project = X`, `id > N`, `updated >= MS`, `created >= MS`,
-    /// and ORDER BY.
+    /// Understands the JQL a reader needs: `project = X`, `id > N`, `updated >= MS`,
+    /// `created >= MS`, and ORDER BY.
     private func search(_ request: HTTPServer.Request) -> HTTPServer.Response {
         let body = try? JSONParser.parse(request.body)
         let query = JQL(body?["jql"]?.string ?? request.query["jql"] ?? "")
