@@ -23,23 +23,30 @@ struct DemoTrackersTests {
     private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent()
 
-    /// The simulated trackers, which live as long as this does.
+    /// The simulated trackers, which live as long as this does; a file keeps what is written.
     private final class Simulator {
         let running: RunningProgram
         let origin: String
 
-        init() throws {
+        init(_ writes: URL? = nil) throws {
             let process = Process()
             process.executableURL = URL(fileURLWithPath: Sandbox.program("tracker-simulator"))
             let samples = "Tests/Support/TrackerSimulator/SampleIssues.jsonl"
-            process.arguments = [root.appendingPathComponent(samples).path, "0"]
+            process.arguments =
+                [root.appendingPathComponent(samples).path, "0"]
+                + [writes?.path].compactMap { $0 }
             running = try RunningProgram(process)
             let line = try running.answer(to: "")
             let port = try #require(line.firstMatch(of: /listening on (\d+)/)?.output.1)
             origin = "http://127.0.0.1:\(port)"
         }
 
-        deinit { running.signal(SIGTERM) }
+        deinit { end() }
+
+        /// Ends it; it does not hear SIGTERM, which the thread that started it had blocked.
+        func end() {
+            if running.isRunning { running.signal(SIGKILL) }
+        }
 
         /// The status of a request by curl.
         func status(_ method: String, _ path: String, _ more: [String]) throws -> Int? {
@@ -95,7 +102,11 @@ struct DemoTrackersTests {
     func `what tools write to the demo's trackers is there for whoever reads them`(
         service: Service
     ) throws {
-        let simulator = try Simulator()
+        let writes = FileManager.default.temporaryDirectory
+            .appendingPathComponent("preloop-writes-\(UUID().uuidString)")
+        // Left behind in the temporary directory it harms nobody.
+        defer { try? FileManager.default.removeItem(at: writes) }
+        let simulator = try Simulator(writes)
         let indexed = try Self.reading(service, of: simulator)
         defer { indexed.remove() }
         let filed = try Self.call(
@@ -140,8 +151,11 @@ struct DemoTrackersTests {
             ["issue": .string(service.key(2)), "duplicate_of": target],
             in: indexed
         )
-        // Another installation knows only what the tracker tells.
-        let later = try Self.reading(service, of: simulator)
+        // Another installation knows only what the tracker tells, also when it was started anew.
+        simulator.end()
+        _ = try simulator.running.waitForExit()
+        let second = try Simulator(writes)
+        let later = try Self.reading(service, of: second)
         defer { later.remove() }
         let read = try Self.call("get_issue", ["issue": .string(key)], in: later)
         #expect(read["title"] == "A quagga in the printer" && read["state"] == "closed")

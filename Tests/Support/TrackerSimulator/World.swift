@@ -1,8 +1,8 @@
 import Domain
 import Glibc
 
-/// The sample issues, as read from `SampleIssues.jsonl`, grouped by service and project; what is
-/// written to them lasts as long as the process.
+/// The sample issues, as read from `SampleIssues.jsonl`, grouped by service and project, and what
+/// was written to them.
 struct World: Sendable {
     /// One issue or pull request with its comments.
     struct Item: Sendable {
@@ -51,6 +51,11 @@ struct World: Sendable {
     private(set) var items: [String: [Item]] = [:]
     /// The last identifier given away; what follows it by less than ten are an item's comments'.
     private var lastID: Int64 = 1_000
+
+    /// When what is written is written; nil where nothing is.
+    var time: Timestamp?
+    /// Grows with every write.
+    private(set) var writeCount = 0
 
     /// Reads one JSON object a line: service, project, number, title, body and so on.
     init(jsonLines bytes: [UInt8]) throws {
@@ -136,7 +141,7 @@ struct World: Sendable {
         of service: String,
         _ fill: (inout Item) -> Void
     ) -> Item {
-        let now = Self.now(after: nil)
+        let now = now(after: nil)
         // GitHub counts issues and pull requests together, the others apart.
         let taken = (items[service] ?? []).filter {
             $0.project == project && (service == "github" || !$0.isPullRequest)
@@ -153,6 +158,7 @@ struct World: Sendable {
             updatedAt: now
         )
         fill(&item)
+        writeCount += 1
         items[service, default: []].append(item)
         return item
     }
@@ -167,8 +173,9 @@ struct World: Sendable {
         guard let place = items[service]?.firstIndex(where: { $0.id == id }),
             var item = items[service]?[place]
         else { return nil }
-        item.updatedAt = Self.now(after: item.updatedAt)
+        item.updatedAt = now(after: item.updatedAt)
         body(&item)
+        writeCount += 1
         items[service]?[place] = item
         return item
     }
@@ -181,7 +188,7 @@ struct World: Sendable {
         document: JSONValue? = nil,
         thread: Int64? = nil
     ) -> Remark {
-        let now = Self.now(after: item(id, of: service)?.updatedAt)
+        let now = now(after: item(id, of: service)?.updatedAt)
         let remark = Remark(
             id: newID() * 10,
             author: Self.owner,
@@ -217,13 +224,18 @@ struct World: Sendable {
         return lastID
     }
 
-    /// The time, or a moment after `earlier` where a clock that was set back is behind it.
-    private static func now(after earlier: Timestamp?) -> Timestamp {
+    /// The time of the write, or a moment after `earlier` where that is later.
+    private func now(after earlier: Timestamp?) -> Timestamp {
+        let time = time ?? Self.now
+        return max(time, earlier?.advanced(by: .milliseconds(1)) ?? time)
+    }
+
+    /// The time by the machine's clock.
+    static var now: Timestamp {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
-        let now = Timestamp(
+        return Timestamp(
             milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
         )
-        return max(now, earlier?.advanced(by: .milliseconds(1)) ?? now)
     }
 }
