@@ -208,4 +208,29 @@ struct DemoTrackersTests {
             #expect(try simulator.status("POST", "\(gitHub)/issues", more) == status, "\(header)")
         }
     }
+
+    /// As printed: `KEY` and `URL` are those of the demo's server, the project is one of its.
+    @Test func `what the README says of REST works on the demo's server`() throws {
+        let simulator = try Simulator()
+        let indexed = try Self.reading(.github, of: simulator)
+        defer { indexed.remove() }
+        let server = try ServeProcess(indexed.sandbox)
+        let printed = try DocumentedExampleTests.examples("README.md", behind: "a key in `KEY`:")
+        for words in [
+            ["bash", "-euo", "pipefail", "-c", printed.shell], ["python3", "-c", printed.python],
+        ] {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = words
+            process.environment = [
+                "URL": server.origin, "KEY": server.key,
+                "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "",
+            ]
+            let result = try RunningProgram(process).wait()
+            #expect(result.status == 0, "\(result.errors) \(result.output)")
+            guard words[0] == "bash" else { continue }
+            #expect(result.output.contains(#""created":true"#), "\(result.output)")
+        }
+        _ = try server.stop()
+    }
 }
