@@ -10,7 +10,7 @@ import Testing
 )
 struct DocumentedExampleTests {
     /// The indented blocks of a page behind some words: for the shell, and for Python.
-    private func examples(
+    static func examples(
         _ file: String = "docs/server.md",
         behind words: String = "## From programs"
     ) throws -> (shell: String, python: String) {
@@ -24,7 +24,7 @@ struct DocumentedExampleTests {
         let section = page[start.upperBound...].components(separatedBy: "\n## ")[0]
         let parts = section.components(separatedBy: "The same from Python")
         try #require(parts.count == 2)
-        return (Self.code(parts[0]), Self.code(parts[1]))
+        return (code(parts[0]), code(parts[1]))
     }
 
     private static func code(_ text: String) -> String {
@@ -103,7 +103,13 @@ struct DocumentedExampleTests {
     }
 
     /// The example with the names that things have at a service.
-    private func adapted(_ text: String, _ service: String, _ world: World) throws -> String {
+    private func adapted(
+        _ printed: String,
+        _ service: String,
+        _ world: World
+    ) throws -> String {
+        // The README has a project of the demo's.
+        let text = printed.replacingOccurrences(of: "lantern/photos", with: "acme/web")
         guard !service.hasPrefix("jira") else {
             // There are no pull requests.
             return text.components(separatedBy: "\n# A remark")[0]
@@ -130,7 +136,7 @@ struct DocumentedExampleTests {
     @Test(arguments: ["github", "gitlab", "jira-cloud", "jira-server"])
     func `curl does what the page says`(_ service: String) async throws {
         let world = try await world(service)
-        let script = try adapted(try examples().shell, service, world)
+        let script = try adapted(try Self.examples().shell, service, world)
         let output = try world.run(["bash", "-euo", "pipefail", "-c", script])
         #expect(output.contains(#""created":true"#))
         let kind = service.hasPrefix("jira") ? "jira" : service
@@ -149,7 +155,7 @@ struct DocumentedExampleTests {
     @Test(arguments: ["github", "gitlab", "jira-cloud", "jira-server"])
     func `curl and requests do what the README says`(_ service: String) async throws {
         let world = try await world(service)
-        let printed = try examples("README.md", behind: "a key in `KEY`:")
+        let printed = try Self.examples("README.md", behind: "a key in `KEY`:")
         let shell = try adapted(printed.shell, service, world)
         let answers = try world.run(["bash", "-euo", "pipefail", "-c", shell])
         #expect(answers.contains("Login fails") && answers.contains(#""created":true"#))
@@ -165,7 +171,7 @@ struct DocumentedExampleTests {
     @Test(arguments: ["github", "gitlab", "jira-cloud", "jira-server"])
     func `requests does what the page says`(_ service: String) async throws {
         let world = try await world(service)
-        let script = try adapted(try examples().python, service, world)
+        let script = try adapted(try Self.examples().python, service, world)
         let output = try world.run(["python3", "-c", script])
         #expect(output.contains("filed:") || output.contains("likely reported:"))
         let kind = service.hasPrefix("jira") ? "jira" : service

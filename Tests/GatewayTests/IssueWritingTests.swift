@@ -73,7 +73,7 @@ struct IssueWritingTests {
             "update_issue",
             ["issue": .string(key), "title": "Printing fails", "labels": ["ui"]]
         )
-        #expect(changed["issue"]?["title"] == "Printing fails")
+        #expect(changed["issue"]?["title"] == "Printing fails" && changed["warnings"] == [])
         let scan = try await world.scan()
         #expect(scan.isComplete && scan.totals.written == 0)
         let kept = try await world.call("get_issue", ["issue": .string(key)])
@@ -96,6 +96,7 @@ struct IssueWritingTests {
         )
         #expect(changed["issue"]?["title"] == "Dark theme for the settings page")
         #expect(changed["issue"]?["assignees"] == [.string(assignee)])
+        #expect(changed["warnings"] == [])
         #expect(changed["issue"]?["priority"]?.string?.lowercased() == "high")
         let wrong = try await world.failure("update_issue", ["issue": issue, "status": "frozen"])
         #expect(wrong.contains("frozen"))
@@ -109,6 +110,7 @@ struct IssueWritingTests {
                 ["issue": issue, "status": .string(word)]
             )
             #expect(moved["issue"]?["state"] == .string(state), "\(word)")
+            #expect(moved["warnings"] == [], "\(word)")
         }
         let nobody = try await world.call("update_issue", ["issue": issue, "assignee": ""])
         #expect(nobody["issue"]?["assignees"] == [])
@@ -171,13 +173,48 @@ struct IssueWritingTests {
             "update_comment",
             ["target": target, "comment_id": .string(id), "body": "Never mind"]
         )
-        #expect(changed["comment"]?["id"] == .string(id))
+        #expect(changed["comment"]?["id"] == .string(id) && changed["warnings"] == [])
+        #expect(reply["warnings"] == [])
         let bodies = try await self.bodies(target, in: world)
         #expect(bodies.count == 2 && bodies[0] == "Never mind")
         let item = try #require(try await world.truth().items[1])
         #expect(item.comments.count == 2)
         #expect(try await world.scan().isComplete)
         #expect(try await self.bodies(target, in: world) == bodies)
+    }
+
+    @Test(arguments: Service.allCases)
+    func `what the tracker takes otherwise than it was given is told`(
+        service: Service
+    ) async throws {
+        let world = try await WritingWorld(service)
+        world.transport.exchange("zebra", for: "horse")
+        let filed = try await world.call(
+            "create_issue",
+            [
+                "project": .string(service.project), "title": "A zebra in the printer",
+                "description": "It is a zebra", "labels": ["bug", "zebra"],
+                "allow_duplicates": true,
+            ]
+        )
+        let warnings = filed["warnings"]?.array?.compactMap(\.string) ?? []
+        #expect(filed["created"] == true && warnings.count == 3, "\(warnings)")
+        for phrase in ["`A horse in the printer`", "the description", "the labels `zebra`"] {
+            #expect(warnings.contains { $0.contains(phrase) }, "\(warnings)")
+        }
+        let key = try #require(filed["issue"]?["key"])
+        let changed = try await world.call(
+            "update_issue",
+            ["issue": key, "title": "No zebra", "labels": ["bug", "zebra"]]
+        )
+        #expect(changed["issue"]?["title"] == "No horse")
+        #expect(changed["warnings"]?.array?.count == 3, "\(changed)")
+        let comment = try await world.call(
+            "add_comment",
+            ["target": key, "comment": "The zebra is gone"]
+        )
+        // Jira's comments are not compared: their form is another one.
+        #expect(comment["warnings"]?.array?.count == (service.isJira ? 0 : 1), "\(comment)")
     }
 
     private func bodies(_ issue: JSONValue, in world: WritingWorld) async throws -> [String] {

@@ -175,10 +175,13 @@ final class WritingWorld: ToolWorld {
 }
 
 /// A network that can break: then a write reaches the service and nothing comes back any more.
+///
+/// It can also change words on their way, so that the service takes others than it was given.
 final class BreakableTransport: HTTPTransport {
     private let network: any HTTPTransport
     private let isBroken = Mutex(false)
     private let willBreak = Mutex(false)
+    private let exchanged = Mutex<(word: String, other: String)?>(nil)
 
     init(_ network: any HTTPTransport) { self.network = network }
 
@@ -188,7 +191,17 @@ final class BreakableTransport: HTTPTransport {
     /// Works again.
     func mend() { isBroken.withLock { $0 = false } }
 
+    /// From now on what is sent holds another word in the place of this one.
+    func exchange(_ word: String, for other: String) {
+        exchanged.withLock { $0 = (word, other) }
+    }
+
     func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse {
+        var request = request
+        if let (word, other) = exchanged.withLock({ $0 }), let body = request.body {
+            let text = String(decoding: body, as: UTF8.self)
+            request.body = Array(text.replacingOccurrences(of: word, with: other).utf8)
+        }
         if isBroken.withLock({ $0 }) {
             throw .connectionLost(host: "127.0.0.1", reason: "unplugged")
         }

@@ -73,7 +73,9 @@ struct AddCommentTool: Tool {
             in: target.place.remote,
             replyingTo: parent
         )
-        let warnings = await desk.keep(comment, on: target, context)
+        let warnings =
+            [comment.warning(given: body)].compactMap { $0 }
+            + (await desk.keep(comment, on: target, context))
         return CommentAnswer.answer(
             PullRequestComment(comment: comment),
             on: target,

@@ -90,11 +90,10 @@ struct UpdateCommentTool: Tool {
             body: body ?? ""
         )
         let remark = PullRequestComment(comment: comment)
-        return CommentAnswer.answer(
-            remark,
-            on: target,
-            warnings: await keep(remark, on: target, context)
-        )
+        let warnings =
+            [comment.warning(given: body ?? "")].compactMap { $0 }
+            + (await keep(remark, on: target, context))
+        return CommentAnswer.answer(remark, on: target, warnings: warnings)
     }
 
     /// The remark of a pull request, changed; nil when it has none of that id.

@@ -70,8 +70,8 @@ extension GitHubClient: IssueWriter {
                 written.note(created: draft.status, but: error)
             }
         }
-        written.note(missing: labels, from: issue.labels, what: "labels")
-        written.note(missing: draft.assignees, from: issue.assignees, what: "assignees")
+        written.note(unmet: IssueChange(draft), labels: .change(adding: labels, removing: []))
+        written.note(missing: draft.assignees, from: written.issue.assignees, what: "assignees")
         return written
     }
 
@@ -113,7 +113,8 @@ extension GitHubClient: IssueWriter {
         if let text = change.body { body["body"] = .string(text) }
         if let assignees = change.assignees { body["assignees"] = JSONValue(assignees) }
         if let type = change.type { body["type"] = .string(type) }
-        if let wish = try StateWish(change) {
+        let wish = try StateWish(change)
+        if let wish {
             body["state"] = .string(wish.state.rawValue)
             if let reason = wish.reason, issue.kind == .issue {
                 body["state_reason"] = .string(reason)
@@ -129,20 +130,16 @@ extension GitHubClient: IssueWriter {
             try await changeLabels(of: path, adding: added, removing: removed)
         case nil: break
         }
-        guard !body.members.isEmpty else {
-            return WrittenIssue(try await self.issue(issue, in: project))
+        var written: WrittenIssue
+        if body.members.isEmpty {
+            written = WrittenIssue(try await self.issue(issue, in: project))
+        } else {
+            let request = TrackerRequest.json("PATCH", path, .object(body))
+            let (value, _) = try await session.write(request, isIdempotent: true)
+            written = WrittenIssue(try read(value, project))
         }
-        let request = TrackerRequest.json("PATCH", path, .object(body))
-        let (value, _) = try await session.write(request, isIdempotent: true)
-        var written = WrittenIssue(try read(value, project))
-        if case .set(let names)? = labels {
-            written.note(missing: names, from: written.issue.labels, what: "labels")
-        }
-        written.note(
-            missing: change.assignees ?? [],
-            from: written.issue.assignees,
-            what: "assignees"
-        )
+        written.note(unmet: change, labels: labels)
+        written.note(unmet: wish)
         return written
     }
 

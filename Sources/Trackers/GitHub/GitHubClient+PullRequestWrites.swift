@@ -105,6 +105,7 @@ extension GitHubClient {
         }
         var result = try await pullRequest(pull, in: project, parts: [])
         result.warnings += warnings
+        result.note(unmet: change)
         return result
     }
 

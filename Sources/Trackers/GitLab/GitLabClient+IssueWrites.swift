@@ -60,8 +60,14 @@ extension GitLabClient: IssueWriter {
                 written.note(created: draft.status, but: error)
             }
         }
-        written.note(missing: labels, from: issue.labels, what: "labels")
-        written.note(missing: draft.assignees, from: issue.assignees, what: "assignees")
+        var asked = IssueChange(draft)
+        asked.type = draft.type.map(Self.typeName)
+        written.note(unmet: asked, labels: .change(adding: labels, removing: []))
+        written.note(
+            missing: draft.assignees.map(Self.plainName),
+            from: written.issue.assignees,
+            what: "assignees"
+        )
         return written
     }
 
@@ -123,27 +129,31 @@ extension GitLabClient: IssueWriter {
             }
         case nil: break
         }
-        if let wish = try StateWish(change) {
+        let wish = try StateWish(change)
+        if let wish {
             // GitLab refuses to close what is closed.
             let present = try await self.issue(issue, in: project)
             if present.state != wish.state {
                 body["state_event"] = wish.state == .open ? "reopen" : "close"
             }
         }
-        guard !body.members.isEmpty else {
-            return WrittenIssue(try await self.issue(issue, in: project))
+        var written: WrittenIssue
+        if body.members.isEmpty {
+            written = WrittenIssue(try await self.issue(issue, in: project))
+        } else {
+            let request = TrackerRequest.json("PUT", Self.path(project, issue), .object(body))
+            let (value, _) = try await session.write(request, isIdempotent: true)
+            written = WrittenIssue(try read(value, issue.kind, project))
         }
-        let request = TrackerRequest.json("PUT", Self.path(project, issue), .object(body))
-        let (value, _) = try await session.write(request, isIdempotent: true)
-        var written = WrittenIssue(try read(value, issue.kind, project))
-        if case .set(let names)? = labels {
-            written.note(missing: names, from: written.issue.labels, what: "labels")
+        var asked = change
+        asked.type = change.type.map(Self.typeName)
+        asked.assignees = change.assignees?.map(Self.plainName)
+        written.note(unmet: asked, labels: labels)
+        written.note(unmet: wish.map { StateWish(state: $0.state) })
+        // To be completed is what a closed issue means where there are no reasons.
+        if issue.kind == .issue, let reason = wish?.reason, reason != "completed" {
+            written.warnings.append("GitLab keeps no reasons: that it is `\(reason)` is not kept")
         }
-        written.note(
-            missing: change.assignees ?? [],
-            from: written.issue.assignees,
-            what: "assignees"
-        )
         return written
     }
 
@@ -170,9 +180,11 @@ extension GitLabClient: IssueWriter {
         // 202 tells what the command did; 400 that it could not be applied.
         let request = TrackerRequest.json("POST", path, command, acceptedStatuses: [400, 422])
         var noteID: Int64?
+        var isRefused = false
         do throws(TrackerError) {
             let (value, response) = try await session.write(request)
             if response.status == 201 { noteID = value["id"]?.integer }
+            isRefused = noteID != nil || response.status >= 400
         } catch .outcomeUnknown {
             // The issue's state tells.
         }
@@ -181,8 +193,12 @@ extension GitLabClient: IssueWriter {
             try await session.remove("\(path)/\(id)")
         }
         let present = try await self.issue(issue, in: project)
-        guard present.state == .open else { return WrittenIssue(present) }
+        guard present.state == .open || isRefused else { return WrittenIssue(present) }
         try await relate(issue, in: project, to: original)
+        // That it was closed before says nothing of which issue it duplicates.
+        guard present.state == .open else {
+            return WrittenIssue(try await self.issue(issue, in: project))
+        }
         var change = IssueChange()
         change.state = .closed
         return try await updateIssue(issue, in: project, change)
@@ -224,6 +240,11 @@ extension GitLabClient: IssueWriter {
         type.lowercased().replacing(" ", with: "_")
     }
 
+    /// A user's name without the mark of a mention.
+    static func plainName(_ name: String) -> String {
+        name.hasPrefix("@") ? String(name.dropFirst()) : name
+    }
+
     /// The identifiers of users by their names.
     func identifiers(
         of names: [String],
@@ -231,7 +252,7 @@ extension GitLabClient: IssueWriter {
     ) async throws(TrackerError) -> JSONValue {
         var identifiers: [JSONValue] = []
         for name in withoutRepeats(names) {
-            let plain = name.hasPrefix("@") ? String(name.dropFirst()) : name
+            let plain = Self.plainName(name)
             let request = TrackerRequest(path: "/users", query: ["username": plain])
             let (users, _) = try await session.document(request)
             let user = users.array?.first {

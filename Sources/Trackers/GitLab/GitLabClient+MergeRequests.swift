@@ -118,7 +118,7 @@ extension GitLabClient: PullRequestWriter {
         if let squashes = draft.squashes { body["squash"] = .bool(squashes) }
         if let removes = draft.removesSourceBranch { body["remove_source_branch"] = .bool(removes) }
         let path = "\(Self.path(project))/merge_requests"
-        return try await session.writeOnce(
+        var pull = try await session.writeOnce(
             .json("POST", path, .object(body)),
             read: { (value) throws(TrackerError) in try mergeRequest(value, project) },
             find: { () async throws(TrackerError) -> PullRequest? in
@@ -135,6 +135,16 @@ extension GitLabClient: PullRequestWriter {
                 }
             }
         )
+        var written = WrittenIssue(pull.issue)
+        for (wanted, shown, what) in [
+            (draft.labels, pull.issue.labels, "labels"),
+            (draft.assignees.map(Self.plainName), pull.issue.assignees, "assignees"),
+            (draft.reviewers.map(Self.plainName), pull.reviewers, "reviewers"),
+        ] {
+            written.note(missing: wanted, from: shown, what: what)
+        }
+        pull.warnings += written.warnings
+        return pull
     }
 
     /// A draft is told by its title alone.
@@ -191,6 +201,9 @@ extension GitLabClient: PullRequestWriter {
         }
         var result = try await pullRequest(pull, in: project, parts: [])
         result.warnings += warnings
+        var asked = change
+        asked.reviewers = change.reviewers?.map(Self.plainName)
+        result.note(unmet: asked)
         return result
     }
 

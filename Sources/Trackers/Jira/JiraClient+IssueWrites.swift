@@ -74,17 +74,29 @@ extension JiraClient: IssueWriter {
         var change = IssueChange()
         change.status = draft.status
         var refusal: TrackerError?
+        var status: String?
         do throws(TrackerError) {
-            try await bringToState(reference, in: project, change)
+            status = try await bringToState(reference, in: project, change)
         } catch {
             refusal = error
         }
+        var asked = IssueChange(draft)
+        asked.assignees = draft.assignees.isEmpty ? nil : draft.assignees
+        asked.priority = draft.priority
         var written: WrittenIssue
         do throws(TrackerError) {
-            written = WrittenIssue(try await issue(reference, in: project))
+            let shown = try await row(reference, in: project)
+            written = WrittenIssue(shown.issue.issue)
+            written.note(
+                unmet: asked,
+                fields,
+                shown: shown.fields,
+                labels: .change(adding: draft.labels, removing: [])
+            )
         } catch {
             throw .outcomeUnknown(detail: "it was created as `\(key)` and cannot be read: \(error)")
         }
+        written.note(reached: status)
         if let refusal { written.note(created: draft.status, but: refusal) }
         return written
     }
@@ -149,7 +161,7 @@ extension JiraClient: IssueWriter {
         }
         let hasFields = !fields.members.isEmpty || !update.members.isEmpty
         // What was moved is not written to under its old key.
-        _ = try await row(issue, in: project)
+        let before = try await row(issue, in: project).issue.issue
         if hasFields {
             var body = JSONObject()
             if !fields.members.isEmpty { body["fields"] = .object(fields) }
@@ -160,14 +172,19 @@ extension JiraClient: IssueWriter {
             )
         }
         var refusal: TrackerError?
+        var status: String?
         do throws(TrackerError) {
-            try await bringToState(issue, in: project, change)
+            status = try await bringToState(issue, in: project, change)
         } catch {
             // With nothing written before, all of it was refused.
             guard hasFields else { throw error }
             refusal = error
         }
-        var written = WrittenIssue(try await self.issue(issue, in: project))
+        let shown = try await row(issue, in: project)
+        var written = WrittenIssue(shown.issue.issue)
+        written.note(unmet: change, fields, shown: shown.fields, labels: change.labels)
+        written.note(unmet: change, where: before)
+        written.note(reached: status)
         if let refusal {
             written.warnings.append("the fields were changed, but not the state: \(refusal)")
         }
@@ -186,13 +203,19 @@ extension JiraClient: IssueWriter {
             $0.relation == "duplicates" && $0.targetKey == original.key
         }
         if !isLinked { try await linkAsDuplicate(issue, of: original, in: project) }
+        var status: String?
         if present.state == .open {
             var change = IssueChange()
             change.state = .closed
             change.resolution = "Duplicate"
-            try await bringToState(issue, in: project, change, mayDropResolution: true)
+            status = try await bringToState(issue, in: project, change, mayDropResolution: true)
         }
-        return WrittenIssue(try await self.issue(issue, in: project))
+        var written = WrittenIssue(try await self.issue(issue, in: project))
+        written.note(reached: status)
+        if !written.issue.links.contains(where: { $0.targetKey == original.key }) {
+            written.warnings.append("the tracker does not show the link to `\(original.key)`")
+        }
+        return written
     }
 
     private func linkAsDuplicate(

@@ -25,23 +25,28 @@ extension JiraClient {
     ///
     /// A step's name is not its state's name, and which steps there are depends on the present
     /// state and on permissions: a state that cannot be reached is refused with those that can.
+    ///
+    /// - Returns: The name of the state the step leads to; nil when none was taken.
     func bringToState(
         _ issue: IssueReference,
         in project: RemoteProject,
         _ change: IssueChange,
         mayDropResolution: Bool = false
-    ) async throws(TrackerError) {
+    ) async throws(TrackerError) -> String? {
         guard change.status != nil || change.state != nil || change.resolution != nil else {
-            return
+            return nil
         }
         let present = try await self.issue(issue, in: project)
         let steps: [JiraTransition]
         switch try await way(from: present, issue, change) {
         case .arrived:
-            guard let resolution = change.resolution, !mayDropResolution else { return }
-            return try await set(resolution, of: issue)
+            if let resolution = change.resolution, !mayDropResolution {
+                try await set(resolution, of: issue)
+            }
+            return nil
         case .step(let step):
-            return try await take(step, issue, in: project, change, mayDropResolution)
+            try await take(step, issue, in: project, change, mayDropResolution)
+            return step.status
         case .blocked(let others): steps = others
         }
         let wanted = change.status ?? (change.state ?? .closed).rawValue

@@ -113,7 +113,7 @@ package enum LabelChange: Sendable, Equatable {
 /// The result of a write.
 package struct WrittenIssue: Sendable, Equatable {
     package var issue: Issue
-    /// What the tracker left out without saying so, for the caller.
+    /// What the tracker did not take without saying so, for the caller.
     package var warnings: [String]
     /// The comment that tells of the write; nil where the tracker needs none.
     package var comment: Comment?
@@ -121,15 +121,6 @@ package struct WrittenIssue: Sendable, Equatable {
     package init(_ issue: Issue, warnings: [String] = []) {
         self.issue = issue
         self.warnings = warnings
-    }
-}
-
-extension WrittenIssue {
-    /// The half of a call that was done, where the other half was refused: the issue is there, and
-    /// doing all of it again would make another one.
-    mutating func note(created status: String?, but error: TrackerError) {
-        let wish = status.map { "brought to `\($0)`" } ?? "brought to its state"
-        warnings.append("it was created, but not \(wish): \(error)")
     }
 }
 
@@ -153,20 +144,6 @@ package struct StatusOption: Sendable, Equatable {
         self.state = state
         self.transition = transition ?? status
         self.requiredFields = requiredFields
-    }
-}
-
-extension WrittenIssue {
-    /// Adds a warning for what was asked for and is not there.
-    mutating func note(missing wanted: [String], from present: [String], what: String) {
-        let have = Set(present.map { $0.lowercased() })
-        let missing = wanted.filter { !have.contains($0.lowercased()) }
-        guard !missing.isEmpty else { return }
-        let names = missing.map { "`\($0)`" }.joined(separator: ", ")
-        warnings.append(
-            "the tracker left out the \(what) \(names): the token may lack the right to set them, "
-                + "or they do not exist"
-        )
     }
 }
 

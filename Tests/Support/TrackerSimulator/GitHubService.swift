@@ -1,12 +1,15 @@
 import Domain
 
-/// The routes of GitHub's REST API v3 that a reader uses.
-struct GitHubService {
-    let world: World
+/// The routes of GitHub's REST API v3 that a reader uses, and those that write issues.
+struct GitHubService: SampleService {
+    var world: World
     let base: String
 
-    func answer(_ request: HTTPServer.Request, _ path: [String]) -> HTTPServer.Response {
+    mutating func answer(_ request: HTTPServer.Request, _ path: [String]) -> HTTPServer.Response {
         guard request.headers["authorization"] != nil else { return Answers.unauthorized }
+        guard request.isRead || ["repos", "repositories"].contains(path.first) else {
+            return Answers.notFound
+        }
         switch path.count {
         case 1 where path[0] == "user":
             let scopes = [(name: "X-OAuth-Scopes", value: "repo, read:org")]
@@ -39,7 +42,7 @@ struct GitHubService {
         Int64(9000 + (owners.firstIndex(of: name) ?? 0))
     }
 
-    private func repositoryRoute(
+    private mutating func repositoryRoute(
         _ request: HTTPServer.Request,
         _ path: [String]
     ) -> HTTPServer.Response {
@@ -53,11 +56,15 @@ struct GitHubService {
             return Answers.notFound
         }
         guard let project = world.projectPath(name, of: "github") else { return Answers.notFound }
+        guard request.isRead else { return write(request, project, Array(rest)) }
         let items = (world.items["github"] ?? []).filter { $0.project == project }
         switch Array(rest) {
         case []:
             let known = world.projects(of: "github").first { $0.path == project }
             return known.map { Answers.json(repository($0)) } ?? Answers.notFound
+        case ["labels"]:
+            let names = world.labels(of: project, in: "github")
+            return list(names.map { ["name": .string($0)] }, request)
         case ["issues"]: return issues(items, request)
         case ["issues", "comments"]: return comments(items, request)
         default: return single(items, Array(rest), request)
@@ -85,8 +92,12 @@ struct GitHubService {
     ) -> HTTPServer.Response {
         let since = request.query["since"].flatMap(Timestamp.init(parsing:))
         var found = items.flatMap { item in item.comments.map { (item, $0) } }
-        if let since { found.removeAll { $0.1.createdAt < since } }
-        found.sort { ($0.1.createdAt, $0.1.id) < ($1.1.createdAt, $1.1.id) }
+        if let since { found.removeAll { $0.1.updatedAt < since } }
+        let sortsByUpdate = request.query["sort"] == "updated"
+        func instant(_ remark: World.Remark) -> Timestamp {
+            sortsByUpdate ? remark.updatedAt : remark.createdAt
+        }
+        found.sort { (instant($0.1), $0.1.id) < (instant($1.1), $1.1.id) }
         if request.query["direction"] == "desc" { found.reverse() }
         return list(found.map { comment($0.1, of: $0.0) }, request)
     }
@@ -96,12 +107,19 @@ struct GitHubService {
         _ rest: [String],
         _ request: HTTPServer.Request
     ) -> HTTPServer.Response {
+        if rest.count == 3, rest[0] == "issues", rest[1] == "comments" {
+            let found = items.lazy.flatMap { item in item.comments.map { (item, $0) } }
+                .first { String($0.1.id) == rest[2] }
+            return found.map { Answers.json(comment($0.1, of: $0.0)) } ?? Answers.notFound
+        }
         guard rest.count >= 2, rest[0] == "issues",
             let item = items.first(where: { String($0.number) == rest[1] })
         else { return Answers.notFound }
         if rest.count == 2 { return Answers.json(issue(item)) }
-        guard rest[2] == "comments" else { return Answers.notFound }
-        return list(item.comments.map { comment($0, of: item) }, request)
+        guard rest[2...] == ["comments"] else { return Answers.notFound }
+        let since = request.query["since"].flatMap(Timestamp.init(parsing:))
+        let remarks = item.comments.filter { $0.updatedAt >= since ?? $0.updatedAt }
+        return list(remarks.map { comment($0, of: item) }, request)
     }
 
     private func list(_ all: [JSONValue], _ request: HTTPServer.Request) -> HTTPServer.Response {
@@ -131,11 +149,11 @@ struct GitHubService {
                 "login": .string(login), "id": .integer(ownerID(login)), "type": "Organization",
             ],
             "html_url": .string("\(base)/github/\(project.path)"), "has_issues": true,
-            "private": false, "permissions": ["pull": true],
+            "private": false, "permissions": ["pull": true, "push": true],
         ]
     }
 
-    private func issue(_ item: World.Item) -> JSONValue {
+    func issue(_ item: World.Item) -> JSONValue {
         let kind = item.isPullRequest ? "pull" : "issues"
         let url = "\(base)/github/\(item.project)/\(kind)/\(item.number)"
         var value: JSONObject = JSONObject()
@@ -146,7 +164,9 @@ struct GitHubService {
         value["state"] = item.isOpen ? "open" : "closed"
         value["labels"] = .array(item.labels.map { ["name": .string($0)] })
         value["user"] = ["login": .string(item.author)]
-        value["assignees"] = []
+        value["assignees"] = .array(item.assignees.map { ["login": .string($0)] })
+        value["type"] = item.type.map { ["name": .string($0)] } ?? .null
+        value["state_reason"] = JSONValue(item.status)
         value["comments"] = .integer(Int64(item.comments.count))
         value["created_at"] = .string(wholeSeconds(item.createdAt))
         value["updated_at"] = .string(wholeSeconds(item.updatedAt))
@@ -155,12 +175,12 @@ struct GitHubService {
         return .object(value)
     }
 
-    private func comment(_ remark: World.Remark, of item: World.Item) -> JSONValue {
+    func comment(_ remark: World.Remark, of item: World.Item) -> JSONValue {
         [
             "id": .integer(remark.id), "body": .string(remark.body),
             "user": ["login": .string(remark.author)],
             "created_at": .string(wholeSeconds(remark.createdAt)),
-            "updated_at": .string(wholeSeconds(remark.createdAt)),
+            "updated_at": .string(wholeSeconds(remark.updatedAt)),
             "issue_url": .string("\(base)/github/repos/\(item.project)/issues/\(item.number)"),
             "html_url": .string("\(base)/github/\(item.project)/issues/\(item.number)"),
         ]

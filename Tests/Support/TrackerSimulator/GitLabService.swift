@@ -1,16 +1,38 @@
 import Domain
 
-/// The routes of GitLab's REST API v4 that a reader uses.
-struct GitLabService {
-    let world: World
+/// The routes of GitLab's REST API v4 that a reader uses, and those that write issues.
+struct GitLabService: SampleService {
+    var world: World
     let base: String
 
-    func answer(_ request: HTTPServer.Request, _ path: [String]) -> HTTPServer.Response {
+    mutating func answer(
+        _ request: HTTPServer.Request,
+        _ path: [String]
+    ) -> HTTPServer.Response {
         let token = request.headers["private-token"] ?? request.headers["authorization"]
         guard token != nil else { return Answers.unauthorized }
+        guard !request.isRead else { return read(request, path) }
+        var answer = Answers.notFound
+        if path.count > 2, path[0] == "projects",
+            let name = world.projectPath(path[1], of: "gitlab")
+        {
+            answer = write(request, name, Array(path[2...]))
+        }
+        // What exists, and takes no such request.
+        if answer.status == 404, read(request, path).status == 200 {
+            return Answers.json(["error": "405 Not Allowed"], status: 405)
+        }
+        return answer
+    }
+
+    private func read(_ request: HTTPServer.Request, _ path: [String]) -> HTTPServer.Response {
         switch path.first {
-        case "user": return Answers.json(["id": 1, "username": "sample-user", "name": "Sample"])
-        case "personal_access_tokens": return Answers.json(["scopes": ["read_api"]])
+        case "user": return Answers.json(user(World.owner))
+        case "users" where path.count == 1:
+            let name = request.query["username"]?.lowercased()
+            let found = world.people(of: "gitlab").filter { name == nil || $0.lowercased() == name }
+            return list(found.map(user), request)
+        case "personal_access_tokens": return Answers.json(["scopes": ["api"]])
         case "groups" where path.count == 1: return list(groups.map(group), request)
         case "groups" where path.count == 2:
             return groups.first { $0.path == path[1] || String($0.id) == path[1] }
@@ -53,6 +75,10 @@ struct GitLabService {
             let known = world.projects(of: "gitlab").first { $0.path == name }
             return known.map { Answers.json(project($0)) } ?? Answers.notFound
         }
+        if path[2...] == ["labels"] {
+            let names = world.labels(of: name, in: "gitlab")
+            return list(names.map { ["name": .string($0)] }, request)
+        }
         guard path[2] == "issues" || path[2] == "merge_requests" else { return Answers.notFound }
         let mine = items.filter { $0.isPullRequest == (path[2] == "merge_requests") }
         guard path.count > 3 else { return issues(mine, request) }
@@ -60,8 +86,42 @@ struct GitLabService {
             return Answers.notFound
         }
         guard path.count > 4 else { return Answers.json(issue(item)) }
-        guard path[4] == "notes" else { return list([], request) }
-        return list(item.comments.map(note), request)
+        switch path[4] {
+        case "notes" where path.count == 5:
+            let isAscending = request.query["sort"] == "asc"
+            let remarks = isAscending ? item.comments : item.comments.reversed()
+            return list(remarks.map(note), request)
+        case "notes" where path.count == 6:
+            let found = item.comments.first { String($0.id) == path[5] }
+            return found.map { Answers.json(note($0)) } ?? Answers.notFound
+        case "discussions" where path.count == 5: return list(discussions(of: item), request)
+        default: return path.count == 5 ? list([], request) : Answers.notFound
+        }
+    }
+
+    /// Threads with their notes, in the order of their first ones.
+    private func discussions(of item: World.Item) -> [JSONValue] {
+        item.comments.filter { $0.thread == nil }.map { first in
+            let notes = item.comments.filter { $0.id == first.id || $0.thread == first.id }
+            return [
+                "id": .string(discussion(of: first)), "individual_note": .bool(notes.count == 1),
+                "notes": .array(notes.map(note)),
+            ]
+        }
+    }
+
+    /// The name of the thread a note is in: forty hexadecimal digits, which no note's number has.
+    func discussion(of remark: World.Remark) -> String {
+        let digits = String(remark.thread ?? remark.id, radix: 16)
+        return "d" + String(repeating: "0", count: 39 - digits.count) + digits
+    }
+
+    private func user(_ name: String) -> JSONValue {
+        let place = world.people(of: "gitlab").firstIndex(of: name) ?? 0
+        return [
+            "id": .integer(Int64(place) + 1), "username": .string(name), "name": .string(name),
+            "state": "active",
+        ]
     }
 
     private func issues(
@@ -106,28 +166,35 @@ struct GitLabService {
         ]
     }
 
-    private func issue(_ item: World.Item) -> JSONValue {
+    func issue(_ item: World.Item) -> JSONValue {
         let kind = item.isPullRequest ? "merge_requests" : "issues"
+        let original = item.duplicates.first.flatMap { world.item($0, of: "gitlab") }
         return [
             "id": .integer(item.id), "iid": .integer(item.number), "title": .string(item.title),
-            "project_id": .integer(
-                world.projects(of: "gitlab").first { $0.path == item.project }?.id ?? 0
-            ),
+            "project_id": .integer(world.projectID(item.project, of: "gitlab")),
+            "issue_type": item.isPullRequest ? .null : .string(item.type ?? "issue"),
+            "_links": ["closed_as_duplicate_of": JSONValue(original.map(address))],
             "description": .string(item.body), "state": item.isOpen ? "opened" : "closed",
             "labels": JSONValue(item.labels), "author": ["username": .string(item.author)],
-            "assignees": [], "user_notes_count": .integer(Int64(item.comments.count)),
+            "assignees": .array(item.assignees.map(user)),
+            "user_notes_count": .integer(Int64(item.comments.count)),
             "created_at": .string(item.createdAt.iso8601),
             "updated_at": .string(item.updatedAt.iso8601),
             "web_url": .string("\(base)/gitlab/\(item.project)/-/\(kind)/\(item.number)"),
         ]
     }
 
-    private func note(_ remark: World.Remark) -> JSONValue {
+    private func address(_ item: World.Item) -> String {
+        let project = world.projectID(item.project, of: "gitlab")
+        return "\(base)/gitlab/api/v4/projects/\(project)/issues/\(item.number)"
+    }
+
+    func note(_ remark: World.Remark) -> JSONValue {
         [
             "id": .integer(remark.id), "body": .string(remark.body), "system": false,
             "author": ["username": .string(remark.author)],
             "created_at": .string(remark.createdAt.iso8601),
-            "updated_at": .string(remark.createdAt.iso8601),
+            "updated_at": .string(remark.updatedAt.iso8601),
         ]
     }
 }

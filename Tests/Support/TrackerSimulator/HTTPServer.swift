@@ -1,6 +1,6 @@
 import Glibc
 
-/// A small HTTP/1.1 server for loopback: one thread a connection, keep-alive, GET and POST.
+/// A small HTTP/1.1 server for loopback: one thread a connection, keep-alive, bodies with a length.
 ///
 /// It exists for the demo and for tests that need a tracker without installing one; it is no server
 /// for anything else.
@@ -15,6 +15,9 @@ final class HTTPServer: Sendable {
         /// Names in lower case.
         var headers: [String: String]
         var body: [UInt8]
+
+        /// Whether its method changes nothing.
+        var isRead: Bool { method == "GET" || method == "HEAD" }
     }
 
     /// What it is told.
@@ -86,6 +89,11 @@ private final class Connection {
     private let socket: Int32
     private let respond: @Sendable (HTTPServer.Request) -> HTTPServer.Response
     private var buffer: [UInt8] = []
+    /// Why the last request is not read to its end; the connection then ends.
+    private var refusal: Int?
+
+    /// More than the longest text that any of the services takes, in JSON.
+    private static let maximumBodyByteCount = 4 << 20
 
     init(
         socket: Int32,
@@ -106,6 +114,9 @@ private final class Connection {
             guard send(answer, toHead: request.method == "HEAD") else { return }
             if request.headers["connection"]?.lowercased() == "close" { return }
         }
+        guard let refusal else { return }
+        let end = (name: "Connection", value: "close")
+        _ = send(HTTPServer.Response(status: refusal, headers: [end]), toHead: false)
     }
 
     private func nextRequest() -> HTTPServer.Request? {
@@ -128,7 +139,7 @@ private final class Connection {
             let value = line[line.index(after: colon)...].drop { $0 == " " }
             headers[line[..<colon].lowercased()] = String(value)
         }
-        let length = headers["content-length"].flatMap { Int($0) } ?? 0
+        guard let length = bodyLength(headers) else { return nil }
         while buffer.count < length {
             guard fill() else { return nil }
         }
@@ -142,6 +153,24 @@ private final class Connection {
             headers: headers,
             body: body
         )
+    }
+
+    /// How many bytes follow the head; nil, with a status, when they are not going to be read.
+    private func bodyLength(_ headers: [String: String]) -> Int? {
+        guard headers["transfer-encoding"] == nil else {
+            refusal = 411
+            return nil
+        }
+        guard let text = headers["content-length"] else { return 0 }
+        guard let length = Int(text), length >= 0 else {
+            refusal = 400
+            return nil
+        }
+        guard length <= Self.maximumBodyByteCount else {
+            refusal = 413
+            return nil
+        }
+        return length
     }
 
     private func fill() -> Bool {

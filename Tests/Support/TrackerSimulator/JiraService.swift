@@ -1,15 +1,23 @@
 import Domain
 
-/// The routes of Jira Cloud's REST API v3 that a reader uses, with bodies in ADF.
-struct JiraService {
-    let world: World
+/// The routes of Jira Cloud's REST API v3 that a reader uses, and those that write issues, with
+/// bodies in ADF.
+struct JiraService: SampleService {
+    var world: World
     let base: String
 
-    func answer(_ request: HTTPServer.Request, _ path: [String]) -> HTTPServer.Response {
+    mutating func answer(
+        _ request: HTTPServer.Request,
+        _ path: [String]
+    ) -> HTTPServer.Response {
         guard request.headers["authorization"] != nil else { return Answers.unauthorized }
+        let isSearch = request.method == "POST" && path == ["search", "jql"]
+        return request.isRead || isSearch ? read(request, path) : write(request, path)
+    }
+
+    func read(_ request: HTTPServer.Request, _ path: [String]) -> HTTPServer.Response {
         switch path.first {
-        case "myself":
-            return Answers.json(["accountId": "sample-1", "displayName": "Sample User"])
+        case "myself": return Answers.json(person(World.owner))
         case "serverInfo":
             return Answers.json(["baseUrl": .string(base + "/jira"), "deploymentType": "Cloud"])
         case "project" where path == ["project", "search"]: return projects()
@@ -17,9 +25,55 @@ struct JiraService {
             return world.projects(of: "jira").first { $0.path == path[1] || "\($0.id)" == path[1] }
                 .map { Answers.json(project($0)) } ?? Answers.notFound
         case "search" where path.count == 2: return search(request)
-        case "issue" where path.count >= 2: return single(path)
+        case "issue" where path.count >= 3 && path[1] == "createmeta": return types(path)
+        case "issue" where path.count >= 2: return single(request, path)
+        case "issueLinkType" where path.count == 1:
+            return Answers.json(["issueLinkTypes": [Self.linkType]])
+        case "user" where path == ["user", "assignable", "search"]: return assignable(request)
         default: return Answers.notFound
         }
+    }
+
+    private static let linkType: JSONValue = [
+        "id": "10002", "name": "Duplicate", "inward": "is duplicated by", "outward": "duplicates",
+    ]
+
+    private func types(_ path: [String]) -> HTTPServer.Response {
+        guard path.count == 4, path[3] == "issuetypes",
+            world.projectPath(path[2], of: "jira") != nil
+        else { return Answers.notFound }
+        let types = Self.types.enumerated().map { index, name -> JSONValue in
+            ["id": .string(String(10_001 + index)), "name": .string(name), "subtask": false]
+        }
+        let count = Int64(types.count)
+        return Answers.json([
+            "startAt": 0, "maxResults": 50, "total": .integer(count), "issueTypes": .array(types),
+        ])
+    }
+
+    /// Those whose name holds the words asked for.
+    private func assignable(_ request: HTTPServer.Request) -> HTTPServer.Response {
+        let wanted = request.query["query"]?.lowercased() ?? ""
+        let found = world.people(of: "jira").map(person).filter { person in
+            ["accountId", "displayName"].contains {
+                person[$0]?.string?.lowercased().contains(wanted) == true
+            }
+        }
+        return Answers.json(.array(Array((wanted.isEmpty ? [] : found).prefix(50))))
+    }
+
+    /// How Jira shows a person.
+    func person(_ name: String) -> JSONValue {
+        guard name == World.owner else {
+            return ["accountId": .string(name), "displayName": .string(name)]
+        }
+        return ["accountId": "sample-1", "displayName": "Sample User"]
+    }
+
+    /// Where an issue is in the workflow.
+    func status(_ item: World.Item) -> (name: String, category: String) {
+        let usual = item.isOpen ? Self.states[0] : Self.states[2]
+        return Self.states.first { $0.name == item.status } ?? usual
     }
 
     private func projects() -> HTTPServer.Response {
@@ -37,16 +91,30 @@ struct JiraService {
         ]
     }
 
-    private func single(_ path: [String]) -> HTTPServer.Response {
+    private func single(
+        _ request: HTTPServer.Request,
+        _ path: [String]
+    ) -> HTTPServer.Response {
         let items = world.items["jira"] ?? []
         guard let item = items.first(where: { key($0) == path[1] || "\($0.id)" == path[1] }) else {
             return Answers.notFound
         }
-        guard path.count > 2, path[2] == "comment" else { return Answers.json(issue(item)) }
-        return Answers.json(comments(item))
+        switch path.count {
+        case 2: return Answers.json(issue(item))
+        case 3 where path[2] == "transitions": return Answers.json(transitions(of: item))
+        case 3 where path[2] == "comment":
+            var listed = item
+            if request.query["orderBy"]?.hasPrefix("-") == true { listed.comments.reverse() }
+            return Answers.json(comments(listed))
+        case 4 where path[2] == "comment":
+            let found = item.comments.first { String($0.id) == path[3] }
+            return found.map { Answers.json(comment($0)) } ?? Answers.notFound
+        default: return Answers.notFound
+        }
     }
 
-    /// Understands the JQL a reader needs: `project = X`, `id > N`, `updated >= MS`, and ORDER BY.
+    /// Understands the JQL a reader needs: `project = X`, `id > N`, `updated >= MS`,
+    /// `created >= MS`, and ORDER BY.
     private func search(_ request: HTTPServer.Request) -> HTTPServer.Response {
         let body = try? JSONParser.parse(request.body)
         let query = JQL(body?["jql"]?.string ?? request.query["jql"] ?? "")
@@ -73,28 +141,28 @@ struct JiraService {
         return Answers.json(.object(answer))
     }
 
-    private func key(_ item: World.Item) -> String { "\(item.project)-\(item.number)" }
+    func key(_ item: World.Item) -> String { "\(item.project)-\(item.number)" }
 
     private func issue(_ item: World.Item) -> JSONValue {
-        let id = world.projects(of: "jira").first { $0.path == item.project }?.id ?? 0
+        let id = world.projectID(item.project, of: "jira")
+        let (name, category) = status(item)
         let status: JSONValue = [
-            "name": item.isOpen ? "To Do" : "Done",
-            "statusCategory": ["key": item.isOpen ? "new" : "done"],
+            "name": .string(name), "statusCategory": ["key": .string(category)],
         ]
+        let isResolved = item.resolution != nil
         return [
             "id": .string(String(item.id)), "key": .string(key(item)),
             "self": .string("\(base)/jira/rest/api/3/issue/\(item.id)"),
             "fields": [
-                "summary": .string(item.title), "description": document(item.body),
-                "status": status, "labels": JSONValue(item.labels), "issuetype": ["name": "Bug"],
-                "priority": ["name": "Medium"], "assignee": nil, "issuelinks": [],
+                "summary": .string(item.title), "description": item.document ?? document(item.body),
+                "status": status, "labels": JSONValue(item.labels),
+                "issuetype": ["name": .string(item.type ?? "Bug")],
+                "priority": ["name": .string(item.priority ?? "Medium")],
+                "resolution": isResolved ? ["name": JSONValue(item.resolution)] : .null,
+                "assignee": item.assignees.first.map(person) ?? .null,
+                "issuelinks": .array(links(of: item)),
                 "project": ["id": .string(String(id)), "key": .string(item.project)],
-                "reporter": [
-                    "accountId": .string(item.author), "displayName": .string(item.author),
-                ],
-                "creator": [
-                    "accountId": .string(item.author), "displayName": .string(item.author),
-                ],
+                "reporter": person(item.author), "creator": person(item.author),
                 "created": .string(offsetForm(item.createdAt)),
                 "updated": .string(offsetForm(item.updatedAt)), "comment": comments(item),
             ],
@@ -105,20 +173,32 @@ struct JiraService {
         let count = Int64(item.comments.count)
         return [
             "startAt": 0, "maxResults": .integer(max(count, 20)), "total": .integer(count),
-            "comments": .array(
-                item.comments.map { remark in
-                    [
-                        "id": .string(String(remark.id)), "body": document(remark.body),
-                        "author": [
-                            "accountId": .string(remark.author),
-                            "displayName": .string(remark.author),
-                        ],
-                        "created": .string(offsetForm(remark.createdAt)),
-                        "updated": .string(offsetForm(remark.createdAt)),
-                    ]
-                }
-            ),
+            "comments": .array(item.comments.map(comment)),
         ]
+    }
+
+    func comment(_ remark: World.Remark) -> JSONValue {
+        [
+            "id": .string(String(remark.id)), "body": remark.document ?? document(remark.body),
+            "author": person(remark.author), "created": .string(offsetForm(remark.createdAt)),
+            "updated": .string(offsetForm(remark.updatedAt)),
+        ]
+    }
+
+    /// Its own links, then those of the issues that duplicate it.
+    private func links(of item: World.Item) -> [JSONValue] {
+        let all = world.items["jira"] ?? []
+        let originals = all.filter { item.duplicates.contains($0.id) }
+        let copies = all.filter { $0.duplicates.contains(item.id) }
+        func link(_ side: String, _ other: World.Item, _ id: String) -> JSONValue {
+            var value = JSONObject()
+            value["id"] = .string(id)
+            value["type"] = Self.linkType
+            value[side] = ["id": .string(String(other.id)), "key": .string(key(other))]
+            return .object(value)
+        }
+        return originals.map { link("outwardIssue", $0, "\(item.id)\($0.id)") }
+            + copies.map { link("inwardIssue", $0, "\($0.id)\(item.id)") }
     }
 
     private func offsetForm(_ instant: Timestamp) -> String {
@@ -140,6 +220,7 @@ private struct JQL {
     private var project: String?
     private var minimumID: Int64?
     private var since: Timestamp?
+    private var createdSince: Timestamp?
     let sortsByUpdate: Bool
     let isAscending: Bool
 
@@ -155,6 +236,8 @@ private struct JQL {
             case ("project", "="): project = value
             case ("id", ">"): minimumID = Int64(value)
             case ("updated", ">="): since = Int64(value).map(Timestamp.init(milliseconds:))
+            case ("created", ">="):
+                createdSince = Int64(value).map(Timestamp.init(milliseconds:))
             default: break
             }
         }
@@ -164,6 +247,7 @@ private struct JQL {
         if let project, resolve(project) != path { return false }
         if let minimumID, item.id <= minimumID { return false }
         if let since, item.updatedAt < since { return false }
+        if let createdSince, item.createdAt < createdSince { return false }
         return true
     }
 }

@@ -1,8 +1,10 @@
 import Domain
 import Glibc
 
-// tracker-simulator SAMPLE.jsonl [PORT]: serves the sample issues as GitHub (/github), GitLab
-// (/gitlab) and Jira Cloud (/jira) on 127.0.0.1, and prints `listening on PORT` when it is ready.
+// tracker-simulator SAMPLE.jsonl [PORT [WRITES.jsonl]]: serves the sample issues as GitHub
+// (/github), GitLab (/gitlab) and Jira Cloud (/jira) on 127.0.0.1, and prints `listening on PORT`
+// when it is ready. What is written to them is kept until it ends, or in the file of writes for the
+// next time.
 
 func readFile(_ path: String) throws -> [UInt8] {
     guard let file = fopen(path, "rb") else {
@@ -22,41 +24,19 @@ func write(to descriptor: Int32, _ text: String) {
     _ = text.withCString { Glibc.write(descriptor, $0, strlen($0)) }
 }
 
-func answer(
-    _ request: HTTPServer.Request,
-    world: World,
-    base: String
-) -> HTTPServer.Response {
-    switch request.path.first {
-    case "github":
-        return GitHubService(world: world, base: base).answer(
-            request,
-            Array(request.path.dropFirst())
-        )
-    case "gitlab" where request.path.prefix(3) == ["gitlab", "api", "v4"]:
-        return GitLabService(world: world, base: base).answer(
-            request,
-            Array(request.path.dropFirst(3))
-        )
-    case "jira" where request.path.prefix(4) == ["jira", "rest", "api", "3"]:
-        return JiraService(world: world, base: base).answer(
-            request,
-            Array(request.path.dropFirst(4))
-        )
-    default: return Answers.notFound
-    }
-}
-
 do {
     guard CommandLine.arguments.count >= 2 else {
-        throw SimulatorError(message: "use: tracker-simulator SAMPLE.jsonl [PORT]")
+        throw SimulatorError(message: "use: tracker-simulator SAMPLE.jsonl [PORT [WRITES.jsonl]]")
     }
-    let world = try World(jsonLines: readFile(CommandLine.arguments[1]))
+    let world = SharedWorld(
+        try World(jsonLines: readFile(CommandLine.arguments[1])),
+        journal: CommandLine.arguments.count > 3 ? try Journal(path: CommandLine.arguments[3]) : nil
+    )
     let wanted = CommandLine.arguments.count > 2 ? UInt16(CommandLine.arguments[2]) ?? 0 : 0
     // The base URL in answers needs the port, which is known only after binding.
     let server = try HTTPServer(port: wanted) { request in
         let base = "http://" + (request.headers["host"] ?? "127.0.0.1")
-        return answer(request, world: world, base: base)
+        return world.answer(request, base: base)
     }
     // Not `print`: its buffer would keep the line from whoever waits for it.
     write(to: STDOUT_FILENO, "listening on \(server.port)\n")

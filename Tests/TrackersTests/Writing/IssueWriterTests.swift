@@ -45,7 +45,7 @@ struct IssueWriterTests {
         #expect(written.issue.title == "Crash at start")
         #expect(written.issue.labels == ["p1"])
         #expect(written.issue.body == "It crashes, for the 1. time")
-        #expect(written.issue.state == .open)
+        #expect(written.issue.state == .open && written.warnings.isEmpty)
         let item = try await fixture.truth().items[1]
         #expect(item?.title == "Crash at start")
         #expect(item?.labels == ["p1"])
@@ -73,13 +73,14 @@ struct IssueWriterTests {
             change
         )
         #expect(again.issue.state == .closed)
+        #expect(closed.warnings.isEmpty && again.warnings.isEmpty)
         change.state = .open
         let opened = try await fixture.writers.issues.updateIssue(
             reference,
             in: fixture.project,
             change
         )
-        #expect(opened.issue.state == .open)
+        #expect(opened.issue.state == .open && opened.warnings.isEmpty)
         #expect(try await fixture.truth().items[1]?.isOpen == true)
     }
 
@@ -150,6 +151,7 @@ struct IssueWriterTests {
                 change.status = word
                 let written = try await writer.updateIssue(reference, in: project, change)
                 #expect(written.issue.state == state, "\(path) \(word)")
+                #expect(written.warnings.isEmpty, "\(written.warnings)")
                 if target.isJira { #expect(written.issue.status == name) }
             }
             for word in ["open", "closed"] {
@@ -192,7 +194,7 @@ struct IssueWriterTests {
                 in: fixture.project,
                 asDuplicateOf: original
             )
-            #expect(written.issue.state == .closed)
+            #expect(written.issue.state == .closed && written.warnings.isEmpty)
             // The second time it is the comment that is there already.
             let words = target == .github ? "Duplicate of acme/tool#1" : nil
             #expect(written.comment?.body == words)
@@ -260,6 +262,7 @@ struct IssueWriterTests {
             )
             #expect(written.issue.priority?.lowercased() == priority.lowercased())
             #expect(written.issue.labels.count == (target.isJira ? 1 : 2))
+            #expect(written.warnings.isEmpty, "\(written.warnings)")
         }
     }
 
@@ -283,6 +286,7 @@ struct IssueWriterTests {
             change
         )
         #expect(taken.issue.assignees == [])
+        #expect(given.warnings.isEmpty && taken.warnings.isEmpty)
     }
 
     @Test(arguments: WriteTarget.allCases)

@@ -64,7 +64,7 @@ struct PullRequestScriptTests {
         let service = try ScriptedService { gitHub($0) }
         var change = PullRequestChange()
         change.reviewers = ["kept", "new", "acme/core"]
-        _ = try await writer(.github, service).updatePullRequest(
+        let pull = try await writer(.github, service).updatePullRequest(
             Self.reference,
             in: GitHubFixture.project,
             change
@@ -76,6 +76,9 @@ struct PullRequestScriptTests {
                 #"DELETE \#(path) {"reviewers":["old"],"team_reviewers":[]}"#,
             ]
         )
+        // The script shows what it had.
+        #expect(pull.warnings.count == 1)
+        #expect(pull.warnings.first?.contains("left out the reviewers `new`:") == true)
     }
 
     @Test func `GitHub - a draft is made ready by GraphQL, once`() async throws {
@@ -84,11 +87,13 @@ struct PullRequestScriptTests {
         var change = PullRequestChange()
         for isDraft in [true, false] {
             change.isDraft = isDraft
-            _ = try await writer.updatePullRequest(
+            let pull = try await writer.updatePullRequest(
                 Self.reference,
                 in: GitHubFixture.project,
                 change
             )
+            // The script shows a draft all the same.
+            #expect(pull.warnings.count == (isDraft ? 0 : 1))
         }
         let sent = service.calls.filter { $0.method == "POST" }
         #expect(sent.map(\.path) == ["/graphql"])
