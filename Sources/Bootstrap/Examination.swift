@@ -169,11 +169,16 @@ package struct Examination: Sendable {
 
     private func integrity(of installation: Installation) async -> Finding {
         do {
-            let problems = try await installation.store.database.read { connection in
-                try SQLiteCheck.problems(on: connection)
+            let (problems, dialect) = try await installation.store.database.read { connection in
+                (try SQLiteCheck.problems(on: connection), connection.dialect)
             }
             guard !problems.isEmpty else {
-                return Finding(subject: "database", grade: .good, detail: "sound")
+                let detail =
+                    switch dialect {
+                    case .sqlite: "sound"
+                    case .postgres: "answers; PostgreSQL checks its own files"
+                    }
+                return Finding(subject: "database", grade: .good, detail: detail)
             }
             return Finding(
                 subject: "database",

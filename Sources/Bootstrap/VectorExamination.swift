@@ -75,6 +75,17 @@ package struct VectorExamination: Sendable {
         }
         mirror = found
         findings.append(Self.finding(found, state, left: left))
+        if !state.canIterate, installation.settings.vectorBackend == .pgvector {
+            findings.append(
+                Finding(
+                    subject: Self.mirrorSubject,
+                    grade: .doubtful,
+                    detail: "this version of pgvector gives up where a filter drops what its index "
+                        + "found, so all vectors are compared one by one",
+                    advice: "install pgvector 0.8, then run `ALTER EXTENSION vector UPDATE`"
+                )
+            )
+        }
         guard case .ready(_, let indexed, let rows) = state,
             let model = models.first(where: \.isCurrent), !indexed.contains(model.dimension),
             model.dimension <= PassageVectorTable.maximumIndexedDimension,

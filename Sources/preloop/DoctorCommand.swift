@@ -8,11 +8,10 @@ struct DoctorCommand: AsyncParsableCommand {
         commandName: "doctor",
         abstract: "Examine the installation.",
         discussion: """
-            Reads the whole database, and asks no tracker: of a token it says that it is stored, \
-            and what the tracker said when it was asked last. Ends with 1 when something is \
-            broken. With --vectors, every \
-            vector in the mirror (pgvector) and in the snapshot of the index is compared with the \
-            store's; --repair mends what differs.
+            Reads a whole SQLite database, and asks no tracker: of a token it says that it is \
+            stored, and what the tracker said when it was asked last. Ends with 1 when something \
+            is broken. With --vectors, every vector in the mirror (pgvector) and in the snapshot \
+            of the index is compared with the store's; --repair mends what differs.
             """
     )
 

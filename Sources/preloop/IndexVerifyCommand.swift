@@ -7,7 +7,7 @@ import Search
 struct IndexVerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Compare the indexes with the store, row by row.",
+        abstract: "Compare passages with the texts, and the indexes with the store, row by row.",
         discussion: """
             Ends with 1 when they differ, or when an index file cannot be used: searches then \
             answer from an index made anew in memory, which takes its time.
@@ -43,7 +43,7 @@ struct IndexVerifyCommand: AsyncParsableCommand {
         guard result.isSound else {
             throw CommandFailure(
                 .failure,
-                "the indexes differ from the store",
+                "the indexes differ from the texts or the store",
                 hint: "make them anew with `preloop index rebuild`"
             )
         }
@@ -62,6 +62,8 @@ struct IndexVerifyCommand: AsyncParsableCommand {
 
     private func lines(_ result: IndexVerification) -> [String] {
         [
+            "\(counted(result.unembedded, "passage")) of texts missing in the store, "
+                + "\(result.outdated) of texts that are others now",
             "\(counted(result.stored, "passage")) in the store, "
                 + "\(result.indexed) in the vector index: "
                 + "\(result.missing) missing, \(result.different) different, "

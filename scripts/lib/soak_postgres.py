@@ -206,10 +206,6 @@ def held_lock(home, seconds):
     thread.join()
 
 
-# A scan may end before its moment comes; more tries than these, and most of them do.
-TRIES_FOR_A_KILL = 3
-
-
 def server_kills(options, soak):
     """Immediate shutdowns of the server during scans: each scan waits for it and ends as if nothing had been.
 
@@ -221,7 +217,7 @@ def server_kills(options, soak):
     with soak.Service(soak.SMALL) as service:
         expected, length = soak.undisturbed(options, service)
         bad = failed = during = tries = 0
-        while during < wanted and tries < wanted * TRIES_FOR_A_KILL:
+        while during < wanted and tries < wanted * soak.TRIES_FOR_A_KILL:
             tries += 1
             home = soak.Installation(options, service.port, environment=options.tiny)
             process = home.start_scan()
@@ -236,7 +232,7 @@ def server_kills(options, soak):
                 failed += 1
                 print(f"     ended with {process.returncode} (killed {'during' if is_under_way else 'after'} it):",
                       errors.decode(errors="replace")[-400:], flush=True)
-            home.scan()
+            # Before another scan, which could mend what this one lost.
             bad += not soak.is_equal(home, expected)
             home.remove()
         name = f"{during} shutdowns of the server during scans, {tries - during} after them"
@@ -252,25 +248,28 @@ def cuts(options, soak):
     proxy = CuttingProxy(options.postgres)
     with soak.Service(soak.SMALL) as service:
         expected, length = soak.undisturbed(options, service)
-        count = scans = bad = failed = 0
-        while count < options.cuts:
+        moments = connections = scans = bad = failed = 0
+        while moments < options.cuts:
             home = soak.Installation(options, service.port, environment=options.tiny,
                                      host="127.0.0.1", database_port=proxy.port)
             process = home.start_scan()
             while process.poll() is None:
                 time.sleep(rng.uniform(0.05, length / 4))
-                count += proxy.cut()
+                reset = proxy.cut()
+                moments += reset > 0
+                connections += reset
             _, errors = process.communicate()
             scans += 1
             if process.returncode != 0:
                 failed += 1
                 print(f"     ended with {process.returncode}:", errors.decode(errors="replace")[-400:], flush=True)
-            home.scan()
+            # Before another scan, which could mend what this one lost.
             bad += not soak.is_equal(home, expected)
             home.remove()
-        soak.check(f"{count} connections reset in {scans} scans: scans recover by themselves", failed == 0,
+        name = f"{moments} times connections reset, {connections} of them, in {scans} scans"
+        soak.check(f"{name}: scans recover by themselves", failed == 0,
                    f"{failed} did not; a scan takes {length:.1f} s")
-        soak.check(f"{count} connections reset: export equal, no vector missing", bad == 0, f"{bad} differ")
+        soak.check(f"{name}: export equal, no vector missing", bad == 0, f"{bad} differ")
     proxy.close()
 
 

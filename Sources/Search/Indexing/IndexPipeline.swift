@@ -140,6 +140,15 @@ package actor IndexPipeline {
         try await lexical.close()
     }
 
+    /// Windows that are not as their texts say, by issue.
+    func verifyTexts() async throws -> [IssueID: Indexer.WindowFaults] {
+        try await indexer.verifyTexts()
+    }
+
+    func restartIndexer() async throws {
+        try await indexer.restart()
+    }
+
     func restartDuplicates() async throws {
         try await duplicates.restart()
     }

@@ -6,6 +6,10 @@ import VectorIndex
 package struct IndexVerification: Sendable, Equatable {
     /// Live windows in the store.
     package var stored = 0
+    /// Windows of texts the indexer has looked at that the store lacks, or has of another text.
+    package var unembedded = 0
+    /// Live windows in the store that are of no text any more, or stand elsewhere in it.
+    package var outdated = 0
     /// Windows that the vector index finds.
     package var indexed = 0
     /// Stored windows the index does not have.
@@ -27,14 +31,15 @@ package struct IndexVerification: Sendable, Equatable {
 
     /// Whether everything is as the store says.
     package var isSound: Bool {
-        missing == 0 && different == 0 && surplus == 0 && graphFaults == 0 && lexicalFaults == 0
-            && lexicalSurplus == 0
+        unembedded == 0 && outdated == 0 && missing == 0 && different == 0 && surplus == 0
+            && graphFaults == 0 && lexicalFaults == 0 && lexicalSurplus == 0
     }
 
     /// The counts by name.
     package var json: JSONValue {
         [
             "sound": .bool(isSound), "stored": .integer(Int64(stored)),
+            "unembedded": .integer(Int64(unembedded)), "outdated": .integer(Int64(outdated)),
             "indexed": .integer(Int64(indexed)), "missing": .integer(Int64(missing)),
             "different": .integer(Int64(different)), "surplus": .integer(Int64(surplus)),
             "graph_faults": .integer(Int64(graphFaults)),
@@ -47,17 +52,24 @@ package struct IndexVerification: Sendable, Equatable {
 }
 
 extension IndexPipeline {
-    /// Compares both indexes with the store, row by row.
+    /// Compares the windows in the store with the texts, and both indexes with the store, row by
+    /// row.
     package func verify() async throws -> IndexVerification {
         var result = IndexVerification()
+        for faults in try await verifyTexts().values {
+            result.unembedded += faults.missing
+            result.outdated += faults.outdated
+        }
         try await verifyVectors(&result)
         try await verifyDocuments(&result)
         result.backlog = try await backlog()
         return result
     }
 
-    /// Makes both indexes anew from the store and looks for all pairs again.
+    /// Makes both indexes anew from the store, embeds what has no vector, and looks for all pairs
+    /// again.
     package func rebuild() async throws -> IndexReport {
+        try await restartIndexer()
         try await lexical.reset()
         try await windows.rebuild()
         try await restartDuplicates()

@@ -23,7 +23,7 @@ package actor Indexer {
         package init() {}
     }
 
-    private let store: Store
+    let store: Store
     private let embedder: any Embedder
     private let limits: Limits
     /// The model whose vectors are made.
@@ -159,7 +159,7 @@ package actor Indexer {
     }
 
     /// The next page behind `place`, or behind the place that is stored.
-    private func readPage(after place: Revision?) async throws -> Page? {
+    func readPage(after place: Revision?) async throws -> Page? {
         let (model, limit) = (model, limits.page)
         return try await store.read { connection, account -> Page? in
             let start =
@@ -217,7 +217,7 @@ package actor Indexer {
         return Prepared(page: page, plan: makePlan(page))
     }
 
-    private func makePlan(_ page: Page) -> PassagePlan {
+    func makePlan(_ page: Page) -> PassagePlan {
         var plan = PassagePlan()
         for change in page.texts {
             let stored = page.stored[change.issue] ?? []
