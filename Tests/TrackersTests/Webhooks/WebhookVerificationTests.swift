@@ -85,7 +85,9 @@ struct WebhookVerificationTests {
         #expect(error(right) == nil)
         let wrong = delivery(.gitlab, [("X-Gitlab-Token", Self.secret.reveal() + "x")])
         #expect(error(wrong) == .forged)
+        #expect(error(delivery(.gitlab, [("X-Gitlab-Token", "0123")])) == .forged)
         #expect(error(delivery(.gitlab, [("X-Gitlab-Token", "")])) == .forged)
+        #expect(error(delivery(.gitlab, [("X-Gitlab-Token", "")]), [Secret("")]) == .noSecret)
         #expect(error(delivery(.gitlab, [])) == .unsigned)
     }
 
@@ -117,18 +119,6 @@ struct WebhookVerificationTests {
         let size = WebhookDelivery.maximumBodyByteCount + 1
         let large = delivery(.github, [], body: Array(repeating: 0x20, count: size))
         #expect(error(large) == .bodyTooLarge(byteCount: size))
-    }
-
-    @Test func `a secret in the address is compared whole`() {
-        #expect(throws: Never.self) {
-            try WebhookDelivery.verify(token: Self.secret.reveal(), secrets: [Self.secret])
-        }
-        #expect(throws: WebhookError.forged) {
-            try WebhookDelivery.verify(token: "0123", secrets: [Self.secret])
-        }
-        #expect(throws: WebhookError.noSecret) {
-            try WebhookDelivery.verify(token: "", secrets: [Secret("")])
-        }
     }
 
     @Test func `no error tells the secret`() {
