@@ -135,4 +135,17 @@ struct WebhookVerificationTests {
         #expect(second.identifier == delivery(.github, []).identifier)
         #expect(second.identifier != delivery(.github, [], body: [0x7B]).identifier)
     }
+
+    /// Its webhooks that set off others share the event: the second was taken for the first.
+    @Test func `deliveries of one GitLab event are told apart by their bodies`() {
+        let event = ("X-Gitlab-Event-UUID", "e-1")
+        let first = delivery(.gitlab, [event])
+        #expect(first.identifier == delivery(.gitlab, [event]).identifier)
+        #expect(first.identifier != delivery(.gitlab, [event], body: [0x7B]).identifier)
+        #expect(first.identifier != delivery(.gitlab, [("X-Gitlab-Event-UUID", "e-2")]).identifier)
+        #expect(first.identifier.hasPrefix("e-1 sha256:"))
+        for name in ["Idempotency-Key", "webhook-id"] {
+            #expect(delivery(.gitlab, [event, (name, "d-1")]).identifier == "d-1", "\(name)")
+        }
+    }
 }
