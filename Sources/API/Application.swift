@@ -121,7 +121,11 @@ package struct Application: Sendable {
             guardian: means.guardian,
             authenticator: desk.authenticator,
             metrics: metrics,
-            idempotency: Idempotency(store: means.store, limits: means.limits),
+            idempotency: Idempotency(
+                store: means.store,
+                signingKey: means.signingKey,
+                limits: means.limits
+            ),
             limits: means.limits,
             logger: means.logger,
             proxies: means.proxies,

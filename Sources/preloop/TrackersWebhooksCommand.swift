@@ -1,3 +1,4 @@
+import API
 import ArgumentParser
 import Bootstrap
 import Domain
@@ -115,7 +116,7 @@ struct WebhookOptions: ParsableArguments {
     private func show(_ outcomes: [WebhookInstaller.Outcome]) throws {
         guard !output.isJSON else {
             try Output.result([
-                "name": .string(name), "organizations": .array(outcomes.map(json)),
+                "name": .string(name), "organizations": .array(outcomes.map(\.json)),
             ])
             return
         }
@@ -139,31 +140,6 @@ struct WebhookOptions: ParsableArguments {
             }
         }
         try Output.text(table.lines)
-    }
-
-    private func json(_ outcome: WebhookInstaller.Outcome) -> JSONValue {
-        let webhooks: [JSONValue] = outcome.webhooks.map { webhook in
-            [
-                "id": .string(webhook.id), "place": .string(webhook.place.path),
-                "url": .string(webhook.url), "active": .bool(webhook.isActive),
-                "events": JSONValue(webhook.events), "problem": JSONValue(webhook.problem),
-            ]
-        }
-        let refused: [JSONValue] = outcome.refused.map { refusal in
-            ["place": .string(refusal.place), "reason": .string("\(refusal.error)")]
-        }
-        let last: JSONValue? = outcome.lastDelivery.map { delivery in
-            [
-                "id": .string(delivery.id), "action": .string(delivery.action),
-                "received_at": .string(delivery.receivedAt.iso8601),
-            ]
-        }
-        return [
-            "organization": .string(outcome.organization),
-            "has_secret": .bool(outcome.hasSecret),
-            "webhooks": outcome.isAsked ? .array(webhooks) : .null,
-            "refused": .array(refused), "last_delivery": last ?? .null,
-        ]
     }
 }
 

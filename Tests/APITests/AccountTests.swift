@@ -1,3 +1,4 @@
+import Crypto
 import Domain
 import HTTPClient
 import Store
@@ -344,6 +345,33 @@ import Testing
             headers: [("Idempotency-Key", "one")]
         )
         #expect(kept.status == 400)
+        try await server.stop()
+    }
+
+    /// It was SHA-256 of the request: who stole the table guessed passwords by it, past scrypt.
+    @Test func `what is kept of a request with a password tells nobody which it was`() async throws
+    {
+        let server = try await RunningServer()
+        let ann = try await server.add("ann", .owner)
+        let body: JSONValue = [
+            "username": "bob", "password": .string(RunningServer.password), "role": "viewer",
+        ]
+        let path = "/api/v1/users"
+        let added = try await server.send(
+            "POST",
+            path,
+            body,
+            token: try await server.key("ann"),
+            headers: [("Idempotency-Key", "one")]
+        )
+        #expect(added.status == 201, "\(added.text)")
+        let row = try await server.scratch.store.read { connection, account in
+            try IdempotencyTable.find("one", of: ann.id, account: account, on: connection)
+        }
+        let kept = try #require(row?.requestDigest)
+        let request = Array("POST \(path)\n".utf8) + body.serialized()
+        #expect(kept.count == 32 && kept != Array(SHA256.hash(data: request)))
+        #expect(kept != Array(SHA256.hash(data: body.serialized())))
         try await server.stop()
     }
 

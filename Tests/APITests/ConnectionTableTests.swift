@@ -88,6 +88,39 @@ import Testing
         end(open + closed + [other])
     }
 
+    /// No address has too many: of all of them the one that has waited longest makes room.
+    @Test func `where all addresses together have too many, whoever waits longest makes room`()
+        throws
+    {
+        var limits = ServerLimits()
+        limits.connections = 4
+        limits.connectionsPerAddress = 3
+        let table = ConnectionTable(limits: limits)
+        let addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.1"]
+        let lines = try addresses.map { try admit(table, $0) }
+        // The oldest is being served, the second one has done something since.
+        table.note(lines[0].id, .serving, for: nil)
+        table.note(lines[1].id, .waiting, for: nil)
+        let fifth = try admit(table, "192.0.2.4")
+        #expect(table.counts.open == 4 && table.counts.evicted == 1)
+        #expect(!table.isConnection(lines[2].channel))
+        let sixth = try admit(table, "192.0.2.5")
+        #expect(table.counts.open == 4 && table.counts.evicted == 2)
+        #expect(!table.isConnection(lines[3].channel))
+        // Who is served makes no room, and then there is none.
+        for line in [lines[1], fifth, sixth] { table.note(line.id, .serving, for: nil) }
+        let late = EmbeddedChannel()
+        #expect(table.admit(late, address: "192.0.2.6") == nil)
+        #expect(table.counts.refused == 1 && table.counts.evicted == 2)
+        table.remove(lines[1].id)
+        let seventh = try admit(table, "192.0.2.6")
+        #expect(table.counts.open == 4 && table.counts.refused == 1)
+        #expect([lines[0], fifth, sixth, seventh].allSatisfy { table.isConnection($0.channel) })
+        #expect(lines.map(isClosed) == [false, false, true, true])
+        end([fifth, sixth, seventh])
+        _ = try late.finish()
+    }
+
     @Test func `whoever reads nothing for longest makes room for answers`() throws {
         var limits = ServerLimits()
         limits.unreadBytes = 100

@@ -5,6 +5,7 @@ import MCP
 import Search
 import Store
 import StoreTestSupport
+import Synchronization
 import Testing
 import Trackers
 
@@ -256,6 +257,33 @@ import Trackers
         #expect(Problem.failure("", .conflict).status == .conflict)
         #expect(Problem.failure("", .timedOut).status == .gatewayTimeout)
         #expect(Problem.failure("", .broken).status == .internalServerError)
+    }
+
+    @Test func `webhooks of a tracker are shown, registered and taken away`() async throws {
+        let setup = RunningServer.Setup()
+        let (server, world, key) = try await server(setup)
+        let path = "/api/v1/trackers/\(world.tracker)/webhooks"
+        let shown = try await server.send("GET", path, token: key)
+        #expect(shown.status == 200, "\(shown.text)")
+        let (asked, unasked) = (
+            try shown.json["organizations"]?[0], try shown.json["organizations"]?[1]
+        )
+        #expect(asked?["webhooks"]?[0]?["place"] == "acme/app" && asked?["has_secret"] == true)
+        #expect(asked?["refused"]?[0]?["place"] == "acme/lib")
+        #expect(asked?["last_delivery"]?["received_at"] == "1970-01-01T00:00:00.000Z")
+        #expect(unasked?["webhooks"] == .null && unasked?["last_delivery"] == .null)
+        for query in ["", "?new_secrets=true"] {
+            #expect(try await server.send("POST", path + query, token: key).status == 200)
+        }
+        let wrong = try await server.send("POST", path + "?new_secrets=perhaps", token: key)
+        #expect(wrong.status == 422)
+        #expect(try await server.send("DELETE", path, token: key).status == 200)
+        #expect(
+            setup.operations.webhookTasks.withLock { $0 } == [
+                .look, .install(renewsSecrets: false), .install(renewsSecrets: true), .remove,
+            ]
+        )
+        try await server.stop()
     }
 
     @Test func `tools are called by their names, and a repeated write happens once`()

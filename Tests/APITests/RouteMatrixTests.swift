@@ -120,23 +120,36 @@ import Testing
         let server = try await self.server()
         let accounts = try await TwoAccounts(on: server)
         let (ann, eve, theirs) = (accounts.ann, accounts.eve, accounts.theirs)
-        var walked = 0
+        let askers = try await askers(server)
+        var (walked, refused) = (0, 0)
         for route in routes(server) where route.path.contains("{id}") {
             let place = "\(route.method.rawValue) \(route.path)"
+            guard case .permission(let permission) = route.access else {
+                Issue.record("nobody is asked who they are at \(place)")
+                continue
+            }
             let request = try #require(
                 try await theirs.request(route),
                 "nobody has made what \(place) names in another account"
             )
-            let answer = try await server.send(
-                route.method.rawValue,
-                request.path,
-                request.body,
-                token: ann
-            )
-            walked += 1
-            #expect(answer.status == 404, "\(place): \(answer.text)")
+            for asker in askers {
+                let answer = try await server.send(
+                    route.method.rawValue,
+                    request.path,
+                    request.body,
+                    token: asker.key
+                )
+                // Who may not do it to one's own is told that, whosever it is.
+                let isAllowed = asker.permissions.contains(permission)
+                let status = isAllowed ? 404 : 403
+                #expect(answer.status == status, "\(asker.name) \(place): \(answer.text)")
+                walked += 1
+                guard !isAllowed else { continue }
+                refused += 1
+                #expect(try answer.json["code"] == asker.refusal, "\(asker.name) \(place)")
+            }
         }
-        #expect(walked > 25)
+        #expect(walked > 250 && refused > 100 && walked - refused > 100)
         try await checkUntouched(accounts, server)
         // A key is its user's alone, in one account too.
         _ = try await server.add("bob", .admin)

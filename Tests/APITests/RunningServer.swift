@@ -7,13 +7,13 @@ import Logging
 import MCP
 import Store
 import StoreTestSupport
-import Sync
 import Synchronization
 import TestSupport
 import Trackers
 
 @testable import API
 @testable import Gateway
+@testable import Sync
 
 /// A server of a test's own on a free port, over an empty store.
 final class RunningServer: Sendable {
@@ -405,6 +405,8 @@ final class FakeOperations: Sendable {
     /// What a change of a tracker does; nothing where a test has not said.
     typealias Change = @Sendable (Tracker, @escaping TrackerOperations.Check) async throws -> Void
     let changing = Mutex<Change?>(nil)
+    /// What was asked for about webhooks, in its order.
+    let webhookTasks = Mutex<[TrackerOperations.WebhookTask]>([])
 
     var operations: TrackerOperations {
         TrackerOperations(
@@ -428,7 +430,37 @@ final class FakeOperations: Sendable {
                 var state = TrackerOperations.SyncState(state: "idle")
                 state.problems = tracker.map { ["\($0.name): asked alone"] } ?? []
                 return state
+            },
+            webhooks: { tracker, task, _ in
+                self.webhookTasks.withLock { $0.append(task) }
+                return Self.webhooks(of: tracker)
             }
         )
+    }
+
+    /// One registered for a project, one refused, and a delivery.
+    private static func webhooks(of tracker: Tracker) -> [TrackerOperations.Webhooks] {
+        let organization = OrganizationID(1)
+        var asked = TrackerOperations.Webhooks(organization: "acme", isAsked: true)
+        asked.webhooks = [
+            RegisteredWebhook(
+                id: "1",
+                place: .project(
+                    RemoteProject(externalID: "1", path: "acme/app", name: "", url: "")
+                ),
+                url: "https://preloop.example/\(tracker.kind.rawValue)",
+                isActive: true,
+                events: ["issues"]
+            )
+        ]
+        asked.refused = [("acme/lib", .notFound(detail: "no such hook"))]
+        asked.hasSecret = true
+        asked.lastDelivery = WebhookDeliveryTable.Row(
+            organization: organization,
+            id: "d-1",
+            action: "opened",
+            receivedAt: Timestamp(milliseconds: 0)
+        )
+        return [asked, TrackerOperations.Webhooks(organization: "unasked")]
     }
 }

@@ -1,4 +1,7 @@
 import Domain
+import HTTPClient
+import Store
+import StoreTestSupport
 import Testing
 
 @testable import API
@@ -70,6 +73,50 @@ import Testing
         let answer = try await server.send("POST", "/api/v1/mcp-servers", draft, token: key)
         #expect(answer.status == 422 && answer.text.contains(reason), "\(answer.text)")
         #expect(try await server.send("GET", "/api/v1/mcp-servers", token: key).json == [])
+        try await server.stop()
+    }
+
+    @Test func `a repeated write happens once, and nothing kept of it has the credential`()
+        async throws
+    {
+        let server = try await RunningServer()
+        let ann = try await server.add("ann", .owner)
+        let key = try await server.key("ann")
+        func write(
+            _ method: String,
+            _ path: String,
+            _ name: String
+        ) async throws -> RunningServer.Answer {
+            try await server.send(
+                method,
+                path,
+                [
+                    "name": .string(name), "url": "https://mcp.example.com/mcp",
+                    "auth_type": "bearer", "auth_config": ["token": "a-secret-word"],
+                ],
+                token: key,
+                headers: [("Idempotency-Key", method)]
+            )
+        }
+        let added = try await write("POST", "/api/v1/mcp-servers", "docs")
+        #expect(added.status == 201, "\(added.text)")
+        let again = try await write("POST", "/api/v1/mcp-servers", "docs")
+        #expect(again.status == 201 && again.body == added.body, "\(again.text)")
+        #expect(again.headers["Idempotent-Replayed"] == "true")
+        let other = try await write("POST", "/api/v1/mcp-servers", "papers")
+        #expect(try other.status == 422 && other.json["code"] == "idempotency_key_reused")
+        let list = try await server.send("GET", "/api/v1/mcp-servers", token: key).json
+        #expect(list.array?.count == 1)
+        let path = "/api/v1/mcp-servers/\(try added.json["id"]?.integer ?? 0)"
+        #expect(try await write("PUT", path, "papers").json["name"] == "papers")
+        #expect(try await write("PUT", path, "papers").headers["Idempotent-Replayed"] == "true")
+        for method in ["POST", "PUT"] {
+            let row = try await server.scratch.store.read { connection, account in
+                try IdempotencyTable.find(method, of: ann.id, account: account, on: connection)
+            }
+            let body = try #require(row?.answer?.body)
+            #expect(!String(decoding: body, as: UTF8.self).contains("secret-word"))
+        }
         try await server.stop()
     }
 

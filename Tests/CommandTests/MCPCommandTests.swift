@@ -171,6 +171,19 @@ struct MCPCommandTests {
         #expect(seen["is_cut"] == true)
     }
 
+    @Test(arguments: PythonClient.Library.allCases)
+    func `a client hears which revisions there are`(_ library: PythonClient.Library) throws {
+        let indexed = try IndexedSandbox()
+        defer { indexed.remove() }
+        #expect(try indexed.sandbox.preloop("init").status == 0)
+        let client = PythonClient(indexed: indexed)
+        let seen = try client.play("wrong_version", "2026-07-28", by: library)
+        #expect(seen["code"] == -32022)
+        #expect(seen["data"]?["requested"] == "2031-01-01")
+        let supported = seen["data"]?["supported"]?.array ?? []
+        #expect(Set(supported) == Set(PythonClient.Mode.all.map { .string($0.version) }))
+    }
+
     @Test(arguments: PythonClient.Library.allCases, PythonClient.eras)
     func `a call that is given up stops its work`(
         _ library: PythonClient.Library,

@@ -11,8 +11,8 @@ final class ServeProcess {
 
     struct Failure: Error { var errors: String }
 
-    /// Makes the owner `ann`, a key, and starts the server.
-    init(_ sandbox: Sandbox, environment: [String: String] = [:]) throws {
+    /// Makes the owner `ann`, a key, and starts the server; at a port of its own choice for 0.
+    init(_ sandbox: Sandbox, environment: [String: String] = [:], port: UInt16 = 0) throws {
         self.sandbox = sandbox
         let made = try sandbox.preloop(
             "init",
@@ -26,7 +26,11 @@ final class ServeProcess {
         let key = try sandbox.preloop("keys", "add", "test", "--user", "ann")
         guard key.status == 0 else { throw Failure(errors: key.errors) }
         self.key = key.output.split(separator: "\n").first.map(String.init) ?? ""
-        running = try sandbox.start("preloop", ["serve", "--port", "0"], environment: environment)
+        running = try sandbox.start(
+            "preloop",
+            ["serve", "--port", "\(port)"],
+            environment: environment
+        )
         let line = try running.answer(to: "")
         guard let match = line.firstMatch(of: /http:\/\/127\.0\.0\.1:\d+/) else {
             throw Failure(errors: try running.waitForExit().errors)

@@ -59,6 +59,11 @@ enum Shape {
         ]
     }
 
+    /// What may be null.
+    static func optional(_ shape: JSONValue) -> JSONValue {
+        ["anyOf": [shape, ["type": "null"]]]
+    }
+
     /// A list.
     static func list(of items: JSONValue, atMost maximum: Int? = nil) -> JSONValue {
         var object = JSONObject()

@@ -1,5 +1,6 @@
 package import Domain
 package import Store
+package import Sync
 package import Trackers
 
 /// What is done about trackers beyond the store; made by whoever composes the server.
@@ -91,6 +92,14 @@ package struct TrackerOperations: Sendable {
         }
     }
 
+    /// What is to become of our webhooks at a tracker.
+    package enum WebhookTask: Sendable, Equatable {
+        /// They are looked at.
+        case look
+        case install(renewsSecrets: Bool)
+        case remove
+    }
+
     /// Checks and stores a tracker.
     package var add: @Sendable (Draft, AccountID) async throws -> Tracker
     /// Checks and stores a change.
@@ -104,6 +113,12 @@ package struct TrackerOperations: Sendable {
     /// How the scan is that goes on in any process, else the latest of this one; of one tracker,
     /// or of all.
     package var syncState: @Sendable (Tracker?, AccountID) async throws -> SyncState
+    /// Looks at our webhooks at a tracker, registers them or takes them away; gives what is there
+    /// then, and what was refused, of each organisation.
+    package var webhooks: @Sendable (Tracker, WebhookTask, AccountID) async throws -> [Webhooks]
+
+    /// Our webhooks at one organisation of a tracker.
+    package typealias Webhooks = WebhookInstaller.Outcome
 
     package init(
         add: @escaping @Sendable (Draft, AccountID) async throws -> Tracker,
@@ -112,7 +127,9 @@ package struct TrackerOperations: Sendable {
         remove: @escaping @Sendable (Tracker, AccountID, @escaping Check) async throws -> Removal,
         test: @escaping @Sendable (Tracker, AccountID) async throws -> TrackerIdentity,
         startSync: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState,
-        syncState: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState
+        syncState: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState,
+        webhooks:
+            @escaping @Sendable (Tracker, WebhookTask, AccountID) async throws -> [Webhooks]
     ) {
         self.add = add
         self.change = change
@@ -120,5 +137,6 @@ package struct TrackerOperations: Sendable {
         self.test = test
         self.startSync = startSync
         self.syncState = syncState
+        self.webhooks = webhooks
     }
 }

@@ -8,8 +8,8 @@ struct TrackerRoutes: Sendable {
     let store: Store
     let operations: TrackerOperations
 
-    private static let tag = "Trackers"
-    private static let path = "/api/v1/trackers"
+    static let tag = "Trackers"
+    static let path = "/api/v1/trackers"
     private static let patterns = Shape.list(of: Shape.text(1_000, minimum: 1), atMost: 1_000)
     private static let shape = Shape.object([
         "id": Shape.identifier, "name": Shape.text, "tracker_type": Shape.text,
@@ -40,7 +40,7 @@ struct TrackerRoutes: Sendable {
     ])
 
     /// The routes.
-    var routes: [Route] { readingRoutes + writingRoutes + syncRoutes }
+    var routes: [Route] { readingRoutes + writingRoutes + syncRoutes + webhookRoutes }
 
     // MARK: - Reading
 
@@ -65,7 +65,7 @@ struct TrackerRoutes: Sendable {
     }
 
     /// A tracker with what is known about it.
-    private struct Entry: Sendable {
+    struct Entry: Sendable {
         var tracker: Tracker
         var scope: Scope
         var projectCount: Int
@@ -126,7 +126,7 @@ struct TrackerRoutes: Sendable {
     }
 
     /// The tracker that the path names; a 404 when there is none.
-    private func entry(_ request: APIRequest) async throws -> Entry {
+    func entry(_ request: APIRequest) async throws -> Entry {
         let id: TrackerID = try request.identifier("id")
         return try await entry(id, try request.user().account)
     }

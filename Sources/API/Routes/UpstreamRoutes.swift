@@ -145,7 +145,7 @@ struct UpstreamRoutes: Sendable {
             .on(.post, Self.path, access, tag: Self.tag, "Add an MCP server") { request in
                 try await add(request)
             }.body(Self.settings(isNew: true)).answers(.created, Self.shape)
-                .tagged.problems(.conflict).withoutKeeping,
+                .tagged.problems(.conflict),
             .on(
                 .put,
                 "\(Self.path)/{id}",
@@ -155,7 +155,7 @@ struct UpstreamRoutes: Sendable {
             ) { request in
                 try await change(request)
             }.body(Self.settings(isNew: false)).answers(.ok, Self.shape)
-                .tagged.guarded.problems(.conflict).withoutKeeping,
+                .tagged.guarded.problems(.conflict),
             .on(
                 .delete,
                 "\(Self.path)/{id}",

@@ -13,8 +13,26 @@ struct Idempotency: Sendable {
     private static let lifetime: Duration = .seconds(86_400)
     private static let maximumKeyBytes = 128
 
-    let store: Store
-    var limits = ServerLimits()
+    private let store: Store
+    private let limits: ServerLimits
+    /// Makes the digests of requests: their bodies have passwords and tokens, and by a digest that
+    /// anybody can make whoever steals the table would guess them a billion times a second.
+    private let digestKey: SymmetricKey
+
+    /// - Parameters:
+    ///   - store: Where answers are kept.
+    ///   - signingKey: The installation's, of which the digests' key is derived.
+    ///   - limits: How many answers are kept of one user.
+    init(store: Store, signingKey: [UInt8], limits: ServerLimits) {
+        self.store = store
+        self.limits = limits
+        digestKey = HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: SymmetricKey(data: signingKey),
+            salt: Array("preloop".utf8),
+            info: Array("preloop request digests, format 1".utf8),
+            outputByteCount: 32
+        )
+    }
 
     /// Answers by `handler`, or with what it has answered before.
     func answer(
@@ -32,7 +50,7 @@ struct Idempotency: Sendable {
                 "must be 1 to \(Self.maximumKeyBytes) visible characters"
             )
         }
-        let digest = Self.digest(of: request)
+        let digest = digest(of: request)
         let store = store.viewed(by: principal.account)
         if let answer = try await begin(key, digest, principal, store) {
             var response = APIResponse(
@@ -152,8 +170,8 @@ struct Idempotency: Sendable {
         }
     }
 
-    private static func digest(of request: APIRequest) -> [UInt8] {
-        var hash = SHA256()
+    private func digest(of request: APIRequest) -> [UInt8] {
+        var hash = HMAC<SHA256>(key: digestKey)
         hash.update(data: Array("\(request.method.rawValue) \(request.path)\n".utf8))
         for item in request.query.items {
             hash.update(data: Array("\(item.name)=\(item.value)\n".utf8))

@@ -45,23 +45,27 @@ package struct WebhookDelivery: Sendable {
 
     /// What tells this delivery from others, the same when it is sent again.
     ///
-    /// The tracker's own identifier; where there is none, the digest of the body.
+    /// The tracker's own identifier; where there is none, the digest of the body. GitLab's older
+    /// versions name the event alone, which webhooks that set off others share: there it is both.
     package var identifier: String {
         let names =
             switch kind {
             case .github: ["X-GitHub-Delivery"]
-            case .gitlab: ["Idempotency-Key", "X-Gitlab-Event-UUID", "webhook-id"]
+            case .gitlab: ["Idempotency-Key", "webhook-id"]
             case .jira: ["X-Atlassian-Webhook-Identifier"]
             }
-        for name in names {
-            // Longer ones are none of the trackers'.
-            if let value = headers[name], (1...200).contains(value.utf8.count),
-                value.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
-            {
-                return value
-            }
-        }
-        return "sha256:" + hexadecimal(SHA256.hash(data: body))
+        if let own = names.lazy.compactMap(word(in:)).first { return own }
+        let digest = "sha256:" + hexadecimal(SHA256.hash(data: body))
+        guard kind == .gitlab, let event = word(in: "X-Gitlab-Event-UUID") else { return digest }
+        return "\(event) \(digest)"
+    }
+
+    /// What a header names; nil for what is none of the trackers', such as a long one.
+    private func word(in header: String) -> String? {
+        guard let value = headers[header], (1...200).contains(value.utf8.count),
+            value.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+        else { return nil }
+        return value
     }
 }
 
@@ -128,10 +132,8 @@ extension WebhookDelivery {
         }
     }
 
-    /// Checks a secret that stands in the address, for a Jira Server that cannot sign.
-    package static func verify(token: String, secrets: [Secret]) throws(WebhookError) {
-        let secrets = secrets.filter { !$0.isEmpty }
-        guard !secrets.isEmpty else { throw .noSecret }
+    /// Compares the secret itself, as GitLab sends it.
+    private static func verify(token: String, secrets: [Secret]) throws(WebhookError) {
         // Digests of one length are compared by Crypto in constant time.
         let shown = SHA256.hash(data: Array(token.utf8))
         var isKnown = false

@@ -46,12 +46,13 @@ actor ServedScans {
         self.installation = installation
     }
 
-    /// Begins a scan of one tracker or all.
+    /// Begins a scan of one tracker or all; a full one reads everything again.
     ///
     /// - Throws: A ``Problem`` when one is running, here or in another process.
     func start(
         _ tracker: Tracker?,
-        _ account: AccountID
+        _ account: AccountID,
+        isFull: Bool = false
     ) async throws -> TrackerOperations.SyncState {
         let installation = installation.viewed(by: account)
         let now = installation.store.clock.now()
@@ -74,7 +75,10 @@ actor ServedScans {
             throw Problem.overloaded("the server is scanning for others; come back", after: 60)
         }
         let board = Board()
-        let request = ScanRequest(tracker.map { .tracker(name: $0.name) } ?? .all)
+        let request = ScanRequest(
+            tracker.map { .tracker(name: $0.name) } ?? .all,
+            isFull: isFull
+        )
         // Not a child of the request, which is answered while the scan goes on.
         let work = Task { [weak self] in
             let end = await Self.scan(installation, request, board)

@@ -30,7 +30,8 @@ struct ServedTrackers: Sendable {
             },
             test: { tracker, account in try await test(tracker, account) },
             startSync: { tracker, account in try await scans.start(tracker, account) },
-            syncState: { tracker, account in try await scans.state(of: tracker, account) }
+            syncState: { tracker, account in try await scans.state(of: tracker, account) },
+            webhooks: { tracker, task, account in try await webhooks(of: tracker, task, account) }
         )
     }
 
@@ -218,6 +219,46 @@ struct ServedTrackers: Sendable {
                 try await note(.invalid, "\(error)", of: tracker, installation)
             }
             throw error
+        }
+    }
+
+    /// Where nobody knows which of the tracker's webhooks are ours, what is stored of them can be
+    /// seen and taken away.
+    private func webhooks(
+        of tracker: Tracker,
+        _ task: TrackerOperations.WebhookTask,
+        _ account: AccountID
+    ) async throws -> [TrackerOperations.Webhooks] {
+        let installation = installation.viewed(by: account)
+        guard tracker.isRemote else { throw Self.imported }
+        if let stored = installation.storedWebhooks(of: tracker) {
+            switch task {
+            case .look: return try await stored.status()
+            case .remove: return try await stored.remove()
+            case .install:
+                throw Problem.conflict(
+                    "trackers have to know where they reach this server: its operator has not set "
+                        + "PRELOOP_URL",
+                    code: "no_public_url"
+                )
+            }
+        }
+        let installer = try await installation.webhookInstaller(
+            of: tracker,
+            transport: try installation.transport()
+        )
+        switch task {
+        case .look: return try await installer.status()
+        case .remove: return try await installer.remove()
+        case .install(let renewsSecrets):
+            let outcomes = try await installer.install(renewsSecrets: renewsSecrets)
+            guard !outcomes.isEmpty else {
+                throw Problem.conflict(
+                    "no project of this tracker is followed yet; scan it first",
+                    code: "nothing_followed"
+                )
+            }
+            return outcomes
         }
     }
 

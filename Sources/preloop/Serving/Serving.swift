@@ -36,7 +36,7 @@ struct Serving: Sendable {
 
     /// What takes deliveries in; throws when there is no key to open their secrets with.
     func webhooks(_ logger: Logger) throws -> ServedWebhooks {
-        try ServedWebhooks(installation, accounts, logger)
+        try ServedWebhooks(installation, accounts, scans, logger)
     }
 
     /// What tells people of calls that wait, at the address people use.
