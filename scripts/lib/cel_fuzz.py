@@ -118,7 +118,7 @@ class Maker:
             return self.local("bool") or self.one("true", "false", "g")
         d = depth - 1
         kind = self.one("int", "uint", "double", "string", "bytes", "bool", "time", "span")
-        pick = self.random.randrange(17)
+        pick = self.random.randrange(18)
         if pick < 3:
             return f"({self.of(kind, d)} {self.one('==', '!=', '<', '<=', '>', '>=')} {self.of(kind, d)})"
         if pick < 5:
@@ -147,13 +147,15 @@ class Maker:
             return f"(dyn({self.of(kind, d)}) == dyn({self.of(self.one('int', 'uint', 'double', 'string'), d)}))"
         if pick == 15:
             return f"({self.of('list', d)} == {self.of('list', d)})"
+        if pick == 16:
+            return f"{self.of('list', d)}.{self.one('first', 'last')}().hasValue()"
         return f"{self.of('map', d)}.?{self.one('a', 'zz')}.hasValue()"
 
     def int(self, depth):
         if depth <= 0:
             return self.local("int") or self.one(*INTS, "i", "j", "i", "j")
         d = depth - 1
-        pick = self.random.randrange(17)
+        pick = self.random.randrange(18)
         if pick < 5:
             return f"({self.of('int', d)} {self.one('+', '-', '*', '/', '%')} {self.of('int', d)})"
         if pick == 5:
@@ -182,6 +184,9 @@ class Maker:
             return f"cel.bind({name}, {value}, {body})"
         if pick == 15:
             return f"{self.of('list', d)}[?{self.of('int', d)}].orValue({self.of('int', d)})"
+        if pick == 16:
+            end = self.one("value()", f"orValue({self.of('int', d)})")
+            return f"{self.of('list', d)}.{self.one('first', 'last')}().{end}"
         return f"{self.of('span', d)}.{self.one('getHours', 'getMinutes', 'getSeconds', 'getMilliseconds')}()"
 
     def uint(self, depth):
