@@ -115,9 +115,9 @@ struct ApprovalJudge: Sendable {
         let guidelines =
             terms.guidelines.isEmpty
             ? "Approve what is harmless or easily undone." : terms.guidelines
+        let told = JSONValue.object(terms.context).serializedText()
         let context =
-            terms.context.members.isEmpty
-            ? "" : "The operator says besides: \(JSONValue.object(terms.context).serializedText())\n"
+            terms.context.members.isEmpty ? "" : "The operator says besides: \(told)\n"
         let instructions = """
             You decide whether an AI agent may make a call of a tool. Go by these guidelines of \
             the operator:

@@ -16,8 +16,9 @@ package struct GuardedCall: Sendable {
     package struct Limits: Sendable, Equatable {
         /// Longer calls are stopped: clients give up after one to five minutes.
         package var time: Duration = .seconds(120)
-        /// A greater answer is refused: no model reads a megabyte of text. Pictures and all else
-        /// that another server gives count too.
+        /// A greater answer is refused: no model reads a megabyte of text.
+        ///
+        /// Pictures and all else that another server gives count too.
         package var resultBytes = 4 << 20
         /// How often the list of somebody who listens is looked at: another process may have
         /// changed what it depends on.
@@ -333,30 +334,6 @@ package struct GuardedCall: Sendable {
             await context.log(.error, "the end of the call could not be recorded: \(error)")
         }
         return result
-    }
-
-    /// Records how a call ended, and what was ``ToolResult/answered``; gives why that failed.
-    @discardableResult
-    func complete(
-        _ call: ToolCallTable.Call,
-        _ outcome: ToolCallTable.Outcome,
-        _ answered: [UInt8],
-        since start: ContinuousClock.Instant,
-        note: String? = nil
-    ) async -> (any Error)? {
-        var end = ToolCallTable.End(
-            endedAt: clock.now(),
-            duration: start.duration(to: .now),
-            resultBytes: answered.count
-        )
-        end.reason = note
-        end.resultDigest = Array(SHA256.hash(data: answered))
-        do {
-            try await journal.complete(call.id, outcome, end)
-            return nil
-        } catch {
-            return error
-        }
     }
 
     private func outcome(

@@ -14,7 +14,9 @@ import Testing
 /// Only texts were: a picture, structured content or a resource had no bytes, the digest of
 /// nothing, and no limit.
 @Suite struct AnswerSizeTests {
-    private static let picture: JSONValue = ["type": "image", "data": "aGk=", "mimeType": "image/png"]
+    private static let picture: JSONValue = [
+        "type": "image", "data": "aGk=", "mimeType": "image/png",
+    ]
     private static let answers: [JSONValue] = [
         ["content": [picture], "structuredContent": ["width": 640]],
         ["content": [["type": "resource", "resource": ["uri": "memo://one", "blob": "aGk="]]]],
@@ -42,11 +44,13 @@ import Testing
         try await expect(answer.serialized(), in: world)
     }
 
-    @Test(arguments: [
-        ["content": [["type": "text", "text": "hi"]]],
-        ["content": [["type": "text", "text": "hi"]], "isError": true],
-        ["content": [["text": "hi", "type": "text"]]],
-    ] as [JSONValue])
+    @Test(
+        arguments: [
+            ["content": [["type": "text", "text": "hi"]]],
+            ["content": [["type": "text", "text": "hi"]], "isError": true],
+            ["content": [["text": "hi", "type": "text"]]],
+        ] as [JSONValue]
+    )
     func `one text and nothing else is the text`(_ answer: JSONValue) async throws {
         let world = try await ProxiedWorld()
         world.upstream.state.withLock { $0.result = answer }

@@ -1,5 +1,33 @@
+import Crypto
 import Domain
 import MCP
+import Store
+
+extension GuardedCall {
+    /// Records how a call ended, and what was ``ToolResult/answered``; gives why that failed.
+    @discardableResult
+    func complete(
+        _ call: ToolCallTable.Call,
+        _ outcome: ToolCallTable.Outcome,
+        _ answered: [UInt8],
+        since start: ContinuousClock.Instant,
+        note: String? = nil
+    ) async -> (any Error)? {
+        var end = ToolCallTable.End(
+            endedAt: clock.now(),
+            duration: start.duration(to: .now),
+            resultBytes: answered.count
+        )
+        end.reason = note
+        end.resultDigest = Array(SHA256.hash(data: answered))
+        do {
+            try await journal.complete(call.id, outcome, end)
+            return nil
+        } catch {
+            return error
+        }
+    }
+}
 
 extension ToolResult {
     /// What is answered, as limits and records count it.
