@@ -58,7 +58,8 @@ KNOWN = [
     ("a number in text has no space and no base, and is in range", lambda e, a, b: kinds(a, b) == ("error", "value")
      and re.search(r"` is no number|a double is out of range", a[1])),
     ("no integer is made of a truth value, nor of a span where it is not reached", lambda e, a, b:
-     kinds(a, b) == ("error", "value") and re.search(r"no such overload `int`|no overload of `int` takes \((bool|duration)\)", a[1])),
+     kinds(a, b) == ("error", "value")
+     and re.search(r"no such overload `int`|no overload of `int` takes \((bool|duration)\)", a[1])),
     ("anything may be looked for in a map, though only some can be there", no_overload("@in")),
     ("an index of a list may be any whole number", no_overload(r"_\[\??_\]\(list, (double|uint64)\)")),
     ("a key that equals another is refused, whatever its numeric type", lambda e, a, b: kinds(a, b) == ("error", "value")
