@@ -408,6 +408,42 @@ import Testing
         try await server.stop()
     }
 
+    @Test func `a workflow is named by its name, its identifier or both`() async throws {
+        let ruled = try await ruled()
+        let made = try await ruled.send("POST", "approval-workflows", ["name": "leads"])
+        let id = try #require(try made.json["id"]?.string)
+        let (path, rule) = ("tool-configurations/\(ruled.tool)", "access-rules/\(ruled.rules[0])")
+        let said: [JSONValue] = [
+            ["approval_workflow_id": .string(id)], ["approval_workflow": "leads"],
+            ["approval_workflow_id": .string(id), "approval_workflow": "leads"],
+            ["approval_workflow_id": .string(id), "approval_workflow": nil],
+        ]
+        let held: JSONValue = ["action": "require_approval"]
+        for named in said {
+            for (path, start) in [(path, Self.entry), (rule, held)] {
+                let members = (start.object?.members ?? []) + (named.object?.members ?? [])
+                let body = JSONObject(members.map { ($0.key, $0.value) })
+                let changed = try await ruled.send("PUT", path, .object(body))
+                #expect(changed.status == 200, "\(changed.text)")
+                #expect(try changed.json["approval_workflow"] == "leads")
+                #expect(try changed.json["approval_workflow_id"]?.string == id)
+            }
+        }
+        let shown = try await ruled.send("GET", path).json
+        #expect(shown["access_rules"]?[0]?["approval_workflow_id"]?.string == id)
+        #expect(shown["access_rules"]?[1]?["approval_workflow_id"] == .null)
+        // What is none, or another one's, is told by the field's name.
+        for (id, name) in [("0123456789abcdef", "leads"), (id, "others")] {
+            let body: JSONValue = [
+                "action": "require_approval", "approval_workflow_id": .string(id),
+                "approval_workflow": .string(name),
+            ]
+            let refused = try await ruled.send("PUT", rule, body)
+            #expect(refused.status == 422 && refused.text.contains("approval_workflow_id"))
+        }
+        try await ruled.server.stop()
+    }
+
     @Test func `only owners and admins change policies`() async throws {
         let (server, _) = try await server()
         for (role, status) in [(Role.admin, 200), (.editor, 403), (.viewer, 403)] {

@@ -1,3 +1,4 @@
+import Crypto
 import Domain
 import Firewall
 import MCP
@@ -275,22 +276,34 @@ import Testing
     // MARK: - Races
 
     @Test(.timeLimit(.minutes(10)))
-    func `of two who decide at once one wins, and the other hears who did`() async throws {
+    func `of a link and a person at the desk one wins, and the other hears who did`()
+        async throws
+    {
         let world = try await ApprovalWorld({ $0.isAsynchronous = true })
         let other = try await world.reopened()
+        try await world.addUsers([(name: "bob", role: .editor)])
         var wins: [String: Int] = [:]
         for number in 0..<1_000 {
             let id = try await world.handle("\(number)")
-            async let first = word(world.desk, id, bob, .approve)
-            async let second = word(other.desk, id, eve, .decline)
+            let digest = Array(SHA256.hash(data: Array(id.utf8)))
+            try await world.desk.addLink(digest: digest, to: id, for: bob)
+            async let first = refusal {
+                try await world.desk.decide(id, linkDigest: digest, .init(.approve))
+            }
+            async let second = refusal {
+                try await other.desk.decide(id, by: eve, .init(.decline))
+            }
             let (one, two) = await (first, second)
             let request = try await world.desk.find(id)
             let winner = try #require(request.state.resolvedBy)
             wins[winner, default: 0] += 1
+            let byLink = winner == "user:bob"
             #expect(request.state.votes.count == 1)
-            #expect(request.status == (winner == "user:bob" ? .approved : .declined))
-            let loser = winner == "user:bob" ? two : one
-            #expect((winner == "user:bob" ? one : two) == nil)
+            #expect(request.status == (byLink ? .approved : .declined))
+            #expect((byLink ? one : two) == nil)
+            // Only a link that has decided is used up.
+            #expect(try await world.desk.link(digest: digest, to: id).isGood == !byLink)
+            let loser = byLink ? two : one
             guard case .refused(.alreadyDecided(request.status, winner, _)) = loser else {
                 Issue.record("race \(number): \(String(describing: loser))")
                 continue
@@ -299,14 +312,12 @@ import Testing
         #expect(wins.values.reduce(0, +) == 1_000)
     }
 
-    private func word(
-        _ desk: ApprovalDesk,
-        _ id: String,
-        _ approver: Approver,
-        _ decision: ApprovalState.Decision
+    /// Why a decision was not taken; nil when it was.
+    private func refusal(
+        _ decide: @Sendable () async throws -> ApprovalRequest
     ) async -> ApprovalRefusal? {
         do {
-            try await desk.decide(id, by: approver, .init(decision))
+            _ = try await decide()
             return nil
         } catch let refusal as ApprovalRefusal {
             return refusal

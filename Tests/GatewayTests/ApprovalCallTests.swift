@@ -501,6 +501,7 @@ struct ApprovalFigures {
     }
 }
 
-private enum Measuring {
+/// Whether figures are taken, on a machine that does nothing else.
+enum Measuring {
     static let isWanted = ProcessInfo.processInfo.environment["PRELOOP_MEASURE"] != nil
 }

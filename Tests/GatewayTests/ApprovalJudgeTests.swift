@@ -20,7 +20,8 @@ import Testing
     private func world(
         _ answers: [String],
         status: Int = 200,
-        fallback: ApprovalWorkflow.Fallback = .escalate
+        fallback: ApprovalWorkflow.Fallback = .escalate,
+        context: JSONObject = JSONObject()
     ) async throws -> (world: ApprovalWorld, service: Answers) {
         let service = Answers(answers.map(Self.answer), status: status)
         var setup = ApprovalWorld.Setup()
@@ -29,7 +30,10 @@ import Testing
             transport: service
         )
         let world = try await ApprovalWorld(
-            { $0.judge = ApprovalWorkflow.Judge(threshold: 0.8, fallback: fallback) },
+            {
+                $0.judge = ApprovalWorkflow.Judge(threshold: 0.8, fallback: fallback)
+                $0.judge?.context = context
+            },
             pacing: HastyClock(),
             setup: setup
         )
@@ -83,6 +87,20 @@ import Testing
         #expect(service.requests.withLock { $0.isEmpty })
         #expect(try await world.desk.find(id).status == .pending)
         #expect(world.runs.all.isEmpty)
+    }
+
+    /// It was kept and reached nobody.
+    @Test func `a model reads what the operator says besides the guidelines`() async throws {
+        for (context, isTold) in [(object(["team": "core"]), true), (JSONObject(), false)] {
+            let (world, service) = try await world([Self.yes], context: context)
+            _ = try await world.call()
+            let body = try #require(service.requests.withLock { $0.first?.body })
+            let instructions = try JSONParser.parse(body)["messages"]?[0]?["content"]?.string ?? ""
+            let words = "\nThe operator says besides: {\"team\":\"core\"}\nAnswer only"
+            #expect(instructions.contains(words) == isTold, "\(instructions)")
+            #expect(instructions.contains("The operator says besides") == isTold)
+            #expect(instructions.contains("easily undone.\n"))
+        }
     }
 
     @Test func `a model sees no secrets`() async throws {

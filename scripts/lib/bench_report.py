@@ -277,6 +277,16 @@ def ratios_of_pipeline(table):
         table.add("nothing changed: CPU to PyGithub's", "≤ 0.1", row["cpu"], most=0.1, form="{:.3f}")
 
 
+def ratios_of_rules(table):
+    rates = {(row["engine"], row["subject"]): row["per_cpu_s"] for row in chosen("cel")}
+    for subject, name, peer, wanted in (("contains", "two `contains`", "rust", 2),
+                                        ("contains", "two `contains`", "cel-cpp", 8),
+                                        ("policy", "ten rules", "cel-cpp", 15)):
+        if (ours := rates.get(("preloop", subject))) and (theirs := rates.get((peer, subject))):
+            named = "the Rust crate" if peer == "rust" else peer
+            table.add(f"CEL, {name}: rounds a CPU second to {named}", f"≥ {wanted} ×", ours / theirs, least=wanted)
+
+
 def ratios_of_serve(table):
     def find(engine, what, clients=None):
         rows = chosen("serve", engine=engine, what=what, **({"clients": clients} if clients else {}))
@@ -328,8 +338,8 @@ def ratios_of_proxy(table):
 def ratios():
     table = Ratios()
     for part in (ratios_of_index, ratios_of_held, ratios_of_clusters, ratios_of_filter, ratios_of_changes,
-                 bench_store.ratios_of_asking, ratios_of_encoder, ratios_of_pipeline, ratios_of_serve,
-                 ratios_of_proxy, bench_store.ratios_of_writes, bench_store.ratios_of_backends,
+                 bench_store.ratios_of_asking, ratios_of_encoder, ratios_of_rules, ratios_of_pipeline,
+                 ratios_of_serve, ratios_of_proxy, bench_store.ratios_of_writes, bench_store.ratios_of_backends,
                  bench_store.ratios_of_replicas):
         part(table)
     return table

@@ -12,6 +12,8 @@ struct RuleRoutes: Sendable {
 
     private static let tag = "Access rules"
     private static let path = "/api/v1/tool-configurations"
+    /// Says the same as `approval_workflow`, by its identifier.
+    private static let workflowID = "approval_workflow_id"
     private static let condition: JSONValue = ["type": "array", "maxItems": 64]
     private static let ruleBody = Shape.object([
         "action": Shape.choice(PolicyDocument.Action.allCases.map(\.rawValue)),
@@ -19,6 +21,7 @@ struct RuleRoutes: Sendable {
         "condition_type?": Shape.choice(PolicyDocument.Language.allCases.map(\.rawValue)),
         "all_of?": condition, "any_of?": condition, "none_of?": condition,
         "priority?": ["type": ["integer", "null"]], "approval_workflow?": Shape.optionalText,
+        workflowID + "?": Shape.optionalText,
         "description?": Shape.optionalText, "message?": Shape.optionalText,
         "mode?": Shape.choice(PolicyDocument.Rule.Mode.allCases.map(\.rawValue)),
         "is_enabled?": Shape.flag,
@@ -26,6 +29,7 @@ struct RuleRoutes: Sendable {
     private static let toolBody = Shape.object([
         "tool_name": Shape.text(256, minimum: 1), "tool_source?": Shape.optionalText,
         "is_enabled?": ["type": ["boolean", "null"]], "approval_workflow?": Shape.optionalText,
+        workflowID + "?": Shape.optionalText,
         "tool_description?": Shape.optionalText,
         "justification_mode?": ["enum": ["optional", "required", nil]],
         "custom_config?": ["type": ["object", "null"]],
@@ -139,16 +143,21 @@ struct RuleRoutes: Sendable {
     }
 
     @Sendable private func add(_ request: APIRequest) async throws -> APIResponse {
-        let tool = try Self.tool(request.content)
+        let (content, tool) = (request.content, try Self.tool(request.content))
         return try await change(request, status: .created) { document in
-            try PolicyEntries.add(tool, to: &document)
+            var tool = tool
+            tool.approvalWorkflow = try Self.workflow(content, document)
+            return try PolicyEntries.add(tool, to: &document)
         }
     }
 
     @Sendable private func update(_ request: APIRequest) async throws -> APIResponse {
-        let (id, tool) = (request.parameters["id"] ?? "", try Self.tool(request.content))
+        let (id, content) = (request.parameters["id"] ?? "", request.content)
+        let tool = try Self.tool(content)
         return try await change(request) { document in
-            try PolicyEntries.update(tool: id, to: tool, in: &document)
+            var tool = tool
+            tool.approvalWorkflow = try Self.workflow(content, document)
+            return try PolicyEntries.update(tool: id, to: tool, in: &document)
         }
     }
 
@@ -165,15 +174,21 @@ struct RuleRoutes: Sendable {
     // MARK: - Rules
 
     @Sendable private func addRule(_ request: APIRequest) async throws -> APIResponse {
-        let (id, rule) = (request.parameters["id"] ?? "", try Self.rule(request.content))
+        let (id, content) = (request.parameters["id"] ?? "", request.content)
+        let rule = try Self.rule(content)
         return try await change(request, status: .created, answersRule: true) { document in
-            try PolicyEntries.add(rule, toTool: id, in: &document)
+            var rule = rule
+            rule.approvalWorkflow = try Self.workflow(content, document)
+            return try PolicyEntries.add(rule, toTool: id, in: &document)
         }
     }
 
     @Sendable private func updateRule(_ request: APIRequest) async throws -> APIResponse {
-        let (id, rule) = (request.parameters["id"] ?? "", try Self.rule(request.content))
+        let (id, content) = (request.parameters["id"] ?? "", request.content)
+        let rule = try Self.rule(content)
         return try await change(request, answersRule: true) { document in
+            var rule = rule
+            rule.approvalWorkflow = try Self.workflow(content, document)
             try PolicyEntries.update(rule: id, to: rule, in: &document)
             return id
         }
@@ -245,9 +260,30 @@ struct RuleRoutes: Sendable {
         )
     }
 
+    /// The name of the workflow that a request names, by its name or its identifier or both.
+    private static func workflow(
+        _ given: JSONObject,
+        _ document: PolicyDocument
+    ) throws(Problem) -> String? {
+        let name = given["approval_workflow"]?.string
+        guard let id = given[workflowID]?.string else { return name }
+        guard
+            let found = document.workflows.first(where: { PolicyEntries.identifier(of: $0) == id })
+        else { throw .invalid(workflowID, "there is no such workflow") }
+        guard name == nil || name.map({ haveEqualBytes($0, found.name) }) == true else {
+            throw .invalid(workflowID, "is not the identifier of `approval_workflow`")
+        }
+        return found.name
+    }
+
+    private static func workflowID(of name: String?) -> JSONValue {
+        JSONValue(name.map(PolicyEntries.identifier(ofWorkflow:)))
+    }
+
     private static func renamed(_ given: JSONObject, _ names: [String: String]) -> JSONValue {
         var object = JSONObject()
-        for member in given.members where !member.value.isNull {
+        // The workflow's identifier is looked for in the whole policy.
+        for member in given.members where !member.value.isNull && member.key != workflowID {
             object.append(key: names[member.key] ?? member.key, value: member.value)
         }
         return .object(object)
@@ -259,6 +295,7 @@ struct RuleRoutes: Sendable {
             "id": .string(PolicyEntries.identifier(of: tool)), "tool_name": .string(tool.name),
             "tool_source": JSONValue(tool.source), "is_enabled": .bool(tool.isEnabled ?? true),
             "approval_workflow": JSONValue(tool.approvalWorkflow),
+            "approval_workflow_id": workflowID(of: tool.approvalWorkflow),
             "tool_description": JSONValue(tool.description),
             "justification_mode": JSONValue(tool.justification?.rawValue),
             "custom_config": tool.settings ?? .null,
@@ -281,6 +318,7 @@ struct RuleRoutes: Sendable {
         }
         object.append(key: "priority", value: .integer(Int64(rule.effectivePriority)))
         object.append(key: "approval_workflow", value: JSONValue(rule.approvalWorkflow))
+        object.append(key: workflowID, value: workflowID(of: rule.approvalWorkflow))
         object.append(key: "description", value: JSONValue(rule.description))
         object.append(key: "message", value: JSONValue(rule.message))
         object.append(key: "mode", value: .string((rule.mode ?? .enforce).rawValue))

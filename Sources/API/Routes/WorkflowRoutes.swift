@@ -31,6 +31,7 @@ struct WorkflowRoutes: Sendable {
         "remember_session?": Shape.flag,
         "approval_type?": Shape.choice(kinds),
         "ai_model?": Shape.text(200), "ai_guidelines?": Shape.text(16 << 10),
+        "ai_context?": ["type": "object"],
         "ai_confidence_threshold?": Shape.number(0...1, "How sure the model has to be."),
         "ai_fallback_behavior?": Shape.choice(fallbacks),
         "escalation_workflow?": Shape.text(200), "channel_configs?": ["type": "object"],

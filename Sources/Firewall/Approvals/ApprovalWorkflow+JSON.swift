@@ -19,6 +19,9 @@ extension ApprovalWorkflow {
         if let judge {
             object.append(key: "ai_model", value: JSONValue(judge.model))
             object.append(key: "ai_guidelines", value: .string(judge.guidelines))
+            if !judge.context.members.isEmpty {
+                object.append(key: "ai_context", value: .object(judge.context))
+            }
             object.append(key: "ai_confidence_threshold", value: .double(judge.threshold))
             object.append(
                 key: "ai_fallback_behavior",
@@ -58,6 +61,7 @@ extension ApprovalWorkflow {
                 threshold: try reader.fraction("ai_confidence_threshold") ?? 0.8,
                 fallback: behavior
             )
+            judge?.context = try reader.object("ai_context")
         }
         escalationWorkflow = try reader.text("escalation_workflow")
         channels = try reader.object("channel_configs")

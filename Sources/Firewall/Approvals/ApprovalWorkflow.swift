@@ -16,6 +16,8 @@ package struct ApprovalWorkflow: Sendable, Equatable {
         package var model: String?
         /// What the model is to go by.
         package var guidelines: String
+        /// What else the operator tells the model; empty for nothing.
+        package var context = JSONObject()
         /// From 0 to 1; below it the fallback counts.
         package var threshold: Double
         package var fallback: Fallback

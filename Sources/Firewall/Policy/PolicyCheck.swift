@@ -122,13 +122,16 @@ extension PolicyReader {
                 path
             )
         }
-        if workflow.modelContext != nil {
+        let limit = PolicyLimits.modelContextBytes
+        if let context = workflow.modelContext, context.serialized().count > limit {
             let path = "\(path).ai_context"
-            fields.warn(
-                "`ai_context` is not used: the model reads the request and `ai_guidelines`",
+            let problem = PolicyProblem(
+                "`ai_context` has more than \(limit) bytes",
                 at: places[path],
-                path
+                path: path,
+                severity: outside.trustsNames ? .warning : .error
             )
+            fields.add(problem)
         }
     }
 

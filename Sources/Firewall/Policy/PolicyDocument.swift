@@ -302,6 +302,8 @@ enum PolicyLimits {
     /// All of them look through every call in their scope.
     static let sensitiveRules = 100
     static let textBytes = 4_096
+    /// Of what a model is told besides its guidelines, which may be as long.
+    static let modelContextBytes = 16 << 10
     static let nameBytes = 256
     /// An expression that people can still read is far shorter; parsing it takes a millisecond.
     static let expressionBytes = 16 << 10

@@ -51,7 +51,8 @@ extension PolicyReader {
         }
         if side == .result, action == .requireApproval {
             fields.warn(
-                "an answer that needs an approval is withheld: the call has run by then",
+                "nobody is asked about an answer, for the call has run by then: it is withheld, "
+                    + "as `deny` does",
                 at: own["action"]?.position,
                 path
             )

@@ -162,7 +162,7 @@ extension GuardedCall {
         guard let approvals else { return await refuse(call, Self.unanswerable(held.demand)) }
         let start = ContinuousClock.now
         func ended(_ outcome: ToolCallTable.Outcome, _ result: ToolResult) async -> ToolResult {
-            await complete(call, outcome, result, since: start)
+            await complete(call, outcome, result.answered, since: start)
             return result
         }
         // A task is asked for how it stands, and keeps nobody; a model that decides is fast.
@@ -318,7 +318,7 @@ extension GuardedCall {
         let start = ContinuousClock.now
         func denied(_ reason: String) async -> ToolResult {
             let result = ToolResult.failure("Access denied: \(reason)", .denied)
-            await complete(call, .denied, result, since: start)
+            await complete(call, .denied, result.answered, since: start)
             return result
         }
         // The tool may have gone or become another one while the call waited.
@@ -336,7 +336,7 @@ extension GuardedCall {
                     request_id \(request.id) shows what came of it; call again for a new approval.
                     """
                 let result = ToolResult.failure(text)
-                await complete(call, .denied, result, since: start)
+                await complete(call, .denied, result.answered, since: start)
                 return result
             }
         } catch {
@@ -345,7 +345,8 @@ extension GuardedCall {
                 isCancelled
                 ? ToolResult.failure("The call was cancelled. It did not run.", .cancelled)
                 : .failure("The call did not run: \(error).")
-            await complete(call, isCancelled ? .cancelled : .failed, result, since: start)
+            let outcome: ToolCallTable.Outcome = isCancelled ? .cancelled : .failed
+            await complete(call, outcome, result.answered, since: start)
             return result
         }
         let result = await perform(entry, held.arguments, call, source, report)

@@ -17,6 +17,8 @@ package struct GuardedCall: Sendable {
         /// Longer calls are stopped: clients give up after one to five minutes.
         package var time: Duration = .seconds(120)
         /// A greater answer is refused: no model reads a megabyte of text.
+        ///
+        /// Pictures and all else that another server gives count too.
         package var resultBytes = 4 << 20
         /// How often the list of somebody who listens is looked at: another process may have
         /// changed what it depends on.
@@ -316,38 +318,22 @@ package struct GuardedCall: Sendable {
             }
         )
         let start = ContinuousClock.now
-        let (given, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
+        var (given, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
+        var answered = given.answered
+        if answered.count > limits.resultBytes {
+            let text = "The answer has more than \(limits.resultBytes) bytes. Ask for less."
+            (given, outcome) = (.failure(text), .failed)
+            answered = given.answered
+        }
         let (result, note) = await screenResult(given, of: entry.identity, source)
+        // Nearly always the same, which takes no time to see: equal storage is equal.
+        if result != given { answered = result.answered }
         let whole = passage.noted(with: note)
-        if let error = await complete(call, outcome, result, since: start, note: whole) {
+        if let error = await complete(call, outcome, answered, since: start, note: whole) {
             // It has run, and the record says that it began: the caller gets what it gave.
             await context.log(.error, "the end of the call could not be recorded: \(error)")
         }
         return result
-    }
-
-    /// Records how a call ended; gives why that failed.
-    @discardableResult
-    func complete(
-        _ call: ToolCallTable.Call,
-        _ outcome: ToolCallTable.Outcome,
-        _ result: ToolResult,
-        since start: ContinuousClock.Instant,
-        note: String? = nil
-    ) async -> (any Error)? {
-        var end = ToolCallTable.End(
-            endedAt: clock.now(),
-            duration: start.duration(to: .now),
-            resultBytes: result.text.utf8.count
-        )
-        end.reason = note
-        end.resultDigest = Array(SHA256.hash(data: Array(result.text.utf8)))
-        do {
-            try await journal.complete(call.id, outcome, end)
-            return nil
-        } catch {
-            return error
-        }
     }
 
     private func outcome(
@@ -361,10 +347,6 @@ package struct GuardedCall: Sendable {
                 let text = "The call was stopped after \(seconds) seconds. "
                 let advice = entry.advice("Ask for less at a time.")
                 return (.failure(text + advice, .timedOut), .timedOut)
-            }
-            guard result.text.utf8.count <= limits.resultBytes else {
-                let text = "The answer has more than \(limits.resultBytes) bytes. Ask for less."
-                return (.failure(text), .failed)
             }
             return (result, result.isError ? .failed : .succeeded)
         } catch {

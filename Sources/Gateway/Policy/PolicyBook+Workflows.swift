@@ -60,6 +60,7 @@ extension ApprovalWorkflow {
         if case .object(let members)? = given.channels { channels = members }
         guard given.approvalKind == .byModel else { return }
         judge = Judge(model: given.model, guidelines: given.guidelines ?? "")
+        judge?.context = given.modelContext?.object ?? JSONObject()
         if let threshold = given.confidenceThreshold { judge?.threshold = threshold }
         switch given.fallback {
         case .approve?: judge?.fallback = .approve

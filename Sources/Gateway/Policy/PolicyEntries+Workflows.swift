@@ -6,7 +6,12 @@ package import Firewall
 extension PolicyEntries {
     /// The identifier of a workflow.
     package static func identifier(of workflow: PolicyDocument.Workflow) -> String {
-        hexadecimal(SHA256.hash(data: Array("workflow\u{0}\(workflow.name)".utf8)).prefix(8))
+        identifier(ofWorkflow: workflow.name)
+    }
+
+    /// The identifier of the workflow of a name, whether there is one or not.
+    package static func identifier(ofWorkflow name: String) -> String {
+        hexadecimal(SHA256.hash(data: Array("workflow\u{0}\(name)".utf8)).prefix(8))
     }
 
     /// The place of a workflow.

@@ -270,6 +270,7 @@ struct ApprovalWorkflowTests {
         workflow.rememberedSeconds = 600
         workflow.remembersSession = true
         workflow.judge = .init(model: "m", guidelines: "g", threshold: 0.5, fallback: .deny)
+        workflow.judge?.context["team"] = "core"
         workflow.escalationWorkflow = "people"
         workflow.channels["slack"] = ["webhook_url": "https://hooks.example/x"]
         #expect(try ApprovalWorkflow(workflow.json) == workflow)

@@ -22,6 +22,8 @@ struct CheckerTests {
         ("l.transformList(i, v, i)", "list(int)"),
         ("[o, optional.none()]", "list(optional_type(int))"),
         ("[x] + [].filter(e, e < e)", "list(int)"),
+        ("l.first()", "optional_type(string)"), ("[[x]].last().value()", "list(int)"),
+        ("d.first()", "optional_type(dyn)"), ("l.last().orValue('')", "string"),
     ])
     func `types are deduced`(source: String, type: String) throws {
         let program = try CELProgram.compile(source, in: Self.environment)
@@ -44,6 +46,8 @@ struct CheckerTests {
         ("a.b.C{}", "1:4: undeclared message type `a.b.C`"),
         ("s in s", "1:3: no overload of `@in` takes (string, string)"),
         ("l.map(e, q)", "1:10: undeclared reference to `q` (in container ``)"),
+        ("s.first()", "1:3: no overload of `first` takes (string)"),
+        ("l.first() == s", "1:11: no overload of `_==_` takes (optional_type(string), string)"),
         ("s.foo()", "1:3: undeclared reference to `foo` (in container ``)"),
         ("contains(s, s)", "1:1: no overload of `contains` takes (string, string)"),
     ])

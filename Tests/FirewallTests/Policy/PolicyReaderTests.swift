@@ -285,9 +285,27 @@ struct PolicyReaderTests {
         )
         #expect(reading.document != nil)
         let warnings = reading.warnings.map(\.description)
-        #expect(warnings.count == 2, "\(warnings)")
+        #expect(warnings.count == 1, "\(warnings)")
         #expect(warnings.contains { $0.contains("`ai_model` is not used") })
-        #expect(warnings.contains { $0.hasPrefix("6:15: `ai_context` is not used") })
+    }
+
+    @Test func `what a model is told besides its guidelines has a limit`() {
+        func reading(_ count: Int, trusting: Bool = false) -> PolicyReading {
+            var outside = PolicySurroundings()
+            outside.trustsNames = trusting
+            let long = String(repeating: "a", count: count)
+            let kind = "approval_type: ai_driven, ai_model: m"
+            let workflow = "{name: a, \(kind), ai_context: {k: \(long)}}"
+            let text = "metadata: {name: x}\napproval_workflows: [\(workflow)]"
+            return PolicyDocument.read(text, outside: outside)
+        }
+        // `{"k":""}` has eight bytes.
+        let limit = PolicyLimits.modelContextBytes - 8
+        #expect(reading(limit).document?.workflows.first?.modelContext != nil)
+        let errors = reading(limit + 1).errors.map(\.message)
+        #expect(errors == ["`ai_context` has more than 16384 bytes"])
+        // A version that was applied before goes on.
+        #expect(reading(limit + 1, trusting: true).errors.isEmpty)
     }
 
     /// It was kept, and nobody learnt that it does nothing.

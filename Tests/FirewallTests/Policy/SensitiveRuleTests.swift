@@ -73,6 +73,19 @@ struct SensitiveRuleTests {
         #expect(reading.errors.contains { "\($0)".contains(part) }, "\(reading.errors)")
     }
 
+    /// Nobody is asked: the call has run when its answer is looked at.
+    @Test func `an approval of an answer is a warning, and of arguments is none`() {
+        func warnings(_ side: String, _ action: String) -> [String] {
+            let rule = "{id: a, on: \(side), types: [card], action: \(action)}"
+            return reading("  rules:\n  - \(rule)").warnings.map(\.description)
+        }
+        let found = warnings("tool.result", "require_approval")
+        #expect(found.count == 1 && found[0].contains("nobody is asked about an answer"))
+        #expect(found.first?.hasPrefix("4:53: ") == true, "\(found)")
+        #expect(warnings("tool.args", "require_approval").isEmpty)
+        #expect(warnings("tool.result", "deny").isEmpty)
+    }
+
     @Test func `detectors of one's own, and rules of one name, are errors`() {
         let own = reading("  detectors: {keywords: []}\n  rules: []")
         #expect(own.errors.map(\.message).contains { $0.hasPrefix("`detectors` are not") })

@@ -302,6 +302,26 @@ struct PolicyBookTests {
         #expect(try await book.workflow(named: "other") == nil)
     }
 
+    @Test func `a model is told what its workflow says`() async throws {
+        let scratch = try await Engine.current.store()
+        let book = PolicyBook(store: scratch.store)
+        _ = try await book.apply(
+            """
+            metadata: {name: x}
+            approval_workflows:
+            - name: judged
+              is_default: true
+              approval_type: ai_driven
+              ai_model: m
+              ai_guidelines: be kind
+              ai_context: {team: core}
+            """,
+            intent()
+        )
+        let judge = try await book.workflow(named: nil)?.judge
+        #expect(judge?.guidelines == "be kind" && judge?.context == object(["team": "core"]))
+    }
+
     @Test func `tools that were there are not new later`() async throws {
         let scratch = try await Engine.current.store()
         let there = Mutex([ToolIdentity(name: "fake")])

@@ -18,6 +18,10 @@ final class FakeUpstream: HTTPStreamTransport {
         var asides: [JSONValue] = []
         /// The error it answers calls with; nil for none.
         var refusal: RPCError?
+        /// What it answers calls with; nil for their text.
+        var result: JSONValue?
+        /// What its resource contains; nil for a word.
+        var contents: JSONValue?
         /// The parameters of each call, as they came.
         var calls: [JSONObject] = []
         /// The same of each resource that was read.
@@ -109,11 +113,12 @@ final class FakeUpstream: HTTPStreamTransport {
             let names = state.withLock { $0.tools }
             return ["tools": .array(names.map { .object(definition($0)) })]
         case "tools/call":
-            let refusal = state.withLock { state in
+            let (refusal, result) = state.withLock { state in
                 state.calls.append(parameters)
-                return state.refusal
+                return (state.refusal, state.result)
             }
             if let refusal { throw refusal }
+            if let result { return result }
             let text = parameters["arguments"]?["text"] ?? "nothing"
             return ["content": [["type": "text", "text": text]]]
         case "resources/list":
@@ -121,8 +126,12 @@ final class FakeUpstream: HTTPStreamTransport {
             return ["resources": [["uri": "memo://one", "name": name]]]
         case "resources/templates/list": return ["resourceTemplates": []]
         case "resources/read":
-            state.withLock { $0.reads.append(parameters) }
-            return ["contents": [["uri": parameters["uri"] ?? "", "text": "read"]]]
+            let contents = state.withLock { state in
+                state.reads.append(parameters)
+                return state.contents
+            }
+            let usual: JSONValue = [["uri": parameters["uri"] ?? "", "text": "read"]]
+            return ["contents": contents ?? usual]
         default: throw .methodNotFound(method)
         }
     }
@@ -167,6 +176,7 @@ struct ProxiedWorld {
         _ tools: String = "[]",
         more: String = "",
         waits: Bool = false,
+        limits: GuardedCall.Limits = GuardedCall.Limits(),
         engine: Engine = .current
     ) async throws {
         self.waits = waits
@@ -217,7 +227,8 @@ struct ProxiedWorld {
             journal: StoreJournal(store: store, keys: keys),
             sensitive: SensitiveValues(redactor: keys.redactor) { try await book.redaction() },
             approvals: approvals,
-            clock: store.clock
+            clock: store.clock,
+            limits: limits
         )
         try await apply(tools, more: more)
     }

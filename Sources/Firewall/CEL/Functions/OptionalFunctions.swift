@@ -10,6 +10,8 @@ enum OptionalFunctions {
             optional(A).value(): A
             optional(A).or(optional(A)): optional(A)
             optional(A).orValue(A): A
+            list(A).first(): optional(A)
+            list(A).last(): optional(A)
             """
         )
         library.function("optional.of", .unary { value, _ in .optional(CELOptional(value)) })
@@ -46,6 +48,24 @@ enum OptionalFunctions {
                 try optional(value).value ?? other
             }
         )
+        library.method(
+            "first",
+            .unary { value, _ throws(EvaluationError) in try element(of: value) { _ in 0 } }
+        )
+        library.method(
+            "last",
+            .unary { value, _ throws(EvaluationError) in try element(of: value) { $0 - 1 } }
+        )
+    }
+
+    /// The element of a list whose place is told from their count; no value when there is none.
+    private static func element(
+        of value: CELValue,
+        at place: (Int) -> Int
+    ) throws(EvaluationError) -> CELValue {
+        guard case .list(let list) = value else { throw EvaluationError(.noSuchOverload) }
+        guard list.count > 0 else { return .optional(.none) }
+        return .optional(CELOptional(list[place(list.count)]))
     }
 
     /// The optional in a value.
