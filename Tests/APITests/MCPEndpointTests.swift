@@ -286,7 +286,9 @@ enum ModernRequest {
     // MARK: - Legacy
 
     @Test func `a session is begun, used, resumed and ended by its owner alone`() async throws {
-        let (server, key) = try await server()
+        let tool = WaitingTool()
+        tool.mayEnd.open()
+        let (server, key) = try await server([tool])
         let begun = try await initialize(server, key)
         #expect(try begun.json["result"]?["protocolVersion"] == "2025-11-25")
         let id = try #require(begun.headers["Mcp-Session-Id"])
@@ -303,11 +305,14 @@ enum ModernRequest {
         #expect(noted.status == 202)
         let call: JSONValue = [
             "jsonrpc": "2.0", "id": 7, "method": "tools/call",
-            "params": ["name": "echo", "arguments": ["text": "hello"]],
+            // Who is told of progress is answered by a stream, however quick the tool is.
+            "params": [
+                "name": "wait", "arguments": .object(JSONObject()), "_meta": ["progressToken": "p"],
+            ],
         ]
         let called = try await server.send("POST", path, call, token: key, headers: session)
         #expect(called.headers["Content-Type"] == "text/event-stream")
-        #expect(try events(called.text).last?["result"]?["structuredContent"]?["said"] == "hello")
+        #expect(try events(called.text).last?["result"]?["structuredContent"]?["waited"] == true)
         // The first event of the stream names a place to go on from: all that followed comes again.
         let event = try #require(called.text.firstMatch(of: /id: (\d+-\d+)/))
         let resumed = try await server.send(
