@@ -60,7 +60,7 @@ struct ReadmePathTests {
         #expect(result.status == 0, "\(result.errors)")
         #expect(result.output.contains("Added time"), "\(result.output)")
         #expect(result.errors.contains("Access denied: UTC is enough"), "\(result.errors)")
-        #expect(result.output.contains("Approved: convert_time may run, once."))
+        #expect(result.output.contains("Approved: time/convert_time may run, once."))
         #expect(result.output.contains("21:00"), "\(result.errors)")
         let audit = result.output.components(separatedBy: "\n").filter { $0.contains("time/") }
         #expect(audit.contains { $0.contains("time/get_current_time") && $0.contains("denied") })
