@@ -52,7 +52,9 @@ struct ServeTests {
         let result = try running.waitForExit()
         #expect(result.status == 0, "\(result.errors)")
         let lines = result.errors.split(separator: "\n")
-        for line in lines { _ = try JSONParser.parse(String(line)) }
+        for line in lines {
+            #expect((try? JSONParser.parse(String(line))) != nil, "\(line)")
+        }
         let warnings = lines.filter { $0.contains("on all addresses in clear text") }
         #expect(warnings.count == (host == "0.0.0.0" ? 1 : 0), "\(result.errors)")
     }

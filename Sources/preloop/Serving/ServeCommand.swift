@@ -172,6 +172,8 @@ struct ServeCommand: AsyncParsableCommand {
                 "or with `preloop init --admin NAME`.",
             ])
         } catch {
+            // Who stops it at once wants no link.
+            guard !Task.isCancelled else { return }
             standardError("warning: no set-up link could be made: \(error)\n")
         }
     }
