@@ -57,19 +57,7 @@ import Testing
     {
         let (server, key) = try await server()
         let accept = ("Accept", "application/json, text/event-stream")
-        let begun = try await server.send(
-            "POST",
-            path,
-            [
-                "jsonrpc": "2.0", "id": 0, "method": "initialize",
-                "params": [
-                    "protocolVersion": "2025-11-25", "capabilities": .object(JSONObject()),
-                    "clientInfo": ["name": "test", "version": "1"],
-                ],
-            ],
-            token: key,
-            headers: [accept]
-        )
+        let begun = try await server.initialize(token: key)
         let capabilities = try begun.json["result"]?["capabilities"]
         #expect(capabilities?["tools"]?["listChanged"] == true)
         let id = try #require(begun.headers["Mcp-Session-Id"])

@@ -60,26 +60,6 @@ enum ModernRequest {
         return (server, try await server.key("ann"))
     }
 
-    private func initialize(
-        _ server: RunningServer,
-        _ key: String,
-        _ version: String = "2025-11-25"
-    ) async throws -> RunningServer.Answer {
-        try await server.send(
-            "POST",
-            path,
-            [
-                "jsonrpc": "2.0", "id": 0, "method": "initialize",
-                "params": [
-                    "protocolVersion": .string(version), "capabilities": .object(JSONObject()),
-                    "clientInfo": ["name": "test", "version": "1"],
-                ],
-            ],
-            token: key,
-            headers: [accept]
-        )
-    }
-
     /// The messages of a stream.
     private func events(_ text: String) throws -> [JSONValue] {
         try text.split(separator: "\n").filter { $0.hasPrefix("data: {") }.map {
@@ -289,7 +269,7 @@ enum ModernRequest {
         let tool = WaitingTool()
         tool.mayEnd.open()
         let (server, key) = try await server([tool])
-        let begun = try await initialize(server, key)
+        let begun = try await server.initialize(token: key)
         #expect(try begun.json["result"]?["protocolVersion"] == "2025-11-25")
         let id = try #require(begun.headers["Mcp-Session-Id"])
         #expect(id.utf8.count >= 22)
@@ -361,7 +341,7 @@ enum ModernRequest {
     @Test func `a lost connection does not cancel an older client's call`() async throws {
         let tool = WaitingTool()
         let (server, key) = try await server([tool])
-        let id = try #require(try await initialize(server, key).headers["Mcp-Session-Id"])
+        let id = try #require(try await server.initialize(token: key).headers["Mcp-Session-Id"])
         let client = try RawClient(port: server.port)
         let body = """
             {"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"wait","arguments":{}}}

@@ -26,19 +26,7 @@ import Testing
         /// Begins one; the server must agree to the revision.
         init(_ server: RunningServer, _ key: String, _ version: String) async throws {
             (self.server, self.key, self.version) = (server, key, version)
-            let begun = try await server.send(
-                "POST",
-                MCPStatementTests.path,
-                [
-                    "jsonrpc": "2.0", "id": 0, "method": "initialize",
-                    "params": [
-                        "protocolVersion": .string(version), "capabilities": [:],
-                        "clientInfo": ["name": "test", "version": "1"],
-                    ],
-                ],
-                token: key,
-                headers: [MCPStatementTests.accept]
-            )
+            let begun = try await server.initialize(token: key, version)
             #expect(try begun.json["result"]?["protocolVersion"] == .string(version))
             id = try #require(begun.headers["Mcp-Session-Id"])
             let noted = try await post(

@@ -97,19 +97,7 @@ import Testing
     /// Begins a session of the older era and gives its headers.
     private func begin(_ server: RunningServer, _ client: Client) async throws -> [(String, String)]
     {
-        let begun = try await server.send(
-            "POST",
-            path,
-            [
-                "jsonrpc": "2.0", "id": 0, "method": "initialize",
-                "params": [
-                    "protocolVersion": "2025-11-25", "capabilities": .object(JSONObject()),
-                    "clientInfo": ["name": "test", "version": "1"],
-                ],
-            ],
-            token: client.token,
-            headers: [accept]
-        )
+        let begun = try await server.initialize(token: client.token)
         let id = try #require(begun.headers["Mcp-Session-Id"])
         return [accept, ("Mcp-Session-Id", id), ("MCP-Protocol-Version", "2025-11-25")]
     }

@@ -215,6 +215,23 @@ final class RunningServer: Sendable {
         return Answer(status: response.status, headers: response.headers, body: response.body)
     }
 
+    /// Begins an MCP session of an older revision.
+    func initialize(token: String, _ version: String = "2025-11-25") async throws -> Answer {
+        try await send(
+            "POST",
+            "/mcp/v1",
+            [
+                "jsonrpc": "2.0", "id": 0, "method": "initialize",
+                "params": [
+                    "protocolVersion": .string(version), "capabilities": .object(JSONObject()),
+                    "clientInfo": ["name": "test", "version": "1"],
+                ],
+            ],
+            token: token,
+            headers: [("Accept", "application/json, text/event-stream")]
+        )
+    }
+
     /// Sends a form.
     func sendForm(_ path: String, _ form: String) async throws -> Answer {
         let type = HTTPClient.HTTPField("Content-Type", "application/x-www-form-urlencoded")

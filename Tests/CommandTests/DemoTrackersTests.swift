@@ -219,14 +219,7 @@ struct DemoTrackersTests {
         for words in [
             ["bash", "-euo", "pipefail", "-c", printed.shell], ["python3", "-c", printed.python],
         ] {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = words
-            process.environment = [
-                "URL": server.origin, "KEY": server.key,
-                "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "",
-            ]
-            let result = try RunningProgram(process).wait()
+            let result = try server.run(words)
             #expect(result.status == 0, "\(result.errors) \(result.output)")
             guard words[0] == "bash" else { continue }
             #expect(result.output.contains(#""created":true"#), "\(result.output)")

@@ -65,14 +65,7 @@ struct DocumentedExampleTests {
         let server: ServeProcess
 
         func run(_ words: [String]) throws -> String {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = words
-            process.environment = [
-                "URL": server.origin, "KEY": server.key,
-                "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "",
-            ]
-            let result = try RunningProgram(process).wait()
+            let result = try server.run(words)
             #expect(result.status == 0, "\(result.errors) \(result.output)")
             return result.output
         }

@@ -44,6 +44,17 @@ final class ServeProcess {
         return try running.waitForExit()
     }
 
+    /// What an example prints that knows the server as `URL` and its key as `KEY`.
+    func run(_ words: [String]) throws -> Sandbox.Result {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = words
+        process.environment = [
+            "URL": origin, "KEY": key, "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "",
+        ]
+        return try RunningProgram(process).wait()
+    }
+
     /// What curl gets; the body, and the status behind a line end.
     func curl(_ arguments: String...) throws -> (status: Int, body: String) {
         try curl(arguments)

@@ -42,6 +42,9 @@ FOUNDATION = {"Embeddings", "Store", "Bootstrap", "preloop", "preloop-sync"}
 # Each C library has one importing file, or one small family of files with this prefix.
 C_IMPORTERS = {"CCurl": "Curl", "CKernels": "", "CPostgres": "Postgres", "CYaml": "YAML"}
 
+AT_THE_TOP = {".gitignore", ".swift-format", "CHANGELOG.md", "LICENSE", "Package.swift", "README.md"}
+STRAY_ENDINGS = {".log", ".db", ".pid", ".orig", ".rej", ".profraw"}
+
 FILE_LIMIT, FUNCTION_LIMIT, LINE_LIMIT = 600, 70, 100
 UNCHECKED_LIMIT = 3
 
@@ -139,6 +142,14 @@ def unchecked_lines(lines):
             yield number
 
 
+def check_place(path):
+    """What runs leave behind is no part of the project, and at the top lies what a newcomer looks for there."""
+    if path.suffix in STRAY_ENDINGS:
+        yield 1, "what a run left behind"
+    elif len(path.parts) == 1 and path.name not in AT_THE_TOP:
+        yield 1, "nothing else lies at the top of the tree"
+
+
 def lines_of(path):
     lines = path.read_text().split("\n")
     return lines[:-1] if lines and lines[-1] == "" else lines
@@ -162,6 +173,8 @@ def main():
             lengths.append(len(lines))
             unchecked += [f"{path}:{number}" for number in unchecked_lines(lines)]
         problems += [f"{path}:{number}: {message}" for number, message in found]
+    for path in tracked():
+        problems += [f"{path}: {message}" for _, message in check_place(path)]
     if len(unchecked) > UNCHECKED_LIMIT:
         problems.append(f"{len(unchecked)} unchecked Sendables, {UNCHECKED_LIMIT} is the most: "
                         + ", ".join(unchecked))
@@ -191,11 +204,15 @@ def self_test():
         list(check_documentation(["", "package func run() {"])),
         list(check_functions(["func a() {"] + ["    x()"] * FUNCTION_LIMIT + ["}"])),
         list(unchecked_lines(["final class A: @unchecked Sendable {"])),
+        list(check_place(pathlib.Path("serve.log"))),
+        list(check_place(pathlib.Path("docs/old.log"))),
+        list(check_place(pathlib.Path("release"))),
     ]
     silent = [number for number, found in enumerate(cases) if not found]
     clean = list(check_documentation(["/// Runs.", "package func run() {"]))
     clean += list(check_imports("HTTPClient", "CurlLoop.swift", ["import CCurl"]))
     clean += list(check_functions(["func a() {"] + ["    x()"] * (FUNCTION_LIMIT - 2) + ["}"]))
+    clean += list(check_place(pathlib.Path("README.md"))) + list(check_place(pathlib.Path("scripts/test")))
     clean += list(unchecked_lines(["/// `@unchecked Sendable` is safe because nothing moves."]))
     if silent or clean:
         print(f"rules: self-test failed: silent {silent}, false alarm {clean}")

@@ -58,6 +58,10 @@ package enum APIKeyTable {
         )
     }
 
+    private static let columns: SQL = """
+        id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at
+        """
+
     /// The key of a digest.
     package static func find(
         digest: [UInt8],
@@ -66,7 +70,7 @@ package enum APIKeyTable {
     ) throws(StoreError) -> Row? {
         let rows = try connection.rows(
             """
-            SELECT id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at
+            SELECT \(columns)
             FROM api_keys
             WHERE account_id = \(account) AND digest = \(digest)
             """
@@ -82,7 +86,7 @@ package enum APIKeyTable {
     ) throws(StoreError) -> [Row] {
         let rows = try connection.rows(
             """
-            SELECT id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at
+            SELECT \(columns)
             FROM api_keys
             WHERE account_id = \(account) AND id \(among: ids)
             ORDER BY id
@@ -100,7 +104,7 @@ package enum APIKeyTable {
     ) throws(StoreError) -> [Row] {
         let rows = try connection.rows(
             """
-            SELECT id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at
+            SELECT \(columns)
             FROM api_keys
             WHERE account_id = \(account) AND user_id = \(user)
             ORDER BY id DESC

@@ -55,6 +55,8 @@ package enum SessionTable {
         )
     }
 
+    private static let columns: SQL = "id, user_id, expires_at, revoked_at"
+
     /// One session.
     package static func find(
         _ id: SessionID,
@@ -63,7 +65,7 @@ package enum SessionTable {
     ) throws(StoreError) -> Row? {
         let rows = try connection.rows(
             """
-            SELECT id, user_id, expires_at, revoked_at FROM sessions
+            SELECT \(columns) FROM sessions
             WHERE account_id = \(account) AND id = \(id)
             """
         )
@@ -78,7 +80,7 @@ package enum SessionTable {
     ) throws(StoreError) -> [Row] {
         let rows = try connection.rows(
             """
-            SELECT id, user_id, expires_at, revoked_at FROM sessions
+            SELECT \(columns) FROM sessions
             WHERE account_id = \(account) AND id \(among: ids)
             ORDER BY id
             LIMIT \(ids.count)

@@ -55,7 +55,7 @@ package enum UserTable {
     ) throws(StoreError) -> Login? {
         let rows = try connection.rows(
             """
-            SELECT id, name, email, password_hash, role, is_active, created_at, last_login_at
+            SELECT password_hash, \(columns)
             FROM users
             WHERE account_id = \(account) AND name = \(name)
             """
@@ -68,6 +68,8 @@ package enum UserTable {
         )
     }
 
+    private static let columns: SQL = "id, name, email, role, is_active, created_at, last_login_at"
+
     /// One user.
     package static func find(
         _ id: UserID,
@@ -76,7 +78,7 @@ package enum UserTable {
     ) throws(StoreError) -> User? {
         let rows = try connection.rows(
             """
-            SELECT id, name, email, role, is_active, created_at, last_login_at
+            SELECT \(columns)
             FROM users
             WHERE account_id = \(account) AND id = \(id)
             """
@@ -92,7 +94,7 @@ package enum UserTable {
     ) throws(StoreError) -> [User] {
         let rows = try connection.rows(
             """
-            SELECT id, name, email, role, is_active, created_at, last_login_at
+            SELECT \(columns)
             FROM users
             WHERE account_id = \(account) AND id \(among: ids)
             ORDER BY id
@@ -109,7 +111,7 @@ package enum UserTable {
     ) throws(StoreError) -> [User] {
         let rows = try connection.rows(
             """
-            SELECT id, name, email, role, is_active, created_at, last_login_at
+            SELECT \(columns)
             FROM users
             WHERE account_id = \(account)
             ORDER BY name
