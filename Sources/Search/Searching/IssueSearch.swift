@@ -60,9 +60,9 @@ package struct IssueSearch: Sendable {
         var known: Set<IssueID> = []
         for size in Self.tiers {
             let tier = try await tier(size, of: question, excluding: known)
-            try await fill(&page, with: tier.candidates, of: question)
+            try await fill(&page, with: tier.ranking, of: question)
             if page.isFull || tier.isComplete { break }
-            known.formUnion(tier.candidates.map(\.issue))
+            known.formUnion(tier.ranking.issues)
         }
         return try await hits(page, of: question)
     }
@@ -192,9 +192,9 @@ package struct IssueSearch: Sendable {
         _ size: Int,
         of question: Question,
         excluding known: Set<IssueID>
-    ) async throws -> (candidates: [Candidate], isComplete: Bool) {
+    ) async throws -> (ranking: Ranking, isComplete: Bool) {
         var nearest: [IssueID: NearWindow] = [:]
-        var isComplete = true
+        var (isComplete, ceiling) = (true, Float?.none)
         if let vector = question.vector, let view = question.view {
             let known = size == Self.tiers[0] ? question.nearest : nil
             let found: NearestWindows
@@ -204,30 +204,32 @@ package struct IssueSearch: Sendable {
                 found = try await view.nearest(to: [vector], count: size)[0]
             }
             isComplete = found.isAll
+            ceiling = Ranking.ceiling(of: found)
             // The first window of an issue is its nearest.
             for window in found.windows where nearest[window.issue] == nil {
                 nearest[window.issue] = window
             }
         }
-        var issues = Set(nearest.keys)
+        var wordy: Set<IssueID> = []
         if let scores = question.scores {
             let best =
                 size == Self.tiers[0]
                 ? question.bestWords : scores.best(size, where: question.passes)
             isComplete = isComplete && best.count < size
-            issues.formUnion(best.map(\.issue))
+            wordy.formUnion(best.lazy.map(\.issue).filter { nearest[$0] == nil })
         }
-        issues.subtract(known)
-        let found = issues.sorted()
-        if let vector = question.vector, let view = question.view {
-            // Issues that only their words brought in; comments count as they do for issues that
-            // are near, or the order would change where a tier ends.
-            let rest = found.filter { nearest[$0] == nil }
-            nearest.merge(try await view.nearest(of: rest, to: vector)) { first, _ in first }
+        let near = nearest.filter { !known.contains($0.key) }
+        var measured = near.map { candidate($0.key, $0.value, question) }
+        wordy.subtract(known)
+        guard question.view != nil else {
+            measured += wordy.map { candidate($0, nil, question) }
+            return (Ranking(measured), isComplete)
         }
-        let candidates = found.map { candidate($0, nearest[$0], question) }
-        let sorted = candidates.sorted { ($1.score, $0.issue) < ($0.score, $1.issue) }
-        return (sorted, isComplete)
+        let rest = wordy.map { candidate($0, nil, question) }
+        let ranking = Ranking(measured, unmeasured: rest, ceiling: ceiling) { match in
+            Scoring.relevance(match, constants: constants)
+        }
+        return (ranking, isComplete)
     }
 
     private func candidate(
@@ -282,15 +284,20 @@ package struct IssueSearch: Sendable {
     /// The indexes know of nearly all deletions: few more are looked up than are wanted.
     private func fill(
         _ page: inout Page,
-        with candidates: [Candidate],
+        with ranking: Ranking,
         of question: Question
     ) async throws {
         // Without a query vector the windows are chosen later.
         let isDetailed = question.vector != nil
-        var rest = candidates[...]
-        while !page.isFull, !rest.isEmpty {
-            let chunk = Array(rest.prefix(min(page.missing + Self.spareCandidates, 10_000)))
-            rest = rest.dropFirst(chunk.count)
+        var ranking = ranking
+        while !page.isFull {
+            let count = min(page.missing + Self.spareCandidates, 10_000)
+            let doubtful = ranking.doubtful(among: count)
+            if let vector = question.vector, let view = question.view, !doubtful.isEmpty {
+                ranking.measure(doubtful, as: try await view.nearest(of: doubtful, to: vector))
+            }
+            let chunk = ranking.next(count)
+            guard !chunk.isEmpty else { return }
             let before = page
             let (next, details) = try await store.read { connection, account in
                 let live = Set(

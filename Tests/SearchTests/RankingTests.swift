@@ -1,0 +1,127 @@
+import Domain
+import Store
+import TestSupport
+import Testing
+
+@testable import Search
+
+/// The order of a tier's candidates, measured as far as it is asked for.
+@Suite struct RankingTests {
+    private struct Case {
+        var near: [IssueSearch.Candidate] = []
+        var wordy: [IssueSearch.Candidate] = []
+        /// What the store knows of the issues that only words brought in.
+        var windows: [IssueID: NearWindow] = [:]
+        var ceiling: Float
+
+        /// Some near issues, others with words; of these one in nine is nearer than the ceiling,
+        /// as if the index had missed it, and one in seven has no window.
+        init(using random: inout some RandomNumberGenerator) {
+            ceiling = Float.random(in: 0.2...0.6, using: &random)
+            for issue in 1...Int64.random(in: 1...120, using: &random) {
+                // Few values: many scores are equal.
+                let lexical = (Double.random(in: 0...1, using: &random) * 20).rounded() / 20
+                if Bool.random(using: &random) {
+                    let cosine = Float.random(in: (ceiling - 0.1)...1, using: &random)
+                    near.append(Self.candidate(issue, Double(cosine), lexical))
+                    continue
+                }
+                wordy.append(Self.candidate(issue, 0, lexical))
+                guard issue % 7 > 0 else { continue }
+                let highest = issue % 9 == 0 ? 1 : ceiling
+                windows[IssueID(issue)] = NearWindow(
+                    passage: PassageID(issue),
+                    issue: IssueID(issue),
+                    score: Float.random(in: -0.2...highest, using: &random)
+                )
+            }
+        }
+
+        static func candidate(
+            _ issue: Int64,
+            _ cosine: Double,
+            _ lexical: Double
+        ) -> IssueSearch.Candidate {
+            let match = Scoring.TextMatch(cosine: cosine, lexical: lexical)
+            let score = Scoring.relevance(match)
+            return .init(issue: IssueID(issue), match: match, score: score, passage: nil)
+        }
+
+        /// The whole order, with everything measured.
+        var order: [IssueID] {
+            let measured = wordy.map { candidate in
+                let cosine = min(windows[candidate.issue]?.score ?? 0, ceiling)
+                return Self.candidate(
+                    candidate.issue.rawValue,
+                    Double(cosine),
+                    candidate.match.lexical ?? 0
+                )
+            }
+            return (near + measured).sorted { ($1.score, $0.issue) < ($0.score, $1.issue) }
+                .map(\.issue)
+        }
+
+        var ranking: IssueSearch.Ranking {
+            .init(near, unmeasured: wordy, ceiling: ceiling) { Scoring.relevance($0) }
+        }
+    }
+
+    @Test func `however long the pages, the order is that of everything measured`() {
+        var random = SeededGenerator(seed: 5)
+        var (measured, all) = (0, 0)
+        for _ in 0..<400 {
+            let example = Case(using: &random)
+            var (ranking, found) = (example.ranking, [IssueID]())
+            #expect(Set(ranking.issues) == Set(example.order))
+            var isFirst = true
+            while true {
+                let count = Int.random(in: 1...30, using: &random)
+                let doubtful = ranking.doubtful(among: count)
+                if isFirst {
+                    measured += doubtful.count
+                    all += example.wordy.count
+                    isFirst = false
+                }
+                ranking.measure(doubtful, as: example.windows.filter { doubtful.contains($0.key) })
+                let next = ranking.next(count)
+                guard !next.isEmpty else { break }
+                for candidate in next {
+                    let window = example.windows[candidate.issue]
+                    guard example.wordy.contains(where: { $0.issue == candidate.issue }) else {
+                        continue
+                    }
+                    // What is shown is what was measured, also where less of it counts.
+                    #expect(candidate.match.cosine == Double(window?.score ?? 0))
+                    #expect(candidate.passage == window?.passage)
+                }
+                found += next.map(\.issue)
+            }
+            #expect(found == example.order)
+        }
+        #expect(measured < all * 3 / 4, "\(measured) of \(all) were measured for a first page")
+    }
+
+    @Test func `everything is measured without a bound, and where candidates are few`() {
+        let near = (1...5).map { Case.candidate($0, 0.9, 0) }
+        let wordy = (6...9).map { Case.candidate($0, 0, 0.1) }
+        let unknown = IssueSearch.Ranking(near, unmeasured: wordy, ceiling: nil) {
+            Scoring.relevance($0)
+        }
+        #expect(Set(unknown.doubtful(among: 2)) == Set((6...9).map { IssueID($0) }))
+        let known = IssueSearch.Ranking(near, unmeasured: wordy, ceiling: 0.3) {
+            Scoring.relevance($0)
+        }
+        #expect(known.doubtful(among: 5).isEmpty)
+        #expect(known.doubtful(among: 6).count == 4)
+    }
+
+    @Test func `the bound is the middle of the nearest, and none where there are no others`() {
+        let windows = (0..<10).map {
+            NearWindow(passage: PassageID($0), issue: IssueID($0), score: 1 - Float($0) / 10)
+        }
+        let some = NearestWindows(windows: windows, isAll: false)
+        #expect(IssueSearch.Ranking.ceiling(of: some) == windows[5].score)
+        #expect(IssueSearch.Ranking.ceiling(of: .init(windows: windows, isAll: true)) == nil)
+        #expect(IssueSearch.Ranking.ceiling(of: .init(windows: [], isAll: false)) == nil)
+    }
+}
