@@ -148,6 +148,14 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
             append(.blob(HalfVectorBytes.encode(vector)), .unknown)
         }
 
+        /// Binds identifiers as `bigint[]` in PostgreSQL's binary form (`array_recv`), which has
+        /// neither text to write nor to read; PostgreSQL alone has the type.
+        ///
+        /// The place has to say so: `$1::bigint[]`.
+        package mutating func appendInterpolation<Entity>(array identifiers: [Identifier<Entity>]) {
+            append(.blob(BigintArrayBytes.encode(identifiers.lazy.map(\.rawValue))), .unknown)
+        }
+
         /// Inserts the condition that what stands before it is one of these: one bind, however many
         /// they are, so that the statement stays the same and is prepared once.
         package mutating func appendInterpolation<Entity>(

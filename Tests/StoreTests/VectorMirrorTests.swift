@@ -57,6 +57,21 @@ struct PostgresMirrorTests {
         return (fixture, model)
     }
 
+    @Test(arguments: [[], [7], [Int64.min, -1, 0, 255, 256, 1 << 40, Int64.max]])
+    func `identifiers arrive as an array of PostgreSQL's`(_ numbers: [Int64]) async throws {
+        let fixture = try await PassageFixture(.postgres)
+        let issues = numbers.map { IssueID($0) }
+        let found = try await fixture.store.read { connection, _ in
+            try connection.rows(
+                """
+                SELECT id FROM unnest(\(array: issues)::bigint[]) WITH ORDINALITY AS a (id, place)
+                ORDER BY place
+                """
+            ).map { row throws(StoreError) -> Int64 in try row.integer("id") }
+        }
+        #expect(found == numbers)
+    }
+
     private func search(
         _ fixture: PassageFixture,
         _ model: EmbeddingModelTable.Row,

@@ -120,33 +120,26 @@ extension PassageTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> [PassageID] {
-        try orphans(connection.rows(orphansStatement(revision, model, account)))
-    }
-
-    static func orphans(_ rows: [SQLRow]) throws(StoreError) -> [PassageID] {
-        try rows.map { row throws(StoreError) -> PassageID in try row.identifier("id") }.sorted()
-    }
-
-    /// The revision is a bind: PostgreSQL takes one that a subquery reads for a third of all rows,
-    /// and walks the table.
-    static func orphansStatement(
-        _ revision: Revision,
-        _ model: EmbeddingModelID,
-        _ account: AccountID
-    ) -> SQL {
-        """
-        SELECT p.id AS id FROM issues AS i
-        JOIN passages AS p ON p.account_id = i.account_id AND p.model_id = \(model)
-            AND p.issue_id = i.id
-        WHERE i.account_id = \(account) AND i.revision > \(revision)
-            AND i.deleted_at IS NOT NULL AND p.deleted_at IS NULL
-        UNION ALL
-        SELECT p.id AS id FROM comments AS c
-        JOIN passages AS p ON p.account_id = c.account_id AND p.model_id = \(model)
-            AND p.issue_id = c.issue_id AND p.comment_id = c.id
-        WHERE c.account_id = \(account) AND c.revision > \(revision)
-            AND c.deleted_at IS NOT NULL AND p.deleted_at IS NULL
-        """
+        // The revision is a bind: PostgreSQL takes one that a subquery reads for a third of all
+        // rows, and walks the table.
+        let rows = try connection.rows(
+            """
+            SELECT p.id AS id FROM issues AS i
+            JOIN passages AS p ON p.account_id = i.account_id AND p.model_id = \(model)
+                AND p.issue_id = i.id
+            WHERE i.account_id = \(account) AND i.revision > \(revision)
+                AND i.deleted_at IS NOT NULL AND p.deleted_at IS NULL
+            UNION ALL
+            SELECT p.id AS id FROM comments AS c
+            JOIN passages AS p ON p.account_id = c.account_id AND p.model_id = \(model)
+                AND p.issue_id = c.issue_id AND p.comment_id = c.id
+            WHERE c.account_id = \(account) AND c.revision > \(revision)
+                AND c.deleted_at IS NOT NULL AND p.deleted_at IS NULL
+            """
+        )
+        return try rows.map { row throws(StoreError) -> PassageID in
+            try row.identifier("id")
+        }.sorted()
     }
 
     private enum Joined {

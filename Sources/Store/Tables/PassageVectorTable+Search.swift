@@ -60,7 +60,8 @@ extension PassageVectorTable {
         package var indexed: Revision
     }
 
-    /// Asks the mirror, on one snapshot with its state; all vectors in one round trip.
+    /// Asks the mirror, on one snapshot with its state; all vectors in one round trip, and one more
+    /// where something has changed that the indexer has not seen.
     ///
     /// `known` is where the indexer was at any time before, and spares another round trip.
     package static func search(
@@ -82,19 +83,28 @@ extension PassageVectorTable {
             batch: [
                 settings(query.scope, effort: query.effort),
                 condition(model, account),
-                PassageTable.orphansStatement(indexed, model.id, account),
                 FollowerTable.statement(follower, account),
             ] + searches
         )
         guard let condition = results[1].first else {
             throw .unexpectedValue(column: "is_behind")
         }
+        var orphans: [PassageID] = []
+        // Planning the statement takes longer than running it, and mostly nothing has changed.
+        if try condition.integer("head") > indexed.rawValue {
+            orphans = try PassageTable.orphans(
+                after: indexed,
+                model: model.id,
+                account: account,
+                on: connection
+            )
+        }
         return Answer(
-            near: try results.dropFirst(4).map(near),
-            orphans: Set(try PassageTable.orphans(results[2])),
+            near: try results.dropFirst(3).map(near),
+            orphans: Set(orphans),
             isComplete: try !condition.bool("is_behind"),
             isIndexed: try condition.bool("is_indexed"),
-            indexed: try FollowerTable.revision(results[3])
+            indexed: try FollowerTable.revision(results[2])
         )
     }
 
@@ -113,7 +123,7 @@ extension PassageVectorTable {
                 v.vector <#> \(halfVector: vector)::halfvec AS distance
             FROM passage_vectors AS v
             WHERE v.account_id = \(account) AND v.model_id = \(model.id)
-                AND v.issue_id = ANY(\(array(issues)))
+                AND v.issue_id = ANY(\(array: issues)::bigint[])
             ORDER BY v.issue_id, distance, v.passage_id
             """
         ).map(near)
@@ -193,16 +203,17 @@ extension PassageVectorTable {
     /// Times `work_mem`, of which 4 MB hold the marks of some twenty thousand rows.
     private static let memoryMultiplier = "16"
 
-    /// How the mirror is at this moment.
+    /// How the mirror and the feed are at this moment.
     private static func condition(_ model: EmbeddingModelTable.Row, _ account: AccountID) -> SQL {
         let mirrored: SQL = """
             COALESCE((SELECT revision FROM vector_mirrors
                 WHERE account_id = \(account) AND model_id = \(model.id)), -1)
             """
         let index = "passage_vectors_hnsw_\(model.dimension)"
+        let head: SQL = "(SELECT revision FROM accounts WHERE id = \(account))"
         return """
-            SELECT \(mirrored) = \(PassageVectorTable.cleared)
-                OR \(mirrored) > (SELECT revision FROM accounts WHERE id = \(account)) OR (
+            SELECT \(head) AS head, \(mirrored) = \(PassageVectorTable.cleared)
+                OR \(mirrored) > \(head) OR (
                 SELECT p.revision FROM passages AS p
                 WHERE p.account_id = \(account) AND p.revision > \(mirrored)
                     AND p.model_id = \(model.id)
@@ -244,7 +255,7 @@ extension PassageVectorTable {
             return rows(
                 vector,
                 query.count,
-                "v.issue_id = ANY(\(array(issues)))",
+                "v.issue_id = ANY(\(array: issues)::bigint[])",
                 model.id,
                 account
             )
@@ -266,12 +277,6 @@ extension PassageVectorTable {
         ORDER BY distance, v.passage_id
         LIMIT \(count)
         """
-    }
-
-    /// Identifiers as one bind: an IN list of changing length would be planned every time.
-    private static func array(_ issues: [IssueID]) -> SQL {
-        let text = issues.lazy.map(\.description).joined(separator: ",")
-        return "string_to_array(\(text), ',')::bigint[]"
     }
 
     private static func near(_ rows: [SQLRow]) throws(StoreError) -> [NearWindow] {
