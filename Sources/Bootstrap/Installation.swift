@@ -177,7 +177,7 @@ package struct Installation: Sendable {
         guard let address = settings.databaseAddress else {
             return try SQLiteDatabase(path: home.database)
         }
-        return PostgresDatabase(PostgresConfiguration(address: address))
+        return PostgresDatabase(settings.configuration(of: address))
     }
 
     /// The key that seals credentials: `SECRET_KEY`, else the key file.

@@ -12,6 +12,10 @@ import Store
 /// - `DATABASE_URL`: the PostgreSQL database that holds the store, as libpq reads addresses; the
 ///   file `preloop.db` in `PRELOOP_HOME`. `postgresql://` takes all from the `PG*` variables, which
 ///   alone choose no server: they may be there for other programs.
+/// - `PRELOOP_DATABASE_CONNECTIONS`: how many connections a process has to that database at most;
+///   8, and one that listens.
+/// - `PRELOOP_DATABASE_STATEMENT_TIMEOUT`, `PRELOOP_DATABASE_LOCK_TIMEOUT`: seconds after which a
+///   statement, and the wait for a row that another one holds, are given up there; 120 and 20.
 /// - `PRELOOP_VECTOR_BACKEND`: where vectors are searched: `memory` (the default), an index in each
 ///   process, or `pgvector`, by the PostgreSQL database of `DATABASE_URL`.
 /// - `PRELOOP_RECALL`: which share of the nearest texts a search in memory finds on average, 0.5 to
@@ -65,6 +69,8 @@ package struct Settings: Sendable {
     ///
     /// It is read by libpq, which takes what it leaves open from its own `PG*` variables.
     package var databaseAddress: Secret?
+    /// What is taken of its server at most.
+    package var databaseLimits: DatabaseLimits
     /// Where vectors are searched; pgvector only with a ``databaseAddress``.
     package var vectorBackend: VectorBackend
     /// What was chosen for the index in memory.
@@ -121,6 +127,7 @@ package struct Settings: Sendable {
         self.environment = environment
         home = try Self.home(value("PRELOOP_HOME"), userHome: value("HOME"))
         databaseAddress = try Self.databaseAddress(value("DATABASE_URL"))
+        databaseLimits = try DatabaseLimits(value)
         vectorBackend = try Self.vectorBackend(
             value("PRELOOP_VECTOR_BACKEND"),
             hasServer: databaseAddress != nil

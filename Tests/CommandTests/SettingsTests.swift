@@ -2,6 +2,7 @@ import Bootstrap
 import Domain
 import Foundation
 import Search
+import Store
 import StoreTestSupport
 import Testing
 
@@ -104,6 +105,22 @@ struct SettingsTests {
         #expect(chosen.databaseAddress != nil)
     }
 
+    @Test func `what is taken of a database's server can be set`() throws {
+        let address = Secret("postgresql://h/d")
+        let standard = try Settings(environment: ["HOME": "/h"]).configuration(of: address)
+        #expect(standard.maximumConnections == 8)
+        #expect(standard.statementTimeout == .seconds(120))
+        #expect(standard.lockTimeout == .seconds(20))
+        let chosen = try Settings(environment: [
+            "HOME": "/h", "PRELOOP_DATABASE_CONNECTIONS": "2",
+            "PRELOOP_DATABASE_STATEMENT_TIMEOUT": "600", "PRELOOP_DATABASE_LOCK_TIMEOUT": "5",
+        ]).configuration(of: address)
+        #expect(chosen.maximumConnections == 2)
+        #expect(chosen.statementTimeout == .seconds(600))
+        #expect(chosen.lockTimeout == .seconds(5))
+        #expect(chosen.address.reveal() == address.reveal())
+    }
+
     @Test func `a provider is read with its key redacted`() throws {
         let settings = try Settings(environment: [
             "PRELOOP_HOME": "/srv/preloop/", "PRELOOP_EMBEDDING_PROVIDER": "openai",
@@ -136,6 +153,9 @@ struct SettingsTests {
         ["HOME": "/h", "PRELOOP_INDEX_CAPACITY": "1073741825"],
         ["HOME": "/h", "PRELOOP_VECTOR_BACKEND": "disk", "DATABASE_URL": "postgresql://h/d"],
         ["HOME": "/h", "PRELOOP_VECTOR_BACKEND": "pgvector"],
+        ["HOME": "/h", "PRELOOP_DATABASE_CONNECTIONS": "1"],
+        ["HOME": "/h", "PRELOOP_DATABASE_STATEMENT_TIMEOUT": "0"],
+        ["HOME": "/h", "PRELOOP_DATABASE_LOCK_TIMEOUT": "20 s"],
         [:],
     ])
     func `a wrong value is a usage error`(environment: [String: String]) throws {
