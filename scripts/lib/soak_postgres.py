@@ -217,13 +217,15 @@ def server_kills(options, soak):
     with soak.Service(soak.SMALL) as service:
         expected, length = soak.undisturbed(options, service)
         bad = failed = during = tries = 0
+        span = length
         while during < wanted and tries < wanted * soak.TRIES_FOR_A_KILL:
             tries += 1
             home = soak.Installation(options, service.port, environment=options.tiny)
             process = home.start_scan()
-            time.sleep(rng.uniform(0, length))
+            time.sleep(rng.uniform(0, span))
             is_under_way = process.poll() is None
             during += is_under_way
+            span = soak.following(span, is_under_way)
             postgres.stop_at_once()
             time.sleep(rng.uniform(0, 3))
             postgres.start()

@@ -108,14 +108,20 @@ package enum DuplicateTable {
             """,
         ])
         var kept = Array(pairs.prefix(limit))
-        for scored in pairs.dropFirst(limit) {
-            let partner = scored.pair.partner(of: issue)
-            let rank = try rank(of: scored, in: partner, account: account, on: connection)
-            if rank < limit { kept.append(scored) }
+        let others = pairs.dropFirst(limit)
+        let ranks = try connection.rows(
+            batch: others.map { rank(of: $0, in: $0.pair.partner(of: issue), account: account) }
+        )
+        for (scored, rows) in zip(others, ranks) where try better(rows) < limit {
+            kept.append(scored)
         }
         try insert(kept, at: now, account: account, on: connection)
-        for scored in kept {
-            let partner = scored.pair.partner(of: issue)
+        let partners = kept.map { $0.pair.partner(of: issue) }
+        let pushedOut = try connection.rows(
+            batch: partners.map { displaced(from: $0, keeping: limit, account: account) }
+        )
+        // Few have one; what is dropped for one of them may have made room for the next.
+        for (partner, rows) in zip(partners, pushedOut) where !rows.isEmpty {
             try dropDisplaced(from: partner, keeping: limit, account: account, on: connection)
         }
     }
@@ -153,12 +159,7 @@ package enum DuplicateTable {
     }
 
     /// How many stored pairs of an issue are better than one of its pairs.
-    private static func rank(
-        of scored: Scored,
-        in issue: IssueID,
-        account: AccountID,
-        on connection: any SQLConnection
-    ) throws(StoreError) -> Int {
+    private static func rank(of scored: Scored, in issue: IssueID, account: AccountID) -> SQL {
         let (score, pair) = (scored.score, scored.pair)
         let better: SQL =
             """
@@ -167,8 +168,7 @@ package enum DuplicateTable {
                 OR (second_issue_id - first_issue_id = \(pair.distance)
                     AND first_issue_id < \(pair.first)))))
             """
-        let rows = try connection.rows(
-            """
+        return """
             SELECT (
                 SELECT COUNT(*) FROM duplicate_pairs
                 WHERE account_id = \(account) AND first_issue_id = \(issue) AND \(better)
@@ -177,8 +177,29 @@ package enum DuplicateTable {
                 WHERE account_id = \(account) AND second_issue_id = \(issue) AND \(better)
             ) AS better
             """
-        )
-        return Int(try rows.first?.integer("better") ?? 0)
+    }
+
+    private static func better(_ rows: [SQLRow]) throws(StoreError) -> Int {
+        Int(try rows.first?.integer("better") ?? 0)
+    }
+
+    /// The first pair of an issue that is not among its best.
+    private static func displaced(
+        from issue: IssueID,
+        keeping limit: Int,
+        account: AccountID
+    ) -> SQL {
+        """
+        SELECT first_issue_id, second_issue_id, score, features FROM (
+            SELECT * FROM duplicate_pairs
+            WHERE account_id = \(account) AND first_issue_id = \(issue)
+            UNION ALL
+            SELECT * FROM duplicate_pairs
+            WHERE account_id = \(account) AND second_issue_id = \(issue)
+        ) AS pairs
+        ORDER BY score DESC, second_issue_id - first_issue_id, first_issue_id
+        LIMIT 1 OFFSET \(limit)
+        """
     }
 
     /// Drops the pair that a new one has pushed out of the best of an issue, unless it is among
@@ -189,23 +210,11 @@ package enum DuplicateTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
-        let rows = try connection.rows(
-            """
-            SELECT first_issue_id, second_issue_id, score, features FROM (
-                SELECT * FROM duplicate_pairs
-                WHERE account_id = \(account) AND first_issue_id = \(issue)
-                UNION ALL
-                SELECT * FROM duplicate_pairs
-                WHERE account_id = \(account) AND second_issue_id = \(issue)
-            ) AS pairs
-            ORDER BY score DESC, second_issue_id - first_issue_id, first_issue_id
-            LIMIT 1 OFFSET \(limit)
-            """
-        )
+        let rows = try connection.rows(displaced(from: issue, keeping: limit, account: account))
         guard let displaced = try rows.first.map(scored) else { return }
         let partner = displaced.pair.partner(of: issue)
-        let rank = try rank(of: displaced, in: partner, account: account, on: connection)
-        guard rank >= limit else { return }
+        let ranked = try connection.rows(rank(of: displaced, in: partner, account: account))
+        guard try better(ranked) >= limit else { return }
         try connection.execute(
             """
             DELETE FROM duplicate_pairs
