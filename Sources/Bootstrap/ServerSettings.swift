@@ -51,11 +51,11 @@ package struct ServerSettings: Sendable {
             )
         }
         allowsRegistration = try Self.flag(value, "REGISTRATION_ENABLED")
-        let minutes = try Self.number(value, "ACCESS_TOKEN_EXPIRE_MINUTES", 15, 1...1_440)
+        let minutes = try Settings.number(value, "ACCESS_TOKEN_EXPIRE_MINUTES", 1...1_440) ?? 15
         accessTime = .seconds(60 * minutes)
-        let days = try Self.number(value, "REFRESH_TOKEN_EXPIRE_DAYS", 7, 1...365)
+        let days = try Settings.number(value, "REFRESH_TOKEN_EXPIRE_DAYS", 1...365) ?? 7
         refreshTime = .seconds(86_400 * days)
-        let most = try Self.number(value, "MAX_SESSION_DAYS", 30, 1...365)
+        let most = try Settings.number(value, "MAX_SESSION_DAYS", 1...365) ?? 30
         sessionTime = .seconds(86_400 * most)
         trustedProxies = Self.list(value("PRELOOP_TRUSTED_PROXIES"))
         telemetry = try TelemetrySettings(environment: environment)
@@ -104,22 +104,5 @@ package struct ServerSettings: Sendable {
                 hint: "set it to true or false, or not at all"
             )
         }
-    }
-
-    private static func number(
-        _ value: (String) -> String?,
-        _ name: String,
-        _ standard: Int,
-        _ range: ClosedRange<Int>
-    ) throws(CommandFailure) -> Int {
-        guard let text = value(name) else { return standard }
-        guard let number = Int(text), range.contains(number) else {
-            throw CommandFailure(
-                .usage,
-                "`\(name)` is `\(text)`",
-                hint: "set it to a number from \(range.lowerBound) to \(range.upperBound)"
-            )
-        }
-        return number
     }
 }

@@ -13,7 +13,7 @@ extension Settings {
 
         /// Reads the variables; those of a store that is a file are checked all the same.
         init(_ value: (String) -> String?) throws(CommandFailure) {
-            connections = try Self.number(value, "PRELOOP_DATABASE_CONNECTIONS", 2...1_000)
+            connections = try Settings.number(value, "PRELOOP_DATABASE_CONNECTIONS", 2...1_000)
             statementTimeout = try Self.seconds(
                 value,
                 "PRELOOP_DATABASE_STATEMENT_TIMEOUT",
@@ -27,25 +27,7 @@ extension Settings {
             _ name: String,
             _ range: ClosedRange<Int>
         ) throws(CommandFailure) -> Duration? {
-            try number(value, name, range, of: "seconds").map { .seconds($0) }
-        }
-
-        private static func number(
-            _ value: (String) -> String?,
-            _ name: String,
-            _ range: ClosedRange<Int>,
-            of unit: String = "connections"
-        ) throws(CommandFailure) -> Int? {
-            guard let text = value(name) else { return nil }
-            guard let number = Int(text), range.contains(number) else {
-                throw CommandFailure(
-                    .usage,
-                    "`\(name)` is `\(text)`",
-                    hint: "set it to \(range.lowerBound) to \(range.upperBound) \(unit), or not "
-                        + "at all"
-                )
-            }
-            return number
+            try Settings.number(value, name, range).map { .seconds($0) }
         }
     }
 

@@ -165,7 +165,7 @@ package struct Settings: Sendable {
                     ),
                     name: value("PRELOOP_EMBEDDING_MODEL") ?? "text-embedding-3-small",
                     apiKey: value("PRELOOP_EMBEDDING_API_KEY").map(Secret.init),
-                    dimension: try Self.dimension(value("PRELOOP_EMBEDDING_DIMENSION"))
+                    dimension: try Self.number(value, "PRELOOP_EMBEDDING_DIMENSION", 1...65_536)
                 )
             )
         case let other:
@@ -245,15 +245,7 @@ package struct Settings: Sendable {
             }
             options.recall = recall
         }
-        if let text = value("PRELOOP_INDEX_CAPACITY") {
-            guard let capacity = Int(text), capacityRange.contains(capacity) else {
-                throw CommandFailure(
-                    .usage,
-                    "`PRELOOP_INDEX_CAPACITY` is `\(text)`",
-                    hint: "set it to a number from \(capacityRange.lowerBound) to "
-                        + "\(capacityRange.upperBound), or not at all"
-                )
-            }
+        if let capacity = try number(value, "PRELOOP_INDEX_CAPACITY", capacityRange) {
             options.capacity = capacity
         }
         return options
@@ -334,16 +326,22 @@ package struct Settings: Sendable {
         return withoutFinalSlash(text)
     }
 
-    private static func dimension(_ text: String?) throws(CommandFailure) -> Int? {
-        guard let text else { return nil }
-        guard let dimension = Int(text), (1...65_536).contains(dimension) else {
+    /// A whole number; nil when the variable is not set.
+    static func number(
+        _ value: (String) -> String?,
+        _ name: String,
+        _ range: ClosedRange<Int>
+    ) throws(CommandFailure) -> Int? {
+        guard let text = value(name) else { return nil }
+        guard let number = Int(text), range.contains(number) else {
             throw CommandFailure(
                 .usage,
-                "`PRELOOP_EMBEDDING_DIMENSION` is `\(text)`",
-                hint: "set it to a number from 1 to 65536, or not at all"
+                "`\(name)` is `\(text)`",
+                hint: "set it to a number from \(range.lowerBound) to \(range.upperBound), or "
+                    + "not at all"
             )
         }
-        return dimension
+        return number
     }
 
     private static func callRetention(

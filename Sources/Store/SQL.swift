@@ -153,7 +153,7 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
         ///
         /// The place has to say so: `$1::bigint[]`.
         package mutating func appendInterpolation<Entity>(array identifiers: [Identifier<Entity>]) {
-            append(.blob(BigintArrayBytes.encode(identifiers.lazy.map(\.rawValue))), .unknown)
+            append(.blob(PostgresBinds.array(of: identifiers.lazy.map(\.rawValue))), .unknown)
         }
 
         /// Inserts the condition that what stands before it is one of these: one bind, however many

@@ -19,9 +19,7 @@ extension IssueSearch {
 
         /// Candidates that are all measured, in any order.
         init(_ measured: [Candidate]) {
-            self.measured = Self.sorted(measured)
-            ceiling = .infinity
-            score = { _ in 0 }
+            self.init(measured, unmeasured: [], ceiling: nil) { _ in 0 }
         }
 
         /// Candidates in any order.

@@ -218,14 +218,11 @@ package struct IssueSearch: Sendable {
             isComplete = isComplete && best.count < size
             wordy.formUnion(best.lazy.map(\.issue).filter { nearest[$0] == nil })
         }
-        let near = nearest.filter { !known.contains($0.key) }
-        var measured = near.map { candidate($0.key, $0.value, question) }
-        wordy.subtract(known)
-        guard question.view != nil else {
-            measured += wordy.map { candidate($0, nil, question) }
-            return (Ranking(measured), isComplete)
-        }
-        let rest = wordy.map { candidate($0, nil, question) }
+        let measured = nearest.filter { !known.contains($0.key) }
+            .map { candidate($0.key, $0.value, question) }
+        let rest = wordy.subtracting(known).map { candidate($0, nil, question) }
+        // Without a query vector there is nothing to measure.
+        guard question.view != nil else { return (Ranking(measured + rest), isComplete) }
         let ranking = Ranking(measured, unmeasured: rest, ceiling: ceiling) { match in
             Scoring.relevance(match, constants: constants)
         }

@@ -85,13 +85,23 @@ struct PostgresBinds {
         bytes.append(0)
     }
 
+    /// Numbers as a `bigint[]`, for a bind among others.
+    static func array(of numbers: some Collection<Int64>) -> [UInt8] {
+        var binds = PostgresBinds()
+        binds.bytes = []
+        binds.bytes.reserveCapacity(20 + numbers.count * 12)
+        binds.beginArray(of: PostgresType.int8, count: numbers.count, hasNull: false)
+        for number in numbers {
+            binds.append(UInt32(8))
+            binds.append(UInt64(bitPattern: number))
+        }
+        return binds.bytes
+    }
+
     /// An array of one dimension, as `array_recv` reads it.
     private mutating func append(_ values: [SQLValue], _ kind: SQLKind) throws(StoreError) {
-        append(UInt32(1))
-        append(UInt32(values.contains(.null) ? 1 : 0))
-        append(kind == .unknown ? PostgresType.text : PostgresType.of(kind))
-        append(UInt32(truncatingIfNeeded: values.count))
-        append(UInt32(1))
+        let type = kind == .unknown ? PostgresType.text : PostgresType.of(kind)
+        beginArray(of: type, count: values.count, hasNull: values.contains(.null))
         for value in values {
             let place = bytes.count
             // The length is known afterwards; -1 is NULL.
@@ -102,6 +112,16 @@ struct PostgresBinds {
                 bytes[place + shift] = UInt8(truncatingIfNeeded: length >> UInt32(24 - shift * 8))
             }
         }
+    }
+
+    /// What stands before the elements: dimensions, whether one is NULL, their type, how many, the
+    /// first one's number.
+    private mutating func beginArray(of type: UInt32, count: Int, hasNull: Bool) {
+        append(UInt32(1))
+        append(UInt32(hasNull ? 1 : 0))
+        append(type)
+        append(UInt32(truncatingIfNeeded: count))
+        append(UInt32(1))
     }
 
     private mutating func append(_ bits: UInt32) {
