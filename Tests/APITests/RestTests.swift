@@ -199,7 +199,7 @@ import Trackers
             (TrackerError.cancelled, 503, 409, 1),
             (ToolFailure("took too long", kind: .timedOut), 504, 409, 1),
             (ToolFailure("broke", kind: .broken), 500, 409, 1),
-            (TrackerError.unauthenticated(detail: "no"), 502, 502, 2),
+            (TrackerError.unauthenticated(detail: "no"), 422, 422, 2),
             (TrackerError.rateLimited(until: Timestamp(milliseconds: 0)), 503, 503, 2),
             (StoreError.busy, 503, 503, 2),
             // A refusal is an answer like others.
@@ -228,6 +228,39 @@ import Trackers
         }
     }
 
+    /// The service was reached and understood: nothing is wrong between us.
+    @Test func `a service that refuses a token is no failure of a server`() async throws {
+        let setup = RunningServer.Setup()
+        setup.operations.changing.withLock { changing in
+            changing = { _, _ in throw TrackerError.unauthenticated(detail: "no such token") }
+        }
+        let server = try await RunningServer(setup)
+        _ = try await server.add("ann", .owner)
+        let key = try await server.key("ann")
+        let tracker = try await World(in: server.scratch.store).tracker
+        let once = [("Idempotency-Key", "k1")]
+        for _ in 0..<2 {
+            let answer = try await server.send(
+                "PUT",
+                "/api/v1/trackers/\(tracker)",
+                ["api_key": "wrong"],
+                token: key,
+                headers: once
+            )
+            #expect(answer.status == 422)
+            #expect(try answer.json["code"]?.string == "tracker_refuses_token")
+        }
+        try await server.stop()
+        let causes: [any Error] = [
+            TrackerError.forbidden(detail: "no", missingScope: "repo"),
+            UpstreamError.unauthorized(status: 401),
+        ]
+        for cause in causes {
+            let problem = Problem(cause: cause)
+            #expect(problem.status == .unprocessableContent && problem.effect == .nothing)
+        }
+    }
+
     @Test func `what a tool could not do has the status of its kind`() async throws {
         let causes: [(any Error, Int, String?)] = [
             (ToolFailure("makes no sense"), 422, "tool_error"),
@@ -236,7 +269,7 @@ import Trackers
             (TrackerError.notFound(detail: "gone"), 404, "not_found"),
             (TrackerError.refused(WriteRefusal(.invalid, detail: "no")), 422, "tracker_refused"),
             (TrackerError.refused(WriteRefusal(.conflict, detail: "no")), 409, "conflict"),
-            (TrackerError.unauthenticated(detail: "no"), 502, "tracker_refuses_token"),
+            (TrackerError.unauthenticated(detail: "no"), 422, "tracker_refuses_token"),
             (TrackerError.unavailable(detail: "away"), 502, "service_unavailable"),
             (TrackerError.outcomeUnknown(detail: "?"), 502, "outcome_unknown"),
             (TrackerError.rateLimited(until: Timestamp(milliseconds: 0)), 503, nil),

@@ -66,7 +66,8 @@ extension Problem {
         case .conflict: Problem(.conflict, text, code: "conflict")
         case .refused: Problem(.unprocessableContent, text, code: "tracker_refused")
         case .credentialRefused:
-            Problem(.badGateway, text, code: "tracker_refuses_token").having(.nothing)
+            Problem(.unprocessableContent, text, code: "tracker_refuses_token")
+                .having(.nothing)
         case .serviceFailed: Problem(.badGateway, text, code: "service_unavailable")
         case .outcomeUnknown: Problem(.badGateway, text, code: "outcome_unknown")
         case .busy: .overloaded(text, after: 30)
@@ -114,7 +115,9 @@ extension Problem {
         case .suspended(let seconds): .overloaded(detail, after: seconds)
         case .crowded: .overloaded(detail, after: 10)
         case .held: Problem(.conflict, detail, code: "tool_held")
-        case .unauthorized: Problem(.badGateway, detail, code: "server_refuses_credential")
+        case .unauthorized:
+            Problem(.unprocessableContent, detail, code: "server_refuses_credential")
+                .having(.nothing)
         case .refused, .unreachable, .unknownHost, .notStarted, .lost, .sessionEnded, .invalid,
             .tooLarge, .timedOut, .ended:
             Problem(.badGateway, detail, code: "server_failed")
@@ -125,7 +128,8 @@ extension Problem {
         let detail = error.hint.map { "\(error); \($0)" } ?? "\(error)"
         return switch error {
         case .unauthenticated, .forbidden:
-            Problem(.badGateway, detail, code: "tracker_refuses_token").having(.nothing)
+            Problem(.unprocessableContent, detail, code: "tracker_refuses_token")
+                .having(.nothing)
         case .notFound: Problem(.notFound, detail, code: "not_found_in_tracker")
         case .rateLimited: .overloaded(detail, after: 60)
         case .unavailable, .invalidResponse, .pageTokenExpired:

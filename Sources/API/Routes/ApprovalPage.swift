@@ -42,7 +42,7 @@ struct ApprovalPage: Sendable {
 
     private var details: String {
         let stored = request.row.request
-        var rows = [("Tool", request.tool), ("Asked by", stored.requester)]
+        var rows = [("Tool", request.toolText), ("Asked by", stored.requester)]
         if let message = stored.message { rows.append(("Rule", message)) }
         if let reason = stored.justification { rows.append(("Agent's reason", reason)) }
         rows.append(("Workflow", stored.workflow))
@@ -55,10 +55,19 @@ struct ApprovalPage: Sendable {
         if isCut { rows.append(("SHA-256 of the whole call", hexadecimal(stored.digest))) }
         let list = rows.map { "<dt>\($0.0)</dt><dd>\(Self.cut($0.1))</dd>" }.joined()
         return """
-            <h1>\(stored.kind == .call ? "May this call run?" : "An agent asks")</h1>
+            <h1>\(title)</h1>
             <dl>\(list)</dl>
-            <h2>Arguments</h2><pre>\(arguments)</pre>
+            <h2>\(stored.kind == .answer ? "Call and answer" : "Arguments")</h2>\
+            <pre>\(arguments)</pre>
             """
+    }
+
+    private var title: String {
+        switch request.row.request.kind {
+        case .call: "May this call run?"
+        case .question: "An agent asks"
+        case .answer: "The call has run. May its caller see the answer?"
+        }
     }
 
     private var arguments: String {
@@ -76,6 +85,8 @@ struct ApprovalPage: Sendable {
 
     /// What may be ticked where all of the call is shown.
     private var remembering: String {
+        // There is no second call with the same answer.
+        guard request.row.request.kind != .answer else { return "" }
         let terms = request.state.terms
         var ticks = ""
         if terms.rememberedSeconds > 0 {
@@ -137,8 +148,12 @@ struct ApprovalPage: Sendable {
     static func thanks(_ request: ApprovalRequest) -> String {
         switch request.status {
         case .pending: "Your vote counts; more are needed."
-        case .approved: "Approved. The call may run, once."
-        case .declined: "Declined. The call does not run."
+        case .approved:
+            request.row.request.kind == .answer
+                ? "Approved. The caller gets the answer." : "Approved. The call may run, once."
+        case .declined:
+            request.row.request.kind == .answer
+                ? "Declined. The answer is not shown." : "Declined. The call does not run."
         case .expired, .cancelled: "The request is \(request.status.rawValue)."
         }
     }

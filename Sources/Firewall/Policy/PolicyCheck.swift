@@ -17,7 +17,7 @@ extension PolicyReader {
             let path = "$.sensitive_data.rules.\(index)"
             if let name = rule.approvalWorkflow {
                 refer(to: name, document, outside, path, "approval_workflow")
-            } else if rule.action == .requireApproval, rule.side == .arguments {
+            } else if rule.action == .requireApproval {
                 warnWithoutWorkflow(nil, document, outside, path)
             }
         }

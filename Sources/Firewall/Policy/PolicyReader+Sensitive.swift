@@ -49,14 +49,6 @@ extension PolicyReader {
                 path
             )
         }
-        if side == .result, action == .requireApproval {
-            fields.warn(
-                "nobody is asked about an answer, for the call has run by then: it is withheld, "
-                    + "as `deny` does",
-                at: own["action"]?.position,
-                path
-            )
-        }
         scope(own, &rule)
         return rule
     }

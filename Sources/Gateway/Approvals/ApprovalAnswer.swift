@@ -11,18 +11,29 @@ enum ApprovalAnswer {
         return ToolResult([
             "status": "pending_approval",
             "request_id": .string(request.id),
-            "message": .string(
-                "The call has not run: it waits for approval"
-                    + (request.row.request.message.map { " (\($0))" } ?? "")
-                    + ". Call `get_approval_status` with this request_id; once approved, that runs"
-                    + " the call and gives its result. Do not call the tool again meanwhile."
-            ),
+            "message": .string(instructions(for: request)),
             "workflow": .string(request.row.request.workflow),
             "approvers": JSONValue(names),
             "timeout_seconds": .integer(Int64(request.state.terms.timeoutSeconds)),
             "remaining_seconds": .integer(request.remainingSeconds(at: desk.store.clock.now())),
             "poll_interval_seconds": .integer(Int64(pollInterval(request.state.terms))),
         ])
+    }
+
+    private static func instructions(for request: ApprovalRequest) -> String {
+        let words = request.row.request.message.map { " (\($0))" } ?? ""
+        guard request.row.request.kind == .answer else {
+            return """
+                The call has not run: it waits for approval\(words). Call `get_approval_status` \
+                with this request_id; once approved, that runs the call and gives its result. Do \
+                not call the tool again meanwhile.
+                """
+        }
+        return """
+            The call has run; its answer waits for approval\(words). Call `get_approval_status` \
+            with this request_id; once approved, that gives the answer. Do not call the tool \
+            again: it would run once more.
+            """
     }
 
     /// Asks the client to have its person open the request's page, and to make the call again; nil
@@ -58,7 +69,7 @@ enum ApprovalAnswer {
         let words = request.row.request.message.map { ": \($0)" } ?? "."
         return JSONObject([
             ("mode", "url"), ("url", .string("\(address)/approval/\(request.id)")),
-            ("message", .string("The call of \(request.tool) needs an approval\(words)")),
+            ("message", .string("\(subject(of: request)) needs an approval\(words)")),
         ])
     }
 
@@ -69,14 +80,21 @@ enum ApprovalAnswer {
     static func form(about request: ApprovalRequest, _ desk: ApprovalDesk) -> JSONObject {
         let words = request.row.request.message.map { ": \($0)" } ?? "."
         let page = desk.pageAddress.map { " They decide at \($0)/approval/\(request.id)." } ?? ""
+        let isAnswer = request.row.request.kind == .answer
+        let way = isAnswer ? "do without it" : "take the call back"
         let message =
-            "The call of \(request.tool) needs an approval\(words) It is \(waiting(for: request)), "
-            + "who are told.\(page) Your answer does not approve it: accept to go on waiting, "
-            + "decline to take the call back (request \(request.id))."
+            "\(subject(of: request)) needs an approval\(words) It is \(waiting(for: request)), "
+            + "who are told.\(page) What you say here does not approve it: accept to go on "
+            + "waiting, decline to \(way) (request \(request.id))."
         return JSONObject([
             ("mode", "form"), ("message", .string(message)),
             ("requestedSchema", ["type": "object", "properties": .object(JSONObject())]),
         ])
+    }
+
+    private static func subject(of request: ApprovalRequest) -> String {
+        let isAnswer = request.row.request.kind == .answer
+        return "The \(isAnswer ? "answer" : "call") of \(request.tool)"
     }
 
     // MARK: - Tasks
@@ -150,9 +168,20 @@ enum ApprovalAnswer {
         return task
     }
 
-    /// Why a call did not run that was decided against.
+    /// Why a call did not run, or its answer is not shown, that was decided against.
     static func refusal(_ request: ApprovalRequest) -> String {
         let words = request.state.resolution.map { ": \($0)" } ?? ""
+        guard request.row.request.kind != .answer else {
+            let end: String
+            switch request.status {
+            case .declined:
+                let who = request.state.resolvedBy ?? "somebody"
+                end = "\(who) declined to show its answer\(words)"
+            case .expired: end = "nobody allowed its answer in time"
+            case .cancelled, .pending, .approved: end = "its answer is not shown"
+            }
+            return "Access denied: the call has run, and \(end) (request \(request.id))."
+        }
         switch request.status {
         case .declined:
             let who = request.state.resolvedBy ?? "somebody"

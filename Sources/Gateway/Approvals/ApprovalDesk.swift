@@ -368,6 +368,35 @@ package struct ApprovalDesk: Sendable {
         room.wake(id)
     }
 
+    /// Takes the right to see an answer, and keeps what its caller gets, in one step: whoever dies
+    /// before it has taken nothing.
+    ///
+    /// - Returns: Whether it was there to be taken.
+    func release(_ id: String, _ answer: JSONValue) async throws -> Bool {
+        let (now, grant, holder) = (store.clock.now(), limits.grant, holder.text)
+        let sealed = try box().seal(
+            bytes: answer.serialized(),
+            for: .heldResult(id, account: store.account)
+        )
+        let isOurs = try await store.writeOutsideFeed { connection, account in
+            guard
+                try ApprovalTable.claim(
+                    id,
+                    by: holder,
+                    at: now,
+                    approvedSince: now.advanced(by: .zero - grant),
+                    account: account,
+                    on: connection
+                ), let row = try ApprovalTable.find(id, account: account, on: connection)
+            else { return false }
+            try ApprovalTable.complete(id, sealed, at: now, account: account, on: connection)
+            try record(.init("answer_released", at: now), of: row.request, account, connection)
+            return true
+        }
+        room.wake(id)
+        return isOurs
+    }
+
     /// Whether a run has begun and its process is gone: nobody knows what it did.
     func isOutcomeUnknown(_ request: ApprovalRequest) -> Bool {
         guard request.row.execution == .claimed, let claimedAt = request.row.claimedAt

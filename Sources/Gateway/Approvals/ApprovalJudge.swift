@@ -85,7 +85,8 @@ struct ApprovalJudge: Sendable {
     ) throws -> String? {
         let stored = request.row.request
         let about: JSONValue = [
-            "tool": .string(request.tool), "arguments": try desk.wholeArguments(of: request),
+            "kind": .string(stored.kind.rawValue), "tool": .string(request.toolText),
+            "arguments": try desk.wholeArguments(of: request),
             "requester": .string(stored.requester),
             "justification": JSONValue(stored.justification), "rule": JSONValue(stored.message),
         ]
@@ -119,8 +120,9 @@ struct ApprovalJudge: Sendable {
         let context =
             terms.context.members.isEmpty ? "" : "The operator says besides: \(told)\n"
         let instructions = """
-            You decide whether an AI agent may make a call of a tool. Go by these guidelines of \
-            the operator:
+            You decide whether an AI agent may make a call of a tool (`kind` call), or may see the \
+            answer of one that has run (`kind` answer, with the answer among the arguments). Go by \
+            these guidelines of the operator:
             \(guidelines)
             \(context)\
             Answer only with a JSON object of this form: \

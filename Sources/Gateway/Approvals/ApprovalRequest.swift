@@ -47,6 +47,11 @@ package final class ApprovalRequest: Sendable, Equatable {
     package var id: String { row.request.id }
     package var tool: String { row.request.tool }
     package var status: ApprovalState.Status { state.status }
+    /// The tool for people: as agents call it, and as policies do where it is another server's.
+    package var toolText: String {
+        guard let identity = row.request.identity, identity != tool else { return tool }
+        return "\(tool) (\(identity))"
+    }
     /// Whether what was remembered of its approval is for the session that made it alone.
     var isForSession: Bool { state.votes.contains(where: \.isForSession) }
     /// Whether the arguments that are shown lack something of those the call has.

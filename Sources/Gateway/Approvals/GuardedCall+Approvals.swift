@@ -18,8 +18,6 @@ extension GuardedCall {
         let justification: String?
         /// Whether the client can have its person open a page.
         let opensPages: Bool
-        /// Whether the client takes a task in place of a result.
-        let takesTasks: Bool
 
         init(
             entry: ToolSet.Entry,
@@ -27,8 +25,7 @@ extension GuardedCall {
             source: CallSource,
             demand: ApprovalDemand,
             justification: String? = nil,
-            opensPages: Bool = false,
-            takesTasks: Bool = false
+            opensPages: Bool = false
         ) {
             self.entry = entry
             self.arguments = arguments
@@ -36,7 +33,6 @@ extension GuardedCall {
             self.demand = demand
             self.justification = justification
             self.opensPages = opensPages
-            self.takesTasks = takesTasks
         }
 
         /// The same call of the tool as it is now.
@@ -47,8 +43,7 @@ extension GuardedCall {
                 source: source,
                 demand: demand,
                 justification: justification,
-                opensPages: opensPages,
-                takesTasks: takesTasks
+                opensPages: opensPages
             )
         }
 
@@ -166,7 +161,7 @@ extension GuardedCall {
             return result
         }
         // A task is asked for how it stands, and keeps nobody; a model that decides is fast.
-        if held.takesTasks, request.state.isPending, request.state.terms.judge == nil {
+        if held.source.takesTasks, request.state.isPending, request.state.terms.judge == nil {
             return await ended(.held, ApprovalAnswer.task(of: request, approvals))
         }
         // Who comes back joins the request, and is held like others.
@@ -181,7 +176,7 @@ extension GuardedCall {
                 ? request
                 : try await decision(
                     about: request,
-                    held,
+                    held.source,
                     within: isAsynchronous ? .zero : Self.holdTime,
                     isNew: isNew,
                     report
@@ -198,7 +193,7 @@ extension GuardedCall {
         switch decided.status {
         case .pending:
             let answer =
-                held.takesTasks
+                held.source.takesTasks
                 ? ApprovalAnswer.task(of: decided, approvals)
                 : ApprovalAnswer.handle(decided, approvals)
             return await ended(.held, answer)
@@ -243,9 +238,9 @@ extension GuardedCall {
 
     /// Waits for the decision; a client of an older revision that can open pages is asked to open
     /// the request's meanwhile, one that can only show questions is told whom the call waits for.
-    private func decision(
+    func decision(
         about request: ApprovalRequest,
-        _ held: HeldCall,
+        _ source: CallSource,
         within limit: Duration,
         isNew: Bool,
         _ report: @escaping @Sendable (Event) async -> Void
@@ -260,7 +255,7 @@ extension GuardedCall {
                 await report(.progress(Self.progress(elapsed, state)))
             }
         }
-        guard isNew, let (ask, question) = Self.question(of: request, held, approvals) else {
+        guard isNew, let (ask, question) = Self.question(of: request, source, approvals) else {
             return try await wait()
         }
         return try await withThrowingTaskGroup(of: ApprovalRequest?.self) { group in
@@ -268,7 +263,7 @@ extension GuardedCall {
                 let answer = try? await ask("elicitation/create", question).get()
                 // INVARIANT: nothing that the client answers approves: it is the agent's own.
                 // Whether a page was opened changes nothing either: who decides does it there. To
-                // take its own call back is every caller's right.
+                // take its own call back, or to do without its answer, is every caller's right.
                 if question["mode"] == "form", answer?["action"] == "decline" {
                     await withdraw(request.id)
                 }
@@ -289,10 +284,10 @@ extension GuardedCall {
     /// nil where it can do neither.
     private static func question(
         of request: ApprovalRequest,
-        _ held: HeldCall,
+        _ source: CallSource,
         _ approvals: ApprovalDesk
     ) -> (Ask, JSONObject)? {
-        let extras = held.source.extras
+        let extras = source.extras
         guard !extras.isModern, let ask = extras.ask,
             let able = extras.capabilities["elicitation"]?.object
         else { return nil }
@@ -349,7 +344,8 @@ extension GuardedCall {
             await complete(call, outcome, result.answered, since: start)
             return result
         }
-        let result = await perform(entry, held.arguments, call, source, report)
+        // Who waited for the approval of the call does not wait for that of its answer, too.
+        let result = await perform(entry, held.arguments, call, source, report, waits: false)
         do {
             // Not cancelled with the caller: what has happened is kept.
             let kept = Self.kept(result)

@@ -15,10 +15,11 @@ extension GuardedCall {
     ) async throws -> JSONValue {
         guard let approvals else { throw ToolFailure("this installation holds no calls") }
         var request = try await request(id, of: source.caller, approvals)
-        if request.status == .approved, request.row.request.kind == .call,
-            request.row.execution == .none
-        {
-            let problem = await resume(request, source, report)
+        let kind = request.row.request.kind
+        if request.status == .approved, kind != .question, request.row.execution == .none {
+            let problem =
+                kind == .answer
+                ? await giveOut(request, source) : await resume(request, source, report)
             request = try await approvals.find(id)
             if let problem, request.row.execution == .none {
                 return try await ApprovalAnswer.status(request, approvals, problem: problem)

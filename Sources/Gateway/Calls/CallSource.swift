@@ -11,6 +11,8 @@ struct CallSource: Sendable {
     let traceParent: String?
     /// The connection or session; nil where there is none.
     let session: String?
+    /// Whether the client takes a task in place of a result.
+    let takesTasks: Bool
     /// What is handed on to the server of the tool.
     var extras: GuardedCall.Extras
 
@@ -20,6 +22,7 @@ struct CallSource: Sendable {
         client = request.client
         traceParent = request.traceParent
         session = request.session
+        takesTasks = request.takesTasks
         extras = request.extras
     }
 }

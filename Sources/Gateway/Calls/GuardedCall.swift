@@ -174,8 +174,7 @@ package struct GuardedCall: Sendable {
                 source: source,
                 demand: demand,
                 justification: reason,
-                opensPages: request.opensPages,
-                takesTasks: request.takesTasks
+                opensPages: request.opensPages
             )
             return await hold(held, call, report: report)
         }
@@ -292,12 +291,16 @@ package struct GuardedCall: Sendable {
     }
 
     /// Runs a call that is on record as begun, and records its end.
+    ///
+    /// An answer that somebody has to allow is waited for where its caller `waits`; else it gets a
+    /// handle at once.
     func perform(
         _ entry: ToolSet.Entry,
         _ arguments: JSONObject,
         _ call: ToolCallTable.Call,
         _ source: CallSource,
-        _ report: @escaping @Sendable (Event) async -> Void
+        _ report: @escaping @Sendable (Event) async -> Void,
+        waits: Bool = true
     ) async -> ToolResult {
         let passage = CallPassage(of: entry.identity, source, sensitive, report)
         let context = CallContext(
@@ -325,15 +328,19 @@ package struct GuardedCall: Sendable {
             (given, outcome) = (.failure(text), .failed)
             answered = given.answered
         }
-        let (result, note) = await screenResult(given, of: entry.identity, source)
+        var screened = await screenResult(given, of: entry.identity, source)
+        let held = await hold(&screened, given, entry, arguments, call, source)
+        let result = screened.result
         // Nearly always the same, which takes no time to see: equal storage is equal.
-        if result != given { answered = result.answered }
-        let whole = passage.noted(with: note)
+        if held == nil, result != given { answered = result.answered }
+        let whole = passage.noted(with: screened.note)
         if let error = await complete(call, outcome, answered, since: start, note: whole) {
             // It has run, and the record says that it began: the caller gets what it gave.
             await context.log(.error, "the end of the call could not be recorded: \(error)")
         }
-        return result
+        guard let held else { return result }
+        let rest = waits ? Self.holdTime - start.duration(to: .now) : nil
+        return await release(given, of: entry.identity, held, source, within: rest, report)
     }
 
     private func outcome(

@@ -144,32 +144,50 @@ extension GuardedCall {
         }
     }
 
+    /// What comes of looking through what a tool gave.
+    struct ScreenedAnswer: Sendable {
+        /// What the caller gets; of an answer that needs an approval, where nobody can be asked.
+        var result: ToolResult
+        /// What is to be noted about it.
+        var note: String?
+        /// Whether the caller gets nothing of what the tool gave.
+        var isWithheld = false
+        /// Who would have to allow it, and what was found; nil where nobody is to be asked.
+        var approval: (workflow: String?, words: String)?
+    }
+
     /// Looks through what a tool gave before the caller sees it.
-    ///
-    /// - Returns: What the caller gets, and what is to be noted about it. What would need an
-    ///   approval is withheld: the tool has done its work, and nobody waits for an answer.
     func screenResult(
         _ result: ToolResult,
         of tool: ToolIdentity,
         _ source: CallSource
-    ) async -> (result: ToolResult, note: String?) {
+    ) async -> ScreenedAnswer {
         let found: RedactionPolicy.Verdict?
         do {
             found = try await sensitive?.verdict(on: Self.whole(result), .result, tool, source)
         } catch {
-            let note = "withheld: the policy cannot be read"
-            return (.failure("The call has run, and its answer is \(note).", .denied), note)
+            return Self.withheld("withheld: the policy cannot be read")
         }
-        guard let verdict = found, let action = verdict.action else { return (result, nil) }
+        guard let verdict = found, let action = verdict.action else {
+            return ScreenedAnswer(result: result)
+        }
         switch action {
-        case .notify: return (result, "noted in the answer: \(verdict.words)")
+        case .notify:
+            return ScreenedAnswer(result: result, note: "noted in the answer: \(verdict.words)")
         case .redact:
             let note = "redacted in the answer: \(verdict.words)"
-            return (Self.result(result, as: verdict.value), note)
-        case .requireApproval, .deny:
-            let note = "withheld: the answer contains \(verdict.words)"
-            return (.failure("The call has run, and its answer is \(note).", .denied), note)
+            return ScreenedAnswer(result: Self.result(result, as: verdict.value), note: note)
+        case .requireApproval:
+            var answer = Self.withheld("withheld: the answer contains \(verdict.words)")
+            answer.approval = (verdict.workflow, verdict.words)
+            return answer
+        case .deny: return Self.withheld("withheld: the answer contains \(verdict.words)")
         }
+    }
+
+    private static func withheld(_ note: String) -> ScreenedAnswer {
+        let text = "The call has run, and its answer is \(note)."
+        return ScreenedAnswer(result: .failure(text, .denied), note: note, isWithheld: true)
     }
 
     /// Everything that the caller would see: of another server's answer each block, for texts and

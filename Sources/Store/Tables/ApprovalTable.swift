@@ -6,10 +6,14 @@ package import Domain
 package enum ApprovalTable {
     /// What is written once, when the request is made.
     package struct Request: Sendable, Equatable {
-        /// Something that would run, or a question in words.
+        /// What somebody is asked about.
         package enum Kind: String, Sendable {
+            /// Something that would run.
             case call
+            /// Something in words.
             case question
+            /// What a call has given that has run, and its caller does not have.
+            case answer
         }
 
         package var id: String
@@ -216,7 +220,7 @@ package enum ApprovalTable {
             UPDATE approval_requests
             SET execution = 'cancelled', remembered_until = NULL
             WHERE account_id = \(account) AND id = \(id) AND status = 'approved'
-                AND kind = 'call' AND execution = 'none'
+                AND kind IN ('call', 'answer') AND execution = 'none'
             """
         )
         guard count == 1 else { return false }

@@ -149,7 +149,7 @@ enum ApprovalText {
         if required > 1 {
             lines.append("Approvals  \(request["approvals_received"]?.integer ?? 0) of \(required)")
         }
-        lines.append("Arguments")
+        lines.append(isAnswer(request) ? "Call and answer" : "Arguments")
         for member in request["arguments"]?.object?.members ?? [] {
             let value = member.value.string ?? member.value.serializedText()
             lines.append("  \(singleLine(visible(member.key))): \(visible(value))")
@@ -166,6 +166,9 @@ enum ApprovalText {
         return lines
     }
 
+    /// Whether it is about what a call has given, and not about a call.
+    static func isAnswer(_ request: JSONValue) -> Bool { request["kind"] == "answer" }
+
     /// The tool as policies name it: two servers may have tools of one name.
     static func tool(_ request: JSONValue) -> String {
         // A server that is older than this program does not tell it.
@@ -177,7 +180,7 @@ enum ApprovalText {
         guard status == "pending" else {
             guard status == "approved" else { return status }
             switch text(request, "execution") {
-            case "done": return "\(status), has run"
+            case "done": return "\(status), \(isAnswer(request) ? "was given out" : "has run")"
             case "claimed": return "\(status), running"
             case "cancelled": return "\(status), given up"
             default: return status

@@ -40,10 +40,15 @@ struct DecisionOptions: ParsableArguments {
             try Output.result(["request": request])
             return
         }
-        let tool = ApprovalText.tool(request)
+        let (tool, isAnswer) = (ApprovalText.tool(request), ApprovalText.isAnswer(request))
         switch request["status"]?.string {
-        case "approved": try Output.text(["Approved: \(tool) may run, once."])
-        case "declined": try Output.text(["Denied: \(tool) does not run."])
+        case "approved":
+            let means =
+                isAnswer ? "the caller gets the answer of \(tool)." : "\(tool) may run, once."
+            try Output.text(["Approved: \(means)"])
+        case "declined":
+            let means = isAnswer ? "the answer of \(tool) is not shown." : "\(tool) does not run."
+            try Output.text(["Denied: \(means)"])
         default:
             let received = request["approvals_received"]?.integer ?? 0
             let required = request["approvals_required"]?.integer ?? 1

@@ -73,18 +73,17 @@ struct SensitiveRuleTests {
         #expect(reading.errors.contains { "\($0)".contains(part) }, "\(reading.errors)")
     }
 
-    /// Nobody is asked: the call has run when its answer is looked at.
-    @Test func `an approval of an answer is a warning, and of arguments is none`() {
-        func warnings(_ side: String, _ action: String) -> [String] {
-            let rule = "{id: a, on: \(side), types: [card], action: \(action)}"
-            return reading("  rules:\n  - \(rule)").warnings.map(\.description)
+    @Test(arguments: ["tool.args", "tool.result"])
+    func `people are asked about either way by the workflow that a rule names`(_ side: String) {
+        func reading(_ rest: String) -> PolicyReading {
+            let rule = "{id: a, on: \(side), types: [card], action: require_approval\(rest)}"
+            return self.reading("  rules:\n  - \(rule)")
         }
-        let words = "nobody is asked about an answer"
-        let found = warnings("tool.result", "require_approval")
-        #expect(found.count == 1 && found[0].contains(words))
-        #expect(found.first?.hasPrefix("4:53: ") == true, "\(found)")
-        #expect(!warnings("tool.args", "require_approval").contains { $0.contains(words) })
-        #expect(warnings("tool.result", "deny").isEmpty)
+        let usual = reading("")
+        #expect(usual.errors.isEmpty)
+        #expect(usual.warnings.map(\.message).contains { $0.contains("no workflow is named") })
+        let missing = reading(", approval_workflow: gone")
+        #expect(missing.errors.contains { $0.message.contains("gone") }, "\(missing.errors)")
     }
 
     @Test func `detectors of one's own, and rules of one name, are errors`() {

@@ -21,10 +21,14 @@ struct ApprovalMessage {
     /// One line.
     var subject: String { "Approval needed: \(plain(request.tool))" }
 
+    private var waiting: String {
+        request.row.request.kind == .answer ? "An answer waits" : "A call waits"
+    }
+
     private var lines: [(String, String)] {
         let stored = request.row.request
         var lines = [
-            ("Tool", plain(request.tool)), ("Asked by", plain(stored.requester)),
+            ("Tool", plain(request.toolText)), ("Asked by", plain(stored.requester)),
             ("Arguments", plain(ShownArguments.names(stored.shown))),
         ]
         if let message = stored.message { lines.append(("Rule", plain(message))) }
@@ -37,7 +41,7 @@ struct ApprovalMessage {
     var mailText: String {
         let text = lines.map { "\($0.0): \($0.1)" }.joined(separator: "\n")
         return """
-            A call waits for your approval.
+            \(waiting) for your approval.
 
             \(text)
 
@@ -87,7 +91,7 @@ struct ApprovalMessage {
         return [
             "text": .string(escaped),
             "blocks": [
-                ["type": "header", "text": ["type": "plain_text", "text": "A call waits"]],
+                ["type": "header", "text": ["type": "plain_text", "text": .string(waiting)]],
                 ["type": "section", "text": ["type": "plain_text", "text": .string(text)]],
                 way,
             ],
@@ -99,7 +103,7 @@ struct ApprovalMessage {
         let text = lines.map { "\($0.0): \($0.1)" }.joined(separator: "\n")
             .replacing("`", with: "'")
         let way = link.map { "[see and decide](\($0))" } ?? "`\(command)`"
-        return ["text": .string("A call waits: \(way)\n```\n\(text)\n```")]
+        return ["text": .string("\(waiting): \(way)\n```\n\(text)\n```")]
     }
 
     /// For programs.
