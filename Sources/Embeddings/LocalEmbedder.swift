@@ -144,6 +144,9 @@ package final class LocalEmbedder: Embedder {
                 return await group.reduce(into: []) { $0.append($1) }
             }
         }
+        // All matrices were read where they are mapped; an idle server need not hold them, and few
+        // calls are that early.
+        if packed == nil { encoder.weights.words.releasePages() }
         let width = model.dimension
         var values = [Float](repeating: 0, count: texts.count * width)
         for outcome in outcomes {
