@@ -11,6 +11,7 @@ import Synchronization
 struct FakeTool: Tool {
     var name = "fake"
     var isReadOnly = true
+    var outputSchema: JSONValue?
     var inputSchema: JSONValue = [
         "type": "object", "additionalProperties": false,
         "properties": ["text": ["type": "string"], "count": ["type": "integer"]],
@@ -25,6 +26,7 @@ struct FakeTool: Tool {
             title: name,
             summary: name,
             inputSchema: inputSchema,
+            outputSchema: outputSchema,
             annotations: .init(isReadOnly: isReadOnly)
         )
     }

@@ -39,10 +39,14 @@ import Testing
     private func world(
         _ change: @escaping @Sendable (inout ApprovalWorkflow) -> Void = { _ in },
         engine: Engine = .current,
-        pacing: any Clock<Duration> = HastyClock()
+        pacing: any Clock<Duration> = HastyClock(),
+        limits: ApprovalDesk.Limits? = nil,
+        tool: FakeTool? = nil
     ) async throws -> World {
         let rules = Rules([Self.rule(.requireApproval)])
         var setup = ApprovalWorld.Setup()
+        if let limits { setup.limits = limits }
+        setup.tool = tool
         let redactor = try AuditKeys.testing(AccountID(1)).redactor
         setup.sensitive = SensitiveValues(redactor: redactor) {
             guard let all = rules.all.withLock({ $0 }) else { throw StoreError.busy }
@@ -121,11 +125,15 @@ import Testing
         let world = try await world()
         let id = try await world.approvals.handle(Self.mail)
         try await world.approvals.desk.decide(id, by: bob, .init(.approve))
+        var strict = Self.rule(.requireApproval)
+        strict.workflow = "strict"
+        var other = Self.rule(.requireApproval)
+        other.id = "no-mail-either"
         for (rules, words) in [
             (nil, "the policy cannot be read"), ([Self.rule(.deny)], "the answer contains email"),
+            ([strict], "the rules have changed"), ([other], "the rules have changed"),
         ] as [([RedactionPolicy.Rule]?, String)] {
             world.rules.set(rules)
-            // Its own tool's answer is not the one that rules are about.
             let problem = try await world.approvals.poll(id)
             #expect(!problem.text.contains("example.org"), "\(problem.text)")
             let found = problem.structured?["tool_execution_error"]?.string ?? problem.text
@@ -137,6 +145,157 @@ import Testing
         // What was given out once stays that.
         world.rules.set([])
         #expect(try await world.approvals.poll(id).structured?["tool_result"] == redacted)
+    }
+
+    @Test func `what another rule redacts has marks after an approval, too`() async throws {
+        let world = try await world(pacing: ContinuousClock())
+        var marks = Self.rule(.redact)
+        (marks.id, marks.kinds) = ("marks", [.email])
+        var asks = Self.rule(.requireApproval)
+        asks.kinds = [.githubToken]
+        world.rules.set([marks, asks])
+        async let result = world.approvals.call("\(Self.mail) \(Self.token)")
+        let request = try await world.approvals.pending()[0]
+        try await world.approvals.desk.decide(request.id, by: bob, .init(.approve))
+        let polled = try await world.approvals.poll(request.id).structured?["tool_result"]
+        for given in [try await result.structured, polled] {
+            let said = given?["said"]?.string ?? ""
+            #expect(said.contains(Self.token) && said.contains("[redacted:email:"), "\(said)")
+            #expect(!said.contains("example.org"))
+        }
+    }
+
+    /// What is kept of an answer that nobody will see, and of one that was given out, is no copy.
+    @Test(arguments: Engine.all)
+    func `an answer is kept once, and not when it is declined`(_ engine: Engine) async throws {
+        let world = try await world(engine: engine).approvals
+        for decision in [ApprovalState.Decision.approve, .decline] {
+            let id = try await world.handle(Self.mail)
+            let waiting = try await world.desk.find(id)
+            #expect(try world.desk.heldArguments(of: waiting)["answer"] != nil)
+            try await world.desk.decide(id, by: bob, .init(decision))
+            _ = try await world.poll(id)
+            let after = try await world.desk.find(id)
+            #expect(try world.desk.heldArguments(of: after).members.isEmpty)
+            #expect(world.desk.opens(after))
+            #expect((try world.desk.heldResult(of: after) != nil) == (decision == .approve))
+        }
+    }
+
+    @Test func `an approved answer waits longer than an approved call`() async throws {
+        let world = try await world().approvals
+        let id = try await world.handle(Self.mail)
+        try await world.desk.decide(id, by: bob, .init(.approve))
+        world.time.advance(3 * 3_600)
+        let given = try await world.poll(id).structured
+        #expect(given?["tool_result"] == ["said": .string(Self.mail)])
+    }
+
+    @Test func `answers that wait have a limit, and those behind are withheld`() async throws {
+        var limits = ApprovalDesk.Limits()
+        limits.answerBytes = 3_500
+        let world = try await world(limits: limits).approvals
+        let long = Self.mail + String(repeating: " again", count: 100)
+        let id = try await world.handle(long)
+        let second = try await world.call(long)
+        #expect(second.isError && second.text.contains("withheld"))
+        let reason = try await world.records()[0].reason
+        #expect(reason?.contains("have") == true && reason?.contains("bytes already") == true)
+        try await world.desk.decide(id, by: bob, .init(.decline))
+        _ = try await world.handle(long)
+    }
+
+    /// Clients refuse what breaks a tool's output schema, and their models never see it.
+    @Test func `in place of what a tool promises a handle is the text of an error`() async throws {
+        var tool = FakeTool(isReadOnly: false)
+        tool.outputSchema = [
+            "type": "object", "required": ["said"], "properties": ["said": ["type": "string"]],
+        ]
+        let world = try await world(tool: tool).approvals
+        let result = try await world.call(Self.mail)
+        let json = result.json(for: .latest)
+        #expect(json["isError"] == true && json["structuredContent"] == nil)
+        #expect(result.text.contains("pending_approval") && !result.isError)
+        let plain = try await self.world().approvals.call(Self.mail).json(for: .latest)
+        #expect(plain["isError"] == false)
+        #expect(plain["structuredContent"]?["status"] == "pending_approval")
+    }
+
+    @Test func `all of another server's answer is given, whatever its form`() async throws {
+        let world = try await world().approvals
+        let answers: [JSONValue] = [
+            ["contents": [["uri": "file:///a", "text": "to ann@example.org"]]],
+            [
+                "content": [
+                    ["type": "text", "text": "to ann@example.org"],
+                    ["type": "image", "data": "aGk=", "mimeType": "image/png"],
+                ], "structuredContent": ["n": 1], "isError": false,
+            ],
+        ]
+        for answer in answers {
+            let entry = try #require(await world.calls.tools.usableEntry(named: "fake"))
+            let source = CallSource(.init(tool: "fake", arguments: JSONObject()), by: caller)
+            let given = ToolResult(original: object(answer))
+            var screened = await world.calls.screenResult(given, of: entry.identity, source)
+            let call = world.calls.record(
+                of: .init(tool: "fake", arguments: JSONObject()),
+                by: caller
+            )
+            let request = try #require(
+                await world.calls.hold(&screened, given, entry, JSONObject(), call, source)
+            )
+            try await world.desk.decide(request.id, by: bob, .init(.approve))
+            let polled = try await world.poll(request.id).structured
+            #expect(polled?["tool_result"] == answer)
+        }
+    }
+
+    @Test func `a client that takes tasks has one, which what passes does not end`() async throws {
+        let world = try await world()
+        var request = GuardedCall.Request(
+            tool: "fake",
+            arguments: object(["text": .string(Self.mail)])
+        )
+        request.takesTasks = true
+        let calls = world.approvals.calls
+        let task = try await calls.run(request, by: caller).json(for: .latest)
+        let id = try #require(task["taskId"]?.string)
+        func get() async throws -> JSONObject {
+            let asked = GuardedCall.Request(tool: "", arguments: JSONObject())
+            return try await calls.task(id, .get, asked, by: caller) { _ in }
+        }
+        #expect(try await get()["status"] == "working")
+        try await world.approvals.desk.decide(id, by: bob, .init(.approve))
+        world.rules.set(nil)
+        let passing = try await get()
+        #expect(passing["status"] == "working" && passing["result"] == nil)
+        world.rules.set([Self.rule(.deny)])
+        let denied = try await get()
+        #expect(denied["status"] == "completed" && denied["result"]?["isError"] == true)
+        world.rules.set([Self.rule(.requireApproval)])
+        let done = try await get()
+        #expect(done["result"]?["structuredContent"] == ["said": .string(Self.mail)])
+        #expect(world.approvals.runs.all == [Self.mail])
+    }
+
+    /// Rules about agents are about who made the call.
+    @Test func `whoever comes for an answer as another agent meets the same rules`() async throws {
+        let world = try await world()
+        let client = ClientDescription(name: "bot", version: "1")
+        var request = GuardedCall.Request(
+            tool: "fake",
+            arguments: object(["text": .string(Self.mail)])
+        )
+        request.client = client
+        let handle = try await world.approvals.calls.run(request, by: caller)
+        let id = try #require(handle.structured?["request_id"]?.string)
+        try await world.approvals.desk.decide(id, by: bob, .init(.approve))
+        var denies = Self.rule(.deny)
+        denies.scope.agents = ["bot"]
+        world.rules.set([denies])
+        let polled = try await world.approvals.poll(id)
+        #expect(!polled.text.contains("example.org"))
+        #expect(polled.text.contains("withheld"))
     }
 
     @Test func `an answer is its caller's, and is sealed where it waits`() async throws {
@@ -192,7 +351,7 @@ import Testing
         let request = try await world.pending()[0]
         waiting.cancel()
         let result = try await waiting.value
-        #expect(result.isError && result.text.contains(request.id))
+        #expect(result.text.contains(request.id) && !result.text.contains("example.org"))
         #expect(try await world.desk.find(request.id).state.isPending)
         try await world.desk.decide(request.id, by: bob, .init(.approve))
         let given = try await world.poll(request.id).structured

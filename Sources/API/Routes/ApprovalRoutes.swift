@@ -40,14 +40,14 @@ struct ApprovalRoutes: Sendable {
                 request in
                 try await show(request)
             }.answers(.ok, ["type": "object"]),
-            decision("approve", "Approve a call; it then runs, once") { _ in .approve }
+            decision("approve", "Approve a call, which runs once, or an answer") { _ in .approve }
                 .body(
                     Shape.object([
                         "comment?": comment, "remember_seconds?": remember,
                         "remember_session?": session,
                     ])
                 ),
-            decision("decline", "Decline a call") { _ in .decline }
+            decision("decline", "Decline a call, or an answer") { _ in .decline }
                 .body(Shape.object(["comment?": comment])),
             decision("decide", "Approve or decline a call") { request in
                 request.content["decision"]?.string == "approve" ? .approve : .decline
@@ -108,10 +108,17 @@ struct ApprovalRoutes: Sendable {
         let desk = try await desk(request)
         let found = try await desk.find(request.parameters["id"] ?? "")
         let events = try await desk.events(of: found.id)
-        // Who decides sees all of it. Sealed with another key it cannot be opened; then there is
-        // what was kept to be shown.
-        let mayDecide = try request.user().may(.decideApprovals)
-        let whole = mayDecide ? (try? desk.wholeArguments(of: found)) : nil
+        // Who decides sees all of it, but nobody the answer of a call that they made themselves: it
+        // is what they wait for. Sealed with another key it cannot be opened; then there is what
+        // was kept to be shown.
+        let principal = try request.user()
+        let isOwn = found.row.request.credential.map { $0 == principal.credentialName } ?? false
+        let mayDecide =
+            principal.may(.decideApprovals) && !(isOwn && found.row.request.kind == .answer)
+        var whole: JSONValue?
+        if mayDecide {
+            whole = (try? desk.wholeArguments(of: found)) ?? found.row.request.shown
+        }
         return .json(found.json(at: store.clock.now(), events: events, arguments: whole))
     }
 

@@ -5,10 +5,14 @@ import Store
 
 /// What callers are told about their requests.
 enum ApprovalAnswer {
-    /// The handle of a call that waits: what to poll with, and how often.
-    static func handle(_ request: ApprovalRequest, _ desk: ApprovalDesk) -> ToolResult {
+    /// The handle of a call that waits, or whose answer does: what to poll with, and how often.
+    static func handle(
+        _ request: ApprovalRequest,
+        of tool: ToolDefinition,
+        _ desk: ApprovalDesk
+    ) -> ToolResult {
         let names = request.state.askedNames
-        return ToolResult([
+        let handle: JSONValue = [
             "status": "pending_approval",
             "request_id": .string(request.id),
             "message": .string(instructions(for: request)),
@@ -17,7 +21,8 @@ enum ApprovalAnswer {
             "timeout_seconds": .integer(Int64(request.state.terms.timeoutSeconds)),
             "remaining_seconds": .integer(request.remainingSeconds(at: desk.store.clock.now())),
             "poll_interval_seconds": .integer(Int64(pollInterval(request.state.terms))),
-        ])
+        ]
+        return ToolResult(handle, inPlaceOf: tool)
     }
 
     private static func instructions(for request: ApprovalRequest) -> String {
@@ -226,7 +231,7 @@ enum ApprovalAnswer {
         let result = try desk.heldResult(of: request)
         let isError = result?["isError"]?.bool == true
         object.append(key: "tool_result", value: isError ? .null : answer(result))
-        var failure = isError ? result?["content"]?[0]?["text"]?.string ?? "it failed" : problem
+        var failure = isError ? texts(result) ?? "it failed" : problem
         if desk.isOutcomeUnknown(request) {
             failure = """
                 the process that ran the call ended before it told how it went: look at what it \
@@ -237,9 +242,21 @@ enum ApprovalAnswer {
         return .object(object)
     }
 
-    /// The structured answer of a tool, else its content.
+    /// The structured answer of a tool, else its content; all of what has more than that, such as
+    /// pictures beside it, or the contents of a resource.
     private static func answer(_ result: JSONValue?) -> JSONValue {
-        result?["structuredContent"] ?? result?["content"] ?? .null
+        let content = result?["content"]?.array ?? []
+        let isOfTexts = content.allSatisfy { $0["type"] == "text" }
+        if let structured = result?["structuredContent"], isOfTexts { return structured }
+        guard result?["structuredContent"] == nil, let blocks = result?["content"] else {
+            return result ?? .null
+        }
+        return blocks
+    }
+
+    private static func texts(_ result: JSONValue?) -> String? {
+        let texts = (result?["content"]?.array ?? []).compactMap { $0["text"]?.string }
+        return texts.isEmpty ? nil : texts.joined(separator: "\n")
     }
 
     private static func word(for request: ApprovalRequest, _ desk: ApprovalDesk) -> String {

@@ -28,12 +28,18 @@ extension ApprovalDesk {
 
     // MARK: - Looking
 
-    /// A request as it stands now, time counted.
+    /// A request as it stands now, time counted; without what it keeps sealed where only its life
+    /// is asked for.
     ///
     /// - Throws: ``ApprovalRefusal/unknownRequest``.
-    package func find(_ id: String) async throws -> ApprovalRequest {
+    package func find(_ id: String, withSealed: Bool = true) async throws -> ApprovalRequest {
         let row = try await store.read { connection, account in
-            try ApprovalTable.find(id, account: account, on: connection)
+            try ApprovalTable.find(
+                id,
+                withSealed: withSealed,
+                account: account,
+                on: connection
+            )
         }
         guard let row else { throw ApprovalRefusal.unknownRequest }
         let request = try ApprovalRequest(row)
@@ -383,9 +389,18 @@ extension ApprovalDesk {
     ) throws {
         guard !events.isEmpty else { return }
         let life = ApprovalTable.Life(state, rememberedUntil: remembered)
-        guard try ApprovalTable.update(row, to: life, account: account, on: connection) else {
-            throw StoreError.busy
-        }
+        // Nobody will see an answer that was not allowed.
+        let isOver = !state.isPending && state.status != .approved
+        let nothing =
+            isOver && row.request.kind == .answer ? try sealedNothing(of: row.request.id) : nil
+        let isWritten = try ApprovalTable.update(
+            row,
+            to: life,
+            sealing: nothing,
+            account: account,
+            on: connection
+        )
+        guard isWritten else { throw StoreError.busy }
         for event in events {
             try record(event.stored, of: row.request, account, connection)
         }

@@ -27,13 +27,13 @@ extension ApprovalDesk {
         }
         let limit = limit - start.duration(to: .now)
         guard limit > .zero, let seat = room.enter(for: request.id) else {
-            return try await find(request.id)
+            return try await find(request.id, withSealed: false)
         }
         defer { room.leave(seat) }
         var waited = Duration.zero
         while true {
             // After the seat was taken: what is decided from here on wakes it.
-            let current = try await find(request.id)
+            let current = try await find(request.id, withSealed: false)
             guard current.state.isPending, waited < limit else { return current }
             let untilEnd = Duration.milliseconds(
                 max(1, current.state.expiresAt.milliseconds(since: store.clock.now()))

@@ -15,6 +15,8 @@ package struct ApprovalDesk: Sendable {
         /// Of one caller: a loop in an agent ends here, before it has written to people for hours
         /// and taken the places of the others.
         package var pendingOfOne = 100
+        /// Bytes of one caller's answers that are kept sealed and have not been given out.
+        package var answerBytes = 64 << 20
         /// How long a yes is good for a call that has not begun.
         package var grant: Duration = .seconds(3_600)
         /// Longer than any call may take: a claim older than that tells of a process that died.
@@ -223,6 +225,17 @@ package struct ApprovalDesk: Sendable {
                 throw ApprovalRefusal.crowded(limit: limit, isOfRequester: requester != nil)
             }
         }
+        guard request.kind == .answer else { return }
+        let bytes = try ApprovalTable.answerBytes(
+            of: request.requester,
+            account: account,
+            on: connection
+        )
+        guard bytes + request.sealedCall.bytes.count <= limits.answerBytes else {
+            throw ApprovalRefusal.unavailable(
+                reason: "the caller's answers that wait have \(bytes) bytes already"
+            )
+        }
     }
 
     /// The approval of the same call by the same workflow that its approver wanted remembered, for
@@ -282,10 +295,22 @@ package struct ApprovalDesk: Sendable {
         (try? heldArguments(of: request)) != nil
     }
 
-    /// Everything that the call holds but its secrets, for whoever decides about it.
+    /// Everything that the call holds but its secrets, for whoever decides about it; of an answer
+    /// that is over, what was kept to be shown.
     package func wholeArguments(of request: ApprovalRequest) throws -> JSONValue {
         let redactor = Redactor(key: try box().redactionKey(of: store.account))
-        return ShownArguments.redacted(try heldArguments(of: request), redactor)
+        let held = try heldArguments(of: request)
+        let isOver = request.row.request.kind == .answer && held.members.isEmpty
+        return isOver ? request.row.request.shown : ShownArguments.redacted(held, redactor)
+    }
+
+    /// The same for a model elsewhere: of an answer, which nobody has allowed to go anywhere,
+    /// without anything that a rule could find.
+    func argumentsForModels(of request: ApprovalRequest) throws -> JSONValue {
+        let whole = try wholeArguments(of: request)
+        guard request.row.request.kind == .answer else { return whole }
+        let redactor = Redactor(key: try box().redactionKey(of: store.account))
+        return redactor.redact(whole, kinds: Set(SensitiveKind.allCases)).value
     }
 
     /// What came of the call; nil when nothing has.
@@ -371,12 +396,22 @@ package struct ApprovalDesk: Sendable {
     /// Takes the right to see an answer, and keeps what its caller gets, in one step: whoever dies
     /// before it has taken nothing.
     ///
+    /// However long ago it was approved: unlike a call it cannot be asked for again.
+    ///
     /// - Returns: Whether it was there to be taken.
     func release(_ id: String, _ answer: JSONValue) async throws -> Bool {
-        let (now, grant, holder) = (store.clock.now(), limits.grant, holder.text)
+        let (now, holder) = (store.clock.now(), holder.text)
+        let bytes = answer.serialized()
         let sealed = try box().seal(
-            bytes: answer.serialized(),
+            bytes: bytes,
             for: .heldResult(id, account: store.account)
+        )
+        // One copy is enough.
+        let nothing = try sealedNothing(of: id)
+        let event = ApprovalEventTable.Event(
+            "answer_released",
+            detail: "\(bytes.count) bytes, SHA-256 \(hexadecimal(Array(SHA256.hash(data: bytes))))",
+            at: now
         )
         let isOurs = try await store.writeOutsideFeed { connection, account in
             guard
@@ -384,17 +419,33 @@ package struct ApprovalDesk: Sendable {
                     id,
                     by: holder,
                     at: now,
-                    approvedSince: now.advanced(by: .zero - grant),
+                    approvedSince: Timestamp(milliseconds: 0),
                     account: account,
                     on: connection
                 ), let row = try ApprovalTable.find(id, account: account, on: connection)
             else { return false }
-            try ApprovalTable.complete(id, sealed, at: now, account: account, on: connection)
-            try record(.init("answer_released", at: now), of: row.request, account, connection)
+            try ApprovalTable.complete(
+                id,
+                sealed,
+                sealing: nothing,
+                at: now,
+                account: account,
+                on: connection
+            )
+            try record(event, of: row.request, account, connection)
             return true
         }
         room.wake(id)
         return isOurs
+    }
+
+    /// What is sealed in place of an answer that is not kept there any longer: whoever has the key
+    /// can still tell that it is the right one.
+    func sealedNothing(of id: String) throws -> SealedSecret {
+        try box().seal(
+            bytes: JSONValue.object(JSONObject()).serialized(),
+            for: .heldCall(id, account: store.account)
+        )
     }
 
     /// Whether a run has begun and its process is gone: nobody knows what it did.

@@ -105,7 +105,8 @@ extension ApprovalTable.Life {
 extension ApprovalRequest {
     /// As people and programs are shown it at an instant.
     ///
-    /// What happened to it is left out when nil; arguments are cut unless all of them are given.
+    /// What happened to it is left out when nil; arguments are cut unless all of them are given,
+    /// and an answer is then left out: it is for those who decide.
     package func json(
         at now: Timestamp,
         events: [ApprovalEventTable.Event]? = nil,
@@ -120,7 +121,7 @@ extension ApprovalRequest {
         let server = request.identity?.split(separator: "/", maxSplits: 1).first
         object.append(key: "server", value: JSONValue(server.map(String.init)))
         object.append(key: "policy_name", value: .string(request.identity ?? tool))
-        object.append(key: "arguments", value: arguments ?? request.shown)
+        object.append(key: "arguments", value: arguments ?? shownToAll)
         object.append(key: "requester", value: .string(request.requester))
         object.append(key: "channel", value: .string(request.channel))
         object.append(key: "workflow", value: .string(request.workflow))
@@ -148,6 +149,20 @@ extension ApprovalRequest {
         object.append(key: "executed_at", value: JSONValue(row.executedAt?.iso8601))
         if let events { object.append(key: "events", value: .array(events.map(Self.json))) }
         return .object(object)
+    }
+
+    /// What is shown to whoever may see requests, those whose calls they are among them.
+    private var shownToAll: JSONValue {
+        guard row.request.kind == .answer, var shown = row.request.shown.object else {
+            return row.request.shown
+        }
+        shown["answer"] = nil
+        return .object(shown)
+    }
+
+    /// What those who are told elsewhere may hear of: the names of the call's arguments.
+    var shownArguments: JSONValue {
+        row.request.kind == .answer ? row.request.shown["arguments"] ?? .null : row.request.shown
     }
 
     /// Whole seconds until it ends; 0 for what is decided.

@@ -195,7 +195,7 @@ extension GuardedCall {
             let answer =
                 held.source.takesTasks
                 ? ApprovalAnswer.task(of: decided, approvals)
-                : ApprovalAnswer.handle(decided, approvals)
+                : ApprovalAnswer.handle(decided, of: held.entry.definition, approvals)
             return await ended(.held, answer)
         case .approved: return await perform(decided, held, call, report)
         case .declined, .expired, .cancelled:
@@ -358,7 +358,9 @@ extension GuardedCall {
 
     /// The result as it is kept for those who ask later; one that is too great is told of.
     private static func kept(_ result: ToolResult) -> JSONValue {
-        let json = JSONValue.object(result.json(for: .latest))
+        // A handle in place of what the tool would have given is kept as what it is.
+        let handle = result.original == nil ? result.structured.map { ToolResult($0) } : nil
+        let json = JSONValue.object((handle ?? result).json(for: .latest))
         let count = json.serialized().count
         guard count > keptBytes else { return json }
         let text = "The call has run; its answer of \(count) bytes was too great to be kept."

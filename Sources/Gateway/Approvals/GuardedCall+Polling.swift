@@ -5,7 +5,8 @@ import Store
 
 /// Calls that were held, asked for later: by `get_approval_status` and as tasks.
 extension GuardedCall {
-    /// Tells how a request of this caller stands; runs what is approved and has not run, once.
+    /// Tells how a request of this caller stands; runs what is approved and has not run, once, or
+    /// gives an approved answer out.
     ///
     /// - Throws: ``ToolFailure`` when it is no request of theirs.
     func status(
@@ -14,18 +15,30 @@ extension GuardedCall {
         report: @escaping @Sendable (Event) async -> Void
     ) async throws -> JSONValue {
         guard let approvals else { throw ToolFailure("this installation holds no calls") }
-        var request = try await request(id, of: source.caller, approvals)
+        let (request, problem, _) = try await standing(of: id, source, approvals, report)
+        return try await ApprovalAnswer.status(request, approvals, problem: problem)
+    }
+
+    /// A request of this caller after what is to be done about it; why that was not done, and
+    /// whether it may be the next time.
+    private func standing(
+        of id: String,
+        _ source: CallSource,
+        _ approvals: ApprovalDesk,
+        _ report: @escaping @Sendable (Event) async -> Void
+    ) async throws -> (request: ApprovalRequest, problem: String?, isPassing: Bool) {
+        let request = try await request(id, of: source.caller, approvals)
         let kind = request.row.request.kind
-        if request.status == .approved, kind != .question, request.row.execution == .none {
-            let problem =
-                kind == .answer
-                ? await giveOut(request, source) : await resume(request, source, report)
-            request = try await approvals.find(id)
-            if let problem, request.row.execution == .none {
-                return try await ApprovalAnswer.status(request, approvals, problem: problem)
-            }
+        guard request.status == .approved, kind != .question, request.row.execution == .none
+        else { return (request, nil, false) }
+        let (problem, isPassing): (String?, Bool)
+        if kind == .answer {
+            (problem, isPassing) = await giveOut(request, source)
+        } else {
+            (problem, isPassing) = (await resume(request, source, report), false)
         }
-        return try await ApprovalAnswer.status(request, approvals, problem: nil)
+        let after = try await approvals.find(id)
+        return (after, after.row.execution == .none ? problem : nil, isPassing)
     }
 
     /// Does something with a task of this caller: a call that waits, or has waited, for approval.
@@ -52,11 +65,13 @@ extension GuardedCall {
             _ = try await self.request(id, of: caller, approvals)
             switch method {
             case .get:
-                let status = try await status(of: id, by: source, report: report)
+                let (found, problem, isPassing) =
+                    try await standing(of: id, source, approvals, report)
+                let status = try await ApprovalAnswer.status(found, approvals, problem: problem)
                 return try ApprovalAnswer.task(
-                    try await approvals.find(id),
+                    found,
                     approvals,
-                    problem: status["tool_execution_error"]?.string
+                    problem: isPassing ? nil : status["tool_execution_error"]?.string
                 )
             case .update: return JSONObject()
             case .cancel:

@@ -7,7 +7,7 @@ import MCP
 struct CallSource: Sendable {
     let caller: Caller
     /// What the client says of itself; nobody has verified it.
-    let client: ClientDescription?
+    var client: ClientDescription?
     let traceParent: String?
     /// The connection or session; nil where there is none.
     let session: String?

@@ -323,7 +323,8 @@ package struct GuardedCall: Sendable {
         let start = ContinuousClock.now
         var (given, outcome) = await outcome(of: entry, ToolArguments(members: arguments), context)
         var answered = given.answered
-        if answered.count > limits.resultBytes {
+        // What was held fits into less than what tells of it.
+        if answered.count > limits.resultBytes, !entry.tool.isOfGateway {
             let text = "The answer has more than \(limits.resultBytes) bytes. Ask for less."
             (given, outcome) = (.failure(text), .failed)
             answered = given.answered
@@ -340,7 +341,7 @@ package struct GuardedCall: Sendable {
         }
         guard let held else { return result }
         let rest = waits ? Self.holdTime - start.duration(to: .now) : nil
-        return await release(given, of: entry.identity, held, source, within: rest, report)
+        return await release(given, of: entry, held, source, within: rest, report)
     }
 
     private func outcome(

@@ -152,8 +152,20 @@ extension GuardedCall {
         var note: String?
         /// Whether the caller gets nothing of what the tool gave.
         var isWithheld = false
-        /// Who would have to allow it, and what was found; nil where nobody is to be asked.
-        var approval: (workflow: String?, words: String)?
+        /// Whether that is because nobody knows the rules.
+        var isUnreadable = false
+        /// What somebody would have to allow; nil where nobody is to be asked.
+        var approval: AnswerDemand?
+    }
+
+    /// An answer that needs an approval.
+    struct AnswerDemand: Sendable {
+        /// Who is asked; nil for the usual ones.
+        var workflow: String?
+        /// What was found, and by which rules.
+        var words: String
+        /// The answer, with marks where another rule asks for them.
+        var answer: ToolResult
     }
 
     /// Looks through what a tool gave before the caller sees it.
@@ -166,7 +178,9 @@ extension GuardedCall {
         do {
             found = try await sensitive?.verdict(on: Self.whole(result), .result, tool, source)
         } catch {
-            return Self.withheld("withheld: the policy cannot be read")
+            var answer = Self.withheld("withheld: the policy cannot be read")
+            answer.isUnreadable = true
+            return answer
         }
         guard let verdict = found, let action = verdict.action else {
             return ScreenedAnswer(result: result)
@@ -179,7 +193,11 @@ extension GuardedCall {
             return ScreenedAnswer(result: Self.result(result, as: verdict.value), note: note)
         case .requireApproval:
             var answer = Self.withheld("withheld: the answer contains \(verdict.words)")
-            answer.approval = (verdict.workflow, verdict.words)
+            answer.approval = AnswerDemand(
+                workflow: verdict.workflow,
+                words: verdict.words,
+                answer: Self.result(result, as: verdict.value)
+            )
             return answer
         case .deny: return Self.withheld("withheld: the answer contains \(verdict.words)")
         }

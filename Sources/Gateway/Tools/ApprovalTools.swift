@@ -10,9 +10,10 @@ struct GetApprovalStatusTool: Tool {
             name: "get_approval_status",
             title: "Approval status",
             summary: """
-                Tell how a call stands that waits for approval (`pending_approval`). The first use \
-                after the approval runs the call, once, and later uses give the same result again. \
-                While it is pending, wait `poll_interval_seconds` between uses.
+                Tell how a call stands that waits for approval (`pending_approval`), or whose \
+                answer does. The first use after the approval runs a call that has not run, once, \
+                and later uses give the same result again. While it is pending, wait \
+                `poll_interval_seconds` between uses.
                 """,
             inputSchema: Schema.object(
                 ["request_id": Schema.text("The request_id that came with pending_approval.")],

@@ -16,11 +16,23 @@ package struct ToolResult: Sendable, Equatable {
     /// gets the same, others the text.
     package private(set) var protocolError: RPCError?
 
+    /// Whether it says something else than what the tool promises to.
+    private var isOutsideSchema = false
+
     /// A result for programs, with its JSON as the text.
     package init(_ structured: JSONValue) {
         text = structured.serializedText()
         self.structured = structured
         isError = false
+    }
+
+    /// The same in place of what the tool would have given.
+    ///
+    /// A tool with an output schema may give nothing else, and clients refuse results that break
+    /// it before any model sees them, but no errors: there it goes as the text of one.
+    package init(_ structured: JSONValue, inPlaceOf tool: ToolDefinition) {
+        self.init(structured)
+        isOutsideSchema = tool.outputSchema != nil
     }
 
     private init(error: String, _ kind: FailureKind) {
@@ -58,10 +70,11 @@ package struct ToolResult: Sendable, Equatable {
         if let original { return original }
         var object = JSONObject()
         object.append(key: "content", value: [["type": "text", "text": .string(text)]])
-        if version.hasStructuredContent, let structured {
+        if version.hasStructuredContent, !isOutsideSchema, let structured {
             object.append(key: "structuredContent", value: structured)
         }
-        object.append(key: "isError", value: .bool(isError))
+        let breaksSchema = version.hasStructuredContent && isOutsideSchema
+        object.append(key: "isError", value: .bool(isError || breaksSchema))
         return object
     }
 

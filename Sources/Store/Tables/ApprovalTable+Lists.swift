@@ -4,7 +4,8 @@ extension ApprovalTable {
     /// Requests, latest first.
     ///
     /// Only those of a status, where one is given, and with identifiers smaller than `before`: the
-    /// page after one that ended there. The first `skip` of them are left out.
+    /// page after one that ended there. The first `skip` of them are left out. Without what is
+    /// sealed: a page of answers would be hundreds of megabytes.
     package static func list(
         status: String?,
         before: String? = nil,
@@ -17,7 +18,7 @@ extension ApprovalTable {
         let isBefore: SQL = before.map { "AND id < \($0)" } ?? ""
         let rows = try connection.rows(
             """
-            SELECT \(columns) FROM approval_requests
+            SELECT \(openColumns(connection.dialect)) FROM approval_requests
             WHERE account_id = \(account) \(isOfStatus) \(isBefore)
             ORDER BY id DESC LIMIT \(limit) OFFSET \(skip)
             """
@@ -42,6 +43,22 @@ extension ApprovalTable {
             """
         )
         return Int(try rows.first?.integer("requests") ?? 0)
+    }
+
+    /// Bytes of the answers of a requester that are kept sealed and have not been given out.
+    package static func answerBytes(
+        of requester: String,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Int {
+        let rows = try connection.rows(
+            """
+            SELECT COALESCE(SUM(LENGTH(sealed_call)), 0) AS bytes FROM approval_requests
+            WHERE account_id = \(account) AND requester = \(requester) AND kind = 'answer'
+                AND status IN ('pending', 'approved') AND execution = 'none'
+            """
+        )
+        return Int(try rows.first?.integer("bytes") ?? 0)
     }
 
     /// Identifiers of requests that were decided since an instant, earliest first.

@@ -102,11 +102,19 @@ package enum ApprovalTable {
         package var version: Int64
     }
 
-    static let columns: SQL = """
+    static let columns: SQL = "\(openNames), sealed_call, sealed_result"
+
+    /// The columns of a row, with nothing in place of what is sealed.
+    static func openColumns(_ dialect: SQLDialect) -> SQL {
+        let nothing: SQL = dialect == .postgres ? "CAST('' AS bytea)" : "x''"
+        return "\(openNames), \(nothing) AS sealed_call, NULL AS sealed_result"
+    }
+
+    private static let openNames: SQL = """
         id, kind, tool, identity, requester, credential, channel, workflow, terms, rule,
-        message, justification, policy_version, digest, sealed_call, shown, status, requested_at,
+        message, justification, policy_version, digest, shown, status, requested_at,
         expires_at, escalated_at, resolved_at, resolved_by, resolution, votes, remembered_until,
-        execution, claimed_at, claimed_by, executed_at, sealed_result, version
+        execution, claimed_at, claimed_by, executed_at, version
         """
 
     /// Writes a new request.
@@ -135,14 +143,17 @@ package enum ApprovalTable {
 
     /// A request; nil when there is none of that identifier.
     ///
-    /// Where it is `locked` nobody else may change it until the transaction ends.
+    /// Where it is `locked` nobody else may change it until the transaction ends. Without what is
+    /// sealed, which may be megabytes, where only its life is asked for.
     package static func find(
         _ id: String,
         locked: Bool = false,
+        withSealed: Bool = true,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Row? {
         let lock: SQL = locked && connection.dialect == .postgres ? "FOR UPDATE" : ""
+        let columns = withSealed ? columns : openColumns(connection.dialect)
         let rows = try connection.rows(
             """
             SELECT \(columns) FROM approval_requests
@@ -153,12 +164,17 @@ package enum ApprovalTable {
         return try rows.first.map { row throws(StoreError) in try Self.row(row) }
     }
 
-    /// Writes what has changed of a request's life.
+    private static func sealed(_ call: SealedSecret?) -> SQL {
+        call.map { "\($0.bytes)" } ?? "sealed_call"
+    }
+
+    /// Writes what has changed of a request's life; a `call` is put in place of the sealed one.
     ///
     /// - Returns: Whether it still stood as `row` says; otherwise nothing was written.
     package static func update(
         _ row: Row,
         to life: Life,
+        sealing call: SealedSecret? = nil,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> Bool {
@@ -169,7 +185,7 @@ package enum ApprovalTable {
                 escalated_at = \(life.escalatedAt), resolved_at = \(life.resolvedAt),
                 resolved_by = \(life.resolvedBy), resolution = \(life.resolution),
                 votes = \(life.votes), remembered_until = \(life.rememberedUntil),
-                version = version + 1
+                sealed_call = \(sealed(call)), version = version + 1
             WHERE account_id = \(account) AND id = \(row.request.id)
                 AND version = \(row.version) AND status = 'pending'
             """
@@ -228,10 +244,12 @@ package enum ApprovalTable {
         return true
     }
 
-    /// Keeps what came of a claimed run.
+    /// Keeps what came of a claimed run, with something in place of the sealed call where one is
+    /// given.
     package static func complete(
         _ id: String,
         _ result: SealedSecret?,
+        sealing call: SealedSecret? = nil,
         at instant: Timestamp,
         account: AccountID,
         on connection: any SQLConnection
@@ -239,7 +257,8 @@ package enum ApprovalTable {
         try connection.execute(
             """
             UPDATE approval_requests
-            SET execution = 'done', executed_at = \(instant), sealed_result = \(result?.bytes)
+            SET execution = 'done', executed_at = \(instant), sealed_result = \(result?.bytes),
+                sealed_call = \(sealed(call))
             WHERE account_id = \(account) AND id = \(id) AND execution = 'claimed'
             """
         )

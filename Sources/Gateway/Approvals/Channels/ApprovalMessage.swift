@@ -29,7 +29,7 @@ struct ApprovalMessage {
         let stored = request.row.request
         var lines = [
             ("Tool", plain(request.toolText)), ("Asked by", plain(stored.requester)),
-            ("Arguments", plain(ShownArguments.names(stored.shown))),
+            ("Arguments", plain(ShownArguments.names(request.shownArguments))),
         ]
         if let message = stored.message { lines.append(("Rule", plain(message))) }
         if let reason = stored.justification { lines.append(("Agent's reason", plain(reason))) }
@@ -115,7 +115,7 @@ struct ApprovalMessage {
             "type": .string(isOpen ? "approval_request" : "approval_ended"),
             "request_id": .string(request.id),
             "kind": .string(stored.kind.rawValue), "tool_name": .string(request.tool),
-            "argument_names": JSONValue((stored.shown.object?.members ?? []).map(\.key)),
+            "argument_names": JSONValue((request.shownArguments.object?.members ?? []).map(\.key)),
             "requester": .string(stored.requester), "workflow": .string(stored.workflow),
             "message": JSONValue(stored.message),
             "agent_reasoning": JSONValue(stored.justification),
