@@ -11,13 +11,17 @@ struct World {
 
     static let start = Timestamp(milliseconds: 1_700_000_000_000)
 
-    init(in store: Store, named name: String = "hub") async throws {
+    init(
+        in store: Store,
+        named name: String = "hub",
+        kind: TrackerKind = .github
+    ) async throws {
         let made = try await store.write { connection, account in
             let ids: [TrackerID] = try AccountTable.nextIDs(1, account: account, on: connection)
             try TrackerTable.insert(
                 Tracker(
                     id: ids[0],
-                    kind: .github,
+                    kind: kind,
                     deployment: .cloud,
                     name: name,
                     url: "https://\(name)",

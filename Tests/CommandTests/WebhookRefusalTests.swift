@@ -6,34 +6,6 @@ import Testing
 
 /// `preloop trackers webhooks install` where the tracker refuses.
 struct WebhookRefusalTests {
-    /// A tracker of which one project is followed, as a scan leaves it.
-    private func follow(_ path: String, in store: Store) async throws {
-        try await store.write { connection, account in
-            let trackers = try TrackerTable.list(account: account, on: connection)
-            let tracker = try #require(trackers.first)
-            let organization = try OrganizationTable.upsert(
-                externalID: "1",
-                path: "acme",
-                name: "acme",
-                tracker: tracker.id,
-                account: account,
-                on: connection
-            )
-            _ = try ProjectTable.upsert(
-                ProjectDescription(
-                    trackerID: tracker.id,
-                    organizationID: organization,
-                    externalID: "2",
-                    path: path,
-                    name: path,
-                    url: "https://example.com/\(path)"
-                ),
-                account: account,
-                on: connection
-            )
-        }
-    }
-
     /// It ended with 0, and the removal of the tracker warned of webhooks that there were not.
     @Test func `what is refused everywhere fails, and leaves nothing to be taken back`()
         async throws
@@ -43,7 +15,7 @@ struct WebhookRefusalTests {
             [.answer(404, text: #"{"message":"Not Found"}"#)]
         }
         #expect(try sandbox.addTracker(url: service.origin).status == 0)
-        try await follow("acme/tool", in: sandbox.store())
+        try await sandbox.follow("acme/tool")
         let installed = try sandbox.preloop("trackers", "webhooks", "install", "gh", "--json")
         #expect(installed.status == 5, "\(installed.errors)")
         #expect(installed.errors.contains("cannot register the webhooks of `gh`"))

@@ -109,7 +109,7 @@ struct ProjectRoutes: Sendable {
                 "\(path)/test-connection",
                 .permission(.manageTrackers),
                 tag: tag,
-                "Ask the service of a project's tracker whether the token works",
+                "Ask a project's tracker whether the token may read the project",
                 handler: testConnection
             ).body(
                 Shape.object([
@@ -193,11 +193,33 @@ struct ProjectRoutes: Sendable {
         guard found.count == 1 else {
             throw Problem.ambiguousProject(found.map { "\($1.name):\($0.path)" })
         }
-        let identity = try await operations.test(tracker, account)
+        let answer = try await ask(tracker, for: project, account)
         return .json([
-            "success": true, "message": .string("the token of \(identity.userName) works"),
+            "success": .bool(answer.isRead), "message": .string(answer.message),
             "project_id": .integer(project.id.rawValue),
         ])
+    }
+
+    /// Whether the tracker lets our token read a project, and why not.
+    ///
+    /// What says nothing of that, such as a tracker that is away, is thrown.
+    private func ask(
+        _ tracker: Tracker,
+        for project: StoredProject,
+        _ account: AccountID
+    ) async throws -> (isRead: Bool, message: String) {
+        do {
+            let identity = try await operations.testProject(project, tracker, account)
+            return (true, "the token of \(identity.userName) reads \(project.path)")
+        } catch let error as TrackerError {
+            switch error {
+            case .unauthenticated, .forbidden, .notFound:
+                return (false, error.hint.map { "\(error); \($0)" } ?? "\(error)")
+            case .rateLimited, .unavailable, .invalidResponse, .pageTokenExpired, .refused,
+                .outcomeUnknown, .cancelled:
+                throw error
+            }
+        }
     }
 
     private static func json(_ project: StoredProject, _ counts: ProjectCounts.Row?) -> JSONValue {

@@ -108,6 +108,9 @@ package struct TrackerOperations: Sendable {
     package var remove: @Sendable (Tracker, AccountID, @escaping Check) async throws -> Removal
     /// Asks the service who the token belongs to, and notes the outcome.
     package var test: @Sendable (Tracker, AccountID) async throws -> TrackerIdentity
+    /// Asks the service the same, and then for a project by that token.
+    package var testProject:
+        @Sendable (StoredProject, Tracker, AccountID) async throws -> TrackerIdentity
     /// Begins a scan of one tracker or all; throws a ``Problem`` when one is running.
     package var startSync: @Sendable (Tracker?, AccountID) async throws -> SyncState
     /// How the scan is that goes on in any process, else the latest of this one; of one tracker,
@@ -126,6 +129,8 @@ package struct TrackerOperations: Sendable {
             @escaping @Sendable (Tracker, Change, AccountID, @escaping Check) async throws -> Void,
         remove: @escaping @Sendable (Tracker, AccountID, @escaping Check) async throws -> Removal,
         test: @escaping @Sendable (Tracker, AccountID) async throws -> TrackerIdentity,
+        testProject:
+            @escaping @Sendable (StoredProject, Tracker, AccountID) async throws -> TrackerIdentity,
         startSync: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState,
         syncState: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState,
         webhooks:
@@ -135,6 +140,7 @@ package struct TrackerOperations: Sendable {
         self.change = change
         self.remove = remove
         self.test = test
+        self.testProject = testProject
         self.startSync = startSync
         self.syncState = syncState
         self.webhooks = webhooks

@@ -62,6 +62,9 @@ extension GitLabClient: WebhookRegistrar {
         var body = JSONObject()
         body["url"] = .string(webhook.url)
         body["token"] = .string(webhook.secret.reveal())
+        // Versions without signatures ignore it. With every update, so that an installation puts
+        // right what somebody else has set.
+        body["signing_token"] = .string(webhook.secret.gitLabSigningToken.reveal())
         body["enable_ssl_verification"] = .bool(webhook.verifiesCertificate)
         // On by default.
         body["push_events"] = false

@@ -51,7 +51,8 @@ package struct WebhookDelivery: Sendable {
         let names =
             switch kind {
             case .github: ["X-GitHub-Delivery"]
-            case .gitlab: ["Idempotency-Key", "webhook-id"]
+            // The same where there are both; only the first is signed.
+            case .gitlab: ["webhook-id", "Idempotency-Key"]
             case .jira: ["X-Atlassian-Webhook-Identifier"]
             }
         if let own = names.lazy.compactMap(word(in:)).first { return own }
@@ -78,6 +79,8 @@ package enum WebhookError: Error, Equatable, Sendable {
     case unsigned
     /// Its signature is another's.
     case forged
+    /// It shows our secret, and a signature that is not made with our key.
+    case foreignSignature
     /// Its signature is too old, or from the future.
     case expired
     /// Not the JSON a tracker sends; `detail` says where.
@@ -93,6 +96,9 @@ extension WebhookError: CustomStringConvertible {
         case .noSecret: "no secret is stored for this webhook"
         case .unsigned: "the delivery is not signed"
         case .forged: "the signature is not made with our secret"
+        case .foreignSignature:
+            "the token is ours and the signature is not: the body was changed, or GitLab signs "
+                + "with another key; `preloop trackers webhooks install` gives it ours again"
         case .expired: "the signature is too old or from the future"
         case .malformed(let detail): "not a tracker's delivery: \(detail)"
         }
@@ -105,7 +111,7 @@ extension WebhookDelivery {
 
     /// Checks the signature over the raw bytes in constant time.
     ///
-    /// GitHub and Jira sign with HMAC-SHA256; GitLab sends the secret itself, or in newer versions
+    /// GitHub and Jira sign with HMAC-SHA256; GitLab sends the secret itself, and in newer versions
     /// signs identifier, time and body after the Standard Webhooks specification.
     ///
     /// - Parameters:
@@ -121,19 +127,34 @@ extension WebhookDelivery {
         switch kind {
         case .github: try verifyDigest(in: "X-Hub-Signature-256", secrets)
         case .jira: try verifyDigest(in: "X-Hub-Signature", secrets)
-        case .gitlab:
-            if headers["webhook-signature"] != nil {
-                try verifySigned(secrets, now: now)
-            } else if let token = headers["X-Gitlab-Token"] {
-                try Self.verify(token: token, secrets: secrets)
-            } else {
-                throw .unsigned
-            }
+        case .gitlab: try verifyGitLab(secrets, now: now)
+        }
+    }
+
+    /// GitLab's signature where there is one, else its token.
+    ///
+    /// A right token does not make up for a wrong signature. GitLab sends both, so a body that was
+    /// changed on its way looks the same as one that GitLab signs with a key which somebody else
+    /// gave it, and the token says nothing of the body or its age: were it enough, no signature
+    /// would ever matter. The price is that deliveries signed with such a key are lost; scans find
+    /// what they told, and installing the webhook again ends it, which the error says: GitLab keeps
+    /// the answer with the delivery. A right signature needs no token beside it.
+    private func verifyGitLab(_ secrets: [Secret], now: Timestamp) throws(WebhookError) {
+        let isOurs = headers["X-Gitlab-Token"].map { Self.isToken($0, among: secrets) }
+        guard headers["webhook-signature"] != nil else {
+            guard let isOurs else { throw .unsigned }
+            guard isOurs else { throw .forged }
+            return
+        }
+        do throws(WebhookError) {
+            try verifySigned(secrets, now: now)
+        } catch {
+            throw error == .forged && isOurs == true ? .foreignSignature : error
         }
     }
 
     /// Compares the secret itself, as GitLab sends it.
-    private static func verify(token: String, secrets: [Secret]) throws(WebhookError) {
+    private static func isToken(_ token: String, among secrets: [Secret]) -> Bool {
         // Digests of one length are compared by Crypto in constant time.
         let shown = SHA256.hash(data: Array(token.utf8))
         var isKnown = false
@@ -141,7 +162,7 @@ extension WebhookDelivery {
             let isEqual = SHA256.hash(data: Array(secret.reveal().utf8)) == shown
             isKnown = isKnown || isEqual
         }
-        guard isKnown else { throw .forged }
+        return isKnown
     }
 
     /// `sha256=` and 64 hexadecimal digits.
@@ -153,6 +174,7 @@ extension WebhookDelivery {
         try check([code], of: body, keys: secrets.map { Array($0.reveal().utf8) })
     }
 
+    /// `v1,` and Base64 of an HMAC-SHA256 over identifier, time and body.
     private func verifySigned(_ secrets: [Secret], now: Timestamp) throws(WebhookError) {
         guard let id = headers["webhook-id"], let time = headers["webhook-timestamp"],
             let seconds = Int64(time), seconds > 0, seconds < 1 << 40
@@ -160,11 +182,7 @@ extension WebhookDelivery {
         // Several signatures stand side by side while a key is exchanged.
         let codes = (headers["webhook-signature"] ?? "").split(separator: " ").prefix(8)
             .filter { $0.hasPrefix("v1,") }.compactMap { Self.bytes(base64: $0.dropFirst(3).utf8) }
-        let keys = secrets.map { secret -> [UInt8] in
-            let text = secret.reveal()
-            let encoded = text.hasPrefix("whsec_") ? text.dropFirst(6) : nil
-            return encoded.flatMap { Self.bytes(base64: $0.utf8) } ?? Array(text.utf8)
-        }
+        let keys = secrets.map(\.gitLabSigningKey)
         try check(codes, of: Array("\(id).\(time).".utf8) + body, keys: keys)
         let age = now.milliseconds - seconds * 1000
         guard abs(age) <= Self.maximumAge.components.seconds * 1000 else { throw .expired }

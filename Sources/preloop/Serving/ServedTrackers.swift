@@ -29,6 +29,9 @@ struct ServedTrackers: Sendable {
                 )
             },
             test: { tracker, account in try await test(tracker, account) },
+            testProject: { project, tracker, account in
+                try await test(project, of: tracker, account)
+            },
             startSync: { tracker, account in try await scans.start(tracker, account) },
             syncState: { tracker, account in try await scans.state(of: tracker, account) },
             webhooks: { tracker, task, account in try await webhooks(of: tracker, task, account) }
@@ -204,8 +207,35 @@ struct ServedTrackers: Sendable {
         try TrackerTable.setName(name, of: id, account: account, on: connection)
     }
 
-    /// Asks the service, and notes what it says.
     private func test(_ tracker: Tracker, _ account: AccountID) async throws -> TrackerIdentity {
+        try await ask(tracker, account) { _ in }
+    }
+
+    /// A token may work, and the project be gone or hidden from it: it is asked for what a scan
+    /// begins with, the newest issue.
+    private func test(
+        _ project: StoredProject,
+        of tracker: Tracker,
+        _ account: AccountID
+    ) async throws -> TrackerIdentity {
+        let remote = RemoteProject(
+            externalID: project.externalID,
+            path: project.path,
+            name: project.name,
+            url: project.url
+        )
+        return try await ask(tracker, account) { client in
+            _ = try await client.issues(of: remote, walk: .newest, page: nil, validator: nil)
+        }
+    }
+
+    /// Asks the service who the token belongs to, and what else is wanted; notes what it says of
+    /// the token.
+    private func ask(
+        _ tracker: Tracker,
+        _ account: AccountID,
+        _ more: (any TrackerClient) async throws -> Void
+    ) async throws -> TrackerIdentity {
         let installation = installation.viewed(by: account)
         guard tracker.isRemote else { throw Self.imported }
         let transport = try installation.transport()
@@ -213,6 +243,7 @@ struct ServedTrackers: Sendable {
         do {
             let identity = try await client.verify()
             try await note(.valid, identity.statusDetail, of: tracker, installation)
+            try await more(client)
             return identity
         } catch let error as TrackerError {
             if case .unauthenticated = error {

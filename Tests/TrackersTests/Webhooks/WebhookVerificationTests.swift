@@ -1,5 +1,6 @@
 import Crypto
 import Domain
+import Foundation
 import HTTPClient
 import Testing
 
@@ -91,28 +92,76 @@ struct WebhookVerificationTests {
         #expect(error(delivery(.gitlab, [])) == .unsigned)
     }
 
-    @Test(arguments: [0, -301, 301])
-    func `GitLab's signed form covers identifier and time`(_ skew: Int64) {
-        let key: [UInt8] = Array(0..<32)
-        let secret = Secret("whsec_" + base64(key))
+    /// The header lines of a delivery that GitLab signs with a key, at the age of `skew` seconds.
+    private func signed(
+        _ id: String = "id-1",
+        skew: Int64 = 0,
+        key: [UInt8] = secret.gitLabSigningKey,
+        token: String? = nil
+    ) -> [(String, String)] {
         let time = "\(Self.now.milliseconds / 1000 + skew)"
-        let message = Array("id-1.\(time).".utf8) + Self.body
-        let signature = "v1," + base64(digest(message, key: key))
-        func headers(_ id: String) -> [(String, String)] {
-            [
-                ("webhook-id", id), ("webhook-timestamp", time),
-                ("webhook-signature", "v1,AAAA " + signature),
-            ]
-        }
-        let found = error(delivery(.gitlab, headers("id-1")), [secret])
-        #expect(found == (skew == 0 ? nil : .expired))
-        #expect(error(delivery(.gitlab, headers("id-2")), [secret]) == .forged)
-        // A token beside a wrong signature does not help.
-        let both = headers("id-2") + [("X-Gitlab-Token", secret.reveal())]
-        #expect(error(delivery(.gitlab, both), [secret]) == .forged)
-        #expect(
-            error(delivery(.gitlab, [("webhook-signature", signature)]), [secret]) == .unsigned
-        )
+        let signature = base64(digest(Array("\(id).\(time).".utf8) + Self.body, key: key))
+        let token = token.map { [("X-Gitlab-Token", $0)] } ?? []
+        return token + [
+            ("webhook-id", id), ("webhook-timestamp", time),
+            ("webhook-signature", "v1,AAAA v1,\(signature)"),
+        ]
+    }
+
+    /// The lines with another value in one of them.
+    private func changed(
+        _ lines: [(String, String)],
+        _ name: String,
+        to value: String
+    ) -> [(String, String)] {
+        lines.map { $0.0 == name ? (name, value) : $0 }
+    }
+
+    @Test(arguments: [0, -300, 300, -301, 301])
+    func `GitLab's signed form covers identifier and time`(_ skew: Int64) {
+        let lines = signed(skew: skew)
+        let expected: WebhookError? = abs(skew) <= 300 ? nil : .expired
+        #expect(error(delivery(.gitlab, lines)) == expected)
+        #expect(error(delivery(.gitlab, changed(lines, "webhook-id", to: "id-2"))) == .forged)
+        let later = "\(Self.now.milliseconds / 1000 + skew + 1)"
+        #expect(error(delivery(.gitlab, changed(lines, "webhook-timestamp", to: later))) == .forged)
+        #expect(error(delivery(.gitlab, lines, body: Self.body + [0x20])) == .forged)
+        #expect(error(delivery(.gitlab, lines), [Secret("another")]) == .forged)
+        #expect(error(delivery(.gitlab, lines), [Secret("another"), Self.secret]) == expected)
+        #expect(error(delivery(.gitlab, lines), []) == .noSecret)
+        #expect(error(delivery(.gitlab, Array(lines.suffix(1)))) == .unsigned)
+    }
+
+    /// With any other derivation every webhook that is registered would be refused.
+    @Test func `GitLab's key is made from the secret, always in the same way`() throws {
+        let token = Self.secret.gitLabSigningToken.reveal()
+        #expect(token == "whsec_1XxVT5WpX+aw3fBb4sORNxgVYjAZwJT9iv0rsJciqsw=")
+        // GitLab takes no key of another length.
+        let key = try #require(Data(base64Encoded: String(token.dropFirst(6))))
+        #expect(key.count == 32 && Array(key) == Self.secret.gitLabSigningKey)
+        #expect(Secret("another").gitLabSigningKey != Self.secret.gitLabSigningKey)
+        // What is shown as the token is not what is signed with.
+        let lines = signed(key: Array(Self.secret.reveal().utf8))
+        #expect(error(delivery(.gitlab, lines)) == .forged)
+    }
+
+    /// GitLab sends both; the token shows who sends, and nothing of the body or its age.
+    @Test func `a right token does not make up for a wrong signature`() {
+        let token = Self.secret.reveal()
+        let ours = signed(token: token)
+        #expect(error(delivery(.gitlab, ours)) == nil)
+        #expect(error(delivery(.gitlab, ours, body: Self.body + [0x20])) == .foreignSignature)
+        let foreign = signed(key: Array(0..<32), token: token)
+        #expect(error(delivery(.gitlab, foreign)) == .foreignSignature)
+        #expect(error(delivery(.gitlab, signed(skew: -301, token: token))) == .expired)
+        let broken = changed(ours, "webhook-signature", to: "")
+        #expect(error(delivery(.gitlab, broken)) == .foreignSignature)
+        // Whoever does not know the token hears nothing of it.
+        let forged = signed(key: Array(0..<32), token: token + "x")
+        #expect(error(delivery(.gitlab, forged)) == .forged)
+        // The signature says more than the token, which may have been taken away at GitLab.
+        #expect(error(delivery(.gitlab, signed(token: "x"))) == nil)
+        #expect("\(WebhookError.foreignSignature)".contains("trackers webhooks install"))
     }
 
     @Test func `a body beyond the limit is not looked at`() {
@@ -122,7 +171,7 @@ struct WebhookVerificationTests {
     }
 
     @Test func `no error tells the secret`() {
-        for error in [WebhookError.forged, .unsigned, .expired, .noSecret] {
+        for error in [WebhookError.forged, .foreignSignature, .unsigned, .expired, .noSecret] {
             #expect(!"\(error)".contains(Self.secret.reveal()))
         }
     }
@@ -147,5 +196,8 @@ struct WebhookVerificationTests {
         for name in ["Idempotency-Key", "webhook-id"] {
             #expect(delivery(.gitlab, [event, (name, "d-1")]).identifier == "d-1", "\(name)")
         }
+        // Of the two the signature covers one: a replay could have any other.
+        let both = [("Idempotency-Key", "d-2"), ("webhook-id", "d-1")]
+        #expect(delivery(.gitlab, both).identifier == "d-1")
     }
 }
