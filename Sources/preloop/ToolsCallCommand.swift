@@ -44,7 +44,7 @@ struct ToolsCallCommand: AsyncParsableCommand {
             throw CommandFailure(.usage, "the arguments are not JSON", reason: "\(error)")
         }
         if let server = try remote.server(try Settings.read()) {
-            let path = "/api/v1/mcp/\(name)"
+            let path = "/api/v1/mcp/\(RemoteServer.encoded(name))"
             return try report(try await server.call("POST", path, .object(members)))
         }
         let installation = try await Installation.open()

@@ -1,6 +1,5 @@
 import Domain
 import Firewall
-import Gateway
 import HTTPClient
 import MCP
 import Store
@@ -8,6 +7,7 @@ import StoreTestSupport
 import Testing
 
 @testable import API
+@testable import Gateway
 
 /// What waits for approval, over REST and on the page.
 @Suite struct ApprovalTests {
@@ -71,6 +71,44 @@ import Testing
     }
 
     private static let path = "/api/v1/approval-requests"
+
+    /// It is what they wait for.
+    @Test func `an answer is shown to those who decide, and not to whoever made the call`()
+        async throws
+    {
+        let server = try await server()
+        let (ann, bob) = (try await server.key("ann"), try await server.key("bob"))
+        let eve = try await server.key("eve")
+        let desk = try await desk(server)
+        let call = try await desk.find(try await held(server, ann)).row.request
+        var asking = Caller(name: call.requester, channel: .rest)
+        asking.credential = call.credential
+        let kept: JSONValue = [
+            "call_id": "c1", "arguments": ["text": "hello"], "answer": ["said": "a@example.org"],
+        ]
+        let (request, _) = try await desk.open(
+            ApprovalDesk.Draft(
+                kind: .answer,
+                tool: "echo",
+                arguments: kept.object ?? JSONObject(),
+                caller: asking,
+                digest: Array(repeating: 7, count: 32),
+                demand: ApprovalDemand(policyVersion: 0)
+            )
+        )
+        let list = try await server.send("GET", Self.path, token: bob)
+        #expect(!list.text.contains("example.org") && list.text.contains("hello"))
+        for (token, isShown) in [(bob, true), (eve, false), (ann, false)] {
+            let shown = try await server.send("GET", "\(Self.path)/\(request.id)", token: token)
+            #expect(shown.status == 200 && shown.text.contains("hello"), "\(shown.text)")
+            #expect(shown.text.contains("example.org") == isShown)
+        }
+        let token = try await link(server, request.id)
+        let page = try await server.send("GET", "/approval/\(request.id)?token=\(token)")
+        #expect(page.text.contains("May its caller see the answer?"))
+        #expect(page.text.contains("example.org") && !page.text.contains("remember_seconds"))
+        try await server.stop()
+    }
 
     @Test func `what waits is listed, shown and decided, and the second hears who was first`()
         async throws
@@ -180,6 +218,63 @@ import Testing
         try await server.stop()
     }
 
+    /// Programs that know links to decide by were told that a body must be a form.
+    @Test func `a program decides by the link as the form does, and is answered in kind`()
+        async throws
+    {
+        let server = try await server { $0.requiresReason = true }
+        let ann = try await server.key("ann")
+        let (id, other) = (try await held(server, ann), try await held(server, ann, "other"))
+        let token = try await link(server, id)
+        func send(
+            _ id: String,
+            _ token: String?,
+            _ body: JSONValue,
+            headers: [(String, String)] = []
+        ) async throws -> RunningServer.Answer {
+            let query = token.map { "?token=\($0)" } ?? ""
+            let path = "/approval/\(id)/decide\(query)"
+            return try await server.send("POST", path, body, headers: headers)
+        }
+        let yes: JSONValue = ["decision": "approve", "comment": "so be it"]
+        let wrong: [(id: String, token: String?)] = [
+            (other, token), (id, ApprovalLink.makeToken(of: AccountTable.defaultID).text),
+            (id, ApprovalLink.makeToken(of: AccountID(77)).text), (id, nil),
+        ]
+        for link in wrong {
+            let refused = try await send(link.id, link.token, yes)
+            #expect(try refused.status == 404 && refused.json["code"] == "unknown_link")
+        }
+        let bodies: [JSONValue] = [
+            ["decision": "maybe"], [:], ["decision": "approve", "comment": 1],
+            // The workflow asks for a reason.
+            ["decision": "approve"], ["decision": "approve", "comment": ""],
+        ]
+        for body in bodies {
+            #expect(try await send(id, token, body).status == 422, "\(body)")
+        }
+        let stranger = [("Origin", "https://evil.example")]
+        #expect(try await send(id, token, yes, headers: stranger).status == 403)
+        // What a page of strangers may send without asking is no JSON.
+        let plain = [("Content-Type", "text/plain")]
+        #expect(try await send(id, token, yes, headers: plain).status == 415)
+        #expect(try await desk(server).find(id).status == .pending)
+        let done = try await send(id, token, yes)
+        #expect(try done.status == 200 && done.json["status"] == "approved", "\(done.text)")
+        #expect(try done.json["request_id"]?.string == id && !done.text.contains("hello"))
+        let request = try await desk(server).find(id)
+        #expect(request.state.resolvedBy == "user:bob" && request.state.resolution == "so be it")
+        let again = try await send(id, token, yes)
+        #expect(try again.status == 410 && again.json["code"] == "used_link")
+        // The token may stand in the body, as in the form.
+        var no = JSONObject([("decision", "decline"), ("comment", "no")])
+        no["token"] = .string(try await link(server, id))
+        #expect(try await send(id, nil, .object(no)).status == 409)
+        no["token"] = .string(try await link(server, other))
+        #expect(try await send(other, nil, .object(no)).json["status"] == "declined")
+        try await server.stop()
+    }
+
     @Test func `without a token the page asks who is there, and tells nothing before`()
         async throws
     {
@@ -201,7 +296,7 @@ import Testing
         let stranger = try await signIn("mallory", RunningServer.password)
         #expect(stranger.status == 404 && !stranger.text.contains("hello"))
         let shown = try await signIn("bob", RunningServer.password)
-        #expect(shown.status == 200 && shown.text.contains("hello"))
+        #expect(shown.status == 200 && shown.text.contains("hello"), "\(shown.text)")
         let token = try #require(shown.text.firstMatch(of: /name="token" value="(\w+)"/)?.1)
         let done = try await server.sendForm(
             "/approval/\(id)/decide",
@@ -258,6 +353,9 @@ import Testing
         #expect(shown.contains("name=\"read_all\"") && !shown.contains("remember_seconds"))
         #expect(shown.contains("SHA-256"))
         #expect(try await approve(id, token, "") == 422)
+        let path = "/approval/\(id)/decide?token=\(token)"
+        let unread = try await server.send("POST", path, ["decision": "approve"])
+        #expect(try unread.status == 422 && unread.json["code"] == "unread_part")
         #expect(try await desk(server).find(id).status == .pending)
         #expect(try await approve(id, token, "&read_all=yes") == 200)
         let approved = try await desk(server).find(id)

@@ -12,7 +12,7 @@ import Testing
 
 /// Policies over REST.
 @Suite struct PolicyRouteTests {
-    private static let path = "/api/v1/policies"
+    static let path = "/api/v1/policies"
     private static let policy = """
         # no secrets
         metadata: {name: first}
@@ -22,13 +22,13 @@ import Testing
           - {expression: args.text == 'secret', action: deny, message: no secrets}
         """
 
-    private func server() async throws -> (server: RunningServer, key: String) {
+    func server() async throws -> (server: RunningServer, key: String) {
         let server = try await RunningServer()
         _ = try await server.add("ann", .owner)
         return (server, try await server.key("ann"))
     }
 
-    private func upload(
+    func upload(
         _ server: RunningServer,
         _ key: String,
         _ text: String,
@@ -277,7 +277,7 @@ import Testing
     }
 
     /// A server whose policy has an entry for `echo` with two rules.
-    private struct Ruled {
+    struct Ruled {
         let server: RunningServer
         let key: String
         var tool = ""
@@ -305,9 +305,9 @@ import Testing
         }
     }
 
-    private static let entry: JSONValue = ["tool_name": "echo", "tool_source": "builtin"]
+    static let entry: JSONValue = ["tool_name": "echo", "tool_source": "builtin"]
 
-    private func ruled() async throws -> Ruled {
+    func ruled() async throws -> Ruled {
         let (server, key) = try await server()
         var ruled = Ruled(server: server, key: key)
         let made = try await ruled.send("POST", "tool-configurations", Self.entry)

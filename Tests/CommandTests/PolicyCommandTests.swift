@@ -257,3 +257,123 @@ struct PolicyCommandTests {
         #expect(try server.stop().status == 0)
     }
 }
+
+extension PolicyCommandTests {
+    private static let quiet = """
+        metadata: {name: quiet}
+        sensitive_data:
+          rules:
+          - {id: mail, on: tool.args, types: [email], action: deny}
+          - {id: phones, on: tool.args, types: [phone], action: redact}
+        """
+
+    /// Neither a plan nor an explanation knew of rules about arguments.
+    @Test func `rules about arguments are planned, explained and tried`() throws {
+        let (sandbox, path) = try sandbox(Self.quiet)
+        let mail = #"{"query": "to ann@example.org"}"#
+        #expect(try sandbox.preloop("tools", "call", "list_projects", mail).status == 0)
+        let plan = try sandbox.preloop("policy", "plan", path)
+        #expect(plan.output.contains("1 call of list_projects: allow -> deny"), "\(plan)")
+        #expect(try sandbox.preloop("policy", "apply", path).status == 0)
+        #expect(try sandbox.preloop("tools", "call", "list_projects", mail).status == 1)
+        // The call that the policy has refused would be refused again.
+        let replay = try sandbox.preloop("policy", "replay")
+        #expect(replay.output.contains("1 of 2 calls on record would be decided"), "\(replay)")
+        #expect(replay.output.contains("1 call of list_projects: allow -> deny"))
+        let told = try sandbox.preloop("policy", "explain", "list_projects", "--args", mail)
+        #expect(
+            told.output.hasPrefix(
+                """
+                builtin/list_projects: deny
+                  the arguments contain email (mail)
+                """
+            ),
+            "\(told)"
+        )
+        #expect(told.output.contains("sensitive_data: deny - email by `mail`"))
+        let phone = #"{"query": "+49 30 901820"}"#
+        let file = ["policy", "explain", "search", "--file", path, "--args", phone]
+        let redacted = try sandbox.start("preloop", file).wait()
+        #expect(redacted.output.hasPrefix("builtin/search: allow\n"), "\(redacted)")
+        #expect(redacted.output.contains("sensitive_data: redact - phone by `phones`"))
+        let cases = """
+            tests:
+            - {tool: search, args: {query: a@example.org}, expect: {action: deny, rule: mail}}
+            - {tool: search, args: {query: x}, expect: deny}
+            """
+        let tests = sandbox.home + "/policy.tests.yaml"
+        try cases.write(toFile: tests, atomically: true, encoding: .utf8)
+        #expect(try sandbox.preloop("policy", "test", path).output.contains("1 passed, 1 failed"))
+    }
+
+    @Test func `calls that may hide what a rule asks for are told apart by its name`() throws {
+        let (sandbox, path) = try sandbox(Self.quiet)
+        let hidden = #"{"query": "password=ann@example.org"}"#
+        #expect(try sandbox.preloop("tools", "call", "list_projects", hidden).status == 0)
+        let replay = try sandbox.preloop("policy", "replay", "--file", path)
+        #expect(replay.output.contains("rule `mail` of `sensitive_data`"), "\(replay)")
+        #expect(replay.output.contains("0 of 1 call on record would be decided as it was"))
+    }
+
+    @Test func `an explanation takes everything that rules ask for`() throws {
+        let text = """
+            metadata: {name: hours}
+            tools:
+            - name: list_projects
+              conditions:
+              - {condition_type: cel, expression: 'now.getHours("Europe/Berlin") < 8', action: deny}
+              - {condition_type: cel, expression: session.id == "s1", action: deny}
+              - {condition_type: cel, expression: agent.version == "2", action: deny}
+              - {condition_type: cel, expression: request.trace_parent == "t1", action: deny}
+              - {condition_type: cel, expression: "!user.may_write", action: deny}
+              - condition_type: cel
+                action: deny
+                expression: >-
+                  tool.read_only && !tool.destructive
+                  && tool.idempotent && !tool.open_world
+            """
+        let (sandbox, path) = try sandbox(text)
+        func explain(_ words: [String], file: Bool = true) throws -> Sandbox.Result {
+            let time = words.contains("--now") ? [] : ["--now", "2026-01-31T12:00:00Z"]
+            let words = ["policy", "explain", "list_projects"] + time + words
+            return try sandbox.start("preloop", words + (file ? ["--file", path] : [])).wait()
+        }
+        #expect(try explain([]).output.hasPrefix("builtin/list_projects: allow\n"))
+        let given = [
+            ["--now", "2026-01-31T06:59:00Z"], ["--session", "s1"], ["--agent-version", "2"],
+            ["--trace-parent", "t1"], ["--no-may-write"],
+            ["--read-only", "--no-destructive", "--idempotent", "--no-open-world"],
+        ]
+        for (place, words) in given.enumerated() {
+            let told = try explain(words)
+            let decided = "rule \(place + 1) of list_projects (priority 100): deny - decided"
+            #expect(told.output.contains(decided), "\(told)")
+        }
+        #expect(try explain(["--now", "yesterday"]).status == 2)
+        // What is in force knows what the tool says of itself.
+        #expect(try explain(["--read-only"], file: false).status == 2)
+        #expect(try sandbox.preloop("policy", "apply", path).status == 0)
+        let inForce = try explain(["--session", "s1"], file: false)
+        #expect(inForce.output.contains("rule 2 of list_projects (priority 100): deny - decided"))
+    }
+
+    /// Whoever denied them believed it, and calls on record were said to be denied.
+    @Test func `the gateway's own tools are exempt, and that is said`() throws {
+        let text = """
+            metadata: {name: x}
+            tools: [{name: request_approval, enabled: false}]
+            defaults: {unknown_tools: deny}
+            """
+        let (sandbox, path) = try sandbox(text)
+        let validated = try sandbox.preloop("policy", "validate", path)
+        #expect(validated.status == 0 && validated.errors.contains("warning: 2:"), "\(validated)")
+        #expect(validated.errors.contains("what is said of `request_approval` has no effect"))
+        let asked = #"{"request_id": "none"}"#
+        _ = try sandbox.preloop("tools", "call", "get_approval_status", asked)
+        #expect(try sandbox.preloop("policy", "plan", path).output.contains("no calls on record"))
+        #expect(try sandbox.preloop("policy", "apply", path).status == 0)
+        let told = try sandbox.preloop("policy", "explain", "get_approval_status")
+        #expect(told.output.hasPrefix("builtin/get_approval_status: allow\n"), "\(told)")
+        #expect(told.output.contains("no rule is asked"))
+    }
+}

@@ -281,6 +281,29 @@ struct ServersTests {
         #expect(unknown.status == 5 && unknown.errors.contains("there is no tool `ecco`"))
     }
 
+    /// The path of the request ended, or was cut, within the name.
+    @Test func `a tool of any name is called at a server`() throws {
+        let sandbox = try Sandbox.withServers()
+        let upstream = try PythonUpstream("stdio")
+        defer { withExtendedLifetime(upstream) {} }
+        #expect(try sandbox.add(upstream, "up").status == 0)
+        let server = try ServeProcess(sandbox)
+        let elsewhere = try Sandbox(["PRELOOP_TOKEN": server.key])
+        func call(_ name: String) throws -> Sandbox.Result {
+            let words = ["tools", "call", name, #"{"text": "x"}"#, "--url", server.origin]
+            return try elsewhere.start("preloop", words).wait()
+        }
+        let called = try call("odd/tool.name-1")
+        #expect(called.status == 0 && called.output.contains("x"), "\(called)")
+        // None of these is the tool before the sign.
+        for name in ["echo?a", "echo#a", "echo/", "../mcp/echo"] {
+            #expect(try call(name).status == 5, "\(name)")
+        }
+        let words = ["tools", "describe", "odd/tool.name-1", "--url", server.origin]
+        #expect(try elsewhere.start("preloop", words).wait().output.hasPrefix("odd/tool.name-1"))
+        #expect(try server.stop().status == 0)
+    }
+
     @Test(arguments: [
         ("Authorization", "Bearer a-secret-word", [String]()),
         ("X-Key", "a-secret-word", ["--header", "X-Key"]),

@@ -44,7 +44,7 @@ struct ApprovalPages: Sendable {
             .on(.post, path, .open, tag: tag, "Sign in on the page of a request") { request in
                 try await signIn(request)
             }.forSmallBodies,
-            .on(.post, "\(path)/decide", .open, tag: tag, "Decide by the page's form") { request in
+            .on(.post, "\(path)/decide", .open, tag: tag, "Decide by form or as JSON") { request in
                 try await decide(request)
             }.forSmallBodies,
         ]
@@ -139,40 +139,21 @@ struct ApprovalPages: Sendable {
     }
 
     private func decide(_ request: APIRequest) async throws -> APIResponse {
-        let form = try Self.form(request)
-        guard let text = form["token"] ?? request.query["token"],
-            let token = OpaqueToken(.approval, text),
-            let decision = form["decision"].flatMap(ApprovalState.Decision.init(rawValue:))
+        if request.mediaType == "application/json" { return try await decideByProgram(request) }
+        let said = Said(try Self.form(request))
+        guard let text = said.token ?? request.query["token"],
+            OpaqueToken(.approval, text) != nil, said.decision != nil
         else { return ApprovalPage.message("The link is not valid.", .notFound) }
         do {
-            let (approvals, link, isGood) = try await find(request, text)
-            let asked = try await approvals.find(link.request)
-            let page = ApprovalPage(
-                request: asked,
-                approver: link.approver,
-                token: isGood ? text : nil,
-                now: store.clock.now()
-            )
-            let mayDecide = isGood && asked.state.isPending
-            if mayDecide, page.isCut, decision == .approve, form["read_all"] == nil {
-                return page.response(
-                    problem: ApprovalPage.partProblem,
-                    status: .unprocessableContent
-                )
-            }
-            // What nobody has seen on the page is approved once.
-            let seconds = page.isCut ? 0 : form["remember_seconds"].flatMap { Int($0) } ?? 0
-            let decided = try await approvals.decide(
-                link.request,
-                linkDigest: token.digest,
-                ApprovalDesk.Word(
-                    decision,
-                    reason: form["comment"],
-                    rememberedFor: seconds > 0 ? .seconds(seconds) : nil,
-                    isForSession: !page.isCut && form["remember_session"] == "yes"
-                )
-            )
+            let decided = try await decide(said, text, request)
             return try await show(request, text, problem: ApprovalPage.thanks(decided))
+        } catch is UnreadPart {
+            return try await show(
+                request,
+                text,
+                problem: ApprovalPage.partProblem,
+                status: .unprocessableContent
+            )
         } catch ApprovalRefusal.refused(let error) {
             let status = Problem.problem(of: .refused(error)).status
             return try await show(request, text, problem: "\(error).", status: status)
@@ -183,6 +164,112 @@ struct ApprovalPages: Sendable {
                 problem: "\(refusal).",
                 status: Problem.problem(of: refusal).status
             )
+        }
+    }
+
+    /// The same for a program, which is answered in kind.
+    private func decideByProgram(_ request: APIRequest) async throws -> APIResponse {
+        let said = try Said(try request.object())
+        guard let text = said.token ?? request.query["token"] else {
+            throw ApprovalRefusal.unknownLink
+        }
+        do {
+            let decided = try await decide(said, text, request)
+            // The link is used up: what was asked is not told any more.
+            return .json([
+                "request_id": .string(decided.id), "status": .string(decided.status.rawValue),
+                "message": .string(ApprovalPage.thanks(decided)),
+            ])
+        } catch is UnreadPart {
+            throw Problem(
+                .unprocessableContent,
+                "the call holds more than its page shows; send `read_all` as true when all of it "
+                    + "has been read",
+                code: "unread_part"
+            )
+        }
+    }
+
+    /// Decides as whoever has the link says, unless something is in the way.
+    private func decide(
+        _ said: Said,
+        _ text: String,
+        _ request: APIRequest
+    ) async throws -> ApprovalRequest {
+        guard let token = OpaqueToken(.approval, text), let decision = said.decision else {
+            throw ApprovalRefusal.unknownLink
+        }
+        let (approvals, link, isGood) = try await find(request, text)
+        let asked = try await approvals.find(link.request)
+        let page = ApprovalPage(
+            request: asked,
+            approver: link.approver,
+            token: isGood ? text : nil,
+            now: store.clock.now()
+        )
+        let isCut = page.isCut
+        if isGood, asked.state.isPending, isCut, decision == .approve, !said.hasReadAll {
+            throw UnreadPart()
+        }
+        // What nobody has seen on the page is approved once.
+        let seconds = isCut ? 0 : said.rememberedSeconds
+        return try await approvals.decide(
+            link.request,
+            linkDigest: token.digest,
+            ApprovalDesk.Word(
+                decision,
+                reason: said.comment,
+                rememberedFor: seconds > 0 ? .seconds(seconds) : nil,
+                isForSession: !isCut && said.isForSession
+            )
+        )
+    }
+
+    /// The page shows less than the call holds, and nobody says to have read the rest.
+    private struct UnreadPart: Error {}
+
+    /// What the page's form says, or a program in its place.
+    private struct Said {
+        var token: String?
+        /// Nil when it is none.
+        var decision: ApprovalState.Decision?
+        var comment: String?
+        var hasReadAll: Bool
+        /// For how long the same call may run again.
+        var rememberedSeconds: Int
+        var isForSession: Bool
+
+        init(_ form: QueryItems) {
+            token = form["token"]
+            decision = form["decision"].flatMap(ApprovalState.Decision.init(rawValue:))
+            comment = form["comment"]
+            hasReadAll = form["read_all"] != nil
+            rememberedSeconds = form["remember_seconds"].flatMap { Int($0) } ?? 0
+            isForSession = form["remember_session"] == "yes"
+        }
+
+        init(_ object: JSONObject) throws(Problem) {
+            token = try Self.text("token", in: object)
+            let word = try Self.text("decision", in: object)
+            decision = word.flatMap(ApprovalState.Decision.init(rawValue:))
+            guard decision != nil else {
+                throw .invalid("decision", "must be `approve` or `decline`")
+            }
+            comment = try Self.text("comment", in: object)
+            hasReadAll = object["read_all"]?.bool ?? false
+            let seconds = object["remember_seconds"]?.integer ?? 0
+            rememberedSeconds = Int(exactly: seconds) ?? 0
+            isForSession = object["remember_session"]?.bool ?? false
+        }
+
+        /// A text that may be missing; an empty one counts as missing, as in a form.
+        private static func text(
+            _ name: String,
+            in object: JSONObject
+        ) throws(Problem) -> String? {
+            guard let value = object[name], !value.isNull else { return nil }
+            guard let text = value.string else { throw .invalid(name, "must be a text") }
+            return text.isEmpty ? nil : text
         }
     }
 }

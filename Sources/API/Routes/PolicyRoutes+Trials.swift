@@ -21,6 +21,10 @@ extension PolicyRoutes {
             ])
         ),
         "undecided": Shape.count, "undecided_by": Shape.list(of: ["type": "object"]),
+        "undecided_by_sensitive_data": Shape.list(of: Shape.text),
+        "undecided_for": Shape.list(
+            of: Shape.object(["reason": Shape.text, "count": Shape.count])
+        ),
         "unknown_tools": Shape.count,
     ])
 

@@ -140,8 +140,11 @@ struct PolicyRoutes: Sendable {
             ).body(
                 Shape.object([
                     "tool": Shape.text(512, minimum: 1), "arguments?": ["type": "object"],
-                    "user?": Shape.text(256), "role?": Shape.text(64), "agent?": Shape.text(256),
-                    "channel?": Shape.text(64),
+                    "user?": Shape.text(256), "role?": Shape.text(64), "may_write?": Shape.flag,
+                    "agent?": Shape.text(256), "agent_version?": Shape.text(256),
+                    "session?": Shape.text(256), "channel?": Shape.text(64),
+                    "trace_parent?": Shape.text(64),
+                    "now?": Shape.text(64, "When the call comes (RFC 3339); without it now."),
                 ])
             ).answers(.ok, ["type": "object"]).problems(.notFound, .unprocessableContent),
         ]
@@ -245,24 +248,39 @@ struct PolicyRoutes: Sendable {
         let calls = try await books.calls(try request.user().account)
         let book = try PolicyShelf.book(of: calls)
         let policy = try await Self.policy(of: book)
-        let given = request.content
-        let name = given["tool"]?.string ?? ""
-        var context = PolicyContext(
-            tool: ToolIdentity(naming: name),
-            now: book.store.clock.now()
-        )
-        context.arguments = given["arguments"]?.object ?? JSONObject()
-        context.user = given["user"]?.string ?? ""
-        context.role = given["role"]?.string ?? ""
-        context.agent = given["agent"]?.string ?? ""
-        context.channel = given["channel"]?.string ?? "mcp"
-        // A role that is none of REST, such as `local`, may write, as may whoever gives none.
-        let role = Role(rawValue: context.role)
-        context.mayWrite = role?.permissions.contains(.editIssues) ?? true
+        let name = request.content["tool"]?.string ?? ""
+        let context = try Self.context(of: request.content, now: book.store.clock.now())
         guard let told = await calls.explain(name, context, by: policy) else {
             throw Problem(.notFound, "there is no tool `\(name)`", code: "unknown_tool")
         }
         return .json(told.json)
+    }
+
+    /// A call that somebody asks about, as rules see it.
+    private static func context(
+        of given: JSONObject,
+        now present: Timestamp
+    ) throws(Problem) -> PolicyContext {
+        let name = given["tool"]?.string ?? ""
+        var context = PolicyContext(tool: ToolIdentity(naming: name), now: present)
+        context.arguments = given["arguments"]?.object ?? JSONObject()
+        context.user = given["user"]?.string ?? ""
+        context.role = given["role"]?.string ?? ""
+        context.agent = given["agent"]?.string ?? ""
+        context.agentVersion = given["agent_version"]?.string ?? ""
+        context.session = given["session"]?.string ?? ""
+        context.channel = given["channel"]?.string ?? "mcp"
+        context.traceParent = given["trace_parent"]?.string ?? ""
+        // A role that is none of REST, such as `local`, may write, as may whoever gives none.
+        let mayWrite = Role(rawValue: context.role)?.permissions.contains(.editIssues) ?? true
+        context.mayWrite = given["may_write"]?.bool ?? mayWrite
+        if let text = given["now"]?.string {
+            guard let instant = Timestamp(parsing: text) else {
+                throw .invalid("now", "must be a time such as 2026-01-31T12:00:00Z")
+            }
+            context.now = instant
+        }
+        return context
     }
 
     /// The policy in force.
@@ -356,6 +374,20 @@ struct PolicyShelf: Sendable {
             )
         }
         return version
+    }
+
+    /// What an answer has and a change need not say again: the identifier of the path.
+    static let identifier = Shape.text(128, "As answers have it; that of the path.")
+
+    /// The identifier that the path names.
+    ///
+    /// What a body says of it is what an answer has said, or it is meant for something else.
+    static func identifier(_ request: APIRequest) throws(Problem) -> String {
+        let id = request.parameters["id"] ?? ""
+        guard let given = request.content["id"]?.string, !haveEqualBytes(given, id) else {
+            return id
+        }
+        throw .invalid("id", "is not the one of the path, and nothing gets another one")
     }
 
     /// The version that the path names.

@@ -34,6 +34,22 @@ struct RuleRoutes: Sendable {
         "justification_mode?": ["enum": ["optional", "required", nil]],
         "custom_config?": ["type": ["object", "null"]],
     ])
+    /// The same with what answers have besides.
+    private static let changedRuleBody = Shape.object(
+        ruleBody,
+        orWith: ["id": PolicyShelf.identifier]
+    )
+    private static let changedToolBody = Shape.object(
+        toolBody,
+        orWith: [
+            "id": PolicyShelf.identifier,
+            rulesKey: [
+                "type": "array", "items": ["type": "object"],
+                "description": "As answers have them; other routes change them.",
+            ],
+        ]
+    )
+    private static let rulesKey = "access_rules"
     private static let answer: JSONValue = ["type": "object"]
 
     /// The routes.
@@ -63,7 +79,7 @@ struct RuleRoutes: Sendable {
                 tag: Self.tag,
                 "Change what is said about a tool; its rules stay",
                 handler: update
-            ).body(Self.toolBody).answers(.ok, Self.answer)
+            ).body(Self.changedToolBody).answers(.ok, Self.answer)
                 .tagged.guarded.problems(.notFound, .conflict),
             .on(
                 .delete,
@@ -105,7 +121,7 @@ struct RuleRoutes: Sendable {
                 tag: Self.tag,
                 "Put a rule in the place of another",
                 handler: updateRule
-            ).body(Self.ruleBody).answers(.ok, Self.answer)
+            ).body(Self.changedRuleBody).answers(.ok, Self.answer)
                 .tagged.guarded.problems(.notFound),
             .on(
                 .delete,
@@ -152,9 +168,10 @@ struct RuleRoutes: Sendable {
     }
 
     @Sendable private func update(_ request: APIRequest) async throws -> APIResponse {
-        let (id, content) = (request.parameters["id"] ?? "", request.content)
+        let (id, content) = (try PolicyShelf.identifier(request), request.content)
         let tool = try Self.tool(content)
         return try await change(request) { document in
+            try Self.checkRules(content[Self.rulesKey], ofTool: id, document)
             var tool = tool
             tool.approvalWorkflow = try Self.workflow(content, document)
             return try PolicyEntries.update(tool: id, to: tool, in: &document)
@@ -184,7 +201,7 @@ struct RuleRoutes: Sendable {
     }
 
     @Sendable private func updateRule(_ request: APIRequest) async throws -> APIResponse {
-        let (id, content) = (request.parameters["id"] ?? "", request.content)
+        let (id, content) = (try PolicyShelf.identifier(request), request.content)
         let rule = try Self.rule(content)
         return try await change(request, answersRule: true) { document in
             var rule = rule
@@ -267,6 +284,9 @@ struct RuleRoutes: Sendable {
     ) throws(Problem) -> String? {
         let name = given["approval_workflow"]?.string
         guard let id = given[workflowID]?.string else { return name }
+        // What an answer has said may be said again, also of a workflow that has gone since: that
+        // it is not there is told of the whole policy.
+        if let name, PolicyEntries.identifier(ofWorkflow: name) == id { return name }
         guard
             let found = document.workflows.first(where: { PolicyEntries.identifier(of: $0) == id })
         else { throw .invalid(workflowID, "there is no such workflow") }
@@ -280,10 +300,32 @@ struct RuleRoutes: Sendable {
         JSONValue(name.map(PolicyEntries.identifier(ofWorkflow:)))
     }
 
+    /// Refuses rules in an entry that are not those it has: they are changed one by one.
+    private static func checkRules(
+        _ given: JSONValue?,
+        ofTool id: String,
+        _ document: PolicyDocument
+    ) throws {
+        guard let given else { return }
+        let place = try PolicyEntries.place(ofTool: id, in: document)
+        let rules = json(document.tools[place])[rulesKey] ?? []
+        // Programs write members in an order of their own.
+        guard given.serialized(sortedKeys: true) != rules.serialized(sortedKeys: true) else {
+            return
+        }
+        throw Problem.invalid(
+            rulesKey,
+            "are not the entry's; `\(path)/{id}/access-rules` and `/api/v1/access-rules/{id}` "
+                + "change them"
+        )
+    }
+
     private static func renamed(_ given: JSONObject, _ names: [String: String]) -> JSONValue {
         var object = JSONObject()
-        // The workflow's identifier is looked for in the whole policy.
-        for member in given.members where !member.value.isNull && member.key != workflowID {
+        // The workflow's identifier is looked for in the whole policy; the others are those of what
+        // is changed.
+        let others = [workflowID, "id", rulesKey]
+        for member in given.members where !member.value.isNull && !others.contains(member.key) {
             object.append(key: names[member.key] ?? member.key, value: member.value)
         }
         return .object(object)

@@ -90,4 +90,16 @@ enum Shape {
         object.append(key: "additionalProperties", value: false)
         return .object(object)
     }
+
+    /// The same object with more members, which may be missing.
+    static func object(
+        _ shape: JSONValue,
+        orWith members: KeyValuePairs<String, JSONValue>
+    ) -> JSONValue {
+        var object = shape.object ?? JSONObject()
+        var properties = object["properties"]?.object ?? JSONObject()
+        for (key, schema) in members { properties.append(key: key, value: schema) }
+        object["properties"] = .object(properties)
+        return .object(object)
+    }
 }

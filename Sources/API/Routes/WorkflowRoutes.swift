@@ -29,6 +29,8 @@ struct WorkflowRoutes: Sendable {
         "allow_self_approval?": Shape.flag,
         "remember_seconds?": Shape.integer(ApprovalWorkflow.rememberedRange),
         "remember_session?": Shape.flag,
+        // The others are nothing that is done here.
+        "workflow_type?": Shape.choice([PolicyDocument.Workflow.Kind.simple.rawValue]),
         "approval_type?": Shape.choice(kinds),
         "ai_model?": Shape.text(200), "ai_guidelines?": Shape.text(16 << 10),
         "ai_context?": ["type": "object"],
@@ -36,6 +38,8 @@ struct WorkflowRoutes: Sendable {
         "ai_fallback_behavior?": Shape.choice(fallbacks),
         "escalation_workflow?": Shape.text(200), "channel_configs?": ["type": "object"],
     ])
+    /// The same with what answers have besides.
+    private static let changedBody = Shape.object(body, orWith: ["id": PolicyShelf.identifier])
     private static let answer: JSONValue = ["type": "object"]
 
     /// The routes.
@@ -57,7 +61,7 @@ struct WorkflowRoutes: Sendable {
                 tag: Self.tag,
                 "Put a workflow in the place of another; what is left out has its usual value",
                 handler: update
-            ).body(Self.body).answers(.ok, Self.answer)
+            ).body(Self.changedBody).answers(.ok, Self.answer)
                 .tagged.guarded.problems(.notFound, .conflict),
             .on(.delete, one, manage, tag: Self.tag, "Remove a workflow", handler: remove)
                 .answers(.noContent).tagged.guarded.problems(.notFound),
@@ -93,8 +97,10 @@ struct WorkflowRoutes: Sendable {
     }
 
     @Sendable private func update(_ request: APIRequest) async throws -> APIResponse {
-        let id = request.parameters["id"] ?? ""
-        let workflow = try PolicyEntries.workflow(.object(request.content))
+        let id = try PolicyShelf.identifier(request)
+        var content = request.content
+        content["id"] = nil
+        let workflow = try PolicyEntries.workflow(.object(content))
         return try await change(request) { document in
             try PolicyEntries.update(workflow: id, to: workflow, in: &document)
         }

@@ -6,7 +6,52 @@ package enum PolicyReplay: Sendable, Equatable {
     case depends(on: [RuleIdentity])
 }
 
+/// The same with what stood in the arguments of the call counted.
+package struct RecordedRuling: Sendable, Equatable {
+    /// What would be decided; nil when it depends on what is not known.
+    package var action: PolicyDocument.Action?
+    /// The rules for tools that it depends on.
+    package var rules: [RuleIdentity] = []
+    /// The rules about sensitive values that it depends on.
+    package var sensitiveRules: [String] = []
+}
+
 extension CompiledPolicy {
+    /// Decides again about a recorded call as calls are decided: what must not be in arguments
+    /// refuses it before a rule for tools is asked, and the stronger of the two counts.
+    ///
+    /// - Parameters:
+    ///   - context: What the record tells.
+    ///   - knowsArguments: Whether the arguments are among that.
+    ///   - traces: What was found in them.
+    ///   - caller: The principal, such as `user:ann`.
+    /// - Returns: The action, or what it depends on.
+    package func replay(
+        _ context: PolicyContext,
+        knowsArguments: Bool,
+        _ traces: SensitiveTraces,
+        by caller: String
+    ) -> RecordedRuling {
+        guard list(for: context.tool).isEnabled else { return RecordedRuling(action: .deny) }
+        let found = redaction.recollect(
+            traces,
+            on: .arguments,
+            of: RedactionPolicy.Subject(context, caller: caller)
+        )
+        if found.action == .deny { return RecordedRuling(action: .deny) }
+        let least: PolicyDocument.Action
+        switch replay(context, knowsArguments: knowsArguments) {
+        case .depends(let rules):
+            let open = found.open.filter { $0.action.decision != .allow }
+            return RecordedRuling(rules: rules, sensitiveRules: open.map(\.id))
+        case .decided(let action):
+            least = action.orStronger(found.action?.decision ?? .allow)
+        }
+        let open = found.open.filter { least.orStronger($0.action.decision) != least }
+        guard open.isEmpty else { return RecordedRuling(sensitiveRules: open.map(\.id)) }
+        return RecordedRuling(action: least)
+    }
+
     /// Decides again about a recorded call.
     ///
     /// - Parameters:

@@ -49,4 +49,28 @@ extension PolicyReader {
             path
         )
     }
+
+    /// Warns of an entry that is for the gateway's own tools and, as far as is known, for no other.
+    mutating func checkExemption(
+        of tool: PolicyDocument.Tool,
+        _ outside: PolicySurroundings,
+        _ path: String
+    ) {
+        let selector = ToolSelector(name: tool.name, source: tool.source)
+        let exempt = ToolIdentity.namesOfGateway.map { ToolIdentity(name: $0) }
+        guard exempt.contains(where: selector.matches) else { return }
+        if let tools = outside.tools {
+            let isForOthers = tools.contains { !$0.isOfGateway && selector.matches($0) }
+            guard !isForOthers else { return }
+        } else if !selector.name.isExact {
+            // Of a pattern only those who know all tools can tell.
+            return
+        }
+        fields.warn(
+            "no rule is asked about the gateway's own tools, by which callers wait for approvals: "
+                + "what is said of `\(sanitized(tool.name))` has no effect",
+            at: places[path],
+            path
+        )
+    }
 }

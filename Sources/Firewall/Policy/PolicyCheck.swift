@@ -141,6 +141,7 @@ extension PolicyReader {
             let path = "$.tools.\(index)"
             checkSource(tool, document, outside, path)
             checkMatches(tool, outside, path)
+            checkExemption(of: tool, outside, path)
             checkEffect(of: tool, path)
             if let name = tool.approvalWorkflow {
                 refer(to: name, document, outside, path, "approval_workflow")

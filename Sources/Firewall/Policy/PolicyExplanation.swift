@@ -38,14 +38,31 @@ package struct PolicyExplanation: Sendable {
     package var rules: [Rule]
     /// Whether there is such a tool now; nil where nobody has looked.
     package var exists: Bool?
+    /// What was found in the arguments; nil when there is nothing to do about them.
+    package var screening: PolicyScreening?
+    /// Whether it is one of the gateway's own tools, about which no rule for tools is asked.
+    package var isExempt = false
+
+    /// Whether what was found in the arguments decides, alone or with a rule.
+    package var isScreened: Bool {
+        guard let screening, ruling.action != .allow else { return false }
+        return screening.action.decision == ruling.action
+            || isExempt && screening.action == .requireApproval
+    }
 }
 
 extension CompiledPolicy {
-    /// Decides about a call, and tells of each rule and each part of it.
+    /// Decides about a call, and tells of each rule and each part of it, and of what stands in the
+    /// arguments.
     package func explain(_ context: PolicyContext) -> PolicyExplanation {
+        if context.tool.isOfGateway { return explainExempt(context) }
         let list = list(for: context.tool)
-        let ruling = decide(context)
-        var isDecided = !list.isEnabled
+        // A tool that is disabled is not there, and nothing is looked through.
+        let screening = list.isEnabled ? screening(of: context) : nil
+        var context = context
+        if let screening { context.arguments = screening.arguments }
+        let ruling = decide(context, after: screening)
+        var isDecided = !list.isEnabled || screening?.action == .deny
         var rules: [PolicyExplanation.Rule] = []
         for rule in list.rules {
             var told = explain(rule, context)
@@ -67,7 +84,25 @@ extension CompiledPolicy {
             isKnown: list.isKnown,
             isEnabled: list.isEnabled,
             isVisible: isVisible(context),
-            rules: rules
+            rules: rules,
+            screening: screening
+        )
+    }
+
+    /// The same for a tool of the gateway: every caller has it, and only its arguments are looked
+    /// through.
+    private func explainExempt(_ context: PolicyContext) -> PolicyExplanation {
+        let screening = screening(of: context)
+        return PolicyExplanation(
+            ruling: decide(context, after: screening),
+            tool: context.tool,
+            policyVersion: version,
+            isKnown: true,
+            isEnabled: true,
+            isVisible: true,
+            rules: [],
+            screening: screening,
+            isExempt: true
         )
     }
 
@@ -182,7 +217,8 @@ extension PolicyExplanation {
             "workflow": JSONValue(ruling.workflow), "rule": ruling.rule?.json ?? .null,
             "exists": exists.map(JSONValue.bool) ?? .null,
             "is_known": .bool(isKnown), "is_enabled": .bool(isEnabled),
-            "is_visible": .bool(isVisible), "rules": .array(rules.map(\.json)),
+            "is_visible": .bool(isVisible), "is_exempt": .bool(isExempt),
+            "sensitive_data": screening?.json ?? .null, "rules": .array(rules.map(\.json)),
         ]
     }
 }

@@ -19,6 +19,8 @@ package struct PolicyTestSuite: Sendable {
         package var workflow: String?
         package var message: String?
         package var isVisible: Bool?
+        /// What rules about sensitive values do about the arguments.
+        package var sensitiveAction: RedactionPolicy.Action?
     }
 
     /// How a case ended.
@@ -91,19 +93,29 @@ extension PolicyTestSuite.Expectation {
         var differences: [String] = []
         let ruling = told.ruling
         if let action, action != ruling.action {
-            let reason = ruling.reason.map { " (\($0))" } ?? ""
+            let exemption = told.isExempt ? " (no rule is asked about the gateway's tools)" : ""
+            let reason = ruling.reason.map { " (\($0))" } ?? exemption
             differences.append(
                 "expected \(action.rawValue), got \(ruling.action.rawValue)\(reason)"
             )
         }
         if let rule {
-            let actual = ruling.rule
+            let sensitive = told.isScreened ? told.screening?.rules ?? [] : []
             let isRight =
-                actual.map { $0.description == rule || "\($0.index + 1)" == rule } ?? false
-            if !isRight {
-                let name = actual.map { "rule \($0.index + 1) of `\($0.selector)`" } ?? "no rule"
+                ruling.rule.map { $0.description == rule || "\($0.index + 1)" == rule } ?? false
+            if !isRight, !sensitive.contains(rule) {
+                let names =
+                    (ruling.rule.map { [$0.name] } ?? [])
+                    + sensitive.map { "rule `\($0)` of `sensitive_data`" }
+                let name = names.isEmpty ? "no rule" : names.joined(separator: " and ")
                 differences.append("expected the rule `\(rule)`, got \(name)")
             }
+        }
+        if let sensitiveAction, sensitiveAction != told.screening?.action {
+            let actual = told.screening?.action.rawValue ?? "nothing"
+            differences.append(
+                "expected sensitive_data: \(sensitiveAction.rawValue), got \(actual)"
+            )
         }
         if let workflow, workflow != ruling.workflow {
             differences.append(
@@ -132,8 +144,8 @@ private struct CaseReader {
                 path,
                 known: [
                     "name", "tool", "server", "args", "user", "role", "may_write", "agent",
-                    "agent_version", "session", "channel", "now", "read_only", "destructive",
-                    "idempotent", "open_world", "expect",
+                    "agent_version", "session", "channel", "trace_parent", "now", "read_only",
+                    "destructive", "idempotent", "open_world", "expect",
                 ]
             )
         else { return nil }
@@ -151,6 +163,7 @@ private struct CaseReader {
         context.agentVersion = fields.text(own, "agent_version") ?? ""
         context.session = fields.text(own, "session") ?? ""
         context.channel = fields.text(own, "channel") ?? "mcp"
+        context.traceParent = fields.text(own, "trace_parent") ?? ""
         context.isReadOnly = fields.flag(own, "read_only") ?? context.isReadOnly
         context.isDestructive = fields.flag(own, "destructive") ?? context.isDestructive
         context.isIdempotent = fields.flag(own, "idempotent") ?? context.isIdempotent
@@ -187,7 +200,7 @@ private struct CaseReader {
             let inner = fields.fields(
                 node,
                 "\(own.path).expect",
-                known: ["action", "rule", "workflow", "message", "visible"]
+                known: ["action", "rule", "workflow", "message", "visible", "sensitive_data"]
             )
         else { return expected }
         expected.action = fields.choice(inner, "action", PolicyDocument.Action.self)
@@ -195,6 +208,11 @@ private struct CaseReader {
         expected.workflow = fields.text(inner, "workflow")
         expected.message = fields.text(inner, "message")
         expected.isVisible = fields.flag(inner, "visible")
+        expected.sensitiveAction = fields.choice(
+            inner,
+            "sensitive_data",
+            RedactionPolicy.Action.self
+        )
         if expected == PolicyTestSuite.Expectation() {
             fields.report("`expect` says nothing", at: node.position, "\(own.path).expect")
         }

@@ -1,3 +1,5 @@
+import Domain
+
 /// Which tool is meant, whatever it is called towards agents.
 package struct ToolIdentity: Sendable, Equatable, CustomStringConvertible {
     /// The name of the server it is of; nil for tools that are built in.
@@ -18,4 +20,13 @@ package struct ToolIdentity: Sendable, Equatable, CustomStringConvertible {
 
     /// Names that no server can have: policies mean something else by them.
     package static let reservedServers = PolicyWords.reservedSources
+
+    /// The gateway's own tools: by them callers wait for approvals, so no rule for tools is asked
+    /// about them.
+    package static let namesOfGateway = ["get_approval_status", "request_approval"]
+
+    /// Whether it is one of the gateway's own.
+    package var isOfGateway: Bool {
+        server == nil && Self.namesOfGateway.contains { haveEqualBytes($0, name) }
+    }
 }

@@ -15,7 +15,7 @@ package struct RedactionPolicy: Sendable, Equatable {
         case requireApproval = "require_approval"
         case deny
 
-        fileprivate var strength: Int {
+        var strength: Int {
             switch self {
             case .notify: 0
             case .redact: 1

@@ -1,4 +1,6 @@
 package import Domain
+import Firewall
+import Store
 
 /// What the arguments on record still tell of those that a tool got.
 package enum RecordedArguments {
@@ -19,6 +21,34 @@ package enum RecordedArguments {
             return false
         }
         return !hasCutText(kept)
+    }
+
+    /// What was found in everything that a call told the tool's server, by all kinds.
+    ///
+    /// The findings are those that the marks were put for: what a caller wrote to look like a mark
+    /// is none of them.
+    static func traces(of entry: ToolCallTable.Entry) -> SensitiveTraces {
+        guard !entry.isUnreadable, entry.call.arguments != nil else {
+            return SensitiveTraces(areAll: false)
+        }
+        // What clients answer to servers' questions is looked through, and kept nowhere.
+        let hasAnswers = entry.call.reason?.hasPrefix("with answers to what the server") ?? false
+        var traces = SensitiveTraces(areAll: !hasAnswers)
+        guard let text = entry.findings else { return traces }
+        guard let list = (try? JSONParser.parse(text))?.array else {
+            // There were too many to be kept.
+            return SensitiveTraces(areAll: false)
+        }
+        for finding in list {
+            if let kind = finding["kind"]?.string.flatMap(SensitiveKind.init(rawValue:)) {
+                traces.kinds.insert(kind)
+            } else {
+                traces.areAll = false
+            }
+        }
+        // No more than these are told of.
+        if list.count >= Redactor.Limits().findings { traces.areAll = false }
+        return traces
     }
 
     private static func hasCutText(_ value: JSONValue) -> Bool {

@@ -328,18 +328,35 @@ enum PolicyText {
         let calls = counted(total, "call")
         let before = total == 1 ? "as it was" : "as they were"
         lines.append("\(same) of \(calls) on record would be decided \(before)")
-        if undecided > 0 {
-            let names = (told["undecided_by"]?.array ?? []).map { rule in
+        lines += self.undecided(told, undecided)
+        if unknown > 0 { lines.append("\(unknown) are of tools that are not there any more") }
+        return lines.map(singleLine)
+    }
+
+    /// The calls of which nobody can tell, by what they depend on or were refused for.
+    private static func undecided(_ told: JSONValue, _ total: Int64) -> [String] {
+        let refusals = (told["undecided_for"]?.array ?? []).map { refusal in
+            (reason: refusal["reason"]?.string ?? "", count: refusal["count"]?.integer ?? 0)
+        }
+        var lines: [String] = []
+        let depending = total - refusals.reduce(0) { $0 + $1.count }
+        if depending > 0 {
+            let rules = (told["undecided_by"]?.array ?? []).map { rule in
                 let number = (rule["index"]?.integer ?? 0) + 1
                 return "rule \(number) of `\(rule["selector"]?.string ?? "")`"
             }
+            let sensitive = (told["undecided_by_sensitive_data"]?.array ?? []).map { rule in
+                "rule `\(rule.string ?? "")` of `sensitive_data`"
+            }
             lines.append(
-                "\(undecided) depend on what their records do not tell, by "
-                    + names.joined(separator: ", ")
+                "\(depending) depend on what their records do not tell, by "
+                    + (rules + sensitive).joined(separator: ", ")
             )
         }
-        if unknown > 0 { lines.append("\(unknown) are of tools that are not there any more") }
-        return lines.map(singleLine)
+        return lines
+            + refusals.map { refusal in
+                "\(refusal.count) refused for what no rule decides: \(refusal.reason)"
+            }
     }
 
     /// A problem with its place.
@@ -363,10 +380,20 @@ enum PolicyText {
             lines.append("  workflow: \(told["workflow"]?.string ?? "the default one")")
         }
         if told["is_enabled"] == false { lines.append("  the policy disables the tool") }
+        if told["is_exempt"] == true {
+            lines.append("  the gateway's own tool: callers wait by it, and no rule is asked")
+        }
         if told["is_known"] == false {
             lines.append("  no entry names the tool; the defaults hold")
         }
         if told["is_visible"] == false { lines.append("  the tool is not listed") }
+        if let found = told["sensitive_data"], !found.isNull {
+            let rules = (found["rules"]?.array ?? []).compactMap(\.string).map { "`\($0)`" }
+            let (action, kinds) = (found["action"]?.string ?? "", found["found"]?.string ?? "")
+            lines.append(
+                "sensitive_data: \(action) - \(kinds) by \(rules.joined(separator: ", "))"
+            )
+        }
         for rule in told["rules"]?.array ?? [] {
             let identity = rule["rule"]
             let mode = rule["is_enforced"] == false ? ", log only" : ""

@@ -122,24 +122,93 @@ struct PolicyCallOptions: ParsableArguments {
     @Option(help: "The user's role.")
     var role = ""
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Whether the user may change something; without it the role says."
+    )
+    var mayWrite: Bool?
+
     @Option(help: "What the client calls itself.")
     var agent = ""
+
+    @Option(help: "Its version.")
+    var agentVersion = ""
+
+    @Option(help: "The identifier of the session.")
+    var session = ""
 
     @Option(help: "How the call comes: stdio, command, mcp, rest.")
     var channel = "mcp"
 
+    @Option(help: "The `traceparent` that comes with it.")
+    var traceParent = ""
+
+    @Option(help: "When it comes, such as 2026-01-31T12:00:00Z; without it now.")
+    var now: String?
+
     /// The call as rules see it.
-    func context(now: Timestamp) throws(CommandFailure) -> PolicyContext {
-        var context = PolicyContext(tool: ToolIdentity(naming: tool), now: now)
+    func context(now present: Timestamp) throws(CommandFailure) -> PolicyContext {
+        var context = PolicyContext(tool: ToolIdentity(naming: tool), now: present)
         guard let value = try? JSONParser.parse(args), let object = value.object else {
             throw CommandFailure(.usage, "`--args` is not a JSON object")
         }
         context.arguments = object
         context.user = user
         context.role = role
+        context.mayWrite = mayWrite ?? (role != Role.viewer.rawValue)
         context.agent = agent
+        context.agentVersion = agentVersion
+        context.session = session
         context.channel = channel
-        context.mayWrite = role != Role.viewer.rawValue
+        context.traceParent = traceParent
+        if let now {
+            guard let instant = Timestamp(parsing: now) else {
+                throw CommandFailure(.usage, "`--now` is not a time such as 2026-01-31T12:00:00Z")
+            }
+            context.now = instant
+        }
         return context
+    }
+
+    /// The call as a server is asked about it: what is not said, it takes as it is there.
+    func body(_ context: PolicyContext) -> JSONObject {
+        var body = JSONObject()
+        body.append(key: "tool", value: .string(tool))
+        body.append(key: "arguments", value: .object(context.arguments))
+        for (name, text) in [
+            ("user", user), ("role", role), ("agent", agent), ("agent_version", agentVersion),
+            ("session", session), ("channel", channel), ("trace_parent", traceParent),
+            ("now", now ?? ""),
+        ] where !text.isEmpty { body.append(key: name, value: .string(text)) }
+        if let mayWrite { body.append(key: "may_write", value: .bool(mayWrite)) }
+        return body
+    }
+}
+
+/// What a tool says of itself, for policies that are asked without its server.
+struct ToolHintOptions: ParsableArguments {
+    @Flag(inversion: .prefixedNo, help: "With --file: whether the tool only reads.")
+    var readOnly: Bool?
+
+    @Flag(inversion: .prefixedNo, help: "With --file: whether the tool destroys something.")
+    var destructive: Bool?
+
+    @Flag(inversion: .prefixedNo, help: "With --file: whether calling it again changes nothing.")
+    var idempotent: Bool?
+
+    @Flag(inversion: .prefixedNo, help: "With --file: whether it reaches the world outside.")
+    var openWorld: Bool?
+
+    /// Whether any is given.
+    var isGiven: Bool {
+        [readOnly, destructive, idempotent, openWorld].contains { $0 != nil }
+    }
+
+    /// Puts what is given in the place of what is usual.
+    func apply(to context: inout PolicyContext) {
+        context.isReadOnly = readOnly ?? context.isReadOnly
+        context.isDestructive = destructive ?? context.isDestructive
+        context.isIdempotent = idempotent ?? context.isIdempotent
+        context.isOpenWorld = openWorld ?? context.isOpenWorld
     }
 }

@@ -106,6 +106,7 @@ struct PolicyExplainCommand: AsyncParsableCommand {
     )
 
     @OptionGroup var call: PolicyCallOptions
+    @OptionGroup var hints: ToolHintOptions
 
     @Option(help: "A policy that is not in force.")
     var file: String?
@@ -117,13 +118,19 @@ struct PolicyExplainCommand: AsyncParsableCommand {
         guard file == nil || remote.url == nil else {
             throw ValidationError("--file is a policy of this machine, --url has its own")
         }
+        guard file != nil || !hints.isGiven else {
+            throw ValidationError(
+                "without --file the tool itself says what --read-only, --destructive, "
+                    + "--idempotent and --open-world say"
+            )
+        }
     }
 
     func run() async throws {
         let context = try call.context(now: WallClock.system.now())
         let told: JSONValue
         if let server = try RemotePolicy.open(remote) {
-            told = try await server.explain(call.tool, context)
+            told = try await server.explain(call.body(context))
         } else if file == nil {
             told = try await installed(context).json
         } else {
@@ -142,6 +149,8 @@ struct PolicyExplainCommand: AsyncParsableCommand {
         guard let document = reading.document else {
             throw PolicyFile.refuse(reading.problems, in: path)
         }
+        var context = context
+        hints.apply(to: &context)
         do throws(PolicyProblem) {
             return try CompiledPolicy(document, version: 0, surroundings: .installation)
                 .explain(context)

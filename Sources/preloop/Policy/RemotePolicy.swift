@@ -1,7 +1,5 @@
 import Bootstrap
 import Domain
-import Firewall
-import Foundation
 import HTTPClient
 
 /// The policy of a server, for the commands that take `--url`.
@@ -31,7 +29,7 @@ struct RemotePolicy: Sendable {
     /// Applies a policy, or only tells what that would change.
     func apply(_ given: Application) async throws(CommandFailure) -> JSONValue {
         var query = "?dry_run=\(given.isDry)&prune=\(given.prunes)"
-        if let tag = given.tag { query += "&tag=\(Self.encoded(tag))" }
+        if let tag = given.tag { query += "&tag=\(RemoteServer.encoded(tag))" }
         return try await send("upload\(query)", given)
     }
 
@@ -76,22 +74,8 @@ struct RemotePolicy: Sendable {
     }
 
     /// What is decided about a call, and by which rules; the server knows what the name means.
-    func explain(
-        _ tool: String,
-        _ context: PolicyContext
-    ) async throws(CommandFailure) -> JSONValue {
-        var body = JSONObject()
-        body.append(key: "tool", value: .string(tool))
-        body.append(key: "arguments", value: .object(context.arguments))
-        for (name, text) in [
-            ("user", context.user), ("role", context.role), ("agent", context.agent),
-            ("channel", context.channel),
-        ] where !text.isEmpty { body.append(key: name, value: .string(text)) }
-        return try await server.call("POST", "\(Self.path)/explain", .object(body))
-    }
-
-    private static func encoded(_ text: String) -> String {
-        text.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
+    func explain(_ call: JSONObject) async throws(CommandFailure) -> JSONValue {
+        try await server.call("POST", "\(Self.path)/explain", .object(call))
     }
 
     /// Sends a text; what is wrong with it is told line by line, as for a policy of this machine.

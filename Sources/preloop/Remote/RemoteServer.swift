@@ -67,6 +67,11 @@ struct RemoteServer: Sendable {
         return answer.json ?? .null
     }
 
+    /// A text as a segment of a path, or a value of a query: whatever is in it stays in it.
+    static func encoded(_ text: String) -> String {
+        text.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
+    }
+
     /// All pages of a list; fails when it does not end.
     func all(_ path: String) async throws(CommandFailure) -> [JSONValue] {
         var items: [JSONValue] = []
