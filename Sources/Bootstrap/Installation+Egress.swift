@@ -31,5 +31,7 @@ extension Installation {
         return GuardedTransport(transport, by: trackerEgress, cure: trackerCure)
     }
 
-    private var isOwn: Bool { store.account == AccountTable.defaultID }
+    /// Whether this is the account of whoever runs the installation, and none that a stranger may
+    /// have made: networks, programs, variables and the language model are the operator's.
+    var isOwn: Bool { store.account == AccountTable.defaultID }
 }

@@ -86,7 +86,8 @@ extension Installation {
         )
         tools.metrics = { try metrics() }
         let transport = try transport()
-        if let model = settings.languageModel {
+        // The model is the operator's, and costs: accounts that strangers made do without.
+        if isOwn, let model = settings.languageModel {
             tools.model = LanguageModel(model, transport: transport)
         }
         tools.writers = { tracker in try await writers(for: tracker, transport: transport) }

@@ -14,8 +14,7 @@ extension Installation {
         transport: (any HTTPStreamTransport)? = nil
     ) throws -> UpstreamDesk {
         // Networks and variables are the operator's: accounts that strangers made get none.
-        let isOwn = store.account == AccountTable.defaultID
-        return UpstreamDesk(
+        UpstreamDesk(
             UpstreamDesk.Means(
                 store: store,
                 settings: UpstreamSettings(

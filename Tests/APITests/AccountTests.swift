@@ -216,8 +216,9 @@ import Testing
         #expect(!listed.text.contains(key))
         #expect(try listed.json[0]?["prefix"]?.string.map(key.hasPrefix) == true)
         #expect(try await server.send("GET", me, token: key).status == 200)
-        // A key with scopes can do what they say and nothing else.
+        // A key with scopes can do what they say and nothing else, but for saying whose it is.
         let reader = try await server.key("ann", scopes: [.read])
+        #expect(try await server.send("GET", me, token: reader).json["username"] == "ann")
         let refused = try await server.send("GET", "/api/v1/users", token: reader)
         #expect(refused.status == 403)
         #expect(try refused.json["code"] == "api_key_scope_denied")

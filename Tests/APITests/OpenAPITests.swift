@@ -48,6 +48,39 @@ import Testing
         try await server.stop()
     }
 
+    /// A client that insists on what it has seen believed that it was listened to.
+    @Test func `If-Match is refused by every write that would not look at it`() async throws {
+        let (server, examples, key) = try await server()
+        let document = try await InterfaceDocument(of: server)
+        var walked = 0
+        for route in documented(server) where route.isStrict && route.isWrite {
+            guard !document.takes("If-Match", route) else { continue }
+            let place = "\(route.method.rawValue) \(route.path)"
+            let request = try #require(try await examples.request(route), "\(place)")
+            let answer = try await server.send(
+                route.method.rawValue,
+                request.path,
+                request.body,
+                token: key,
+                headers: [("If-Match", "*")]
+            )
+            walked += 1
+            #expect(answer.status == 400, "\(place): \(answer.text)")
+            #expect(try answer.json["code"] == "if_match_not_compared", "\(place)")
+            #expect(document.gaps(answer, to: route) == [], "\(place)")
+        }
+        #expect(walked > 20)
+        // What nothing is written by is not asked for it.
+        let read = try await server.send(
+            "GET",
+            "/api/v1/stats",
+            token: key,
+            headers: [("If-Match", "*")]
+        )
+        #expect(read.status == 200)
+        try await server.stop()
+    }
+
     @Test func `what the client has is not sent again where the document says so`() async throws {
         let (server, examples, key) = try await server()
         let document = try await InterfaceDocument(of: server)

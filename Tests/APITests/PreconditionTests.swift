@@ -73,6 +73,78 @@ import Testing
         try await server.stop()
     }
 
+    /// The same address is guarded where an administrator changes it.
+    @Test func `two changes of one's own address at once are one`() async throws {
+        let (server, key) = try await server()
+        let path = "/api/v1/auth/users/me"
+        for round in 0..<5 {
+            let found = try await statuses(
+                server,
+                key,
+                path,
+                (
+                    ["email": .string("a\(round)@example.com")],
+                    ["email": .string("b\(round)@example.com")]
+                )
+            )
+            #expect(found == [200, 412], "round \(round)")
+        }
+        // One tag for both ways to the same user, which a sign-in does not change.
+        let before = try await server.send("GET", path, token: key)
+        _ = try await server.signIn("ann")
+        let after = try await server.send("GET", path, token: key)
+        let id = try #require(try after.json["id"]?.integer)
+        let user = try await server.send("GET", "/api/v1/users/\(id)", token: key)
+        #expect(after.headers["ETag"] != nil && after.headers["ETag"] == before.headers["ETag"])
+        #expect(after.headers["ETag"] == user.headers["ETag"])
+        try await server.stop()
+    }
+
+    /// The last word counted, and the one before was nobody's any more.
+    @Test func `of two reviewers of a pair the second is told of the first one's word`()
+        async throws
+    {
+        let (server, key) = try await server()
+        let issues = try await World(in: server.scratch.store).issues
+        let path = "/api/v1/issue-duplicates"
+        func shown(_ one: IssueID, _ other: IssueID) async throws -> RunningServer.Answer {
+            let query = "issue1_id=\(one)&issue2_id=\(other)"
+            return try await server.send("GET", "\(path)/check?\(query)", token: key)
+        }
+        @Sendable func decide(
+            _ word: String,
+            _ headers: [(String, String)]
+        ) async throws -> RunningServer.Answer {
+            try await server.send(
+                "POST",
+                "\(path)/decisions",
+                [
+                    "issue1_id": .integer(issues[0].rawValue),
+                    "issue2_id": .integer(issues[1].rawValue), "decision": .string(word),
+                ],
+                token: key,
+                headers: headers
+            )
+        }
+        let seen = try #require(try await shown(issues[0], issues[1]).headers["ETag"])
+        #expect(try await shown(issues[1], issues[0]).headers["ETag"] == seen)
+        #expect(try await shown(issues[0], issues[2]).headers["ETag"] != seen)
+        let match = [("If-Match", seen)]
+        async let first = decide("duplicate", match)
+        async let second = decide("not_duplicate", match)
+        let answers = try await [first, second]
+        #expect(answers.map(\.status).sorted() == [201, 412])
+        let made = try #require(answers.first { $0.status == 201 })
+        let now = try await shown(issues[0], issues[1])
+        #expect(try now.json["decision"] == made.json["decision"])
+        #expect(now.headers["ETag"] != seen && now.headers["ETag"] == made.headers["ETag"])
+        // Who has seen it may, and who does not say what was seen, as ever.
+        let again = [("If-Match", try #require(now.headers["ETag"]))]
+        #expect(try await decide("related", again).status == 201)
+        #expect(try await decide("duplicate", []).status == 201)
+        try await server.stop()
+    }
+
     @Test func `another token of a tracker is a change, and is not shown`() async throws {
         let (server, key) = try await server()
         let tracker = try await World(in: server.scratch.store).tracker

@@ -116,13 +116,6 @@ import Trackers
         #expect(fresh.status == 200)
         let test = try await server.send("POST", "\(path)/test-connection", token: key)
         #expect(try test.json["username"] == "bot")
-        let project = try await server.send(
-            "POST",
-            "/api/v1/projects/test-connection",
-            ["organization": "acme", "project": "acme/app"],
-            token: key
-        )
-        #expect(try project.json["success"] == true)
         let begun = try await server.send("POST", "\(path)/sync", token: key)
         #expect(try begun.status == 202 && begun.json["state"] == "running")
         let state = try await server.send("GET", "\(path)/sync", token: key).json

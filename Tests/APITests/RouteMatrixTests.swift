@@ -104,6 +104,9 @@ import Testing
             let metrics = try await server.send("GET", "/metrics", token: asker.key)
             let status = asker.permissions.contains(.viewMetrics) ? 200 : 403
             #expect(metrics.status == status, "\(asker.name)")
+            // Who one is every credential may ask, whatever else it is for.
+            let me = try await server.send("GET", "/api/v1/auth/users/me", token: asker.key)
+            #expect(me.status == 200, "\(asker.name)")
         }
         for route in routes(server) where route.method == .delete {
             let request = try #require(try await examples.request(route))

@@ -215,6 +215,22 @@ final class RunningServer: Sendable {
         return Answer(status: response.status, headers: response.headers, body: response.body)
     }
 
+    /// Sends a body as it is written, with `POST`.
+    func post(_ path: String, written body: String, token: String) async throws -> Answer {
+        let response = try await client.send(
+            HTTPClient.HTTPRequest(
+                method: "POST",
+                url: origin + path,
+                headers: [
+                    .init("Authorization", "Bearer \(token)"),
+                    .init("Content-Type", "application/json"),
+                ],
+                body: Array(body.utf8)
+            )
+        )
+        return Answer(status: response.status, headers: response.headers, body: response.body)
+    }
+
     /// Begins an MCP session of an older revision.
     func initialize(token: String, _ version: String = "2025-11-25") async throws -> Answer {
         try await send(
@@ -422,6 +438,10 @@ final class FakeOperations: Sendable {
     /// What a change of a tracker does; nothing where a test has not said.
     typealias Change = @Sendable (Tracker, @escaping TrackerOperations.Check) async throws -> Void
     let changing = Mutex<Change?>(nil)
+    /// Why projects cannot be read; nil where they can.
+    let projectRefusal = Mutex<TrackerError?>(nil)
+    /// The paths of the projects that were asked for, in their order.
+    let testedProjects = Mutex<[String]>([])
     /// What was asked for about webhooks, in its order.
     let webhookTasks = Mutex<[TrackerOperations.WebhookTask]>([])
 
@@ -437,6 +457,11 @@ final class FakeOperations: Sendable {
             },
             test: { _, _ in
                 _ = self.tested.add()
+                return TrackerIdentity(userName: "bot")
+            },
+            testProject: { project, _, _ in
+                self.testedProjects.withLock { $0.append(project.path) }
+                if let refusal = self.projectRefusal.withLock({ $0 }) { throw refusal }
                 return TrackerIdentity(userName: "bot")
             },
             startSync: { _, _ in

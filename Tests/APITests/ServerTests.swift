@@ -37,6 +37,22 @@ import Testing
         try await server.stop()
     }
 
+    /// Whoever registered owns an account, and read how much all the others do.
+    @Test func `the process's metrics are for the installation's own account`() async throws {
+        let server = try await RunningServer()
+        _ = try await server.add("ann", .editor)
+        _ = try await server.addAccount(owner: "bob")
+        for scopes in [[], [.metrics]] as [Set<KeyScope>] {
+            let own = try await server.key("ann", scopes: scopes)
+            #expect(try await server.send("GET", "/metrics", token: own).status == 200)
+            let other = try await server.key("bob", scopes: scopes)
+            let refused = try await server.send("GET", "/metrics", token: other)
+            #expect(refused.status == 403 && !refused.text.contains("preloop_http"))
+            #expect(try refused.json["code"] == "permission_denied")
+        }
+        try await server.stop()
+    }
+
     @Test func `refusals are problem documents that name the request`() async throws {
         let server = try await RunningServer()
         let missing = try await server.send(
@@ -174,6 +190,34 @@ import Testing
         #expect(await client.read(until: "404").contains("404"))
         #expect(client.send("x"))
         #expect(await client.isClosed())
+        try await server.stop()
+    }
+
+    /// Half of it was too large where each character was written by its number.
+    @Test func `a text as long as the document promises may be written in escapes`() async throws {
+        var setup = RunningServer.Setup()
+        setup.tools = RouteExamples.tools
+        let server = try await RunningServer(setup)
+        _ = try await server.add("ann", .owner)
+        let key = try await server.key("ann")
+        let issue = try await World(in: server.scratch.store).issues[0]
+        let comments = "/api/v1/issues/\(issue)/comments"
+        func text(_ count: Int) -> String { String(repeating: #"\ud83d\ude00"#, count: count) }
+        let longest = BuiltInTools.maximumTextCharacters
+        for (path, name, status) in [(comments, "body", 201), ("/api/v1/mcp/echo", "text", 200)] {
+            let body = #"{"\#(name)": "\#(text(longest))"}"#
+            let answer = try await server.post(path, written: body, token: key)
+            #expect(answer.status == status, "\(path): \(answer.text.prefix(300))")
+            // What is announced as longer than a message of MCP is not waited for.
+            let client = try RawClient(port: server.port)
+            let head =
+                "POST \(path) HTTP/1.1\r\nHost: localhost\r\n"
+                + "Authorization: Bearer \(key)\r\nContent-Length: \((4 << 20) + 1)\r\n\r\n"
+            #expect(client.send(head))
+            #expect(await client.read(until: "\r\n").contains("413"), "\(path)")
+        }
+        let longer = #"{"body": "\#(text(longest + 1))"}"#
+        #expect(try await server.post(comments, written: longer, token: key).status == 422)
         try await server.stop()
     }
 

@@ -87,6 +87,25 @@ struct RemoteTests {
         #expect(gone.status == 1 && gone.errors.contains("127.0.0.1"))
     }
 
+    // Of the keys that agents are given none would sign in: no scope let them ask who they are.
+    @Test(arguments: ["read", "write", "mcp:read", "mcp:write", "approvals", "metrics"])
+    func `a key with one scope signs in and says whose it is`(_ scope: String) throws {
+        let server = try ServeProcess(try Sandbox())
+        let add = ["keys", "add", "agent", "--user", "ann", "--scope", scope, "--json"]
+        let added = try server.sandbox.start("preloop", add).wait()
+        let key = try #require(try added.json["key"]?.string, "\(added.errors)")
+        let elsewhere = try Sandbox(["KEY": key])
+        let login = try elsewhere.preloop("login", server.origin, "--token-env", "KEY", "--json")
+        #expect(login.status == 0, "\(login.errors)")
+        #expect(try login.json["username"] == "ann")
+        let status = try elsewhere.preloop("status")
+        #expect(status.output.contains("signed in as ann, owner"), "\(status.errors)")
+        // What is one's own stays out of its reach.
+        let keys = try elsewhere.preloop("api", "GET", "/api/v1/auth/api-keys")
+        #expect(keys.status == 4, "\(keys.output)")
+        #expect(try server.stop().status == 0)
+    }
+
     // Whoever was denied a call was told to sign in, which he had done.
     @Test func `a denied call ends as on this machine, and a missing scope is named`() throws {
         let server = try ServeProcess(try Sandbox())

@@ -38,10 +38,21 @@ extension AccountDesk {
     }
 
     /// Makes an account whose owner is a new user.
-    package func register(_ draft: Draft) async throws -> (User, AccountID) {
+    ///
+    /// - Parameters:
+    ///   - draft: The user.
+    ///   - address: Where whoever asks for it is, who may ask for a few an hour; nil for the
+    ///     operator, who may ask for any number.
+    /// - Returns: The user with the account.
+    /// - Throws: ``Problem`` for a name that is taken or is none, a password that is weak, and 429
+    ///   when the address has asked for too many.
+    package func register(
+        _ draft: Draft,
+        from address: String? = nil
+    ) async throws -> (User, AccountID) {
         var draft = draft
         draft.role = .owner
-        let (user, hash) = try await checked(draft)
+        let (user, hash) = try await checked(draft, from: address)
         let now = store.clock.now()
         do {
             return try await store.database.write { connection in
@@ -63,7 +74,10 @@ extension AccountDesk {
         return problem
     }()
 
-    private func checked(_ draft: Draft) async throws -> (User, String) {
+    private func checked(
+        _ draft: Draft,
+        from address: String? = nil
+    ) async throws -> (User, String) {
         let name = Self.normalized(draft.name)
         let isName = name.utf8.allSatisfy { byte in
             (48...57).contains(byte) || (97...122).contains(byte) || "._-@+".utf8.contains(byte)
@@ -74,6 +88,9 @@ extension AccountDesk {
         if let email = draft.email {
             try Self.check(email)
         }
+        try Self.checkStrength(of: draft.password)
+        // What was wrong so far cost nothing, and is not counted; a hash does.
+        if let address { try noteRegistration(from: address) }
         let hash = try await hash(draft.password)
         let user = User(
             id: UserID(0),

@@ -92,13 +92,7 @@ package final class AccountDesk: Sendable {
         let name = Self.normalized(name)
         let now = store.clock.now()
         let delay = throttle.withLock { $0.delay(name: name, address: address, now: now) }
-        if let delay {
-            throw Problem.overloaded(
-                "too many failed attempts",
-                status: .tooManyRequests,
-                after: max(1, Int((delay / .seconds(1)).rounded(.up)))
-            )
-        }
+        if let delay { throw Self.tooMany("too many failed attempts", delay) }
         let login = try await login(name)
         let isRight = try await hasher.verify(password, against: login?.passwordHash)
         guard isRight, let login, login.user.isActive else {
@@ -107,6 +101,24 @@ package final class AccountDesk: Sendable {
         }
         throttle.withLock { $0.succeed(name: name, address: address) }
         return login
+    }
+
+    /// Counts an account that a stranger asks for.
+    ///
+    /// - Parameter address: Where the stranger is.
+    /// - Throws: ``Problem``: 429 when there were too many from there.
+    func noteRegistration(from address: String) throws(Problem) {
+        let now = store.clock.now()
+        let delay = throttle.withLock { $0.register(address: address, now: now) }
+        if let delay { throw Self.tooMany("too many accounts were asked for from here", delay) }
+    }
+
+    private static func tooMany(_ detail: String, _ delay: Duration) -> Problem {
+        Problem.overloaded(
+            detail,
+            status: .tooManyRequests,
+            after: max(1, Int((delay / .seconds(1)).rounded(.up)))
+        )
     }
 
     private func login(_ name: String) async throws -> UserTable.Login? {
@@ -258,10 +270,14 @@ package final class AccountDesk: Sendable {
 
     /// The hash of a password that is good enough.
     func hash(_ password: String, field: String = "password") async throws -> String {
-        if let weakness = PasswordHasher.weakness(of: password) {
-            throw Problem.invalid(field, weakness)
-        }
+        try Self.checkStrength(of: password, field: field)
         return try await hasher.hash(password)
+    }
+
+    /// Refuses a password that is too short, or none.
+    static func checkStrength(of password: String, field: String = "password") throws(Problem) {
+        guard let weakness = PasswordHasher.weakness(of: password) else { return }
+        throw .invalid(field, weakness)
     }
 
     /// Whether a password is a user's; guessing is stopped as at the sign-in.

@@ -22,7 +22,9 @@ package enum Permission: String, Sendable, CaseIterable {
     case manageServers = "manage_mcp_servers"
     /// Add, change and remove users.
     case manageUsers = "manage_users"
-    /// One's own password, sessions and API keys.
+    /// Who one is: what every credential may ask, whatever else it is for.
+    case viewSelf = "view_self"
+    /// One's own address, password, sessions and API keys.
     case manageSelf = "manage_self"
     /// What was called, decided and done, by everybody.
     case viewAudit = "view_audit_logs"
@@ -46,13 +48,13 @@ extension Role {
         case .editor:
             [
                 .viewIssues, .viewTrackers, .viewServers, .viewMetrics, .reviewDuplicates,
-                .editIssues, .syncTrackers, .manageSelf, .viewPolicies, .callTools,
+                .editIssues, .syncTrackers, .viewSelf, .manageSelf, .viewPolicies, .callTools,
                 .viewApprovals, .decideApprovals,
             ]
         case .viewer:
             [
-                .viewIssues, .viewTrackers, .viewServers, .manageSelf, .viewPolicies, .callTools,
-                .viewApprovals,
+                .viewIssues, .viewTrackers, .viewServers, .viewSelf, .manageSelf, .viewPolicies,
+                .callTools, .viewApprovals,
             ]
         }
     }
@@ -76,15 +78,15 @@ package enum KeyScope: String, Sendable, CaseIterable {
     /// What a key with this scope may do at most.
     var permissions: Set<Permission> {
         switch self {
-        case .read: [.viewIssues, .viewTrackers, .viewServers, .viewPolicies]
+        case .read: [.viewSelf, .viewIssues, .viewTrackers, .viewServers, .viewPolicies]
         case .write:
             [
-                .viewIssues, .viewTrackers, .viewServers, .reviewDuplicates, .editIssues,
-                .syncTrackers, .viewPolicies,
+                .viewSelf, .viewIssues, .viewTrackers, .viewServers, .reviewDuplicates,
+                .editIssues, .syncTrackers, .viewPolicies,
             ]
-        case .mcpRead, .mcpWrite: [.callTools]
-        case .approvals: [.viewApprovals, .decideApprovals]
-        case .metrics: [.viewMetrics]
+        case .mcpRead, .mcpWrite: [.viewSelf, .callTools]
+        case .approvals: [.viewSelf, .viewApprovals, .decideApprovals]
+        case .metrics: [.viewSelf, .viewMetrics]
         }
     }
 

@@ -104,7 +104,8 @@ struct AuthRoutes: Sendable {
                         password: request.content["password"]?.string ?? "",
                         email: request.content["email"]?.string,
                         role: .owner
-                    )
+                    ),
+                    from: request.peer
                 )
                 return .json(Self.json(user), status: .created)
             }
@@ -113,7 +114,8 @@ struct AuthRoutes: Sendable {
                     "username": Self.nameShape, "password": Self.passwordShape,
                     "email?": Shape.text(254),
                 ])
-            ).answers(.created, Self.userShape).problems(.forbidden, .conflict),
+            ).answers(.created, Self.userShape)
+            .problems(.forbidden, .conflict, .tooManyRequests),
         ]
     }
 
@@ -130,22 +132,25 @@ struct AuthRoutes: Sendable {
     private var selfRoutes: [Route] {
         let path = "/api/v1/auth/users/me"
         return [
-            .on(.get, path, .permission(.manageSelf), tag: Self.tag, "Who you are") { request in
+            .on(.get, path, .permission(.viewSelf), tag: Self.tag, "Who you are") { request in
                 let principal = try request.user()
                 let user = try await desk.user(principal.user, of: principal.account)
-                return .json(Self.json(user))
-            }.answers(.ok, Self.userShape),
+                return Self.answer(user, to: request)
+            }.answers(.ok, Self.userShape).tagged,
             .on(.put, path, .permission(.manageSelf), tag: Self.tag, "Change your address") {
                 request in
                 let principal = try request.user()
                 let user = try await desk.change(
                     principal.user,
                     of: principal.account,
-                    .init(email: request.content["email"]?.string)
+                    .init(email: request.content["email"]?.string),
+                    check: { user in
+                        try Versioned.check(request, against: Self.version(of: user))
+                    }
                 )
-                return .json(Self.json(user))
+                return Self.answer(user, to: request)
             }.body(Shape.object(["email": Shape.text(254, minimum: 3)]))
-                .answers(.ok, Self.userShape),
+                .answers(.ok, Self.userShape).tagged.guarded,
             .on(
                 .put,
                 "\(path)/password",
@@ -238,6 +243,27 @@ struct AuthRoutes: Sendable {
             "is_active": .bool(user.isActive), "created_at": .string(user.createdAt.iso8601),
             "last_login_at": JSONValue(user.lastLoginAt?.iso8601),
         ]
+    }
+
+    /// A user, under the tag of what people edit.
+    static func answer(
+        _ user: User,
+        to request: APIRequest,
+        status: HTTPResponse.Status = .ok
+    ) -> APIResponse {
+        Versioned.answer(
+            json(user),
+            version: version(of: user),
+            to: request,
+            status: status
+        )
+    }
+
+    /// A user without the last sign-in, which changes by itself.
+    static func version(of user: User) -> JSONValue {
+        var user = user
+        user.lastLoginAt = nil
+        return json(user)
     }
 
     private static func json(_ row: APIKeyTable.Row, key: String? = nil) -> JSONValue {

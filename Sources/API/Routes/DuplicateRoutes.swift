@@ -77,7 +77,7 @@ struct DuplicateRoutes: Sendable {
                         "features": ["type": ["object", "null"]],
                         "decision": Shape.optionalText,
                     ])
-                ).problems(.notFound),
+                ).tagged.problems(.notFound),
             .on(
                 .get,
                 "\(Self.path)/confirmed",
@@ -114,7 +114,7 @@ struct DuplicateRoutes: Sendable {
                     "issue1_id": Shape.identifier, "issue2_id": Shape.identifier,
                     "decision": Self.verdict,
                 ])
-            ).problems(.notFound),
+            ).tagged.guarded.problems(.notFound),
             .on(
                 .get,
                 "/api/v1/project-duplicate-stats",
@@ -221,11 +221,28 @@ struct DuplicateRoutes: Sendable {
                 try DuplicateTable.verdict(on: pair, account: account, on: connection)
             )
         }
-        return .json([
-            "issue1": IssueShapes.json(one), "issue2": IssueShapes.json(other),
-            "similarity": scored.map { IssueShapes.rounded($0.score) } ?? .null,
-            "features": scored?.features ?? .null, "decision": JSONValue(verdict?.rawValue),
-        ])
+        return Versioned.answer(
+            [
+                "issue1": IssueShapes.json(one), "issue2": IssueShapes.json(other),
+                "similarity": scored.map { IssueShapes.rounded($0.score) } ?? .null,
+                "features": scored?.features ?? .null, "decision": JSONValue(verdict?.rawValue),
+            ],
+            version: Self.version(of: pair, verdict),
+            to: request
+        )
+    }
+
+    /// What people decide of a pair, in whichever order its issues are named; the rest changes by
+    /// itself.
+    private static func version(
+        of pair: DuplicateTable.Pair,
+        _ verdict: DuplicateTable.Verdict?
+    ) -> JSONValue {
+        [
+            "issue1_id": .integer(pair.first.rawValue),
+            "issue2_id": .integer(pair.second.rawValue),
+            "decision": JSONValue(verdict?.rawValue),
+        ]
     }
 
     @Sendable private func decided(_ request: APIRequest) async throws -> APIResponse {
@@ -268,8 +285,19 @@ struct DuplicateRoutes: Sendable {
         guard let verdict = DuplicateTable.Verdict(rawValue: word) else {
             throw Problem.invalid("decision", "must be a verdict")
         }
-        try await Duplicates.decide(one, other, verdict, by: principal.name, in: store)
-        return .json(.object(request.content), status: .created)
+        guard let pair = DuplicateTable.Pair(one.issue, other.issue) else {
+            throw Problem.notFound()
+        }
+        try await Duplicates.decide(one, other, verdict, by: principal.name, in: store) { before in
+            // Of two reviewers who have seen the same the second is told of the first one's word.
+            try Versioned.check(request, against: Self.version(of: pair, before))
+        }
+        return Versioned.answer(
+            .object(request.content),
+            version: Self.version(of: pair, verdict),
+            to: request,
+            status: .created
+        )
     }
 
     @Sendable private func statistics(_ request: APIRequest) async throws -> APIResponse {

@@ -316,6 +316,8 @@ struct IssueRoutes: Sendable {
 
     /// What a tool answers, as it is.
     private static let toolAnswer: JSONValue = ["type": "object"]
+    /// As long as the tools take it.
+    private static let description = Shape.text(BuiltInTools.maximumTextCharacters)
 
     private var writingRoutes: [Route] {
         let access = Route.Access.permission(.editIssues)
@@ -339,7 +341,7 @@ struct IssueRoutes: Sendable {
                     "organization_name?": Shape.text(1_000),
                     "organization_id?": Shape.identifier,
                     "meta_data?": IssueDraftReading.metaData,
-                    "title": Shape.text(1_000, minimum: 1), "description?": Shape.text(1_000_000),
+                    "title": Shape.text(1_000, minimum: 1), "description?": Self.description,
                     "labels?": labels, "assignee?": Shape.text(255), "priority?": Shape.text(255),
                     "status?": Shape.text(255), "type?": Shape.text(255),
                     "allow_duplicates?": Shape.flag,
@@ -363,7 +365,7 @@ struct IssueRoutes: Sendable {
             }.body(
                 Shape.object([
                     "meta_data?": IssueDraftReading.metaData,
-                    "title?": Shape.text(1_000, minimum: 1), "description?": Shape.text(1_000_000),
+                    "title?": Shape.text(1_000, minimum: 1), "description?": Self.description,
                     "labels?": labels, "assignee?": Shape.text(255), "priority?": Shape.text(255),
                     "status?": Shape.text(255), "resolution?": Shape.text(255),
                     "type?": Shape.text(255), "duplicate_of?": Shape.text(2_000),
@@ -388,8 +390,9 @@ struct IssueRoutes: Sendable {
                     mayWrite: true
                 )
                 return .json(answer, status: .created)
-            }.body(Shape.object(["body": Shape.text(1_000_000, minimum: 1)]))
-                .answers(.created, Self.toolAnswer).callsTools,
+            }.body(
+                Shape.object(["body": Shape.text(BuiltInTools.maximumTextCharacters, minimum: 1)])
+            ).answers(.created, Self.toolAnswer).callsTools,
         ]
     }
 

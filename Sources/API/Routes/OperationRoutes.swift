@@ -79,6 +79,14 @@ struct OperationRoutes: Sendable {
         guard principal.may(.viewMetrics) else {
             throw Problem.denied(.viewMetrics, to: principal)
         }
+        // They are of the whole process: who registered an account has no part in the others'.
+        guard principal.account == store.account else {
+            throw Problem(
+                .forbidden,
+                "the metrics are for the installation's own account",
+                code: "permission_denied"
+            )
+        }
     }
 
     private var gauges: [ServerMetrics.Sample] {

@@ -84,6 +84,14 @@ struct ToolRoutes: Sendable {
 }
 
 extension Route {
-    /// The route with the problems that calls of tools may end with.
-    var callsTools: Route { problems(.notFound, .conflict, .badGateway, .gatewayTimeout) }
+    /// The route of calls of tools: with the problems that they may end with, and for bodies of an
+    /// MCP message's size.
+    ///
+    /// JSON may write a character as twelve bytes (`\ud83d\ude00`), so that the longest text of an
+    /// issue comes to 2.4 MB, and the rest of the issue to less than 1 MB.
+    var callsTools: Route {
+        var copy = problems(.notFound, .conflict, .badGateway, .gatewayTimeout)
+        copy.bodyLimit = MessageParser.Limits().bytes
+        return copy
+    }
 }

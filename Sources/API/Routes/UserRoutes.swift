@@ -42,7 +42,7 @@ struct UserRoutes: Sendable {
                     try request.identifier("id"),
                     of: try request.user().account
                 )
-                return Self.answer(user, to: request)
+                return AuthRoutes.answer(user, to: request)
             }.answers(.ok, shape).tagged,
             .on(.put, "\(Self.path)/{id}", access, tag: Self.tag, "Change a user", handler: change)
                 .body(
@@ -56,32 +56,11 @@ struct UserRoutes: Sendable {
                 let id: UserID = try request.identifier("id")
                 try await check(principal, may: nil, about: id)
                 try await desk.remove(id, of: principal.account) { user in
-                    try Versioned.check(request, against: Self.version(of: user))
+                    try Versioned.check(request, against: AuthRoutes.version(of: user))
                 }
                 return .noContent
             }.answers(.noContent).guarded.problems(.conflict),
         ]
-    }
-
-    /// A user, under the tag of what people edit.
-    private static func answer(
-        _ user: User,
-        to request: APIRequest,
-        status: HTTPResponse.Status = .ok
-    ) -> APIResponse {
-        Versioned.answer(
-            AuthRoutes.json(user),
-            version: version(of: user),
-            to: request,
-            status: status
-        )
-    }
-
-    /// A user without the last sign-in, which changes by itself.
-    private static func version(of user: User) -> JSONValue {
-        var user = user
-        user.lastLoginAt = nil
-        return AuthRoutes.json(user)
     }
 
     @Sendable private func add(_ request: APIRequest) async throws -> APIResponse {
@@ -95,7 +74,7 @@ struct UserRoutes: Sendable {
             role: role
         )
         let user = try await desk.add(draft, to: principal.account)
-        return Self.answer(user, to: request, status: .created)
+        return AuthRoutes.answer(user, to: request, status: .created)
     }
 
     @Sendable private func change(_ request: APIRequest) async throws -> APIResponse {
@@ -112,9 +91,9 @@ struct UserRoutes: Sendable {
                 isActive: request.content["is_active"]?.bool,
                 password: request.content["password"]?.string
             ),
-            check: { user in try Versioned.check(request, against: Self.version(of: user)) }
+            check: { user in try Versioned.check(request, against: AuthRoutes.version(of: user)) }
         )
-        return Self.answer(user, to: request)
+        return AuthRoutes.answer(user, to: request)
     }
 
     /// Owners are the owners' business: an administrator neither makes nor changes one.

@@ -97,9 +97,13 @@ final class ConnectionTable: Sendable {
 
     /// Takes a new connection in, closing another one when there are too many.
     ///
+    /// - Parameters:
+    ///   - channel: The connection.
+    ///   - address: Where it comes from, counted as ``NetworkAddress/origin(of:)`` has it.
     /// - Returns: Its name; nil when all others are being served, so that it must be closed.
     func admit(_ channel: any Channel, address: String) -> ID? {
         let now = ContinuousClock.now
+        let address = NetworkAddress.origin(of: address)
         let (id, evicted) = state.withLock { state -> (ID?, (any Channel)?) in
             state.counts.accepted += 1
             var evicted: (any Channel)?

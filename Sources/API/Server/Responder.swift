@@ -133,7 +133,7 @@ struct Responder: Sendable {
             )
             apiRequest.principal = try await admitted(apiRequest, to: route)
             user = apiRequest.principal?.name
-            try checkKey(apiRequest, route)
+            try checkHeaders(apiRequest, route)
             apiRequest.arguments = try route.arguments(of: apiRequest)
             apiRequest.body = try await body(
                 of: request,
@@ -162,16 +162,23 @@ struct Responder: Sendable {
         }
     }
 
-    /// Refuses an `Idempotency-Key` that would be worth nothing.
-    private func checkKey(_ request: APIRequest, _ route: Route) throws(Problem) {
-        guard route.isStrict, route.isWrite, !route.keepsAnswers,
-            request.headers[.idempotencyKey] != nil
-        else { return }
-        throw Problem(
-            .badRequest,
-            "an `Idempotency-Key` cannot be honoured here: answers with secrets are not kept",
-            code: "idempotency_not_kept"
-        )
+    /// Refuses an `Idempotency-Key` or an `If-Match` that would be worth nothing.
+    private func checkHeaders(_ request: APIRequest, _ route: Route) throws(Problem) {
+        guard route.isStrict, route.isWrite else { return }
+        guard route.keepsAnswers || request.headers[.idempotencyKey] == nil else {
+            throw Problem(
+                .badRequest,
+                "an `Idempotency-Key` cannot be honoured here: answers with secrets are not kept",
+                code: "idempotency_not_kept"
+            )
+        }
+        guard route.versioning.contains(.guarded) || request.headers[.ifMatch] == nil else {
+            throw Problem(
+                .badRequest,
+                "an `If-Match` cannot be honoured here: nothing is compared with it",
+                code: "if_match_not_compared"
+            )
+        }
     }
 
     private static func problem(

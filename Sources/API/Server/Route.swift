@@ -83,8 +83,9 @@ struct Route: Sendable {
     var segments: [Substring] { path.split(separator: "/") }
     /// Whether something may change: what an `Idempotency-Key` is good for.
     var isWrite: Bool { method != .get && method != .head }
-    /// Whether what it does not know or honour is refused, parameters and an `Idempotency-Key`:
-    /// below `/api/v1`, but for the addresses that trackers were given, who send what they like.
+    /// Whether what it does not know or honour is refused, parameters, an `Idempotency-Key` and an
+    /// `If-Match`: below `/api/v1`, but for the addresses that trackers were given, who send what
+    /// they like.
     var isStrict: Bool {
         path.hasPrefix("/api/v1/") && !path.hasPrefix("/api/v1/private/")
     }

@@ -22,7 +22,7 @@ package struct ServerLimits: Sendable, Equatable {
     /// Answers that clients have not taken, all together: a thousand slow readers of the greatest
     /// document there is for strangers, or some dozens of the greatest answers.
     package var unreadBytes = 256 << 20
-    /// A body, where its route says nothing else: text of an issue has a megabyte at most.
+    /// A body, where its route says nothing else: a policy has a megabyte at most.
     package var bodyBytes = 2 << 20
     /// All bodies together that are held for clients without a credential: sixteen deliveries of
     /// the greatest size, thousands of the usual one.

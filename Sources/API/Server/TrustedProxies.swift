@@ -33,7 +33,8 @@ package struct TrustedProxies: Sendable, Equatable {
     package init?(_ texts: [String]) {
         for text in texts {
             let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-            guard parts.count <= 2, let address = Self.address(String(parts[0])) else { return nil }
+            guard parts.count <= 2, let address = NetworkAddress.bytes(of: String(parts[0]))
+            else { return nil }
             var bits = address.count * 8
             if parts.count == 2 {
                 guard let number = Int(parts[1]), (0...bits).contains(number) else { return nil }
@@ -56,7 +57,7 @@ package struct TrustedProxies: Sendable, Equatable {
         for entry in entries.reversed().prefix(Self.maximumEntries) {
             let text = Self.bare(entry)
             // What is no address ends the chain: it cannot be checked.
-            guard Self.address(text) != nil else { break }
+            guard NetworkAddress.bytes(of: text) != nil else { break }
             client = text
             guard isTrusted(text) else { break }
         }
@@ -64,7 +65,7 @@ package struct TrustedProxies: Sendable, Equatable {
     }
 
     private func isTrusted(_ text: String) -> Bool {
-        guard let address = Self.address(text) else { return false }
+        guard let address = NetworkAddress.bytes(of: text) else { return false }
         return ranges.contains { $0.contains(address) }
     }
 
@@ -75,48 +76,5 @@ package struct TrustedProxies: Sendable, Equatable {
         // One colon is before a port, several are an address of version 6.
         let isShort = text.utf8.count { $0 == UInt8(ascii: ":") } == 1
         return String(isShort ? text.prefix { $0 != ":" } : text)
-    }
-
-    /// The bytes of an address, four of those that are written in version 6 but are of version 4.
-    private static func address(_ text: String) -> [UInt8]? {
-        guard text.utf8.count <= 45 else { return nil }
-        guard text.contains(":") else { return version4(text) }
-        guard let bytes = version6(text) else { return nil }
-        let mapped: [UInt8] = Array(repeating: 0, count: 10) + [0xFF, 0xFF]
-        return bytes.starts(with: mapped) ? Array(bytes.suffix(4)) : bytes
-    }
-
-    private static func version4(_ text: some StringProtocol) -> [UInt8]? {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        let bytes = parts.compactMap { part in
-            part.utf8.allSatisfy { (48...57).contains($0) } ? UInt8(part) : nil
-        }
-        return parts.count == 4 && bytes.count == 4 ? bytes : nil
-    }
-
-    private static func version6(_ text: String) -> [UInt8]? {
-        let halves = text.split(separator: "::", maxSplits: 2, omittingEmptySubsequences: false)
-        guard halves.count <= 2, let head = groups(halves[0]) else { return nil }
-        guard halves.count == 2 else { return head.count == 16 ? head : nil }
-        guard let tail = groups(halves[1]), head.count + tail.count <= 14 else { return nil }
-        return head + Array(repeating: 0, count: 16 - head.count - tail.count) + tail
-    }
-
-    private static func groups(_ text: Substring) -> [UInt8]? {
-        guard !text.isEmpty else { return [] }
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        var bytes: [UInt8] = []
-        for (place, part) in parts.enumerated() {
-            if place == parts.count - 1, part.contains(".") {
-                guard let last = version4(part) else { return nil }
-                bytes += last
-            } else {
-                guard (1...4).contains(part.utf8.count), let group = UInt16(part, radix: 16),
-                    part.first != "+", part.first != "-"
-                else { return nil }
-                bytes += [UInt8(group >> 8), UInt8(group & 0xFF)]
-            }
-        }
-        return bytes
     }
 }

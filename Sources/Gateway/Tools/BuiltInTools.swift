@@ -6,6 +6,10 @@ package import Trackers
 
 /// The tools that come with Preloop, made of what they work with.
 package struct BuiltInTools: Sendable {
+    /// Of a description or comment that is written: issues and comments of trackers have at most
+    /// 65,536 characters; GitLab takes a megabyte.
+    package static let maximumTextCharacters = 200_000
+
     package var store: Store
     /// Opens the indexes; called when they are first needed.
     package var openSearch: @Sendable (SearchRequest.Mode) async throws -> IssueSearch

@@ -3,8 +3,7 @@ import Domain
 extension Schema {
     // MARK: - Parameters
 
-    /// Issues and comments of trackers have at most 65,536 characters; GitLab takes a megabyte.
-    private static let maximumTextLength = 200_000
+    private static let maximumTextLength = BuiltInTools.maximumTextCharacters
 
     /// A text in Markdown, which may be empty.
     static func markdown(_ summary: String) -> JSONValue {

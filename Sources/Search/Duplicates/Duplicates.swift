@@ -283,19 +283,24 @@ package struct Duplicates: Sendable {
 
     /// Remembers what a person decided about two issues; the pair is not listed any more.
     ///
+    /// `check` looks at what was decided before, as the transaction that writes finds it, and may
+    /// throw.
+    ///
     /// - Throws: ``SearchError/unknownIssue(reference:)`` when both are the same issue.
     package static func decide(
         _ one: IssueSummary,
         _ other: IssueSummary,
         _ verdict: DuplicateTable.Verdict,
         by person: String?,
-        in store: Store
+        in store: Store,
+        check: @escaping @Sendable (DuplicateTable.Verdict?) throws -> Void = { _ in }
     ) async throws {
         guard let pair = DuplicateTable.Pair(one.issue, other.issue) else {
             throw SearchError.unknownIssue(reference: other.key)
         }
         let now = store.clock.now()
         try await store.write { connection, account in
+            try check(try DuplicateTable.verdict(on: pair, account: account, on: connection))
             try DuplicateTable.decide(
                 pair,
                 verdict: verdict,
