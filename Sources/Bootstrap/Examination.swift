@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 import Embeddings
 import Glibc
 import LinearAlgebra
@@ -15,6 +15,8 @@ package struct Finding: Sendable, Equatable {
     package var detail: String
     /// What to do; nil when there is nothing to do.
     package var advice: String?
+    /// Whose it is when that is another account than the installation's own; the subject names it.
+    package var account: AccountID?
 
     /// How something is.
     package enum Grade: String, Sendable {
@@ -22,6 +24,14 @@ package struct Finding: Sendable, Equatable {
         /// It works, but not as well or as safely as it should.
         case doubtful = "warning"
         case broken
+    }
+
+    /// The same thing of another account than the installation's own.
+    func of(_ account: AccountID, called title: String) -> Finding {
+        var finding = self
+        finding.subject += " of \(title)"
+        finding.account = account
+        return finding
     }
 }
 
@@ -65,19 +75,40 @@ package struct Examination: Sendable {
             }
             if settings.databaseAddress != nil {
                 findings.append(await installation.examineMirror())
+                findings += await installation.examineMirrorIndexes()
             }
             findings.append(await installation.examineLexicalIndex())
+            findings += await others(beside: installation)
         } catch {
             findings.append(broken("database", error))
         }
         return findings
     }
 
-    /// Compares every copy of the vectors with the store; the installation has been looked at.
-    package func vectors(repairing isRepairing: Bool) async -> VectorExamination? {
+    /// Compares every copy of the vectors of every account with the store; the installation has
+    /// been looked at.
+    package func vectors(repairing isRepairing: Bool) async -> AccountVectors? {
         // What keeps it from being opened is among the findings already.
         guard let installation = try? await Installation.open(settings) else { return nil }
-        return await VectorExamination(installation, repairing: isRepairing)
+        return await AccountVectors(installation, repairing: isRepairing)
+    }
+
+    /// What is wrong with the indexes of the other accounts; there may be many, so that nothing is
+    /// said of those in order.
+    private func others(beside installation: Installation) async -> [Finding] {
+        var findings: [Finding] = []
+        do {
+            for account in try await installation.otherAccounts() {
+                let other = installation.viewed(by: account)
+                let wrong = await other.examineIndexes().filter { $0.grade != .good }
+                guard !wrong.isEmpty else { continue }
+                let title = await other.accountTitle()
+                findings += wrong.map { $0.of(account, called: title) }
+            }
+        } catch {
+            findings.append(broken("accounts", error))
+        }
+        return findings
     }
 
     // MARK: - Machine and files

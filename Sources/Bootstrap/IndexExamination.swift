@@ -18,6 +18,18 @@ extension Installation {
         }
     }
 
+    /// Looks at everything that the account has for searches and no other account has too.
+    func examineIndexes() async -> [Finding] {
+        var findings: [Finding] = []
+        if settings.vectorBackend == .memory { findings.append(await examineSnapshot()) }
+        // Of a database without a mirror one finding is enough; so is it when it does not answer.
+        if let state = try? await VectorMirror.state(of: store), state.isReady {
+            findings.append(await examineMirror())
+        }
+        findings.append(await examineLexicalIndex())
+        return findings
+    }
+
     private static let mirrorSubject = "pgvector"
 
     /// Whether the database can search vectors, and has as many as the store; no fault where nobody
@@ -123,6 +135,55 @@ extension Installation {
                 ? "wait: a scan is filling the mirror at this moment"
                 : "fill it with `preloop doctor --vectors --repair`"
                     + (census.waiting > 0 ? ", or let the next scan do so" : "")
+        )
+    }
+
+    /// Whether the vectors of each length in use have an index in the database, where there are
+    /// many.
+    ///
+    /// Also where nobody asks the database to search: a scan makes an index only where searches
+    /// here need one, and the hosts whose searches do may be others than the one that scans. No
+    /// part of ``examineMirror(counting:)``, for without an index nothing is wrong with the rows.
+    ///
+    /// - Returns: A finding for each length whose vectors are compared one by one.
+    func examineMirrorIndexes() async -> [Finding] {
+        do {
+            guard case .ready(_, let indexed, let rows) = try await VectorMirror.state(of: store),
+                rows >= VectorMirror.indexedFrom
+            else { return [] }
+            var lengths: Set<Int> = []
+            for account in try await accounts() {
+                let models = try await viewed(by: account).embeddingModels()
+                lengths.formUnion(models.filter(\.isCurrent).map(\.dimension))
+            }
+            return lengths.subtracting(indexed)
+                .filter { $0 <= PassageVectorTable.maximumIndexedDimension }.sorted()
+                .map { Self.finding(unindexed: $0, rows: rows, settings.vectorBackend) }
+        } catch {
+            // What the database says is told by what looks at the mirror itself.
+            return []
+        }
+    }
+
+    private static func finding(
+        unindexed length: Int,
+        rows: Int,
+        _ backend: VectorBackend
+    ) -> Finding {
+        let cure = "make it with `preloop doctor --vectors --repair`"
+        let rest =
+            switch backend {
+            case .memory:
+                "; scans make it only where PRELOOP_VECTOR_BACKEND is `pgvector`, and a program "
+                    + "that searches in memory needs none"
+            case .pgvector: ", or let the next scan do so"
+            }
+        return Finding(
+            subject: "\(mirrorSubject) index",
+            grade: .doubtful,
+            detail: "there is no HNSW index for vectors of \(length) numbers, and the mirror has "
+                + "roughly \(rows) rows: searches by the database compare them one by one",
+            advice: cure + rest
         )
     }
 

@@ -168,11 +168,17 @@ extension Installation {
 
     /// Opens the indexes to bring them up to date.
     ///
-    /// `fence` is what every write asks for first; see ``IndexTurn``.
-    package func pipeline(fence: Fence? = nil) async throws -> IndexPipeline {
-        try await IndexPipeline(
+    /// `fence` is what every write asks for first; see ``IndexTurn``. `embedder` is one that is
+    /// loaded already, for who opens the indexes of several accounts; nil for loading one.
+    package func pipeline(
+        fence: Fence? = nil,
+        embedder loaded: (any Embedder)? = nil
+    ) async throws -> IndexPipeline {
+        let embedder: any Embedder
+        if let loaded { embedder = loaded } else { embedder = try await self.embedder() }
+        return try await IndexPipeline(
             store: store,
-            embedder: try await embedder(),
+            embedder: embedder,
             directory: indexDirectory,
             backend: settings.vectorBackend,
             options: settings.index,

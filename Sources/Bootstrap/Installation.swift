@@ -162,12 +162,16 @@ package struct Installation: Sendable {
         )
     }
 
-    /// The database at a PostgreSQL address or a file's path.
-    package static func database(at address: String) throws(StoreError) -> any Database {
+    /// The database at a PostgreSQL address or a file's path; of a server no more is taken than the
+    /// environment allows for its own.
+    package static func database(
+        at address: String,
+        _ settings: Settings
+    ) throws(StoreError) -> any Database {
         guard PostgresConfiguration.isAddress(address) else {
             return try SQLiteDatabase(path: address)
         }
-        return PostgresDatabase(PostgresConfiguration(address: Secret(address)))
+        return PostgresDatabase(settings.configuration(of: Secret(address)))
     }
 
     private static func database(

@@ -1,17 +1,29 @@
-package import Domain
+import Domain
 import Search
 import Store
 import VectorIndex
 
-/// Every copy of the vectors compared with the store, row by row: the mirror in the database and
-/// the snapshot of the index in memory.
-package struct VectorExamination: Sendable {
-    /// What was found, for people.
-    package var findings: [Finding] = []
-    /// The counts by name.
-    package var json: JSONValue {
-        ["mirror": mirror.map(Self.json) ?? .null, "snapshot": snapshot.map(Self.json) ?? .null]
+/// Every copy of one account's vectors compared with the store, row by row: the mirror in the
+/// database and the snapshot of the index in memory.
+struct VectorExamination: Sendable {
+    /// Something that was found.
+    struct Entry: Sendable {
+        /// What, for people.
+        var finding: Finding
+        /// Whether it is of the database, and so the same for every account.
+        var isOfDatabase: Bool
     }
+
+    /// What was found.
+    private(set) var entries: [Entry] = []
+    /// Whether the account has a model, and so vectors.
+    private(set) var isIndexed = false
+    /// The lengths of vectors whose index was made, or was tried to make.
+    private(set) var tried: Set<Int> = []
+    /// The counts of the mirror by name; null where there is none.
+    var mirrorJSON: JSONValue { mirror.map(Self.json) ?? .null }
+    /// The counts of the snapshot by name; null where there is none.
+    var snapshotJSON: JSONValue { snapshot.map(Self.json) ?? .null }
 
     private var mirror: VectorMirror.Comparison?
     private var snapshot: SnapshotExamination?
@@ -20,43 +32,49 @@ package struct VectorExamination: Sendable {
     private static let snapshotSubject = "vectors in the snapshot"
 
     /// Compares, and repairs from the store when asked to; what cannot be looked at is a finding.
-    package init(_ installation: Installation, repairing isRepairing: Bool) async {
+    ///
+    /// - Parameters:
+    ///   - installation: Whose vectors.
+    ///   - isRepairing: Whether what differs is mended.
+    ///   - tried: Lengths of vectors whose making of an index was tried for another account: it is
+    ///     one for all, and may wait for minutes.
+    init(
+        _ installation: Installation,
+        repairing isRepairing: Bool,
+        without tried: Set<Int> = []
+    ) async {
         do {
-            try await examineMirror(installation, isRepairing)
+            try await examineMirror(installation, isRepairing, tried)
         } catch {
-            findings.append(Self.broken(Self.mirrorSubject, error))
+            note(Self.broken(Self.mirrorSubject, error))
         }
         guard installation.settings.vectorBackend == .memory else { return }
         do {
             try await examineSnapshot(installation, isRepairing)
         } catch {
-            findings.append(Self.broken(Self.snapshotSubject, error))
+            note(Self.broken(Self.snapshotSubject, error))
         }
+    }
+
+    private mutating func note(_ finding: Finding, ofDatabase isOfDatabase: Bool = false) {
+        entries.append(Entry(finding: finding, isOfDatabase: isOfDatabase))
     }
 
     // MARK: - Mirror
 
     private mutating func examineMirror(
         _ installation: Installation,
-        _ isRepairing: Bool
+        _ isRepairing: Bool,
+        _ tried: Set<Int>
     ) async throws {
         let store = installation.store
         let models = try await installation.embeddingModels()
+        isIndexed = !models.isEmpty
         var state = try await VectorMirror.state(of: store)
         if isRepairing { state = try await VectorMirror.prepare(store) }
+        let isWanted = installation.settings.vectorBackend == .pgvector
         guard case .ready = state else {
-            let isWanted = installation.settings.vectorBackend == .pgvector
-            let grade: Finding.Grade =
-                isWanted ? .broken : state == .otherEngine ? .good : .doubtful
-            let detail = isWanted ? "" : "; searches use the index in memory"
-            findings.append(
-                Finding(
-                    subject: Self.mirrorSubject,
-                    grade: grade,
-                    detail: state.description + detail,
-                    advice: grade == .good ? nil : state.advice
-                )
-            )
+            note(Self.finding(unready: state, isWanted: isWanted), ofDatabase: true)
             return
         }
         let found = try await VectorMirror.compare(store, repairing: isRepairing)
@@ -65,8 +83,8 @@ package struct VectorExamination: Sendable {
             // Every row is right now; this only says so.
             for model in models {
                 try await VectorMirror.catchUp(store, with: model)
-                if model.isCurrent {
-                    try await VectorMirror.makeIndex(store, dimension: model.dimension)
+                if model.isCurrent, !tried.contains(model.dimension) {
+                    try await makeIndex(in: store, model.dimension)
                 }
             }
             state = try await VectorMirror.state(of: store)
@@ -74,16 +92,36 @@ package struct VectorExamination: Sendable {
             left = found.faultCount > 0 ? try await VectorMirror.compare(store).faultCount : 0
         }
         mirror = found
-        findings.append(Self.finding(found, state, left: left))
-        if !state.canIterate, installation.settings.vectorBackend == .pgvector {
-            findings.append(
+        note(Self.finding(found, state, left: left))
+        noteIndexes(state, models, isWanted: isWanted)
+    }
+
+    private mutating func makeIndex(in store: Store, _ dimension: Int) async throws {
+        // With fewer rows nothing is tried, and another account may bring more.
+        if case .ready(_, _, let rows) = try await VectorMirror.state(of: store),
+            rows >= VectorMirror.indexedFrom
+        {
+            tried.insert(dimension)
+        }
+        try await VectorMirror.makeIndex(store, dimension: dimension)
+    }
+
+    /// Notes what keeps the database from searching by an index.
+    private mutating func noteIndexes(
+        _ state: VectorMirror.State,
+        _ models: [EmbeddingModelTable.Row],
+        isWanted: Bool
+    ) {
+        if !state.canIterate, isWanted {
+            note(
                 Finding(
                     subject: Self.mirrorSubject,
                     grade: .doubtful,
                     detail: "this version of pgvector gives up where a filter drops what its index "
                         + "found, so all vectors are compared one by one",
                     advice: "install pgvector 0.8, then run `ALTER EXTENSION vector UPDATE`"
-                )
+                ),
+                ofDatabase: true
             )
         }
         guard case .ready(_, let indexed, let rows) = state,
@@ -91,14 +129,28 @@ package struct VectorExamination: Sendable {
             model.dimension <= PassageVectorTable.maximumIndexedDimension,
             rows >= VectorMirror.indexedFrom
         else { return }
-        findings.append(
+        note(
             Finding(
                 subject: Self.mirrorSubject,
                 grade: .doubtful,
                 detail: "there is no index for vectors of \(model.dimension) numbers; they are "
                     + "compared one by one",
                 advice: Self.repair
-            )
+            ),
+            ofDatabase: true
+        )
+    }
+
+    /// What is said of a database that mirrors nothing.
+    private static func finding(unready state: VectorMirror.State, isWanted: Bool) -> Finding {
+        let grade: Finding.Grade =
+            isWanted ? .broken : state == .otherEngine ? .good : .doubtful
+        let detail = isWanted ? "" : "; searches use the index in memory"
+        return Finding(
+            subject: mirrorSubject,
+            grade: grade,
+            detail: state.description + detail,
+            advice: grade == .good ? nil : state.advice
         )
     }
 
@@ -144,7 +196,7 @@ package struct VectorExamination: Sendable {
     ) async throws {
         let models = try await installation.embeddingModels()
         guard let model = models.first(where: \.isCurrent) else {
-            findings.append(
+            note(
                 Finding(
                     subject: Self.snapshotSubject,
                     grade: .good,
@@ -162,7 +214,7 @@ package struct VectorExamination: Sendable {
                 directory: directory
             )
             guard let snapshot else {
-                findings.append(
+                note(
                     Finding(
                         subject: Self.snapshotSubject,
                         grade: .good,
@@ -175,7 +227,7 @@ package struct VectorExamination: Sendable {
                 "\(snapshot.windows) windows in the store, \(snapshot.vectors) vectors, "
                 + "\(snapshot.waiting) changes behind"
             guard snapshot.faultCount > 0 else {
-                findings.append(
+                note(
                     Finding(subject: Self.snapshotSubject, grade: .good, detail: whole)
                 )
                 return
@@ -187,7 +239,7 @@ package struct VectorExamination: Sendable {
             fault = "it cannot be used: \(CommandFailure.text(of: error))"
         }
         guard isRepairing else {
-            findings.append(
+            note(
                 Finding(
                     subject: Self.snapshotSubject,
                     grade: .broken,
@@ -203,7 +255,7 @@ package struct VectorExamination: Sendable {
             directory: directory,
             options: installation.settings.index
         )
-        findings.append(
+        note(
             Finding(subject: Self.snapshotSubject, grade: .good, detail: "\(fault): made anew")
         )
     }

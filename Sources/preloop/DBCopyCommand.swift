@@ -40,7 +40,7 @@ struct DBCopyCommand: AsyncParsableCommand {
         let place = PostgresConfiguration.isAddress(address) ? "" : " to `\(address)`"
         let digests = try await attempt("nothing was copied\(place)") {
             let source = try Installation.existingDatabase(settings)
-            let target = try Installation.database(at: address)
+            let target = try Installation.database(at: address, settings)
             let digests = try await interruptible {
                 try await DatabaseArchive.copy(source, into: target, replacing: force)
             }

@@ -11,7 +11,9 @@ struct DoctorCommand: AsyncParsableCommand {
             Reads a whole SQLite database, and asks no tracker: of a token it says that it is \
             stored, and what the tracker said when it was asked last. Ends with 1 when something \
             is broken. With --vectors, every vector in the mirror (pgvector) and in the snapshot \
-            of the index is compared with the store's; --repair mends what differs.
+            of the index is compared with the store's; --repair mends what differs. Of accounts \
+            beside the installation's own it looks at the indexes, and with --vectors at the \
+            vectors, and names the account.
             """
     )
 
@@ -30,7 +32,7 @@ struct DoctorCommand: AsyncParsableCommand {
     func run() async throws {
         let examination = Examination(settings: try Settings.read())
         var findings = await examination.findings()
-        var compared: VectorExamination?
+        var compared: AccountVectors?
         if vectors {
             compared = await examination.vectors(repairing: repair)
             findings += compared?.findings ?? []

@@ -121,6 +121,21 @@ struct SettingsTests {
         #expect(chosen.address.reveal() == address.reveal())
     }
 
+    /// The target of a copy had the defaults, whatever its server could bear.
+    @Test func `the target of a copy is asked for no more than the environment allows`() throws {
+        let settings = try Settings(environment: [
+            "HOME": "/h", "PRELOOP_DATABASE_CONNECTIONS": "2",
+            "PRELOOP_DATABASE_STATEMENT_TIMEOUT": "600", "PRELOOP_DATABASE_LOCK_TIMEOUT": "5",
+        ])
+        // Nothing is connected before it is used.
+        let target = try Installation.database(at: "postgresql://h/d", settings)
+        let configuration = try #require(target as? PostgresDatabase).configuration
+        #expect(configuration.maximumConnections == 2)
+        #expect(configuration.statementTimeout == .seconds(600))
+        #expect(configuration.lockTimeout == .seconds(5))
+        #expect(configuration.address.reveal() == "postgresql://h/d")
+    }
+
     @Test func `a provider is read with its key redacted`() throws {
         let settings = try Settings(environment: [
             "PRELOOP_HOME": "/srv/preloop/", "PRELOOP_EMBEDDING_PROVIDER": "openai",

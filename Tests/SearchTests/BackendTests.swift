@@ -292,6 +292,52 @@ struct BackendTests {
         #expect(try await pipeline.verify().isSound)
     }
 
+    /// The mirror alone was still written by a process that had been taken for dead.
+    @Test func `an indexer that has lost its lease mirrors nothing`() async throws {
+        let world = try await World()
+        for number in 1...3 { try await world.put(number, "title \(number)") }
+        let fence = Fence("index")
+        let pipeline = try await IndexPipeline(
+            store: world.store,
+            embedder: FakeEmbedder(dimension: 8),
+            directory: world.indexDirectory,
+            backend: .pgvector,
+            fence: fence
+        )
+        let lost = StoreError.leaseLost(name: "index")
+        let start = Timestamp(milliseconds: 1_700_000_000_000)
+        await #expect(throws: lost) { try await pipeline.windows.refresh() }
+        fence.raise(try await take("index", of: world.store, at: start))
+        _ = try await pipeline.drain()
+        let whole = try await VectorMirror.compare(world.store)
+        #expect(whole.rows >= 3 && whole.faultCount == 0)
+        try await world.store.database.write { connection in
+            try connection.execute("DELETE FROM passage_vectors WHERE account_id = 1")
+            try connection.execute("DELETE FROM vector_mirrors WHERE account_id = 1")
+        }
+        let later = try await take("index", of: world.store, at: start.advanced(by: .seconds(61)))
+        await #expect(throws: lost) { try await pipeline.windows.refresh() }
+        await #expect(throws: lost) { try await pipeline.windows.rebuild() }
+        #expect(try await VectorMirror.compare(world.store).rows == 0)
+        fence.raise(later)
+        try await pipeline.windows.refresh()
+        #expect(try await VectorMirror.compare(world.store) == whole)
+    }
+
+    /// Takes a lease as a process of its own; one whose time is over is taken over.
+    private func take(_ name: String, of store: Store, at now: Timestamp) async throws -> Lease {
+        try await store.write { connection, account in
+            try LeaseTable.acquire(
+                name,
+                holder: .task(),
+                duration: .seconds(60),
+                now: now,
+                account: account,
+                on: connection
+            )
+        }
+    }
+
     @Test func `a mirror far behind is not searched`() async throws {
         let world = try await World()
         let embedder = FakeEmbedder(dimension: 8)

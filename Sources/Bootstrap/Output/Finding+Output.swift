@@ -1,11 +1,15 @@
 package import Domain
 
 extension Finding {
-    /// The form of `--json`.
+    /// The form of `--json`; `account` is there when it is of another account than the
+    /// installation's own.
     package var json: JSONValue {
-        [
-            "check": .string(subject), "status": .string(grade.rawValue),
-            "detail": .string(detail), "advice": JSONValue(advice),
-        ]
+        var object = JSONObject()
+        object.append(key: "check", value: .string(subject))
+        object.append(key: "status", value: .string(grade.rawValue))
+        object.append(key: "detail", value: .string(detail))
+        object.append(key: "advice", value: JSONValue(advice))
+        if let account { object.append(key: "account", value: .integer(account.rawValue)) }
+        return .object(object)
     }
 }

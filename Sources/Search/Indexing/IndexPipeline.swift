@@ -44,8 +44,8 @@ package actor IndexPipeline {
     ///   - directory: Where the account's index files are; made with mode 0700 when missing.
     ///   - backend: Where vectors are searched.
     ///   - options: What the user has chosen for the index in memory.
-    ///   - fence: What every write of vectors and pairs asks for first; nil where several indexers
-    ///     may be at work.
+    ///   - fence: What every write of vectors, their mirror and pairs asks for first; nil where
+    ///     several indexers may be at work.
     ///   - limits: How much the indexer holds at a time.
     ///   - duplicateLimits: How pairs are looked for.
     /// - Throws: ``SearchError/file(path:code:)``, ``SearchError/noMirror(reason:advice:)``, and
@@ -90,7 +90,7 @@ package actor IndexPipeline {
             let state = try await VectorMirror.prepare(unfenced)
             mirrored = state.isReady ? row : nil
         case .pgvector:
-            windows = try await DatabaseIndex(store: unfenced, model: row)
+            windows = try await DatabaseIndex(store: store, model: row)
             mirrored = row
         }
         search = IssueSearch(store: store, embedder: embedder, index: windows, lexical: lexical)

@@ -15,7 +15,8 @@ import Synchronization
 package struct PostgresDatabase: Database {
     package let dialect = SQLDialect.postgres
 
-    private let configuration: PostgresConfiguration
+    /// How it is reached, and what is taken of its server.
+    package let configuration: PostgresConfiguration
     private let pool: PostgresPool
     private let listener: PostgresListener
     private let memory = Memory()
