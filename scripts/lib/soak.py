@@ -24,12 +24,15 @@ import time
 import urllib.request
 
 import soak_approvals
+import soak_copy
 import soak_crowd
+import soak_frozen
 import soak_pooler
 import soak_postgres
 import soak_recovery
 import soak_server
 import soak_storm
+import soak_vectors
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("PRELOOP_TEST_DATA", ROOT / "../shared")).resolve()
@@ -179,8 +182,12 @@ class Installation:
             self.database = self.postgres.database(place.get("tablespace"))
             self.environment["DATABASE_URL"] = self.postgres.address(
                 self.database, place.get("host"), place.get("database_port"))
+            # Every program of the run searches there, and nothing else than the database has an index.
+            self.environment["PRELOOP_VECTOR_BACKEND"] = options.vector_backend
         self.port = port
         self.connect(port, services, as_app)
+        if self.postgres and soak_vectors.searches_database(self):
+            soak_vectors.make_index(self)
 
     def connect(self, port, services=SERVICES, as_app=False):
         """With `as_app` GitHub is read as an App, whose tokens end and are made anew."""
@@ -385,6 +392,7 @@ def part_changes(options):
         fresh = Installation(options, service.port, environment=options.tiny)
         fresh.scan()
         check("25 changes: export equals a fresh installation's", comparable(home) == comparable(fresh))
+        check("25 changes: no vector missing, none of another text or of none", is_indexed(home))
         home.remove()
         fresh.remove()
 
@@ -525,13 +533,16 @@ def is_equal(home, expected):
 
 
 def is_indexed(home):
-    """Whether every text has its passages and these their vectors in the index, and nothing waits."""
+    """Whether every text has its passages, these their vectors in the index and in every copy, and nothing waits."""
     verify = home.run("preloop", "index", "verify", "--json", codes=(0, 1))
     found = json.loads(verify.stdout or b"{}").get("index") or {}
     sound = verify.returncode == 0 and found.get("backlog") == 0 and found.get("stored", 0) > 0
     if not sound:
         print("     index verify:", found, verify.stderr.decode()[-300:], flush=True)
-    return sound
+    faults = soak_vectors.faults(home, found.get("stored", 0))
+    if faults:
+        print("     doctor --vectors:", " | ".join(faults), flush=True)
+    return sound and not faults
 
 
 def only_on_postgres(part):
@@ -545,6 +556,8 @@ def only_on_postgres(part):
 
 def part_hardships(options):
     soak_postgres.hardships(options, sys.modules[__name__])
+    if not options.postgres:
+        soak_frozen.frozen(options, sys.modules[__name__])
     soak_recovery.recovery(options, sys.modules[__name__])
 
 
@@ -570,6 +583,7 @@ def part_slow(options):
 
 PARTS = {"truth": part_truth, "changes": part_changes, "faults": part_faults, "switches": part_switches, "kills": part_kills,
          "server-kills": only_on_postgres(soak_postgres.server_kills), "cuts": only_on_postgres(soak_postgres.cuts),
+         "copy": only_on_postgres(soak_copy.copies),
          "pooler": only_on_postgres(soak_pooler.pooler), "tls": only_on_postgres(soak_pooler.tls),
          "hardships": part_hardships, "crowd": part_crowd, "storm": part_storm, "interface": part_interface, "slow": part_slow,
          "served-approvals": part_served_approvals}
@@ -592,10 +606,14 @@ def main():
     parser.add_argument("--small", default=",".join(SMALL),
                         help="the corpora of the parts that repeat a scan many times")
     parser.add_argument("--postgres", action="store_true", help="on the server of scripts/lib/with-postgres")
+    parser.add_argument("--vector-backend", choices=("memory", "pgvector"), default="memory",
+                        help="pgvector: every program searches the database, which has an HNSW index from the beginning on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", required=True, help="the directory of the real model")
     parser.add_argument("parts", nargs="*", default=[])
     options = parser.parse_args()
+    if options.vector_backend == "pgvector" and not options.postgres:
+        parser.error("--vector-backend pgvector goes with --postgres")
     globals()["SMALL"] = tuple(options.small.split(","))
     options.postgres = soak_postgres.Postgres() if options.postgres else None
     real = pathlib.Path(options.model).resolve()

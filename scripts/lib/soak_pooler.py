@@ -145,9 +145,9 @@ def pooler(options, soak):
         straight = {backend: answers(home, backend) for backend in ("memory", "pgvector")}
         home.environment = direct
         soak.check("pgbouncer: searches answer as without it", behind == straight
-                   and served == straight["memory"] and all(map(all, straight.values())),
+                   and served == straight[options.vector_backend] and all(map(all, straight.values())),
                    f"{pool.totals()} transactions went through" + ("" if behind == straight and
-                   served == straight["memory"] else f"\n{behind}\n{straight}\n{served}"))
+                   served == straight[options.vector_backend] else f"\n{behind}\n{straight}\n{served}"))
         home.remove()
         pool.close()
 

@@ -19,6 +19,10 @@ import threading
 import time
 
 
+# States of a connection in which its close with a linger of zero sends RST (tcp_states.h).
+TCP_ESTABLISHED, TCP_CLOSE_WAIT = 1, 8
+
+
 class Postgres:
     """The server that with-postgres started; it tells of itself in PRELOOP_TEST_POSTGRES*."""
 
@@ -26,7 +30,7 @@ class Postgres:
         self.folder = pathlib.Path(os.environ["PRELOOP_TEST_POSTGRES"])
         self.bin = pathlib.Path(os.environ["PRELOOP_TEST_POSTGRES_BIN"])
         self.user = os.environ.get("PRELOOP_TEST_POSTGRES_USER") or None
-        self.count = 0
+        self.count, self.host = 0, None
 
     def as_user(self, *command, **options):
         """Runs a program as the user the server belongs to: it refuses root."""
@@ -69,15 +73,77 @@ class Postgres:
         self.as_user(self.bin / "pg_ctl", "start", "--silent", "--wait", "--pgdata", self.folder / "data",
                      "--log", self.folder / "data/log")
 
+    def listen(self):
+        """Makes the server listen by TCP as well; where.
+
+        The port is the one its socket is named by, so the address is one of the many of the loopback interface.
+        """
+        if not self.host:
+            self.host = ".".join(["127", *(str(random.SystemRandom().randrange(1, 255)) for _ in range(3))])
+            self.sql(f"ALTER SYSTEM SET listen_addresses = '{self.host}'")
+            self.stop_at_once()
+            self.start()
+        return self.host, 5432
+
+    def count_in_log(self, words):
+        """How many lines of the server's log have these words."""
+        with (self.folder / "data/log").open(errors="replace") as log:
+            return sum(words in line for line in log)
+
+
+# Seconds between cuts at most, where a scan takes no longer than a few of its transactions.
+LONGEST_PEACE = 2.0
+# What the server says of a connection that was reset while it waited for its client.
+RESET_BY_PEER = "could not receive data from client: Connection reset by peer"
+
+
+class Pair:
+    """A connection of a program and the one to the server that goes with it, both by TCP."""
+
+    def __init__(self, client, server):
+        self.client, self.server = client, server
+        self.waker, self.wakened = socket.socketpair()
+        self.resets = 0
+        self.thread = threading.Thread(target=self.forward, daemon=True)
+
+    def forward(self):
+        with contextlib.suppress(OSError):
+            while True:
+                ready, _, _ = select.select([self.client, self.server, self.wakened], [], [])
+                if self.wakened in ready:
+                    self.reset()
+                    break
+                for side in ready:
+                    data = side.recv(65536)
+                    if not data:
+                        raise OSError
+                    (self.server if side is self.client else self.client).sendall(data)
+        for side in (self.client, self.server, self.wakened, self.waker):
+            side.close()
+
+    def reset(self):
+        """Closes both sides by RST: a linger of zero, and nothing before it that would be an orderly end."""
+        for side in (self.client, self.server):
+            side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            # One whose other end is gone already gets no RST.
+            state = side.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            self.resets += state in (TCP_ESTABLISHED, TCP_CLOSE_WAIT)
+            side.close()
+
+    def cut(self):
+        # Only the thread that waits for a connection can close it: while another waits, a close does nothing.
+        with contextlib.suppress(OSError):
+            self.waker.send(b"!")
+
 
 class CuttingProxy:
     """A way to the server by TCP on which connections are reset (RST), whatever they are doing."""
 
     def __init__(self, postgres):
-        self.upstream = str(postgres.folder / ".s.PGSQL.5432")
+        self.upstream = postgres.listen()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.pairs, self.lock = {}, threading.Lock()
+        self.pairs, self.lock = [], threading.Lock()
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -86,43 +152,42 @@ class CuttingProxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            server = socket.socket(socket.AF_UNIX)
             try:
-                server.connect(self.upstream)
+                server = socket.create_connection(self.upstream)
             except OSError:
                 client.close()
                 continue
+            for side in (client, server):
+                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            pair = Pair(client, server)
+            pair.thread.start()
             with self.lock:
-                self.pairs[client.fileno()] = (client, server)
-            threading.Thread(target=self.forward, args=(client, server), daemon=True).start()
-
-    def forward(self, client, server):
-        key = client.fileno()
-        with contextlib.suppress(OSError, ValueError):
-            while True:
-                ready, _, _ = select.select([client, server], [], [])
-                for side in ready:
-                    data = side.recv(65536)
-                    if not data:
-                        raise OSError
-                    (server if side is client else client).sendall(data)
-        with self.lock:
-            self.pairs.pop(key, None)
-        for side in (client, server):
-            side.close()
+                self.pairs.append(pair)
 
     def cut(self):
-        """Resets every connection there is; tells how many that were."""
+        """Resets every connection there is; tells how many that were, and how many ends of them were sent RST."""
         with self.lock:
-            pairs = list(self.pairs.values())
-        for client, server in pairs:
-            with contextlib.suppress(OSError):
-                # Closing with a linger of zero sends RST.
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                client.shutdown(socket.SHUT_RDWR)
-            with contextlib.suppress(OSError):
-                server.shutdown(socket.SHUT_RDWR)
-        return len(pairs)
+            pairs, self.pairs = [pair for pair in self.pairs if pair.thread.is_alive()], []
+        for pair in pairs:
+            pair.cut()
+        for pair in pairs:
+            pair.thread.join(timeout=10)
+        pairs = [pair for pair in pairs if pair.resets]
+        return len(pairs), sum(pair.resets for pair in pairs)
+
+    def is_resetting(self):
+        """Whether who is connected at a cut reads that the connection was reset, and not its end."""
+        with socket.create_connection(("127.0.0.1", self.port)) as client:
+            client.settimeout(10)
+            for _ in range(200):
+                if self.cut()[0]:
+                    break
+                time.sleep(0.05)
+            try:
+                client.recv(1)
+            except ConnectionResetError:
+                return True
+            return False
 
     def close(self):
         self.listener.close()
@@ -248,18 +313,21 @@ def cuts(options, soak):
     """Connections reset during scans, wherever they are, commits included."""
     rng = random.Random(options.seed)
     proxy = CuttingProxy(options.postgres)
+    soak.check("a cut is a reset for who is connected, no orderly end", proxy.is_resetting())
+    logged = options.postgres.count_in_log(RESET_BY_PEER)
     with soak.Service(soak.SMALL) as service:
         expected, length = soak.undisturbed(options, service)
-        moments = connections = scans = bad = failed = 0
+        moments = connections = resets = scans = bad = failed = 0
         while moments < options.cuts:
             home = soak.Installation(options, service.port, environment=options.tiny,
                                      host="127.0.0.1", database_port=proxy.port)
             process = home.start_scan()
             while process.poll() is None:
-                time.sleep(rng.uniform(0.05, length / 4))
-                reset = proxy.cut()
-                moments += reset > 0
-                connections += reset
+                time.sleep(rng.uniform(0.05, max(length / 4, LONGEST_PEACE)))
+                cut, reset = proxy.cut()
+                moments += cut > 0
+                connections += cut
+                resets += reset
             _, errors = process.communicate()
             scans += 1
             if process.returncode != 0:
@@ -268,7 +336,10 @@ def cuts(options, soak):
             # Before another scan, which could mend what this one lost.
             bad += not soak.is_equal(home, expected)
             home.remove()
+        logged = options.postgres.count_in_log(RESET_BY_PEER) - logged
+        print(f"     {resets} ends of {connections} connections were sent RST; the server noted {logged} resets", flush=True)
         name = f"{moments} times connections reset, {connections} of them, in {scans} scans"
+        soak.check(f"{name}: resets at both ends", resets > 1.9 * connections and logged > 0)
         soak.check(f"{name}: scans recover by themselves", failed == 0,
                    f"{failed} did not; a scan takes {length:.1f} s")
         soak.check(f"{name}: export equal, no vector missing", bad == 0, f"{bad} differ")
