@@ -24,6 +24,8 @@ package struct Application: Sendable {
         package var upstreams: @Sendable (AccountID) async throws -> UpstreamDesk
         /// Whether users may add programs of this machine as MCP servers.
         package var allowsPrograms = false
+        /// Where browsers reach the server, without a final slash; nil where nobody has said.
+        package var publicURL: String?
         /// Opens the indexes of an account, or gives those that are open.
         package var search: @Sendable (AccountID, SearchRequest.Mode) async throws -> IssueSearch
         package var trackers: TrackerOperations
@@ -141,6 +143,11 @@ package struct Application: Sendable {
     private static func interface(_ means: Means, _ desk: AccountDesk) -> [Route] {
         let (store, tools) = (means.store, ToolRoutes(calls: means.calls))
         let shelf = PolicyShelf(calls: means.calls)
+        let logins = UpstreamLoginRoutes(
+            servers: means.upstreams,
+            store: store,
+            publicURL: means.publicURL
+        )
         let own = AuthRoutes(desk: desk, allowsRegistration: means.allowsRegistration)
         return own.routes + UserRoutes(desk: desk, own: own).routes
             + TrackerRoutes(store: store, operations: means.trackers).routes
@@ -148,6 +155,7 @@ package struct Application: Sendable {
             + IssueRoutes(store: store, search: means.search, tools: tools).routes
             + DuplicateRoutes(store: store).routes + StatisticsRoutes(store: store).routes
             + UpstreamRoutes(desk: means.upstreams, allowsPrograms: means.allowsPrograms).routes
+            + logins.routes
             + tools.routes + AuditRoutes(store: store, key: means.auditKey).routes
             + ApprovalRoutes(calls: means.calls, store: store).routes
             + WebhookRoutes(receiver: means.webhooks, logger: means.logger).routes

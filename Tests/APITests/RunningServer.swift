@@ -49,6 +49,10 @@ final class RunningServer: Sendable {
         var workflow = ApprovalWorkflow.standard
         /// Where people reach the pages of approvals; nil where nobody has said.
         var pageAddress: String?
+        /// Where browsers reach the server; nil where nobody has said.
+        var publicURL: String?
+        /// Networks where other MCP servers may be besides the public Internet.
+        var upstreamNetworks: [String] = []
         var proxies = TrustedProxies()
         var spans: Trace.Recorder?
         var identity: TLSIdentity?
@@ -61,6 +65,7 @@ final class RunningServer: Sendable {
         fileprivate func apply(to means: inout Application.Means) {
             means.limits = limits
             means.allowsRegistration = allowsRegistration
+            means.publicURL = publicURL
             means.lifetimes = lifetimes
             means.proxies = proxies
             means.spans = spans
@@ -101,7 +106,7 @@ final class RunningServer: Sendable {
         var logger = Logger(label: "test") { JSONLogHandler(label: $0) }
         logger.logLevel = .critical
         if let records = setup.records { logger = records.logger() }
-        let tools = setup.tools
+        let (tools, networks) = (setup.tools, setup.upstreamNetworks)
         let transport = try CurlClient(configuration: .init(version: "test"))
         let (policy, workflow, callLimits) = (setup.policy, setup.workflow, setup.callLimits)
         let (makeTools, pageAddress) = (setup.toolsOverStore, setup.pageAddress)
@@ -130,7 +135,7 @@ final class RunningServer: Sendable {
                 )
             },
             upstreams: { account in
-                Self.upstreams(scratch.store.viewed(by: account), tools, transport)
+                Self.upstreams(scratch.store.viewed(by: account), tools, transport, networks)
             },
             search: { _, _ in throw ToolFailure("there is no index here") }
         )
@@ -169,12 +174,17 @@ final class RunningServer: Sendable {
     private static func upstreams(
         _ store: Store,
         _ tools: [any Tool],
-        _ transport: CurlClient
+        _ transport: CurlClient,
+        _ networks: [String]
     ) -> UpstreamDesk {
         UpstreamDesk(
             UpstreamDesk.Means(
                 store: store,
-                settings: UpstreamSettings(environment: [:], version: "1.2.3"),
+                settings: UpstreamSettings(
+                    environment: [:],
+                    allowed: networks,
+                    version: "1.2.3"
+                ),
                 transport: transport,
                 reserved: tools.map(\.definition.name),
                 audit: { AuditWriter(try auditKeys(of: store.account)) },

@@ -156,6 +156,17 @@ final class RunningProgram {
         return ""
     }
 
+    /// Waits until a program has said something on standard error; gives all that it has said.
+    func complaint(with text: String) throws -> String {
+        var written = ""
+        repeat {
+            written = String(decoding: try Data(contentsOf: errors), as: UTF8.self)
+            if written.contains(text) { break }
+            usleep(10_000)
+        } while process.isRunning
+        return written
+    }
+
     func wait(input text: String? = nil) throws -> Sandbox.Result {
         if let text { input.fileHandleForWriting.write(Data(text.utf8)) }
         try input.fileHandleForWriting.close()

@@ -1,6 +1,7 @@
 import Domain
 import Firewall
 import HTTPClient
+import MCP
 import Store
 import StoreTestSupport
 import Synchronization
@@ -175,6 +176,69 @@ import Testing
         _ = try await jobs.drain()
         #expect(try told().last?["status"] == "expired")
         #expect(try told().count == 4)
+    }
+
+    /// A receiver took the escalation of a request for another request.
+    @Test func `a webhook hears at which stage a request is`() async throws {
+        let world = try await world { workflow in
+            workflow.approvers = ["bob"]
+            workflow.escalation = ["ann"]
+            workflow.timeoutSeconds = 60
+            workflow.channels["webhook"] = [
+                "url": "https://hooks.example/any", "secret_env": "PRELOOP_CHANNEL_KEY",
+            ]
+        }
+        let jobs = worker(world)
+        let id = try await world.handle()
+        for seconds in [0, 61, 61] {
+            world.time.advance(seconds)
+            // What one job makes the next round does.
+            for _ in 0..<3 { _ = try await jobs.drain() }
+        }
+        let told = try web.requests.withLock { requests in
+            try requests.map { try JSONParser.parse($0.body ?? []) }
+        }
+        #expect(told.allSatisfy { $0["request_id"]?.string == id })
+        #expect(told.map { $0["stage"] } == ["requested", "escalated", "ended"])
+        let kinds: [JSONValue?] = ["approval_request", "approval_request", "approval_ended"]
+        #expect(told.map { $0["type"] } == kinds)
+    }
+
+    /// A delivery that comes late tells what it was made for.
+    @Test func `a first notice that comes after the escalation is no second one`() async throws {
+        let world = try await world { workflow in
+            workflow.approvers = ["bob"]
+            workflow.escalation = ["ann"]
+            workflow.timeoutSeconds = 600
+            workflow.channels["webhook"] = [
+                "url": "https://hooks.example/any", "secret_env": "PRELOOP_CHANNEL_KEY",
+            ]
+        }
+        let jobs = worker(world)
+        web.status.withLock { $0 = 503 }
+        _ = try await world.handle()
+        for _ in 0..<3 { _ = try await jobs.drain() }
+        let failed = web.requests.withLock { $0.count }
+        #expect(failed > 0)
+        web.status.withLock { $0 = 200 }
+        world.time.advance(601)
+        for _ in 0..<3 { _ = try await jobs.drain() }
+        let stages = try web.requests.withLock { requests in
+            try requests.dropFirst(failed).map { request in
+                try JSONParser.parse(request.body ?? [])["stage"]?.string ?? "none"
+            }
+        }
+        #expect(stages.sorted() == ["escalated", "requested"])
+    }
+
+    @Test func `the handle of a call names the channels, and no address of theirs`() async throws {
+        let world = try await world { workflow in
+            workflow.channels["slack"] = ["webhook_url": "https://hooks.example/slack"]
+            workflow.channels["webhook"] = ["url": "https://hooks.example/any", "secret": "s3cret"]
+        }
+        let result = try await world.call("hi")
+        #expect(result.structured?["channels"] == ["slack", "webhook"], "\(result.text)")
+        #expect(!result.text.contains("hooks.example") && !result.text.contains("s3cret"))
     }
 
     @Test func `a channel's link decides only where no person is asked for`() async throws {

@@ -12,12 +12,15 @@ enum ApprovalAnswer {
         _ desk: ApprovalDesk
     ) -> ToolResult {
         let names = request.state.askedNames
+        // Names alone: addresses of channels are secrets. Whether mails go is known to the process
+        // that sends them.
+        let channels = request.state.terms.channels.members.map(\.key)
         let handle: JSONValue = [
             "status": "pending_approval",
             "request_id": .string(request.id),
             "message": .string(instructions(for: request)),
             "workflow": .string(request.row.request.workflow),
-            "approvers": JSONValue(names),
+            "approvers": JSONValue(names), "channels": JSONValue(channels),
             "timeout_seconds": .integer(Int64(request.state.terms.timeoutSeconds)),
             "remaining_seconds": .integer(request.remainingSeconds(at: desk.store.clock.now())),
             "poll_interval_seconds": .integer(Int64(pollInterval(request.state.terms))),

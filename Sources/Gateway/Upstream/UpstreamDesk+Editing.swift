@@ -1,7 +1,7 @@
 package import Domain
 import Firewall
 import HTTPClient
-import Store
+package import Store
 
 /// Adding, changing and removing servers.
 extension UpstreamDesk {
@@ -66,6 +66,10 @@ extension UpstreamDesk {
     /// what the change was made for.
     package typealias Check = @Sendable (Entry?) throws -> Void
 
+    /// Asked in the transaction that writes, about what nobody is shown; throws when nothing may be
+    /// written.
+    package typealias Condition = @Sendable (any SQLConnection, AccountID) throws -> Void
+
     nonisolated private func ask(
         _ check: Check,
         about id: UpstreamServerID,
@@ -128,12 +132,15 @@ extension UpstreamDesk {
     ///   - secret: Its new secret; nil for the one that is there.
     ///   - author: Who changes it, for the record.
     ///   - expected: Whether it is still what the change was made for; nil for whatever is there.
-    /// - Throws: ``UpstreamError``, what `expected` throws, and what the store refuses.
+    ///   - condition: What has to hold besides; nil for nothing.
+    /// - Throws: ``UpstreamError``, what `expected` and `condition` throw, and what the store
+    ///   refuses.
     package func change(
         _ server: UpstreamServer,
         secret: UpstreamSecret?,
         by author: String,
-        expected: Check? = nil
+        expected: Check? = nil,
+        under condition: Condition? = nil
     ) async throws {
         guard let before = try await entries().first(where: { $0.server.id == server.id }) else {
             throw UpstreamError.misconfigured(reason: "it was removed")
@@ -158,6 +165,7 @@ extension UpstreamDesk {
             if let expected {
                 try ask(expected, about: server.id, account: account, on: connection)
             }
+            try condition?(connection, account)
             let old = try UpstreamServerTable.find(server.id, account: account, on: connection)
             try UpstreamServerTable.update(
                 server,

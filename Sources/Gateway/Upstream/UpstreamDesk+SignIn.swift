@@ -11,6 +11,8 @@ extension UpstreamDesk {
         /// Who is signed in at.
         package var issuer: String { consent.authority.server.issuer }
         let server: UpstreamServerID
+        /// The server's address, for which it is.
+        let address: String
         let consent: OAuthClient.Consent
 
         /// Whether a browser that comes back with this query was sent by this request.
@@ -41,7 +43,7 @@ extension UpstreamDesk {
         }
     }
 
-    nonisolated private var client: OAuthClient {
+    nonisolated var client: OAuthClient {
         let clock = means.store.clock
         return OAuthClient(
             transport: means.transport,
@@ -81,7 +83,7 @@ extension UpstreamDesk {
             redirect: redirect,
             scope: scope
         )
-        return SignIn(server: id, consent: consent)
+        return SignIn(server: id, address: server.url, consent: consent)
     }
 
     /// Keeps what a person's consent gives.
@@ -134,7 +136,7 @@ extension UpstreamDesk {
         try await keep(try await client.renewed(grant, secret: secret), for: id, by: author)
     }
 
-    private func signable(_ id: UpstreamServerID) async throws -> UpstreamServer {
+    func signable(_ id: UpstreamServerID) async throws -> UpstreamServer {
         guard let server = try await catalogue(refreshed: true).server(id) else {
             throw UpstreamError.misconfigured(reason: "it was removed")
         }
@@ -144,11 +146,12 @@ extension UpstreamDesk {
         return server
     }
 
-    /// Keeps a new sign-in, whatever there was before.
-    private func keep(
+    /// Keeps a new sign-in, whatever there was before; only under a condition where one is given.
+    func keep(
         _ grant: OAuthGrant,
         for id: UpstreamServerID,
-        by author: String
+        by author: String,
+        under condition: Condition? = nil
     ) async throws {
         let server = try await signable(id)
         var secret = UpstreamSecret()
@@ -156,7 +159,7 @@ extension UpstreamDesk {
         var changed = server
         changed.authentication = .oauth
         tokens[id] = nil
-        try await change(changed, secret: secret, by: author)
+        try await change(changed, secret: secret, by: author, under: condition)
     }
 
     // MARK: - Renewing
@@ -184,7 +187,7 @@ extension UpstreamDesk {
         return made
     }
 
-    private static func kept(
+    static func kept(
         _ id: UpstreamServerID,
         _ means: Means
     ) async throws -> UpstreamSecret? {

@@ -81,6 +81,8 @@ package actor UpstreamDesk {
     private var pools: [UpstreamServerID: UpstreamPool] = [:]
     /// Tokens that are renewed, of servers that somebody has signed in to.
     var tokens: [UpstreamServerID: OAuthTokens] = [:]
+    /// Sign-ins that wait for a browser to come back to the server's own address.
+    var signIns = SignInLedger()
     private var rescans: [UpstreamServerID: Task<Void, Never>] = [:]
     /// Servers that have told of changes since they were looked at.
     private var restless: Set<UpstreamServerID> = []
@@ -121,7 +123,8 @@ package actor UpstreamDesk {
 
     /// Whether nothing waits and nobody has used a session for long: then it may be closed.
     package func isUnused() async -> Bool {
-        guard parked.isEmpty, watches.isEmpty else { return false }
+        let isAwaited = !signIns.isEmpty(at: means.store.clock.now())
+        guard parked.isEmpty, watches.isEmpty, !isAwaited else { return false }
         for pool in pools.values {
             guard await pool.isUnused() else { return false }
         }

@@ -29,6 +29,8 @@ package enum SecretOwner: Sendable, Hashable {
     case heldResult(String, account: AccountID)
     /// What a client brings back from the page of an approval.
     case approvalState(account: AccountID)
+    /// What a browser brings back from an authorization server.
+    case signInState(account: AccountID)
 
     fileprivate var associatedData: [UInt8] {
         switch self {
@@ -44,6 +46,8 @@ package enum SecretOwner: Sendable, Hashable {
             Array("preloop/1/accounts/\(account)/approvals/\(request)/result".utf8)
         case .approvalState(let account):
             Array("preloop/1/accounts/\(account)/approvals/state".utf8)
+        case .signInState(let account):
+            Array("preloop/1/accounts/\(account)/upstreams/sign-in".utf8)
         }
     }
 
@@ -55,6 +59,7 @@ package enum SecretOwner: Sendable, Hashable {
         case .heldCall(let request, _): "the call of approval request \(request)"
         case .heldResult(let request, _): "the result of approval request \(request)"
         case .approvalState: "the state of a call that waits for approval"
+        case .signInState: "the state of a sign-in at an MCP server"
         }
     }
 }

@@ -101,21 +101,13 @@ struct LoopbackListener {
             answer(connection, "404 Not Found", "There is nothing here.")
             return nil
         }
-        let parts = words[1].dropFirst(path.utf8.count + 1).split(separator: "&")
-        let query = parts.map { part -> (name: String, value: String) in
-            let pieces = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            return (decoded(pieces[0]), pieces.count > 1 ? decoded(pieces[1]) : "")
-        }
+        let query = RedirectQuery.parts(of: words[1].dropFirst(path.utf8.count + 1))
         guard isAnswer(query) else {
             answer(connection, "400 Bad Request", "This is no answer to what was asked.")
             return nil
         }
         answer(connection, "200 OK", "You can close this page and go back to the terminal.")
         return query
-    }
-
-    private static func decoded(_ text: Substring) -> String {
-        text.replacing("+", with: " ").removingPercentEncoding ?? ""
     }
 
     private static func answer(_ connection: Int32, _ status: String, _ words: String) {

@@ -16,6 +16,10 @@ struct ServersLoginCommand: AsyncParsableCommand {
             back, keeps the tokens sealed, and asks the server for its tools. Tokens are renewed \
             when they end.
 
+            Where there is no browser, --paste prints an address to open on any machine. What the \
+            browser is sent to afterwards is nowhere: copy that address out of it, and paste it \
+            here within --wait seconds.
+
             With --client-secret-env nobody has to open anything: the client signs in by itself. \
             Name with --issuer whose client it is: the secret is sent to nobody else.
             """
@@ -36,6 +40,9 @@ struct ServersLoginCommand: AsyncParsableCommand {
     @Option(help: "What is asked for; else all that the server names.")
     var scope: String?
 
+    @Flag(help: "Read the address that the browser is sent to from standard input.")
+    var paste = false
+
     @Option(help: "How many seconds somebody may take in the browser.")
     var wait = 300
 
@@ -44,6 +51,9 @@ struct ServersLoginCommand: AsyncParsableCommand {
     func validate() throws {
         guard clientSecretEnv == nil || clientId != nil else {
             throw ValidationError("--client-secret-env goes with --client-id")
+        }
+        guard clientSecretEnv == nil || !paste else {
+            throw ValidationError("--client-secret-env needs no browser, and so no --paste")
         }
         guard (1...3_600).contains(wait) else {
             throw ValidationError("--wait is from 1 to 3600")
@@ -58,6 +68,8 @@ struct ServersLoginCommand: AsyncParsableCommand {
                 let id = try await desk.entry(named: command.name).server.id
                 if let variable = command.clientSecretEnv {
                     try await command.signIn(to: id, variable, desk)
+                } else if command.paste {
+                    try await command.signInByPaste(to: id, desk)
                 } else {
                     try await command.signIn(to: id, desk)
                 }
@@ -101,6 +113,33 @@ struct ServersLoginCommand: AsyncParsableCommand {
                 + "Open this address in a browser on this machine:\n\(begun.url)"
         )
         let query = try await listener.query(within: wait) { begun.isAnswered(by: $0) }
+        try await desk.finish(begun, query: query, by: Installation.localAuthor)
+    }
+
+    private func signInByPaste(to id: UpstreamServerID, _ desk: UpstreamDesk) async throws {
+        let pasted = PastedRedirect()
+        let begun = try await desk.beginSignIn(
+            to: id,
+            redirect: PastedRedirect.address,
+            clientID: clientId,
+            scope: scope,
+            issuer: issuer
+        )
+        standardError(
+            "You sign in at \(begun.issuer).\n"
+                + "Open this address in a browser on any machine:\n\(begun.url)\n"
+                + "Then paste the address that the browser is sent to, which it cannot show, "
+                + "beginning with \(PastedRedirect.address):"
+        )
+        let query = try await pasted.query(within: wait)
+        guard begun.isAnswered(by: query) else {
+            throw CommandFailure(
+                .usage,
+                "nobody was signed in to `\(name)`",
+                reason: "the address belongs to another sign-in",
+                hint: "run the command again, and open the address that it prints"
+            )
+        }
         try await desk.finish(begun, query: query, by: Installation.localAuthor)
     }
 }

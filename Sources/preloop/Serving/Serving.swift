@@ -122,6 +122,7 @@ struct Serving: Sendable {
         means.allowsRegistration = settings.allowsRegistration
         means.webhooks = webhooks.receiver
         means.allowsPrograms = installation.settings.upstreams.allowsPrograms
+        means.publicURL = settings.publicURL
         means.auditKey = try installation.auditKeys().publicKey
         means.proxies = proxies
         means.spans = spans

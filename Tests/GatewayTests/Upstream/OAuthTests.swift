@@ -66,6 +66,33 @@ import Testing
             try await desk.finish(begun, query: try await consent(begun.url), by: "user:ann")
         }
 
+        /// Where a browser is sent that comes back to the installation's own address.
+        static let hosted = "https://preloop.example/api/v1/private/mcp-oauth/callback"
+
+        /// Begins to sign in by that address.
+        func beginHosted(_ scope: String? = nil) async throws -> UpstreamDesk.HostedSignIn {
+            try await desk.beginHostedSignIn(
+                to: server.id,
+                redirect: Self.hosted,
+                for: UserID(7),
+                scope: scope
+            )
+        }
+
+        /// Ends it in a process.
+        func finish(
+            _ query: [(name: String, value: String)],
+            in process: UpstreamDesk,
+            redirect: String = World.hosted
+        ) async throws -> String {
+            try await process.finish(
+                process.answered(by: query),
+                query: query,
+                redirect: redirect,
+                by: "user:ann"
+            )
+        }
+
         /// What the authorization server sends the browser back with.
         func consent(_ url: String) async throws -> [(name: String, value: String)] {
             let answer = try await http.stream(
@@ -217,6 +244,105 @@ import Testing
         }
         try await world.desk.finish(other, query: query, by: "user:ann")
         #expect(try await world.call()["isError"] == false)
+    }
+
+    @Test func `a browser may come back to another process, once`() async throws {
+        let world = try await World()
+        let other = try world.reopened()
+        let begun = try await world.beginHosted()
+        let query = try await world.consent(begun.url)
+        #expect(UpstreamDesk.account(of: query) == world.scratch.store.account)
+        #expect(try other.answered(by: query).user == UserID(7))
+        await #expect(throws: UpstreamDesk.SignInRefusal.unknown) {
+            try await world.finish(query, in: world.desk, redirect: "https://other.example/")
+        }
+        #expect(try await world.finish(query, in: other) == "guarded")
+        #expect(try await world.call(other)["isError"] == false)
+        // Neither here nor where it was begun.
+        for process in [other, world.desk] {
+            await #expect(throws: UpstreamDesk.SignInRefusal.unknown) {
+                try await world.finish(query, in: process)
+            }
+        }
+        #expect(try await world.counts()["tokens"] == 1)
+        await other.close()
+    }
+
+    @Test func `an answer is good once, also one that refuses`() async throws {
+        let world = try await World()
+        let query = try await world.consent(try await world.beginHosted().url)
+        let refused = query.map { part in
+            part.name == "code" ? (name: "error", value: "access_denied") : part
+        }
+        await #expect(throws: UpstreamError.self) {
+            try await world.finish(refused, in: world.desk)
+        }
+        await #expect(throws: UpstreamDesk.SignInRefusal.unknown) {
+            try await world.finish(query, in: world.desk)
+        }
+        #expect(try await world.counts()["tokens"] == 0)
+    }
+
+    @Test func `of two sign-ins that wait the second finds that it came too late`() async throws {
+        let world = try await World()
+        try await world.signIn()
+        let first = try await world.consent(try await world.beginHosted().url)
+        let second = try await world.consent(try await world.beginHosted().url)
+        // Tokens that are renewed meanwhile are the same sign-in's.
+        try await world.expire()
+        _ = try await world.call()
+        #expect(try await world.finish(second, in: world.desk) == "guarded")
+        await #expect(throws: UpstreamDesk.SignInRefusal.unknown) {
+            try await world.finish(first, in: world.desk)
+        }
+        #expect(try await world.call()["isError"] == false)
+        #expect(try await world.counts()["tokens"] == 3)
+    }
+
+    @Test func `a state opens for its account and with its key alone`() async throws {
+        let world = try await World()
+        let query = try await world.consent(try await world.beginHosted().url)
+        let text = try #require(query.first { $0.name == "state" }?.value)
+        let account = world.scratch.store.account
+        let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
+        let opened = try #require(SignInState(text, box: box, account: account))
+        // What is inside cannot be read outside.
+        #expect(!text.contains(opened.consent.verifier) && opened.address == world.server.url)
+        let other = try SecretBox(keyMaterial: Secret("another key, as long as that one"))
+        let elsewhere = AccountID(account.rawValue + 1)
+        let moved = "\(elsewhere)\(text.drop { $0 != "." })"
+        let wrong = [
+            SignInState(text, box: other, account: account),
+            SignInState(moved, box: box, account: elsewhere),
+            SignInState(text, box: box, account: elsewhere),
+        ]
+        #expect(wrong.compactMap { $0 }.isEmpty)
+    }
+
+    @Test func `what is asked for must fit into an address`() async throws {
+        let world = try await World()
+        await #expect(throws: UpstreamError.self) {
+            try await world.beginHosted(String(repeating: "scope ", count: 2_000))
+        }
+    }
+
+    @Test func `so many sign-ins wait at a time, and each is answered once`() throws {
+        var ledger = SignInLedger()
+        let start = Timestamp(milliseconds: 1_000)
+        for _ in 0..<SignInLedger.maximumOpen { _ = try ledger.begin(at: start) }
+        var refusal: UpstreamDesk.SignInRefusal?
+        do throws(UpstreamDesk.SignInRefusal) {
+            _ = try ledger.begin(at: start)
+        } catch {
+            refusal = error
+        }
+        #expect(refusal == .tooMany(seconds: 601) && !ledger.isEmpty(at: start))
+        let end = start.advanced(by: SignInLedger.lifetime)
+        #expect(try ledger.begin(at: end) == end.advanced(by: SignInLedger.lifetime))
+        let isFirst = ledger.answer("a", until: end.advanced(by: .seconds(1)), at: end)
+        let isSecond = ledger.answer("a", until: end.advanced(by: .seconds(1)), at: end)
+        #expect(isFirst && !isSecond)
+        #expect(ledger.isEmpty(at: end.advanced(by: SignInLedger.lifetime)))
     }
 
     @Test(arguments: [

@@ -11,6 +11,8 @@ struct ApprovalMessage {
     /// Nil where nobody has said how people reach the server; the message then has a command.
     let link: String?
     let now: Timestamp
+    /// Whether more people are asked because those who were asked first have not answered.
+    var isEscalation = false
 
     /// Bytes of a text of the agent's in a message.
     private static let textCharacters = 500
@@ -106,6 +108,12 @@ struct ApprovalMessage {
         return ["text": .string("\(waiting): \(way)\n```\n\(text)\n```")]
     }
 
+    /// What a program is told of.
+    private var stage: String {
+        guard request.state.isPending else { return "ended" }
+        return isEscalation ? "escalated" : "requested"
+    }
+
     /// For programs.
     var webhook: JSONValue {
         let stored = request.row.request
@@ -113,6 +121,7 @@ struct ApprovalMessage {
         let deciders: [String] = isOpen ? [] : request.state.votes.map(\.approver.text)
         return [
             "type": .string(isOpen ? "approval_request" : "approval_ended"),
+            "stage": .string(stage),
             "request_id": .string(request.id),
             "kind": .string(stored.kind.rawValue), "tool_name": .string(request.tool),
             "argument_names": JSONValue((request.shownArguments.object?.members ?? []).map(\.key)),

@@ -180,7 +180,9 @@ package struct ApprovalNotifier: Sendable {
         do {
             switch channel {
             case ApprovalJobs.mailChannel: try await mail(request, to: to)
-            case "slack", "mattermost", "webhook": try await post(request, channel)
+            case "slack", "mattermost", "webhook":
+                let isEscalation = payload["stage"]?.string == ApprovalJobs.escalatedStage
+                try await post(request, channel, isEscalation: isEscalation)
             default: throw ChannelFailure("there is no such kind of channel", isRetryable: false)
             }
         } catch let failure as ChannelFailure {
@@ -227,7 +229,11 @@ package struct ApprovalNotifier: Sendable {
         }
     }
 
-    private func post(_ request: ApprovalRequest, _ channel: String) async throws {
+    private func post(
+        _ request: ApprovalRequest,
+        _ channel: String,
+        isEscalation: Bool
+    ) async throws {
         let settings = ChannelSettings(
             request.state.terms.channels[channel] ?? .null,
             environment: means.environment
@@ -238,7 +244,12 @@ package struct ApprovalNotifier: Sendable {
         let addresses = try await settings.isWritten(field) ? vetted(url) : []
         let link = try await link(to: request, for: Approver(.link, channel))
         let now = desk.store.clock.now()
-        let message = ApprovalMessage(request: request, link: link, now: now)
+        let message = ApprovalMessage(
+            request: request,
+            link: link,
+            now: now,
+            isEscalation: isEscalation
+        )
         let body: [UInt8]
         var headers = [HTTPField("Content-Type", "application/json")]
         switch channel {

@@ -159,14 +159,31 @@ package struct OAuthClient: Sendable {
 
     /// One request for a person's consent.
     struct Consent: Sendable {
-        /// The page that the person opens.
-        var url: String
         var redirect: String
         var clientID: String
         var state: String
         var verifier: String
         var authority: Authority
         var scope: String?
+
+        /// What the authorization server is told of the verifier; it is the request's name, too,
+        /// for no two requests have the same.
+        var challenge: String {
+            OAuthClient.base64URL(SHA256.hash(data: Array(verifier.utf8)))
+        }
+
+        /// The page that the person opens.
+        var url: String {
+            let endpoint = authority.server.authorizationEndpoint ?? ""
+            var parts = [
+                ("response_type", "code"), ("client_id", clientID), ("redirect_uri", redirect),
+                ("state", state), ("code_challenge", challenge), ("code_challenge_method", "S256"),
+                ("resource", authority.resource.resource),
+            ]
+            if let scope { parts.append(("scope", scope)) }
+            let separator = endpoint.contains("?") ? "&" : "?"
+            return endpoint + separator + OAuthClient.form(parts)
+        }
     }
 
     /// Makes a request for consent, with PKCE and a state that nobody can guess.
@@ -179,22 +196,12 @@ package struct OAuthClient: Sendable {
         guard let endpoint = authority.server.authorizationEndpoint,
             WebAddress(endpoint) != nil
         else { throw .misconfigured(reason: "its authorization server has no page to sign in") }
-        let (state, verifier) = (randomText(), randomText())
-        let challenge = base64URL(SHA256.hash(data: Array(verifier.utf8)))
         let scope = scope ?? authority.resource.scopes.joined(separator: " ")
-        var parts = [
-            ("response_type", "code"), ("client_id", clientID), ("redirect_uri", redirect),
-            ("state", state), ("code_challenge", challenge), ("code_challenge_method", "S256"),
-            ("resource", authority.resource.resource),
-        ]
-        if !scope.isEmpty { parts.append(("scope", scope)) }
-        let separator = endpoint.contains("?") ? "&" : "?"
         return Consent(
-            url: endpoint + separator + form(parts),
             redirect: redirect,
             clientID: clientID,
-            state: state,
-            verifier: verifier,
+            state: randomText(),
+            verifier: randomText(),
             authority: authority,
             scope: scope.isEmpty ? nil : scope
         )
@@ -242,6 +249,7 @@ package struct OAuthClient: Sendable {
         )
         grant.issuer = consent.authority.server.issuer
         grant.scope = consent.scope
+        grant.signIn = consent.challenge
         return try await tokens(
             for: grant,
             secret: nil,
@@ -386,7 +394,7 @@ package struct OAuthClient: Sendable {
         return base64URL((0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
     }
 
-    private static func base64URL(_ bytes: some Sequence<UInt8>) -> String {
+    static func base64URL(_ bytes: some Sequence<UInt8>) -> String {
         base64(Array(bytes)).replacing("+", with: "-").replacing("/", with: "_")
             .replacing("=", with: "")
     }

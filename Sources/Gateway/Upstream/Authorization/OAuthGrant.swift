@@ -14,6 +14,9 @@ package struct OAuthGrant: Sendable, Equatable {
     /// The server that tokens are for.
     package var resource: String
     package var scope: String?
+    /// Which sign-in it comes from; nil where nobody has opened a page, and for what was kept
+    /// before sign-ins were told apart.
+    var signIn: String?
     /// nil for `client_credentials`, which asks for a new token without one.
     package var refreshToken: String?
     package var accessToken: String?
@@ -49,8 +52,8 @@ package struct OAuthGrant: Sendable, Equatable {
             "issuer": JSONValue(issuer), "token_endpoint": .string(tokenEndpoint),
             "client_id": .string(clientID),
             "client_secret": JSONValue(clientSecret), "resource": .string(resource),
-            "scope": JSONValue(scope), "refresh_token": JSONValue(refreshToken),
-            "access_token": JSONValue(accessToken),
+            "scope": JSONValue(scope), "sign_in": JSONValue(signIn),
+            "refresh_token": JSONValue(refreshToken), "access_token": JSONValue(accessToken),
             "expires_at": expiresAt.map { .integer($0.milliseconds) } ?? .null,
         ]
     }
@@ -64,6 +67,7 @@ package struct OAuthGrant: Sendable, Equatable {
         issuer = json["issuer"]?.string
         clientSecret = json["client_secret"]?.string
         scope = json["scope"]?.string
+        signIn = json["sign_in"]?.string
         refreshToken = json["refresh_token"]?.string
         accessToken = json["access_token"]?.string
         expiresAt = json["expires_at"]?.integer.map { Timestamp(milliseconds: $0) }
