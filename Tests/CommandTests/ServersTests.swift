@@ -141,10 +141,16 @@ struct ServersTests {
         for member in expected.members {
             #expect(through[member.key] == member.value, "\(client) \(way): \(member.key)")
         }
-        #expect(expected.members.count >= 26)
+        #expect(expected.members.count >= 34)
         // What fails in both is the same, too.
-        let asked = ["asks", "samples", "roots"].map { expected[$0]?["content"]?[0]?["text"] }
+        let asked = ["asks", "decline", "cancel", "samples", "works", "roots"]
+            .map { expected[$0]?["content"]?[0]?["text"] }
         #expect(asked.allSatisfy { $0 != nil }, "\(asked)")
+        let completions = expected["completions"]?.object?.members ?? []
+        #expect(completions.count { $0.value["completion"] != nil } == 6)
+        // Each of these lists has a second page.
+        let lengths = ["resources", "templates", "prompts"].map { expected[$0]?.array?.count }
+        #expect(lengths == [3, 2, 2])
         // Giving a call up reaches the server, whatever lies between.
         #expect(upstream.calls.filter { $0 == "echo" }.count == 2)
         var looks = 0

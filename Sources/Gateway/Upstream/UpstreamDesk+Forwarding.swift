@@ -217,12 +217,23 @@ extension UpstreamDesk {
             reference["name"] = prompt.map { .string($0.name) }
             return (prompt?.server, JSONObject([("ref", .object(reference))]))
         case "ref/resource":
-            let uri = reference["uri"]?.string ?? ""
-            if directory.server(ofTemplate: uri) == nil {
-                try await refreshDirectory("resources/templates/list", caller)
+            guard let uri = reference["uri"]?.string else {
+                throw .invalidParameters("`ref.uri` must be a text")
             }
-            return (directory.server(ofTemplate: uri), JSONObject())
+            return (try await referenced(uri, caller), JSONObject())
         default: throw .invalidParameters("`ref.type` must be ref/prompt or ref/resource")
         }
+    }
+
+    /// The server of the template, or of the resource, that a completion is about.
+    private func referenced(
+        _ uri: String,
+        _ caller: Caller
+    ) async throws(RPCError) -> UpstreamServer? {
+        if let server = directory.server(ofTemplate: uri) { return server }
+        // No URI has a brace (RFC 3986), so that what has one can only be a template.
+        guard uri.utf8.contains(UInt8(ascii: "{")) else { return try await resource(uri, caller) }
+        try await refreshDirectory("resources/templates/list", caller)
+        return directory.server(ofTemplate: uri)
     }
 }

@@ -129,11 +129,20 @@ import Testing
         await #expect(throws: RPCError(-32_002, "no server has what this names")) {
             _ = try await world.calls.forward(missing, by: caller)
         }
-        do {
-            _ = try await world.calls.forward(read, by: caller)
-            Issue.record("one of them was asked")
-        } catch {
-            #expect("\(error)".contains("`two`, `up`"), "\(error)")
+        let completion = GuardedCall.Forward(
+            method: "completion/complete",
+            parameters: object([
+                "ref": ["type": "ref/resource", "uri": "memo://one"],
+                "argument": ["name": "id", "value": ""],
+            ])
+        )
+        for request in [read, completion] {
+            do {
+                _ = try await world.calls.forward(request, by: caller)
+                Issue.record("one of them was asked")
+            } catch {
+                #expect("\(error)".contains("`two`, `up`"), "\(error)")
+            }
         }
         let entries = try await world.desk.entries()
         #expect(entries.map(\.sharedResources) == [["memo://one"], ["memo://one"]])

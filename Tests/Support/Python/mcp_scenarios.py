@@ -7,7 +7,8 @@ Each of those scripts runs as
 
 and prints what its client saw as one JSON object. The first form speaks over stdio, the second over HTTP with the key in
 `PRELOOP_TOKEN`, none when that is empty, and as a page of `PRELOOP_ORIGIN` when that is there. MODE is `legacy`, `auto`,
-`2026-07-28`, or an older revision to ask for by `initialize`. Nothing is judged here: the tests do that.
+`2026-07-28`, or an older revision to ask for by `initialize`. `TRACKER_SERVICE` is the tracker that SCENARIO `writing` is
+about, GitHub when it is not there. Nothing is judged here: the tests do that.
 """
 
 import asyncio
@@ -44,25 +45,47 @@ CALLS = {
 }
 
 
+# The tracker that is written to: `github`, `gitlab`, `jira-cloud` or `jira-server`.
+SERVICE = os.environ.get("TRACKER_SERVICE", "github")
+IS_JIRA = SERVICE.startswith("jira")
+PROJECT = "TOOL" if IS_JIRA else "acme/tool"
+PULL = "acme/tool!9" if SERVICE == "gitlab" else "acme/tool#9"
+
+
+def issue(number):
+    return f"{PROJECT}-{number}" if IS_JIRA else f"{PROJECT}#{number}"
+
+
 # The same for the tools that write, over the reference services' world.
 WRITING_CALLS = {
     "create_issue": (
-        {"project": "acme/tool", "title": "Printing fails", "description": "Every page is green"},
-        {"project": "acme/tool", "title": ""}),
-    "update_issue": ({"issue": "acme/tool#1", "labels": ["ui"], "status": "closed"},
-                     {"issue": "acme/tool#1", "labels": "ui"}),
-    "add_comment": ({"target": "acme/tool#1", "comment": "Seen **again**"},
-                    {"target": "acme/tool#1", "comment": "x", "side": "MIDDLE"}),
-    "update_comment": ({"target": "acme/tool#2", "comment_id": "102", "body": "Never mind"},
-                       {"target": "acme/tool#2", "comment_id": 102, "body": "x"}),
-    "get_pull_request": ({"pull_request": "acme/tool#9"},
-                         {"pull_request": "acme/tool#9", "include_diff": "yes"}),
+        {"project": PROJECT, "title": "Printing fails", "description": "Every page is green"},
+        {"project": PROJECT, "title": ""}),
+    "update_issue": ({"issue": issue(1), "labels": ["ui"], "status": "closed"},
+                     {"issue": issue(1), "labels": "ui"}),
+    "add_comment": ({"target": issue(1), "comment": "Seen **again**"},
+                    {"target": issue(1), "comment": "x", "side": "MIDDLE"}),
+    "update_comment": ({"target": issue(2), "comment_id": "102", "body": "Never mind"},
+                       {"target": issue(2), "comment_id": 102, "body": "x"}),
+    "get_pull_request": ({"pull_request": PULL}, {"pull_request": PULL, "include_diff": "yes"}),
     "create_pull_request": (
-        {"project": "acme/tool", "title": "Green", "source_branch": "g", "target_branch": "main"},
-        {"project": "acme/tool", "title": "Green", "source_branch": "g"}),
+        {"project": PROJECT, "title": "Green", "source_branch": "g", "target_branch": "main"},
+        {"project": PROJECT, "title": "Green", "source_branch": "g"}),
     "update_pull_request": (
-        {"pull_request": "acme/tool#9", "title": "Mend it well", "review_action": "approve"},
-        {"pull_request": "acme/tool#9", "review_action": "shrug"}),
+        {"pull_request": PULL, "title": "Mend it well", "review_action": "approve"},
+        {"pull_request": PULL, "review_action": "shrug"}),
+}
+
+# What has the right form, and is refused all the same.
+REFUSED_CALLS = {
+    "create_issue": {"project": "nobody/nothing", "title": "Printing fails"},
+    "update_issue": {"issue": issue(2), "status": "frozen"},
+    "add_comment": {"target": issue(77), "comment": "Seen"},
+    "update_comment": {"target": issue(2), "comment_id": "999", "body": "x"},
+    "get_pull_request": {"pull_request": issue(1)},
+    "create_pull_request": {
+        "project": "nobody/nothing", "title": "Green", "source_branch": "g", "target_branch": "main"},
+    "update_pull_request": {"pull_request": issue(1), "title": "Mend it"},
 }
 
 
@@ -113,25 +136,43 @@ async def everything(client):
         # The clients check structured content against the output schema by themselves.
         seen["good"][name] = shown(await client.call(name, good))
         seen["bad"][name] = shown(await client.call(name, bad))
-    try:
-        await client.call("no_such_tool", {})
-    except MCPError as error:
-        seen["unknown_tool"] = error.error.code
+    seen["unknown_tool"] = await absent(client, "no_such_tool", {})
     return seen
 
 
 async def writing(client):
-    """Lists the tools and calls each that writes with good and with bad arguments."""
+    """Lists the tools and calls each that writes with good and with bad arguments, and with what the tracker refuses."""
     tools = await client.tools()
     seen = {"tools": [tool.name for tool in tools], "without_example": without_example(tools), "good": {}, "bad": {},
             "hints": {tool.name: [tool.annotations.read_only_hint, tool.annotations.destructive_hint,
                                   tool.annotations.idempotent_hint, tool.annotations.open_world_hint]
                       for tool in tools if tool.name in WRITING_CALLS}}
+    seen["refused"], seen["absent"] = {}, {}
     for name, (good, bad) in WRITING_CALLS.items():
+        if name not in seen["tools"]:
+            seen["absent"][name] = await absent(client, name, good)
+            continue
         seen["good"][name] = shown(await client.call(name, good))
         seen["bad"][name] = shown(await client.call(name, bad))
-    seen["after"] = shown(await client.call("get_issue", {"issue": "acme/tool#1"}))
+        seen["refused"][name] = shown(await client.call(name, REFUSED_CALLS[name]))
+    seen["after"] = shown(await client.call("get_issue", {"issue": issue(1)}))
+    if SERVICE == "github":
+        path = json.loads(seen["good"]["get_pull_request"]["text"])["files"][0]["path"]
+        seen["remark"] = shown(await client.call(
+            "add_comment", {"target": PULL, "comment": "Why?", "path": path, "line": 11}))
+        identifier = json.loads(seen["remark"]["text"])["comment"]["id"]
+        seen["reply"] = shown(await client.call(
+            "add_comment", {"target": PULL, "comment": "Because", "in_reply_to": identifier}))
     return seen
+
+
+async def absent(client, name, arguments):
+    """Calls a tool that there is not, and gives the error's code."""
+    try:
+        await client.call(name, arguments)
+    except MCPError as error:
+        return error.error.code
+    return None
 
 
 async def progress(client):

@@ -75,21 +75,37 @@ def tools():
         types.Tool(name="slow", description="Takes a minute", input_schema=ANYTHING),
         types.Tool(name="asks", description="Asks for a name", input_schema=ANYTHING),
         types.Tool(name="samples", description="Has a text written", input_schema=ANYTHING),
+        types.Tool(name="works", description="Has a model use tools", input_schema=ANYTHING),
         types.Tool(name="roots", description="Asks for directories", input_schema=ANYTHING),
         types.Tool(name="mutable", description=f"It is {word()}", input_schema=ANYTHING),
     ]
 
 
-async def list_tools(ctx, params):
-    every = tools()
+def paged(every, params, size):
+    """A page of a list from where the cursor says, and the cursor of the next one."""
     start = int(params.cursor) if params and params.cursor else 0
-    page = every[start:start + 4]
-    end = start + len(page)
-    return types.ListToolsResult(tools=page, next_cursor=str(end) if end < len(every) else None)
+    end = start + size
+    return every[start:end], str(end) if end < len(every) else None
+
+
+async def list_tools(ctx, params):
+    page, cursor = paged(tools(), params, 4)
+    return types.ListToolsResult(tools=page, next_cursor=cursor)
 
 
 def text(value):
     return types.TextContent(type="text", text=value)
+
+
+# A conversation in which a model has used a tool, and the tool.
+WORK = ([
+    types.SamplingMessage(role="user", content=text("How warm is it?")),
+    types.SamplingMessage(role="assistant", content=[
+        text("I look"), types.ToolUseContent(id="u-1", name="weather", input={"where": "Köln", "days": None})]),
+    types.SamplingMessage(role="user", content=[types.ToolResultContent(
+        tool_use_id="u-1", structured_content={"degrees": 3.5}, is_error=False, content=[
+            text("3.5"), types.ImageContent(type="image", data=PICTURE, mime_type="image/png")])]),
+], types.Tool(name="weather", description="Tells the weather", input_schema=TEXT))
 
 
 async def call_tool(ctx, params):
@@ -111,6 +127,11 @@ async def call_tool(ctx, params):
                 types.ImageContent(type="image", data=PICTURE, mime_type="image/png"),
                 types.AudioContent(type="audio", data=PICTURE, mime_type="audio/wav"),
                 types.ResourceLink(type="resource_link", uri="memo://linked", name="linked"),
+                types.ResourceLink(
+                    type="resource_link", uri="memo://linked/é%20", name="whole", title="Whole",
+                    description="All a link can have", mime_type="text/plain", size=12,
+                    annotations=types.Annotations(audience=["assistant"], priority=1),
+                    icons=[types.Icon(src="https://up.example/link.png")], _meta={"vendor.example/link": [1]}),
                 types.EmbeddedResource(type="resource", resource=types.TextResourceContents(
                     uri="memo://embedded", text="inside", mime_type="text/plain")),
                 types.EmbeddedResource(type="resource", resource=types.BlobResourceContents(
@@ -138,9 +159,10 @@ async def call_tool(ctx, params):
             return types.CallToolResult(content=[text(json.dumps(meta, sort_keys=True))])
         case "asks":
             schema = {"type": "object", "properties": {"name": {"type": "string"}}}
-            question = types.ElicitRequestFormParams(message="Who?", requested_schema=schema)
+            words = given.get("question", "Who?")
+            question = types.ElicitRequestFormParams(message=words, requested_schema=schema)
             if ctx.protocol_version != "2026-07-28":
-                answer = await ctx.session.elicit_form("Who?", schema, ctx.request_id)
+                answer = await ctx.session.elicit_form(words, schema, ctx.request_id)
             elif not params.input_responses:
                 return types.InputRequiredResult(
                     input_requests={"who": types.ElicitRequest(params=question)},
@@ -165,6 +187,26 @@ async def call_tool(ctx, params):
                 answer = params.input_responses["model"]
             return types.CallToolResult(content=[text(
                 f"{answer.role} {answer.model} {answer.stop_reason} {answer.content.text}")])
+        case "works":
+            messages, tool = WORK
+            settings = {"max_tokens": 99, "tools": [tool], "tool_choice": types.ToolChoice(mode="required"),
+                        "model_preferences": types.ModelPreferences(
+                            hints=[types.ModelHint(name="small")], speed_priority=0.5),
+                        "stop_sequences": ["\n\n"], "metadata": {"vendor.example/deep": [None]},
+                        "include_context": "thisServer"}
+            if ctx.protocol_version != "2026-07-28":
+                answer = await ctx.session.create_message(
+                    messages, related_request_id=ctx.request_id, **settings)
+            elif not params.input_responses:
+                wanted = types.CreateMessageRequestParams(messages=messages, **settings)
+                return types.InputRequiredResult(
+                    input_requests={"model": types.CreateMessageRequest(params=wanted)},
+                    request_state="work")
+            else:
+                answer = params.input_responses["model"]
+            return types.CallToolResult(content=[text(json.dumps(
+                answer.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta"}),
+                sort_keys=True))])
         case "roots":
             if ctx.protocol_version != "2026-07-28":
                 answer = await ctx.session.send_request(
@@ -188,16 +230,20 @@ async def call_tool(ctx, params):
 
 
 async def list_resources(ctx, params):
-    return types.ListResourcesResult(resources=[
+    page, cursor = paged([
         types.Resource(uri="memo://one", name="one", title="One", mime_type="text/plain", size=3),
         types.Resource(uri="memo://picture", name="picture", mime_type="image/png"),
-    ])
+        types.Resource(uri="memo://last", name="last", description="On the second page"),
+    ], params, 2)
+    return types.ListResourcesResult(resources=page, next_cursor=cursor)
 
 
 async def list_templates(ctx, params):
-    return types.ListResourceTemplatesResult(resource_templates=[
+    page, cursor = paged([
         types.ResourceTemplate(uri_template="memo://note/{id}", name="note", description="A note"),
-    ])
+        types.ResourceTemplate(uri_template="memo://leaf/{book}/{page}", name="leaf", title="On the second page"),
+    ], params, 1)
+    return types.ListResourceTemplatesResult(resource_templates=page, next_cursor=cursor)
 
 
 async def read_resource(ctx, params):
@@ -207,7 +253,7 @@ async def read_resource(ctx, params):
         contents = types.TextResourceContents(uri=uri, text="one", mime_type="text/plain")
     elif uri == "memo://picture":
         contents = types.BlobResourceContents(uri=uri, blob=PICTURE, mime_type="image/png")
-    elif uri.startswith("memo://note/"):
+    elif uri.startswith(("memo://note/", "memo://leaf/")):
         contents = types.TextResourceContents(uri=uri, text="note " + uri.rsplit("/", 1)[1])
     else:
         raise MCPError(code=-32602, message="there is no such resource")
@@ -215,14 +261,26 @@ async def read_resource(ctx, params):
 
 
 async def list_prompts(ctx, params):
-    return types.ListPromptsResult(prompts=[
+    page, cursor = paged([
         types.Prompt(name="greet", title="Greeting", description="Greets", arguments=[
             types.PromptArgument(name="name", description="Whom", required=True)]),
-    ])
+        types.Prompt(name="part", description="On the second page", arguments=[
+            types.PromptArgument(name="name"), types.PromptArgument(name="mood")]),
+    ], params, 1)
+    return types.ListPromptsResult(prompts=page, next_cursor=cursor)
 
 
 async def get_prompt(ctx, params):
     name = (params.arguments or {}).get("name", "you")
+    if params.name == "part":
+        return types.GetPromptResult(messages=[
+            types.PromptMessage(role="user", content=types.AudioContent(
+                type="audio", data=PICTURE, mime_type="audio/wav")),
+            types.PromptMessage(role="assistant", content=types.ResourceLink(
+                type="resource_link", uri="memo://linked", name="linked")),
+            types.PromptMessage(role="user", content=types.EmbeddedResource(
+                type="resource", resource=types.BlobResourceContents(uri="memo://blob", blob=PICTURE))),
+        ])
     return types.GetPromptResult(description="A greeting", messages=[
         types.PromptMessage(role="user", content=text(f"Greet {name}")),
         types.PromptMessage(role="assistant", content=text("Hello")),
@@ -235,9 +293,15 @@ async def get_prompt(ctx, params):
 
 
 async def complete(ctx, params):
+    if params.ref.type == "ref/resource" and not params.ref.uri.startswith("memo://"):
+        raise MCPError(code=-32602, message="there is no such resource")
     values = [name for name in ["ann", "anton", "bea"] if name.startswith(params.argument.value)]
+    # What was asked about comes back, with the arguments that were given before.
+    about = params.ref.uri if params.ref.type == "ref/resource" else params.ref.name
+    before = params.context.arguments if params.context else None
+    values.append(json.dumps([params.ref.type, about, params.argument.name, before], sort_keys=True))
     return types.CompleteResult(completion=types.Completion(
-        values=values, total=len(values), has_more=False))
+        values=values, total=len(values) + 7, has_more=True))
 
 
 LEVELS = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
