@@ -85,10 +85,10 @@ package struct Examination: Sendable {
         return findings
     }
 
-    /// Compares every copy of the vectors of every account with the store; the installation has
-    /// been looked at.
+    /// Compares every copy of the vectors of every account with the store; nil where the
+    /// installation cannot be opened, of which ``findings()`` tells.
     package func vectors(repairing isRepairing: Bool) async -> AccountVectors? {
-        // What keeps it from being opened is among the findings already.
+        // What keeps it from being opened is among the findings.
         guard let installation = try? await Installation.open(settings) else { return nil }
         return await AccountVectors(installation, repairing: isRepairing)
     }

@@ -31,12 +31,12 @@ struct DoctorCommand: AsyncParsableCommand {
 
     func run() async throws {
         let examination = Examination(settings: try Settings.read())
-        var findings = await examination.findings()
         var compared: AccountVectors?
-        if vectors {
-            compared = await examination.vectors(repairing: repair)
-            findings += compared?.findings ?? []
-        }
+        // What is mended is looked at after that.
+        if repair { compared = await examination.vectors(repairing: true) }
+        var findings = await examination.findings()
+        if vectors, !repair { compared = await examination.vectors(repairing: false) }
+        findings += compared?.findings ?? []
         if output.isJSON {
             var result = JSONObject()
             result["ok"] = .bool(!findings.contains { $0.grade == .broken })

@@ -126,6 +126,40 @@ struct SQLiteFileTests {
         }
     }
 
+    /// Sets a file's attributes as `chattr` does; false where it or the file system cannot.
+    private func setAttribute(_ attribute: String, of path: String) throws -> Bool {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["chattr", attribute, path]
+        (process.standardOutput, process.standardError) = (nil, nil)
+        try process.run()
+        process.waitUntilExit()
+        return process.terminationStatus == 0
+    }
+
+    /// SQLite says that there was an I/O error where it could write when it opened the file.
+    @Test func `a file that cannot be written any longer says so, and takes writes again`()
+        async throws
+    {
+        let directory = try ScratchDirectory()
+        let path = directory.path("preloop.db")
+        let store = try await Store.open(SQLiteDatabase(path: path))
+        let files = [path, path + "-wal"]
+        // As root on a file system that knows the attribute; others cannot make it so.
+        guard try setAttribute("+i", of: path) else { return }
+        defer { for file in files { _ = try? setAttribute("-i", of: file) } }
+        try #require(try setAttribute("+i", of: files[1]))
+        @Sendable func write() async throws {
+            try await store.write { connection, account in
+                _ = try AccountTable.nextRevisions(1, account: account, on: connection)
+            }
+        }
+        await #expect(throws: StoreError.readOnly) { try await write() }
+        for file in files { #expect(try setAttribute("-i", of: file)) }
+        try await write()
+        try await store.database.close()
+    }
+
     @Test func `a writer that waits too long for another process is told`() async throws {
         let directory = try ScratchDirectory()
         let path = directory.path("preloop.db")

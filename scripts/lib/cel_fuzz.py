@@ -90,12 +90,21 @@ STALE = "cel-cpp gives a `cel.bind` the element at which an `all` or `exists` be
 
 
 def rebound(source):
-    """The source with a macro over one element in the place of each `cel.bind`, which means the same."""
+    """The source with a macro over one element in the place of a `cel.bind`, which means the same where its value is
+    no error: of each alone, and of all."""
+    places = [match.start() for match in re.finditer(r"cel\.bind\(", source)]
+    for start in places:
+        yield replaced(source, start)
     # The last one has none in it.
-    while (start := source.rfind("cel.bind(")) >= 0:
-        (name, value, body), end = arguments(source, start + len("cel.bind("))
-        source = f"{source[:start]}[{value}].map({name},{body})[0]{source[end:]}"
-    return source
+    for start in reversed(places):
+        source = replaced(source, start)
+    yield source
+
+
+def replaced(source, start):
+    """The source with a macro over one element in the place of the `cel.bind` there."""
+    (name, value, body), end = arguments(source, start + len("cel.bind("))
+    return f"{source[:start]}[{value}].map({name},{body})[0]{source[end:]}"
 
 
 def arguments(source, begin):
@@ -457,7 +466,8 @@ def main():
             if agree(ours, answer):
                 continue
             # Written otherwise, cel-cpp answers as we do.
-            reason = STALE if "cel.bind(" in source and agree(ours, theirs(env, activation, rebound(source))) else next(
+            is_stale = any(agree(ours, theirs(env, activation, other)) for other in rebound(source))
+            reason = STALE if is_stale and "cel.bind(" in source else next(
                 (name for name, holds in KNOWN if holds(source, ours, answer)), None)
             if reason:
                 explained[reason].append((source, ours, answer))

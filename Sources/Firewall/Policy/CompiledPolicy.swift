@@ -306,7 +306,7 @@ package final class CompiledPolicy: Sendable {
 }
 
 /// A rule that has been compiled.
-struct CompiledRule: Sendable, CustomStringConvertible {
+final class CompiledRule: Sendable, CustomStringConvertible {
     let identity: RuleIdentity
     let rule: PolicyDocument.Rule
     let action: PolicyDocument.Action

@@ -67,6 +67,9 @@ package struct SQLiteDatabase: Database {
     }
 
     /// Runs `body` on the one writing connection; other processes wait for it.
+    ///
+    /// - Throws: What `body` throws, and what SQLite refuses: ``StoreError/readOnly`` also where a
+    ///   file that was writable when it was opened is not any longer.
     package func write<Value: Sendable>(
         _ body: @escaping @Sendable (any SQLConnection) throws -> Value
     ) async throws -> Value {
@@ -75,7 +78,28 @@ package struct SQLiteDatabase: Database {
                 try body(SQLiteConnection(database: database))
             }
         } catch {
-            throw Self.failure(error)
+            throw isUnwritable(after: error) ? StoreError.readOnly : Self.failure(error)
+        }
+    }
+
+    /// Whether a write failed since the file, its log or their directory cannot be written.
+    ///
+    /// SQLite calls it an I/O error when the files were writable when it opened them: a file system
+    /// that the system has made read-only after a fault, or files that somebody has locked.
+    private func isUnwritable(after error: any Error) -> Bool {
+        let isOfFiles: Bool
+        switch error {
+        case let error as DatabaseError:
+            isOfFiles = [.SQLITE_IOERR, .SQLITE_CANTOPEN].contains(error.resultCode)
+        case StoreError.unavailable: isOfFiles = true
+        default: isOfFiles = false
+        }
+        guard isOfFiles else { return false }
+        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        // Not by opening them: to close one would take away the locks of this process.
+        let names: [String] = [path, path + "-wal", directory]
+        return names.contains { name in
+            unsafe access(name, W_OK) != 0 && [EROFS, EPERM, EACCES].contains(errno)
         }
     }
 
