@@ -532,10 +532,15 @@ def is_equal(home, expected):
     return is_indexed(home) and equal
 
 
+def verified(home):
+    """What `index verify` finds, and how it ended."""
+    verify = home.run("preloop", "index", "verify", "--json", codes=(0, 1))
+    return json.loads(verify.stdout or b"{}").get("index") or {}, verify
+
+
 def is_indexed(home):
     """Whether every text has its passages, these their vectors in the index and in every copy, and nothing waits."""
-    verify = home.run("preloop", "index", "verify", "--json", codes=(0, 1))
-    found = json.loads(verify.stdout or b"{}").get("index") or {}
+    found, verify = verified(home)
     sound = verify.returncode == 0 and found.get("backlog") == 0 and found.get("stored", 0) > 0
     if not sound:
         print("     index verify:", found, verify.stderr.decode()[-300:], flush=True)
