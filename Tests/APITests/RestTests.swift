@@ -244,6 +244,10 @@ import Trackers
             #expect(try answer.json["code"]?.string == "tracker_refuses_token")
         }
         try await server.stop()
+        // Nor is a file that cannot be read at the moment; there nobody knows what was done.
+        let away = Problem(cause: StoreError.unavailable(detail: "disk I/O error"))
+        #expect(away.status == .serviceUnavailable && away.effect == .unknown)
+        #expect(!away.detail.contains("disk"))
         let causes: [any Error] = [
             TrackerError.forbidden(detail: "no", missingScope: "repo"),
             UpstreamError.unauthorized(status: 401),

@@ -88,7 +88,11 @@ extension Problem {
         case .undecryptable:
             Problem(.conflict, "\(error)", code: "credential_unreadable")
         case .cancelled: Problem(.serviceUnavailable, "the request was cancelled")
-        case .newerSchema, .corrupt, .unexpectedValue, .unavailable, .statement:
+        // A file that cannot be opened or read at the moment; whether something was written before
+        // that, nobody knows.
+        case .unavailable:
+            Problem(.serviceUnavailable, "the store cannot be used; the log says why")
+        case .newerSchema, .corrupt, .unexpectedValue, .statement:
             Problem(.internalServerError, "the store failed; the log says why")
         }
     }
