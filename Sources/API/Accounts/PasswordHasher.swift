@@ -1,6 +1,7 @@
 import Crypto
 import CryptoExtras
 import Dispatch
+import Domain
 
 /// Turns passwords into hashes that are slow to guess, a few at a time.
 ///

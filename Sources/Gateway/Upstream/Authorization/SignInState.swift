@@ -51,7 +51,7 @@ struct SignInState: Sendable {
             bytes: document.serialized(),
             for: .signInState(account: account)
         )
-        let text = "\(account).\(OAuthClient.base64URL(sealed.bytes))"
+        let text = "\(account).\(Base64URL.encode(sealed.bytes))"
         guard text.utf8.count <= Self.maximumBytes else {
             throw UpstreamError.misconfigured(
                 reason: "what it names is too long for an address; say which scope is asked for"
@@ -63,7 +63,7 @@ struct SignInState: Sendable {
     /// Opens what a browser brings back; nil when it is none of ours, for whatever reason.
     init?(_ text: String, box: SecretBox, account: AccountID) {
         guard Self.account(of: text) == account,
-            let bytes = Self.decoded(text.utf8.drop { $0 != UInt8(ascii: ".") }.dropFirst()),
+            let bytes = Base64URL.decode(text.drop { $0 != "." }.dropFirst()),
             // Why it does not open is nothing for whoever made it.
             let opened = try? box.openBytes(
                 SealedSecret(bytes: bytes),
@@ -140,31 +140,6 @@ struct SignInState: Sendable {
             let account = Int64(number), account > 0, String(account) == number
         else { return nil }
         return AccountID(account)
-    }
-
-    /// The bytes of a text of RFC 4648, section 5, without padding; nil for what is none.
-    private static func decoded(_ text: some Sequence<UInt8>) -> [UInt8]? {
-        var result: [UInt8] = []
-        var (bits, count) = (UInt32(0), UInt32(0))
-        for byte in text {
-            let digit: UInt8
-            switch byte {
-            case UInt8(ascii: "A")...UInt8(ascii: "Z"): digit = byte - 65
-            case UInt8(ascii: "a")...UInt8(ascii: "z"): digit = byte - 71
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte + 4
-            case UInt8(ascii: "-"): digit = 62
-            case UInt8(ascii: "_"): digit = 63
-            default: return nil
-            }
-            bits = bits << 6 | UInt32(digit)
-            count += 6
-            guard count >= 8 else { continue }
-            count -= 8
-            result.append(UInt8(truncatingIfNeeded: bits >> count))
-            bits &= (1 << count) - 1
-        }
-        // What is left of the last digit is zero, or two texts would mean the same.
-        return bits == 0 && count < 6 ? result : nil
     }
 }
 

@@ -1,11 +1,11 @@
 /// Base64 for addresses and tokens (RFC 4648, section 5), without padding.
-enum Base64URL {
+package enum Base64URL {
     private static let digits = Array(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8
     )
 
     /// The text of bytes.
-    static func encode(_ bytes: some Sequence<UInt8>) -> String {
+    package static func encode(_ bytes: some Sequence<UInt8>) -> String {
         var result: [UInt8] = []
         var (bits, count) = (UInt32(0), UInt32(0))
         for byte in bytes {
@@ -22,7 +22,7 @@ enum Base64URL {
     }
 
     /// The bytes of a text; nil for what no encoder writes.
-    static func decode(_ text: some StringProtocol) -> [UInt8]? {
+    package static func decode(_ text: some StringProtocol) -> [UInt8]? {
         var result: [UInt8] = []
         var (bits, count) = (UInt32(0), UInt32(0))
         for character in text.utf8 {
