@@ -14,7 +14,7 @@ package enum Program {
         do {
             command = try root.parseAsRoot()
         } catch {
-            exit(report(parsing: error, root: root))
+            end(report(parsing: error, root: root))
         }
         do {
             if var asynchronous = command as? any AsyncParsableCommand {
@@ -23,9 +23,18 @@ package enum Program {
                 try command.run()
             }
         } catch {
-            exit(report(error, root: root))
+            end(report(error, root: root))
         }
-        exit(ExitStatus.success.rawValue)
+        end(ExitStatus.success.rawValue)
+    }
+
+    /// Ends the process without what libraries do at its end: a thread that was still speaking to a
+    /// database over TLS found OpenSSL's locks gone, and the command ended by a signal in place of
+    /// its exit status.
+    ///
+    /// Nothing is buffered: all output is written by ``Output``.
+    static func end(_ status: Int32) -> Never {
+        _exit(status)
     }
 
     /// Help and version are answers; everything else the parser throws is a usage error.

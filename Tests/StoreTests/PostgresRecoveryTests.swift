@@ -44,6 +44,20 @@ struct PostgresRecoveryTests {
         }
     }
 
+    @Test func `texts that come once are forgotten, and no name is`() {
+        var statements = PostgresStatements()
+        let known = PostgresStatements.Key(text: "SELECT 1 AS n", kinds: [])
+        #expect(statements.plan(known) == .unnamed)
+        statements.didPrepare(known, name: "preloop_known")
+        for number in 0..<PostgresStatements.limit * 4 {
+            _ = statements.plan(PostgresStatements.Key(text: "SELECT \(number)", kinds: []))
+            statements.forget()
+        }
+        #expect(statements.count <= PostgresStatements.limit + 1)
+        #expect(statements.plan(known) == .prepared(name: "preloop_known"))
+        #expect(!statements.areMany)
+    }
+
     // MARK: Patience
 
     @Test func `the time to reconnect begins with the loss`() {
@@ -149,6 +163,34 @@ struct PostgresRecoveryTests {
         #expect(configuration.parameters.contains { $0 == ("dbname", "postgresql://") })
     }
 
+    /// A service file's settings count for less than what libpq is told: ours took their place.
+    @Test func `nothing is told that a service file may say`() {
+        let configuration = PostgresConfiguration(address: Secret("service=preloop"))
+        let keywords = configuration.parameters.map { $0.keyword }
+        #expect(keywords == ["fallback_application_name", "dbname", "client_encoding"])
+    }
+
+    @Test func `the operator's time to connect counts, none included`() throws {
+        let configuration = PostgresConfiguration(address: Secret("postgresql://"))
+        #expect(try configuration.connectTime(saying: nil) == configuration.connectTimeout)
+        #expect(try configuration.connectTime(saying: " 3") == .seconds(3))
+        #expect(try configuration.connectTime(saying: "0") > .seconds(86_400))
+        #expect(throws: PostgresFailure.self) { try configuration.connectTime(saying: "soon") }
+    }
+
+    @Test(arguments: [
+        ("a", "5432", true), ("", "", true), ("@socket,b", "1,", true), ("::1", "5432", true),
+        ("part@a", "5432", false), ("a", "part@b", false), ("a,b@c", "1", false),
+        ("a", "99999", false),
+    ])
+    func `a part of a password is no host and no port`(
+        hosts: String,
+        ports: String,
+        isClear: Bool
+    ) {
+        #expect(PostgresHosts.areClear(hosts: hosts, ports: ports) == isClear)
+    }
+
     @Test func `hosts are told apart by name and port`() {
         let hosts = PostgresHosts(hosts: "a,b,a", addresses: "", ports: "1,,3")
         let rest = hosts.without(.init(name: "a", port: "1"))
@@ -206,6 +248,22 @@ struct PostgresRecoveryTests {
         }
         #expect(connection.takeNotified() == 3)
         #expect(connection.takeNotified() == 0)
+    }
+
+    // MARK: The end
+
+    /// A program that left meanwhile took with it the request to stop what was under way, over
+    /// which PgBouncer 1.18 falls.
+    @Test func `closing waits for the end of a look at statistics`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let configuration = PostgresConfiguration(address: Secret(scratch.database.address))
+        let database = PostgresDatabase(configuration)
+        let statistics = PostgresStatistics()
+        // It has to connect first.
+        statistics.noteCommit(in: database)
+        await statistics.stop()
+        #expect(!statistics.isLooking)
+        try await database.close()
     }
 
     // MARK: Limits

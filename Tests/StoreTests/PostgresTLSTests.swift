@@ -151,4 +151,37 @@ struct PostgresTLSTests {
         #expect(number == 5)
         try await database.close()
     }
+
+    // MARK: The watch over a connection
+
+    /// The door alone is reached over TCP.
+    @Test func `what the operator leaves open of the watch over a connection is set`()
+        async throws
+    {
+        let scratch = try await Engine.postgres.store()
+        let door = try await Door(to: scratch.database, speaksTLS: false)
+        defer { door.close() }
+        let watched = try door.connect("sslmode=disable&keepalives_idle=77")
+        let first = try PostgresHandle(watched.configuration, interrupt: nil)
+        var socket = first.descriptor
+        #expect(try setting(TCP_KEEPIDLE, of: socket) == 77)
+        #expect(try setting(TCP_KEEPINTVL, of: socket) == 10)
+        #expect(try setting(TCP_KEEPCNT, of: socket) == 3)
+        #expect(try setting(TCP_USER_TIMEOUT, of: socket) == 60_000)
+        let unwatched = try door.connect("sslmode=disable&keepalives=0")
+        let second = try PostgresHandle(unwatched.configuration, interrupt: nil)
+        socket = second.descriptor
+        #expect(try setting(TCP_USER_TIMEOUT, of: socket) == 0)
+        // Both have been open until here.
+        let broken = [first.isBroken, second.isBroken]
+        #expect(broken == [false, false])
+    }
+
+    private func setting(_ number: Int32, of socket: Int32) throws -> Int32 {
+        var value: Int32 = -1
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        guard getsockopt(socket, Int32(IPPROTO_TCP), number, &value, &size) == 0
+        else { throw Failure(text: "no such setting") }
+        return value
+    }
 }

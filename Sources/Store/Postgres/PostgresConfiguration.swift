@@ -50,16 +50,26 @@ package struct PostgresConfiguration: Sendable {
             || text.prefixMatch(of: /\s*[A-Za-z_]+\s*=/) != nil
     }
 
+    /// How long one attempt to reach a host may take.
+    ///
+    /// - Parameter text: The operator's `connect_timeout`: seconds, and no limit where they are 0
+    ///   or fewer, as for libpq; nil where nothing was said.
+    /// - Returns: The time.
+    /// - Throws: ``PostgresFailure`` where the text is no number.
+    func connectTime(saying text: String?) throws(PostgresFailure) -> Duration {
+        guard let text, !text.isEmpty else { return connectTimeout }
+        let words = text.split(whereSeparator: \.isWhitespace)
+        guard words.count == 1, let seconds = Int(words[0]) else {
+            throw PostgresFailure(state: "28000", message: "`connect_timeout` is `\(text)`")
+        }
+        return .seconds(seconds > 0 ? seconds : Int(Int32.max))
+    }
+
     /// What libpq is told, in order: a later keyword takes the place of an earlier one.
     var parameters: [(keyword: String, value: String)] {
         [
+            // Anything but such a fallback would take the place of what a service file says.
             ("fallback_application_name", "preloop"),
-            // A peer that vanished without a word is noticed within a minute, also while it owes
-            // us an answer.
-            ("keepalives_idle", "30"),
-            ("keepalives_interval", "10"),
-            ("keepalives_count", "3"),
-            ("tcp_user_timeout", "60000"),
             ("dbname", address.reveal()),
             // All that follows is not the operator's to choose.
             ("client_encoding", "UTF8"),

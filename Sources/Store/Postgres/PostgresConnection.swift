@@ -70,6 +70,9 @@ final class PostgresConnection: SQLConnection {
     /// Whether another transaction may run on the connection.
     var isUsable: Bool { !handle.isBroken && failure == nil }
 
+    /// Whether the next transaction is better run on a new one.
+    var isWornOut: Bool { statements.areMany }
+
     // MARK: Statements
 
     func rows(_ statement: SQL) throws(StoreError) -> [SQLRow] {
@@ -147,7 +150,7 @@ final class PostgresConnection: SQLConnection {
         (token, mark) = (nil, nil)
         isCancelling = false
         answerLimit = configuration.statementTimeout + configuration.graceTime
-        evicted = usesNames ? statements.evict() : []
+        statements.forget()
         if usesNames, plannedAt.duration(to: .now) >= planLifetime {
             plannedAt = .now
             plansAreOld = true
@@ -198,6 +201,33 @@ final class PostgresConnection: SQLConnection {
         // A server that rolled back instead says so only here.
         guard outcomes.answered.last?.tag == "COMMIT" else {
             throw PostgresFailure(state: "25P02", message: "the transaction was rolled back")
+        }
+    }
+
+    /// Ends a transaction that has only read, without waiting for the answer, which says nothing
+    /// that matters: whoever runs the next transaction takes it.
+    ///
+    /// - Throws: ``PostgresFailure``.
+    func leave() throws(PostgresFailure) {
+        // A transaction without a statement has to find out whether there is a server.
+        guard failure == nil, opening.isEmpty else { return try commit() }
+        interrupt = nil
+        var fresh: Set<String> = []
+        try send(try queued("COMMIT", nil), &owed, &fresh)
+        try handle.sendSync()
+        // Kept back, it would keep the transaction open.
+        if try !handle.flush() { try settle() }
+    }
+
+    /// Takes the answer to what ``leave()`` has sent.
+    private func settle() throws(PostgresFailure) {
+        guard !owed.isEmpty else { return }
+        var exchange = Exchange()
+        let expected = owed
+        owed = []
+        try answers(to: expected, &exchange)
+        guard exchange.refusal == nil, exchange.answered.last?.tag == "COMMIT" else {
+            throw .lost("the database did not end a transaction that had read")
         }
     }
 
@@ -364,29 +394,21 @@ final class PostgresConnection: SQLConnection {
         _ queue: [Queued],
         _ exchange: inout Exchange
     ) throws(PostgresFailure) {
-        defer { (evicted, plansAreOld) = ([], false) }
+        try settle()
+        defer { plansAreOld = false }
         var expected: [Expected] = []
         var fresh: Set<String> = []
         for (place, item) in queue.enumerated() {
             try send(item, &expected, &fresh)
             // Behind BEGIN, which sets no level of isolation any more once a command has run.
-            if place == 0 { try sendUpkeep(&expected) }
+            if place == 0, plansAreOld {
+                try handle.send("DISCARD PLANS", types: [], binds: .none)
+                expected.append(.other)
+            }
         }
         try handle.sendSync()
         try answers(to: expected, &exchange)
         notified += handle.takeNotifications()
-    }
-
-    /// Sends what the server may forget, the names that were dropped and old plans.
-    private func sendUpkeep(_ expected: inout [Expected]) throws(PostgresFailure) {
-        for name in evicted {
-            try handle.send("DEALLOCATE \(name)", types: [], binds: .none)
-            expected.append(.other)
-        }
-        if plansAreOld {
-            try handle.send("DISCARD PLANS", types: [], binds: .none)
-            expected.append(.other)
-        }
     }
 
     /// A statement, or one message of those that its rows take.
@@ -491,9 +513,8 @@ final class PostgresConnection: SQLConnection {
         }
     }
 
-    /// Names the server may forget, told with the beginning of a transaction: within one that has
-    /// failed it would refuse.
-    private var evicted: [String] = []
+    /// What ``leave()`` has sent, until it is answered.
+    private var owed: [Expected] = []
     private var isCancelling = false
     private var interruptOnce: PostgresInterrupt? { isCancelling ? nil : interrupt }
 }

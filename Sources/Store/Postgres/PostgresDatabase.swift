@@ -97,7 +97,7 @@ package struct PostgresDatabase: Database {
 
     /// Ends all connections that are idle, others when their transaction ends.
     package func close() async throws {
-        statistics.stop()
+        await statistics.stop()
         listener.close()
         await pool.close()
     }

@@ -13,9 +13,11 @@ struct PostgresFailure: Error, Equatable {
     /// The server takes no writes, now or in this session.
     static let readOnly = PostgresFailure(state: "25006", message: "the database is read-only")
 
-    /// What libpq says in one or more lines, as one; with several hosts it has lines for each.
+    /// What libpq says in one or more lines, as one; with several hosts it has lines for each, and
+    /// the same twice where it has tried with TLS and without.
     static func line(of text: String) -> String {
-        let parts = text.split { $0 == "\n" || $0 == "\t" }
+        var known: Set<Substring> = []
+        let parts = text.split { $0 == "\n" || $0 == "\t" }.filter { known.insert($0).inserted }
         let line = parts.dropFirst().reduce(into: parts.first.map(String.init) ?? "") {
             $0 += (".?!:;".contains($0.last ?? " ") ? " " : "; ") + $1
         }

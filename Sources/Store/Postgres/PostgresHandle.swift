@@ -1,4 +1,5 @@
 import CPostgres
+import Domain
 import Glibc
 
 /// One libpq connection, non-blocking and in pipeline mode from its beginning.
@@ -26,6 +27,9 @@ import Glibc
         unsafe PQfinish(pointer)
     }
 
+    /// Its socket.
+    var descriptor: Int32 { unsafe PQsocket(pointer) }
+
     /// Whether libpq has given the connection up.
     var isBroken: Bool { unsafe PQstatus(pointer) != CONNECTION_OK }
 
@@ -39,6 +43,7 @@ import Glibc
         _ configuration: PostgresConfiguration,
         _ interrupt: PostgresInterrupt?
     ) throws(PostgresFailure) -> OpaquePointer {
+        try Self.verify(configuration.address.reveal())
         var hosts: PostgresHosts?
         while true {
             let pointer = try unsafe Self.start(configuration, hosts)
@@ -60,11 +65,31 @@ import Glibc
     /// "The client is unable to establish the connection", which no server says.
     private static let lateState = "08001"
 
+    /// Refuses an address that is not understood before any part of it is used.
+    ///
+    /// A password with an `@` or a `/` as it is ends up, in part, where a host or a port belongs,
+    /// and from there in messages and questions for the host's addresses.
+    private static func verify(_ address: String) throws(PostgresFailure) {
+        // libpq's own message would quote it, password and all.
+        let unclear = PostgresFailure(
+            state: "3D000",
+            message: "`DATABASE_URL` is not understood"
+        )
+        guard let options = unsafe PQconninfoParse(address, nil) else { throw unclear }
+        defer { unsafe PQconninfoFree(options) }
+        let hosts = unsafe value(of: "host", in: options) ?? ""
+        let ports = unsafe value(of: "port", in: options) ?? ""
+        // What is behind the `/` of a password is taken for the database's name.
+        let user = unsafe value(of: "user", in: options)
+        let name = unsafe value(of: "dbname", in: options) ?? ""
+        let isCut = user == nil && address.contains("://") && name.contains("@")
+        guard PostgresHosts.areClear(hosts: hosts, ports: ports), !isCut else { throw unclear }
+    }
+
     private static func start(
         _ configuration: PostgresConfiguration,
         _ hosts: PostgresHosts?
     ) throws(PostgresFailure) -> OpaquePointer {
-        // libpq's own message about an address would quote it, password and all.
         let parameters = configuration.parameters + (hosts?.parameters ?? [])
         var keywords = unsafe parameters.map { unsafe UnsafePointer(strdup($0.keyword)) }
         var values = unsafe parameters.map { unsafe UnsafePointer(strdup($0.value)) }
@@ -79,14 +104,8 @@ import Glibc
         }
         guard unsafe PQstatus(pointer) != CONNECTION_BAD else {
             defer { unsafe PQfinish(pointer) }
-            // No socket means that the address was not understood or that no host was found.
-            let message = unsafe Self.message(of: pointer)
-            let isQuoting = ["URI", "connection string", "connection info", "percent-encoded"]
-                .contains { message.contains($0) }
-            throw PostgresFailure(
-                state: isQuoting ? "3D000" : "",
-                message: isQuoting ? "`DATABASE_URL` is not understood" : message
-            )
+            // A setting is not understood, or no host was found.
+            throw unsafe Self.refusal(pointer)
         }
         return unsafe pointer
     }
@@ -96,8 +115,9 @@ import Glibc
         _ configuration: PostgresConfiguration,
         _ interrupt: PostgresInterrupt?
     ) throws(PostgresFailure) {
-        let seconds = unsafe Self.option("connect_timeout", of: pointer).flatMap { Int($0) } ?? 0
-        let timeout = seconds > 0 ? Duration.seconds(seconds) : configuration.connectTimeout
+        let timeout = try configuration.connectTime(
+            saying: unsafe Self.option("connect_timeout", of: pointer)
+        )
         var place = unsafe Self.place(of: pointer)
         var deadline = ContinuousClock.now.advanced(by: timeout)
         var wish = PGRES_POLLING_WRITING
@@ -143,6 +163,13 @@ import Glibc
     private static func option(_ name: String, of pointer: OpaquePointer) -> String? {
         guard let options = unsafe PQconninfo(pointer) else { return nil }
         defer { unsafe PQconninfoFree(options) }
+        return unsafe value(of: name, in: options)
+    }
+
+    private static func value(
+        of name: String,
+        in options: UnsafeMutablePointer<PQconninfoOption>
+    ) -> String? {
         var option = unsafe options
         while let keyword = unsafe option.pointee.keyword {
             if unsafe strcmp(keyword, name) == 0, let text = unsafe option.pointee.val {
@@ -153,7 +180,35 @@ import Glibc
         return nil
     }
 
+    /// What the system does about a peer that has vanished without a word: it is noticed within a
+    /// minute, also while it owes us an answer.
+    private static let watchSettings: [(option: String, number: Int32, value: Int32)] = [
+        ("keepalives_idle", TCP_KEEPIDLE, 30),
+        ("keepalives_interval", TCP_KEEPINTVL, 10),
+        ("keepalives_count", TCP_KEEPCNT, 3),
+        ("tcp_user_timeout", TCP_USER_TIMEOUT, 60_000),
+    ]
+
+    /// Sets what the operator has left open; libpq, told of it, would take it for his own word and
+    /// heed no service file that says otherwise.
+    private static func watch(_ pointer: OpaquePointer) {
+        guard unsafe option("keepalives", of: pointer) != "0" else { return }
+        for item in watchSettings {
+            guard unsafe option(item.option, of: pointer) == nil else { continue }
+            var value = item.value
+            // A socket in the file system has none of it, and refuses.
+            _ = unsafe setsockopt(
+                PQsocket(pointer),
+                Int32(IPPROTO_TCP),
+                item.number,
+                &value,
+                socklen_t(MemoryLayout<Int32>.size)
+            )
+        }
+    }
+
     private static func prepare(_ pointer: OpaquePointer) throws(PostgresFailure) {
+        unsafe watch(pointer)
         unsafe PQsetNoticeProcessor(pointer, { _, _ in }, nil)
         let version = unsafe PQserverVersion(pointer)
         guard version >= minimumServerVersion else {
@@ -188,7 +243,12 @@ import Glibc
     /// an `SSL error` that is an unexpected end.
     private static let finalRefusals = [
         "authentication failed", "does not exist", "no pg_hba.conf entry",
-        "no password supplied", "is not permitted to log in",
+        "pg_hba.conf rejects connection", "no password supplied", "is not permitted to log in",
+        "permission denied for database",
+        // A setting is wrong, by whatever way it came.
+        "definition of service", "service file", "could not match", " value: \"",
+        "invalid port number", "invalid integer value", "invalid value for parameter",
+        "unrecognized configuration parameter", "invalid connection option",
         // The server's certificate is not to be believed, or ours is missing or refused.
         "certificate verify failed", "server certificate for", "certificate file",
         "private key file", "valid client certificate", "alert unknown ca", "alert certificate",
@@ -285,6 +345,15 @@ extension PostgresHandle {
         try check(unsafe PQpipelineSync(pointer))
     }
 
+    /// Gives the network what is queued.
+    ///
+    /// - Returns: Whether it has taken everything at once.
+    func flush() throws(PostgresFailure) -> Bool {
+        let rest = unsafe PQflush(pointer)
+        guard rest >= 0 else { throw unsafe .lost(Self.message(of: pointer)) }
+        return rest == 0
+    }
+
     private func check(_ isQueued: Int32) throws(PostgresFailure) {
         guard isQueued == 1 else { throw unsafe .lost(Self.message(of: pointer)) }
     }
@@ -332,7 +401,7 @@ extension PostgresHandle {
             guard unsent >= 0 else { throw unsafe .lost(Self.message(of: pointer)) }
             if unsafe PQisBusy(pointer) == 0 { break }
             let events = unsent == 1 ? POLLIN | POLLOUT : POLLIN
-            let outcome = unsafe Self.wait(PQsocket(pointer), events, until: deadline, interrupt)
+            let outcome = Self.wait(descriptor, events, until: deadline, interrupt)
             switch outcome {
             case .ready: break
             case .interrupted: throw PostgresFailure(state: "57014", message: "cancelled")
@@ -423,7 +492,7 @@ extension PostgresHandle {
     ) throws(PostgresFailure) -> Int {
         let taken = takeNotifications()
         if taken > 0 { return taken }
-        let outcome = unsafe Self.wait(PQsocket(pointer), POLLIN, until: deadline, interrupt)
+        let outcome = Self.wait(descriptor, POLLIN, until: deadline, interrupt)
         guard case .ready = outcome else { return 0 }
         guard unsafe PQconsumeInput(pointer) == 1 else {
             throw unsafe .lost(Self.message(of: pointer))

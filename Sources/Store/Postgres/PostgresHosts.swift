@@ -39,6 +39,18 @@ struct PostgresHosts: Equatable {
         }
     }
 
+    /// Whether the lists of an address can be such: no host has an `@`, but at the beginning, where
+    /// it is a socket's, and ports are numbers.
+    ///
+    /// - Parameters:
+    ///   - hosts: Names separated by commas.
+    ///   - ports: As many or one for all; some may be empty.
+    /// - Returns: False where something else has got there, as a part of a password.
+    static func areClear(hosts: String, ports: String) -> Bool {
+        items(hosts).allSatisfy { !$0.dropFirst().contains("@") }
+            && items(ports).allSatisfy { $0.isEmpty || UInt16($0) != nil }
+    }
+
     private static func items(_ list: String) -> [String] {
         guard !list.isEmpty else { return [] }
         return list.split(separator: ",", omittingEmptySubsequences: false).map(String.init)

@@ -64,7 +64,7 @@ actor PostgresSession {
             return .failed(StoreError.cancelled, remedy: .none)
         }
         do throws(PostgresFailure) {
-            try connection.commit()
+            if writing { try connection.commit() } else { try connection.leave() }
             return .committed(value)
         } catch {
             self.connection = nil
@@ -133,12 +133,14 @@ actor PostgresSession {
     }
 
     /// The connection there is, or a new one; one that uses names is of no use where they do not
-    /// survive.
+    /// survive, and one of too many names is left.
     private func connected(
         usesNames: Bool,
         interrupt: PostgresInterrupt?
     ) throws(PostgresFailure) -> PostgresConnection {
-        if let connection, usesNames || !connection.usesNames { return connection }
+        if let connection, usesNames || !connection.usesNames, !connection.isWornOut {
+            return connection
+        }
         connection = nil
         let made = try PostgresConnection(
             configuration,

@@ -1,12 +1,16 @@
 import Domain
 
-/// Which statements one connection has prepared, the least recently used ones dropped first.
+/// Which statements one connection has prepared.
 ///
 /// A statement is prepared when it comes a second time: a program that runs for a moment would pay
 /// for names it never uses again. The name is a digest of text and types, so that behind a pooler
 /// two processes that share a session mean the same by it.
+///
+/// No name is given up while the connection lasts; see ``areMany``.
 struct PostgresStatements {
     /// More than the program has texts; each costs the server some ten kilobytes.
+    ///
+    /// As many texts are remembered that have come once.
     static let limit = 256
     /// Statements with more binds have an IN list or rows of changing length.
     static let maximumBinds = 64
@@ -31,6 +35,7 @@ struct PostgresStatements {
     }
 
     private var entries: [Key: Entry] = [:]
+    private var nameCount = 0
     private var uses: UInt64 = 0
 
     /// How a statement is to be run.
@@ -55,19 +60,28 @@ struct PostgresStatements {
 
     /// The server knows the statement under its name now.
     mutating func didPrepare(_ key: Key, name: String) {
+        if entries[key]?.name == nil { nameCount += 1 }
         entries[key]?.name = name
     }
 
-    /// Forgets what is beyond the limit.
+    /// Whether the server knows so many names that a new connection is better.
     ///
-    /// - Returns: The names the server may forget, too.
-    mutating func evict() -> [String] {
-        guard entries.count > Self.limit else { return [] }
-        let oldest = entries.sorted { $0.value.lastUse < $1.value.lastUse }
-            .prefix(entries.count - Self.limit * 3 / 4)
+    /// One by one they cannot be given up everywhere: a pooler that keeps statements (PgBouncer
+    /// from 1.21 on) has given the server names of its own, of which `DEALLOCATE` knows nothing,
+    /// and libpq has the protocol's message for it from 17 on.
+    var areMany: Bool { nameCount > Self.limit }
+
+    /// Forgets texts that have come once, the oldest first, where they are beyond the limit.
+    mutating func forget() {
+        guard entries.count - nameCount > Self.limit else { return }
+        let oldest = entries.filter { $0.value.name == nil }
+            .sorted { $0.value.lastUse < $1.value.lastUse }
+            .prefix(entries.count - nameCount - Self.limit * 3 / 4)
         for (key, _) in oldest { entries[key] = nil }
-        return oldest.compactMap(\.value.name)
     }
+
+    /// How many texts are remembered.
+    var count: Int { entries.count }
 
     private static func name(of key: Key) -> String {
         var hash = ContentHash()

@@ -9,6 +9,8 @@ final class PostgresStatistics: Sendable {
     static let interval = Duration.seconds(2)
     /// A table that gives no statistics, as one of another role, is tried again after this time.
     private static let patience = Duration.seconds(600)
+    /// How long whoever closes the database waits for a look under way.
+    private static let endTime = Duration.seconds(5)
 
     private struct State {
         var nextLook = ContinuousClock.now
@@ -47,13 +49,28 @@ final class PostgresStatistics: Sendable {
         if isStopped { look.cancel() }
     }
 
-    /// Nothing is looked at any more.
-    func stop() {
+    /// Whether a look is under way.
+    var isLooking: Bool { state.withLock(\.isLooking) }
+
+    /// Nothing is looked at any more; a look under way is ended and waited for.
+    ///
+    /// A program that left meanwhile took the request to stop the statement with it: PgBouncer 1.18
+    /// falls over one whose client has gone, and with it the connections of everybody.
+    func stop() async {
         let look = state.withLock { state in
             state.isStopped = true
             return state.look
         }
         look?.cancel()
+        let deadline = ContinuousClock.now.advanced(by: Self.endTime)
+        // In a task of its own: whoever closes because he was cancelled has to wait, too.
+        let waiting = Task {
+            while self.isLooking, ContinuousClock.now < deadline {
+                // Nobody cancels it.
+                try? await Task.sleep(for: .milliseconds(5))
+            }
+        }
+        await waiting.value
     }
 
     /// Analyses what nothing is known of.

@@ -45,7 +45,7 @@ package struct SQLiteDatabase: Database {
     package init(path: String, configuration: Configuration = Configuration()) throws(StoreError) {
         try Self.create(path)
         var settings = GRDB.Configuration()
-        settings.busyMode = .timeout(configuration.busyTimeout / .seconds(1))
+        settings.busyMode = .callback(Self.patience(configuration.busyTimeout))
         settings.maximumReaderCount = configuration.maximumReaders
         settings.label = "store"
         pool = try Self.open(path, settings, within: configuration.busyTimeout)
@@ -142,6 +142,23 @@ package struct SQLiteDatabase: Database {
             try pool.close()
         } catch {
             throw StoreError(error)
+        }
+    }
+
+    /// Waits for the lock of another process in short pauses of uneven length.
+    ///
+    /// SQLite's own pauses grow to a tenth of a second: whoever waits for long asks seldom, others
+    /// take the lock between, and among several processes that write without a pause one gives up
+    /// in the end.
+    private static func patience(_ timeout: Duration) -> GRDB.Database.BusyCallback {
+        let pauses: ClosedRange<UInt32> = 500...7_500
+        let mean = Duration.microseconds((pauses.lowerBound + pauses.upperBound) / 2)
+        let attempts = Int((timeout / mean).rounded(.up))
+        return { attempt in
+            guard attempt < attempts else { return false }
+            // The first is short: most transactions are over in a moment.
+            usleep(attempt == 0 ? pauses.lowerBound : UInt32.random(in: pauses))
+            return true
         }
     }
 

@@ -8,8 +8,9 @@ package enum SchemaTable {
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'"
             case .postgres:
                 """
-                SELECT table_name AS name FROM information_schema.tables
-                WHERE table_schema = current_schema() AND table_name = 'schema_migrations'
+                SELECT TRUE AS is_there FROM pg_class
+                WHERE relname = 'schema_migrations'
+                    AND relnamespace = current_schema()::regnamespace
                 """
             }
         return try !connection.rows(statement).isEmpty
