@@ -1,7 +1,13 @@
+import Domain
 package import Embeddings
+import Store
 
-/// Stands for a model whose vectors are stored while nobody needs new ones.
+/// Stands for a model whose vectors are stored while nobody needs new ones; or for none, where
+/// texts are found by their words alone.
 package struct AbsentEmbedder: Embedder {
+    /// What stands in the place of a model where there is none; no vector is ever of it.
+    package static let noModel = ModelIdentity(name: "none", revision: "", dimension: 1)
+
     /// The model whose vectors are stored.
     package let model: ModelIdentity
 
@@ -21,4 +27,12 @@ package struct AbsentEmbedder: Embedder {
 
     /// None.
     package func windows(of text: String, maximumCount: Int) -> [Range<Int>] { [] }
+}
+
+extension EmbeddingModelTable.Row {
+    /// Whether it stands in the place of a model: nothing has vectors of that length.
+    var isAbsent: Bool {
+        haveEqualBytes(name, AbsentEmbedder.noModel.name)
+            && dimension == AbsentEmbedder.noModel.dimension
+    }
 }

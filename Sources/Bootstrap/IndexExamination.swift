@@ -154,7 +154,9 @@ extension Installation {
             var lengths: Set<Int> = []
             for account in try await accounts() {
                 let models = try await viewed(by: account).embeddingModels()
-                lengths.formUnion(models.filter(\.isCurrent).map(\.dimension))
+                lengths.formUnion(
+                    models.filter { $0.isCurrent && !$0.isAbsent }.map(\.dimension)
+                )
             }
             return lengths.subtracting(indexed)
                 .filter { $0 <= PassageVectorTable.maximumIndexedDimension }.sorted()

@@ -32,6 +32,6 @@ extension Installation {
     }
 
     /// Whether this is the account of whoever runs the installation, and none that a stranger may
-    /// have made: networks, programs, variables and the language model are the operator's.
+    /// have made: networks, programs, variables and models that cost are the operator's.
     var isOwn: Bool { store.account == AccountTable.defaultID }
 }

@@ -25,9 +25,25 @@ extension Installation {
         }
     }
 
+    /// Whether the account gets no vectors: a provider is the operator's, and costs with every text
+    /// and question, so accounts that strangers made do without unless the operator allows it.
+    package var searchesByWordsAlone: Bool {
+        guard !isOwn, case .remote(let model) = settings.embedding else { return false }
+        return !model.isForRegistered
+    }
+
     /// What makes vectors, as the environment says.
+    ///
+    /// - Throws: ``CommandFailure`` for an account that gets none, and what the model throws.
     package func embedder() async throws -> any Embedder {
-        try await Self.embedder(settings)
+        guard !searchesByWordsAlone else {
+            throw CommandFailure(
+                .failure,
+                "the embedding service is the operator's, and this account is not given it",
+                hint: "the operator can allow it: PRELOOP_EMBEDDING_REGISTERED=allow"
+            )
+        }
+        return try await Self.embedder(settings)
     }
 
     /// In which numbers texts are embedded for the index: eight-bit ones where the machine has
@@ -114,11 +130,10 @@ extension Installation {
     /// Words alone: the windows shown are those of the model in use, whatever is installed now.
     private func wordSearch() async throws -> IssueSearch {
         let current = try await embeddingModels().first(where: \.isCurrent)
-        let identity = ModelIdentity(
-            name: current?.name ?? "none",
-            revision: current?.revision ?? "",
-            dimension: current?.dimension ?? 1
-        )
+        let identity =
+            current.map { row in
+                ModelIdentity(name: row.name, revision: row.revision, dimension: row.dimension)
+            } ?? AbsentEmbedder.noModel
         // No row has the identifier 0: without a model there are no windows to show.
         let model =
             current
@@ -169,18 +184,26 @@ extension Installation {
     /// Opens the indexes to bring them up to date.
     ///
     /// `fence` is what every write asks for first; see ``IndexTurn``. `embedder` is one that is
-    /// loaded already, for who opens the indexes of several accounts; nil for loading one.
+    /// loaded already, for who opens the indexes of several accounts; nil for loading one. An
+    /// account that gets no vectors has no use for either: its texts are followed without a window.
     package func pipeline(
         fence: Fence? = nil,
         embedder loaded: (any Embedder)? = nil
     ) async throws -> IndexPipeline {
         let embedder: any Embedder
-        if let loaded { embedder = loaded } else { embedder = try await self.embedder() }
+        if searchesByWordsAlone {
+            embedder = AbsentEmbedder(model: AbsentEmbedder.noModel)
+        } else if let loaded {
+            embedder = loaded
+        } else {
+            embedder = try await self.embedder()
+        }
         return try await IndexPipeline(
             store: store,
             embedder: embedder,
             directory: indexDirectory,
-            backend: settings.vectorBackend,
+            // Without vectors nothing is asked of the database's.
+            backend: searchesByWordsAlone ? .memory : settings.vectorBackend,
             options: settings.index,
             fence: fence
         )

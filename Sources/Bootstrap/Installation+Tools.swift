@@ -37,7 +37,9 @@ extension Installation {
             return try await search(mode: mode)
         } catch {
             let message = error.reason.map { "\(error.what): \($0)" } ?? error.what
-            throw ToolFailure(message, hint: error.hint)
+            // What an account is not given does not come by waiting either.
+            let isWithheld = mode != .text && searchesByWordsAlone
+            throw ToolFailure(message, hint: error.hint, kind: isWithheld ? .conflict : .invalid)
         }
     }
 

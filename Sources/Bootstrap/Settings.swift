@@ -35,6 +35,8 @@ import Store
 ///   `https://api.openai.com/v1`.
 /// - `PRELOOP_EMBEDDING_API_KEY`: the provider's key; local servers need none.
 /// - `PRELOOP_EMBEDDING_DIMENSION`: the length of the provider's vectors; what it gives.
+/// - `PRELOOP_EMBEDDING_REGISTERED`: `allow` lets accounts that strangers made use the provider,
+///   too; without it they search by words alone.
 /// - `PRELOOP_EMBEDDING_PRECISION`: in which numbers the local model runs, `float32`, `bfloat16` or
 ///   `int8`; the fastest of this machine for indexing, `float32` for `models encode`.
 ///
@@ -112,6 +114,8 @@ package struct Settings: Sendable {
         package var apiKey: Secret?
         /// The length of the vectors; nil for what the provider gives.
         package var dimension: Int?
+        /// Whether accounts that strangers made use it, too: it costs the operator.
+        package var isForRegistered = false
     }
 
     /// Reads the variables of this process.
@@ -165,7 +169,8 @@ package struct Settings: Sendable {
                     ),
                     name: value("PRELOOP_EMBEDDING_MODEL") ?? "text-embedding-3-small",
                     apiKey: value("PRELOOP_EMBEDDING_API_KEY").map(Secret.init),
-                    dimension: try Self.number(value, "PRELOOP_EMBEDDING_DIMENSION", 1...65_536)
+                    dimension: try Self.number(value, "PRELOOP_EMBEDDING_DIMENSION", 1...65_536),
+                    isForRegistered: try Self.isAllowed(value, "PRELOOP_EMBEDDING_REGISTERED")
                 )
             )
         case let other:
@@ -342,6 +347,23 @@ package struct Settings: Sendable {
             )
         }
         return number
+    }
+
+    /// Whether a variable allows what it is about; when it is not set it denies.
+    static func isAllowed(
+        _ value: (String) -> String?,
+        _ name: String
+    ) throws(CommandFailure) -> Bool {
+        switch value(name) {
+        case nil, "deny": return false
+        case "allow": return true
+        case let other?:
+            throw CommandFailure(
+                .usage,
+                "`\(name)` is `\(other)`",
+                hint: "set it to `allow` or `deny`, or not at all"
+            )
+        }
     }
 
     private static func callRetention(

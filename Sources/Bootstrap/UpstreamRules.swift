@@ -14,15 +14,6 @@ package struct UpstreamRules: Sendable, Equatable {
             variable: "PRELOOP_UPSTREAM_ALLOW"
         )
         variables = AllowedAddresses.list(value("PRELOOP_UPSTREAM_ENV"))
-        switch value("PRELOOP_UPSTREAM_PROGRAMS") {
-        case nil, "deny": allowsPrograms = false
-        case "allow": allowsPrograms = true
-        case let other?:
-            throw CommandFailure(
-                .usage,
-                "`PRELOOP_UPSTREAM_PROGRAMS` is `\(other)`",
-                hint: "set it to `allow` or `deny`, or not at all"
-            )
-        }
+        allowsPrograms = try Settings.isAllowed(value, "PRELOOP_UPSTREAM_PROGRAMS")
     }
 }

@@ -83,7 +83,7 @@ struct VectorExamination: Sendable {
             // Every row is right now; this only says so.
             for model in models {
                 try await VectorMirror.catchUp(store, with: model)
-                if model.isCurrent, !tried.contains(model.dimension) {
+                if model.isCurrent, !model.isAbsent, !tried.contains(model.dimension) {
                     try await makeIndex(in: store, model.dimension)
                 }
             }
@@ -125,7 +125,8 @@ struct VectorExamination: Sendable {
             )
         }
         guard case .ready(_, let indexed, let rows) = state,
-            let model = models.first(where: \.isCurrent), !indexed.contains(model.dimension),
+            let model = models.first(where: { $0.isCurrent && !$0.isAbsent }),
+            !indexed.contains(model.dimension),
             model.dimension <= PassageVectorTable.maximumIndexedDimension,
             rows >= VectorMirror.indexedFrom
         else { return }

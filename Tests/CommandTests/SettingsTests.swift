@@ -150,6 +150,7 @@ struct SettingsTests {
         #expect(model.url == "http://localhost:11434/v1")
         #expect(model.name == "all-minilm")
         #expect(model.dimension == nil)
+        #expect(!model.isForRegistered)
         #expect(!"\(model)".contains("hunter2"))
     }
 
@@ -158,6 +159,11 @@ struct SettingsTests {
         ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_DIMENSION": "0"],
         ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_URL": "ftp://a"],
         ["HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai", "PRELOOP_EMBEDDING_URL": "host:1"],
+        [
+            "HOME": "/h", "PRELOOP_EMBEDDING_PROVIDER": "openai",
+            "PRELOOP_EMBEDDING_REGISTERED": "true",
+        ],
+        ["HOME": "/h", "PRELOOP_UPSTREAM_PROGRAMS": "yes"],
         ["HOME": "/h", "SECRET_KEY": "fifteen letters"],
         ["HOME": "/h", "PRELOOP_EMBEDDING_PRECISION": "int4"],
         ["HOME": "/h", "PRELOOP_KERNELS": "AVX2"],

@@ -4,6 +4,7 @@ import Foundation
 import MCP
 import Search
 import Store
+import StoreTestSupport
 import Testing
 
 @testable import Gateway
@@ -56,52 +57,12 @@ final class IssueWorld: ToolWorld {
 
     private static func fill(_ store: Store) async throws {
         let now = Timestamp(milliseconds: 1_700_000_000_000)
-        try await store.write { connection, account in
-            let ids: [TrackerID] = try AccountTable.nextIDs(1, account: account, on: connection)
-            try TrackerTable.insert(
-                Tracker(
-                    id: ids[0],
-                    kind: .github,
-                    deployment: .cloud,
-                    name: "hub",
-                    url: "https://hub",
-                    createdAt: now
-                ),
-                credential: SealedSecret(bytes: [1]),
-                account: account,
-                on: connection
-            )
-            for path in ["acme/app", "acme/site"] {
-                let organization = try OrganizationTable.upsert(
-                    externalID: "acme",
-                    path: "acme",
-                    name: "acme",
-                    tracker: ids[0],
-                    account: account,
-                    on: connection
-                )
-                let project = try ProjectTable.upsert(
-                    ProjectDescription(
-                        trackerID: ids[0],
-                        organizationID: organization,
-                        externalID: path,
-                        path: path,
-                        name: path,
-                        url: "https://hub/\(path)"
-                    ),
-                    account: account,
-                    on: connection
-                ).now.id
-                let batch = IssueBatch(
-                    project: project,
-                    tracker: ids[0],
-                    items: issues(of: path, now),
-                    present: now,
-                    trust: .confirmed
-                )
-                _ = try IssueTable.upsert(batch, account: account, on: connection)
+        try await store.addTracker(
+            at: "https://hub",
+            projects: ["acme/app", "acme/site"].map { path in
+                (path: path, issues: issues(of: path, now))
             }
-        }
+        )
     }
 
     private static func issues(of path: String, _ now: Timestamp) -> [IncomingIssue] {

@@ -29,9 +29,11 @@ extension Problem {
         }
     }
 
-    /// What cannot be had at the moment, with what there is to do.
+    /// What cannot be had at the moment, with what there is to do; what an account is not given
+    /// does not come by waiting.
     static func unavailable(_ failure: ToolFailure) -> Problem {
-        overloaded(failure.text, after: 60)
+        guard failure.kind != .conflict else { return Self.failure(failure.text, .conflict) }
+        return overloaded(failure.text, after: 60)
     }
 
     private static func problem(of error: PolicyError) -> Problem {

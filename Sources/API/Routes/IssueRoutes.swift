@@ -88,7 +88,8 @@ struct IssueRoutes: Sendable {
             ) { request in
                 try await similar(request)
             }.paged(standard: Self.standardHits, furthest: Self.furthestSimilar)
-                .answers(.ok, Shape.list(of: Self.hitShape)).problems(.serviceUnavailable),
+                .answers(.ok, Shape.list(of: Self.hitShape))
+                .problems(.serviceUnavailable, .conflict),
         ]
     }
 
@@ -196,7 +197,7 @@ struct IssueRoutes: Sendable {
                 "embedding_type",
                 Shape.choice(["all"], "Issues and their comments are searched together.")
             )
-            .answers(.ok, Self.searchShape).problems(.notFound, .serviceUnavailable)
+            .answers(.ok, Self.searchShape).problems(.notFound, .serviceUnavailable, .conflict)
     }
 
     /// What a search without a query is: the issues that pass, the latest change first.
