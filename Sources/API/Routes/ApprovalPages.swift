@@ -83,18 +83,26 @@ struct ApprovalPages: Sendable {
         status: HTTPResponse.Status = .ok
     ) async throws -> APIResponse {
         do {
-            let (approvals, link, isGood) = try await find(request, token)
-            let found = try await approvals.find(link.request)
-            let page = ApprovalPage(
-                request: found,
-                approver: link.approver,
-                token: isGood ? token : nil,
-                now: store.clock.now()
-            )
+            let page = try await page(request, token).page
             return page.response(problem: problem, status: status)
         } catch let refusal as ApprovalRefusal {
             return ApprovalPage.message("\(refusal).", Problem.problem(of: refusal).status)
         }
+    }
+
+    /// The page of the request that a token stands for, and the desk that decides about it.
+    private func page(
+        _ request: APIRequest,
+        _ token: String
+    ) async throws -> (approvals: ApprovalDesk, page: ApprovalPage) {
+        let (approvals, link, isGood) = try await find(request, token)
+        let page = ApprovalPage(
+            request: try await approvals.find(link.request),
+            approver: link.approver,
+            token: isGood ? token : nil,
+            now: store.clock.now()
+        )
+        return (approvals, page)
     }
 
     // MARK: - Forms
@@ -199,22 +207,14 @@ struct ApprovalPages: Sendable {
         guard let token = OpaqueToken(.approval, text), let decision = said.decision else {
             throw ApprovalRefusal.unknownLink
         }
-        let (approvals, link, isGood) = try await find(request, text)
-        let asked = try await approvals.find(link.request)
-        let page = ApprovalPage(
-            request: asked,
-            approver: link.approver,
-            token: isGood ? text : nil,
-            now: store.clock.now()
-        )
-        let isCut = page.isCut
-        if isGood, asked.state.isPending, isCut, decision == .approve, !said.hasReadAll {
-            throw UnreadPart()
-        }
+        let (approvals, page) = try await page(request, text)
+        let (asked, isCut) = (page.request, page.isCut)
+        let isOpen = page.token != nil && asked.state.isPending
+        if isOpen, isCut, decision == .approve, !said.hasReadAll { throw UnreadPart() }
         // What nobody has seen on the page is approved once.
         let seconds = isCut ? 0 : said.rememberedSeconds
         return try await approvals.decide(
-            link.request,
+            asked.id,
             linkDigest: token.digest,
             ApprovalDesk.Word(
                 decision,

@@ -358,7 +358,7 @@ actor UpstreamConnection {
     }
 
     private func fail(_ call: ClientSession.CallID, _ error: UpstreamError) async {
-        if session.profile == nil, !Self.saysAnotherEra(error) {
+        if session.profile == nil, !error.saysAnotherEra {
             await end(error)
             return
         }
@@ -374,16 +374,6 @@ actor UpstreamConnection {
     private func isOfAnotherEra(_ call: ClientSession.CallID, _ error: UpstreamError) -> Bool {
         guard case .refused = error, profile?.version.era == .modern else { return false }
         return waiting[call]?.isSubscription == false
-    }
-
-    /// Whether a question that failed so may have been one that the server does not know.
-    private static func saysAnotherEra(_ error: UpstreamError) -> Bool {
-        switch error {
-        case .refused, .invalid, .lost, .sessionEnded: true
-        case .forbiddenAddress, .unreachable, .unknownHost, .notStarted, .unauthorized, .tooLarge,
-            .timedOut, .ended, .suspended, .crowded, .held, .misconfigured:
-            false
-        }
     }
 
     private func apply(
@@ -483,10 +473,18 @@ actor UpstreamConnection {
     /// is all calls', nothing else is known. It is for a client that all of them are of. Where
     /// several callers have used the session, it may even be of a call that has ended, and of
     /// another caller's: nobody hears it.
-    private func meant(by call: ClientSession.CallID?) -> [ClientSession.CallID] {
+    ///
+    /// A call whose client is away asks nothing more as long as other calls are at work: its server
+    /// has a question open, and a client that cannot answer never says so.
+    private func meant(
+        by call: ClientSession.CallID?,
+        asks: Bool = false
+    ) -> [ClientSession.CallID] {
         if let call { return waiting[call] == nil ? [] : [call] }
         guard callers != .several else { return [] }
-        let calls = clientCalls
+        var calls = clientCalls
+        let present = asks ? calls.filter { !$0.value.listener.isAway() } : [:]
+        if !present.isEmpty { calls = present }
         let clients = Set(calls.values.map(\.listener.client))
         guard calls.count < 2 || (clients.count == 1 && clients.first??.session != nil) else {
             return []
@@ -502,7 +500,8 @@ actor UpstreamConnection {
         _ parameters: JSONObject,
         _ call: ClientSession.CallID?
     ) async {
-        if put(ask, method, parameters, meant(by: call), isNamed: call != nil) { return }
+        let calls = meant(by: call, asks: true)
+        if put(ask, method, parameters, calls, isNamed: call != nil) { return }
         if call == nil, putOutside(ask, method, parameters) { return }
         await apply(session.answer(ask, .failure(.methodNotFound(method))))
     }
@@ -582,7 +581,7 @@ actor UpstreamConnection {
         for (ask, question) in questions where question.call == call {
             guard questions[ask]?.call == call else { continue }
             question.task.cancel()
-            let others = question.isNamed ? [] : meant(by: nil)
+            let others = question.isNamed ? [] : meant(by: nil, asks: true)
             if put(ask, question.method, question.parameters, others, isNamed: false) { continue }
             if !question.isNamed, putOutside(ask, question.method, question.parameters) { continue }
             settle(ask)

@@ -68,10 +68,13 @@ extension UpstreamDesk {
         UpstreamListener.Client(caller: context.caller.name, session: context.session)
     }
 
-    static func listener(
-        _ context: CallContext,
-        _ ask: UpstreamListener.Ask?
-    ) -> UpstreamListener {
+    /// How the client of a call is asked; nil where it cannot be.
+    static func ask(_ context: CallContext, _ parked: ParkedCall?) -> UpstreamListener.Ask? {
+        guard let parked else { return context.extras.ask }
+        return { method, parameters in await parked.ask(method, parameters) }
+    }
+
+    static func listener(_ context: CallContext, _ parked: ParkedCall?) -> UpstreamListener {
         UpstreamListener(
             client: client(of: context),
             progress: { parameters in
@@ -85,7 +88,8 @@ extension UpstreamDesk {
                 )
             },
             message: { level, parameters in await context.message(level, parameters) },
-            ask: ask,
+            ask: ask(context, parked),
+            isAway: { parked?.isClientAway ?? false },
             guest: guest(of: context)
         )
     }

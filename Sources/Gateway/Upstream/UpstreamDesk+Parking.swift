@@ -28,11 +28,11 @@ extension UpstreamDesk {
                 )
             }
             self.parked[state] = nil
-            known.answer(context.extras.inputs["inputResponses"]?.object ?? JSONObject())
+            known.resume(context.extras.inputs["inputResponses"]?.object ?? JSONObject())
             parked = known
         } else {
             parked = ParkedCall(binding)
-            parked.begin { ask in try await self.perform(call, context, ask: ask) }
+            parked.begin { [parked] in try await self.perform(call, context, parked) }
         }
         switch await parked.next() {
         case .finished(let result): return try result.get()
@@ -50,10 +50,7 @@ extension UpstreamDesk {
         _ method: String,
         _ parameters: JSONObject
     ) throws -> JSONObject {
-        for (state, old) in parked where old.expiry < .now {
-            old.cancel()
-            parked[state] = nil
-        }
+        dropExpired()
         guard parked.count < Self.maximumParked else {
             call.cancel()
             throw UpstreamError.unreachable(
@@ -62,11 +59,20 @@ extension UpstreamDesk {
         }
         let state = Self.prefix + Self.random()
         parked[state] = call
+        call.park()
         let question: JSONValue = ["method": .string(method), "params": .object(parameters)]
         return JSONObject([
             ("resultType", "input_required"), ("inputRequests", [key: question]),
             ("requestState", .string(state)),
         ])
+    }
+
+    /// Forgets the calls whose clients have not come back in time.
+    func dropExpired() {
+        for (state, call) in parked where call.expiry < .now {
+            call.cancel()
+            parked[state] = nil
+        }
     }
 
     /// 128 random bits: whoever does not have them does not guess them.

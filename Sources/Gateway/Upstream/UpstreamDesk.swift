@@ -124,6 +124,7 @@ package actor UpstreamDesk {
     /// Whether nothing waits and nobody has used a session for long: then it may be closed.
     package func isUnused() async -> Bool {
         let isAwaited = !signIns.isEmpty(at: means.store.clock.now())
+        dropExpired()
         guard parked.isEmpty, watches.isEmpty, !isAwaited else { return false }
         for pool in pools.values {
             guard await pool.isUnused() else { return false }
@@ -337,24 +338,25 @@ package actor UpstreamDesk {
         let extras = context.extras
         let canBeAsked = extras.isModern && !Self.askable(extras).members.isEmpty
         guard canBeAsked || Self.isParked(extras) else {
-            return try await perform(call, context, ask: extras.ask)
+            return try await perform(call, context)
         }
         return try await parkable(call, context)
     }
 
-    /// The same, with a way to ask the client.
+    /// The same, for a client that is asked by way of a call that waits for it, where it has one.
     func perform(
         _ call: Call,
         _ context: CallContext,
-        ask: UpstreamListener.Ask?
+        _ parked: ParkedCall? = nil
     ) async throws -> JSONObject {
         let pool = try await pool(of: call.server)
         var parameters = call.parameters
         let extras = context.extras
+        let ask = Self.ask(context, parked)
         var meta = extras.meta
         meta[RequestMeta.Key.baggage] = extras.baggage.map(JSONValue.string)
         if !meta.members.isEmpty { parameters["_meta"] = .object(meta) }
-        var result = try await send(call, parameters, through: pool, context, ask)
+        var result = try await send(call, parameters, through: pool, context, parked)
         var rounds = 0
         while result["resultType"] == "input_required", !extras.isModern, let ask {
             rounds += 1
@@ -364,7 +366,7 @@ package actor UpstreamDesk {
             let answers = try await Self.answers(to: result, ask)
             parameters["inputResponses"] = .object(answers)
             parameters["requestState"] = result["requestState"]
-            result = try await send(call, parameters, through: pool, context, ask)
+            result = try await send(call, parameters, through: pool, context, parked)
         }
         return try Self.bridged(result, extras)
     }
@@ -374,10 +376,11 @@ package actor UpstreamDesk {
         _ parameters: JSONObject,
         through pool: UpstreamPool,
         _ context: CallContext,
-        _ ask: UpstreamListener.Ask?
+        _ parked: ParkedCall?
     ) async throws -> JSONObject {
         let extras = context.extras
-        let own = Self.capabilities(of: context, canBeAsked: ask != nil)
+        let listener = Self.listener(context, parked)
+        let own = Self.capabilities(of: context, canBeAsked: listener.ask != nil)
         let guest = Self.guest(of: context)
         let start = ContinuousClock.now
         let server = pool.configuration.server
@@ -405,7 +408,7 @@ package actor UpstreamDesk {
                     call.method,
                     parameters,
                     options,
-                    listener: Self.listener(context, ask)
+                    listener: listener
                 )
             }
         }

@@ -99,6 +99,16 @@ extension UpstreamError: CustomStringConvertible {
         }
     }
 
+    /// Whether a question that failed so may have been one that the server does not know.
+    var saysAnotherEra: Bool {
+        switch self {
+        case .refused, .invalid, .lost, .sessionEnded: true
+        case .forbiddenAddress, .unreachable, .unknownHost, .notStarted, .unauthorized, .tooLarge,
+            .timedOut, .ended, .suspended, .crowded, .held, .misconfigured:
+            false
+        }
+    }
+
     /// What a transfer's error means, where the request had been given to the network or not.
     init(_ error: HTTPError) {
         switch error {

@@ -24,6 +24,8 @@ struct UpstreamListener: Sendable {
     var acknowledged: @Sendable (JSONObject) async -> Void = { _ in }
     /// Answers what the server asks of the client; nil where nobody can.
     var ask: Ask?
+    /// Whether the client has gone with a question, and may not come back.
+    var isAway: @Sendable () -> Bool = { false }
     /// The client's session, for what the server says later; nil for what comes alone.
     var guest: Guest?
 }

@@ -93,14 +93,15 @@ package struct GitHubApp: Sendable {
             "iss": .string(identifier),
         ]
         let header: JSONValue = ["alg": "RS256", "typ": "JWT"]
-        let signed = [header, claims].map { base64URL($0.serialized()) }.joined(separator: ".")
+        let signed = [header, claims].map { Base64URL.encode($0.serialized()) }
+            .joined(separator: ".")
         do {
             let signature = try key.signature(
                 for: Array(signed.utf8),
                 padding: .insecurePKCS1v1_5
             )
             return TrackerSession.Credential(
-                Secret(signed + "." + base64URL(Array(signature.rawRepresentation))),
+                Secret(signed + "." + Base64URL.encode(Array(signature.rawRepresentation))),
                 renewAt: end.advanced(by: .zero - Self.backdating)
             )
         } catch {
@@ -123,17 +124,4 @@ extension GitHubApp.Defect: CustomStringConvertible {
         case .privateKey: "that is not a private RSA key of 2048 bits or more in PEM"
         }
     }
-}
-
-/// Base64 for URLs without padding (RFC 4648, section 5).
-private func base64URL(_ bytes: [UInt8]) -> String {
-    let swapped = base64(bytes).utf8.compactMap { byte -> UInt8? in
-        switch byte {
-        case UInt8(ascii: "+"): UInt8(ascii: "-")
-        case UInt8(ascii: "/"): UInt8(ascii: "_")
-        case UInt8(ascii: "="): nil
-        default: byte
-        }
-    }
-    return String(decoding: swapped, as: UTF8.self)
 }

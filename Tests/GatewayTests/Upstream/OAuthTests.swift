@@ -4,6 +4,7 @@ import HTTPClient
 import MCP
 import Store
 import StoreTestSupport
+import TestSupport
 import Testing
 
 @testable import Gateway

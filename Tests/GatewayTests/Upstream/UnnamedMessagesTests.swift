@@ -3,6 +3,7 @@ import Foundation
 import HTTPClient
 import MCP
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Gateway

@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import HTTPClient
 import MCP
+import TestSupport
 import Testing
 
 @testable import Gateway

@@ -106,6 +106,7 @@ final class WatchedUpstream: HTTPStreamTransport {
             state.withLock { $0.heard.append(message) }
             return answer(request, 202, receiver)
         }
+        if let id { await askWhileReading(message, in: id) }
         var object = JSONObject([("jsonrpc", "2.0"), ("id", number)])
         var session: String?
         do throws(RPCError) {
@@ -117,6 +118,26 @@ final class WatchedUpstream: HTTPStreamTransport {
             object.append(key: "error", value: error.json)
         }
         return answer(request, 200, receiver, .object(object), session)
+    }
+
+    /// Asks something that names no request, and waits for its answer, while it reads a resource
+    /// `memo://note/ask-ID`.
+    private func askWhileReading(_ message: JSONValue, in session: String) async {
+        let prefix = "memo://note/ask-"
+        guard message["method"] == "resources/read", let uri = message["params"]?["uri"]?.string,
+            uri.hasPrefix(prefix)
+        else { return }
+        let id = String(uri.dropFirst(prefix.count))
+        await pause { $0.streams[session] == nil }
+        say("elicitation/create", ["message": "Who?"], id: id, in: session)
+        await pause { state in !state.heard.contains { $0["id"]?.string == id } }
+    }
+
+    /// Waits as long as something holds, or until nobody waits any more.
+    private func pause(_ holds: @Sendable (State) -> Bool) async {
+        while state.withLock({ holds($0) }) {
+            guard (try? await Task.sleep(for: .milliseconds(5))) != nil else { return }
+        }
     }
 
     private func begin(_ capabilities: JSONValue) -> String {

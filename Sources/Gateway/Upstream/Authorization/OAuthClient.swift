@@ -169,7 +169,7 @@ package struct OAuthClient: Sendable {
         /// What the authorization server is told of the verifier; it is the request's name, too,
         /// for no two requests have the same.
         var challenge: String {
-            OAuthClient.base64URL(SHA256.hash(data: Array(verifier.utf8)))
+            Base64URL.encode(SHA256.hash(data: Array(verifier.utf8)))
         }
 
         /// The page that the person opens.
@@ -391,12 +391,7 @@ package struct OAuthClient: Sendable {
 
     private static func randomText() -> String {
         var generator = SystemRandomNumberGenerator()
-        return base64URL((0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
-    }
-
-    static func base64URL(_ bytes: some Sequence<UInt8>) -> String {
-        base64(Array(bytes)).replacing("+", with: "-").replacing("/", with: "_")
-            .replacing("=", with: "")
+        return Base64URL.encode((0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
     }
 
     /// RFC 4648, section 4.

@@ -1,20 +1,19 @@
 import Foundation
 import Synchronization
-import TestSupport
 
 /// A Python script of `Tests/Support/Python` that serves MCP over HTTP, ended with the test.
-final class UpstreamScript: Sendable {
-    struct Failure: Error {}
+package final class UpstreamScript: Sendable {
+    private struct Failure: Error {}
 
     /// Where it listens.
-    let url: String
+    package let url: String
     private let process: Mutex<Process>
 
     /// Starts a script, which prints its address first.
-    convenience init(_ arguments: String...) throws { try self.init(arguments: arguments) }
+    package convenience init(_ arguments: String...) throws { try self.init(arguments: arguments) }
 
     /// Starts a script, which prints its address first.
-    init(arguments: [String]) throws {
+    package init(arguments: [String]) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["python3", Self.path(arguments[0])] + arguments.dropFirst()
@@ -41,8 +40,8 @@ final class UpstreamScript: Sendable {
     deinit { _ = process.withLock { kill($0.processIdentifier, SIGKILL) } }
 
     /// The path of a script.
-    static func path(_ name: String) -> String {
+    package static func path(_ name: String) -> String {
         URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("Support/Python/\(name)").path
+            .appendingPathComponent("Python/\(name)").path
     }
 }
