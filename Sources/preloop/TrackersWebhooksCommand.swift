@@ -2,9 +2,6 @@ import API
 import ArgumentParser
 import Bootstrap
 import Domain
-import Store
-import Sync
-import Trackers
 
 /// `preloop trackers webhooks …`: trackers tell of changes by themselves.
 struct TrackersWebhooksCommand: AsyncParsableCommand {
@@ -14,7 +11,8 @@ struct TrackersWebhooksCommand: AsyncParsableCommand {
         discussion: """
             The tracker delivers to PRELOOP_URL, where `preloop serve` takes the deliveries in. \
             Each organisation has a secret of its own; deliveries that are not signed with it are \
-            refused. Scans go on and find what no delivery told.
+            refused. Scans go on and find what no delivery told. With --url they are a server's \
+            trackers, for those who may change them there.
             """,
         subcommands: [
             TrackersWebhooksInstallCommand.self, TrackersWebhooksRemoveCommand.self,
@@ -28,71 +26,53 @@ struct WebhookOptions: ParsableArguments {
     @Argument(help: "The tracker's name.")
     var name: String
 
+    @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
-    /// Does something at the tracker and shows what is there then; or, with `otherwise`, in the
-    /// store alone where nobody knows which of the tracker's webhooks are ours.
+    /// Does something at the tracker and shows what is there then; or in the store alone where
+    /// nobody knows which of the tracker's webhooks are ours.
     ///
+    /// - Parameters:
+    ///   - task: What is to be done.
+    ///   - what: What is said when it fails.
     /// - Throws: ``CommandFailure`` with every refusal, where something was to be changed.
-    func run(
-        _ what: String,
-        changes: Bool = true,
-        _ body: (WebhookInstaller) async throws -> [WebhookInstaller.Outcome],
-        otherwise: ((StoredWebhooks) async throws -> [WebhookInstaller.Outcome])? = nil
-    ) async throws {
-        let installation = try await Installation.open()
-        let tracker = try await installation.tracker(named: name)
-        guard tracker.isRemote else {
-            throw CommandFailure(
-                .usage,
-                "`\(name)` holds imported issues; no service tells of them"
-            )
+    func run(_ task: TrackerOperations.WebhookTask, _ what: String) async throws {
+        let source = try await WebhookSource.open(remote)
+        let answer = try await attempt(what) {
+            try await source.perform(task, of: name, failing: what)
         }
-        let outcomes = try await attempt(what) {
-            if let otherwise, let stored = installation.storedWebhooks(of: tracker) {
-                let outcomes = try await otherwise(stored)
-                try await installation.close()
-                standardError(
-                    "note: PRELOOP_URL is not set, so what `\(name)` itself has registered is "
-                        + "neither shown nor changed\n"
-                )
-                return outcomes
-            }
-            let installer = try await installation.webhookInstaller(
-                of: tracker,
-                transport: try installation.transport()
-            )
-            let outcomes = try await body(installer)
-            try await installation.close()
-            return outcomes
-        }
-        guard !outcomes.isEmpty else {
+        guard !answer.organizations.isEmpty else {
             throw CommandFailure(
                 .failure,
                 "no project of `\(name)` is followed",
-                hint: "scan it first: `preloop-sync scan tracker \(name)`"
+                hint: "scan it first: `\(answer.scan)`"
             )
         }
-        try show(outcomes)
-        if changes, let failure = failure(of: outcomes, at: tracker.kind, what) { throw failure }
+        if !answer.isAsked {
+            let whose = remote.url == nil ? "" : " at the server"
+            standardError(
+                "note: PRELOOP_URL is not set\(whose), so what `\(name)` itself has registered is "
+                    + "neither shown nor changed\n"
+            )
+        }
+        try show(answer.organizations)
+        if task != .look, let failure = failure(in: answer, what) { throw failure }
     }
 
     /// What the tracker refused, place by place; nil when it refused nothing.
-    private func failure(
-        of outcomes: [WebhookInstaller.Outcome],
-        at kind: TrackerKind,
-        _ what: String
-    ) -> CommandFailure? {
-        let refused = outcomes.flatMap(\.refused)
-        guard let first = refused.first else { return nil }
-        var failure = CommandFailure(what, cause: first.error)
-        failure.reason = refused.prefix(10).map { "\($0.place): \($0.error)" }
-            .joined(separator: "\n       ")
-        let isHidden = refused.contains { refusal in
-            if case .notFound = refusal.error { true } else { false }
+    private func failure(in answer: WebhookSource.Answer, _ what: String) -> CommandFailure? {
+        guard var failure = answer.refusal else { return nil }
+        let refused = answer.organizations.flatMap(WebhookSource.refused)
+        failure.reason = refused.prefix(10).map { refusal in
+            "\(refusal["place"]?.string ?? ""): \(refusal["reason"]?.string ?? "")"
+        }.joined(separator: "\n       ")
+        let isHidden = refused.contains { $0["code"] == "not_found_in_tracker" }
+        if isHidden, let kind = answer.kind { failure.hint = Self.rights(at: kind) }
+        let isPartial = answer.organizations.contains { organization in
+            WebhookSource.refused(organization).isEmpty
+                || organization["webhooks"]?.array?.isEmpty == false
         }
-        if isHidden { failure.hint = Self.rights(at: kind) }
-        if outcomes.contains(where: { $0.refused.isEmpty || !$0.webhooks.isEmpty }) {
+        if isPartial {
             failure.status = .partial
             failure.what = "\(what): some were refused"
         }
@@ -113,33 +93,49 @@ struct WebhookOptions: ParsableArguments {
         return "a token without the right to webhooks is answered so, too; it takes \(need)"
     }
 
-    private func show(_ outcomes: [WebhookInstaller.Outcome]) throws {
+    private func show(_ organizations: [JSONValue]) throws {
         guard !output.isJSON else {
             try Output.result([
-                "name": .string(name), "organizations": .array(outcomes.map(\.json)),
+                "name": .string(name), "organizations": .array(organizations),
             ])
             return
         }
         var table = TextTable(["ORGANIZATION", "WEBHOOK", "STATE", "LAST DELIVERY"])
-        for outcome in outcomes {
-            let last = outcome.lastDelivery.map { "\($0.receivedAt.iso8601) \($0.action)" } ?? "-"
-            for webhook in outcome.webhooks {
-                let state = webhook.problem ?? (webhook.isActive ? "active" : "switched off")
-                table.append([outcome.organization, webhook.place.path, state, last])
-            }
-            for refusal in outcome.refused {
-                table.append([
-                    outcome.organization, refusal.place, "refused: \(refusal.error)", last,
-                ])
-            }
-            if !outcome.isAsked {
-                let state = outcome.hasSecret ? "a secret is stored" : "no secret is stored"
-                table.append([outcome.organization, "-", state, last])
-            } else if outcome.webhooks.isEmpty, outcome.refused.isEmpty {
-                table.append([outcome.organization, "-", "none", last])
+        for organization in organizations {
+            let path = organization["organization"]?.string ?? ""
+            let delivery = organization["last_delivery"]
+            let last = [delivery?["received_at"]?.string, delivery?["action"]?.string]
+                .compactMap { $0 }.joined(separator: " ")
+            for (place, state) in Self.states(of: organization) {
+                table.append([path, place, state, last.isEmpty ? "-" : last])
             }
         }
         try Output.text(table.lines)
+    }
+
+    /// The webhooks of an organisation and those that were refused; where there are none, one line
+    /// that says so.
+    private static func states(of organization: JSONValue) -> [(place: String, state: String)] {
+        let registered = (organization["webhooks"]?.array ?? []).map { webhook in
+            let state = webhook["active"] == true ? "active" : "switched off"
+            return (
+                place: webhook["place"]?.string ?? "",
+                state: webhook["problem"]?.string ?? state
+            )
+        }
+        let refused = WebhookSource.refused(organization).map { refusal in
+            (
+                place: refusal["place"]?.string ?? "",
+                state: "refused: \(refusal["reason"]?.string ?? "")"
+            )
+        }
+        let states = registered + refused
+        guard organization["webhooks"] != .null else {
+            let isKept = organization["has_secret"] == true
+            let state = isKept ? "a secret is stored" : "no secret is stored"
+            return states + [(place: "-", state: state)]
+        }
+        return states.isEmpty ? [(place: "-", state: "none")] : states
     }
 }
 
@@ -161,9 +157,10 @@ struct TrackersWebhooksInstallCommand: AsyncParsableCommand {
     @OptionGroup var options: WebhookOptions
 
     func run() async throws {
-        try await options.run("cannot register the webhooks of `\(options.name)`") { installer in
-            try await installer.install(renewsSecrets: newSecrets)
-        }
+        try await options.run(
+            .install(renewsSecrets: newSecrets),
+            "cannot register the webhooks of `\(options.name)`"
+        )
     }
 }
 
@@ -182,11 +179,7 @@ struct TrackersWebhooksRemoveCommand: AsyncParsableCommand {
     @OptionGroup var options: WebhookOptions
 
     func run() async throws {
-        try await options.run("cannot remove the webhooks of `\(options.name)`") { installer in
-            try await installer.remove()
-        } otherwise: { stored in
-            try await stored.remove()
-        }
+        try await options.run(.remove, "cannot remove the webhooks of `\(options.name)`")
     }
 }
 
@@ -201,11 +194,6 @@ struct TrackersWebhooksStatusCommand: AsyncParsableCommand {
     @OptionGroup var options: WebhookOptions
 
     func run() async throws {
-        let what = "cannot ask for the webhooks of `\(options.name)`"
-        try await options.run(what, changes: false) { installer in
-            try await installer.status()
-        } otherwise: { stored in
-            try await stored.status()
-        }
+        try await options.run(.look, "cannot ask for the webhooks of `\(options.name)`")
     }
 }

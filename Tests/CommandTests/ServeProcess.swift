@@ -33,7 +33,9 @@ final class ServeProcess {
         )
         let line = try running.answer(to: "")
         guard let match = line.firstMatch(of: /http:\/\/127\.0\.0\.1:\d+/) else {
-            throw Failure(errors: try running.waitForExit().errors)
+            // It may be at work, and say another address.
+            running.signal(SIGTERM)
+            throw Failure(errors: "\(line)\n\(try running.waitForExit().errors)")
         }
         origin = String(match.0)
     }

@@ -242,6 +242,42 @@ struct WebhookCommandTests {
         #expect(try known.server.stop().status == 0)
     }
 
+    @Test func `a server's webhooks are registered, shown and removed from elsewhere`()
+        async throws
+    {
+        let world = try await world("github")
+        defer { world.end() }
+        try scan(world)
+        let known = try KnownServer(world.sandbox)
+        let server = known.server
+        let elsewhere = try Sandbox()
+        func webhooks(_ words: String..., token: String? = nil) throws -> Sandbox.Result {
+            try elsewhere.start(
+                "preloop",
+                ["trackers", "webhooks"] + words + ["--url", server.origin],
+                environment: ["PRELOOP_TOKEN": token ?? server.key]
+            ).wait()
+        }
+        let installed = try webhooks("install", "t", "--json")
+        #expect(installed.status == 0, "\(installed.errors)")
+        let place = try installed.json["organizations"]?[0]
+        let url = place?["webhooks"]?[0]?["url"]?.string ?? ""
+        #expect(url.hasPrefix("\(server.origin)/api/v1/private/webhooks/github/"), "\(installed)")
+        #expect(try registered(world).contains(url))
+        #expect(try webhooks("install", "t", "--new-secrets").status == 0)
+        let table = try webhooks("status", "t")
+        #expect(table.output.contains("active") && table.errors.isEmpty, "\(table)")
+        let unknown = try webhooks("status", "u")
+        #expect(unknown.status == 5 && unknown.errors.contains("no tracker `u`"))
+        let add = ["keys", "add", "reading", "--user", "ann", "--scope", "read"]
+        let reading = try server.sandbox.start("preloop", add).wait().output.filter { $0 != "\n" }
+        #expect(try webhooks("remove", "t", token: reading).status == 4)
+        let removed = try webhooks("remove", "t")
+        #expect(removed.status == 0 && removed.output.contains("none"), "\(removed)")
+        #expect(try !registered(world).contains("private/webhooks"))
+        #expect(try server.stop().status == 0)
+    }
+
     @Test func `over REST, too, nothing is registered at a server whose address nobody gave`()
         async throws
     {
@@ -267,7 +303,7 @@ struct WebhookCommandTests {
 }
 
 /// A server that says where it is, and the key of its first user.
-private struct KnownServer {
+struct KnownServer {
     let server: ServeProcess
 
     init(_ sandbox: Sandbox) throws {

@@ -10,7 +10,11 @@ extension TrackerRoutes {
         "id": Shape.text, "place": Shape.text, "url": Shape.text, "active": Shape.flag,
         "events": Shape.list(of: Shape.text), "problem": Shape.optionalText,
     ])
-    private static let refusalShape = Shape.object(["place": Shape.text, "reason": Shape.text])
+    private static let refusalShape = Shape.object([
+        "place": Shape.text, "reason": Shape.text,
+        // As problems have it; null where they have none, as for a rate limit.
+        "code": Shape.optionalText,
+    ])
     private static let deliveryShape = Shape.object([
         "id": Shape.text, "action": Shape.text, "received_at": Shape.instant,
     ])
@@ -87,7 +91,10 @@ extension WebhookInstaller.Outcome {
             ]
         }
         let refused: [JSONValue] = refused.map { refusal in
-            ["place": .string(refusal.place), "reason": .string("\(refusal.error)")]
+            [
+                "place": .string(refusal.place), "reason": .string("\(refusal.error)"),
+                "code": JSONValue(Problem(cause: refusal.error).code),
+            ]
         }
         let last: JSONValue? = lastDelivery.map { delivery in
             [

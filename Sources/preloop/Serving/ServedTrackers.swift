@@ -278,19 +278,14 @@ struct ServedTrackers: Sendable {
             of: tracker,
             transport: try installation.transport()
         )
-        switch task {
-        case .look: return try await installer.status()
-        case .remove: return try await installer.remove()
-        case .install(let renewsSecrets):
-            let outcomes = try await installer.install(renewsSecrets: renewsSecrets)
-            guard !outcomes.isEmpty else {
-                throw Problem.conflict(
-                    "no project of this tracker is followed yet; scan it first",
-                    code: "nothing_followed"
-                )
-            }
-            return outcomes
+        let outcomes = try await installer.perform(task)
+        guard !task.installs || !outcomes.isEmpty else {
+            throw Problem.conflict(
+                "no project of this tracker is followed yet; scan it first",
+                code: "nothing_followed"
+            )
         }
+        return outcomes
     }
 
     private func note(
@@ -400,5 +395,23 @@ struct ServedTrackers: Sendable {
             throw .invalid("api_key", "holds spaces, line breaks or characters beyond ASCII")
         }
         return secret
+    }
+}
+
+extension WebhookInstaller {
+    /// Does what is asked for at the tracker.
+    func perform(_ task: TrackerOperations.WebhookTask) async throws -> [Outcome] {
+        switch task {
+        case .look: try await status()
+        case .remove: try await remove()
+        case .install(let renewsSecrets): try await install(renewsSecrets: renewsSecrets)
+        }
+    }
+}
+
+extension TrackerOperations.WebhookTask {
+    /// Whether webhooks are to be there afterwards.
+    fileprivate var installs: Bool {
+        if case .install = self { true } else { false }
     }
 }

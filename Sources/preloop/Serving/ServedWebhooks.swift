@@ -28,10 +28,13 @@ struct ServedWebhooks: Sendable {
             _ account: AccountID,
             requestScan: @escaping @Sendable (WebhookProcessor.ScanWish) async throws -> Void
         ) -> [JobKind: JobWorker.Handler] {
-            let processor = installation.viewed(by: account).webhookProcessor(
+            let viewed = installation.viewed(by: account)
+            let processor = viewed.webhookProcessor(
                 transport: transport,
                 requestScan: requestScan
             ) {
+                // A search takes new words in by itself.
+                guard !viewed.searchesByWordsAlone else { return }
                 do {
                     try await accounts.search(.hybrid, of: account).embedWritten()
                 } catch {
