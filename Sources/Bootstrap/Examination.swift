@@ -23,7 +23,17 @@ package struct Finding: Sendable, Equatable {
         case good = "ok"
         /// It works, but not as well or as safely as it should.
         case doubtful = "warning"
+        /// It was never put there.
+        case missing
         case broken
+
+        /// Whether the installation cannot be used as it is.
+        package var isFailure: Bool {
+            switch self {
+            case .good, .doubtful: false
+            case .missing, .broken: true
+            }
+        }
     }
 
     /// The same thing of another account than the installation's own.
@@ -295,6 +305,15 @@ package struct Examination: Sendable {
     private func model(of installation: Installation) async -> Finding {
         do {
             if case .local(directory: nil) = settings.embedding {
+                let name = Installation.defaultModelName
+                guard HomeDirectory.mode(of: "\(home.models)/\(name)") != nil else {
+                    return Finding(
+                        subject: "model",
+                        grade: .missing,
+                        detail: "`\(name)` has not been fetched yet",
+                        advice: "get it with `preloop models fetch`"
+                    )
+                }
                 // Before it is loaded: a file that is cut short should not be called anything else.
                 try await ModelFetch(home: home.path).check(ModelDigest(home: home).model)
             }

@@ -10,10 +10,10 @@ struct DoctorCommand: AsyncParsableCommand {
         discussion: """
             Reads a whole SQLite database, and asks no tracker: of a token it says that it is \
             stored, and what the tracker said when it was asked last. Ends with 1 when something \
-            is broken. With --vectors, every vector in the mirror (pgvector) and in the snapshot \
-            of the index is compared with the store's; --repair mends what differs. Of accounts \
-            beside the installation's own it looks at the indexes, and with --vectors at the \
-            vectors, and names the account.
+            is broken or missing. With --vectors, every vector in the mirror (pgvector) and in \
+            the snapshot of the index is compared with the store's; --repair mends what differs. \
+            Of accounts beside the installation's own it looks at the indexes, and with --vectors \
+            at the vectors, and names the account.
             """
     )
 
@@ -39,14 +39,14 @@ struct DoctorCommand: AsyncParsableCommand {
         findings += compared?.findings ?? []
         if output.isJSON {
             var result = JSONObject()
-            result["ok"] = .bool(!findings.contains { $0.grade == .broken })
+            result["ok"] = .bool(!findings.contains(where: \.grade.isFailure))
             result["checks"] = .array(findings.map(\.json))
             if let compared { result["vectors"] = compared.json }
             try Output.result(result)
         } else {
             try Output.text(findings.flatMap(lines))
         }
-        guard !findings.contains(where: { $0.grade == .broken }) else {
+        guard !findings.contains(where: \.grade.isFailure) else {
             throw ExitCode(ExitStatus.failure.rawValue)
         }
     }
@@ -56,6 +56,7 @@ struct DoctorCommand: AsyncParsableCommand {
             switch finding.grade {
             case .good: "ok     "
             case .doubtful: "warning"
+            case .missing: "MISSING"
             case .broken: "BROKEN "
             }
         var lines = ["\(word)  \(finding.subject): \(singleLine(finding.detail))"]

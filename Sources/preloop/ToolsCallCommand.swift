@@ -78,7 +78,8 @@ struct ToolsCallCommand: AsyncParsableCommand {
         await upstreams.close()
         try await attempt("cannot close the store") { try await installation.close() }
         guard !result.isError else {
-            throw CommandFailure(.failure, "`\(name)` gave an error", reason: result.text)
+            let what = result.kind == .denied ? "was denied" : "gave an error"
+            throw CommandFailure(.failure, "`\(name)` \(what)", reason: result.text)
         }
         try report(result.structured ?? .string(result.text))
     }

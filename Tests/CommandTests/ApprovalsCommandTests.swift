@@ -122,6 +122,27 @@ import Testing
         #expect(list.contains("local:\(LocalUser.name)") && !list.contains("local:ann"))
     }
 
+    /// It said nothing at all, as a program does that hangs.
+    @Test func `who watches hears that nothing waits, apart from the calls`() async throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let watch = try sandbox.start("preloop", ["approvals", "watch", "--json"])
+        let note = try watch.complaint(with: "\n")
+        #expect(note == "note: nothing waits for approval now; watching\n")
+        let agent = try sandbox.start(
+            "preloop",
+            ["tools", "call", "request_approval", Self.question]
+        )
+        let line = try watch.answer(to: "")
+        let id = try #require(try JSONParser.parse(line)["request_id"]?.string, "\(line)")
+        watch.signal(SIGINT)
+        let watched = try watch.waitForExit()
+        // Once: it does not say so again whenever it looks.
+        #expect(watched.status == 130 && watched.errors == note, "\(watched.errors)")
+        #expect(try sandbox.preloop("approvals", "deny", id).status == 0)
+        _ = try agent.wait()
+    }
+
     @Test func `the same commands speak to a server`() async throws {
         let server = try ServeProcess(try Sandbox())
         let elsewhere = try Sandbox(["PRELOOP_TOKEN": server.key])

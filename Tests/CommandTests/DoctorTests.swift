@@ -20,11 +20,16 @@ struct DoctorTests {
         #expect(try check("database", of: result)?["status"] == "ok")
         #expect(try check("key file", of: result)?["status"] == "warning")
         #expect(try check("key file", of: result)?["advice"]?.string?.contains("chmod 600") == true)
-        #expect(try check("model", of: result)?["status"] == "broken")
+        // Nothing is wrong with a model that nobody has fetched.
+        #expect(try check("model", of: result)?["status"] == "missing")
         #expect(
             try check("model", of: result)?["advice"]?.string?.contains("models fetch") == true
         )
-        #expect(result.status == 1)
+        #expect(try result.status == 1 && result.json["ok"] == false)
+        let text = try sandbox.preloop("doctor").output
+        #expect(text.contains("MISSING  model: `all-MiniLM-L6-v2` has not been fetched yet\n"))
+        #expect(text.contains("to do: get it with `preloop models fetch`\n"))
+        #expect(!text.contains("BROKEN   model"), "\(text)")
     }
 
     /// It called a token valid that the tracker had revoked since it was asked.

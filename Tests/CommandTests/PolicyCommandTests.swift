@@ -357,6 +357,30 @@ extension PolicyCommandTests {
         #expect(inForce.output.contains("rule 2 of list_projects (priority 100): deny - decided"))
     }
 
+    /// It showed values as missing, and did not say which could be given.
+    @Test func `an explanation without arguments names those that rules look at`() throws {
+        let text = """
+            metadata: {name: narrow}
+            tools:
+            - name: search
+              conditions:
+              - {expression: args.limit > 20, action: deny}
+              - {expression: "args.query.contains('x')", action: deny}
+            """
+        let (sandbox, path) = try sandbox(text)
+        func explain(_ words: String...) throws -> Sandbox.Result {
+            try sandbox.start("preloop", ["policy", "explain", "search"] + words).wait()
+        }
+        let hint = "note: the rules look at `limit`, `query`; give such arguments with --args\n"
+        let told = try explain("--file", path)
+        #expect(told.status == 0 && told.errors == hint, "\(told)")
+        let given = try explain("--file", path, "--args", #"{"limit": 30}"#)
+        #expect(given.output.hasPrefix("builtin/search: deny\n") && given.errors.isEmpty)
+        #expect(try explain("--file", path, "--json").errors.isEmpty)
+        #expect(try sandbox.preloop("policy", "apply", path).status == 0)
+        #expect(try explain().errors == hint)
+    }
+
     /// Whoever denied them believed it, and calls on record were said to be denied.
     @Test func `the gateway's own tools are exempt, and that is said`() throws {
         let text = """

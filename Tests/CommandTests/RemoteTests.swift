@@ -140,6 +140,11 @@ struct RemoteTests {
             #expect(denied.errors.contains("Access denied: not you"), "\(denied.errors)")
             #expect(!denied.errors.contains("sign in"), "\(denied.errors)")
         }
+        // Both say in the first line that the call was denied, not that something was refused.
+        #expect(here.errors.hasPrefix("error: `list_projects` was denied\n"), "\(here.errors)")
+        let denial = "error: `\(server.origin)` denied the call\n"
+        #expect(there.errors.hasPrefix(denial), "\(there.errors)")
+        #expect(there.errors.contains("`preloop policy explain` shows the rules"))
         let add = ["keys", "add", "reading", "--user", "ann", "--scope", "read", "--json"]
         let added = try server.sandbox.start("preloop", add).wait()
         let key = try #require(try added.json["key"]?.string, "\(added.errors)")

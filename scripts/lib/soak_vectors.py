@@ -43,7 +43,7 @@ def faults(home, windows):
     done = home.run("preloop", "doctor", "--vectors", "--json", codes=(0, 1))
     report = json.loads(done.stdout or b"{}")
     found = [f"{each['check']}: {each['detail']}" for each in report.get("checks", [])
-             if each["status"] == "broken" or each["status"] != "ok" and each["check"] in COPIES]
+             if each["status"] in ("broken", "missing") or each["status"] != "ok" and each["check"] in COPIES]
     vectors = report.get("vectors") or {}
     if home.database:
         found += unlike("mirror", vectors.get("mirror"), windows, "rows")

@@ -27,6 +27,8 @@ package struct PolicyExplanation: Sendable {
         package var failure: String?
         /// Parts of the expression with their values, outer ones first.
         package var values: [(part: String, value: String)]
+        /// The arguments that the expression names, in its order.
+        package var arguments: [String] = []
     }
 
     package var ruling: PolicyRuling
@@ -131,6 +133,7 @@ extension CompiledPolicy {
         var values = PartValues(bindings: bindings, budget: budget)
         values.add(condition, rule.rule.language ?? .simple)
         told.values = values.values
+        told.arguments = values.arguments
         return told
     }
 }
@@ -143,6 +146,8 @@ private struct PartValues {
     let bindings: CELBindings
     var budget: Budget
     var values: [(part: String, value: String)] = []
+    /// The arguments that are named.
+    var arguments: [String] = []
     private var seen: Set<String> = []
 
     init(bindings: CELBindings, budget: Budget) {
@@ -172,6 +177,7 @@ private struct PartValues {
         guard let simple = try? SimpleCondition(text),
             let whole = try? Parser.parse(simple.cel, expandsMacros: true)
         else { return }
+        note(whole)
         add(text, whole)
         guard let (name, value) = simple.subject,
             let compared = try? Parser.parse(value, expandsMacros: true)
@@ -181,6 +187,7 @@ private struct PartValues {
 
     private mutating func addCEL(_ text: String) {
         guard let expression = try? Parser.parse(text, expandsMacros: true) else { return }
+        note(expression)
         for part in expression.parts {
             switch part.kind {
             case .literal: continue
@@ -188,6 +195,19 @@ private struct PartValues {
             case .identifier("args", _): continue
             default: add(CELText.text(part), part)
             }
+        }
+    }
+
+    /// Remembers which arguments an expression names, those within macros too.
+    private mutating func note(_ expression: Expression) {
+        var waiting = [expression]
+        while let next = waiting.popLast() {
+            if let name = next.argumentName,
+                !arguments.contains(where: { haveEqualBytes($0, name) })
+            {
+                arguments.append(name)
+            }
+            waiting += Expression.children(of: next.kind).reversed()
         }
     }
 
@@ -205,6 +225,27 @@ private struct PartValues {
             let isMissing = if case .noSuchKey = error.reason { true } else { false }
             values.append((text, isMissing ? "missing" : "error: \(error.words)"))
         }
+    }
+}
+
+extension Expression {
+    /// The argument that it asks for: `args.a`, `has(args.a)`, `args["a"]`, `"a" in args`.
+    fileprivate var argumentName: String? {
+        switch kind {
+        case .select(let operand, let field, _), .presence(let operand, let field):
+            return operand.isArguments ? field : nil
+        case .call(let name, nil, let operands) where operands.count == 2:
+            let places = ["_[_]": (0, 1), "_[?_]": (0, 1), "@in": (1, 0)]
+            guard let (holder, key) = places[name], operands[holder].isArguments,
+                case .literal(.string(let text)) = operands[key].kind
+            else { return nil }
+            return text
+        default: return nil
+        }
+    }
+
+    private var isArguments: Bool {
+        if case .identifier("args", _) = kind { true } else { false }
     }
 }
 
@@ -233,6 +274,7 @@ extension PolicyExplanation.Rule {
             "values": .array(
                 values.map { ["part": .string($0.part), "value": .string($0.value)] }
             ),
+            "arguments": JSONValue(arguments),
         ]
     }
 }

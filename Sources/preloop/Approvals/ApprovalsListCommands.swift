@@ -74,7 +74,8 @@ struct ApprovalsShowCommand: AsyncParsableCommand {
 struct ApprovalsWatchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "watch",
-        abstract: "Print each call that waits for approval as it comes, until interrupted."
+        abstract: "Print each call that waits for approval as it comes, until interrupted.",
+        discussion: "Where nothing waits at first, it says so on standard error."
     )
 
     /// A person answers in seconds.
@@ -91,8 +92,14 @@ struct ApprovalsWatchCommand: AsyncParsableCommand {
         try await untilInterrupted {
             try await attempt("cannot watch the approvals") {
                 var shown: Set<String> = []
+                var isFirst = true
                 while true {
                     let pending = try await source.list(.pending, limit: Self.limit)
+                    // Whoever reads the output by a program gets calls alone.
+                    if isFirst, pending.isEmpty {
+                        standardError("note: nothing waits for approval now; watching")
+                    }
+                    isFirst = false
                     for request in pending.reversed() {
                         let id = request["request_id"]?.string ?? ""
                         guard shown.insert(id).inserted else { continue }

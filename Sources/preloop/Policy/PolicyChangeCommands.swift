@@ -368,6 +368,19 @@ enum PolicyText {
         return "\(line):\(column): \(message)"
     }
 
+    /// The arguments that rules name, as ``PolicyExplanation/json`` and servers write them; empty
+    /// when they name none.
+    static func arguments(_ told: JSONValue) -> String {
+        var names: [String] = []
+        for rule in told["rules"]?.array ?? [] {
+            for name in (rule["arguments"]?.array ?? []).compactMap(\.string)
+            where !names.contains(where: { haveEqualBytes($0, name) }) {
+                names.append(name)
+            }
+        }
+        return singleLine(names.map { "`\($0)`" }.joined(separator: ", "))
+    }
+
     /// What decides about a call, as ``PolicyExplanation/json`` and servers write it.
     static func explanation(_ told: JSONValue) -> [String] {
         let action = told["action"]?.string ?? ""

@@ -141,6 +141,9 @@ struct PolicyExplainCommand: AsyncParsableCommand {
             return
         }
         try Output.text(PolicyText.explanation(told))
+        let wanted = PolicyText.arguments(told)
+        guard context.arguments.members.isEmpty, !wanted.isEmpty else { return }
+        standardError("note: the rules look at \(wanted); give such arguments with --args")
     }
 
     private func ofFile(_ context: PolicyContext) async throws -> PolicyExplanation {

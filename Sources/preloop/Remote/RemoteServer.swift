@@ -42,6 +42,9 @@ struct RemoteServer: Sendable {
             // What is no JSON is shown as text.
             try? JSONParser.parse(body)
         }
+
+        /// Whether a rule or a person denied a call, which no other credential would change.
+        var isDenial: Bool { status == 403 && json?["code"] == "access_denied" }
     }
 
     /// Sends a request as whoever the token is.
@@ -62,7 +65,9 @@ struct RemoteServer: Sendable {
     ) async throws(CommandFailure) -> JSONValue {
         let answer = try await send(method, path, body)
         guard (200..<300).contains(answer.status) else {
-            throw Self.failure(answer, "`\(url)` refuses the request")
+            let what =
+                answer.isDenial ? "`\(url)` denied the call" : "`\(url)` refuses the request"
+            throw Self.failure(answer, what)
         }
         return answer.json ?? .null
     }
@@ -139,8 +144,8 @@ struct RemoteServer: Sendable {
         let code = answer.json?["code"]?.string
         let status: ExitStatus =
             switch answer.status {
-            // A policy's denial, or a person's: as where the call is made on this machine.
-            case 403 where code == "access_denied": .failure
+            // As where the call is made on this machine.
+            case 403 where answer.isDenial: .failure
             case 401, 403: .authentication
             case 404: .notFound
             // 412: somebody else has changed it meanwhile.
@@ -148,17 +153,20 @@ struct RemoteServer: Sendable {
             default: .failure
             }
         let detail = answer.json?["detail"]?.string ?? "status \(answer.status)"
+        let isRefused = status == .authentication || answer.isDenial
         return CommandFailure(
             status,
             what,
             reason: detail,
-            hint: status == .authentication ? hint(answer, code) : nil
+            hint: isRefused ? hint(answer, code) : nil
         )
     }
 
     /// What helps whoever may not do something.
     private static func hint(_ answer: Answer, _ code: String?) -> String {
         switch code {
+        case "access_denied":
+            return "`preloop policy explain` shows the rules; the key was accepted"
         case "permission_denied": return "ask an owner of the account for a role that may"
         case "api_key_scope_denied":
             // RFC 6750, section 3; our servers name one scope, or none when none includes it.

@@ -58,6 +58,16 @@ struct BudgetTests {
         #expect(evaluated("list.all(x, args.size() > 0)", bindings).contains("costs more"))
     }
 
+    @Test func `looking through a list of optionals is paid for`() {
+        let list = CELValue(.array(Array(repeating: .integer(1), count: 2_000)))
+        let held = "cel.bind(l, list.map(x, optional.of(x)), list.all(x, BODY))"
+        #expect(evaluated(held.replacing("BODY", with: "l.size() > 0"), ["list": list]) == "true")
+        for body in ["l.unwrapOpt().size() > 0", "optional.unwrap(l).size() > 0"] {
+            let source = held.replacing("BODY", with: body)
+            #expect(evaluated(source, ["list": list]).contains("costs more"), "\(body)")
+        }
+    }
+
     /// Texts that nearly match everywhere make a naive search quadratic.
     @Test func `search in text stays linear`() {
         let text = String(repeating: "a", count: 400_000)

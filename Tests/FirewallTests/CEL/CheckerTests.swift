@@ -24,6 +24,7 @@ struct CheckerTests {
         ("[x] + [].filter(e, e < e)", "list(int)"),
         ("l.first()", "optional_type(string)"), ("[[x]].last().value()", "list(int)"),
         ("d.first()", "optional_type(dyn)"), ("l.last().orValue('')", "string"),
+        ("optional.unwrap([o, m.?a])", "list(int)"), ("[l.first()].unwrapOpt()", "list(string)"),
     ])
     func `types are deduced`(source: String, type: String) throws {
         let program = try CELProgram.compile(source, in: Self.environment)
@@ -48,6 +49,8 @@ struct CheckerTests {
         ("l.map(e, q)", "1:10: undeclared reference to `q` (in container ``)"),
         ("s.first()", "1:3: no overload of `first` takes (string)"),
         ("l.first() == s", "1:11: no overload of `_==_` takes (optional_type(string), string)"),
+        ("l.unwrapOpt()", "1:3: no overload of `unwrapOpt` takes (list(string))"),
+        ("optional.unwrap(l)", "1:10: no overload of `optional.unwrap` takes (list(string))"),
         ("s.foo()", "1:3: undeclared reference to `foo` (in container ``)"),
         ("contains(s, s)", "1:1: no overload of `contains` takes (string, string)"),
     ])

@@ -55,6 +55,10 @@ struct EvaluationTests {
         ("dyn(['a']).last().value()", "\"a\""), ("[null].first().hasValue()", "true"),
         ("[optional.none()].first().hasValue()", "true"), ("[?[1, 2].last(), 3]", "[2, 3]"),
         ("[[1, 2], [3]].first().value().last()", "optional(2)"),
+        ("optional.unwrap([optional.of(1), optional.none(), optional.of(2)])", "[1, 2]"),
+        ("[{'a': 'b'}.?a, {}.?a].unwrapOpt()", "[\"b\"]"),
+        ("[].unwrapOpt()", "[]"), ("[optional.of(optional.none())].unwrapOpt().size()", "1"),
+        ("[1, 2].map(x, [[1], []][?x - 1].optFlatMap(l, l.first())).unwrapOpt()", "[1]"),
     ])
     func `optionals stand for what may be missing`(source: String, value: String) {
         #expect(evaluated(source) == value)
@@ -70,7 +74,8 @@ struct EvaluationTests {
         "'a'.matches('(')", "timestamp('2020-02-30T00:00:00Z')", "duration('1x')",
         "[0].all(x, 1 / x > 0)", "[1, 0].exists_one(x, 1 / x > 0)", "'abc'.charAt(4)",
         "dyn(1) + 'a'", "dyn('a') < 1", "dyn(1).a", "dyn([1])['0']", "dyn('a').first()",
-        "dyn({'a': 1}).last()", "[].first().value()",
+        "dyn({'a': 1}).last()", "[].first().value()", "dyn([1]).unwrapOpt()",
+        "dyn('a').unwrapOpt()", "optional.unwrap(dyn([optional.of(1), null]))",
     ])
     func `what has no value is an error with its place`(source: String) {
         let result = evaluated(source)

@@ -421,10 +421,31 @@ struct CompiledPolicyTests {
         #expect(told.rules[0].expression == "args.a > 5")
         let simple = told.rules[0].values.map { "\($0.part) = \($0.value)" }
         #expect(simple == ["args.a > 5 = false", "args.a = 2"])
+        #expect(told.rules.map(\.arguments) == [["a"], ["a", "list"], []])
+        #expect(told.json["rules"]?[1]?["arguments"] == ["a", "list"])
         let failed = policy.explain(call("t", ["a": ["x"]]))
         #expect(failed.rules[0].state == .failed && failed.rules[1].state == .notReached)
         #expect(failed.rules[0].failure == "`args.a > 5` compares no such value")
         #expect(failed.ruling == policy.decide(call("t", ["a": ["x"]])))
+    }
+
+    @Test(arguments: [
+        ("args.?a.orValue(1) == 1 && has(args.b.c)", ["a", "b"]),
+        ("args['a b'] == 1 || 'b' in args || args[?'c'].hasValue()", ["a b", "b", "c"]),
+        ("[1].exists(x, x == args.d)", ["d"]), ("user.name == 'a' && size(args) > 1", []),
+    ])
+    func `an explanation names the arguments that a rule looks at`(
+        _ expression: String,
+        _ names: [String]
+    ) throws {
+        let policy = try policy(
+            """
+            tools:
+            - name: t
+              conditions: [{condition_type: cel, action: deny, expression: "\(expression)"}]
+            """
+        )
+        #expect(policy.explain(call("t")).rules.map(\.arguments) == [names])
     }
 
     @Test func `threads ask one policy at once`() async throws {

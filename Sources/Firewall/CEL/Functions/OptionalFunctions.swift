@@ -12,6 +12,8 @@ enum OptionalFunctions {
             optional(A).orValue(A): A
             list(A).first(): optional(A)
             list(A).last(): optional(A)
+            optional::unwrap(list(optional(A))): list(A)
+            list(optional(A)).unwrapOpt(): list(A)
             """
         )
         library.function("optional.of", .unary { value, _ in .optional(CELOptional(value)) })
@@ -56,6 +58,25 @@ enum OptionalFunctions {
             "last",
             .unary { value, _ throws(EvaluationError) in try element(of: value) { $0 - 1 } }
         )
+        let unwrapping = Implementation.unary { value, budget throws(EvaluationError) in
+            try held(in: value, &budget)
+        }
+        library.function("optional.unwrap", unwrapping)
+        library.method("unwrapOpt", unwrapping)
+    }
+
+    /// What the optionals of a list hold, in order; those that hold nothing are left out.
+    private static func held(
+        in value: CELValue,
+        _ budget: inout Budget
+    ) throws(EvaluationError) -> CELValue {
+        guard case .list(let list) = value else { throw EvaluationError(.noSuchOverload) }
+        try budget.charge(list.count)
+        var values: [CELValue] = []
+        for index in 0..<list.count {
+            if let held = try optional(list[index]).value { values.append(held) }
+        }
+        return .list(.values(values))
     }
 
     /// The element of a list whose place is told from their count; no value when there is none.
