@@ -5,28 +5,34 @@ import Glibc
 /// Measures the local encoder and prints one JSON line a measurement.
 ///
 /// First from start to the first vector, then texts a second for titles and bodies in each
-/// precision, on one worker and, in the machine's usual precision, on two.
+/// precision: on as many workers as there shall be threads, or else on one and, in the machine's
+/// usual precision, on two.
 ///
-/// - Parameters:
-///   - modelPath: A model's directory.
-///   - textsPath: JSONL, one object with `text` and its `kind` a line; the texts of a kind are
-///     measured together. The peers' program takes the same file.
+/// - Parameter options: A model's directory, and JSONL of one object with `text` and its `kind` a
+///   line; the texts of a kind are measured together. The peers' program takes the same file.
 /// - Throws: What loading or encoding throws, or ``BenchmarkError`` when there are no texts.
-func benchmarkEncoding(modelPath: String, textsPath: String) async throws {
-    let kinds = try textsByKind(textsPath)
-    try await measureColdStart(modelPath)
-    for (precision, workerCount) in [
-        (EncodingPrecision.float32, 1), (.bfloat16, 1), (.int8, 1), (.int8, 2),
-    ] {
+func benchmarkEncoding(_ options: TextOptions) async throws {
+    let kinds = try textsByKind(options.textsPath)
+    try await measureColdStart(options.modelPath)
+    for (precision, workerCount) in encoderRuns(threads: options.threads) {
         var configuration = LocalEmbedder.Configuration()
         configuration.workerCount = workerCount
         configuration.precision = precision
-        let embedder = try LocalEmbedder(directory: modelPath, configuration: configuration)
+        let embedder = try LocalEmbedder(
+            directory: options.modelPath,
+            configuration: configuration
+        )
         for texts in kinds {
             _ = try await embedder.encode(texts.texts)
-            try await measureThroughput(embedder, texts, configuration, textsPath)
+            try await measureThroughput(embedder, texts, configuration, options.textsPath)
         }
     }
+}
+
+/// In which precisions texts are encoded, and on how many workers.
+private func encoderRuns(threads: Int?) -> [(EncodingPrecision, Int)] {
+    guard let threads else { return [(.float32, 1), (.bfloat16, 1), (.int8, 1), (.int8, 2)] }
+    return EncodingPrecision.allCases.map { ($0, threads) }
 }
 
 /// Texts that are measured together.

@@ -61,6 +61,12 @@ extension IndexBenchmark {
         }
     }
 
+    /// The arguments, as the program's usage text shows them.
+    static let snapshotSynopsis = """
+        \(VectorOptions.synopsis)
+                     (seven savings and loads: medians and the worst, too few for other percentiles)
+        """
+
     /// Saving with fsync and rename; loading up to the first answer.
     ///
     /// The first save of an index calibrates it too, so it has a figure of its own, and so has
@@ -108,6 +114,7 @@ extension IndexBenchmark {
         line.add("save_worst_s", saving.max() ?? 0)
         line.add("save_cpu_s", Measuring.percentile(savingProcessor, 0.5))
         line.add("load_and_search_s", Measuring.percentile(opening, 0.5))
+        line.add("load_and_search_worst_s", opening.max() ?? 0)
         line.add("load_and_search_cpu_s", Measuring.percentile(processor, 0.5))
         line.print()
     }

@@ -12,6 +12,12 @@ extension IndexBenchmark {
         }
     }
 
+    /// The arguments, as the program's usage text shows them.
+    static let joinSynopsis = """
+        \(VectorOptions.synopsis)
+                     (every join runs once: seconds and no percentiles; --threads are of the build)
+        """
+
     /// All pairs above a cosine: exactly, and through the graph.
     ///
     /// Which pairs they are is compared, not how many: recall is the share of the exact ones that

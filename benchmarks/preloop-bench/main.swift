@@ -14,11 +14,11 @@ struct Subcommand {
 }
 
 let subcommands = [
-    Subcommand(name: "encode", synopsis: "MODEL-DIRECTORY TEXTS.jsonl", minimumCount: 2) {
-        try await benchmarkEncoding(modelPath: $0[0], textsPath: $0[1])
+    Subcommand(name: "encode", synopsis: TextOptions.synopsis, minimumCount: 2) {
+        try await benchmarkEncoding(TextOptions($0))
     },
-    Subcommand(name: "tokenize", synopsis: "MODEL-DIRECTORY TEXTS.jsonl", minimumCount: 2) {
-        try benchmarkTokenizing(modelPath: $0[0], textsPath: $0[1])
+    Subcommand(name: "tokenize", synopsis: TextOptions.synopsis, minimumCount: 2) {
+        try await benchmarkTokenizing(TextOptions($0))
     },
     Subcommand(name: "cel", synopsis: "", minimumCount: 0) { _ in try CELBenchmark.run() },
     Subcommand(name: "index", synopsis: VectorOptions.synopsis, minimumCount: 2) {
@@ -36,10 +36,10 @@ let subcommands = [
     Subcommand(name: "recall", synopsis: VectorOptions.synopsis, minimumCount: 2) {
         try IndexBenchmark.runRecall($0)
     },
-    Subcommand(name: "join", synopsis: VectorOptions.synopsis, minimumCount: 2) {
+    Subcommand(name: "join", synopsis: IndexBenchmark.joinSynopsis, minimumCount: 2) {
         try IndexBenchmark.runJoin($0)
     },
-    Subcommand(name: "snapshot", synopsis: VectorOptions.synopsis, minimumCount: 2) {
+    Subcommand(name: "snapshot", synopsis: IndexBenchmark.snapshotSynopsis, minimumCount: 2) {
         try IndexBenchmark.runSnapshot($0)
     },
     Subcommand(name: "pipeline", synopsis: PipelineOptions.synopsis, minimumCount: 6) {

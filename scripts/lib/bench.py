@@ -4,10 +4,11 @@
 usage: bench.py [--programs DIRECTORY] [--model DIRECTORY] [--quick|--thorough] [--windows] [--all-issues] [--report]
                 [PART ...]
 
-Every program prints JSON lines; they go to .build-release/bench/PART.jsonl as they are, a run of a part in place of the
-one before. `--report` only reads these. `--quick` takes 20,000 vectors, the strongest peers, and every 20th issue. Ours
-and the peers are measured as often, in turn: `index` twice, the other parts once; with `--thorough` `held` and `clusters`
-twice too. The parts on PostgreSQL run when they are named, and with `--thorough`.
+Every program prints JSON lines; they go to .build-release/bench/PART.jsonl. When all of a part has been measured they take
+the place of those from before in benchmarks/results/PROCESSOR/PART.jsonl, and `--report` reads these, of all processors.
+`--quick` takes 20,000 vectors, the strongest peers, and every 20th issue, keeps no lines, and leaves out the parts on
+PostgreSQL unless they are named. Ours and the peers are measured as often, in turn: `index` twice, the other parts once;
+with `--thorough` `held` and `clusters` twice too.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import sys
 import tempfile
 
 import bench_report
+import bench_results
 import bench_store
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "benchmarks/peers"))
@@ -27,7 +29,7 @@ import machine  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("PRELOOP_TEST_DATA", ROOT / "../shared")).resolve()
-RESULTS = bench_report.RESULTS
+RESULTS = bench_results.RESULTS
 PEERS = ROOT / "benchmarks/peers"
 SCRATCH = RESULTS / "data"
 VECTORS = ["--base", DATA / "vector/base-50000x384.f16", "--queries", DATA / "vector/queries-1000x384.f16",
@@ -303,7 +305,7 @@ class Parts:
 
 PARTS = ("index", "held", "clusters", "filter", "churn", "beside", "recall", "join", "snapshot", "encode", "tokenize",
          "cel", "pipeline", "polling", "serve", "proxy")
-# On a private PostgreSQL, twenty minutes together: only when they are named, or with `--thorough`.
+# On a private PostgreSQL, about twenty-five minutes together.
 POSTGRES_PARTS = ("store", "backends", "ladder", "followers", "replica", "wake")
 
 
@@ -352,15 +354,24 @@ def main():
             parser.error("--model is missing")
         options.model = options.model.resolve()
         parts = Parts(options)
-        for part in options.parts or (PARTS + POSTGRES_PARTS if options.thorough else PARTS):
+        measured = options.parts or (PARTS if options.quick else PARTS + POSTGRES_PARTS)
+        for part in measured:
             (RESULTS / f"{part}.jsonl").unlink(missing_ok=True)
+            known = len(failures)
             try:
                 getattr(parts, part)()
             except (OSError, subprocess.CalledProcessError) as error:
                 # A peer that cannot be built, say: the other parts are worth their time.
                 failures.append(f"{part}: {error}")
+            if len(failures) > known:
+                failures.append(f"{part}: its lines are not kept, for some of it is missing")
+            elif not options.quick:
+                bench_results.keep(part, machine.name())
     # What a quick run measures is no figure for the documents.
-    bench_report.report(ROOT, writing=not options.quick)
+    if options.quick and not options.report:
+        bench_report.report(ROOT, [bench_results.Lines(RESULTS, measured)], writing=False)
+    else:
+        bench_report.report(ROOT, bench_results.processors(), writing=True)
     for failure in failures:
         print(f"FAILED {failure}")
     return 1 if failures else 0
