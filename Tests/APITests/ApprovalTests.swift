@@ -275,6 +275,68 @@ import Testing
         try await server.stop()
     }
 
+    @Test func `the document has what programs do by a link, with all that they are answered`()
+        async throws
+    {
+        let server = try await server { $0.requiresReason = true }
+        let ann = try await server.key("ann")
+        let (id, other) = (try await held(server, ann), try await held(server, ann, "other"))
+        let (token, late) = (try await link(server, id), try await link(server, id))
+        let foreign = try await link(server, other)
+        let document = try await InterfaceDocument(of: server)
+        func check(
+            _ method: String,
+            _ path: String,
+            _ body: JSONValue? = nil,
+            headers: [(String, String)] = [],
+            gives status: Int
+        ) async throws {
+            let place = path.hasPrefix("data") ? "/approval/{id}/data" : "/approval/{id}/decide"
+            let route = try #require(
+                server.application.responder.table.routes.first { $0.path == place }
+            )
+            let answer = try await server.send(
+                method,
+                "/approval/\(id)/\(path)",
+                body,
+                headers: headers
+            )
+            #expect(answer.status == status, "\(method) \(path): \(answer.text)")
+            #expect(document.gaps(answer, to: route) == [], "\(method) \(path) \(status)")
+        }
+        let yes: JSONValue = ["decision": "approve", "comment": "so be it"]
+        let stranger = [("Origin", "https://evil.example")]
+        try await check("GET", "data?token=\(token)", gives: 200)
+        try await check("GET", "data", gives: 404)
+        try await check("GET", "data?token=\(foreign)", gives: 404)
+        try await check("GET", "data?token=\(token)", headers: stranger, gives: 403)
+        try await check("PUT", "data", gives: 405)
+        try await check("GET", "decide", gives: 405)
+        let decide = "decide?token=\(token)"
+        try await check("POST", "decide", yes, gives: 404)
+        try await check("POST", decide, ["decision": "maybe"], gives: 422)
+        try await check("POST", decide, ["decision": "approve"], gives: 422)
+        try await check("POST", decide, [1], gives: 400)
+        try await check("POST", decide, yes, headers: [("Content-Type", "text/plain")], gives: 415)
+        try await check("POST", decide, yes, headers: stranger, gives: 403)
+        let long = JSONValue.string(String(repeating: "x", count: 20_000))
+        try await check("POST", decide, ["decision": "approve", "comment": long], gives: 413)
+        try await check("POST", decide, yes, gives: 200)
+        try await check("POST", decide, yes, gives: 410)
+        try await check("GET", "data?token=\(token)", gives: 200)
+        try await check("POST", "decide?token=\(late)", yes, gives: 409)
+        // What a program sends is what the document says that it may send.
+        let operation = document.json["paths"]?["/approval/{id}/decide"]?["post"]
+        let content = operation?["requestBody"]?["content"]
+        #expect(content?.object?.members.map(\.key) == ["application/json"])
+        #expect(content?["application/json"]?["schema"]?["required"] == ["decision"])
+        let parameters = operation?["parameters"]?.array ?? []
+        #expect(parameters.map { $0["name"] } == ["id", "token"])
+        #expect(parameters.map { $0["schema"]?["type"] } == ["string", "string"])
+        #expect(operation?["security"] == [])
+        try await server.stop()
+    }
+
     @Test func `without a token the page asks who is there, and tells nothing before`()
         async throws
     {

@@ -13,7 +13,8 @@ import Testing
 /// The routes come from the table that serves them, so that a new one is walked without being
 /// named here.
 @Suite struct RouteMatrixTests {
-    /// Routes that serve their own protocol, or a person's browser.
+    /// Routes that serve their own protocol, or a person's browser, or whoever has a link: these
+    /// are asked for no credential, and other tests walk them.
     private static let others: Set<String> = [
         "/mcp/v1", "/setup", "/approval/{id}", "/approval/{id}/data", "/approval/{id}/decide",
     ]
@@ -206,13 +207,19 @@ import Testing
         let document = try await server.send("GET", "/openapi.json").json
         #expect(document["openapi"] == "3.1.0")
         var identifiers: Set<String> = []
-        for route in routes(server) where route.isDocumented {
+        for route in server.application.responder.table.routes where route.isDocumented {
             let operation = document["paths"]?[route.path]?[route.method.rawValue.lowercased()]
             let id = try #require(operation?["operationId"]?.string)
             #expect(identifiers.insert(id).inserted, "\(id)")
             #expect(operation?["responses"]?[String(route.status.code)] != nil)
         }
         #expect(identifiers.count > 40)
+        let links = ["get_approval_id_data", "post_approval_id_decide"]
+        #expect(identifiers.isSuperset(of: links))
+        // Pages are for people.
+        for path in ["/approval/{id}", "/setup", "/docs"] {
+            #expect(document["paths"]?[path] == nil, "\(path)")
+        }
         // Other clients go where they are led.
         let client = try RawClient(port: server.port)
         #expect(client.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))

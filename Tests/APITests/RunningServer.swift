@@ -408,7 +408,11 @@ struct RoutedTool: Tool {
     }
 
     func run(_ arguments: ToolArguments, _ context: CallContext) async throws -> JSONValue {
-        .object(arguments.members)
+        var answer = arguments.members
+        // What its server would get besides.
+        let others = context.extras.parameterHeaders.fields
+        answer["others"] = JSONValue(others.map { "\($0.name.lowercased()): \($0.value)" })
+        return .object(answer)
     }
 }
 

@@ -64,6 +64,28 @@ struct EndpointRouterTests {
         #expect(refusal?.status == 400 && refusal?.code == -32020)
     }
 
+    @Test(
+        arguments: ["prompts/get", "resources/read"],
+        [nil, "", "other", "ONE", "memo://one/", "=?base64?!!!!?=", "one\u{1}"] as [String?]
+    )
+    func `a prompt and a resource are named by their header, too`(
+        _ method: String,
+        _ value: String?
+    ) {
+        let (parameter, other) = method == "prompts/get" ? ("name", "uri") : ("uri", "name")
+        func route(_ key: String, _ header: String?) -> EndpointRouter.Route {
+            modern(method, parameters: #""\#(key)":"one""#, headers: ["Mcp-Name": header])
+        }
+        let refused = refusal(route(parameter, value))
+        #expect(refused?.status == 400 && refused?.code == -32020)
+        // What the body does not name no header names.
+        #expect(refusal(route(other, "one"))?.code == -32020)
+        guard case .modern = route(parameter, "one") else {
+            Testing.Issue.record("refused")
+            return
+        }
+    }
+
     @Test func `a header that is there twice is refused`() {
         var fields = HeaderFields([
             "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/list",

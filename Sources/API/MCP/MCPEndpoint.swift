@@ -217,7 +217,8 @@ actor MCPEndpoint {
         var router = router
         // Pages were let in by the server's own check, before anybody's credential was looked at.
         if let origin = request.headers[.origin] { router.allowedOrigins = [origin.lowercased()] }
-        let route = router.route(EndpointRequest(request))
+        let asked = EndpointRequest(request)
+        let route = router.route(asked)
         let connections = means.connections
         let isThere = connections.watch(channel) { outlet.close() }
         if !isThere { outlet.close() }
@@ -229,11 +230,12 @@ actor MCPEndpoint {
                 outlet.send(.reply(reply))
                 ending = {}
             case .modern(let message):
-                if let error = try await mismatch(message, principal, request) {
+                var calling = try await calling(principal, request.trace)
+                if let error = await mirror(message, asked.headers, in: &calling) {
                     outlet.send(.reply(.failure(error, id: message.id)))
                     ending = {}
                 } else {
-                    ending = try await serve(message, principal, request.trace, outlet)
+                    ending = await serve(message, calling, outlet)
                 }
             case .initialize(let message):
                 let (id, end) = try await begin(message, principal, outlet)
@@ -277,18 +279,18 @@ actor MCPEndpoint {
 
     private func close(_ request: OpenRequests.ID) { requests.remove(request) }
 
-    /// What the headers that mirror a tool's arguments say against them.
-    nonisolated private func mismatch(
+    /// What the headers that mirror a tool's arguments say against them; others go with the call.
+    nonisolated private func mirror(
         _ message: Message.Request,
-        _ principal: Principal,
-        _ request: APIRequest
-    ) async throws -> RPCError? {
+        _ headers: MCP.HeaderFields,
+        in calling: inout ToolCalling
+    ) async -> RPCError? {
         guard message.method == "tools/call", let name = message.parameters["name"]?.string,
-            let arguments = message.parameters["arguments"]?.object,
-            let tool = try await means.calls(principal.account).definition(named: name)
+            let tool = await calling.calls.definition(named: name)
         else { return nil }
-        let headers = ParameterHeaders(of: tool.inputSchema)
-        return headers.isEmpty ? nil : headers.mismatch(arguments, EndpointRequest(request).headers)
+        let mirror = ParameterHeaders(of: tool.inputSchema)
+        calling.parameterHeaders = mirror.others(in: headers)
+        return message.parameters["arguments"]?.object.flatMap { mirror.mismatch($0, headers) }
     }
 
     /// Begins a request of the modern era.
@@ -296,11 +298,9 @@ actor MCPEndpoint {
     /// - Returns: What is to be done when its connection has been served, or is gone.
     nonisolated private func serve(
         _ message: Message.Request,
-        _ principal: Principal,
-        _ trace: Trace?,
+        _ calling: ToolCalling,
         _ outlet: Outlet
-    ) async throws -> @Sendable () async -> Void {
-        let calling = try await calling(principal, trace)
+    ) async -> @Sendable () async -> Void {
         let call = ModernCall(
             server: await calling.calls.description(of: means.server, for: calling.caller),
             calling: calling,

@@ -13,6 +13,8 @@ struct ToolCalling: Sendable {
     var trace: Trace?
     /// Collects spans; nil when nobody does.
     var spans: Trace.Recorder?
+    /// Headers of the request that are for whoever has the tool.
+    var parameterHeaders = MCP.HeaderFields()
 
     /// Does one job.
     ///
@@ -43,6 +45,7 @@ struct ToolCalling: Sendable {
             request.extras = GuardedCall.Extras(job.context)
             request.extras.ask = ask
             request.extras.openSession = openSession
+            request.extras.parameterHeaders = parameterHeaders
             return await traced("tools/call", name, job.context) {
                 await self.outcome(of: request, report)
             }

@@ -108,7 +108,7 @@ struct OpenAPIDocument: Sendable {
     private func parameters(of route: Route) -> [JSONValue] {
         var result: [JSONValue] = route.segments.filter { $0.hasPrefix("{") }.map { segment in
             let name = String(segment.dropFirst().dropLast())
-            let schema = name == "id" ? Shape.identifier : Shape.text
+            let schema = name == "id" ? route.identifier : Shape.text
             return ["name": .string(name), "in": "path", "required": true, "schema": schema]
         }
         for parameter in route.parameters {

@@ -18,37 +18,72 @@ struct ApprovalPages: Sendable {
     /// How long somebody who has signed in on the page may think.
     private static let thinkingTime: Duration = .seconds(900)
 
-    /// The routes.
+    private static let path = "/approval/{id}"
+    private static let tag = "Approvals"
+
+    /// The routes; the document has those for programs.
     var routes: [Route] {
-        let path = "/approval/{id}"
-        let tag = "Approvals"
-        let all: [Route] = [
-            .on(.get, path, .open, tag: tag, "The page of a request") { request in
+        let pages: [Route] = [
+            .on(.get, Self.path, .open, tag: Self.tag, "The page of a request") { request in
                 guard let token = request.query["token"] else {
                     return ApprovalPage.signIn(request.parameters["id"] ?? "", problem: nil)
                 }
                 return try await show(request, token, problem: nil)
             },
-            .on(.get, "\(path)/data", .open, tag: tag, "A request as data") { request in
-                let (approvals, link, isGood) = try await find(request, request.query["token"])
-                let found = try await approvals.find(link.request)
-                // A link that is used up or over may have been kept by anybody.
-                let status: JSONValue = [
-                    "request_id": .string(found.id), "status": .string(found.status.rawValue),
-                ]
-                return .json([
-                    "request": isGood ? found.json(at: store.clock.now()) : status,
-                    "is_open": .bool(isGood),
-                ])
-            },
-            .on(.post, path, .open, tag: tag, "Sign in on the page of a request") { request in
+            .on(.post, Self.path, .open, tag: Self.tag, "Sign in on the page of a request") {
+                request in
                 try await signIn(request)
             }.forSmallBodies,
-            .on(.post, "\(path)/decide", .open, tag: tag, "Decide by form or as JSON") { request in
-                try await decide(request)
-            }.forSmallBodies,
         ]
-        return all.map { $0.undocumented.withoutKeeping }
+        return pages.map { $0.undocumented.withoutKeeping } + programs.map(\.withoutKeeping)
+    }
+
+    /// What programs do by a link, each of whose tokens names one request and who decides.
+    private var programs: [Route] {
+        let token = Shape.described("That of a link to the request: it says who asks.")
+        let id: JSONValue = [
+            "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[0-9A-Za-z-]+$",
+            "description": "The request's `request_id`.",
+        ]
+        let reading = Route.on(
+            .get,
+            "\(Self.path)/data",
+            .open,
+            tag: Self.tag,
+            "A request for an approval, by a link to it"
+        ) { request in
+            let (approvals, link, isGood) = try await find(request, request.query["token"])
+            let found = try await approvals.find(link.request)
+            // A link that is used up or over may have been kept by anybody.
+            let status: JSONValue = [
+                "request_id": .string(found.id), "status": .string(found.status.rawValue),
+            ]
+            return .json([
+                "request": isGood ? found.json(at: store.clock.now()) : status,
+                "is_open": .bool(isGood),
+            ])
+        }
+        let deciding = Route.on(
+            .post,
+            "\(Self.path)/decide",
+            .open,
+            tag: Self.tag,
+            "Approve or decline a request, by a link to it, once"
+        ) { request in
+            try await decide(request)
+        }
+        let answer = Shape.object([
+            "request_id": Shape.text,
+            "status": Shape.choice(ApprovalState.Status.allCases.map(\.rawValue)),
+            "message": Shape.text,
+        ])
+        return [
+            reading.identified(by: id).query("token", token)
+                .answers(.ok, Shape.object(["request": ["type": "object"], "is_open": Shape.flag])),
+            // The page's form comes here, too, and is answered by a page.
+            deciding.identified(by: id).query("token", token).takes(Said.shape).forSmallBodies
+                .answers(.ok, answer).problems(.conflict, .gone),
+        ]
     }
 
     // MARK: - Links
@@ -230,6 +265,36 @@ struct ApprovalPages: Sendable {
 
     /// What the page's form says, or a program in its place.
     private struct Said {
+        /// What a program sends.
+        static let shape: JSONValue = [
+            "type": "object",
+            "required": ["decision"],
+            "properties": [
+                "decision": Shape.choice(ApprovalState.Decision.allCases.map(\.rawValue)),
+                "token": [
+                    "type": ["string", "null"],
+                    "description": "Of the link, where the address does not have it.",
+                ],
+                "comment": [
+                    "type": ["string", "null"],
+                    "maxLength": .integer(Int64(ApprovalState.maximumReasonCharacters)),
+                    "description": "Why; the workflow may ask for it.",
+                ],
+                "read_all": [
+                    "type": "boolean",
+                    "description": "That all of a call was read of which its page shows a part.",
+                ],
+                "remember_seconds": Shape.integer(
+                    ApprovalWorkflow.rememberedRange,
+                    "For how many seconds the same call may run again, if the workflow allows it."
+                ),
+                "remember_session": [
+                    "type": "boolean",
+                    "description": "Whether the same call may run again in its session, likewise.",
+                ],
+            ],
+        ]
+
         var token: String?
         /// Nil when it is none.
         var decision: ApprovalState.Decision?

@@ -39,6 +39,8 @@ struct Route: Sendable {
     var access: Access
     var tag: String
     var summary: String
+    /// What an `{id}` of the path is like.
+    var identifier: JSONValue = Shape.identifier
     var parameters: [Parameter] = []
     /// What the body must be like; nil for none, or for what the handler reads itself.
     var body: JSONValue?
@@ -129,10 +131,20 @@ extension Route {
         return copy
     }
 
-    /// The route with a body that only its handler understands: a JSON object.
-    var takesAnyBody: Route {
+    /// The route whose `{id}` is like that.
+    func identified(by schema: JSONValue) -> Route {
         var copy = self
-        copy.body = ["type": "object"]
+        copy.identifier = schema
+        return copy
+    }
+
+    /// The route with a body that only its handler understands: a JSON object.
+    var takesAnyBody: Route { takes(["type": "object"]) }
+
+    /// The route with a body that its handler reads and checks itself, and that is like that.
+    func takes(_ schema: JSONValue) -> Route {
+        var copy = self
+        copy.body = schema
         return copy
     }
 

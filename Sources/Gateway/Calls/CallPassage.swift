@@ -59,6 +59,7 @@ final class CallPassage: Sendable {
             }
             extras.baggage = await whole(extras.baggage, "baggage")
             extras.traceState = await whole(Trace.current?.context.state, "a trace state")
+            extras.parameterHeaders = await whole(extras.parameterHeaders)
             if !extras.capabilities.members.isEmpty {
                 let capabilities = JSONValue.object(extras.capabilities)
                 let left = await passed(capabilities, .arguments, "capabilities")
@@ -74,6 +75,17 @@ final class CallPassage: Sendable {
             return nil
         }
         return text
+    }
+
+    /// The headers in which nothing is found; what is in Base64 is looked at as what it stands for.
+    private func whole(_ headers: HeaderFields) async -> HeaderFields {
+        var left = HeaderFields()
+        for field in headers.fields {
+            let text = HeaderValue.decoded(field.value) ?? field.value
+            guard await whole("\(field.name): \(text)", "a header") != nil else { continue }
+            left.append(field.name, field.value)
+        }
+        return left
     }
 
     /// Tells the client what may be told.

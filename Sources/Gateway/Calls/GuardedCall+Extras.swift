@@ -10,6 +10,8 @@ extension GuardedCall {
         package var baggage: String?
         /// The `tracestate` that may be handed on; only a call that runs has one.
         var traceState: String?
+        /// Headers that mirror no argument, for whoever stands before the tool's server.
+        package var parameterHeaders = HeaderFields()
         /// What the client comes back with: `inputResponses`, `requestState`.
         package var inputs = JSONObject()
         /// What the client can do.

@@ -23,11 +23,13 @@ struct ProxiedTool: Tool {
             ("name", .string(identity.name)), ("arguments", .object(arguments.members)),
         ])
         parameters.add(context.extras.inputs)
+        let others = headers.others(in: context.extras.parameterHeaders)
         let call = UpstreamDesk.Call(
             server: server,
             method: "tools/call",
             parameters: parameters,
-            headers: headers.fields(for: arguments.members),
+            headers: headers.fields(for: arguments.members)
+                + others.fields.map { (name: $0.name, value: $0.value) },
             pin: (tool: identity.name, digest: digest)
         )
         return ToolResult(original: try await desk.call(call, context))

@@ -103,7 +103,11 @@ extension UpstreamDesk {
         switch result["resultType"]?.string {
         case nil: break
         case "complete": result["resultType"] = nil
-        case "input_required" where extras.isModern: return result
+        case "input_required" where extras.isModern:
+            // A question is asked anew each time: nothing of it is kept.
+            result["ttlMs"] = nil
+            result["cacheScope"] = nil
+            return result
         // A client that has declared extensions knows the results that they have.
         case let other?
         where extras.isModern && other != "task"
@@ -118,9 +122,14 @@ extension UpstreamDesk {
             meta[RequestMeta.Key.serverInfo] = nil
             result["_meta"] = meta.members.isEmpty ? nil : .object(meta)
         }
-        if !extras.isModern {
-            result["ttlMs"] = nil
-            result["cacheScope"] = nil
+        // Whether a caller may have it was decided for that caller: it is for nobody else, whatever
+        // the server says. What it says twice would be read in two ways.
+        let (lifetime, isScoped) = (result["ttlMs"], result["cacheScope"] != nil)
+        result["ttlMs"] = nil
+        result["cacheScope"] = nil
+        if extras.isModern {
+            result["ttlMs"] = lifetime
+            if isScoped { result["cacheScope"] = "private" }
         }
         return result
     }

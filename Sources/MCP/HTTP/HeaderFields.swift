@@ -29,9 +29,14 @@ package struct HeaderFields: Sendable, Equatable {
     }
 
     /// Names have no letters but those of ASCII (RFC 9110, section 5.1).
-    private static func areSame(_ one: String, _ other: String) -> Bool {
-        one.utf8.count == other.utf8.count
-            && zip(one.utf8, other.utf8).allSatisfy { small($0) == small($1) }
+    static func areSame(_ one: String, _ other: String) -> Bool {
+        one.utf8.count == other.utf8.count && begins(one, with: other)
+    }
+
+    /// Whether a name begins with another one, as names are compared.
+    static func begins(_ name: String, with beginning: String) -> Bool {
+        name.utf8.count >= beginning.utf8.count
+            && zip(name.utf8, beginning.utf8).allSatisfy { small($0) == small($1) }
     }
 
     private static func small(_ byte: UInt8) -> UInt8 {

@@ -27,9 +27,6 @@ package struct ParameterHeaders: Sendable {
         positions = found
     }
 
-    /// Whether there is anything to compare.
-    package var isEmpty: Bool { positions.isEmpty }
-
     private static func collect(_ schema: JSONValue, _ path: [String], into found: inout [Position])
     {
         guard path.count < maximumDepth, let properties = schema["properties"]?.object else {
@@ -109,6 +106,32 @@ package struct ParameterHeaders: Sendable {
             }
         }
         return nil
+    }
+
+    /// What such headers hold together; more is nothing that anybody routes by.
+    private static let maximumBytes = 4_096
+
+    /// The `Mcp-Param-…` headers of a request that mirror none of this tool's arguments.
+    ///
+    /// They mean nothing here and are handed on as they came, for whoever stands before the server
+    /// that has the tool.
+    ///
+    /// - Parameter headers: All of the request.
+    /// - Returns: Those that can be sent as they are, in their order; none where they are longer
+    ///   together than ``maximumBytes``, for a part of them might say something else.
+    package func others(in headers: HeaderFields) -> HeaderFields {
+        var others = HeaderFields()
+        var byteCount = 0
+        for field in headers.fields where HeaderFields.begins(field.name, with: Self.prefix) {
+            guard Self.isToken(field.name), field.name.utf8.count > Self.prefix.utf8.count,
+                field.value.utf8.allSatisfy({ (0x20...0x7E).contains($0) || $0 == 0x09 }),
+                !positions.contains(where: { HeaderFields.areSame($0.header, field.name) })
+            else { continue }
+            byteCount += field.name.utf8.count + field.value.utf8.count
+            guard byteCount <= Self.maximumBytes else { return HeaderFields() }
+            others.append(field.name, field.value)
+        }
+        return others
     }
 
     /// An argument as a header shows it; nil for none, null, and what no header can show.

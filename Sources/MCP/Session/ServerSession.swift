@@ -173,6 +173,7 @@ package struct ServerSession: Sendable {
     /// A request that has begun and is not over.
     struct OpenRequest: Sendable {
         var id: RequestID
+        var method: String
         var exchange: ExchangeID
         var context: Context
         var state: State
@@ -396,6 +397,7 @@ package struct ServerSession: Sendable {
         let isFree = runningCount < limits.running
         open[job.id] = OpenRequest(
             id: request.id,
+            method: request.method,
             exchange: exchange,
             context: context,
             state: isFree ? .running : .waiting,
@@ -420,6 +422,7 @@ package struct ServerSession: Sendable {
         lastJob += 1
         open[lastJob] = OpenRequest(
             id: request.id,
+            method: request.method,
             exchange: exchange,
             context: context,
             state: .subscription,
@@ -474,9 +477,8 @@ package struct ServerSession: Sendable {
                 let json = result.json(for: request.context.version)
                 return .success(decorated(json, request.context))
             case .forwarded(var json):
-                let isQuestion = json["resultType"] == "input_required"
-                if request.context.version.era == .modern, json["ttlMs"] == nil, !isQuestion {
-                    server.appendCaching(to: &json)
+                if request.context.version.era == .modern {
+                    server.limitCaching(of: &json, from: request.method)
                 }
                 return .success(decorated(json, request.context))
             case .listening: return .success(decorated(JSONObject(), request.context))

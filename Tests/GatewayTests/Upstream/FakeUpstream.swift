@@ -8,7 +8,7 @@ import Synchronization
 
 @testable import Gateway
 
-/// An MCP server of the older era in memory, over HTTP that goes nowhere.
+/// An MCP server in memory, over HTTP that goes nowhere; of the older era unless a test says else.
 final class FakeUpstream: HTTPStreamTransport {
     /// What it has, and what it was asked.
     struct State {
@@ -38,6 +38,14 @@ final class FakeUpstream: HTTPStreamTransport {
         var isHanging = false
         /// Where requests went.
         var addresses: Set<String?> = []
+        /// Whether it is one of the newer era.
+        var isModern = false
+        /// Arguments of its tools besides the usual ones, by their names.
+        var properties = JSONObject()
+        /// The headers of each call, as they came.
+        var headers: [[HTTPField]] = []
+        /// Members of the result when its resource is read, besides the contents.
+        var hints = JSONObject()
     }
 
     let state = Mutex(State())
@@ -70,6 +78,7 @@ final class FakeUpstream: HTTPStreamTransport {
         }
         let status = request.method == "POST" ? (reply == nil ? 202 : 200) : 405
         let isCall = message?["method"] == "tools/call"
+        if isCall { state.withLock { $0.headers.append(request.headers) } }
         let asides = isCall ? state.withLock { $0.asides } : []
         let type = asides.isEmpty ? "application/json" : "text/event-stream"
         let headers = HTTPHeaders([HTTPField("Content-Type", type)])
@@ -101,6 +110,12 @@ final class FakeUpstream: HTTPStreamTransport {
         _ parameters: JSONObject
     ) throws(RPCError) -> JSONValue {
         switch method {
+        case "server/discover" where state.withLock({ $0.isModern }):
+            return [
+                "supportedVersions": ["2026-07-28"],
+                "capabilities": ["tools": [:], "resources": [:], "prompts": [:]],
+                "instructions": JSONValue(state.withLock { $0.instructions }),
+            ]
         case "initialize":
             let instructions = state.withLock { $0.instructions }
             return [
@@ -126,32 +141,28 @@ final class FakeUpstream: HTTPStreamTransport {
             return ["resources": [["uri": "memo://one", "name": name]]]
         case "resources/templates/list": return ["resourceTemplates": []]
         case "resources/read":
-            let contents = state.withLock { state in
+            let (contents, hints) = state.withLock { state in
                 state.reads.append(parameters)
-                return state.contents
+                return (state.contents, state.hints)
             }
             let usual: JSONValue = [["uri": parameters["uri"] ?? "", "text": "read"]]
-            return ["contents": contents ?? usual]
+            var result = JSONObject([("contents", contents ?? usual)])
+            for member in hints.members { result.append(key: member.key, value: member.value) }
+            return .object(result)
         default: throw .methodNotFound(method)
         }
     }
 
     private func definition(_ name: String) -> JSONObject {
-        JSONObject([
-            ("name", .string(name)), ("description", .string(state.withLock { $0.summary })),
-            (
-                "inputSchema",
-                [
-                    "type": "object",
-                    "properties": [
-                        "text": ["type": "string"],
-                        "force": ["anyOf": [["type": "boolean"], ["type": "null"]]],
-                        "options": [
-                            "type": "object", "properties": ["force": ["type": "boolean"]],
-                        ],
-                    ],
-                ]
-            ),
+        let (summary, more) = state.withLock { ($0.summary, $0.properties) }
+        var properties = object([
+            "text": ["type": "string"], "force": ["anyOf": [["type": "boolean"], ["type": "null"]]],
+            "options": ["type": "object", "properties": ["force": ["type": "boolean"]]],
+        ])
+        for member in more.members { properties.append(key: member.key, value: member.value) }
+        return JSONObject([
+            ("name", .string(name)), ("description", .string(summary)),
+            ("inputSchema", ["type": "object", "properties": .object(properties)]),
         ])
     }
 }

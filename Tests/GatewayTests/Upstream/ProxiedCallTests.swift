@@ -332,6 +332,39 @@ import Testing
         #expect(result == .done)
     }
 
+    /// The server knows nothing of the rules by which its answer was given: clients that believed
+    /// it, and what stands before them, gave one caller's answer to others.
+    @Test func `what a server gives to all is told as its caller's alone`() async throws {
+        let world = try await ProxiedWorld()
+        let hints: JSONValue = ["cacheScope": "public", "ttlMs": 5, "cacheScope": "public"]
+        world.upstream.state.withLock { $0.hints = object(hints) }
+        var forward = GuardedCall.Forward(
+            method: "resources/read",
+            parameters: object(["uri": "memo://one"])
+        )
+        forward.extras.isModern = true
+        let read = try await world.calls.forward(forward, by: caller)
+        #expect(read.members.filter { $0.key == "cacheScope" }.map(\.value) == ["private"])
+        #expect(read["ttlMs"] == 5)
+        forward.extras.isModern = false
+        let older = try await world.calls.forward(forward, by: caller)
+        #expect(older.members.map(\.key) == ["contents"])
+        // Results of tools are not kept; a server that says so all the same says it of one caller.
+        world.upstream.state.withLock { $0.result = ["content": [], "cacheScope": "public"] }
+        var request = GuardedCall.Request(tool: "write", arguments: object(["text": "hi"]))
+        request.extras.isModern = true
+        let called = try await world.calls.run(request, by: caller)
+        #expect(called.original?["cacheScope"] == "private" && called.original?["ttlMs"] == nil)
+        world.upstream.state.withLock {
+            $0.result = [
+                "resultType": "input_required", "requestState": "s", "cacheScope": "public",
+                "ttlMs": 5,
+            ]
+        }
+        let question = try await world.calls.run(request, by: caller).original
+        #expect(question?.members.map(\.key) == ["resultType", "requestState"])
+    }
+
     @Test(arguments: ["builtin", "mcp", "preloop_builtin", "http", "agent"])
     func `no server has a name that policies mean something else by`(_ name: String) async throws {
         let world = try await ProxiedWorld()
