@@ -28,7 +28,7 @@ struct RouteExamples {
     /// What cannot be had from a server that has no service, no index, no address that browsers
     /// know, and no session to end.
     private static let refusals: [String: Int] = [
-        "POST /api/v1/trackers": 502, "POST /api/v1/mcp-servers/{id}/scan": 502,
+        "POST /api/v1/trackers": 502, "POST /api/v1/mcp-servers/{id}/scan": 422,
         "POST /api/v1/mcp-servers/{id}/login": 409,
         "GET /api/v1/issues/search": 503, "GET /api/v1/search": 503,
         "GET /api/v1/issues/{id}/similar": 503, "POST /api/v1/auth/logout": 409,

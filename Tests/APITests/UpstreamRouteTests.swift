@@ -1,5 +1,7 @@
 import Domain
+import Gateway
 import HTTPClient
+import HTTPTypes
 import Store
 import StoreTestSupport
 import Testing
@@ -130,10 +132,25 @@ import Testing
         #expect(added.status == 201, "\(added.text)")
         let path = "/api/v1/mcp-servers/\(try added.json["id"]?.integer ?? 0)"
         let scan = try await server.send("POST", path + "/scan", token: key)
-        #expect(scan.status == 502, "\(scan.text)")
+        // The server that was asked about fails, this one does not.
+        #expect(scan.status == 422, "\(scan.text)")
+        #expect(try scan.json["code"] == "server_failed")
         let shown = try await server.send("GET", path, token: key).json
         #expect(shown["status"] == "error")
         #expect(shown["last_error"]?.string?.contains("gone.invalid") == true)
         try await server.stop()
+    }
+
+    @Test func `a scan that fails says so of the server, and may be asked for again`() {
+        let failed = Problem.scan(.unreachable(reason: "refused"))
+        #expect(failed.status.code == 422 && failed.code == "server_failed")
+        #expect(failed.effect == .nothing)
+        #expect(Problem.scan(.unauthorized(status: 401)).code == "server_refuses_credential")
+        // What is over in a while is no finding about the server.
+        let later = Problem.scan(.suspended(seconds: 5))
+        #expect(later.status.code == 503 && later.headers[.retryAfter] == "5")
+        // Whatever else needs an answer of the server and gets none stays what it was.
+        let lost = Problem(cause: UpstreamError.unreachable(reason: "refused"))
+        #expect(lost.status.code == 502)
     }
 }

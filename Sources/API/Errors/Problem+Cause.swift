@@ -130,6 +130,21 @@ extension Problem {
         }
     }
 
+    /// What a scan of an MCP server has found out by failing.
+    ///
+    /// That the server fails is what was asked for, and is kept as its state: it is said like a
+    /// credential that it refuses or an address that may not be used, not as a failure of this
+    /// server. Nothing was done, so the same request may be sent again.
+    ///
+    /// - Parameter error: Why the scan failed.
+    /// - Returns: What its caller is told: 422 in the place of 502.
+    static func scan(_ error: UpstreamError) -> Problem {
+        var problem = Problem(cause: error)
+        guard problem.status == .badGateway else { return problem }
+        problem.status = .unprocessableContent
+        return problem.having(.nothing)
+    }
+
     private static func problem(of error: TrackerError) -> Problem {
         let detail = error.hint.map { "\(error); \($0)" } ?? "\(error)"
         return switch error {

@@ -289,6 +289,25 @@ struct UpstreamRoutes: Sendable {
 
     // MARK: - Tools
 
+    private func scan(_ request: APIRequest) async throws -> APIResponse {
+        let entry = try await entry(request)
+        let desk = try await desk(try request.user().account)
+        let author = try Self.author(of: request)
+        let report: UpstreamDesk.Report
+        do {
+            report = try await desk.scan(entry.server.id, by: author)
+        } catch let error as UpstreamError {
+            throw Problem.scan(error)
+        }
+        let names = try await self.entry(request).names
+        return .json([
+            "tools": .array(report.tools.map { Self.json($0, names) }),
+            "changed": JSONValue(report.changed.map(\.name)),
+            "unusable": JSONValue(report.unusable),
+            "warnings": JSONValue(report.warnings),
+        ])
+    }
+
     private var toolRoutes: [Route] {
         let access = Route.Access.permission(.manageServers)
         return [
@@ -299,20 +318,8 @@ struct UpstreamRoutes: Sendable {
                 tag: Self.tag,
                 "Ask an MCP server for its tools, and compare them with what was accepted"
             ) { request in
-                let entry = try await entry(request)
-                let desk = try await desk(try request.user().account)
-                let report = try await desk.scan(
-                    entry.server.id,
-                    by: try Self.author(of: request)
-                )
-                let names = try await self.entry(request).names
-                return .json([
-                    "tools": .array(report.tools.map { Self.json($0, names) }),
-                    "changed": JSONValue(report.changed.map(\.name)),
-                    "unusable": JSONValue(report.unusable),
-                    "warnings": JSONValue(report.warnings),
-                ])
-            }.answers(.ok, Self.scanShape).problems(.badGateway, .serviceUnavailable),
+                try await scan(request)
+            }.answers(.ok, Self.scanShape).problems(.serviceUnavailable),
             .on(
                 .post,
                 "\(Self.path)/{id}/tools/accept",

@@ -18,6 +18,8 @@ struct CheckerTests {
         ("m.transformMap(k, v, string(v))", "map(string, string)"), ("null", "null"),
         ("o.optMap(v, string(v))", "optional_type(string)"), ("cel.bind(a, s, a)", "string"),
         ("math.greatest(1, 2.0)", "dyn"), ("math.greatest(1, 2)", "int"),
+        ("math.least(x, 2, 3)", "int"), ("math.greatest([0.5, 2.5])", "double"),
+        ("math.greatest(1, 2.5, 3u)", "dyn"), ("math.least(d)", "dyn"),
         ("size(l) + size(s) + m.size()", "int"), ("ip('1.2.3.4')", "net.IP"),
         ("l.transformList(i, v, i)", "list(int)"),
         ("[o, optional.none()]", "list(optional_type(int))"),
@@ -51,6 +53,7 @@ struct CheckerTests {
         ("l.first() == s", "1:11: no overload of `_==_` takes (optional_type(string), string)"),
         ("l.unwrapOpt()", "1:3: no overload of `unwrapOpt` takes (list(string))"),
         ("optional.unwrap(l)", "1:10: no overload of `optional.unwrap` takes (list(string))"),
+        ("math.greatest(l)", "1:6: no overload of `math.@max` takes (list(string))"),
         ("s.foo()", "1:3: undeclared reference to `foo` (in container ``)"),
         ("contains(s, s)", "1:1: no overload of `contains` takes (string, string)"),
     ])

@@ -70,7 +70,6 @@ enum MathFunctions {
                     library.declare("\(name)(\(type), \(other)): \(result)")
                 }
             }
-            library.declare("\(name)(list(dyn)): dyn")
         }
     }
 
