@@ -77,9 +77,9 @@ struct ApprovalPages: Sendable {
             "status": Shape.choice(ApprovalState.Status.allCases.map(\.rawValue)),
             "message": Shape.text,
         ])
+        let request = Shape.object(["request": ["type": "object"], "is_open": Shape.flag])
         return [
-            reading.identified(by: id).query("token", token)
-                .answers(.ok, Shape.object(["request": ["type": "object"], "is_open": Shape.flag])),
+            reading.identified(by: id).query("token", token).answers(.ok, request),
             // The page's form comes here, too, and is answered by a page.
             deciding.identified(by: id).query("token", token).takes(Said.shape).forSmallBodies
                 .answers(.ok, answer).problems(.conflict, .gone),

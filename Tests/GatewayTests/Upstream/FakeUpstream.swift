@@ -156,7 +156,8 @@ final class FakeUpstream: HTTPStreamTransport {
     private func definition(_ name: String) -> JSONObject {
         let (summary, more) = state.withLock { ($0.summary, $0.properties) }
         var properties = object([
-            "text": ["type": "string"], "force": ["anyOf": [["type": "boolean"], ["type": "null"]]],
+            "text": ["type": "string"],
+            "force": ["anyOf": [["type": "boolean"], ["type": "null"]]],
             "options": ["type": "object", "properties": ["force": ["type": "boolean"]]],
         ])
         for member in more.members { properties.append(key: member.key, value: member.value) }
