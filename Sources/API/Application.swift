@@ -149,6 +149,10 @@ package struct Application: Sendable {
             publicURL: means.publicURL
         )
         let own = AuthRoutes(desk: desk, allowsRegistration: means.allowsRegistration)
+        // Of requests, rules and workflows: all others are numbers.
+        let named =
+            ApprovalRoutes(calls: means.calls, store: store).routes
+            + RuleRoutes(books: shelf).routes + WorkflowRoutes(books: shelf).routes
         return own.routes + UserRoutes(desk: desk, own: own).routes
             + TrackerRoutes(store: store, operations: means.trackers).routes
             + ProjectRoutes(store: store, operations: means.trackers).routes
@@ -157,10 +161,9 @@ package struct Application: Sendable {
             + UpstreamRoutes(desk: means.upstreams, allowsPrograms: means.allowsPrograms).routes
             + logins.routes
             + tools.routes + AuditRoutes(store: store, key: means.auditKey).routes
-            + ApprovalRoutes(calls: means.calls, store: store).routes
+            + named.map { $0.identified(by: Shape.text) }
             + WebhookRoutes(receiver: means.webhooks, logger: means.logger).routes
-            + PolicyRoutes(books: shelf).routes + RuleRoutes(books: shelf).routes
-            + WorkflowRoutes(books: shelf).routes
+            + PolicyRoutes(books: shelf).routes
     }
 
     /// Requests that are being served.

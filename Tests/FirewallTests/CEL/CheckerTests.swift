@@ -26,6 +26,7 @@ struct CheckerTests {
         ("[x] + [].filter(e, e < e)", "list(int)"),
         ("l.first()", "optional_type(string)"), ("[[x]].last().value()", "list(int)"),
         ("d.first()", "optional_type(dyn)"), ("l.last().orValue('')", "string"),
+        ("o.optFlatMap(v, dyn(o))", "dyn"), ("o.optFlatMap(v, o)", "optional_type(int)"),
         ("optional.unwrap([o, m.?a])", "list(int)"), ("[l.first()].unwrapOpt()", "list(string)"),
     ])
     func `types are deduced`(source: String, type: String) throws {

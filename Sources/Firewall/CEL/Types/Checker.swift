@@ -299,6 +299,8 @@ struct Checker {
         let value = try unwrapped(try type(of: target), target.position)
         let result = try scoped([(variable, value)], body)
         guard isFlat else { return .optional(result) }
+        // Of a choice between it and nothing, as the specification's macro makes it.
+        guard inference.resolve(result) != .dyn else { return .dyn }
         return .optional(try unwrapped(result, body.position))
     }
 
