@@ -49,10 +49,13 @@ def refused(ours, theirs):
             or kinds(ours, theirs) == ("error", "value") and "no overload of" in ours[1])
 
 
-def replaced(value):
-    """Whether U+FFFD stands in a value, also where it was made bytes again."""
-    is_bytes = isinstance(value, list) and len(value) == 2 and value[0] == "bytes"
-    return b"\xef\xbf\xbd" in base64.b64decode(value[1]) if is_bytes else "\ufffd" in str(value)
+def holds_sign(value):
+    """Whether U+FFFD stands in a value, also where it was made bytes again, or base 64."""
+    text = value[1] if isinstance(value, list) and len(value) == 2 and value[0] == "bytes" else str(value)
+    try:
+        return "\ufffd" in text or b"\xef\xbf\xbd" in base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
 
 
 def no_overload(text):
@@ -106,7 +109,7 @@ KNOWN = [
     ("`%d` and `%s` write doubles in full, as the specification has it", lambda e, a, b: written(a, b) and "format(" in e
      and re.search(r"\d\.\d|1e3|double\(|\bf\b|math\.", e)),
     ("`%s` puts a sign in the place of bytes that are no text", lambda e, a, b: kinds(a, b) == ("value", "value")
-     and "format(" in e and replaced(a[1])),
+     and "format(" in e and holds_sign(a[1])),
     ("the entries of a map have no order", lambda e, a, b: kinds(a, b) == ("value", "value")
      and re.search(r"(\}|\bm)\)*\.(filter|map|transformList)\(", e)),
 ]
