@@ -160,6 +160,20 @@ struct SQLiteFileTests {
         try await store.database.close()
     }
 
+    @Test func `a task that was cancelled closes all the same`() async throws {
+        let directory = try ScratchDirectory()
+        let store = try await Store.open(SQLiteDatabase(path: directory.path("preloop.db")))
+        let closing = Task {
+            while !Task.isCancelled { await Task.yield() }
+            try await store.database.close()
+        }
+        closing.cancel()
+        try await closing.value
+        await #expect(throws: StoreError.self) {
+            try await store.read { connection, _ in try connection.rows("SELECT 1").count }
+        }
+    }
+
     @Test func `a writer that waits too long for another process is told`() async throws {
         let directory = try ScratchDirectory()
         let path = directory.path("preloop.db")

@@ -130,18 +130,33 @@ package struct SQLiteDatabase: Database {
     /// The log is not cut: a process that opens the database while this one is at work finds one
     /// that is not empty, and need not take the write lock to begin one.
     package func close() async throws {
-        do {
+        let (changes, pool) = (changes, pool)
+        // In a task of its own: whoever closes because he was cancelled has to end it, too.
+        let closing = Task {
             try await changes.close()
-            try await pool.writeWithoutTransaction { database in
-                do {
-                    _ = try database.checkpoint(.passive)
-                } catch DatabaseError.SQLITE_BUSY {
-                    // Another process is copying the log at this moment.
-                }
-            }
+            try await pool.writeWithoutTransaction(Self.checkpoint)
             try pool.close()
+        }
+        do {
+            try await closing.value
         } catch {
             throw StoreError(error)
+        }
+    }
+
+    /// Copies the write-ahead log into the file, as far as readers allow.
+    @Sendable private static func checkpoint(_ database: GRDB.Database) throws {
+        for isLast in [false, true] {
+            do {
+                _ = try database.checkpoint(.passive)
+                return
+            } catch DatabaseError.SQLITE_BUSY {
+                // Another process is copying the log at this moment.
+                return
+            } catch DatabaseError.SQLITE_INTERRUPT where !isLast {
+                // An access that was cancelled just before has left the mark, and this took it off:
+                // statements do so when they begin, a checkpoint when it ends.
+            }
         }
     }
 
