@@ -140,6 +140,7 @@ struct PostgresTests {
         let database = PostgresDatabase(PostgresConfiguration(address: Secret(proxy.address)))
         let counter = Counter()
         _ = try await accounts(database)
+        _ = try await Self.silence(of: proxy)
         proxy.cut(isCommitted ? .answerToCommit : .commit)
         try await database.write { connection in
             _ = counter.next()
@@ -267,15 +268,30 @@ struct PostgresTests {
         try await database.close()
     }
 
+    /// Waits until the COMMIT of a read and the first commit's look at the statistics have passed,
+    /// behind which nothing is sent that a test has not asked for; gives what was sent up to then.
+    private static func silence(of proxy: CuttingProxy) async throws -> Int {
+        var count = -1
+        while proxy.sendingCount != count {
+            count = proxy.sendingCount
+            try await Task.sleep(for: .milliseconds(500))
+        }
+        return count
+    }
+
     @Test func `a transaction takes a round trip for its statement and one for its end`()
         async throws
     {
         let scratch = try await Engine.postgres.store()
         let proxy = try CuttingProxy(to: scratch.database)
         let database = PostgresDatabase(PostgresConfiguration(address: Secret(proxy.address)))
-        _ = try await accounts(database)
-        var before = proxy.sendingCount
+        try await database.write { _ in }
+        var before = try await Self.silence(of: proxy)
         _ = try await database.read { try $0.rows("SELECT 1 AS n") }
+        // Whoever reads does not wait for the end.
+        for _ in 0..<500 where proxy.sendingCount - before < 2 {
+            try await Task.sleep(for: .milliseconds(10))
+        }
         #expect(proxy.sendingCount - before == 2)
         before = proxy.sendingCount
         try await database.write { connection in try Self.insert(7, on: connection) }
