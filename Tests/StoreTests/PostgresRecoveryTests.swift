@@ -12,6 +12,26 @@ import Testing
 struct PostgresRecoveryTests {
     private static let suicide: SQL = "SELECT pg_terminate_backend(pg_backend_pid()) AS killed"
 
+    /// Whoever waited for the answer would read a second time.
+    @Test func `a read is over before its COMMIT is answered`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let proxy = try CuttingProxy(to: scratch.database)
+        let database = PostgresDatabase(PostgresConfiguration(address: Secret(proxy.address)))
+        let one: SQL = "SELECT 1 AS n"
+        _ = try await database.read { connection in try connection.rows(one) }
+        _ = try await proxy.silence()
+        proxy.cut(.answerToCommit)
+        let rounds = Mutex(0)
+        _ = try await database.read { connection in
+            rounds.withLock { $0 += 1 }
+            return try connection.rows(one)
+        }
+        #expect(rounds.withLock { $0 } == 1)
+        // Whoever comes next finds the connection gone, and makes another one.
+        #expect(try await database.read { connection in try connection.rows(one).count } == 1)
+        #expect(proxy.cutCount == 1)
+    }
+
     // MARK: Names
 
     /// As behind a pooler whose other session knows BEGIN and not the statement that follows.

@@ -140,7 +140,7 @@ struct PostgresTests {
         let database = PostgresDatabase(PostgresConfiguration(address: Secret(proxy.address)))
         let counter = Counter()
         _ = try await accounts(database)
-        _ = try await Self.silence(of: proxy)
+        _ = try await proxy.silence()
         proxy.cut(isCommitted ? .answerToCommit : .commit)
         try await database.write { connection in
             _ = counter.next()
@@ -268,17 +268,6 @@ struct PostgresTests {
         try await database.close()
     }
 
-    /// Waits until the COMMIT of a read and the first commit's look at the statistics have passed,
-    /// behind which nothing is sent that a test has not asked for; gives what was sent up to then.
-    private static func silence(of proxy: CuttingProxy) async throws -> Int {
-        var count = -1
-        while proxy.sendingCount != count {
-            count = proxy.sendingCount
-            try await Task.sleep(for: .milliseconds(500))
-        }
-        return count
-    }
-
     @Test func `a transaction takes a round trip for its statement and one for its end`()
         async throws
     {
@@ -286,7 +275,7 @@ struct PostgresTests {
         let proxy = try CuttingProxy(to: scratch.database)
         let database = PostgresDatabase(PostgresConfiguration(address: Secret(proxy.address)))
         try await database.write { _ in }
-        var before = try await Self.silence(of: proxy)
+        var before = try await proxy.silence()
         _ = try await database.read { try $0.rows("SELECT 1 AS n") }
         // Whoever reads does not wait for the end.
         for _ in 0..<500 where proxy.sendingCount - before < 2 {

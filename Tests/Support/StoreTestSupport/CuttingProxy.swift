@@ -174,3 +174,16 @@ private struct Muffler {
         return passed
     }
 }
+
+extension CuttingProxy {
+    /// Waits until the COMMIT of a read and the first commit's look at the statistics have passed,
+    /// behind which nothing is sent that a test has not asked for; gives what was sent up to then.
+    package func silence() async throws -> Int {
+        var count = -1
+        while sendingCount != count {
+            count = sendingCount
+            try await Task.sleep(for: .milliseconds(500))
+        }
+        return count
+    }
+}
