@@ -74,3 +74,48 @@ static inline __attribute__((always_inline)) void finish(
         _mm512_mask_storeu_ps(scores + i, lanes, _mm512_mul_ps(score, _mm512_set1_ps(scale)));
     }
 }
+
+#define HAS_UNPACKED_SUM
+/// Unpacks high bytes without the 128 that are stored more, and returns the sum of those stored.
+///
+/// In whole registers: what is written in pieces and read as one has to reach the cache first.
+static inline __attribute__((always_inline)) int32_t unpack_signed(const uint8_t *coarse,
+                                                                   const uint8_t *middle,
+                                                                   size_t stride, int8_t *high) {
+    enum { choose = 0xCA };  // Bits of the second operand where the first has ones, else the third.
+    const __m512i upper = _mm512_set1_epi8((char)0xF0), sign = _mm512_set1_epi8((char)0x80);
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < stride; i += 128) {
+        __m512i a = _mm512_loadu_si512(coarse + i / 2), b = _mm512_loadu_si512(middle + i / 2);
+        __m512i first = _mm512_ternarylogic_epi32(upper, _mm512_slli_epi16(a, 4), b, choose);
+        __m512i second = _mm512_ternarylogic_epi32(upper, a, _mm512_srli_epi16(b, 4), choose);
+        sum = _mm512_add_epi64(sum, _mm512_sad_epu8(first, _mm512_setzero_si512()));
+        sum = _mm512_add_epi64(sum, _mm512_sad_epu8(second, _mm512_setzero_si512()));
+        _mm512_storeu_si512(high + i, _mm512_xor_si512(first, sign));
+        _mm512_storeu_si512(high + i + 64, _mm512_xor_si512(second, sign));
+    }
+    return (int32_t)_mm512_reduce_add_epi64(sum);
+}
+
+#define HAS_COMMON_NARROW
+/// Whether two nodes have a link in common, or `other` is linked to the first.
+static int common_narrow(const preloop_code_graph *graph, uint32_t first, uint32_t second,
+                         uint32_t other) {
+    const uint16_t *left = graph->narrow + first * graph->degree;
+    const uint16_t *right = graph->narrow + second * graph->degree;
+    const __m512i none = _mm512_set1_epi16(-1);
+    // The least difference is 0 where a link is in both; what is no link differs from all.
+    __m512i least = none;
+    uint32_t common = 0;
+    for (size_t i = 0; i < graph->degree; i += 32) {
+        size_t rest = graph->degree - i;
+        __mmask32 lanes = rest >= 32 ? 0xFFFFFFFFu : (1u << rest) - 1;
+        __m512i links = _mm512_mask_loadu_epi16(none, lanes, right + i);
+        for (size_t j = 0; j < graph->degree && left[j] != 0xFFFF; j++) {
+            __m512i difference = _mm512_xor_si512(links, _mm512_set1_epi16((short)left[j]));
+            least = _mm512_min_epu16(least, difference);
+            common |= left[j] == other;
+        }
+    }
+    return common || _mm512_cmpeq_epi16_mask(least, _mm512_setzero_si512()) != 0;
+}

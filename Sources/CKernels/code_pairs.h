@@ -42,7 +42,7 @@ static size_t near_pairs(const preloop_code_graph *graph, const uint8_t *rows, u
                          uint32_t *lefts, uint32_t *rights) {
     preloop_code_query queries[4] = {{0}};
     for (size_t j = 0; j < count; j++)
-        load(graph, slot + (uint32_t)j, buffer + j * graph->stride, 0, &queries[j]);
+        load(graph, slot + (uint32_t)j, buffer + j * graph->stride, 0, &queries[j], graph->stride);
 #ifdef HAS_TILES
     if (graph->stride == 384)
         return near_tiles(graph, rows, first, end, slot, queries, count, floor, lefts, rights, 384);

@@ -31,10 +31,14 @@ static inline __attribute__((always_inline)) size_t reaching(const uint64_t *ent
 
 /// A score that at least `rank` entries reach and, but for a tolerance, no more: by halving, which
 /// unlike sorting has nothing to guess wrong. `rank` reach `low`, fewer than that reach `high`.
+///
+/// Scores of a damaged file may be so great that neighbouring numbers are further apart than the
+/// tolerance.
 static inline __attribute__((always_inline)) float reached_by(
     const uint64_t *entries, size_t count, size_t rank, float low, float high, float tolerance) {
     while (high - low > tolerance) {
         float middle = 0.5f * (low + high);
+        if (middle <= low || middle >= high) break;
         size_t found = reaching(entries, count, middle);
         if (found < rank) {
             high = middle;

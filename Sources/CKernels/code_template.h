@@ -166,16 +166,28 @@ static inline __attribute__((always_inline)) void unpack(const uint8_t *coarse,
         }
 }
 
-static void load(const preloop_code_graph *graph, uint32_t slot, int8_t *high, int8_t *low,
-                 preloop_code_query *query) {
-    size_t stride = graph->stride, width = stride / 2;
+#ifndef HAS_UNPACKED_SUM
+/// Unpacks high bytes without the 128 that are stored more, and returns the sum of those stored.
+static inline __attribute__((always_inline)) int32_t unpack_signed(const uint8_t *coarse,
+                                                                   const uint8_t *middle,
+                                                                   size_t stride, int8_t *high) {
     uint8_t *bytes = (uint8_t *)high;
-    unpack(graph->coarse + slot * width, graph->middle + slot * width, stride, bytes);
+    unpack(coarse, middle, stride, bytes);
     int32_t sum = 0;
     for (size_t i = 0; i < stride; i++) {
         sum += bytes[i];
         bytes[i] ^= 0x80;
     }
+    return sum;
+}
+#endif
+
+static inline __attribute__((always_inline)) void load(const preloop_code_graph *graph,
+                                                       uint32_t slot, int8_t *high, int8_t *low,
+                                                       preloop_code_query *query, size_t stride) {
+    size_t width = stride / 2;
+    int32_t sum =
+        unpack_signed(graph->coarse + slot * width, graph->middle + slot * width, stride, high);
     query->high = high;
     query->high_sum = sum - (int32_t)(128 * stride);
     query->low = low;
@@ -189,6 +201,11 @@ static void load(const preloop_code_graph *graph, uint32_t slot, int8_t *high, i
         sum += rest[i];
     }
     query->low_sum = sum - (int32_t)(128 * stride);
+}
+
+static void load_row(const preloop_code_graph *graph, uint32_t slot, int8_t *high, int8_t *low,
+                     preloop_code_query *query) {
+    load(graph, slot, high, low, query, graph->stride);
 }
 
 static void store(const int8_t *high, const int8_t *low, size_t stride, uint8_t *coarse,
@@ -267,18 +284,6 @@ static inline __attribute__((always_inline)) size_t follow(
     return taken;
 }
 
-/// Asks for the links of a node that will probably be followed.
-static inline __attribute__((always_inline)) void prefetch_links(const preloop_code_graph *graph,
-                                                                 uint32_t slot) {
-    size_t start = slot * graph->degree;
-    if (graph->narrow) {
-        __builtin_prefetch(graph->narrow + start);
-    } else {
-        __builtin_prefetch(graph->wide + start);
-        __builtin_prefetch(graph->wide + start + graph->degree / 2);
-    }
-}
-
 /// The score that a newly found node must exceed to be of use.
 static inline __attribute__((always_inline)) float threshold_of(const preloop_code_walk *walk,
                                                                 float bound) {
@@ -299,7 +304,7 @@ static inline __attribute__((always_inline)) void walk_body(
         walk.scored += count;
         count = above(walk.ids, walk.scores, count, threshold_of(&walk, bound));
         for (size_t i = 0; i < count; i++) {
-            prefetch_links(graph, walk.ids[i]);
+            preloop_code_prefetch_links(graph, walk.ids[i]);
             offer(&walk, preloop_code_entry(walk.scores[i], walk.ids[i]));
         }
         bound = bound_of(&walk, stop);
@@ -370,7 +375,7 @@ static int walk_filtered(const preloop_code_graph *graph, const preloop_code_que
         count = above(walk->ids, walk->scores, count, threshold);
         for (size_t i = 0; i < count; i++) {
             uint64_t found = preloop_code_entry(walk->scores[i], walk->ids[i]);
-            prefetch_links(graph, walk->ids[i]);
+            preloop_code_prefetch_links(graph, walk->ids[i]);
             offer(walk, found);
             if (passes(filter, walk->ids[i])) offer(results, found);
         }
@@ -425,7 +430,7 @@ static inline __attribute__((always_inline)) size_t diversify_body(
         if (rank + 2 < count)
             prefetch_high(graph, preloop_code_entry_slot(entries[rank + 2]), stride);
         preloop_code_query query;
-        load(graph, slot, buffer, 0, &query);
+        load(graph, slot, buffer, 0, &query, stride);
         // In squared distances: d(other) * factor <= d(node).
         float distance = 1 - preloop_code_entry_score(entries[rank]);
         float limit = 1 - distance / factor;
@@ -456,7 +461,7 @@ static size_t victims(const preloop_code_graph *graph, uint32_t node, const uint
     uint8_t kept[most + 1];
     uint32_t slots[most + 5];
     preloop_code_query query;
-    load(graph, node, buffer, 0, &query);
+    load(graph, node, buffer, 0, &query, graph->stride);
     score(graph, &query, ids, count, scores);
     entries[0] = preloop_code_entry(near, newcomer);
     for (size_t i = 0; i < count; i++) {
@@ -500,6 +505,9 @@ static size_t links_of(const preloop_code_graph *graph, uint32_t slot, uint32_t 
 
 static int have_common_base(const preloop_code_graph *graph, uint32_t first, uint32_t second,
                             uint32_t other) {
+#ifdef HAS_COMMON_NARROW
+    if (graph->narrow) return common_narrow(graph, first, second, other);
+#endif
     uint32_t lists[2][128];
     size_t first_count = links_of(graph, first, lists[0]);
     size_t second_count = links_of(graph, second, lists[1]);
@@ -510,7 +518,7 @@ static int have_common_base(const preloop_code_graph *graph, uint32_t first, uin
 #include "code_scan.h"
 
 const preloop_code_kernels KERNELS = {
-    quantise,      score, estimate, score_fully, load,    store,       walk_base,        refine,
+    quantise,      score, estimate, score_fully, load_row, store,       walk_base,        refine,
     walk_filtered, scan,  passing,  diversify,   victims, have_common, have_common_base,
     unpack_rows,   near_pairs, offer, settle,
 };

@@ -546,6 +546,12 @@ package enum CodeKernels {
             != 0
     }
 
+    /// Asks for the links of a node on layer 0, which will be read soon.
+    package static func expectLinks(_ graph: CodeGraph, of slot: UInt32) {
+        var raw = unsafe graph.raw
+        unsafe preloop_code_prefetch_links(&raw, slot)
+    }
+
     /// Scratch of the selection of neighbours.
     package struct SelectionRoom: Sendable {
         fileprivate var bytes: [Int8]

@@ -191,6 +191,16 @@ extension Graph {
         narrowRegion.release()
     }
 
+    /// Asks for the lists that a plan will change, while another is being carried out.
+    func expect(_ plan: InsertionPlan) {
+        guard let layer = plan.layers.first else { return }
+        let codes = codes
+        for (neighbour, victims) in zip(layer.neighbours, layer.victims) {
+            CodeKernels.expectLinks(codes, of: neighbour.slot)
+            if let victim = victims.first { CodeKernels.expectLinks(codes, of: victim) }
+        }
+    }
+
     /// Carries a plan out: links the vector.
     ///
     /// Needs the write lock. Other plans may have been carried out since this one was made, but

@@ -56,8 +56,7 @@ extension HNSWIndex {
                     try result.get()
                     return next + 1
                 }
-                try insertBatch(next..<end, keys, vectors, workers)
-                return end
+                return try insertBatch(next..<end, keys, vectors, workers)
             }
         }
     }
@@ -76,18 +75,26 @@ extension HNSWIndex {
         return end
     }
 
-    /// Inserts a batch of new keys; the caller holds `writer`.
+    /// Inserts a batch of new keys, up to one that will be higher than the graph is; the caller
+    /// holds `writer`.
+    ///
+    /// Plans know the layers that are there: two of one batch above them would not be linked.
+    ///
+    /// - Returns: The end of those that were inserted.
     private func insertBatch(
         _ range: Range<Int>,
         _ keys: [Int64],
         _ vectors: [[Float]],
         _ workers: [SearchScratch]
-    ) throws(VectorIndexError) {
+    ) throws(VectorIndexError) -> Int {
         var slots: [UInt32] = []
         for offset in 0..<range.count {
             let slot = try graph.prepareSlot(offset: offset)
             slots.append(slot)
+            let (seed, m) = (graph.configuration.seed, graph.configuration.m)
+            if Graph.level(ofSlot: Int(slot), seed: seed, m: m) > graph.topLevel { break }
         }
+        let range = range.prefix(slots.count)
         let plans = plans(for: slots, range, vectors, workers)
         whenPlanned?()
         var start = 0
@@ -95,12 +102,14 @@ extension HNSWIndex {
             let end = min(start + Self.insertionsPerLock, plans.count)
             lock.write {
                 for index in start..<end {
+                    if index + 1 < plans.count { graph.expect(plans[index + 1]) }
                     let key = keys[range.lowerBound + index]
                     graph.carryOut(plans[index], key: key, workers[0])
                 }
             }
             start = end
         }
+        return range.endIndex
     }
 
     /// Stores the rows of a batch, then plans their insertion, side by side.

@@ -211,6 +211,38 @@ import Testing
         }
     }
 
+    /// Lengths are checked for being numbers only; with these, scores differ by thousands.
+    @Test(.timeLimit(.minutes(1)))
+    func `false lengths behind right checksums end no search and no save`() throws {
+        let query = unit([Float](repeating: 1, count: 384))
+        let vector = query.enumerated().map { $0 < 50 ? -$1 : $1 }
+        // One is nearer than all others, which are as near as each other.
+        let index = try makeIndex([query] + [[Float]](repeating: vector, count: 599))
+        try withTemporaryPath { path in
+            try index.save(to: path, revision: 1)
+            var bytes = readFile(path)
+            let sections = try SnapshotHeader(
+                decoding: Array(bytes[..<4096]),
+                foundByteCount: bytes.count
+            ).sections
+            let one = Float(1).bitPattern
+            for slot in 0..<600 {
+                for byte in 0..<4 {
+                    let place = sections[2].offset + slot * 4 + byte
+                    bytes[place] = UInt8(truncatingIfNeeded: one >> (8 * UInt32(byte)))
+                }
+            }
+            writeFile(withRightChecksums(bytes), path)
+            let opened = try HNSWIndex.open(path: path, expecting: "test", dimension: 384)
+            let some = KeySet((0..<300).map(Int64.init))
+            #expect(opened.search(query, count: 10, filter: .only(some)).count == 10)
+            #expect(opened.search(query, count: 10).count == 10)
+            for key in Int64(300)..<600 { opened.remove(key: key) }
+            // The number has changed by more than a quarter: the save measures anew.
+            try opened.save(to: path, revision: 2)
+        }
+    }
+
     @Test func `the checksum is XXH64`() {
         func hash(_ text: String, seed: UInt64 = 0) -> UInt64 {
             Array(text.utf8).withUnsafeBytes { XXH64.hash($0, seed: seed) }

@@ -95,6 +95,17 @@ static inline float preloop_code_entry_score(uint64_t entry) {
     return number.value;
 }
 
+/// Asks for the links of a node on layer 0, which will be read soon.
+static inline void preloop_code_prefetch_links(const preloop_code_graph *graph, uint32_t slot) {
+    size_t start = slot * graph->degree;
+    if (graph->narrow) {
+        __builtin_prefetch(graph->narrow + start);
+    } else {
+        __builtin_prefetch(graph->wide + start);
+        __builtin_prefetch(graph->wide + start + graph->degree / 2);
+    }
+}
+
 // Every function takes the set of instructions to use first (ckernels_level.h); a larger one than
 // the machine has gets the machine's best.
 
