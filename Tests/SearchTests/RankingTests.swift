@@ -62,7 +62,13 @@ import Testing
         }
 
         var ranking: IssueSearch.Ranking {
-            .init(near, unmeasured: wordy, ceiling: ceiling) { Scoring.relevance($0) }
+            ranking(floor: -.infinity)
+        }
+
+        func ranking(floor: Double) -> IssueSearch.Ranking {
+            .init(near, unmeasured: wordy, ceiling: ceiling, floor: floor) {
+                Scoring.relevance($0)
+            }
         }
     }
 
@@ -72,18 +78,17 @@ import Testing
         for _ in 0..<400 {
             let example = Case(using: &random)
             var (ranking, found) = (example.ranking, [IssueID]())
-            #expect(Set(ranking.issues) == Set(example.order))
             var isFirst = true
             while true {
                 let count = Int.random(in: 1...30, using: &random)
-                let doubtful = ranking.doubtful(among: count)
+                let doubtful = ranking.measureDoubtful(among: count, as: example.windows)
                 if isFirst {
-                    measured += doubtful.count
+                    measured += doubtful
                     all += example.wordy.count
                     isFirst = false
                 }
-                ranking.measure(doubtful, as: example.windows.filter { doubtful.contains($0.key) })
-                let next = ranking.next(count)
+                // More than is settled is never given out.
+                let next = ranking.next(count + Int.random(in: 0...9, using: &random))
                 guard !next.isEmpty else { break }
                 for candidate in next {
                     let window = example.windows[candidate.issue]
@@ -101,27 +106,99 @@ import Testing
         #expect(measured < all * 3 / 4, "\(measured) of \(all) were measured for a first page")
     }
 
+    @Test func `what scores less than others may is not given out, however long the pages`() {
+        var random = SeededGenerator(seed: 6)
+        var kept = 0
+        for _ in 0..<400 {
+            let example = Case(using: &random)
+            let floor = Double.random(in: 0.1...0.7, using: &random)
+            var (ranking, found) = (example.ranking(floor: floor), [IssueID]())
+            while true {
+                let count = Int.random(in: 1...30, using: &random)
+                ranking.measureDoubtful(among: count, as: example.windows)
+                let next = ranking.next(count)
+                guard !next.isEmpty else { break }
+                #expect(next.allSatisfy { $0.score >= floor })
+                found += next.map(\.issue)
+            }
+            #expect(found.elementsEqual(example.order.prefix(found.count)))
+            kept += example.order.count - found.count
+            // Nothing that may be given out is left behind.
+            var whole = example.ranking
+            whole.measureDoubtful(among: .max, as: example.windows)
+            #expect(whole.next(.max).count { $0.score >= floor } == found.count)
+        }
+        #expect(kept > 0)
+    }
+
+    @Test func `some are measured at a time, and those before which others may go are kept`() {
+        let near = (1...2).map { Case.candidate($0, 0.5, 0) }
+        let wordy = (3...200).map { Case.candidate($0, 0, 0.5 - Double($0) / 1_000) }
+        var ranking = IssueSearch.Ranking(
+            near,
+            unmeasured: wordy,
+            ceiling: 0.5,
+            floor: -.infinity
+        ) { Scoring.relevance($0) }
+        let some = ranking.doubtful(among: 10, atMost: 64)
+        #expect(some.count == 64 && ranking.doubtful(among: 10).count == 198)
+        #expect(ranking.next(10).isEmpty)
+        let far = some.map {
+            ($0, NearWindow(passage: PassageID($0.rawValue), issue: $0, score: 0.5))
+        }
+        ranking.measure(some, as: Dictionary(uniqueKeysWithValues: far))
+        #expect(ranking.doubtful(among: 10).isEmpty)
+        // All 64 go before those whose words are fewer, and nothing is known of what comes after.
+        #expect(ranking.next(100).map(\.issue) == some)
+    }
+
     @Test func `everything is measured without a bound, and where candidates are few`() {
         let near = (1...5).map { Case.candidate($0, 0.9, 0) }
         let wordy = (6...9).map { Case.candidate($0, 0, 0.1) }
-        let unknown = IssueSearch.Ranking(near, unmeasured: wordy, ceiling: nil) {
-            Scoring.relevance($0)
-        }
+        let unknown = IssueSearch.Ranking(
+            near,
+            unmeasured: wordy,
+            ceiling: nil,
+            floor: -.infinity
+        ) { Scoring.relevance($0) }
         #expect(Set(unknown.doubtful(among: 2)) == Set((6...9).map { IssueID($0) }))
-        let known = IssueSearch.Ranking(near, unmeasured: wordy, ceiling: 0.3) {
-            Scoring.relevance($0)
-        }
+        let known = IssueSearch.Ranking(
+            near,
+            unmeasured: wordy,
+            ceiling: 0.3,
+            floor: -.infinity
+        ) { Scoring.relevance($0) }
         #expect(known.doubtful(among: 5).isEmpty)
         #expect(known.doubtful(among: 6).count == 4)
     }
 
-    @Test func `the bound is the middle of the nearest, and none where there are no others`() {
+    @Test func `the bound is the farthest of the nearest, and none where there are no others`() {
         let windows = (0..<10).map {
             NearWindow(passage: PassageID($0), issue: IssueID($0), score: 1 - Float($0) / 10)
         }
         let some = NearestWindows(windows: windows, isAll: false)
-        #expect(IssueSearch.Ranking.ceiling(of: some) == windows[5].score)
+        #expect(IssueSearch.Ranking.ceiling(of: some) == windows[9].score)
         #expect(IssueSearch.Ranking.ceiling(of: .init(windows: windows, isAll: true)) == nil)
         #expect(IssueSearch.Ranking.ceiling(of: .init(windows: [], isAll: false)) == nil)
+    }
+}
+
+extension IssueSearch.Ranking {
+    /// Measures until nothing is doubtful among the first ones.
+    ///
+    /// - Returns: How many were measured.
+    @discardableResult
+    fileprivate mutating func measureDoubtful(
+        among count: Int,
+        as windows: [IssueID: NearWindow]
+    ) -> Int {
+        var measured = 0
+        while true {
+            let doubtful = doubtful(among: count, atMost: 16)
+            guard !doubtful.isEmpty else { return measured }
+            measured += doubtful.count
+            let known = windows.filter { doubtful.contains($0.key) }
+            measure(doubtful, as: known)
+        }
     }
 }

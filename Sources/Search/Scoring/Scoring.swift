@@ -41,6 +41,21 @@ package enum Scoring {
         }
     }
 
+    /// The least lexical part with which a query text's score reaches `score`.
+    ///
+    /// - Parameters:
+    ///   - score: As ``relevance(_:constants:)`` gives it with both parts.
+    ///   - cosine: The other part.
+    ///   - constants: The weights.
+    /// - Returns: Less than 0 where the cosine alone is enough, more than 1 where nothing is.
+    package static func lexicalReaching(
+        _ score: Double,
+        cosine: Double,
+        constants: TextConstants = TextConstants()
+    ) -> Double {
+        (score - constants.cosineWeight * cosine) / (1 - constants.cosineWeight)
+    }
+
     // MARK: - Issue and issue
 
     /// How much a term counts by where it stands when candidates are gathered for an issue.

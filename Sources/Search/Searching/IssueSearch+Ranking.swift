@@ -6,20 +6,26 @@ extension IssueSearch {
     ///
     /// The windows of an issue that only its words brought in are not among the nearest, so its
     /// cosine is bounded, and with it its score: where that is less than what the page needs, its
-    /// windows are not looked up (the threshold of R. Fagin, A. Lotem, M. Naor, "Optimal
-    /// aggregation algorithms for middleware", 2003). An index that approximates misses some of the
-    /// nearest; their cosine counts as the bound, so the order is the same however long a page is.
+    /// windows are not looked up. What neither side brought in is bounded alike, and what scores
+    /// less than that is left to the next tier (the threshold of R. Fagin, A. Lotem, M. Naor,
+    /// "Optimal aggregation algorithms for middleware", 2003). An index that approximates misses
+    /// some of the nearest; their cosine counts as the bound, so the order is the same however
+    /// long a page is.
     struct Ranking: Sendable {
         /// Best first.
         private var measured: ArraySlice<Candidate>
         /// With the greatest score each can have, greatest first.
         private var unmeasured: ArraySlice<Candidate> = []
         private let ceiling: Double
+        private let floor: Double
         private let score: @Sendable (Scoring.TextMatch) -> Double
 
-        /// Candidates that are all measured, in any order.
+        /// Candidates that are measured at first: they may spare the rest.
+        static let fewMeasured = 64
+
+        /// Candidates that are all measured, in any order, and all given out.
         init(_ measured: [Candidate]) {
-            self.init(measured, unmeasured: [], ceiling: nil) { _ in 0 }
+            self.init(measured, unmeasured: [], ceiling: nil, floor: -.infinity) { _ in 0 }
         }
 
         /// Candidates in any order.
@@ -28,15 +34,18 @@ extension IssueSearch {
         ///   - measured: With their windows.
         ///   - unmeasured: Issues of which no window is among the nearest.
         ///   - ceiling: More than that no cosine of theirs counts; nil when nothing is known.
+        ///   - floor: What scores less is not given out, for others might go before it.
         ///   - score: The formula; greater for a greater cosine.
         init(
             _ measured: [Candidate],
             unmeasured: [Candidate],
             ceiling: Float?,
+            floor: Double,
             score: @escaping @Sendable (Scoring.TextMatch) -> Double
         ) {
             self.measured = Self.sorted(measured)
             self.ceiling = ceiling.map(Double.init) ?? .infinity
+            self.floor = floor
             self.score = score
             let bound = self.ceiling
             self.unmeasured = Self.sorted(
@@ -44,23 +53,20 @@ extension IssueSearch {
             )
         }
 
-        /// The cosine of the window in the middle of the nearest; nil when there are no others, for
+        /// The cosine of the farthest of the nearest windows; nil when there are no others, for
         /// then there is nothing to save.
-        ///
-        /// What an approximate index misses is seldom nearer than that.
         static func ceiling(of nearest: NearestWindows) -> Float? {
-            guard !nearest.isAll, !nearest.windows.isEmpty else { return nil }
-            return nearest.windows[nearest.windows.count / 2].score
+            nearest.isAll ? nil : nearest.windows.last?.score
         }
 
-        /// All that are left.
-        var issues: [IssueID] { measured.map(\.issue) + unmeasured.map(\.issue) }
-
-        /// Those that have to be measured before the first `count` are known.
-        func doubtful(among count: Int) -> [IssueID] {
-            guard measured.count >= count, count > 0 else { return unmeasured.map(\.issue) }
-            let least = measured[measured.startIndex + count - 1].score
-            return unmeasured.prefix { $0.score >= least }.map(\.issue)
+        /// Those that have to be measured before the first `count` are known, the most doubtful
+        /// first and no more than `limit`; when there are none, they are known.
+        func doubtful(among count: Int, atMost limit: Int = .max) -> [IssueID] {
+            var least = floor
+            if count > 0, measured.count >= count {
+                least = max(least, measured[measured.startIndex + count - 1].score)
+            }
+            return unmeasured.prefix(limit).prefix { $0.score >= least }.map(\.issue)
         }
 
         /// Takes what ``doubtful(among:)`` asked for; an issue without a window has a cosine of 0.
@@ -77,10 +83,15 @@ extension IssueSearch {
             measured = Self.sorted(measured + candidates)
         }
 
-        /// Takes the first ones away; what is doubtful among them was measured.
+        /// Takes the first ones away, at most `count` and none before which others might go: when
+        /// nothing is doubtful among so many, they are all there are.
         mutating func next(_ count: Int) -> [Candidate] {
-            defer { measured = measured.dropFirst(count) }
-            return Array(measured.prefix(count))
+            let bound = unmeasured.first?.score ?? -.infinity
+            let settled = measured.prefix(max(count, 0)).prefix {
+                $0.score >= floor && $0.score > bound
+            }
+            measured = measured.dropFirst(settled.count)
+            return Array(settled)
         }
 
         private static func sorted(

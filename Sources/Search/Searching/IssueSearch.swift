@@ -6,9 +6,9 @@ import VectorIndex
 /// Answers "has this been reported before?": vectors and words, filters inside, one hit an issue.
 ///
 /// Every candidate gets all its measurements, however it was found, so its score does not depend on
-/// who found it; the pool of candidates grows in fixed tiers, and what a later tier adds comes
-/// after what the earlier ones ranked. So any page shows the same order, and no page repeats
-/// another's issue.
+/// who found it; the pool of candidates grows in fixed tiers, each of which gives out those that
+/// nothing outside its pool can go before, and what a later tier adds comes after them. So any page
+/// shows the same order, and no page repeats another's issue.
 package struct IssueSearch: Sendable {
     let store: Store
     let embedder: any Embedder
@@ -17,9 +17,30 @@ package struct IssueSearch: Sendable {
     let profiles: IssueProfiles
     let constants = Scoring.TextConstants()
 
-    /// Windows and documents the pool takes from each side in its tiers; a page of ten needs the
-    /// first, and the last is what an index gives at most.
-    private static let tiers = [200, 1_000, 5_000, HNSWIndex.maximumHitCount]
+    /// What the pool takes from each side.
+    private struct Tier {
+        /// The nearest windows, so many; nil for as many as the index likes to give at first.
+        let windows: Int?
+        /// Nothing that may go before so many of those windows' issues is left out.
+        let settled: Int
+        /// At most so many documents with the best words.
+        let words: Int
+        /// Whether everything is given out, for there is no other tier.
+        var isLast: Bool { windows == HNSWIndex.maximumHitCount }
+    }
+
+    /// A page of ten needs the first as a rule; the last is what an index gives at most.
+    private static let tiers = [
+        Tier(windows: nil, settled: 16, words: 2_000),
+        Tier(windows: 400, settled: 50, words: 4_000),
+        Tier(windows: 1_000, settled: 150, words: 6_000),
+        Tier(windows: 5_000, settled: 1_000, words: 8_000),
+        Tier(
+            windows: HNSWIndex.maximumHitCount,
+            settled: HNSWIndex.maximumHitCount,
+            words: HNSWIndex.maximumHitCount
+        ),
+    ]
     /// Batches of lexical documents a search brings up to date before it answers; the scan does the
     /// rest.
     private static let lexicalBatches = 8
@@ -58,11 +79,10 @@ package struct IssueSearch: Sendable {
         let question = try await healingWords { try await self.question(request) }
         var page = Page(request)
         var known: Set<IssueID> = []
-        for size in Self.tiers {
-            let tier = try await tier(size, of: question, excluding: known)
-            try await fill(&page, with: tier.ranking, of: question)
+        for place in Self.tiers.indices {
+            let tier = try await tier(place, of: question, excluding: known)
+            known.formUnion(try await fill(&page, with: tier.ranking, of: question))
             if page.isFull || tier.isComplete { break }
-            known.formUnion(tier.ranking.issues)
         }
         return try await hits(page, of: question)
     }
@@ -102,8 +122,6 @@ package struct IssueSearch: Sendable {
         var nearest: NearestWindows?
         /// Nil in vector mode.
         var scores: LexicalScores?
-        /// The best matches that pass, as many as the first tier takes.
-        var bestWords: [(issue: IssueID, score: Double)] = []
         /// The score of the best match that passes, more than 0.
         var bestScore: Double
         /// Nil when everything passes.
@@ -136,7 +154,7 @@ package struct IssueSearch: Sendable {
         var nearest: NearestWindows?
         if let vector {
             let windows = try await index.windows(passing: request.filter, at: head)
-            nearest = try await windows.nearest(to: [vector], count: Self.tiers[0])[0]
+            nearest = try await windows.nearest(to: [vector], count: windows.firstCount)[0]
             view = windows
         }
         let issues =
@@ -150,11 +168,8 @@ package struct IssueSearch: Sendable {
             bestScore: 1,
             issues: issues
         )
-        if let scores = question.scores {
-            question.bestWords = scores.best(Self.tiers[0], where: question.passes)
-            if let best = question.bestWords.first, best.score > 0 {
-                question.bestScore = best.score
-            }
+        if let best = question.scores?.best(1, where: question.passes).first, best.score > 0 {
+            question.bestScore = best.score
         }
         return question
     }
@@ -189,44 +204,89 @@ package struct IssueSearch: Sendable {
     }
 
     private func tier(
-        _ size: Int,
+        _ place: Int,
         of question: Question,
         excluding known: Set<IssueID>
     ) async throws -> (ranking: Ranking, isComplete: Bool) {
-        var nearest: [IssueID: NearWindow] = [:]
-        var (isComplete, ceiling) = (true, Float?.none)
-        if let vector = question.vector, let view = question.view {
-            let known = size == Self.tiers[0] ? question.nearest : nil
-            let found: NearestWindows
-            if let known {
-                found = known
-            } else {
-                found = try await view.nearest(to: [vector], count: size)[0]
-            }
-            isComplete = found.isAll
-            ceiling = Ranking.ceiling(of: found)
-            // The first window of an issue is its nearest.
-            for window in found.windows where nearest[window.issue] == nil {
-                nearest[window.issue] = window
-            }
+        let tier = Self.tiers[place]
+        guard let vector = question.vector, let view = question.view else {
+            // Nothing is measured, and words are in their order.
+            let words = question.scores?.best(tier.words, where: question.passes) ?? []
+            let new = words.lazy.map(\.issue).filter { !known.contains($0) }
+            let ranking = Ranking(new.map { candidate($0, nil, question) })
+            return (ranking, words.count < tier.words)
         }
-        var wordy: Set<IssueID> = []
-        if let scores = question.scores {
-            let best =
-                size == Self.tiers[0]
-                ? question.bestWords : scores.best(size, where: question.passes)
-            isComplete = isComplete && best.count < size
-            wordy.formUnion(best.lazy.map(\.issue).filter { nearest[$0] == nil })
+        let windows: NearestWindows
+        if let nearest = question.nearest, tier.windows == nil {
+            windows = nearest
+        } else {
+            let count = tier.windows ?? view.firstCount
+            windows = try await view.nearest(to: [vector], count: count)[0]
         }
+        // The first window of an issue is its nearest.
+        let nearest = Dictionary(
+            windows.windows.map { ($0.issue, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
         let measured = nearest.filter { !known.contains($0.key) }
             .map { candidate($0.key, $0.value, question) }
-        let rest = wordy.subtracting(known).map { candidate($0, nil, question) }
-        // Without a query vector there is nothing to measure.
-        guard question.view != nil else { return (Ranking(measured + rest), isComplete) }
-        let ranking = Ranking(measured, unmeasured: rest, ceiling: ceiling) { match in
+        let ceiling = Ranking.ceiling(of: windows)
+        let wordy = wordy(tier, measured, nearest, ceiling, question)
+        let rest = wordy.issues.filter { !known.contains($0) }.map { candidate($0, nil, question) }
+        let isComplete = tier.isLast || (windows.isAll && wordy.isAll)
+        let ranking = Ranking(
+            measured,
+            unmeasured: rest,
+            ceiling: ceiling,
+            floor: isComplete ? -.infinity : wordy.bound
+        ) { match in
             Scoring.relevance(match, constants: constants)
         }
         return (ranking, isComplete)
+    }
+
+    /// What words alone bring into a tier's pool.
+    private struct Wordy {
+        /// Of which no window is among the nearest.
+        var issues: [IssueID] = []
+        /// What others can score at most.
+        var bound: Double
+        /// Whether no other issue has any of the words.
+        var isAll = true
+    }
+
+    /// Issues with words that may go before the best of those that are measured: any others may
+    /// not, so that these at least can be given out.
+    private func wordy(
+        _ tier: Tier,
+        _ measured: [Candidate],
+        _ nearest: [IssueID: NearWindow],
+        _ ceiling: Float?,
+        _ question: Question
+    ) -> Wordy {
+        let cosine = Double(ceiling ?? 0)
+        guard let scores = question.scores else { return Wordy(bound: cosine) }
+        var least = 0.0
+        if !tier.isLast, ceiling != nil, !measured.isEmpty {
+            // Windows of the same issues are fewer issues.
+            let place = min(tier.settled, (measured.count + 1) / 2) - 1
+            let score = measured.map(\.score).sorted(by: >)[place]
+            let reaching = Scoring.lexicalReaching(score, cosine: cosine, constants: constants)
+            least = min(max(reaching, 0), 1)
+        }
+        let words = scores.best(
+            tier.words,
+            atLeast: least * question.bestScore,
+            where: question.passes
+        )
+        let isCut = words.count == tier.words
+        if isCut, let last = words.last { least = last.score / question.bestScore }
+        let match = Scoring.TextMatch(cosine: cosine, lexical: least)
+        return Wordy(
+            issues: words.lazy.map(\.issue).filter { nearest[$0] == nil },
+            bound: Scoring.relevance(match, constants: constants),
+            isAll: !isCut && least == 0
+        )
     }
 
     private func candidate(
@@ -279,22 +339,29 @@ package struct IssueSearch: Sendable {
     /// Takes the first of these, so many as are missing, that are not deleted at this moment.
     ///
     /// The indexes know of nearly all deletions: few more are looked up than are wanted.
+    ///
+    /// - Returns: Those that were given out, the deleted ones among them.
     private func fill(
         _ page: inout Page,
         with ranking: Ranking,
         of question: Question
-    ) async throws {
+    ) async throws -> Set<IssueID> {
         // Without a query vector the windows are chosen later.
         let isDetailed = question.vector != nil
-        var ranking = ranking
+        var (ranking, given) = (ranking, Set<IssueID>())
         while !page.isFull {
-            let count = min(page.missing + Self.spareCandidates, 10_000)
-            let doubtful = ranking.doubtful(among: count)
-            if let vector = question.vector, let view = question.view, !doubtful.isEmpty {
-                ranking.measure(doubtful, as: try await view.nearest(of: doubtful, to: vector))
+            if let vector = question.vector, let view = question.view {
+                var count = Ranking.fewMeasured
+                var doubtful = ranking.doubtful(among: page.missing, atMost: count)
+                while !doubtful.isEmpty {
+                    ranking.measure(doubtful, as: try await view.nearest(of: doubtful, to: vector))
+                    count *= 4
+                    doubtful = ranking.doubtful(among: page.missing, atMost: count)
+                }
             }
-            let chunk = ranking.next(count)
-            guard !chunk.isEmpty else { return }
+            let chunk = ranking.next(min(page.missing + Self.spareCandidates, 10_000))
+            guard !chunk.isEmpty else { break }
+            given.formUnion(chunk.lazy.map(\.issue))
             let before = page
             let (next, details) = try await store.read { connection, account in
                 let live = Set(
@@ -320,6 +387,7 @@ package struct IssueSearch: Sendable {
             page.append(next)
             page.details.merge(details)
         }
+        return given
     }
 }
 

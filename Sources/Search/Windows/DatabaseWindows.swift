@@ -21,14 +21,22 @@ struct DatabaseWindows: WindowView {
     static let effort = 200
     /// The most that pgvector takes; who wants more windows has them compared one by one.
     static let maximumEffort = 1_000
-    /// What visiting a row by the index costs, in rows compared one by one: 24 microseconds to 3.
+    /// What visiting a row by the index costs, in rows compared one by one: 24 microseconds to 3
+    /// where each is looked up in the table of issues, 12 to 1.8 on a faster machine where it is
+    /// not.
     ///
     /// Of 50,000 comparing is faster where a tenth pass, the index where a fifth do.
     static let visitCost = 8
-    /// How many more rows are asked for than have as many that pass among them on average.
-    static let siftingRoom = 1.25
     /// Vectors asked for at a time; each answer is some kilobytes.
     static let vectorsAtOnce = 64
+
+    /// Without a filter 200 take hardly longer than 64; where few pass, each stands for many rows
+    /// that the index visits.
+    var firstCount: Int {
+        guard issues != nil else { return 200 }
+        let share = Double(ownCount) / Double(max(rowCount, 1))
+        return min(max(Int(256 * share), 64), 200)
+    }
 
     func nearest(to vectors: [[Float]], count: Int) async throws -> [NearestWindows] {
         guard count > 0, issues?.isEmpty != true else {
@@ -36,12 +44,24 @@ struct DatabaseWindows: WindowView {
         }
         var found: [NearestWindows] = []
         for chunk in vectors.chunked(by: Self.vectorsAtOnce) {
-            switch plan(count) {
-            case .rows: found += try await compareRows(chunk, count)
-            case .index: found += try await searchIndex(chunk, count)
-            }
+            found += try await nearest(chunk, count)
         }
         return found
+    }
+
+    private func nearest(_ vectors: [[Float]], _ count: Int) async throws -> [NearestWindows] {
+        let plan = plan(count)
+        let wanted = siftedCount(for: count)
+        if index.plain == .index, wanted <= Self.maximumEffort,
+            plan == .index || wanted * Self.visitCost < ownCount,
+            let sifted = try await sift(vectors, count, among: wanted)
+        {
+            return sifted
+        }
+        switch plan {
+        case .rows: return try await compareRows(vectors, count)
+        case .index: return try await searchIndex(vectors, count)
+        }
     }
 
     /// The index visits `count` rows for each share that passes, and comparing costs as many as
@@ -57,6 +77,13 @@ struct DatabaseWindows: WindowView {
         Double(count) * Double(max(rowCount, 1)) / Double(max(ownCount, 1))
     }
 
+    /// The same for nearly every question: where they are three standard deviations more on
+    /// average.
+    private func siftedCount(for count: Int) -> Int {
+        let most = Double(Self.maximumEffort + 1)
+        return Int(min(visitedCount(for: count) * (1 + 3 / Double(count).squareRoot()), most))
+    }
+
     /// With more rows than that of its own an account is never compared row by row, however many
     /// windows are asked for.
     static func worthwhileCount(among total: Int) -> Int {
@@ -65,7 +92,6 @@ struct DatabaseWindows: WindowView {
     }
 
     private func searchIndex(_ vectors: [[Float]], _ count: Int) async throws -> [NearestWindows] {
-        if let sifted = try await sift(vectors, count) { return sifted }
         let found = try await ask(vectors, count, .index(filter))
         // The index gives up where few pass: then it is not known whether there are others.
         let short = found.indices.filter { found[$0].isAll }
@@ -78,11 +104,13 @@ struct DatabaseWindows: WindowView {
 
     /// The nearest of those that pass among some more that are near, nil where few pass: what
     /// passes is known here, and looking that up in the database takes as long as finding windows.
-    private func sift(_ vectors: [[Float]], _ count: Int) async throws -> [NearestWindows]? {
+    private func sift(
+        _ vectors: [[Float]],
+        _ count: Int,
+        among wanted: Int
+    ) async throws -> [NearestWindows]? {
         guard let issues else { return nil }
-        let wanted = visitedCount(for: count) * Self.siftingRoom
-        guard wanted <= Double(Self.maximumEffort) else { return nil }
-        let near = try await ask(vectors, max(Int(wanted), count), .index(IssueFilter()))
+        let near = try await ask(vectors, max(wanted, count), .index(IssueFilter()))
         var sifted: [NearestWindows] = []
         for found in near {
             let passing = found.windows.lazy.filter { issues.contains($0.issue.rawValue) }

@@ -12,6 +12,9 @@ struct MemoryWindows: WindowView {
     /// The windows of ``issues``; nil for all.
     let passages: KeySet?
 
+    /// Of a walk that is mostly there by then.
+    let firstCount = 200
+
     /// Issues whose windows are read at a time; a long discussion has hundreds.
     private static let issuesMeasured = 100
     /// Windows whose issues are looked up at a time.

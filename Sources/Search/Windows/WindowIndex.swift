@@ -61,6 +61,10 @@ package protocol WindowView: Sendable {
     /// The issues that pass; nil when all do.
     var issues: KeySet? { get }
 
+    /// How many windows are best asked for at first: with more of them fewer issues that words
+    /// bring in have to be looked up one by one.
+    var firstCount: Int { get }
+
     /// For each vector the nearest windows.
     ///
     /// - Parameters:

@@ -43,38 +43,43 @@ package struct LexicalScores: Sendable {
 
     /// The best documents that pass, best first; equal scores in order of age.
     ///
-    /// - Complexity: O(n log `count`): a common word matches half of everything, of which few
-    ///   are wanted.
+    /// - Complexity: O(n + `count` log n) as a rule: a common word matches half of everything, of
+    ///   which few are wanted.
+    /// - Parameters:
+    ///   - count: At most so many.
+    ///   - least: The least score that counts.
+    ///   - passes: Whether a document is wanted at all.
+    /// - Returns: The documents with their scores.
     package func best(
         _ count: Int,
+        atLeast least: Double = 0,
         where passes: (IssueID) -> Bool = { _ in true }
     ) -> [(issue: IssueID, score: Double)] {
         guard count > 0 else { return [] }
-        // Best first; what comes later with an equal score is younger and stays behind.
+        let room = max(count, Self.leastRoom).multipliedReportingOverflow(by: 2)
         var found: [(issue: IssueID, score: Double)] = []
+        // What comes later with an equal score is younger and stays behind.
+        var exceeded = -Double.infinity
         for (place, document) in documents.enumerated() {
             let score = scores[place]
-            if found.count == count, let last = found.last, last.score >= score { continue }
+            guard score >= least, score > exceeded else { continue }
             let issue = IssueID(document)
             guard passes(issue) else { continue }
-            found.insert((issue, score), at: Self.place(of: score, in: found))
-            if found.count > count { found.removeLast() }
+            found.append((issue, score))
+            guard !room.overflow, found.count >= room.partialValue else { continue }
+            Self.keepBest(count, of: &found)
+            exceeded = found[count - 1].score
         }
+        Self.keepBest(count, of: &found)
         return found
     }
 
-    /// Where a score goes among better and equal ones before it, by bisection.
-    private static func place(
-        of score: Double,
-        in found: [(issue: IssueID, score: Double)]
-    ) -> Int {
-        var low = 0
-        var high = found.count
-        while low < high {
-            let middle = (low + high) / 2
-            if found[middle].score >= score { low = middle + 1 } else { high = middle }
-        }
-        return low
+    /// Fewer than that are not sorted each time that some have come together.
+    private static let leastRoom = 64
+
+    private static func keepBest(_ count: Int, of found: inout [(issue: IssueID, score: Double)]) {
+        found.sort { ($1.score, $0.issue) < ($0.score, $1.issue) }
+        found.removeLast(max(found.count - count, 0))
     }
 }
 
