@@ -13,25 +13,31 @@ package struct AccountVectors: Sendable {
     /// The counts by name: those of the installation's own account, and under `accounts` those of
     /// each that has vectors.
     package var json: JSONValue {
-        ["mirror": mirror, "snapshot": snapshot, "accounts": .array(accounts)]
+        [
+            "mirror": mirror, "index": index, "snapshot": snapshot,
+            "accounts": .array(accounts),
+        ]
     }
 
     private var mirror = JSONValue.null
+    private var index = JSONValue.null
     private var snapshot = JSONValue.null
     private var accounts: [JSONValue] = []
     /// What was said of the database itself, which every account has in common.
     private var said: [Finding] = []
     /// The lengths of vectors whose index was made, or was tried to make.
     private var tried: Set<Int> = []
+    /// The lengths of vectors whose index was wrong and made anew.
+    private var remade: Set<Int> = []
 
     /// Compares, and repairs from the store when asked to; what cannot be looked at is a finding.
     package init(_ installation: Installation, repairing isRepairing: Bool) async {
         let own = await VectorExamination(installation, repairing: isRepairing)
-        (mirror, snapshot) = (own.mirrorJSON, own.snapshotJSON)
+        (mirror, index, snapshot) = (own.mirrorJSON, own.indexJSON, own.snapshotJSON)
         findings = own.entries.map(\.finding)
         said = own.entries.filter(\.isOfDatabase).map(\.finding)
         accounts = [Self.json(own, installation.store.account)]
-        tried = own.tried
+        (tried, remade) = (own.tried, own.remade)
         do {
             for account in try await installation.otherAccounts() {
                 await examine(installation.viewed(by: account), isRepairing)
@@ -54,9 +60,11 @@ package struct AccountVectors: Sendable {
         let examination = await VectorExamination(
             other,
             repairing: isRepairing,
-            without: tried
+            without: tried,
+            remade: remade
         )
         tried.formUnion(examination.tried)
+        remade.formUnion(examination.remade)
         let isWrong = examination.entries.contains { entry in
             !entry.isOfDatabase && entry.finding.grade != .good
         }
@@ -78,7 +86,7 @@ package struct AccountVectors: Sendable {
     private static func json(_ found: VectorExamination, _ account: AccountID) -> JSONValue {
         [
             "account": .integer(account.rawValue), "mirror": found.mirrorJSON,
-            "snapshot": found.snapshotJSON,
+            "index": found.indexJSON, "snapshot": found.snapshotJSON,
         ]
     }
 }

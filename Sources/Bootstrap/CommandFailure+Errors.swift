@@ -133,7 +133,7 @@ extension CommandFailure {
         switch error {
         case .unknownIssue: .notFound
         case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport: .usage
-        case .unexpectedVectors, .file, .indexFull, .noMirror: .failure
+        case .unexpectedVectors, .file, .indexFull, .noMirror, .otherModel: .failure
         case .mirrorBehind: .tryLater
         }
     }

@@ -186,9 +186,11 @@ extension Installation {
     /// `fence` is what every write asks for first; see ``IndexTurn``. `embedder` is one that is
     /// loaded already, for who opens the indexes of several accounts; nil for loading one. An
     /// account that gets no vectors has no use for either: its texts are followed without a window.
+    /// `isReplacingModel` is for who changes the model on purpose, whoever uses another one.
     package func pipeline(
         fence: Fence? = nil,
-        embedder loaded: (any Embedder)? = nil
+        embedder loaded: (any Embedder)? = nil,
+        replacingModel isReplacingModel: Bool = false
     ) async throws -> IndexPipeline {
         let embedder: any Embedder
         if searchesByWordsAlone {
@@ -205,7 +207,8 @@ extension Installation {
             // Without vectors nothing is asked of the database's.
             backend: searchesByWordsAlone ? .memory : settings.vectorBackend,
             options: settings.index,
-            fence: fence
+            fence: fence,
+            replacingModel: isReplacingModel
         )
     }
 

@@ -20,11 +20,18 @@ struct VectorExamination: Sendable {
     private(set) var isIndexed = false
     /// The lengths of vectors whose index was made, or was tried to make.
     private(set) var tried: Set<Int> = []
+    /// The lengths of vectors whose index was made anew, or was tried to, because it was wrong.
+    var remade: Set<Int> = []
     /// The counts of the mirror by name; null where there is none.
     var mirrorJSON: JSONValue { mirror.map(Self.json) ?? .null }
     /// The counts of the snapshot by name; null where there is none.
     var snapshotJSON: JSONValue { snapshot.map(Self.json) ?? .null }
 
+    /// The counts of the index in the database by name; null where there is none.
+    var indexJSON: JSONValue { index.map(Self.json) ?? .null }
+
+    /// What was found of the index in the database; nil where nothing was looked at.
+    var index: PassageVectorTable.IndexState?
     private var mirror: VectorMirror.Comparison?
     private var snapshot: SnapshotExamination?
 
@@ -38,11 +45,14 @@ struct VectorExamination: Sendable {
     ///   - isRepairing: Whether what differs is mended.
     ///   - tried: Lengths of vectors whose making of an index was tried for another account: it is
     ///     one for all, and may wait for minutes.
+    ///   - remade: Lengths of vectors whose index was wrong for another account and made anew.
     init(
         _ installation: Installation,
         repairing isRepairing: Bool,
-        without tried: Set<Int> = []
+        without tried: Set<Int> = [],
+        remade: Set<Int> = []
     ) async {
+        self.remade = remade
         do {
             try await examineMirror(installation, isRepairing, tried)
         } catch {
@@ -56,7 +66,7 @@ struct VectorExamination: Sendable {
         }
     }
 
-    private mutating func note(_ finding: Finding, ofDatabase isOfDatabase: Bool = false) {
+    mutating func note(_ finding: Finding, ofDatabase isOfDatabase: Bool = false) {
         entries.append(Entry(finding: finding, isOfDatabase: isOfDatabase))
     }
 
@@ -94,6 +104,12 @@ struct VectorExamination: Sendable {
         mirror = found
         note(Self.finding(found, state, left: left))
         noteIndexes(state, models, isWanted: isWanted)
+        guard let model = models.first(where: { $0.isCurrent && !$0.isAbsent }) else { return }
+        do {
+            try await examineIndex(installation, model, isRepairing)
+        } catch {
+            note(Self.broken(Self.indexSubject, error))
+        }
     }
 
     private mutating func makeIndex(in store: Store, _ dimension: Int) async throws {
@@ -155,7 +171,7 @@ struct VectorExamination: Sendable {
         )
     }
 
-    private static let repair = "`preloop doctor --vectors --repair` mends it from the store"
+    static let repair = "`preloop doctor --vectors --repair` mends it from the store"
 
     private static func finding(
         _ found: VectorMirror.Comparison,

@@ -20,6 +20,8 @@ package enum SearchError: Error, Equatable, Sendable {
     case noMirror(reason: String, advice: String?)
     /// Many windows were written without the mirror and are not in it yet.
     case mirrorBehind
+    /// The vectors are of another model than this process has, and somebody else uses that one.
+    case otherModel(current: String, own: String, user: String)
 }
 
 extension SearchError: CustomStringConvertible {
@@ -39,6 +41,9 @@ extension SearchError: CustomStringConvertible {
             "the vector index is full: it may hold \(capacity) windows, and the store has more"
         case .noMirror(let reason, _): "the database cannot search vectors: \(reason)"
         case .mirrorBehind: "the database's mirror of the vectors is still being filled"
+        case .otherModel(let current, let own, let user):
+            "the vectors are of the model \(current), which \(user) has used within a day, and "
+                + "this process has \(own)"
         }
     }
 
@@ -58,6 +63,10 @@ extension SearchError: CustomStringConvertible {
         case .noMirror(_, let advice): advice
         case .mirrorBehind:
             "fill it with `preloop doctor --vectors --repair`, or wait for the scan that does"
+        case .otherModel:
+            "give every program of this database the same model (PRELOOP_EMBEDDING_PROVIDER, "
+                + "PRELOOP_EMBEDDING_MODEL); to change it, give all of them the new one and run "
+                + "`preloop index rebuild` once"
         }
     }
 }

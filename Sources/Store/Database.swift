@@ -55,7 +55,8 @@ package protocol SQLConnection {
     func execute(batch statements: [SQL]) throws(StoreError)
 
     /// Lets the statements of this transaction, and the pauses between them, take as long as they
-    /// need. How long it waits for locks stays as it is.
+    /// need. How long it waits for locks stays as it is. Said first it also spares the transaction
+    /// the names of statements, at which it may have to begin anew behind a pooler.
     func liftLimits() throws(StoreError)
 }
 

@@ -7,7 +7,8 @@ import Domain
 package enum VectorMirror {
     /// Whether vectors are mirrored.
     package enum State: Sendable, Equatable {
-        /// They are: roughly `rows` of them; `indexed` are the dimensions that have an index.
+        /// They are: roughly `rows` of them, if all are as long as those of the account's model;
+        /// `indexed` are the dimensions that have an index.
         case ready(version: String, indexed: Set<Int>, rows: Int)
         /// The store is a SQLite file.
         case otherEngine
@@ -38,10 +39,9 @@ package enum VectorMirror {
     /// Looks, and changes nothing.
     package static func state(of store: Store) async throws -> State {
         guard store.database.dialect == .postgres else { return .otherEngine }
-        let look = try await store.database.read { connection in
-            try VectorExtensionTable.look(on: connection)
+        return try await store.read { connection, account in
+            try view(of: account, on: connection).state
         }
-        return state(look)
     }
 
     /// Makes what is missing, as far as this user may: the extension and the tables.
@@ -51,11 +51,10 @@ package enum VectorMirror {
     /// - Throws: What the store refuses beyond making the extension.
     package static func prepare(_ store: Store) async throws -> State {
         guard store.database.dialect == .postgres else { return .otherEngine }
-        let look = try await store.database.read { connection in
-            try VectorExtensionTable.look(on: connection)
+        let (look, before) = try await store.read { connection, account in
+            try view(of: account, on: connection)
         }
         // The common case needs no lock.
-        let before = state(look)
         if before.isReady { return before }
         if look.version == nil {
             guard look.isAvailable else { return before }
@@ -68,20 +67,19 @@ package enum VectorMirror {
                 return .refused(database: look.database, reason: reason)
             }
         }
+        let account = store.account
         return try await store.database.write { connection in
             try VectorExtensionTable.lock(on: connection)
-            let look = try VectorExtensionTable.look(on: connection)
-            guard state(look) == .unmade(isExtended: true) else { return state(look) }
+            let state = try view(of: account, on: connection).state
+            guard state == .unmade(isExtended: true) else { return state }
             try VectorExtensionTable.createTables(on: connection)
-            return state(try VectorExtensionTable.look(on: connection))
+            return try view(of: account, on: connection).state
         }
     }
 
     /// Rows from which an index is worth its upkeep: fewer are compared one by one in the time that
     /// walking it takes, three milliseconds.
     package static let indexedFrom = 5_000
-    /// Longer than the index of ten million vectors takes.
-    private static let indexingLimit = Duration.seconds(6 * 3_600)
     /// How long it waits for transactions that are older than it before it leaves the index to the
     /// next scan: longer than any of ours, while a session somebody forgot may be there for days.
     package static let indexingPatience = Duration.seconds(120)
@@ -92,6 +90,10 @@ package enum VectorMirror {
     /// keeping an index up to date a whole one. Those who write meanwhile do not wait. It waits for
     /// the transactions that were there before it, but not for ever. Of processes that find at once
     /// that it is missing one makes it.
+    ///
+    /// As long as the server is at work on it no time is too long: a limit would throw away the
+    /// work of hours, and the next scan would begin it anew, in vain. What ends it is the task's
+    /// cancellation, the loss of the connection, or whoever keeps it waiting.
     ///
     /// - Parameters:
     ///   - store: The store.
@@ -116,9 +118,10 @@ package enum VectorMirror {
                 try VectorExtensionTable.isIndexing(on: connection)
             )
         }
-        guard state(look).isReady else { return false }
-        if look.dimensions.contains(dimension) { return true }
-        guard look.rowCount >= count, !isIndexing else { return false }
+        guard case .ready(_, let indexed, let rows) = state(look, dimension: dimension)
+        else { return false }
+        if indexed.contains(dimension) { return true }
+        guard rows >= count, !isIndexing else { return false }
         do {
             try await database.write { connection in
                 try VectorExtensionTable.dropBroken(dimension: dimension, on: connection)
@@ -131,8 +134,7 @@ package enum VectorMirror {
             group.addTask {
                 try await database.maintain(
                     VectorExtensionTable.createIndex(dimension: dimension),
-                    under: VectorExtensionTable.indexingLock,
-                    atMost: indexingLimit
+                    under: VectorExtensionTable.indexingLock
                 )
             }
             group.addTask {
@@ -160,14 +162,30 @@ package enum VectorMirror {
         var since: ContinuousClock.Instant?
         while since.map({ $0.duration(to: .now) < patience }) ?? true {
             try await Task.sleep(for: min(patience / 4, .seconds(5)))
-            let isBlocked = try await database.read { connection in
+            // A look that fails says nothing of the making, whose own connection tells what fails.
+            let isBlocked = try? await database.read { connection in
                 try VectorExtensionTable.isIndexingBlocked(on: connection)
             }
-            since = isBlocked ? since ?? .now : nil
+            since = isBlocked == true ? since ?? .now : nil
         }
     }
 
-    private static func state(_ look: VectorExtensionTable.Look) -> State {
+    /// The length of the usual model's vectors: rows are reckoned by it where there is no model.
+    private static let usualDimension = 384
+
+    /// A look at the catalogue and what it means for an account.
+    private static func view(
+        of account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> (look: VectorExtensionTable.Look, state: State) {
+        let look = try VectorExtensionTable.look(on: connection)
+        guard look.isMade else { return (look, state(look, dimension: usualDimension)) }
+        let models = try EmbeddingModelTable.all(account: account, on: connection)
+        let dimension = models.first(where: \.isCurrent)?.dimension ?? usualDimension
+        return (look, state(look, dimension: dimension))
+    }
+
+    private static func state(_ look: VectorExtensionTable.Look, dimension: Int) -> State {
         guard let version = look.version else {
             return look.isAvailable
                 ? .unmade(isExtended: false) : .absent(database: look.database)
@@ -177,7 +195,8 @@ package enum VectorMirror {
         }
         guard look.isVisible else { return .outOfSight(schema: look.schema ?? "") }
         guard look.isMade else { return .unmade(isExtended: true) }
-        return .ready(version: version, indexed: look.dimensions, rows: look.rowCount)
+        let rows = PassageVectorTable.roughCount(bytes: look.byteCount, dimension: dimension)
+        return .ready(version: version, indexed: look.dimensions, rows: rows)
     }
 
     private static func isAtLeast(_ wanted: [Int], _ version: String) -> Bool {

@@ -34,9 +34,18 @@ struct Scan {
         try await attempt("cannot close the store") {
             let isIndexed = !result.scan.wasCancelled && result.indexFailure == nil
             try await indexes?.close(isComplete: isIndexed)
-            try await installation.close()
         }
-        try report(result)
+        let written = Result { try report(result) }
+        if !request.isDryRun, !result.scan.wasCancelled {
+            // All is read and told by now, and other scans go on beside it.
+            let isQuiet = isQuiet
+            try await interruptible {
+                await VectorIndexing(installation).runTelling(isQuiet: isQuiet)
+            }
+        }
+        try await attempt("cannot close the store") { try await installation.close() }
+        try written.get()
+        if let failure = failure(of: result) { throw failure }
     }
 
     // MARK: - Reporting
@@ -47,7 +56,6 @@ struct Scan {
         } else if !isQuiet {
             try Output.text(lines(outcome))
         }
-        if let failure = failure(of: outcome) { throw failure }
     }
 
     private func failure(of outcome: IndexedScan.Outcome) -> CommandFailure? {

@@ -39,9 +39,17 @@ struct WorkerCommand: AsyncParsableCommand {
             try installation.transport()
         }
         let log = ServiceLog()
+        // The index over vectors is made in a place of its own: a tracker's next scan and the
+        // others of this worker need not wait for it.
+        let indexing = VectorIndexing(installation)
+        let (scanEnds, scanEnd) = AsyncStream.makeStream(
+            of: Void.self,
+            bufferingPolicy: .bufferingNewest(1)
+        )
         let scans = ScanJobs(installation, transport: transport) {
             tracker,
             outcome in
+            scanEnd.yield()
             let totals = outcome.scan.totals
             log(
                 "\(tracker): scanned, \(counted(totals.written, "row")) written, "
@@ -62,19 +70,8 @@ struct WorkerCommand: AsyncParsableCommand {
         )
         let approvals = try await Self.approvals(installation, log)
         if once {
-            _ = try await interruptible {
-                try await attempt("the worker stopped") {
-                    // People wait for these; scans take minutes.
-                    let told = try await approvals?.drain() ?? 0
-                    let leavesMails = try await approvals?.hasLeftMails() == true
-                    if leavesMails { log(Self.leftMails) }
-                    let scanned = try await worker.drain()
-                    if told + scanned == 0, !leavesMails {
-                        log(approvals == nil ? "no scan is due" : "nothing is due")
-                    }
-                    return scanned
-                }
-            }
+            try await Self.runOnce(worker, approvals, log)
+            try await interruptible { Self.tell(await indexing.run(), to: log) }
         } else {
             log("this worker is at work")
             if approvals?.leavesMails == true { log(Self.leftMails) }
@@ -84,12 +81,38 @@ struct WorkerCommand: AsyncParsableCommand {
             try await interruptible {
                 // Places of their own: no notice waits for a scan.
                 async let approving: Void? = approvals?.run()
+                async let making: Void = indexing.run(after: scanEnds) { outcome in
+                    Self.tell(outcome, to: log)
+                }
                 await worker.run()
+                scanEnd.finish()
                 await approving
+                await making
             }
             log("stopped")
         }
         try await attempt("cannot close the store") { try await installation.close() }
+    }
+
+    /// Does what is due.
+    private static func runOnce(
+        _ worker: JobWorker,
+        _ approvals: ApprovalWork?,
+        _ log: ServiceLog
+    ) async throws {
+        _ = try await interruptible {
+            try await attempt("the worker stopped") {
+                // People wait for these; scans take minutes.
+                let told = try await approvals?.drain() ?? 0
+                let leavesMails = try await approvals?.hasLeftMails() == true
+                if leavesMails { log(leftMails) }
+                let scanned = try await worker.drain()
+                if told + scanned == 0, !leavesMails {
+                    log(approvals == nil ? "no scan is due" : "nothing is due")
+                }
+                return scanned
+            }
+        }
     }
 
     private static let leftMails =
@@ -115,6 +138,10 @@ struct WorkerCommand: AsyncParsableCommand {
             log("warning: approvals are left to a process that has the secret key\(reason)")
             return nil
         }
+    }
+
+    private static func tell(_ outcome: VectorIndexing.Outcome, to log: ServiceLog) {
+        if let line = outcome.line { log(line) }
     }
 
     private static func tell(_ event: JobWorker.Event, to log: ServiceLog) {

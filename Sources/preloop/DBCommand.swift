@@ -31,11 +31,12 @@ struct DBStatusCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let status = try await attempt("cannot look at the database") {
-            let database = try Installation.existingDatabase(Settings.read())
+        let (status, backend) = try await attempt("cannot look at the database") {
+            let settings = try Settings.read()
+            let database = try Installation.existingDatabase(settings)
             let status = try await DatabaseStatus.read(database)
             try await database.close()
-            return status
+            return (status, settings.vectorBackend)
         }
         guard !output.isJSON else {
             try Output.result(json(status))
@@ -45,7 +46,7 @@ struct DBStatusCommand: AsyncParsableCommand {
             "\(status.engine) \(status.version), schema \(status.schema) of "
                 + "\(Migrator().supported), \(status.bytes / 1_000) kB"
         ]
-        lines += vectorLines(status.vectorExtension)
+        lines += status.vectorExtension.lines(for: backend)
         if status.schema > Migrator().supported {
             lines.append("The database was written by a newer Preloop; this one does not open it.")
         }
@@ -76,23 +77,6 @@ struct DBStatusCommand: AsyncParsableCommand {
             "vector_extension": JSONValue(version),
             "vector_extension_available": .bool(isAvailable), "rows": .object(rows),
         ]
-    }
-
-    private func vectorLines(_ state: DatabaseStatus.VectorExtension) -> [String] {
-        switch state {
-        case .otherEngine: []
-        case .absent:
-            [
-                "without pgvector: the server does not have it (on Debian the package "
-                    + "postgresql-NN-pgvector); vectors are searched in memory"
-            ]
-        case .available:
-            [
-                "pgvector is available and not made in this database yet: the first "
-                    + "`preloop-sync scan all` makes it, or `preloop doctor --vectors --repair`"
-            ]
-        case .made(let version): ["pgvector \(version)"]
-        }
     }
 }
 

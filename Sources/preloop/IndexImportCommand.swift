@@ -52,6 +52,7 @@ struct IndexImportCommand: AsyncParsableCommand {
         let indexed = try await attempt("the index is incomplete; the import is done") {
             let report = try await pipeline.drain()
             try await pipeline.close()
+            await VectorIndexing(installation).runTelling()
             try await installation.close()
             return report
         }

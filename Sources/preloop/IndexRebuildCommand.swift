@@ -12,7 +12,9 @@ struct IndexRebuildCommand: AsyncParsableCommand {
         abstract: "Make the indexes anew from the store.",
         discussion: """
             Vectors are read from the store; only what is not embedded yet is embedded. The \
-            accounts come one after the other, and one that fails keeps nothing from the next.
+            accounts come one after the other, and one that fails keeps nothing from the next. \
+            The model configured here becomes that of the database, also where another host has \
+            used another one: give every host the same.
             """
     )
 
@@ -60,9 +62,14 @@ struct IndexRebuildCommand: AsyncParsableCommand {
         _ embedder: any Embedder
     ) async throws(CommandFailure) -> IndexReport {
         try await attempt(Self.failure) {
-            let pipeline = try await installation.pipeline(embedder: embedder)
+            // Who makes everything anew means the model that is configured here.
+            let pipeline = try await installation.pipeline(
+                embedder: embedder,
+                replacingModel: true
+            )
             let report = try await pipeline.rebuild()
             try await pipeline.close()
+            await VectorIndexing(installation).runTelling()
             return report
         }
     }

@@ -1,5 +1,7 @@
+import Bootstrap
 import Domain
 import Foundation
+import Search
 import Store
 import StoreTestSupport
 import Testing
@@ -82,6 +84,16 @@ struct DBCommandTests {
         #expect(json["schema"] == 0)
         // Another test may have made it meanwhile; the server has it in any case.
         #expect(json["vector_extension_available"] == true)
+    }
+
+    /// It said that vectors are searched in memory whatever was wanted.
+    @Test func `without pgvector the status tells where vectors are searched, if anywhere`() {
+        let state = DatabaseStatus.VectorExtension.absent
+        #expect(state.lines(for: .memory).joined().contains("are searched in memory"))
+        let wanted = state.lines(for: .pgvector).joined()
+        #expect(!wanted.contains("in memory"))
+        #expect(wanted.contains("PRELOOP_VECTOR_BACKEND is `pgvector`"))
+        #expect(wanted.contains("postgresql-NN-pgvector"))
     }
 
     @Test func `a backup is restored elsewhere, and tokens open with the key`() throws {

@@ -93,6 +93,76 @@ struct VectorDoctorTests {
         #expect(filled?["detail"]?.string?.contains("4 mirrored") == true)
     }
 
+    /// An installation that searches by the database, with an index over four windows.
+    private func withIndex() async throws -> (IndexedSandbox, Store) {
+        let indexed = try IndexedSandbox(["PRELOOP_VECTOR_BACKEND": "pgvector"])
+        try indexed.add(Self.titles[0], Self.titles[1])
+        let store = try await indexed.sandbox.store()
+        #expect(try await VectorMirror.makeIndex(store, dimension: 32, from: 0))
+        return (indexed, store)
+    }
+
+    private func setIndex(_ column: SQL, _ value: Bool, in store: Store) async throws {
+        _ = try await store.database.write { connection in
+            try connection.execute(
+                """
+                UPDATE pg_index SET \(column) = \(value)
+                WHERE indexrelid = to_regclass('passage_vectors_hnsw_32')
+                """
+            )
+        }
+    }
+
+    /// Nobody looked at it.
+    @Test(.enabled(if: Engine.current == .postgres, "PRELOOP_TEST_ENGINE=postgres"))
+    func `an index that lacks what it should find is found out, and made anew`() async throws {
+        let (indexed, store) = try await withIndex()
+        defer { indexed.remove() }
+        let name = "index in pgvector"
+        let whole = try indexed.sandbox.preloop("doctor", "--vectors", "--json")
+        #expect(try check(name, of: whole)?["status"] == "ok", "\(whole.output)")
+        let detail = try check(name, of: whole)?["detail"]?.string
+        #expect(detail?.hasSuffix("finds 4 of 4 windows") == true, "\(detail ?? "")")
+        #expect(try whole.json["vectors"]?["index"]?["found"] == 4)
+        #expect(try whole.json["vectors"]?["accounts"]?[0]?["index"]?["state"] == "whole")
+        // Rows that are written while it takes none are missing from it, as from a damaged one.
+        try await setIndex("indisready", false, in: store)
+        _ = try await store.database.write { connection in
+            try connection.execute("DELETE FROM passage_vectors")
+        }
+        #expect(try await VectorMirror.compare(store, repairing: true).mended == 4)
+        try await setIndex("indisready", true, in: store)
+        let lacking = try indexed.sandbox.preloop("doctor", "--vectors", "--json")
+        #expect(lacking.status == 1)
+        #expect(try check("vectors in pgvector", of: lacking)?["status"] == "ok")
+        #expect(try check(name, of: lacking)?["status"] == "broken", "\(lacking.output)")
+        #expect(try check(name, of: lacking)?["advice"]?.string?.contains("--repair") == true)
+        #expect(try lacking.json["vectors"]?["index"]?["found"] == 0)
+        let mended = try indexed.sandbox.preloop("doctor", "--vectors", "--repair", "--json")
+        #expect(mended.status == 0, "\(mended.output)")
+        let told = try check(name, of: mended)?["detail"]?.string
+        #expect(told?.contains("made anew, is whole and finds 4 of 4") == true, "\(told ?? "")")
+        let after = try indexed.sandbox.preloop("doctor", "--vectors", "--json")
+        #expect(try after.json["vectors"]?["index"]?["found"] == 4)
+    }
+
+    @Test(.enabled(if: Engine.current == .postgres, "PRELOOP_TEST_ENGINE=postgres"))
+    func `what is left of an index that nobody finished is told of, and goes`() async throws {
+        let (indexed, store) = try await withIndex()
+        defer { indexed.remove() }
+        try await setIndex("indisvalid", false, in: store)
+        let left = try indexed.sandbox.preloop("doctor", "--vectors", "--json")
+        // Searches compare row by row and find everything.
+        #expect(left.status == 0, "\(left.output)")
+        #expect(try check("index in pgvector", of: left)?["status"] == "warning")
+        let mended = try indexed.sandbox.preloop("doctor", "--vectors", "--repair", "--json")
+        let detail = try check("index in pgvector", of: mended)?["detail"]?.string
+        #expect(detail?.contains("removed") == true, "\(mended.output)")
+        let after = try indexed.sandbox.preloop("doctor", "--vectors", "--json")
+        #expect(try check("index in pgvector", of: after) == nil)
+        #expect(try after.json["vectors"]?["index"] == .null)
+    }
+
     /// `ok` beside a to-do left the reader to find out which of them counts.
     @Test func `what is in order has nothing to do`() throws {
         let indexed = try IndexedSandbox()

@@ -292,6 +292,34 @@ struct BackendTests {
         #expect(try await pipeline.verify().isSound)
     }
 
+    /// It took minutes, for which other scans waited.
+    @Test func `indexing makes no HNSW index, which would keep others from theirs`() async throws {
+        let world = try await World()
+        try await world.put(1, "one")
+        let pipeline = try await world.pipeline(FakeEmbedder(), backend: .pgvector)
+        _ = try await pipeline.drain()
+        // As many rows of somebody else's as make an index worthwhile.
+        _ = try await world.store.database.write { connection in
+            try connection.execute(
+                """
+                INSERT INTO passage_vectors (account_id, passage_id, model_id, issue_id, revision,
+                    dimension, vector)
+                SELECT 99, n, 99, n, n, 3, '[1,2,3]'::halfvec FROM generate_series(1, 80000) AS n
+                """
+            )
+        }
+        try await world.put(2, "two")
+        #expect(try await pipeline.drain().embedded == 1)
+        guard
+            case .ready(_, let indexed, let rows) = try await VectorMirror.state(of: world.store)
+        else {
+            Issue.record("there is no mirror")
+            return
+        }
+        #expect(rows >= VectorMirror.indexedFrom && indexed.isEmpty)
+        #expect(try await VectorMirror.makeIndex(world.store, dimension: 48))
+    }
+
     /// The mirror alone was still written by a process that had been taken for dead.
     @Test func `an indexer that has lost its lease mirrors nothing`() async throws {
         let world = try await World()

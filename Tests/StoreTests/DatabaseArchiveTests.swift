@@ -124,6 +124,43 @@ struct DatabaseArchiveTests {
         try await database.close()
     }
 
+    /// Behind a pooler the first statement may fail and its transaction begin anew: the copy was
+    /// given up as one that had lost its connection, and met the same the next time.
+    @Test func `a copy begins anew as long as nothing has passed`() async throws {
+        let source = try await filled(.sqlite, issues: 5)
+        defer { withExtendedLifetime(source) {} }
+        let target = try Engine.sqlite.database()
+        defer { withExtendedLifetime(target) {} }
+        let database = try target.connect()
+        let copied = try await DatabaseArchive.copy(
+            StumblingDatabase(source.store.database, at: ""),
+            into: StumblingDatabase(database, at: ""),
+            replacing: false
+        )
+        let expected = try await digests(source.store.database)
+        #expect(copied == expected)
+        #expect(try await rows(digests(database)) == rows(expected))
+        try await database.close()
+    }
+
+    /// What has passed is gone: a transaction that begins anew would lack it.
+    @Test func `a copy whose connection is lost on the way writes nothing`() async throws {
+        let source = try await filled(.sqlite, issues: 5)
+        defer { withExtendedLifetime(source) {} }
+        let target = try Engine.sqlite.database()
+        defer { withExtendedLifetime(target) {} }
+        let database = try target.connect()
+        await #expect(throws: ArchiveError.interrupted) {
+            try await DatabaseArchive.copy(
+                source.store.database,
+                into: StumblingDatabase(database, at: "INSERT"),
+                replacing: false
+            )
+        }
+        #expect(try await digests(database).first { $0.name == "issues" }?.rows == 0)
+        try await database.close()
+    }
+
     @Test(arguments: Engine.all, Engine.all)
     func `an archive is restored by either engine, and only into an empty database`(
         from: Engine,
@@ -329,5 +366,87 @@ struct DatabaseArchiveTests {
             }
             group.cancelAll()
         }
+    }
+}
+
+/// A database whose every transaction loses its connection at a statement, and then runs again.
+private struct StumblingDatabase: Database {
+    let base: any Database
+    /// How the statement begins; empty for the first of all.
+    let place: String
+
+    init(_ base: any Database, at place: String) {
+        (self.base, self.place) = (base, place)
+    }
+
+    var dialect: SQLDialect { base.dialect }
+
+    func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await base.read { [place] connection in
+                try body(StumblingConnection(base: connection, place: place))
+            }
+        } catch StoreError.disconnected {
+            return try await base.read(body)
+        }
+    }
+
+    func write<Value: Sendable>(
+        _ body: @escaping @Sendable (any SQLConnection) throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await base.write { [place] connection in
+                try body(StumblingConnection(base: connection, place: place))
+            }
+        } catch StoreError.disconnected {
+            return try await base.write(body)
+        }
+    }
+
+    func changeToken() async throws -> Int64 { try await base.changeToken() }
+
+    func waitForChange(after token: Int64, atMost duration: Duration) async throws -> Bool {
+        try await base.waitForChange(after: token, atMost: duration)
+    }
+
+    func close() async throws { try await base.close() }
+}
+
+private struct StumblingConnection: SQLConnection {
+    let base: any SQLConnection
+    let place: String
+
+    var dialect: SQLDialect { base.dialect }
+
+    private func pass(_ statements: [SQL]) throws(StoreError) {
+        let isLost = statements.contains { $0.segments[0].hasPrefix(place) }
+        if isLost || place.isEmpty { throw .disconnected(detail: "stumbled") }
+    }
+
+    func rows(_ statement: SQL) throws(StoreError) -> [SQLRow] {
+        try pass([statement])
+        return try base.rows(statement)
+    }
+
+    func rows(batch statements: [SQL]) throws(StoreError) -> [[SQLRow]] {
+        try pass(statements)
+        return try base.rows(batch: statements)
+    }
+
+    func execute(_ statement: SQL) throws(StoreError) -> Int {
+        try pass([statement])
+        return try base.execute(statement)
+    }
+
+    func execute(batch statements: [SQL]) throws(StoreError) {
+        try pass(statements)
+        try base.execute(batch: statements)
+    }
+
+    func liftLimits() throws(StoreError) {
+        try pass([])
+        try base.liftLimits()
     }
 }

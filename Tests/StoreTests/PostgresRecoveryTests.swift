@@ -78,6 +78,69 @@ struct PostgresRecoveryTests {
         #expect(!statements.areMany)
     }
 
+    /// As behind a pooler whose session was another process's, whose names are the same.
+    ///
+    /// The connection counted as lost: the next one gave the same names, and met the same.
+    @Test func `a read whose COMMIT is refused for its name leaves names alone`() async throws {
+        let scratch = try await Engine.postgres.store()
+        var configuration = PostgresConfiguration(address: Secret(scratch.database.address))
+        configuration.maximumConnections = 1
+        let database = PostgresDatabase(configuration)
+        let name = try Self.name(of: "COMMIT")
+        _ = try await database.read { connection in
+            try connection.execute(SQL(stringLiteral: "PREPARE \"\(name)\" AS SELECT 1"))
+        }
+        let rounds = Mutex(0)
+        // The COMMIT of the first is sent by the name, and the second hears of it.
+        for _ in 0..<2 {
+            _ = try await database.read { connection in
+                rounds.withLock { $0 += 1 }
+                return try connection.rows("SELECT 1 AS n")
+            }
+        }
+        #expect(rounds.withLock { $0 } == 3)
+        for _ in 0..<3 {
+            _ = try await database.read { connection in try connection.rows("SELECT 2 AS n") }
+        }
+        #expect(try await database.read { connection in try Self.nameCount(on: connection) } == 0)
+        try await database.close()
+    }
+
+    /// The name under which a statement without binds is prepared when it comes a second time.
+    private static func name(of text: String) throws -> String {
+        var statements = PostgresStatements()
+        let key = PostgresStatements.Key(text: text, kinds: [])
+        _ = statements.plan(key)
+        guard case .prepare(let name) = statements.plan(key) else {
+            throw PostgresFailure.lost("no name is given")
+        }
+        return name
+    }
+
+    private static func nameCount(on connection: any SQLConnection) throws -> Int64? {
+        try connection.rows(
+            "SELECT count(*) AS n FROM pg_prepared_statements WHERE name LIKE 'preloop%'"
+        ).first?.integer("n")
+    }
+
+    /// A copy that met a name which a pooler's session had already could not begin anew.
+    @Test func `a transaction that takes its time has no names`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let database = try scratch.database.connect { $0.maximumConnections = 1 }
+        let count: @Sendable (Bool) async throws -> Int64? = { isLong in
+            try await database.read { connection in
+                if isLong { try connection.liftLimits() }
+                for _ in 0..<3 { _ = try connection.rows("SELECT 7 AS seven") }
+                return try Self.nameCount(on: connection)
+            }
+        }
+        #expect(try await count(true) == 0)
+        #expect(try await count(true) == 0)
+        // The next one on the same connection has them.
+        #expect(try await count(false) ?? 0 > 0)
+        try await database.close()
+    }
+
     // MARK: Patience
 
     @Test func `the time to reconnect begins with the loss`() {
@@ -118,6 +181,64 @@ struct PostgresRecoveryTests {
     }
 
     // MARK: Connecting
+
+    /// Nobody had reached it before: after three attempts, within 40 milliseconds, it was given up.
+    @Test(arguments: [
+        "the database system is starting up",
+        "the database system is not yet accepting connections",
+        "the database system is in recovery mode", "the database system is shutting down",
+    ])
+    func `a server that lets nobody in yet is waited for`(words: String) async throws {
+        let scratch = try await Engine.postgres.store()
+        let proxy = try CuttingProxy(to: scratch.database)
+        let count = PostgresPatience.firstConnections + 3
+        proxy.refuse(count, saying: words)
+        let database = PostgresDatabase(PostgresConfiguration(address: Secret(proxy.address)))
+        let number = try await database.read { connection in
+            try connection.rows("SELECT 5 AS n").first?.integer("n")
+        }
+        #expect(number == 5)
+        #expect(proxy.refusedCount == count)
+        try await database.close()
+    }
+
+    @Test func `a server that never lets anybody in is given up in the end, with its words`()
+        async throws
+    {
+        let scratch = try await Engine.postgres.store()
+        let proxy = try CuttingProxy(to: scratch.database)
+        proxy.refuse(.max, saying: "the database system is starting up")
+        var configuration = PostgresConfiguration(address: Secret(proxy.address))
+        #expect(configuration.reconnectTimeout >= .seconds(30))
+        configuration.reconnectTimeout = .milliseconds(300)
+        let database = PostgresDatabase(configuration)
+        let error = await #expect(throws: StoreError.self) {
+            try await database.read { try $0.rows("SELECT 1 AS n") }
+        }
+        guard case .disconnected(let detail)? = error else {
+            Issue.record("unexpected \(String(describing: error))")
+            return
+        }
+        #expect(detail.contains("the database system is starting up"), "\(detail)")
+        try await database.close()
+    }
+
+    @Test func `whoever waits for a server that is starting up can be cancelled`() async throws {
+        let scratch = try await Engine.postgres.store()
+        let proxy = try CuttingProxy(to: scratch.database)
+        proxy.refuse(.max, saying: "the database system is starting up")
+        let database = PostgresDatabase(PostgresConfiguration(address: Secret(proxy.address)))
+        let task = Task {
+            try await database.read { try $0.rows("SELECT 1 AS n") }
+        }
+        // It has to wait before it can be disturbed.
+        for _ in 0..<5_000 where proxy.refusedCount <= PostgresPatience.firstConnections {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        try await database.close()
+    }
 
     /// A server that agrees to TLS and is gone in the middle of the handshake, as one that is being
     /// restarted behind a proxy.
@@ -363,6 +484,29 @@ struct PostgresRecoveryTests {
         #expect(try await !database.maintain(slow, under: lock, atMost: .seconds(30)))
         try other.command("SELECT pg_advisory_unlock(\(lock)) AS unlocked")
         #expect(try await database.maintain(slow, under: lock, atMost: .seconds(30)))
+    }
+
+    /// What docs/scaling.md says of the memory for making the HNSW index.
+    @Test func `maintenance has the memory that the session's settings give it`() async throws {
+        let scratch = try Engine.postgres.database()
+        let roomy = scratch.address.replacing(
+            "public",
+            with: "public%20-cmaintenance_work_mem%3D77MB"
+        )
+        let lock: SQL = "1886351998, hashtext(current_schema())"
+        let look: SQL = """
+            SELECT 1 / (current_setting('maintenance_work_mem') = '77MB')::int AS is_ours
+            """
+        let database = PostgresDatabase(PostgresConfiguration(address: Secret(roomy)))
+        #expect(try await database.maintain(look, under: lock))
+        let plain = PostgresDatabase(PostgresConfiguration(address: Secret(scratch.address)))
+        await #expect(throws: StoreError.self) { try await plain.maintain(look, under: lock) }
+    }
+
+    /// It was six hours, and the documents reckon with fourteen for 100 million vectors, more where
+    /// the memory is short.
+    @Test func `maintenance may take days`() {
+        #expect(PostgresConnection.longestAnswer >= .seconds(5 * 14 * 3_600))
     }
 }
 

@@ -532,21 +532,6 @@ struct PostgresTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
-    func `a commit is heard of at once`() async throws {
-        let scratch = try await Engine.postgres.store()
-        // Longer than the test may take: looking by itself is no way to pass it.
-        let watcher = ChangeWatcher(scratch.store, interval: .seconds(3_600))
-        let store = scratch.store
-        for round in 1...3 as ClosedRange<Int64> {
-            async let revision = watcher.waitForChange(after: Revision(round - 1))
-            try await store.write { connection, account in
-                _ = try AccountTable.nextRevisions(1, account: account, on: connection)
-            }
-            #expect(try await revision == Revision(round))
-        }
-    }
-
     @Test func `a listener that was cut listens again`() async throws {
         let scratch = try await Engine.postgres.store()
         let database = scratch.store.database

@@ -68,9 +68,9 @@ struct TenancyTests {
                 }
                 // Rows that are given come with the account in the first column.
                 guard result.mentions > 0, statement.contains("\\(rows: ") else { continue }
-                let hasAccount =
-                    text.contains("SQLValue(account)") || text.contains("account.sqlValue")
-                #expect(hasAccount, "\(name): rows without an account")
+                let rows = Self.appendedRows(in: text)
+                #expect(rows.found > 0, "\(name): nothing is appended")
+                #expect(rows.problems.isEmpty, "\(name): rows without an account")
             }
         }
         // The walk has found what there is; see that it does not pass by looking at nothing.
@@ -145,14 +145,62 @@ struct TenancyTests {
         "MERGE INTO links AS l",
         "UPDATE ONLY links SET kind = '' WHERE account_id = \\(account)",
         "SELECT id FROM issues WHERE account_id = \\(account) OR id = \\(id)",
+        // PostgreSQL and SQLite read small letters alike.
+        "select id from issues where id = \\(id)",
+        "update comments set body = '' where id = \\(id)",
+        "insert into links (issue_id) values (\\(issue))",
+        "select c.id from issues i, comments c where i.account_id = \\(account)",
+        "delete from links l using issues i where l.account_id = \\(account)",
+        "merge into links as l",
+        "select id from issues where account_id = \\(account) or id = \\(id)",
     ])
     func `a statement without the account is found`(statement: String) {
         #expect(!Self.check(statement).problems.isEmpty)
     }
 
     @Test(arguments: [
+        "SELECT id FROM issues WHERE account_id = \\(account)",
+        "select id from issues where account_id = \\(account)",
+        "select i.id from issues as i where i.account_id = \\(account)",
+        "insert into links (account_id, issue_id) values (\\(account), \\(issue))",
+    ])
+    func `a statement with the account is found and passes`(statement: String) {
+        let result = Self.check(statement)
+        #expect(result.mentions == 1 && result.problems.isEmpty, "\(result.problems)")
+    }
+
+    /// The account anywhere in the file was enough.
+    @Test(arguments: [
+        "rows.append([SQLValue(id), SQLValue(account)])",
+        "let other = [SQLValue(account)]\nrows.append([SQLValue(id)])",
+        "rows.append(row(id, account))\n"
+            + "func row(_ id: ID, _ account: AccountID) -> [SQLValue] {\n    [SQLValue(id)]\n}",
+        "let row = row(id)\nrows.append(row)\n"
+            + "func row(_ id: ID) -> [SQLValue] {\n    [SQLValue(account), SQLValue(id)]\n}",
+        "rows.append(somebodysRow)",
+    ])
+    func `a row that does not begin with the account is found`(source: String) {
+        let rows = Self.appendedRows(in: "var rows = SQLTable(kinds)\n" + source)
+        #expect(rows.found == 1 && rows.problems.count == 1)
+    }
+
+    @Test(arguments: [
+        "rows.append([\n    SQLValue(account), SQLValue(id),\n])",
+        "rows.append([account.sqlValue])",
+        "let row = row(id, account)\nrows.append(row)\n"
+            + "func row(_ id: ID, _ account: AccountID) -> [SQLValue] {\n    let key = id.key\n"
+            + "    return [\n        SQLValue(account), SQLValue(key),\n    ]\n}",
+    ])
+    func `a row that begins with the account passes`(source: String) {
+        let rows = Self.appendedRows(in: "var (rows, more) = (SQLTable(a), SQLTable(a))\n" + source)
+        #expect(rows.found == 1 && rows.problems.isEmpty)
+    }
+
+    @Test(arguments: [
         "DELETE FROM \\(table)", "LOCK TABLE \\(name) IN SHARE MODE",
         "SELECT name FROM accounts", "DELETE FROM login_names WHERE name = \\(name)",
+        "delete from \\(table)", "select name from accounts",
+        "delete from login_names where name = \\(name)",
     ])
     func `a statement of any table or of all accounts is found`(statement: String) {
         #expect(Self.isOpen(statement))
@@ -180,12 +228,18 @@ struct TenancyTests {
     /// Whether a statement's table is not in its text, or it is one about accounts and does not say
     /// which.
     private static func isOpen(_ statement: String) -> Bool {
-        if statement.contains(/\b(?:FROM|JOIN|UPDATE|INTO|TABLE)\s+\\\(/) { return true }
-        if statement.contains(/\b(?:FROM|JOIN|UPDATE|INTO)\s+accounts\b/) {
+        let anyTable = /\b(?:FROM|JOIN|UPDATE|INTO|TABLE)\s+\\\(/
+        if statement.contains(anyTable) { return true }
+        // In small letters it may be prose.
+        let verb = /\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|LOCK|TRUNCATE)\b/.ignoresCase()
+        if statement.prefixMatch(of: verb) != nil, statement.contains(anyTable.ignoresCase()) {
+            return true
+        }
+        if statement.contains(/\b(?:FROM|JOIN|UPDATE|INTO)\s+accounts\b/.ignoresCase()) {
             let isGiven = statement.contains(/\(id, name, created_at\)\s+VALUES \(\\\(account\)/)
             return !isGiven && !statement.contains(/\bid = \\\(account\)/)
         }
-        guard statement.contains(/\b(?:FROM|JOIN|UPDATE|INTO)\s+login_names\b/)
+        guard statement.contains(/\b(?:FROM|JOIN|UPDATE|INTO)\s+login_names\b/.ignoresCase())
         else { return false }
         return !statement.contains("account_id = \\(account)")
             && !statement.contains(/VALUES \(\\\(user\.name\), \\\(account\)/)
@@ -211,22 +265,29 @@ struct TenancyTests {
             if !isBound { problems.append("\(mention.keyword) \(mention.table)") }
         }
         // What would get past the walk is not written here.
-        if statement.contains(/\b(?:MERGE\s+INTO|(?:FROM|JOIN|UPDATE)\s+ONLY)\b/) {
+        let unknown = /\b(?:MERGE\s+INTO|(?:FROM|JOIN|UPDATE)\s+ONLY)\b/.ignoresCase()
+        if statement.contains(unknown), hasTable(statement) {
             problems.append("a form that the walk does not know")
         }
-        for match in statement.matches(of: /\bUSING\s+(\w+)/)
+        for match in statement.matches(of: /\bUSING\s+(\w+)/.ignoresCase())
         where tables.contains(String(match.1)) {
             problems.append("USING \(match.1)")
         }
-        if statement.contains(/\baccount_id\s*=\s*\\\(account\)\s+OR\b/) {
+        if statement.contains(/\baccount_id\s*=\s*\\\(account\)\s+OR\b/.ignoresCase()) {
             problems.append("an account that may be another one's")
         }
         return (mentions.count, problems)
     }
 
+    /// Whether a text names a table with accounts, in whatever way.
+    private static func hasTable(_ statement: String) -> Bool {
+        statement.matches(of: /\w+/).contains { tables.contains(String($0.output)) }
+    }
+
     private static func mentions(in statement: String) -> [Mention] {
         var found: [Mention] = []
-        let pattern = /\b(FROM|JOIN|UPDATE|INTO)\s+(\w+)(?:\s+(?:AS\s+)?(\w+))?/
+        let pattern =
+            /\b(FROM|JOIN|UPDATE|INTO)\s+(\w+)(?:\s+(?:AS\s+)?(\w+))?/.ignoresCase()
         for match in statement.matches(of: pattern) {
             // "DO UPDATE SET" names no table, and "DELETE FROM x WHERE" no alias.
             guard tables.contains(String(match.2)),
@@ -234,14 +295,16 @@ struct TenancyTests {
             else { continue }
             found.append(
                 Mention(
-                    keyword: String(match.1),
+                    keyword: match.1.uppercased(),
                     table: String(match.2),
                     alias: match.3.map(String.init).flatMap { isKeyword($0) ? nil : $0 },
                     rest: statement[match.2.endIndex...]
                 )
             )
         }
-        let list = /\bFROM\s+\w+(?:\s+(?:AS\s+)?\w+)?((?:,\s*\w+(?:\s+(?:AS\s+)?\w+)?)+)/
+        let list =
+            /\bFROM\s+\w+(?:\s+(?:AS\s+)?\w+)?((?:,\s*\w+(?:\s+(?:AS\s+)?\w+)?)+)/
+            .ignoresCase()
         for match in statement.matches(of: list) {
             for item in match.1.split(separator: ",") {
                 let words = item.split(whereSeparator: \.isWhitespace).map(String.init)
@@ -265,7 +328,7 @@ struct TenancyTests {
             "WHERE", "SET", "ON", "ORDER", "GROUP", "JOIN", "LEFT", "LIMIT", "UNION", "AS",
             "VALUES", "SELECT", "FROM", "AND", "DO", "USING", "CROSS", "INNER", "HAVING",
             "RETURNING", "FOR",
-        ].contains(word)
+        ].contains(word.uppercased())
     }
 
     /// Whether the first column is the account and the first value is it, too; what is selected is
@@ -275,9 +338,58 @@ struct TenancyTests {
             let end = mention.rest.firstIndex(of: ")")
         else { return false }
         let values = mention.rest[end...].dropFirst()
-        let given = /\s*(?:VALUES\s*\(\s*\\\(account\)|SELECT\s+\\\(account\)|\\\(rows: )/
+        let given =
+            /\s*(?:VALUES\s*\(\s*\\\(account\)|SELECT\s+\\\(account\)|\\\(rows: )/.ignoresCase()
         if values.prefixMatch(of: given) != nil { return true }
-        return values.prefixMatch(of: /\s*SELECT\s+(?:DISTINCT\s+)?(?:\w+\.)?account_id\b/) != nil
+        let selected = /\s*SELECT\s+(?:DISTINCT\s+)?(?:\w+\.)?account_id\b/.ignoresCase()
+        return values.prefixMatch(of: selected) != nil
+    }
+
+    // MARK: Rows
+
+    /// How often a source appends a row that is given, and which do not begin with the account.
+    private static func appendedRows(in source: String) -> (found: Int, problems: [String]) {
+        var names: Set<String> = []
+        for match in source.matches(of: /var (\w+|\([\w, ]+\)) = \(?SQLTable\(/) {
+            for name in match.1.matches(of: /\w+/) { names.insert(String(name.output)) }
+        }
+        var found = 0
+        var problems: [String] = []
+        for match in source.matches(of: /(\w+)\.append\(\s*/)
+        where names.contains(String(match.1)) {
+            found += 1
+            guard !beginsWithAccount(source[match.range.upperBound...], in: source)
+            else { continue }
+            problems.append(String(match.1))
+        }
+        return (found, problems)
+    }
+
+    /// A row that is written out, its first value the account.
+    private static var rowOfAccount: Regex<Substring> {
+        /\[\s*(?:SQLValue\(account\)|account\.sqlValue)\s*[,\]]/
+    }
+
+    /// Whether a row begins with the account that is written out, made by a function which is given
+    /// the account, or made in one of these ways before.
+    private static func beginsWithAccount(_ row: Substring, in source: String) -> Bool {
+        if row.prefixMatch(of: rowOfAccount) != nil { return true }
+        if let call = row.prefixMatch(of: /(\w+)\([^()]*\baccount\)/) {
+            return makesRowOfAccount(String(call.1), in: source)
+        }
+        guard let value = row.prefixMatch(of: /(\w+)\)/),
+            let place = source[..<row.startIndex].ranges(of: "let \(value.1) = ").last
+        else { return false }
+        return beginsWithAccount(source[place.upperBound...], in: source)
+    }
+
+    private static func makesRowOfAccount(_ function: String, in source: String) -> Bool {
+        guard let start = source.firstRange(of: "func \(function)("),
+            let body = source[start.upperBound...].firstRange(of: "-> [SQLValue] {")
+        else { return false }
+        let row = source[body.upperBound...]
+            .trimmingPrefix(/\s*(?:let [^\n]*\n\s*)*(?:return\s+)?/)
+        return row.prefixMatch(of: rowOfAccount) != nil
     }
 
     /// The conditions of a statement on accounts; each serves one mention of a table.

@@ -431,6 +431,28 @@ struct PostgresMirrorTests {
         #expect(try await search(fixture, model, 3, scope: .everyRow).near[0].count == 3)
     }
 
+    /// Vectors that lie beside the table were reckoned as if they lay in it: an index came with
+    /// nine times the rows that are worth one.
+    @Test(arguments: [384, 1_536])
+    func `rows are reckoned by the length of their vectors`(dimension: Int) async throws {
+        let fixture = try await PassageFixture(.postgres)
+        let model = try await fixture.model(dimension: dimension)
+        #expect(try await VectorMirror.prepare(fixture.store).isReady)
+        let vectors = (1...300).map { number in
+            (Int64(number), PassageFixture.vector(number, dimension: dimension))
+        }
+        try await fixture.write(vectors, model: model)
+        let reckoned = try await fixture.store.read { connection, _ in
+            try PassageVectorTable.roughCount(dimension: dimension, on: connection)
+        }
+        let told = rows(try await VectorMirror.state(of: fixture.store))
+        #expect(told == reckoned && (200...450).contains(told), "\(told), \(reckoned)")
+        #expect(
+            try await !VectorMirror.makeIndex(fixture.store, dimension: dimension, from: 600)
+        )
+        #expect(try await VectorMirror.makeIndex(fixture.store, dimension: dimension, from: 200))
+    }
+
     @Test func `the making of an index does not wait for ever, and is done the next time`()
         async throws
     {

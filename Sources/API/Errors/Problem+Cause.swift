@@ -105,7 +105,7 @@ extension Problem {
         case .unknownIssue: Problem(.notFound, detail)
         case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport:
             Problem(.unprocessableContent, detail)
-        case .unexpectedVectors, .file, .indexFull:
+        case .unexpectedVectors, .file, .indexFull, .otherModel:
             Problem(.internalServerError, "searching failed; the log says why")
         case .noMirror:
             Problem(.internalServerError, "the database cannot search vectors; the log says why")

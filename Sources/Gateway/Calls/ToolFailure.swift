@@ -53,7 +53,7 @@ package struct ToolFailure: Error, Sendable, Equatable {
         case .unknownIssue: .notFound
         case .ambiguousIssue, .emptyQuery, .pageOutOfRange, .invalidImport: .invalid
         case .mirrorBehind: .busy
-        case .unexpectedVectors, .file, .indexFull, .noMirror: .broken
+        case .unexpectedVectors, .file, .indexFull, .noMirror, .otherModel: .broken
         }
     }
 

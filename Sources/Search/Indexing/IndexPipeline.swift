@@ -28,9 +28,6 @@ package actor IndexPipeline {
     package nonisolated let lexical: LexicalIndex
     /// Searches what is indexed.
     package nonisolated let search: IssueSearch
-    /// Whether the mirror is searched and needs its index; where it is only kept,
-    /// `doctor --vectors --repair` makes one.
-    private let makesMirrorIndex: Bool
 
     /// Changes between two snapshots while a long backlog is worked off: a process that is killed
     /// leaves so many for the next to insert again.
@@ -46,10 +43,12 @@ package actor IndexPipeline {
     ///   - options: What the user has chosen for the index in memory.
     ///   - fence: What every write of vectors, their mirror and pairs asks for first; nil where
     ///     several indexers may be at work.
+    ///   - isReplacingModel: Whether the embedder's model takes the place of another one although
+    ///     another process uses that.
     ///   - limits: How much the indexer holds at a time.
     ///   - duplicateLimits: How pairs are looked for.
-    /// - Throws: ``SearchError/file(path:code:)``, ``SearchError/noMirror(reason:advice:)``, and
-    ///   what the store refuses.
+    /// - Throws: ``SearchError/file(path:code:)``, ``SearchError/noMirror(reason:advice:)``,
+    ///   ``SearchError/otherModel(current:own:user:)``, and what the store refuses.
     package init(
         store: Store,
         embedder: any Embedder,
@@ -57,14 +56,18 @@ package actor IndexPipeline {
         backend: VectorBackend = .memory,
         options: SearchIndex.Options = SearchIndex.Options(),
         fence: Fence? = nil,
+        replacingModel isReplacingModel: Bool = false,
         limits: Indexer.Limits = Indexer.Limits(),
         duplicateLimits: Duplicates.Limits = Duplicates.Limits()
     ) async throws {
         try IndexDirectory.make(directory)
-        makesMirrorIndex = backend == .pgvector
         // What is made once, tables of the mirror and the model's row, needs no lease.
         let unfenced = store
-        let model = try await Indexer.registerModel(of: embedder, in: unfenced)
+        let model = try await Indexer.registerModel(
+            of: embedder,
+            in: unfenced,
+            replacing: isReplacingModel
+        )
         let store = store.fenced(by: fence)
         self.store = store
         indexer = Indexer(store: store, embedder: embedder, model: model, limits: limits)
@@ -112,6 +115,9 @@ package actor IndexPipeline {
 
     /// Works off everything that is waiting, drops what old models left, and saves a snapshot when
     /// it spares readers work.
+    ///
+    /// The mirror's index is none of it: making it takes minutes and waits for everybody's old
+    /// transactions, and whoever drains keeps others from indexing.
     package func drain(
         progress: @Sendable (IndexReport) -> Void = { _ in }
     ) async throws -> IndexReport {
@@ -123,10 +129,6 @@ package actor IndexPipeline {
             try await VectorMirror.catchUp(store, with: mirrored)
         }
         try await windows.saveIfWorthwhile()
-        // Last: it waits for everybody's old transactions, and everything else is done without it.
-        if let mirrored, makesMirrorIndex {
-            try await VectorMirror.makeIndex(store, dimension: mirrored.dimension)
-        }
         return report
     }
 

@@ -29,7 +29,7 @@ package actor Indexer {
     /// The model whose vectors are made.
     package nonisolated let model: EmbeddingModelID
 
-    /// An indexer with the embedder's model; see ``registerModel(of:in:)``.
+    /// An indexer with the embedder's model; see ``registerModel(of:in:replacing:as:)``.
     init(
         store: Store,
         embedder: any Embedder,
@@ -45,25 +45,6 @@ package actor Indexer {
     /// The follower name of the indexer of a model.
     package static func follower(of model: EmbeddingModelID) -> String {
         "indexer-\(model)"
-    }
-
-    /// The identifier of the embedder's model in the store, made current.
-    static func registerModel(
-        of embedder: any Embedder,
-        in store: Store
-    ) async throws -> EmbeddingModelID {
-        let identity = embedder.model
-        let now = store.clock.now()
-        return try await store.write { connection, account in
-            try EmbeddingModelTable.makeCurrent(
-                name: identity.name,
-                revision: identity.revision,
-                dimension: identity.dimension,
-                at: now,
-                account: account,
-                on: connection
-            )
-        }
     }
 
     /// Changed issues and comments not yet looked at.

@@ -182,7 +182,8 @@ private final class ItemPipe: Sendable {
 
     private struct State {
         var items: [ArchiveItem?] = []
-        var begun: Set<Side> = []
+        /// Who has given or taken an item.
+        var moved: Set<Side> = []
         var isOver = false
     }
 
@@ -196,17 +197,21 @@ private final class ItemPipe: Sendable {
         for _ in 0..<Self.capacity { free.signal() }
     }
 
-    /// A transaction that runs a second time finds that the first has used the pipe.
+    /// A transaction begins, which may be one that runs a second time: where nothing has passed
+    /// through its end of the pipe that does no harm, and what has passed is gone.
     func begin(_ side: Side) throws {
-        let isFirst = state.withLock { $0.begun.insert(side).inserted }
-        guard isFirst else { throw ArchiveError.interrupted }
+        let hasMoved = state.withLock { $0.moved.contains(side) }
+        guard !hasMoved else { throw ArchiveError.interrupted }
     }
 
     /// Puts an item in, when there is room; nil after the last.
     func put(_ item: ArchiveItem?) throws {
         free.wait()
         let isOver = state.withLock { state in
-            if !state.isOver { state.items.append(item) }
+            if !state.isOver {
+                state.items.append(item)
+                state.moved.insert(.reading)
+            }
             return state.isOver
         }
         guard !isOver else {
@@ -220,7 +225,9 @@ private final class ItemPipe: Sendable {
     func take() throws -> ArchiveItem? {
         filled.wait()
         let item = state.withLock { state -> ArchiveItem?? in
-            state.items.isEmpty ? nil : .some(state.items.removeFirst())
+            guard !state.items.isEmpty else { return nil }
+            state.moved.insert(.writing)
+            return .some(state.items.removeFirst())
         }
         guard let item else {
             filled.signal()

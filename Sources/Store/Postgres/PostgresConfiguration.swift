@@ -25,8 +25,8 @@ package struct PostgresConfiguration: Sendable {
     /// A host that does not answer is left out, and those behind it in the address have their own
     /// time.
     package var connectTimeout = Duration.seconds(10)
-    /// For how long a lost server is waited for from the moment of the loss: longer than a restart
-    /// with recovery takes.
+    /// For how long a lost server is waited for from the moment of the loss, and one that says that
+    /// it is starting up from the first time it says so: longer than a restart with recovery takes.
     package var reconnectTimeout = Duration.seconds(60)
     /// Whether statements are prepared under names and kept; false for PgBouncer before 1.21.
     ///

@@ -14,7 +14,7 @@ final class PostgresConnection: SQLConnection {
     private static let maximumPipelineBytes = 32_000_000
     /// Longer than anything that is let take its time: that a peer is gone is noticed by its
     /// silence below, within a minute.
-    private static let longestAnswer = Duration.seconds(7 * 86_400)
+    static let longestAnswer = Duration.seconds(7 * 86_400)
     /// How long a server that was asked to stop may take.
     private static let cancelTime = Duration.seconds(5)
 
@@ -23,6 +23,9 @@ final class PostgresConnection: SQLConnection {
     private var statements = PostgresStatements()
     /// Whether it keeps statements under names.
     let usesNames: Bool
+    /// Whether the transaction does: one that takes its time must not have to begin anew because a
+    /// pooler's session has a name already, and spends next to nothing on planning.
+    private var namesAreOff = false
     /// How long the answer to one statement may take.
     private var answerLimit: Duration
     /// Notifications that came between the answers to statements.
@@ -97,6 +100,7 @@ final class PostgresConnection: SQLConnection {
     }
 
     func liftLimits() throws(StoreError) {
+        namesAreOff = true
         _ = try rows(
             """
             SELECT set_config('statement_timeout', '0', true) AS statements,
@@ -148,7 +152,7 @@ final class PostgresConnection: SQLConnection {
     func begin(writing: Bool, interrupt: PostgresInterrupt?, marks: PostgresMarks) {
         failure = nil
         (token, mark) = (nil, nil)
-        isCancelling = false
+        (isCancelling, namesAreOff) = (false, false)
         answerLimit = configuration.statementTimeout + configuration.graceTime
         statements.forget()
         if usesNames, plannedAt.duration(to: .now) >= planLifetime {
@@ -220,12 +224,19 @@ final class PostgresConnection: SQLConnection {
     }
 
     /// Takes the answer to what ``leave()`` has sent.
+    ///
+    /// - Throws: ``PostgresFailure``: that of a name which a pooler's session knew or did not know
+    ///   as it is, for the next connection would meet the same; otherwise the connection is lost.
     private func settle() throws(PostgresFailure) {
         guard !owed.isEmpty else { return }
         var exchange = Exchange()
         let expected = owed
         owed = []
         try answers(to: expected, &exchange)
+        if let refusal = exchange.refusal, refusal.remedy == .withoutNames {
+            namesAreOff = true
+            throw refusal
+        }
         guard exchange.refusal == nil, exchange.answered.last?.tag == "COMMIT" else {
             throw .lost("the database did not end a transaction that had read")
         }
@@ -438,7 +449,7 @@ final class PostgresConnection: SQLConnection {
         _ fresh: inout Set<String>
     ) throws(PostgresFailure) {
         let key = item.key
-        switch usesNames ? statements.plan(key) : .unnamed {
+        switch usesNames && !namesAreOff ? statements.plan(key) : .unnamed {
         case .unnamed:
             try handle.send(key.text, types: key.types, binds: item.binds)
         case .prepare(let name):

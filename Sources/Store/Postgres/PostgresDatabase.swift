@@ -6,7 +6,8 @@ import Synchronization
 ///   account's feed lock before their first read (``AccountTable/lockFeed(of:on:)``), so each of
 ///   their statements sees all that was committed before them, as on SQLite.
 /// - A lost connection is no error until ``PostgresConfiguration/reconnectTimeout`` is over: what
-///   was not committed runs again on another connection.
+///   was not committed runs again on another connection. A server that is starting up is waited for
+///   as long; one that has never answered is not.
 /// - Loss between COMMIT and its answer leaves open whether it took place. The transaction has
 ///   written a mark (``TransactionMarkTable``), which is there if and only if it did, also after a
 ///   crash of the server: nothing is written twice and nothing taken for written that is not.
@@ -59,10 +60,15 @@ package struct PostgresDatabase: Database {
     /// - Parameters:
     ///   - statement: The statement.
     ///   - lock: The arguments of an advisory lock: one process at a time does it.
-    ///   - limit: How long it may take.
+    ///   - limit: How long its answer is waited for. A server that is gone is noticed before, by
+    ///     its silence on the network.
     /// - Returns: Whether it was run: false when somebody else has the lock.
     /// - Throws: ``StoreError``, `CancellationError`.
-    func maintain(_ statement: SQL, under lock: SQL, atMost limit: Duration) async throws -> Bool {
+    func maintain(
+        _ statement: SQL,
+        under lock: SQL,
+        atMost limit: Duration = PostgresConnection.longestAnswer
+    ) async throws -> Bool {
         var configuration = configuration
         configuration.statementTimeout = limit
         let session = PostgresSession(configuration)
@@ -227,7 +233,8 @@ final class PostgresMarks: Sendable {
 struct PostgresPatience {
     /// A transaction that found another one in its way so often has met a livelock.
     static let maximumRepetitions = 12
-    /// Attempts to reach a server for the first time; one may come while it is being restarted.
+    /// Attempts to reach a server for the first time that says nothing; one may come while it is
+    /// being restarted.
     static let firstConnections = 3
     private static let shortestPause = Duration.milliseconds(10)
     private static let longestPause = Duration.seconds(2)
@@ -246,6 +253,8 @@ struct PostgresPatience {
     /// The pause before the next attempt; nil to give up.
     ///
     /// A server that has never been reached is hardly waited for: more likely its address is wrong.
+    /// One that says that it is starting up has been reached: recovering after a crash takes it
+    /// seconds to minutes.
     mutating func pause(
         after remedy: PostgresFailure.Remedy,
         wasReached: Bool,

@@ -13,6 +13,9 @@ struct PostgresFailure: Error, Equatable {
     /// The server takes no writes, now or in this session.
     static let readOnly = PostgresFailure(state: "25006", message: "the database is read-only")
 
+    /// The state of a server that is there and lets nobody in yet: one that is starting up.
+    static let notYet = "57P03"
+
     /// What libpq says in one or more lines, as one; with several hosts it has lines for each, and
     /// the same twice where it has tried with TLS and without.
     static func line(of text: String) -> String {
@@ -45,7 +48,7 @@ struct PostgresFailure: Error, Equatable {
     var remedy: Remedy {
         if TransactionMarkTable.isMissing(self) { return .withoutMark }
         return switch state {
-        case "", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300": .reconnect
+        case "", "57P01", "57P02", Self.notYet, "57P05", "25P03", "25P04", "53300": .reconnect
         case "40001", "40P01": .repeatSoon
         // Does not exist, or exists already with another text.
         case "26000", "42P05": .withoutNames

@@ -234,8 +234,20 @@ import Glibc
     private static func refusal(_ pointer: OpaquePointer) -> PostgresFailure {
         let message = unsafe message(of: pointer)
         let isFinal = finalRefusals.contains { message.contains($0) }
-        return PostgresFailure(state: isFinal ? "28000" : "", message: message)
+        guard !isFinal else { return PostgresFailure(state: "28000", message: message) }
+        let isEarly = earlyRefusals.contains { message.contains($0) }
+        return PostgresFailure(state: isEarly ? PostgresFailure.notYet : "", message: message)
     }
+
+    /// What a server says that is there and lets nobody in yet, or is about to begin anew.
+    ///
+    /// One without hot standby, which "is not accepting connections", is not: it stays so.
+    private static let earlyRefusals = [
+        "the database system is starting up",
+        "the database system is not yet accepting connections",
+        "the database system is in recovery mode",
+        "the database system is shutting down",
+    ]
 
     /// What another attempt would hear again.
     ///

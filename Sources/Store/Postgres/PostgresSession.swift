@@ -40,7 +40,9 @@ actor PostgresSession {
         } catch {
             guard error.remedy == .reconnect, !interrupt.isRequested
             else { return failed(error, interrupt) }
-            return .failed(error.storeError(), remedy: .connect)
+            // One that says to come back has been reached: it is waited for as one that was lost.
+            let isThere = error.state == PostgresFailure.notYet
+            return .failed(error.storeError(), remedy: isThere ? .reconnect : .connect)
         }
         connection.begin(writing: writing, interrupt: interrupt, marks: marks)
         defer { if !connection.isUsable { self.connection = nil } }

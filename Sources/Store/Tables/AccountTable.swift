@@ -16,11 +16,13 @@ package enum AccountTable {
         createdAt: Timestamp,
         on connection: any SQLConnection
     ) throws(StoreError) {
+        // Of any key: where only the identifier's may conflict, PostgreSQL refuses the name of a
+        // row that another transaction is inserting at this moment.
         try connection.execute(
             """
             INSERT INTO accounts (id, name, created_at)
             VALUES (\(account), \(name), \(createdAt))
-            ON CONFLICT (id) DO NOTHING
+            ON CONFLICT DO NOTHING
             """
         )
     }

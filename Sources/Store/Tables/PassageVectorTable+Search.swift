@@ -135,13 +135,22 @@ extension PassageVectorTable {
         dimension: Int,
         on connection: any SQLConnection
     ) throws(StoreError) -> Int {
-        let rows = try connection.rows(
-            "SELECT pg_relation_size(to_regclass('passage_vectors')) AS size"
-        )
+        let rows = try connection.rows("SELECT pg_relation_size(\(relation)) AS size")
+        let bytes = Int(try rows.first?.optionalInteger("size") ?? 0)
+        return roughCount(bytes: bytes, dimension: dimension)
+    }
+
+    /// How many rows a mirror of so many bytes has when its vectors are of one length, roughly.
+    ///
+    /// - Parameters:
+    ///   - bytes: The size of the table, without indexes and without what it keeps elsewhere.
+    ///   - dimension: The length of the vectors.
+    /// - Returns: The number of rows; only its order of magnitude is certain.
+    static func roughCount(bytes: Int, dimension: Int) -> Int {
         // A row of more than 2 kB keeps its vector elsewhere.
         let vectorBytes = dimension * 2 + 8
         let rowBytes = 100 + (vectorBytes < 1_900 ? vectorBytes : 0)
-        return Int(try rows.first?.optionalInteger("size") ?? 0) / rowBytes
+        return bytes / rowBytes
     }
 
     /// Rows of a model, counted up to a limit.
@@ -219,7 +228,8 @@ extension PassageVectorTable {
                     AND p.model_id = \(model.id)
                 ORDER BY p.revision LIMIT 1) IS NOT NULL AS is_behind,
                 EXISTS (SELECT 1 FROM pg_index
-                    WHERE indexrelid = to_regclass(\(index)) AND indisvalid) AS is_indexed
+                    WHERE indexrelid = \(CurrentSchema.relation(index)) AND indisvalid)
+                    AS is_indexed
             """
     }
 

@@ -14,14 +14,15 @@ package enum PassageVectorTable {
     /// The longest one that pgvector builds an index of; longer ones are compared one by one.
     package static let maximumIndexedDimension = 4_000
 
+    /// The table in our schema, as a `regclass`; NULL where there is none.
+    static let relation = CurrentSchema.relation("passage_vectors")
+
     /// Whether the mirror has been made (``VectorMirror/prepare(_:)``).
     static func exists(on connection: any SQLConnection) throws(StoreError) -> Bool {
         switch connection.dialect {
         case .sqlite: return false
         case .postgres:
-            let rows = try connection.rows(
-                "SELECT to_regclass('passage_vectors') IS NOT NULL AS is_made"
-            )
+            let rows = try connection.rows("SELECT \(relation) IS NOT NULL AS is_made")
             return try rows.first?.bool("is_made") ?? false
         }
     }

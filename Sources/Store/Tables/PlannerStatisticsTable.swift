@@ -20,7 +20,7 @@ enum PlannerStatisticsTable {
         let rows = try connection.rows(
             """
             SELECT c.relname::text AS name FROM pg_class AS c
-            WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+            WHERE c.relnamespace = \(CurrentSchema.namespace) AND c.relkind = 'r'
                 AND pg_relation_size(c.oid) >= \(minimumBytes)
                 AND NOT EXISTS (SELECT 1 FROM pg_stats AS s
                     WHERE s.schemaname = current_schema() AND s.tablename = c.relname)

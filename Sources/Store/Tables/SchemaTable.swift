@@ -10,7 +10,7 @@ package enum SchemaTable {
                 """
                 SELECT TRUE AS is_there FROM pg_class
                 WHERE relname = 'schema_migrations'
-                    AND relnamespace = current_schema()::regnamespace
+                    AND relnamespace = \(CurrentSchema.namespace)
                 """
             }
         return try !connection.rows(statement).isEmpty

@@ -31,7 +31,7 @@ enum TransactionMarkTable {
 
     /// A table of another installation may be visible from here as well.
     private static let isOurs: SQL =
-        "relname = 'transaction_marks' AND relnamespace = current_schema()::regnamespace"
+        "relname = 'transaction_marks' AND relnamespace = \(CurrentSchema.namespace)"
 
     /// A condition: whether the table is there and the role may use it.
     static let isUsable: SQL = """

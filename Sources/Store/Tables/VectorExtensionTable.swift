@@ -19,8 +19,9 @@ enum VectorExtensionTable {
         var isMade: Bool
         /// The dimensions with an index that is whole.
         var dimensions: Set<Int>
-        /// Rows of the mirror, roughly.
-        var rowCount: Int
+        /// Bytes of the mirror's table, without what stands beside it
+        /// (``PassageVectorTable/roughCount(bytes:dimension:)``).
+        var byteCount: Int
         /// The database's name, for advice.
         var database: String
     }
@@ -33,9 +34,9 @@ enum VectorExtensionTable {
                     AS is_available,
                 to_regtype('halfvec') IS NOT NULL AS is_visible,
                 'public' = ANY(current_schemas(false)) AS has_public,
-                to_regclass('passage_vectors') IS NOT NULL
-                    AND to_regclass('vector_mirrors') IS NOT NULL AS is_made,
-                pg_relation_size(to_regclass('passage_vectors')) AS size,
+                \(mirror) IS NOT NULL
+                    AND \(CurrentSchema.relation("vector_mirrors")) IS NOT NULL AS is_made,
+                pg_relation_size(\(mirror)) AS size,
                 current_database()::text AS database
             FROM (SELECT 1) AS one
             LEFT JOIN pg_extension AS e ON e.extname = 'vector'
@@ -51,13 +52,13 @@ enum VectorExtensionTable {
             hasPublic: try row.bool("has_public"),
             isMade: try row.bool("is_made"),
             dimensions: try dimensions(on: connection),
-            rowCount: Int(try row.optionalInteger("size") ?? 0) / roughRowBytes,
+            byteCount: Int(try row.optionalInteger("size") ?? 0),
             database: try row.text("database")
         )
     }
 
-    /// A row with a vector of the usual 384 numbers; only the order of magnitude matters.
-    private static let roughRowBytes = 900
+    /// The mirror's table; one of another installation may be visible from here as well.
+    private static var mirror: SQL { PassageVectorTable.relation }
     private static let indexPrefix = "passage_vectors_hnsw_"
 
     /// The dimensions whose index is there and valid.
@@ -68,7 +69,7 @@ enum VectorExtensionTable {
             """
             SELECT c.relname::text AS name FROM pg_index AS x
             JOIN pg_class AS c ON c.oid = x.indexrelid
-            WHERE x.indrelid = to_regclass('passage_vectors') AND x.indisvalid AND x.indisready
+            WHERE x.indrelid = \(mirror) AND x.indisvalid AND x.indisready
             ORDER BY c.relname
             """
         )
@@ -139,7 +140,7 @@ enum VectorExtensionTable {
         try !connection.rows(
             """
             SELECT pid FROM pg_stat_progress_create_index
-            WHERE datname = current_database() AND relid = to_regclass('passage_vectors')
+            WHERE datname = current_database() AND relid = \(mirror)
             """
         ).isEmpty
     }
@@ -151,7 +152,7 @@ enum VectorExtensionTable {
             """
             WITH locks AS (
                 SELECT pid, granted, mode = 'ShareUpdateExclusiveLock'
-                    AND relation = to_regclass('passage_vectors') AS is_ours
+                    AND relation = \(mirror) AS is_ours
                 FROM pg_locks
                 WHERE database IS NULL OR database = (
                     SELECT oid FROM pg_database WHERE datname = current_database()))
@@ -164,7 +165,7 @@ enum VectorExtensionTable {
 
     /// The arguments of the advisory lock under which an index of the mirror is made: a number that
     /// neither ``lock(on:)`` nor ``SchemaTable`` has, and the table, for each schema has one.
-    static let indexingLock: SQL = "1886351982, to_regclass('passage_vectors')::oid::int4"
+    static let indexingLock: SQL = "1886351982, \(mirror)::oid::int4"
 
     /// Milliseconds: an automatic VACUUM, which holds the same lock, gives way after one second.
     private static let dropTimeout = "2000"
@@ -181,7 +182,7 @@ enum VectorExtensionTable {
         let index = "\(indexPrefix)\(dimension)"
         let broken: SQL = """
             SELECT 1 AS one FROM pg_index
-            WHERE indexrelid = to_regclass(\(index)) AND NOT indisvalid
+            WHERE indexrelid = \(CurrentSchema.relation(index)) AND NOT indisvalid
             """
         guard try !connection.rows(broken).isEmpty else { return }
         _ = try connection.rows(

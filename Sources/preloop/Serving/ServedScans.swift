@@ -41,9 +41,15 @@ actor ServedScans {
 
     private let installation: Installation
     private var runs: [AccountID: Run] = [:]
+    /// The making of an index over vectors that a scan has left; one at a time, beside scans.
+    private var indexing: Task<Void, Never>?
 
-    init(_ installation: Installation) {
+    /// Told why the index over vectors was not made.
+    private let unindexed: @Sendable (String) -> Void
+
+    init(_ installation: Installation, unindexed: @escaping @Sendable (String) -> Void) {
         self.installation = installation
+        self.unindexed = unindexed
     }
 
     /// Begins a scan of one tracker or all; a full one reads everything again.
@@ -235,9 +241,22 @@ actor ServedScans {
         let works = runs.values.map(\.work)
         for work in works { work.cancel() }
         for work in works { await work.value }
+        indexing?.cancel()
+        await indexing?.value
     }
 
-    private func ended(_ account: AccountID, _ end: End) { runs[account]?.end = end }
+    private func ended(_ account: AccountID, _ end: End) {
+        runs[account]?.end = end
+        guard indexing == nil else { return }
+        let work = VectorIndexing(installation.viewed(by: account))
+        // The scan has ended, and the next one may begin while this goes on.
+        indexing = Task { [weak self, unindexed] in
+            if case .failed(let reason, _) = await work.run() { unindexed(reason) }
+            await self?.indexingEnded()
+        }
+    }
+
+    private func indexingEnded() { indexing = nil }
 
     /// What went wrong, tracker by tracker and project by project.
     private static func problems(of report: ScanReport) -> [Trouble] {

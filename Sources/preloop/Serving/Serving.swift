@@ -31,7 +31,12 @@ struct Serving: Sendable {
                 metadata: ["reason": .string("\(error)")]
             )
         }
-        scans = ServedScans(installation)
+        scans = ServedScans(installation) { reason in
+            logger.warning(
+                "the index of the vectors in the database was not made",
+                metadata: ["reason": .string(reason)]
+            )
+        }
     }
 
     /// What takes deliveries in; throws when there is no key to open their secrets with.
