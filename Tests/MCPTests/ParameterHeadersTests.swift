@@ -71,4 +71,54 @@ struct ParameterHeadersTests {
         for _ in 0..<32 { deep = ["properties": ["a": deep]] }
         #expect(!ParameterHeaders.areUsable(in: deep))
     }
+
+    private static let annotated: JSONValue = ["type": "string", "x-mcp-header": "A"]
+
+    /// Nobody can say from the schema which value such a header would mirror.
+    @Test(arguments: [
+        "$defs", "additionalItems", "additionalProperties", "allOf", "anyOf", "contains",
+        "contentSchema", "definitions", "dependencies", "dependentSchemas", "else", "if", "items",
+        "not", "oneOf", "patternProperties", "prefixItems", "propertyNames", "then",
+        "unevaluatedItems", "unevaluatedProperties",
+    ])
+    func `a header to which other keywords than properties lead cannot be made`(
+        _ keyword: String
+    ) {
+        for inner: JSONValue in [Self.annotated, ["properties": ["c": Self.annotated]]] {
+            let value: JSONValue =
+                switch keyword {
+                case "allOf", "anyOf", "oneOf", "prefixItems": [["type": "null"], inner]
+                case "$defs", "definitions", "dependencies", "dependentSchemas",
+                    "patternProperties":
+                    ["b": inner]
+                default: inner
+                }
+            let part = JSONValue.object(JSONObject([(keyword, value)]))
+            #expect(!ParameterHeaders.areUsable(in: part))
+            #expect(!ParameterHeaders.areUsable(in: ["properties": ["a": part]]))
+            #expect(!ParameterHeaders.areUsable(in: ["items": ["anyOf": [part]]]))
+            #expect(ParameterHeaders(of: part).fields(for: JSONObject([("c", "x")])).isEmpty)
+        }
+        // The same without an annotation is as good as any other.
+        #expect(ParameterHeaders.areUsable(in: .object(JSONObject([(keyword, ["b": [:]])]))))
+    }
+
+    @Test func `a header of the arguments together, or of a list of schemas, cannot be made`() {
+        #expect(!ParameterHeaders.areUsable(in: Self.annotated))
+        #expect(!ParameterHeaders.areUsable(in: ["properties": ["a": ["items": [Self.annotated]]]]))
+    }
+
+    @Test func `data and names of properties are no headers`() {
+        let data: JSONValue = ["x-mcp-header": 5]
+        let schema: JSONValue = [
+            "properties": [
+                "a": ["default": data, "const": data, "enum": [data], "examples": [data]],
+                "x-mcp-header": ["type": "string"],
+            ],
+            "items": ["properties": ["x-mcp-header": ["type": "string"]]],
+        ]
+        #expect(ParameterHeaders.areUsable(in: schema))
+        let arguments = JSONObject([("x-mcp-header", "x")])
+        #expect(ParameterHeaders(of: schema).fields(for: arguments).isEmpty)
+    }
 }

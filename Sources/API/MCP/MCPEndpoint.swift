@@ -302,7 +302,11 @@ actor MCPEndpoint {
         _ outlet: Outlet
     ) async -> @Sendable () async -> Void {
         let call = ModernCall(
-            server: await calling.calls.description(of: means.server, for: calling.caller),
+            server: await calling.calls.description(
+                of: means.server,
+                for: calling.caller,
+                hasInstructions: message.method == "server/discover"
+            ),
             calling: calling,
             outlet: outlet,
             isSubscription: message.method == "subscriptions/listen"

@@ -118,7 +118,7 @@ struct UpstreamRoutes: Sendable {
             "last_scan_at": JSONValue(server.lastScanAt?.iso8601),
             "last_error": JSONValue(server.lastError),
             "created_at": .string(server.createdAt.iso8601),
-            "tools": .integer(Int64(entry.tools.count { $0.state == .accepted })),
+            "tools": .integer(Int64(entry.acceptedCount)),
             "held": .integer(Int64(entry.tools.count { $0.state == .held })),
             "collisions": JSONValue(entry.collisions),
             "shared_resources": JSONValue(entry.sharedResources),

@@ -34,10 +34,13 @@ extension GuardedCall {
     /// - Parameters:
     ///   - server: Ours.
     ///   - caller: Who asks: a server of which they see nothing adds nothing of its own.
+    ///   - hasInstructions: Whether what servers say to models is wanted, too: few requests of the
+    ///     newer era are answered with it.
     /// - Returns: The same, with what can be asked for by way of it.
     package func description(
         of server: ServerDescription,
-        for caller: Caller
+        for caller: Caller,
+        hasInstructions: Bool = true
     ) async -> ServerDescription {
         var server = server
         server.tellsListChanges = true
@@ -45,16 +48,29 @@ extension GuardedCall {
         server.forwarded = [.resources, .prompts, .completions]
         if await source.offersSubscriptions() { server.forwarded.insert(.subscriptions) }
         let declared = await source.foreignCapabilities()
+        let instructions = await hasInstructions ? source.instructions() : []
         // Asked for each request of the newer era, where few servers declare anything.
-        guard !declared.isEmpty else { return server }
+        guard !declared.isEmpty || !instructions.isEmpty else { return server }
         let all = await tools.identities()
         var seen: [(name: String, declared: JSONObject)] = []
         for found in declared {
-            let own = all.filter { haveEqualBytes($0.server ?? "", found.name) }
-            if await sees(caller, anyOf: own) { seen.append(found) }
+            if await sees(caller, anythingOf: found.name, among: all) { seen.append(found) }
         }
         server.declared = ForeignCapabilities.merged(seen)
+        var told: [ServerInstructions] = []
+        for found in instructions {
+            if await sees(caller, anythingOf: found.server, among: all) { told.append(found) }
+        }
+        server.instructions = ServerInstructions.merged(server.instructions, told)
         return server
+    }
+
+    private func sees(
+        _ caller: Caller,
+        anythingOf server: String,
+        among all: [ToolIdentity]
+    ) async -> Bool {
+        await sees(caller, anyOf: all.filter { haveEqualBytes($0.server ?? "", server) })
     }
 
     /// Hands a request on; one that names something is decided and recorded as a call is.

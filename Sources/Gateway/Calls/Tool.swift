@@ -67,6 +67,9 @@ protocol ToolSource: ResourceSource {
     /// Those there are now, by name; none has the name of a tool that is always there.
     func current() async -> [ToolSet.Entry]
 
+    /// What servers say to models, as it was accepted, in the order of their names.
+    func instructions() async -> [ServerInstructions]
+
     /// Which tools these are to policies, with what is asked of servers in the same way.
     func identities() async -> [ToolIdentity]
 

@@ -94,7 +94,8 @@ extension UpstreamDesk {
         )
     }
 
-    /// A result in the terms of the client's era.
+    /// A result in the terms of the client's era; for how long and for whom it may be kept is said
+    /// where it leaves for the client.
     static func bridged(
         _ result: JSONObject,
         _ extras: GuardedCall.Extras
@@ -103,11 +104,7 @@ extension UpstreamDesk {
         switch result["resultType"]?.string {
         case nil: break
         case "complete": result["resultType"] = nil
-        case "input_required" where extras.isModern:
-            // A question is asked anew each time: nothing of it is kept.
-            result["ttlMs"] = nil
-            result["cacheScope"] = nil
-            return result
+        case "input_required" where extras.isModern: return result
         // A client that has declared extensions knows the results that they have.
         case let other?
         where extras.isModern && other != "task"
@@ -121,15 +118,6 @@ extension UpstreamDesk {
         if var meta = result["_meta"]?.object {
             meta[RequestMeta.Key.serverInfo] = nil
             result["_meta"] = meta.members.isEmpty ? nil : .object(meta)
-        }
-        // Whether a caller may have it was decided for that caller: it is for nobody else, whatever
-        // the server says. What it says twice would be read in two ways.
-        let (lifetime, isScoped) = (result["ttlMs"], result["cacheScope"] != nil)
-        result["ttlMs"] = nil
-        result["cacheScope"] = nil
-        if extras.isModern {
-            result["ttlMs"] = lifetime
-            if isScoped { result["cacheScope"] = "private" }
         }
         return result
     }

@@ -8,6 +8,7 @@ extension UpstreamDesk {
     /// A server with its tools.
     package struct Entry: Sendable {
         package var server: UpstreamServer
+        /// With what the server says to models, where it says anything.
         package var tools: [UpstreamTool]
         /// Whether a credential or variables are kept for it.
         package var hasSecret: Bool
@@ -31,7 +32,14 @@ extension UpstreamDesk {
 
         /// Accepted tools whose name is another's, so that they cannot be called.
         package var collisions: [String] {
-            tools.filter { $0.state == .accepted && names[$0.name] == nil }.map(\.name)
+            tools.filter {
+                $0.state == .accepted && !$0.isInstructions && names[$0.name] == nil
+            }.map(\.name)
+        }
+
+        /// How many tools were accepted.
+        package var acceptedCount: Int {
+            tools.count { $0.state == .accepted && !$0.isInstructions }
         }
     }
 

@@ -136,14 +136,14 @@ extension UpstreamDesk {
             otherNames: means.reserved + others
         )
         let now = means.store.clock.now()
+        let (usable, reasons) = Self.parted(found)
+        let instructions = ServerInstructions.definition(of: profile)
         var outcome = pins.compare(
-            found.filter { ParameterHeaders.areUsable(in: $0["inputSchema"] ?? [:]) },
+            usable + (instructions.map { [$0] } ?? []),
             with: catalogue.tools[id] ?? [],
             at: now
         )
-        outcome.unusable += found.filter {
-            !ParameterHeaders.areUsable(in: $0["inputSchema"] ?? [:])
-        }.map { "`\($0["name"]?.string ?? "?")` has headers that cannot be made" }
+        outcome.unusable += reasons
         if !occasion.isSession || !outcome.changed.isEmpty || server.status != .active {
             let changed = outcome.changed
             let accepted = Self.accepted(changed, knowing: catalogue.tools[id] ?? [])
@@ -180,6 +180,24 @@ extension UpstreamDesk {
             unusable: outcome.unusable,
             advertised: advertised
         )
+    }
+
+    /// What a list has that can be accepted, and why the rest of it cannot.
+    private static func parted(
+        _ found: [JSONObject]
+    ) -> (usable: [JSONObject], reasons: [String]) {
+        var (usable, reasons): ([JSONObject], [String]) = ([], [])
+        for definition in found {
+            let name = definition["name"]?.string ?? "?"
+            if haveEqualBytes(name, ServerInstructions.name) {
+                reasons.append("`\(name)` is no name of a tool")
+            } else if ParameterHeaders.areUsable(in: definition["inputSchema"] ?? [:]) {
+                usable.append(definition)
+            } else {
+                reasons.append("`\(name)` has headers that cannot be made")
+            }
+        }
+        return (usable, reasons)
     }
 
     /// Accepts what waits: definitions that are new or changed become those that can be called,

@@ -62,6 +62,8 @@ package actor UpstreamDesk {
         /// Every accepted tool with the name it has here, or none where that is taken.
         var assignments: [ToolNaming.Assignment] = []
         var entries: [ToolSet.Entry] = []
+        /// What servers say to models, as it was accepted, in the order of their names.
+        var instructions: [ServerInstructions] = []
 
         /// The server of that identifier; nil when it was removed.
         func server(_ id: UpstreamServerID) -> UpstreamServer? {
@@ -193,6 +195,11 @@ package actor UpstreamDesk {
         for server in found.servers {
             for tool in found.tools[server.id] ?? [] where tool.state == .accepted {
                 guard let definition = tool.accepted else { continue }
+                guard !tool.isInstructions else {
+                    let told = ServerInstructions(of: server.name, accepted: definition)
+                    if let told { found.instructions.append(told) }
+                    continue
+                }
                 let candidate = ToolNaming.Candidate(
                     server: server.name,
                     prefix: server.prefix,
@@ -464,6 +471,11 @@ extension UpstreamDesk: ToolSource {
 
     /// The accepted tools; none while the store does not answer, which each call tells of.
     func current() async -> [ToolSet.Entry] { (try? await catalogue())?.entries ?? [] }
+
+    /// What servers say to models; nothing while the store does not answer.
+    func instructions() async -> [ServerInstructions] {
+        (try? await catalogue())?.instructions ?? []
+    }
 
     /// The accepted tools and the requests that servers are handed.
     func identities() async -> [ToolIdentity] {

@@ -63,7 +63,15 @@ package struct ParameterHeaders: Sendable {
 
     /// Whether every annotation of a tool's schema is one that headers can be made of; a client
     /// does not call tools where they are not.
+    ///
+    /// An annotation stands at a property to which `properties` alone lead: of the elements of a
+    /// list, of several forms, of conditions and of what is referred to nobody can say from the
+    /// schema which value a header mirrors.
+    ///
+    /// - Parameter schema: Of a tool's arguments.
+    /// - Returns: Whether it is, also where there is no annotation.
     package static func areUsable(in schema: JSONValue) -> Bool {
+        guard schema[key] == nil else { return false }
         var names: Set<String> = []
         return areUsable(in: schema, depth: 0, &names)
     }
@@ -83,7 +91,37 @@ package struct ParameterHeaders: Sendable {
             }
             guard areUsable(in: member.value, depth: depth + 1, &names) else { return false }
         }
-        return true
+        let others = schema.object?.members.filter { $0.key != "properties" } ?? []
+        return !others.flatMap(schemas(of:)).contains { isAnnotated($0, depth: depth + 1) }
+    }
+
+    /// Keywords whose value is a schema, or a list of schemas.
+    private static let schemaKeywords: Set<String> = [
+        "additionalItems", "additionalProperties", "allOf", "anyOf", "contains", "contentSchema",
+        "else", "if", "items", "not", "oneOf", "prefixItems", "propertyNames", "then",
+        "unevaluatedItems", "unevaluatedProperties",
+    ]
+    /// Keywords whose value is an object of schemas.
+    private static let namedKeywords: Set<String> = [
+        "$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties",
+        "properties",
+    ]
+    /// No message has deeper values: the parser refuses them.
+    private static let maximumNesting = 128
+
+    /// The schemas of a keyword; none of one whose value is data, such as `default`.
+    private static func schemas(of member: JSONObject.Member) -> [JSONValue] {
+        if schemaKeywords.contains(member.key) { return member.value.array ?? [member.value] }
+        guard namedKeywords.contains(member.key) else { return [] }
+        return member.value.object?.members.map(\.value) ?? []
+    }
+
+    /// Whether there is an annotation at a schema, or anywhere in it.
+    private static func isAnnotated(_ schema: JSONValue, depth: Int) -> Bool {
+        guard depth < maximumNesting else { return true }
+        guard let members = schema.object?.members else { return false }
+        return schema[key] != nil
+            || members.flatMap(schemas(of:)).contains { isAnnotated($0, depth: depth + 1) }
     }
 
     /// What the headers of a call say against its arguments; nil when they agree.

@@ -129,45 +129,6 @@ package struct ServerDescription: Sendable, Equatable {
         }
         result.append(key: "capabilities", value: .object(capabilities))
         if let instructions { result.append(key: "instructions", value: .string(instructions)) }
-        appendCaching(to: &result)
         return result
     }
-
-    private var lifetimeMilliseconds: Int64 { Int64(listLifetime / .milliseconds(1)) }
-
-    /// What lists and descriptions say about being kept: they depend on who asks.
-    func appendCaching(to result: inout JSONObject) {
-        result.append(key: "ttlMs", value: .integer(lifetimeMilliseconds))
-        result.append(key: "cacheScope", value: "private")
-    }
-
-    /// Says of a result that was handed on how long and for whom it may be kept, whatever the
-    /// server said that it is from.
-    ///
-    /// What a caller may have is decided for that caller, by rules that change: nobody else may be
-    /// given it, and it may be kept for no longer than our own lists. A server that says nothing
-    /// about a resource has not promised that it stays what it is.
-    ///
-    /// - Parameters:
-    ///   - result: What the other servers gave; of methods that nothing is kept of it stays as it
-    ///     is.
-    ///   - method: The request that it answers.
-    func limitCaching(of result: inout JSONObject, from method: String) {
-        guard Self.keptMethods.contains(method) else { return }
-        let said = result["ttlMs"]?.integer.flatMap { $0 < 0 ? nil : $0 }
-        // Removed before they are added, for a server may have said them twice.
-        result["ttlMs"] = nil
-        result["cacheScope"] = nil
-        // A question is asked anew each time.
-        guard result["resultType"] != "input_required" else { return }
-        let silent = method == "resources/read" ? 0 : lifetimeMilliseconds
-        let milliseconds = min(said ?? silent, lifetimeMilliseconds)
-        result.append(key: "ttlMs", value: .integer(milliseconds))
-        result.append(key: "cacheScope", value: "private")
-    }
-
-    /// Of what is handed on, the requests whose results clients may keep.
-    private static let keptMethods: Set<String> = [
-        "prompts/list", "resources/list", "resources/read", "resources/templates/list",
-    ]
 }

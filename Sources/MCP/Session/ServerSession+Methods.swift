@@ -25,7 +25,7 @@ extension ServerSession {
         )
         switch request.method {
         case "server/discover":
-            let result = decorated(server.discoverResult(), context)
+            let result = decorated(server.discoverResult(), of: request.method, context)
             return respond(.response(.init(id: request.id, outcome: .success(result))), exchange)
         case "tools/list": return try listTools(request, exchange, context)
         case "tools/call": return try callTool(request, exchange, context)

@@ -389,7 +389,8 @@ package struct ServerSession: Sendable {
                 "\(limits.running) calls are running and \(limits.waiting) are waiting; send this "
                 + "one again when some have ended"
             guard case .callTool = work else { throw .internalError(reason) }
-            let result = decorated(ToolResult.failure(reason).json(for: context.version), context)
+            let failure = ToolResult.failure(reason).json(for: context.version)
+            let result = decorated(failure, of: request.method, context)
             return respond(.response(.init(id: request.id, outcome: .success(result))), exchange)
         }
         lastJob += 1
@@ -475,13 +476,11 @@ package struct ServerSession: Sendable {
             case .result(let result):
                 if let error = result.protocolError { throw error }
                 let json = result.json(for: request.context.version)
-                return .success(decorated(json, request.context))
-            case .forwarded(var json):
-                if request.context.version.era == .modern {
-                    server.limitCaching(of: &json, from: request.method)
-                }
-                return .success(decorated(json, request.context))
-            case .listening: return .success(decorated(JSONObject(), request.context))
+                return .success(decorated(json, of: request.method, request.context))
+            case .forwarded(let json):
+                return .success(decorated(json, of: request.method, request.context))
+            case .listening:
+                return .success(decorated(JSONObject(), of: request.method, request.context))
             }
         } catch {
             return .failure(error.said(in: request.context.version))
@@ -506,14 +505,14 @@ package struct ServerSession: Sendable {
         if page.count < rest.count, let last = page.last {
             result.append(key: "nextCursor", value: .string(last.name))
         }
-        if version.era == .modern { server.appendCaching(to: &result) }
-        return decorated(result, request.context)
+        return decorated(result, of: request.method, request.context)
     }
 
-    /// Adds what every result of the modern era has.
-    func decorated(_ result: JSONObject, _ context: Context) -> JSONObject {
-        guard context.version.era == .modern else { return result }
+    /// Adds what every result of the modern era has, and says what may be kept.
+    func decorated(_ result: JSONObject, of method: String, _ context: Context) -> JSONObject {
         var decorated = result
+        server.limitCaching(of: &decorated, answering: method, in: context)
+        guard context.version.era == .modern else { return decorated }
         if decorated["resultType"] == nil {
             decorated.append(key: "resultType", value: "complete")
         }

@@ -31,7 +31,7 @@ struct ServersListCommand: AsyncParsableCommand {
             table.append([
                 server.name, server.transport.rawValue, entry.place,
                 server.status.rawValue + (server.lastError.map { " (\($0))" } ?? ""),
-                "\(entry.tools.count { $0.state == .accepted })",
+                "\(entry.acceptedCount)",
                 "\(entry.tools.count { $0.state == .held })",
             ])
         }
@@ -152,7 +152,7 @@ struct ServersTestCommand: AsyncParsableCommand {
                 "name": .string(name), "server": .string(title), "version": .string(version),
                 "protocol": JSONValue(profile?.version.rawValue),
                 "capabilities": profile.map { .object($0.capabilities) } ?? .null,
-                "tools": .integer(Int64(report.tools.count)),
+                "tools": .integer(Int64(report.tools.count { !$0.isInstructions })),
             ])
             return
         }

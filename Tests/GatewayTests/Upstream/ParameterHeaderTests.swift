@@ -120,6 +120,9 @@ import Testing
             "a": ["type": "string", "x-mcp-header": "Same"],
             "b": ["type": "string", "x-mcp-header": "sAME"],
         ],
+        ["a": ["type": "array", "items": ["type": "string", "x-mcp-header": "A"]]],
+        ["a": ["anyOf": [["type": "string", "x-mcp-header": "A"], ["type": "null"]]]],
+        ["a": ["additionalProperties": ["properties": ["b": ["x-mcp-header": "A"]]]]],
     ]
 
     @Test(arguments: invalid)

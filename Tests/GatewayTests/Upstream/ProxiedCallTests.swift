@@ -332,37 +332,78 @@ import Testing
         #expect(result == .done)
     }
 
+    /// What a client hears in answer to a request, of 2026-07-28 or in a session from before.
+    private func answer(
+        _ world: ProxiedWorld,
+        _ method: String,
+        _ parameters: String,
+        isModern: Bool = true
+    ) async -> JSONObject? {
+        let draft = ServerDescription(name: "t", title: "T", version: "1")
+        let input = AsyncStream.makeStream(of: SessionServer.Input.self)
+        let output = AsyncStream.makeStream(of: JSONValue.self)
+        let continuation = output.continuation
+        let server = SessionServer(
+            session: ServerSession(server: await world.calls.description(of: draft, for: caller)),
+            calls: world.calls,
+            caller: caller,
+            write: { continuation.yield($0) }
+        )
+        let meta = """
+            ,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",\
+            "io.modelcontextprotocol/clientCapabilities":{}}
+            """
+        let begin = """
+            {"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":\
+            "2025-11-25","capabilities":{}}}
+            """
+        let request = """
+            {"jsonrpc":"2.0","id":1,"method":"\(method)","params":{\(parameters)\
+            \(isModern ? meta : "")}}
+            """
+        let messages = isModern ? [request] : [begin, request]
+        for text in messages {
+            input.continuation.yield(.bytes(Array(text.utf8)))
+        }
+        input.continuation.finish()
+        await server.run(input.stream, grace: .seconds(600))
+        continuation.finish()
+        for await message in output.stream where message["id"] == 1 {
+            return message["result"]?.object
+        }
+        return nil
+    }
+
     /// The server knows nothing of the rules by which its answer was given: clients that believed
     /// it, and what stands before them, gave one caller's answer to others.
     @Test func `what a server gives to all is told as its caller's alone`() async throws {
         let world = try await ProxiedWorld()
         let hints: JSONValue = ["cacheScope": "public", "ttlMs": 5, "cacheScope": "public"]
         world.upstream.state.withLock { $0.hints = object(hints) }
-        var forward = GuardedCall.Forward(
-            method: "resources/read",
-            parameters: object(["uri": "memo://one"])
-        )
-        forward.extras.isModern = true
-        let read = try await world.calls.forward(forward, by: caller)
-        #expect(read.members.filter { $0.key == "cacheScope" }.map(\.value) == ["private"])
-        #expect(read["ttlMs"] == 5)
-        forward.extras.isModern = false
-        let older = try await world.calls.forward(forward, by: caller)
-        #expect(older.members.map(\.key) == ["contents"])
-        // Results of tools are not kept; a server that says so all the same says it of one caller.
-        world.upstream.state.withLock { $0.result = ["content": [], "cacheScope": "public"] }
-        var request = GuardedCall.Request(tool: "write", arguments: object(["text": "hi"]))
-        request.extras.isModern = true
-        let called = try await world.calls.run(request, by: caller)
-        #expect(called.original?["cacheScope"] == "private" && called.original?["ttlMs"] == nil)
+        let uri = #""uri":"memo://one""#
+        let read = await answer(world, "resources/read", uri)
+        let scopes = read?.members.filter { $0.key == "cacheScope" }.map(\.value)
+        #expect(scopes == ["private"])
+        #expect(read?["ttlMs"] == 5 && read?["contents"]?[0]?["text"] == "read")
+        let older = await answer(world, "resources/read", uri, isModern: false)
+        #expect(older?.members.map(\.key) == ["contents"])
+        // Results of tools are not kept, whatever a server says.
+        let call = #""name":"write","arguments":{"text":"hi"}"#
+        world.upstream.state.withLock {
+            $0.result = ["content": [], "cacheScope": "public", "ttlMs": 5]
+        }
+        let called = await answer(world, "tools/call", call)
+        #expect(called?.members.map(\.key) == ["content", "resultType", "_meta"])
+        let before = await answer(world, "tools/call", call, isModern: false)
+        #expect(before?.members.map(\.key) == ["content"])
         world.upstream.state.withLock {
             $0.result = [
                 "resultType": "input_required", "requestState": "s", "cacheScope": "public",
                 "ttlMs": 5,
             ]
         }
-        let question = try await world.calls.run(request, by: caller).original
-        #expect(question?.members.map(\.key) == ["resultType", "requestState"])
+        let question = await answer(world, "tools/call", call)
+        #expect(question?.members.map(\.key) == ["resultType", "requestState", "_meta"])
     }
 
     @Test(arguments: ["builtin", "mcp", "preloop_builtin", "http", "agent"])

@@ -104,8 +104,18 @@ async def completed(client):
     return seen
 
 
+async def instructed(client):
+    """Whether what the server says to models arrives, whatever stands around it."""
+    if sys.argv[1] == "legacy":
+        text = client.instructions
+    else:
+        # Whoever names the revision has not asked what there is.
+        text = (await client.session.send_discover(sys.argv[1])).get("instructions")
+    return "Try everything." in (text or "")
+
+
 async def everything(client):
-    seen = {"completions": await completed(client)}
+    seen = {"completions": await completed(client), "instructions": await instructed(client)}
     tools = await listed(client.list_tools, "tools")
     seen["tools"] = sorted((tool for tool in tools if tool["name"] in NAMES),
                            key=lambda tool: tool["name"])

@@ -24,6 +24,10 @@ package final class CuttingProxy: Sendable {
         var sockets: Set<Int32> = []
         var isClosed = false
         var isMuffled = false
+        /// Connections still to be turned away, and with which words.
+        var refusals = 0
+        var refusal = ""
+        var refused = 0
     }
 
     private let upstream: String
@@ -76,6 +80,18 @@ package final class CuttingProxy: Sendable {
         state.withLock { $0.isMuffled = true }
     }
 
+    /// Turns the next connections away from now on, as a server does that lets nobody in yet.
+    ///
+    /// - Parameters:
+    ///   - count: How many of them.
+    ///   - words: What it says; the SQLSTATE is 57P03.
+    package func refuse(_ count: Int, saying words: String) {
+        state.withLock { state in (state.refusals, state.refusal) = (count, words) }
+    }
+
+    /// Connections that were turned away so far.
+    package var refusedCount: Int { state.withLock { $0.refused } }
+
     /// Cuts all connections there are.
     package func cutAll() {
         state.withLock { state in
@@ -85,6 +101,12 @@ package final class CuttingProxy: Sendable {
     }
 
     private func serve(_ client: Int32) {
+        let words = state.withLock { state -> String? in
+            guard state.refusals > 0 else { return nil }
+            (state.refusals, state.refused) = (state.refusals - 1, state.refused + 1)
+            return state.refusal
+        }
+        if let words { return Self.refuse(client, words) }
         let server = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         guard Self.withAddress(upstream, { connect(server, $0, $1) }) == 0 else {
             close(client)
@@ -98,6 +120,18 @@ package final class CuttingProxy: Sendable {
             close(client)
             close(server)
         }
+    }
+
+    private static func refuse(_ client: Int32, _ words: String) {
+        // The client speaks first.
+        var request = [UInt8](repeating: 0, count: 4_096)
+        _ = recv(client, &request, request.count, 0)
+        let fields = ["SFATAL", "VFATAL", "C57P03", "M\(words)"]
+        let body: [UInt8] = fields.flatMap { Array($0.utf8) + [0] } + [0]
+        let length = UInt32(body.count + 4)
+        let head = stride(from: 24, through: 0, by: -8).map { UInt8(length >> $0 & 0xFF) }
+        _ = LoopbackSocket.send([UInt8(ascii: "E")] + head + body, to: client)
+        close(client)
     }
 
     private func forward(_ client: Int32, _ server: Int32) {

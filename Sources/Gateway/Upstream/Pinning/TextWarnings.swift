@@ -1,8 +1,8 @@
 import Domain
 import MCP
 
-/// Looks through what a server says besides its tools: texts that reach models without having been
-/// accepted, for whoever asks for a scan.
+/// Looks through what a server says besides its tools, for whoever asks for a scan: of these texts
+/// that reach models only the instructions have to be accepted.
 enum TextWarnings {
     /// More are not told; one is reason enough to look.
     static let maximum = 20
