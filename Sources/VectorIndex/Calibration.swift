@@ -49,10 +49,16 @@ struct Calibration: Equatable, Sendable {
     /// Recall of each rung.
     var recalls: [Float] = []
 
-    /// Whether an index of so many vectors needs another calibration: a quarter more or fewer.
-    func isStale(for count: Int) -> Bool {
+    /// Whether an index needs another calibration: a quarter of its vectors came, went or were
+    /// replaced, which is two changes.
+    ///
+    /// - Parameters:
+    ///   - count: Its vectors.
+    ///   - changes: Vectors that came or went since this one was measured.
+    /// - Returns: Never for few vectors.
+    func isStale(for count: Int, after changes: Int) -> Bool {
         guard count >= Self.smallestCount else { return false }
-        return abs(count - vectorCount) * 4 > vectorCount
+        return abs(count - vectorCount) * 4 > vectorCount || changes > vectorCount / 2
     }
 
     /// The cheapest rung that reaches a recall, or the last.
@@ -67,7 +73,7 @@ extension HNSWIndex {
     /// comparing with exact search.
     ///
     /// Each stands for a query that is not stored: its own node is hidden from the walk. `save`
-    /// does this when the number of vectors has changed by a quarter; O(200 vectors compared with
+    /// does this when a quarter of the vectors has changed; O(200 vectors compared with
     /// all).
     package func calibrate() {
         let measured = withScratch { scratch in
@@ -83,7 +89,10 @@ extension HNSWIndex {
             return (found, wanted)
         }
         guard measured.1 > 0 else { return }
-        let count = self.count
+        let count = writer.withLock { _ in
+            graph.uncalibratedChanges = 0
+            return graph.liveCount
+        }
         calibration.withLock {
             $0.vectorCount = count
             $0.recalls = measured.0.map { Float($0) / Float(measured.1) }
@@ -92,8 +101,10 @@ extension HNSWIndex {
 
     /// Calibrates when what is known no longer fits.
     func calibrateIfStale() {
-        let count = self.count
-        if calibration.withLock({ $0.isStale(for: count) }) { calibrate() }
+        let (count, changes) = writer.withLock { _ in
+            (graph.liveCount, graph.uncalibratedChanges)
+        }
+        if calibration.withLock({ $0.isStale(for: count, after: changes) }) { calibrate() }
     }
 
     /// The stored vectors nearest to a query, with so much effort that a share of the true nearest

@@ -208,6 +208,7 @@ extension Graph {
     func carryOut(_ plan: InsertionPlan, key: Int64, _ scratch: SearchScratch) {
         let slot = plan.slot
         changeCount += 1
+        uncalibratedChanges += 1
         if Int(slot) < slotCount {
             // The last of them, or the one before, when an update has just freed the last.
             if let place = freeSlots.lastIndex(of: slot) { freeSlots.remove(at: place) }

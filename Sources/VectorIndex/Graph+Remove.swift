@@ -43,6 +43,7 @@ extension Graph {
     func remove(_ plan: RemovalPlan) {
         let slot = plan.slot
         changeCount += 1
+        uncalibratedChanges += 1
         let level = level(slot)
         var successor = Self.noSlot
         for (layer, part) in plan.layers.enumerated() {

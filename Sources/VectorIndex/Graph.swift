@@ -67,6 +67,8 @@ final class Graph {
     private static let graphCount = Atomic<UInt64>(0)
     /// How often a vector has come or gone.
     var changeCount: UInt64 = 0
+    /// The same since the last calibration, also in processes before this one.
+    var uncalibratedChanges = 0
 
     /// Slots ever used; live ones and free ones.
     var slotCount = 0

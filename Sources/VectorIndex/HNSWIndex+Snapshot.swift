@@ -151,6 +151,7 @@ extension Graph {
             entryPoint: entryPoint,
             topLevel: UInt32(topLevel)
         )
+        header.uncalibratedChanges = uncalibratedChanges
         header.sections = header.layout()
         let bytes = unsafe sectionBytes(header.sections)
         for index in header.sections.indices {
@@ -197,6 +198,7 @@ extension Graph {
             }
         }
         slotCount = header.slotCount
+        uncalibratedChanges = header.uncalibratedChanges
         try adoptStates(header)
         try adoptKeys(header)
         try validateScales()

@@ -33,6 +33,8 @@ struct SnapshotHeader: Equatable {
 
     var configuration: HNSWIndex.Configuration
     var calibration = Calibration()
+    /// Vectors that came or went since it was measured.
+    var uncalibratedChanges = 0
     var identity: String
     var revision: Int64
     var slotCount: Int
@@ -54,6 +56,7 @@ struct SnapshotHeader: Equatable {
         static let checksum = 16
         static let numbers = 24
         static let calibration = 512
+        static let uncalibratedChanges = 640
         static let identity = 1024
     }
 
@@ -104,6 +107,8 @@ struct SnapshotHeader: Equatable {
         page.put(UInt64(calibration.vectorCount))
         page.put(UInt32(calibration.recalls.count))
         for recall in calibration.recalls { page.put(recall.bitPattern) }
+        page.offset = Place.uncalibratedChanges
+        page.put(UInt64(uncalibratedChanges))
         page.offset = Place.identity
         page.put(bytes: Array(identity.utf8))
         page.offset = Place.checksum
@@ -195,6 +200,8 @@ extension SnapshotHeader {
         }
         reader.offset = Place.calibration
         calibration = try reader.calibration()
+        reader.offset = Place.uncalibratedChanges
+        uncalibratedChanges = min(reader.count(), HNSWIndex.Configuration.maximumCapacity)
         reader.offset = Place.identity
         guard let text = String(validating: reader.take(identityByteCount), as: UTF8.self) else {
             throw .snapshotStructure(part: .header, detail: .identityNotText)

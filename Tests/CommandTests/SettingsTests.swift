@@ -57,9 +57,12 @@ struct SettingsTests {
     @Test func `what is chosen for the index in memory is read`() throws {
         let plain = try Settings(environment: ["HOME": "/h", "PRELOOP_KERNELS": "avx2"])
         #expect(plain.index.recall == 0.99 && plain.index.capacity == 16_777_216)
+        #expect(plain.index.density == .standard)
         let set = try Settings(environment: [
             "HOME": "/h", "PRELOOP_RECALL": "0.95", "PRELOOP_INDEX_CAPACITY": "50000000",
+            "PRELOOP_INDEX_DENSITY": "dense",
         ])
+        #expect(set.index.density == .dense)
         #expect(set.index.recall == 0.95 && set.index.capacity == 50_000_000)
     }
 
@@ -170,6 +173,7 @@ struct SettingsTests {
         ["HOME": "/h", "PRELOOP_RECALL": "1.01"],
         ["HOME": "/h", "PRELOOP_RECALL": "0.4"],
         ["HOME": "/h", "PRELOOP_RECALL": "99 %"],
+        ["HOME": "/h", "PRELOOP_INDEX_DENSITY": "sparse"],
         ["HOME": "/h", "PRELOOP_INDEX_CAPACITY": "10"],
         ["HOME": "/h", "PRELOOP_INDEX_CAPACITY": "1073741825"],
         ["HOME": "/h", "PRELOOP_VECTOR_BACKEND": "disk", "DATABASE_URL": "postgresql://h/d"],

@@ -101,6 +101,38 @@ import VectorIndex
         #expect(index.count == 40 * 4 && index.configuration.capacity == 1 << 24)
     }
 
+    @Test func `links that were chosen are made by the next who writes, and readers take both`()
+        async throws
+    {
+        let world = try await World()
+        let embedder = FakeEmbedder()
+        try await fill(world, 1...40)
+        let standard = try await world.pipeline(embedder)
+        _ = try await standard.drain()
+        try await #require(standard.index).save()
+        var options = SearchIndex.Options()
+        options.density = .dense
+        let model = try #require(standard.index).model
+        func links(_ role: SearchIndex.Role, _ options: SearchIndex.Options) async throws -> Int {
+            let index = try await SearchIndex(
+                store: world.store,
+                identity: embedder.model,
+                model: model,
+                directory: world.indexDirectory,
+                role: role,
+                options: options
+            )
+            let view = try await index.view()
+            #expect(view.count == 40 * 4)
+            if role == .writer { try await index.save() }
+            return view.index.configuration.m
+        }
+        #expect(try await links(.reader, options) == 16)
+        #expect(try await links(.writer, options) == 24)
+        #expect(try await links(.reader, SearchIndex.Options()) == 24)
+        #expect(try await links(.writer, SearchIndex.Options()) == 16)
+    }
+
     @Test func `the first build from a store puts many windows in side by side`() async throws {
         let world = try await World()
         let embedder = FakeEmbedder()

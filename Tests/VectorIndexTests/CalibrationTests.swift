@@ -73,10 +73,36 @@ import Testing
 
     @Test func `a calibration is made anew when a quarter has changed, and not for a few`() {
         var calibration = Calibration()
-        #expect(!calibration.isStale(for: 999) && calibration.isStale(for: 1000))
+        func isStale(_ count: Int, _ changes: Int = 0) -> Bool {
+            calibration.isStale(for: count, after: changes)
+        }
+        #expect(!isStale(999, 5000) && isStale(1000))
         calibration.vectorCount = 4000
-        #expect(!calibration.isStale(for: 5000) && calibration.isStale(for: 5001))
-        #expect(calibration.isStale(for: 2999))
+        #expect(!isStale(5000, 1000) && isStale(5001, 1001) && isStale(2999, 1001))
+        #expect(!isStale(4000, 2000) && isStale(4000, 2001))
         #expect(calibration.rung(for: 0.9) == nil)
+    }
+
+    /// As many vectors as before, but others.
+    @Test func `vectors that were replaced count, also by other processes`() throws {
+        let (base, _) = RecallTests.vectors
+        let index = try makeIndex(Array(base.prefix(1000)))
+        try withTemporaryPath { path in
+            try index.save(to: path, revision: 1)
+            #expect(index.graph.uncalibratedChanges == 0)
+            func replace(_ keys: Range<Int>, in index: HNSWIndex) throws {
+                for key in keys {
+                    try index.insert(key: Int64(key), vector: base[1000 + key])
+                }
+            }
+            try replace(0..<200, in: index)
+            try index.save(to: path, revision: 2)
+            let opened = try HNSWIndex.open(path: path, expecting: "test", dimension: 48)
+            #expect(opened.graph.uncalibratedChanges == 400)
+            try replace(200..<251, in: opened)
+            #expect(opened.graph.uncalibratedChanges == 502)
+            try opened.save(to: path, revision: 3)
+            #expect(opened.graph.uncalibratedChanges == 0)
+        }
     }
 }

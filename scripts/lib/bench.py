@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs preloop-bench and the peers' programs on the same data, then reports (bench_report.py).
 
-usage: bench.py [--programs DIRECTORY] [--model DIRECTORY] [--quick|--thorough] [--windows] [--all-issues] [--report]
+usage: bench.py [--programs DIRECTORY] [--model DIRECTORY] [--quick|--thorough] [--windows] [--report]
                 [PART ...]
 
 Every program prints JSON lines; they go to .build-release/bench/PART.jsonl. When all of a part has been measured they take
@@ -35,16 +35,16 @@ SCRATCH = RESULTS / "data"
 VECTORS = ["--base", DATA / "vector/base-50000x384.f16", "--queries", DATA / "vector/queries-1000x384.f16",
            "--type", "f16", "--dim", "384"]
 LIBRARIES = ("hnswlib", "faiss", "faiss_bf16", "faiss_sq8", "faiss_sq8_refine", "usearch_bf16", "usearch_i8")
-# Those that were the best at some recall of `index`, on the queries there.
-STRONGEST = ("hnswlib", "faiss", "faiss_bf16")
+# Those that were the best at some recall of `index` on some machine, on the queries there.
+STRONGEST = ("hnswlib", "faiss", "faiss_bf16", "faiss_sq8_refine")
 # Rows and dimension of the clustered sets: the same work each, what fits into some minutes. Then a thorough run's.
 CLUSTERED = ((200_000, 128), (50_000, 768), (25_000, 1536))
 CLUSTERED_THOROUGH = ((200_000, 128), (200_000, 768), (200_000, 1536))
 # A build of a peer takes more than a minute there; the best of these at a recall is what the rows compare with.
-CLUSTERED_LIBRARIES = ("hnswlib", "faiss_bf16")
+CLUSTERED_LIBRARIES = ("hnswlib", "faiss_bf16", "faiss_sq8_refine")
 SHARES = (0.01, 0.1, 0.5)
 HNSWLIB = "0.8.0"
-# Of issues, unless all are asked for: the Python pipeline takes nine minutes for all of them.
+# Of issues that `ladder` scans twice.
 EVERY = 4
 # All of one token. How long texts to encode are and how many: about as long a pass for both.
 WORDS = ("window crash file error when the build fails memory open test server is slow after update "
@@ -225,7 +225,7 @@ class Parts:
 
     def pipeline(self):
         """From an empty store to searchable."""
-        every = 20 if self.options.quick else 1 if self.options.all_issues else EVERY
+        every = 20 if self.options.quick else 1
         windows = ["--windows"] if self.options.windows else []
         run("pipeline", self.end_to_end("first", "--every", every, *windows))
 
@@ -338,13 +338,11 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--thorough", action="store_true", help="more often, more libraries, larger sets: some hours")
     parser.add_argument("--windows", action="store_true", help="`pipeline`: the peer embeds windows of long texts too")
-    parser.add_argument("--all-issues", action="store_true", help=f"`pipeline`: not every {EVERY}. issue but all")
     parser.add_argument("--report", action="store_true", help="only the tables of the last results")
     parser.add_argument("parts", nargs="*")
     options = parser.parse_args()
     options.programs = options.programs.resolve()
     options.windows |= options.thorough
-    options.all_issues |= options.thorough
     unknown = set(options.parts) - set(PARTS + POSTGRES_PARTS)
     if unknown:
         parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS + POSTGRES_PARTS)}")
