@@ -126,7 +126,8 @@ package struct Application: Sendable {
             idempotency: Idempotency(
                 store: means.store,
                 signingKey: means.signingKey,
-                limits: means.limits
+                limits: means.limits,
+                logger: means.logger
             ),
             limits: means.limits,
             logger: means.logger,

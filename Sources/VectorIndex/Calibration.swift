@@ -155,6 +155,9 @@ extension Graph {
 
     /// How many of the nearest to a stored vector each rung of the ladder finds; nil when it is
     /// gone or has too few others.
+    ///
+    /// A rung behind one that finds them all is taken to find them all as well: most of the work
+    /// would be that of the dearest.
     fileprivate func recallOfEachRung(key: Int64, _ scratch: SearchScratch) -> [Int]? {
         guard let slot = table.slot(of: key), liveCount > Calibration.hits else { return nil }
         scratch.norm = 1
@@ -164,12 +167,15 @@ extension Graph {
         let nearest = rankResults(count: wanted + 1, scratch)
             .filter { $0.key != key }.prefix(wanted)
         guard let floor = nearest.last?.score else { return nil }
+        var found = 0
         return Calibration.ladder.map { rung in
+            guard found < wanted else { return wanted }
             let stop = CodeStop(wanted: wanted, reach: rung.reach)
             let effort = min(rung.effort, liveCount)
             search(effort: effort, stop: stop, hiding: slot, scratch)
             let hits = rank(count: wanted, scratch)
-            return min(wanted, hits.count { $0.score >= floor })
+            found = min(wanted, hits.count { $0.score >= floor })
+            return found
         }
     }
 }

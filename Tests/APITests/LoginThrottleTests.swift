@@ -39,6 +39,41 @@ import Testing
         #expect(throttle.delay(name: "ann", address: "2001:db8::ff", now: now) == nil)
     }
 
+    /// All of them passed the first look before one had failed, and each was told.
+    @Test func `of guesses at the same time no more are answered than one after another`()
+        async throws
+    {
+        var throttle = LoginThrottle()
+        let now = Timestamp(milliseconds: 0)
+        for _ in 1...10 {
+            #expect(throttle.end(isRight: false, name: "ann", address: "a", now: now) == nil)
+        }
+        // The right one among the others says nothing either, and frees nobody.
+        for isRight in [false, true, false] {
+            let delay = throttle.end(isRight: isRight, name: "ann", address: "a", now: now)
+            #expect(delay == .seconds(900))
+        }
+        #expect(throttle.end(isRight: true, name: "bob", address: "a", now: now) == nil)
+        let server = try await RunningServer()
+        _ = try await server.add("ann", .viewer)
+        // No more than may wait for a hash.
+        let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+            for number in 1...16 {
+                group.addTask {
+                    try await server.send(
+                        "POST",
+                        "/api/v1/auth/token",
+                        ["username": "ann", "password": .string("a wrong guess \(number)")]
+                    ).status
+                }
+            }
+            return try await group.reduce(into: [Int]()) { $0.append($1) }
+        }
+        let expected = Array(repeating: 401, count: 10) + Array(repeating: 429, count: 6)
+        #expect(statuses.sorted() == expected)
+        try await server.stop()
+    }
+
     @Test func `many connections of one network make room for each other`() throws {
         var limits = ServerLimits()
         limits.connectionsPerAddress = 2

@@ -73,6 +73,43 @@ import Testing
         try await server.stop()
     }
 
+    /// It was written beside the other address, and the next scan sent it there.
+    @Test func `a token is not written for an address that somebody else has set meanwhile`()
+        async throws
+    {
+        let setup = RunningServer.Setup()
+        let (server, key) = try await server(setup)
+        let store = server.scratch.store
+        let tracker = try await World(in: store).tracker
+        let count = Counter()
+        setup.operations.changing.withLock { changing in
+            changing = { tracker, check in
+                let url = "https://elsewhere\(count.add()).example"
+                // While the service is asked whose token it is.
+                try await store.write { connection, account in
+                    try TrackerTable.setAddress(
+                        url: url,
+                        userName: nil,
+                        isVetted: true,
+                        of: tracker.id,
+                        account: account,
+                        on: connection
+                    )
+                }
+                try await store.write { connection, account in try check(connection, account) }
+            }
+        }
+        let path = "/api/v1/trackers/\(tracker)"
+        for name in ["api_key", "username", "url"] {
+            let answer = try await server.send("PUT", path, [name: "x"], token: key)
+            #expect(answer.status == 409, "\(name): \(answer.text)")
+            #expect(try answer.json["code"] == "changed_meanwhile")
+        }
+        // A name is the same wherever the tracker is.
+        #expect(try await server.send("PUT", path, ["name": "x"], token: key).status == 200)
+        try await server.stop()
+    }
+
     /// The same address is guarded where an administrator changes it.
     @Test func `two changes of one's own address at once are one`() async throws {
         let (server, key) = try await server()

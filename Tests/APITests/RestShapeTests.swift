@@ -41,6 +41,27 @@ import Testing
         try await server.stop()
     }
 
+    /// What could not be read was left out: such a filter answered with everything.
+    @Test func `a query that cannot be read whole is refused`() async throws {
+        let (server, world, key) = try await server()
+        let path = "/api/v1/issues"
+        let project = "project_id=\(world.projects[0])"
+        let many = Array(repeating: project, count: 200).joined(separator: "&")
+        for query in [
+            "state=%FF", "stat%C3=open", "labels=%zz", "labels=%4", "\(many)&state=open",
+        ] {
+            let answer = try await server.send("GET", "\(path)?\(query)", token: key)
+            #expect(answer.status == 400, "\(query): \(answer.text)")
+            #expect(try answer.json["code"] == "malformed_query")
+        }
+        // The longest list that a route takes leaves room for the rest.
+        let longest = Array(repeating: project, count: 100).joined(separator: "&")
+        let page = try await server.send("GET", "\(path)?\(longest)&limit=1", token: key)
+        #expect(try page.status == 200 && count(page) == 1, "\(page.text)")
+        #expect(try await server.send("GET", "/healthz?%FF").status == 200)
+        try await server.stop()
+    }
+
     @Test func `filters go by the names of the original, too`() async throws {
         let (server, world, key) = try await server()
         func get(_ query: String) async throws -> RunningServer.Answer {

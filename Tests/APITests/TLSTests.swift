@@ -171,6 +171,26 @@ import Testing
         }
     }
 
+    /// It was 0, which a cache takes for the length of the document that it has.
+    @Test func `an answer that spares the transfer tells no length over HTTP 2`() async throws {
+        try await withServer { server, origin, certificate in
+            let issue = try await World(in: server.scratch.store).issues[0]
+            _ = try await server.add("ann", .viewer)
+            let key = try await server.key("ann")
+            let words = [
+                "curl", "-sS", "--http2", "--cacert", certificate.certificate, "-D", "-", "-o",
+                "/dev/null", "-H", "Authorization: Bearer \(key)",
+                "\(origin)/api/v1/issues/\(issue)",
+            ]
+            let first = try await Self.run(words)
+            let lines = first.split(whereSeparator: \.isNewline)
+            let tag = try #require(lines.first { $0.hasPrefix("etag: ") }).dropFirst(6)
+            #expect(lines.contains { $0.hasPrefix("content-length: ") }, "\(first)")
+            let again = try await Self.run(words + ["-H", "If-None-Match: \(tag)"])
+            #expect(again.hasPrefix("HTTP/2 304") && !again.contains("content-length"), "\(again)")
+        }
+    }
+
     @Test func `who never ends the handshake is closed`() async throws {
         try await withServer { server, _, _ in
             let client = try RawClient(port: server.port)

@@ -22,6 +22,8 @@ struct VectorIndexingTests {
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 try await store.read { connection, _ in
+                    // Idle for longer than two minutes, where much else is under way.
+                    try connection.liftLimits()
                     _ = try connection.rows("SELECT count(*) AS count FROM passage_vectors")
                     isOpen.continuation.finish()
                     isOver.wait()

@@ -257,6 +257,34 @@ import Testing
         #expect(world.runs.all == ["hi", "hi"])
     }
 
+    @Test(arguments: [nil, 60] as [Int64?])
+    func `of several who approve all have to want it remembered, and the shortest time counts`(
+        _ seconds: Int64?
+    ) async throws {
+        let world = try await ApprovalWorld(
+            {
+                $0.quorum = 2
+                $0.rememberedSeconds = 120
+            },
+            pacing: HastyClock()
+        )
+        let id = try await world.handle()
+        let first = ApprovalDesk.Word(
+            .approve,
+            rememberedFor: seconds.map { Duration.seconds($0) }
+        )
+        try await world.desk.decide(id, by: bob, first)
+        let last = ApprovalDesk.Word(.approve, rememberedFor: .seconds(120))
+        try await world.desk.decide(id, by: Approver(.user, "eve"), last)
+        #expect(try await world.call().structured == ["said": "hi"])
+        if seconds != nil {
+            #expect(try await world.call().structured == ["said": "hi"])
+            world.time.advance(61)
+        }
+        _ = try await world.handle()
+        #expect(world.runs.all.count == (seconds == nil ? 1 : 2))
+    }
+
     @Test(arguments: [true, false])
     func `an approval may be remembered for the session that asked, where the workflow allows`(
         _ isAllowed: Bool

@@ -94,13 +94,13 @@ package final class AccountDesk: Sendable {
         let delay = throttle.withLock { $0.delay(name: name, address: address, now: now) }
         if let delay { throw Self.tooMany("too many failed attempts", delay) }
         let login = try await login(name)
-        let isRight = try await hasher.verify(password, against: login?.passwordHash)
-        guard isRight, let login, login.user.isActive else {
-            throttle.withLock { $0.fail(name: name, address: address, now: now) }
-            return nil
+        let isPassword = try await hasher.verify(password, against: login?.passwordHash)
+        let isRight = isPassword && login?.user.isActive == true
+        let late = throttle.withLock {
+            $0.end(isRight: isRight, name: name, address: address, now: now)
         }
-        throttle.withLock { $0.succeed(name: name, address: address) }
-        return login
+        if let late { throw Self.tooMany("too many failed attempts", late) }
+        return isRight ? login : nil
     }
 
     /// Counts an account that a stranger asks for.

@@ -60,6 +60,33 @@ struct LoginThrottle: Sendable {
         if let pair = rules(name, address).first { counters[pair.key] = nil }
     }
 
+    /// Notes how a sign-in ended that was let through before.
+    ///
+    /// Looking at a password takes a while, and others may have failed meanwhile: of many guesses
+    /// at the same time no more are answered than of as many one after another.
+    ///
+    /// - Parameters:
+    ///   - isRight: Whether the name and the password were right.
+    ///   - name: Whose.
+    ///   - address: From where.
+    ///   - now: When it began.
+    /// - Returns: How long this one has to wait, who then must not hear whether it was right; nil
+    ///   when it may be told.
+    mutating func end(
+        isRight: Bool,
+        name: String,
+        address: String,
+        now: Timestamp
+    ) -> Duration? {
+        if let delay = delay(name: name, address: address, now: now) { return delay }
+        if isRight {
+            succeed(name: name, address: address)
+        } else {
+            fail(name: name, address: address, now: now)
+        }
+        return nil
+    }
+
     /// Notes that an account is asked for.
     ///
     /// - Parameters:

@@ -160,6 +160,29 @@ struct TrackerRoutes: Sendable {
         }
     }
 
+    /// The same, and that the address is the one that the change was made for.
+    ///
+    /// The service is asked before anything is written, and somebody may set another address
+    /// meanwhile: a token must not go to whoever is there.
+    private static func check(
+        _ request: APIRequest,
+        asSeen tracker: Tracker
+    ) -> TrackerOperations.Check {
+        let isTagged = check(request, of: tracker.id)
+        let isOfAddress = ["url", "username", "api_key"].contains { request.content[$0] != nil }
+        return { connection, account in
+            try isTagged(connection, account)
+            guard isOfAddress else { return }
+            let current = try entry(tracker.id, account, connection).tracker
+            guard haveEqualBytes(current.url, tracker.url) else {
+                throw Problem.conflict(
+                    "somebody has set another address since; read it again and decide anew",
+                    code: "changed_meanwhile"
+                )
+            }
+        }
+    }
+
     // MARK: - Writing
 
     private var writingRoutes: [Route] {
@@ -260,7 +283,7 @@ struct TrackerRoutes: Sendable {
             scope: Self.scope(content),
             isTested: content["test"]?.bool ?? true
         )
-        let check = Self.check(request, of: before.tracker.id)
+        let check = Self.check(request, asSeen: before.tracker)
         try await operations.change(before.tracker, change, account, check)
         return try await entry(request).answer(to: request)
     }

@@ -66,27 +66,35 @@ struct APIRequest: Sendable {
 
 /// The query of an address, decoded, in order.
 struct QueryItems: Sendable, Equatable {
-    /// More than that are not looked at.
-    private static let maximumCount = 100
+    /// More than that are not looked at: the longest lists of a route, of a hundred and of twenty,
+    /// with all that it takes besides.
+    static let maximumCount = 200
 
     private(set) var items: [(name: String, value: String)] = []
+    /// Whether all that was sent is in ``items``.
+    private(set) var isComplete = true
 
     static func == (left: Self, right: Self) -> Bool {
-        left.items.elementsEqual(right.items) { $0 == $1 }
+        left.isComplete == right.isComplete && left.items.elementsEqual(right.items) { $0 == $1 }
     }
 
     /// Reads a query or a form's body; what is not UTF-8 when decoded is left out.
     init(_ text: some StringProtocol) {
-        let pairs = text.utf8.split(separator: UInt8(ascii: "&")).prefix(Self.maximumCount)
-        for pair in pairs {
+        let pairs = text.utf8.split(separator: UInt8(ascii: "&"))
+        isComplete = pairs.count <= Self.maximumCount
+        for pair in pairs.prefix(Self.maximumCount) {
             let parts = pair.split(
                 separator: UInt8(ascii: "="),
                 maxSplits: 1,
                 omittingEmptySubsequences: false
             )
-            guard let name = percentDecoded(parts[0], plusIsSpace: true) else { continue }
+            let name = percentDecoded(parts[0], plusIsSpace: true)
             let value = parts.count > 1 ? percentDecoded(parts[1], plusIsSpace: true) : ""
-            if let value { items.append((name, value)) }
+            guard let name, let value else {
+                isComplete = false
+                continue
+            }
+            items.append((name, value))
         }
     }
 

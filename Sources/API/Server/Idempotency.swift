@@ -1,6 +1,7 @@
 import Crypto
 import Domain
 import HTTPTypes
+import Logging
 import Store
 
 /// Makes a repeated write happen once: the second request gets the first one's answer.
@@ -15,6 +16,7 @@ struct Idempotency: Sendable {
 
     private let store: Store
     private let limits: ServerLimits
+    private let logger: Logger
     /// Makes the digests of requests: their bodies have passwords and tokens, and by a digest that
     /// anybody can make whoever steals the table would guess them a billion times a second.
     private let digestKey: SymmetricKey
@@ -23,9 +25,11 @@ struct Idempotency: Sendable {
     ///   - store: Where answers are kept.
     ///   - signingKey: The installation's, of which the digests' key is derived.
     ///   - limits: How many answers are kept of one user.
-    init(store: Store, signingKey: [UInt8], limits: ServerLimits) {
+    ///   - logger: Takes what goes wrong.
+    init(store: Store, signingKey: [UInt8], limits: ServerLimits, logger: Logger) {
         self.store = store
         self.limits = limits
+        self.logger = logger
         digestKey = HKDF<SHA256>.deriveKey(
             inputKeyMaterial: SymmetricKey(data: signingKey),
             salt: Array("preloop".utf8),
@@ -65,9 +69,22 @@ struct Idempotency: Sendable {
         do {
             response = try await handler(request)
         } catch {
-            response = Problem(cause: error).response(requestID: request.id)
+            let problem = Problem(cause: error)
+            logger.noteFailure(problem, of: request.id, because: error)
+            response = problem.response(requestID: request.id)
         }
-        try await end(key, response, principal, store)
+        // In a task of its own: a client that went away comes back with the key for this answer.
+        let keeping = Task { try await end(key, response, principal, store) }
+        do {
+            try await keeping.value
+        } catch {
+            // What was done is done, and told to whoever waits for it. The key stays open: whoever
+            // comes with it again hears that nobody knows, and not that nothing was done.
+            logger.error(
+                "an answer could not be kept",
+                metadata: ["request_id": .string(request.id), "reason": .string("\(error)")]
+            )
+        }
         return response
     }
 

@@ -152,12 +152,7 @@ struct Responder: Sendable {
             }
         } catch {
             let problem = Problem(cause: error)
-            if problem.status.kind == .serverError {
-                logger.error(
-                    "request failed",
-                    metadata: ["request_id": .string(id), "reason": .string("\(error)")]
-                )
-            }
+            logger.noteFailure(problem, of: id, because: error)
             return .answer(problem.response(requestID: id))
         }
     }
@@ -270,7 +265,8 @@ struct Responder: Sendable {
     ) async throws {
         var head = HTTPResponse(status: response.status, headerFields: response.headers)
         decorate(&head, for: request.head, id)
-        if response.status.code != 204 {
+        // A 304's would have to be that of the document that is not sent.
+        if response.status != .noContent, response.status != .notModified {
             head.headerFields[.contentLength] = String(response.body.count)
         }
         guard request.method != .head, !response.body.isEmpty else {
@@ -367,6 +363,17 @@ extension Problem {
         var problem = Problem.overloaded("other bodies are being received", after: 2)
         problem.headers[.connection] = "close"
         return problem
+    }
+}
+
+extension Logger {
+    /// Tells the operator why a request failed, where its answer may only say that it did.
+    func noteFailure(_ problem: Problem, of request: String, because error: any Error) {
+        guard problem.status.kind == .serverError else { return }
+        self.error(
+            "request failed",
+            metadata: ["request_id": .string(request), "reason": .string("\(error)")]
+        )
     }
 }
 

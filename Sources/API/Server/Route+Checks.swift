@@ -1,9 +1,19 @@
 import Domain
+import HTTPTypes
 import MCP
 
 extension Route {
     /// The values of the route's parameters, of the types their schemas say.
     func arguments(of request: APIRequest) throws(Problem) -> JSONObject {
+        // A filter that cannot be read must not answer with everything either.
+        guard !isStrict || request.query.isComplete else {
+            throw Problem(
+                .badRequest,
+                "the query must have \(QueryItems.maximumCount) parameters at most, and UTF-8 "
+                    + "behind its percent signs",
+                code: "malformed_query"
+            )
+        }
         var result = JSONObject()
         var problems = isStrict ? unknownParameters(of: request) : []
         for parameter in parameters {

@@ -33,6 +33,8 @@ package struct ApprovalState: Sendable, Equatable {
         package var at: Timestamp
         /// Whether it is meant for the session that asked, as often as that calls.
         package var isForSession = false
+        /// For how many seconds the same call may run again; nil for none.
+        package var rememberedSeconds: Int64?
 
         package init(
             _ approver: Approver,

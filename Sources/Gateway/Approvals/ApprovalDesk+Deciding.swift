@@ -102,7 +102,7 @@ extension ApprovalDesk {
         _ word: Word
     ) async throws -> ApprovalRequest {
         let now = store.clock.now()
-        let result = try await change(id, remembering: word) { row, state in
+        let result = try await change(id) { row, state in
             if let credential, row.request.credential == credential {
                 throw ApprovalRefusal.sameCredential
             }
@@ -122,7 +122,7 @@ extension ApprovalDesk {
         _ word: Word
     ) async throws -> ApprovalRequest {
         let now = store.clock.now()
-        let result = try await change(id, remembering: word, link: linkDigest) { row, state in
+        let result = try await change(id, link: linkDigest) { row, state in
             guard let approver = row.approver else { throw ApprovalRefusal.unknownLink }
             return try Self.vote(word, approver, now, &state)
         }
@@ -138,7 +138,10 @@ extension ApprovalDesk {
     ) throws -> [ApprovalState.Event] {
         do throws(ApprovalError) {
             var vote = ApprovalState.Vote(approver, word.decision, reason: word.reason, at: now)
-            vote.isForSession = word.isForSession && word.decision == .approve
+            if word.decision == .approve {
+                vote.isForSession = word.isForSession
+                vote.rememberedSeconds = word.rememberedFor?.components.seconds
+            }
             return approver.kind == .model ? try state.judge(vote) : try state.vote(vote)
         } catch {
             throw ApprovalRefusal.refused(error)
@@ -255,7 +258,6 @@ extension ApprovalDesk {
     /// What time did is kept also when the change is refused.
     func change(
         _ id: String,
-        remembering: Word? = nil,
         link: [UInt8]? = nil,
         _ body:
             @escaping @Sendable (Seen, inout ApprovalState) throws -> [ApprovalState.Event]
@@ -294,7 +296,7 @@ extension ApprovalDesk {
                 if case .usedLink = error { throw error }
                 refusal = error
             }
-            let kept = Self.remembered(remembering, state, now)
+            let kept = Self.rememberedUntil(state, now)
             try write(row, state, events, kept, now, account, connection)
             guard let after = try ApprovalTable.find(id, account: account, on: connection)
             else { throw ApprovalRefusal.unknownRequest }
@@ -360,18 +362,25 @@ extension ApprovalDesk {
             .map { row in try ApprovalRequest(row) }
     }
 
-    private static func remembered(
-        _ word: Word?,
-        _ state: ApprovalState,
-        _ now: Timestamp
-    ) -> Timestamp? {
-        guard let word, state.status == .approved else { return nil }
-        guard !word.isForSession else {
-            return state.terms.remembersSession ? now.advanced(by: longestSession) : nil
-        }
-        let allowed = Duration.seconds(state.terms.rememberedSeconds)
-        guard let wanted = word.rememberedFor, wanted > .zero, allowed > .zero else { return nil }
-        return now.advanced(by: min(wanted, allowed))
+    /// Until when the same call may run again; nil for once only.
+    ///
+    /// INVARIANT: of several who approve all have to want it, and the shortest time counts. Nobody
+    /// who has said yes to one run has said it to more by the word of whoever comes last.
+    private static func rememberedUntil(_ state: ApprovalState, _ now: Timestamp) -> Timestamp? {
+        guard state.status == .approved else { return nil }
+        let approving = state.votes.filter { $0.decision == .approve }
+        let times = approving.compactMap { rememberedTime(of: $0, state.terms) }
+        guard times.count == approving.count, let shortest = times.min() else { return nil }
+        return now.advanced(by: shortest)
+    }
+
+    private static func rememberedTime(
+        of vote: ApprovalState.Vote,
+        _ terms: ApprovalWorkflow
+    ) -> Duration? {
+        guard !vote.isForSession else { return terms.remembersSession ? longestSession : nil }
+        let seconds = min(vote.rememberedSeconds ?? 0, Int64(terms.rememberedSeconds))
+        return seconds > 0 ? Duration.seconds(seconds) : nil
     }
 
     /// Nobody remembers for longer than a day what they said yes to, however long a session is.

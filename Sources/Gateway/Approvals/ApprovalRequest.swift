@@ -74,6 +74,7 @@ package final class ApprovalRequest: Sendable, Equatable {
                 at: Timestamp(milliseconds: at)
             )
             vote.isForSession = item["session"]?.bool ?? false
+            vote.rememberedSeconds = item["remember"]?.integer
             return vote
         }
         return votes.count == items.count ? votes : nil
@@ -90,12 +91,14 @@ extension ApprovalTable.Life {
         resolution = state.resolution
         self.rememberedUntil = rememberedUntil
         votes = .array(
-            state.votes.map { vote in
-                [
+            state.votes.map { vote -> JSONValue in
+                let remembered = vote.rememberedSeconds.map(JSONValue.integer) ?? .null
+                return [
                     "approver": .string(vote.approver.text),
                     "decision": .string(vote.decision.rawValue),
                     "reason": JSONValue(vote.reason), "at": .integer(vote.at.milliseconds),
                     "session": .bool(vote.isForSession),
+                    "remember": remembered,
                 ]
             }
         )

@@ -153,14 +153,7 @@ extension UpstreamDesk {
         guard let before = try await entries().first(where: { $0.server.id == server.id }) else {
             throw UpstreamError.misconfigured(reason: "it was removed")
         }
-        let isElsewhere =
-            before.server.url != server.url || before.server.command != server.command
-            || before.server.transport != server.transport
-        if isElsewhere, before.hasSecret, secret == nil {
-            throw UpstreamError.misconfigured(
-                reason: "another address needs its credential again"
-            )
-        }
+        if before.hasSecret, secret == nil { try Self.requireAddress(of: before.server, server) }
         try check(server, secret ?? UpstreamSecret(token: before.hasSecret ? "kept" : nil))
         let sealed = try secret.map { secret in
             try means.box().seal(
@@ -175,6 +168,13 @@ extension UpstreamDesk {
             }
             try condition?(connection, account)
             let old = try UpstreamServerTable.find(server.id, account: account, on: connection)
+            // Both may have come since the server was looked at above.
+            if let old, sealed == nil,
+                try UpstreamServerTable.credential(of: server.id, account: account, on: connection)
+                    != nil
+            {
+                try Self.requireAddress(of: old, server)
+            }
             try UpstreamServerTable.update(
                 server,
                 credential: sealed,
@@ -191,6 +191,19 @@ extension UpstreamDesk {
             )
         }
         invalidate()
+    }
+
+    /// Makes sure that a server is where another one is: the secret that stays goes there.
+    private static func requireAddress(
+        of old: UpstreamServer,
+        _ server: UpstreamServer
+    ) throws(UpstreamError) {
+        let isThere =
+            haveEqualBytes(old.url, server.url) && old.transport == server.transport
+            && old.command.elementsEqual(server.command, by: haveEqualBytes)
+        guard isThere else {
+            throw .misconfigured(reason: "another address needs its credential again")
+        }
     }
 
     /// Removes a server with what was accepted of it.

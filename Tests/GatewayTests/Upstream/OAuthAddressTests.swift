@@ -11,13 +11,17 @@ import Testing
     private final class Documents: HTTPStreamTransport {
         private let documents: [String: JSONValue]
         private let answer: @Sendable (String) -> (Int, JSONValue)
+        /// Where a refusal of the server says that its document is; nil for nothing.
+        private let place: String?
         private let state = Mutex<[String]>([])
 
         init(
             _ documents: [String: JSONValue],
+            place: String? = nil,
             answer: @escaping @Sendable (String) -> (Int, JSONValue) = { _ in (404, .null) }
         ) {
             self.documents = documents
+            self.place = place
             self.answer = answer
         }
 
@@ -38,8 +42,15 @@ import Testing
                 (status, document) = answer(body)
             } else if let found = documents[request.url] {
                 (status, document) = (200, found)
+            } else if place != nil, request.url == OAuthAddressTests.server {
+                status = 401
             }
-            let headers = HTTPHeaders([HTTPField("Content-Type", "application/json")])
+            var fields = [HTTPField("Content-Type", "application/json")]
+            if let place {
+                let challenge = "Bearer resource_metadata=\"\(place)\""
+                fields.append(HTTPField("WWW-Authenticate", challenge))
+            }
+            let headers = HTTPHeaders(fields)
             receiver.head(status, headers)
             _ = receiver.body(document.serialized())
             return HTTPResponse(
@@ -108,6 +119,37 @@ import Testing
         }
         let found = try await Self.client(documents, "as.example").authority(of: Self.server)
         #expect(found.server.issuer == "http://as.example")
+    }
+
+    /// Who could change the document on its way named the issuer that people signed in at.
+    @Test(arguments: [("http", false), ("https", true)])
+    func `the document that a refusal names is asked for by https`(
+        _ scheme: String,
+        _ isTaken: Bool
+    ) async throws {
+        let place = "\(scheme)://meta.example/mcp"
+        let issuer = "https://as.example"
+        let documents = Documents(
+            [
+                place: [
+                    "resource": .string(Self.server), "authorization_servers": [.string(issuer)],
+                ],
+                issuer + "/.well-known/oauth-authorization-server": [
+                    "issuer": .string(issuer), "token_endpoint": "https://as.example/token",
+                ],
+            ],
+            place: place
+        )
+        guard isTaken else {
+            await #expect(throws: UpstreamError.self) {
+                try await Self.client(documents).authority(of: Self.server)
+            }
+            let found = try await Self.client(documents, "meta.example").authority(of: Self.server)
+            #expect(found.server.issuer == issuer)
+            return
+        }
+        let found = try await Self.client(documents).authority(of: Self.server)
+        #expect(found.server.issuer == issuer)
     }
 
     @Test func `of several issuers the one that is wanted is asked, or none`() async throws {

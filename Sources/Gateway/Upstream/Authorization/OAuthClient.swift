@@ -95,6 +95,9 @@ package struct OAuthClient: Sendable {
         let refusal = try await send(probe)
         let challenge = refusal.headers["WWW-Authenticate"] ?? ""
         let named = refusal.status == 401 ? ProtectedResource.place(in: challenge) : nil
+        // Whoever can change the document on the way names the issuer. Of a server that is not
+        // asked by https they could change everything else, too.
+        if let named, HTTPOrigin(of: url)?.scheme == "https" { try requireSecrecy(of: named) }
         for place in (named.map { [$0] } ?? []) + ProtectedResource.places(for: url) {
             guard let document = try await document(at: place) else { continue }
             return try ProtectedResource(document, of: url)
