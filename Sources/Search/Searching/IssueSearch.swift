@@ -32,8 +32,7 @@ package struct IssueSearch: Sendable {
     /// A page of ten needs the first as a rule; the last is what an index gives at most.
     private static let tiers = [
         Tier(windows: nil, settled: 16, words: 2_000),
-        Tier(windows: 400, settled: 50, words: 4_000),
-        Tier(windows: 1_000, settled: 150, words: 6_000),
+        Tier(windows: 1_000, settled: 150, words: 4_000),
         Tier(windows: 5_000, settled: 1_000, words: 8_000),
         Tier(
             windows: HNSWIndex.maximumHitCount,
@@ -212,8 +211,8 @@ package struct IssueSearch: Sendable {
         guard let vector = question.vector, let view = question.view else {
             // Nothing is measured, and words are in their order.
             let words = question.scores?.best(tier.words, where: question.passes) ?? []
-            let new = words.lazy.map(\.issue).filter { !known.contains($0) }
-            let ranking = Ranking(new.map { candidate($0, nil, question) })
+            let new = words.filter { !known.contains($0.issue) }
+            let ranking = Ranking(new.map { candidate($0.issue, nil, $0.score, question) })
             return (ranking, words.count < tier.words)
         }
         let windows: NearestWindows
@@ -229,10 +228,13 @@ package struct IssueSearch: Sendable {
             uniquingKeysWith: { first, _ in first }
         )
         let measured = nearest.filter { !known.contains($0.key) }
-            .map { candidate($0.key, $0.value, question) }
+            .map { issue, window in
+                candidate(issue, window, question.scores?.score(of: issue), question)
+            }
         let ceiling = Ranking.ceiling(of: windows)
         let wordy = wordy(tier, measured, nearest, ceiling, question)
-        let rest = wordy.issues.filter { !known.contains($0) }.map { candidate($0, nil, question) }
+        let rest = wordy.issues.filter { !known.contains($0.issue) }
+            .map { candidate($0.issue, nil, $0.score, question) }
         let isComplete = tier.isLast || (windows.isAll && wordy.isAll)
         let ranking = Ranking(
             measured,
@@ -247,8 +249,8 @@ package struct IssueSearch: Sendable {
 
     /// What words alone bring into a tier's pool.
     private struct Wordy {
-        /// Of which no window is among the nearest.
-        var issues: [IssueID] = []
+        /// Of which no window is among the nearest, with their scores by words.
+        var issues: [(issue: IssueID, score: Double)] = []
         /// What others can score at most.
         var bound: Double
         /// Whether no other issue has any of the words.
@@ -283,7 +285,7 @@ package struct IssueSearch: Sendable {
         if isCut, let last = words.last { least = last.score / question.bestScore }
         let match = Scoring.TextMatch(cosine: cosine, lexical: least)
         return Wordy(
-            issues: words.lazy.map(\.issue).filter { nearest[$0] == nil },
+            issues: words.filter { nearest[$0.issue] == nil },
             bound: Scoring.relevance(match, constants: constants),
             isAll: !isCut && least == 0
         )
@@ -292,11 +294,12 @@ package struct IssueSearch: Sendable {
     private func candidate(
         _ issue: IssueID,
         _ window: NearWindow?,
+        _ lexical: Double?,
         _ question: Question
     ) -> Candidate {
         let match = Scoring.TextMatch(
             cosine: question.vector == nil ? nil : Double(window?.score ?? 0),
-            lexical: question.scores.map { $0.score(of: issue) / question.bestScore }
+            lexical: lexical.map { $0 / question.bestScore }
         )
         return Candidate(
             issue: issue,
