@@ -23,7 +23,8 @@ package struct IssueSearch: Sendable {
         let windows: Int?
         /// Nothing that may go before so many of those windows' issues is left out.
         let settled: Int
-        /// At most so many documents with the best words.
+        /// At most so many documents with the best words: where meaning and words disagree more
+        /// may come into question, each of which would have to be looked up.
         let words: Int
         /// Whether everything is given out, for there is no other tier.
         var isLast: Bool { windows == HNSWIndex.maximumHitCount }
@@ -31,9 +32,9 @@ package struct IssueSearch: Sendable {
 
     /// A page of ten needs the first as a rule; the last is what an index gives at most.
     private static let tiers = [
-        Tier(windows: nil, settled: 16, words: 2_000),
-        Tier(windows: 1_000, settled: 150, words: 4_000),
-        Tier(windows: 5_000, settled: 1_000, words: 8_000),
+        Tier(windows: nil, settled: 16, words: 256),
+        Tier(windows: 1_000, settled: 150, words: 1_000),
+        Tier(windows: 5_000, settled: 1_000, words: 5_000),
         Tier(
             windows: HNSWIndex.maximumHitCount,
             settled: HNSWIndex.maximumHitCount,
@@ -282,7 +283,6 @@ package struct IssueSearch: Sendable {
             where: question.passes
         )
         let isCut = words.count == tier.words
-        if isCut, let last = words.last { least = last.score / question.bestScore }
         let match = Scoring.TextMatch(cosine: cosine, lexical: least)
         return Wordy(
             issues: words.filter { nearest[$0.issue] == nil },
