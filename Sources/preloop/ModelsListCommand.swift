@@ -2,6 +2,7 @@ import ArgumentParser
 import Bootstrap
 import Domain
 import Embeddings
+import Search
 import Store
 
 /// `preloop models list`: the models that are there and the one that is used.
@@ -39,11 +40,7 @@ struct ModelsListCommand: AsyncParsableCommand {
                 isStored: true,
                 isCurrent: row.isCurrent,
                 isConfigured: configured
-                    == ModelIdentity(
-                        name: row.name,
-                        revision: row.revision,
-                        dimension: row.dimension
-                    )
+                    == ModelIdentity(row)
             )
         }
         if let configured, !entries.contains(where: \.isConfigured) {

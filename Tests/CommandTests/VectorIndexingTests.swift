@@ -41,6 +41,14 @@ struct VectorIndexingTests {
         return indexed
     }
 
+    /// Two texts that are indexed, and the installation they are in.
+    private func filled() async throws -> (IndexedSandbox, Installation) {
+        let indexed = try IndexedSandbox(Self.pgvector)
+        try indexed.add("crash when a file is opened", "login token is refused")
+        let settings = try Settings(environment: indexed.sandbox.environment)
+        return (indexed, try await Installation.open(settings))
+    }
+
     private func waitUntilMaking(_ store: Store, _ program: RunningProgram) async throws {
         while try await !store.database.read({ connection in
             try PassageVectorTable.isBeingIndexed(on: connection)
@@ -107,11 +115,8 @@ struct VectorIndexingTests {
     }
 
     @Test func `an index that was given up is not tried again within an hour`() async throws {
-        let indexed = try IndexedSandbox(Self.pgvector)
+        let (indexed, installation) = try await filled()
         defer { indexed.remove() }
-        try indexed.add("crash when a file is opened", "login token is refused")
-        let settings = try Settings(environment: indexed.sandbox.environment)
-        let installation = try await Installation.open(settings)
         let store = installation.store
         let start = WallClock.system.now()
         func indexing(
@@ -151,11 +156,8 @@ struct VectorIndexingTests {
     }
 
     @Test func `who finds the index in the making does not wait for it`() async throws {
-        let indexed = try IndexedSandbox(Self.pgvector)
+        let (indexed, installation) = try await filled()
         defer { indexed.remove() }
-        try indexed.add("crash when a file is opened", "login token is refused")
-        let settings = try Settings(environment: indexed.sandbox.environment)
-        let installation = try await Installation.open(settings)
         let store = installation.store
         let outcomes = try await withOldTransaction(store) {
             async let _ = VectorIndexing(installation, from: 0).run()

@@ -190,6 +190,13 @@ struct BackendTests {
 
     /// A few windows for which the index is asked, whether most pass or those that are near do not.
     private func windows(_ both: Both) async throws {
+        // Each that passes stands for several that the index visits: fewer are asked for.
+        for (label, first) in [(nil, 200), ("fifty", 128), ("ten", 64)] {
+            var filter = IssueFilter()
+            filter.labels = [label].compactMap { $0 }
+            let view = try await both.pgvector.index.windows(passing: filter, at: nil)
+            #expect(abs(view.firstCount - first) <= first / 4, "\(label ?? "no filter")")
+        }
         let vectors = Array(both.vectors.queries.prefix(50))
         for label in ["fifty", "far"] {
             var filter = IssueFilter()

@@ -176,10 +176,7 @@ import Testing
         try withTemporaryPath { path in
             try index.save(to: path, revision: 1)
             let good = readFile(path)
-            let sections = try SnapshotHeader(
-                decoding: Array(good[..<4096]),
-                foundByteCount: good.count
-            ).sections
+            let sections = try sections(of: good)
             // Slot 1 is live; its first and second link are rewritten.
             let first = sections[3].offset + 32 * 2
             func fault(_ link: UInt32, at place: Int) -> VectorIndexError? {
@@ -221,10 +218,7 @@ import Testing
         try withTemporaryPath { path in
             try index.save(to: path, revision: 1)
             var bytes = readFile(path)
-            let sections = try SnapshotHeader(
-                decoding: Array(bytes[..<4096]),
-                foundByteCount: bytes.count
-            ).sections
+            let sections = try sections(of: bytes)
             let one = Float(1).bitPattern
             for slot in 0..<600 {
                 for byte in 0..<4 {
@@ -252,6 +246,11 @@ import Testing
         #expect(hash("a") == 0xD24E_C4F1_A98C_6E5B)
         #expect(hash("abc") == 0x44BC_2CF5_AD77_0999)
         #expect(hash("Nobody inspects the spammish repetition") == 0xFBCE_A83C_8A37_8BF1)
+    }
+
+    /// Where the parts of a file lie, as its header says.
+    private func sections(of bytes: [UInt8]) throws -> [SnapshotHeader.Section] {
+        try SnapshotHeader(decoding: Array(bytes[..<4096]), foundByteCount: bytes.count).sections
     }
 
     private func changed(_ bytes: [UInt8], _ place: Int, _ value: UInt8) -> [UInt8] {

@@ -87,11 +87,7 @@ enum FollowersBenchmark {
         try IndexDirectory.make(arguments[2])
         let index = try await SearchIndex(
             store: store,
-            identity: ModelIdentity(
-                name: model.name,
-                revision: model.revision,
-                dimension: model.dimension
-            ),
+            identity: ModelIdentity(model),
             model: model.id,
             directory: arguments[2],
             role: .writer

@@ -63,11 +63,7 @@ enum ReplicaBenchmark {
         let start = ContinuousClock.now
         let index = try await SearchIndex(
             store: store,
-            identity: ModelIdentity(
-                name: model.name,
-                revision: model.revision,
-                dimension: model.dimension
-            ),
+            identity: ModelIdentity(model),
             model: model.id,
             directory: options.scratchDirectory,
             role: .writer

@@ -47,13 +47,7 @@ extension Indexer {
                 )
                 if let user = use?.holder, Self.mayStillUse(user, asSeenBy: process) {
                     throw SearchError.otherModel(
-                        current: Self.name(
-                            ModelIdentity(
-                                name: current.name,
-                                revision: current.revision,
-                                dimension: current.dimension
-                            )
-                        ),
+                        current: Self.name(ModelIdentity(current)),
                         own: Self.name(identity),
                         user: user.description
                     )

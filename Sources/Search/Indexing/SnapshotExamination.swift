@@ -35,11 +35,7 @@ package struct SnapshotExamination: Sendable, Equatable {
     {
         let path = SearchIndex.path(in: directory)
         guard SearchIndex.hasFile(at: path) else { return nil }
-        let identity = ModelIdentity(
-            name: row.name,
-            revision: row.revision,
-            dimension: row.dimension
-        )
+        let identity = ModelIdentity(row)
         let (owner, head) = try await store.read { connection, account in
             (
                 try StoreIdentity.text(account: account, on: connection),
@@ -111,11 +107,7 @@ package struct SnapshotExamination: Sendable, Equatable {
     ) async throws {
         let index = try await SearchIndex(
             store: store,
-            identity: ModelIdentity(
-                name: row.name,
-                revision: row.revision,
-                dimension: row.dimension
-            ),
+            identity: ModelIdentity(row),
             model: row.id,
             directory: directory,
             role: .writer,

@@ -7,8 +7,9 @@ import VectorIndex
 ///
 /// Every candidate gets all its measurements, however it was found, so its score does not depend on
 /// who found it; the pool of candidates grows in fixed tiers, each of which gives out those that
-/// nothing outside its pool can go before, and what a later tier adds comes after them. So any page
-/// shows the same order, and no page repeats another's issue.
+/// nothing outside its pool can go before (but for documents with words beyond those it takes), and
+/// what a later tier adds comes after them. So any page shows the same order, and no page repeats
+/// another's issue.
 package struct IssueSearch: Sendable {
     let store: Store
     let embedder: any Embedder
@@ -252,7 +253,7 @@ package struct IssueSearch: Sendable {
     private struct Wordy {
         /// Of which no window is among the nearest, with their scores by words.
         var issues: [(issue: IssueID, score: Double)] = []
-        /// What others can score at most.
+        /// What others can score at most, those aside that were more than a tier takes.
         var bound: Double
         /// Whether no other issue has any of the words.
         var isAll = true

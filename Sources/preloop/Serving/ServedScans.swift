@@ -43,6 +43,8 @@ actor ServedScans {
     private var runs: [AccountID: Run] = [:]
     /// The making of an index over vectors that a scan has left; one at a time, beside scans.
     private var indexing: Task<Void, Never>?
+    /// Whose scans have ended since the index was last looked at.
+    private var unindexedAccounts: Set<AccountID> = []
 
     /// Told why the index over vectors was not made.
     private let unindexed: @Sendable (String) -> Void
@@ -241,13 +243,20 @@ actor ServedScans {
         let works = runs.values.map(\.work)
         for work in works { work.cancel() }
         for work in works { await work.value }
+        unindexedAccounts = []
         indexing?.cancel()
         await indexing?.value
     }
 
     private func ended(_ account: AccountID, _ end: End) {
         runs[account]?.end = end
-        guard indexing == nil else { return }
+        unindexedAccounts.insert(account)
+        makeIndex()
+    }
+
+    /// Makes the index of an account that wants one, unless one is being made.
+    private func makeIndex() {
+        guard indexing == nil, let account = unindexedAccounts.popFirst() else { return }
         let work = VectorIndexing(installation.viewed(by: account))
         // The scan has ended, and the next one may begin while this goes on.
         indexing = Task { [weak self, unindexed] in
@@ -256,7 +265,10 @@ actor ServedScans {
         }
     }
 
-    private func indexingEnded() { indexing = nil }
+    private func indexingEnded() {
+        indexing = nil
+        makeIndex()
+    }
 
     /// What went wrong, tracker by tracker and project by project.
     private static func problems(of report: ScanReport) -> [Trouble] {

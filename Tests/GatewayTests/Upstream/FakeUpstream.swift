@@ -294,3 +294,18 @@ struct ProxiedWorld {
         }.filter { $0.tool != "get_approval_status" }
     }
 }
+
+extension ProxiedWorld {
+    /// Another server of the same upstream, `two`, which nobody has looked at.
+    func addSecond() async throws -> UpstreamServerID {
+        var draft = UpstreamServer(
+            id: UpstreamServerID(0),
+            name: "two",
+            transport: .streamableHTTP,
+            url: "https://two.example/mcp",
+            createdAt: desk.now
+        )
+        draft.prefix = .always
+        return try await desk.add(draft, secret: UpstreamSecret(), by: "user:ann").id
+    }
+}

@@ -15,15 +15,7 @@ import Testing
     /// Another server with these tools, which nobody has looked at.
     private func add(_ tools: [String]) async throws -> UpstreamServerID {
         show(tools)
-        var draft = UpstreamServer(
-            id: UpstreamServerID(0),
-            name: "two",
-            transport: .streamableHTTP,
-            url: "https://two.example/mcp",
-            createdAt: world.desk.now
-        )
-        draft.prefix = .always
-        return try await world.desk.add(draft, secret: UpstreamSecret(), by: "user:ann").id
+        return try await world.addSecond()
     }
 
     private func show(_ tools: [String]) {

@@ -30,16 +30,7 @@ import Testing
         isModern: Bool = true
     ) async throws -> UpstreamDesk.Report {
         show(properties, isModern: isModern)
-        var draft = UpstreamServer(
-            id: UpstreamServerID(0),
-            name: "two",
-            transport: .streamableHTTP,
-            url: "https://two.example/mcp",
-            createdAt: world.desk.now
-        )
-        draft.prefix = .always
-        let server = try await world.desk.add(draft, secret: UpstreamSecret(), by: "user:ann")
-        return try await world.desk.scan(server.id, by: "user:ann")
+        return try await world.desk.scan(try await world.addSecond(), by: "user:ann")
     }
 
     private func show(_ properties: JSONValue, isModern: Bool = true) {

@@ -24,16 +24,7 @@ import Testing
     /// Adds a server that says this, and looks at it.
     private func add(_ instructions: String?) async throws -> UpstreamDesk.Report {
         say(instructions)
-        var draft = UpstreamServer(
-            id: UpstreamServerID(0),
-            name: "two",
-            transport: .streamableHTTP,
-            url: "https://two.example/mcp",
-            createdAt: world.desk.now
-        )
-        draft.prefix = .always
-        let server = try await world.desk.add(draft, secret: UpstreamSecret(), by: "user:ann")
-        return try await world.desk.scan(server.id, by: "user:ann")
+        return try await world.desk.scan(try await world.addSecond(), by: "user:ann")
     }
 
     private func say(_ instructions: String?) {
