@@ -15,7 +15,7 @@ struct AccountIndexTests {
 
     /// Two accounts with two indexed issues each, and one into which nothing was read.
     private func made(_ environment: [String: String] = [:]) async throws -> IndexedSandbox {
-        let indexed = try IndexedSandbox(environment)
+        let indexed = try IndexedSandbox(environment, isAlone: true)
         try indexed.add("crash when a file is opened", "login token is refused")
         let settings = try Settings(environment: indexed.sandbox.environment)
         let installation = try await Installation.open(settings)
@@ -196,7 +196,7 @@ struct AccountIndexTests {
     func `many vectors without an index in the database are told of, whoever searches here`()
         async throws
     {
-        let indexed = try IndexedSandbox()
+        let indexed = try IndexedSandbox(isAlone: true)
         defer { indexed.remove() }
         try indexed.add("crash when a file is opened", "login token is refused")
         let few = try indexed.sandbox.preloop("doctor", "--json")

@@ -9,11 +9,13 @@ struct IndexedSandbox {
     /// The model's directory.
     let model: URL
 
-    init(_ environment: [String: String] = [:]) throws {
+    /// `isAlone` as of `Engine.database`.
+    init(_ environment: [String: String] = [:], isAlone: Bool = false) throws {
         let folder = FileManager.default.temporaryDirectory
             .appendingPathComponent("preloop-model-\(UUID().uuidString)")
         sandbox = try Sandbox(
-            environment.merging(["PRELOOP_EMBEDDING_MODEL": folder.path]) { $1 }
+            environment.merging(["PRELOOP_EMBEDDING_MODEL": folder.path]) { $1 },
+            isAlone: isAlone
         )
         model = folder
         try TinyModel().write(to: folder)
@@ -83,13 +85,21 @@ struct IndexedSandbox {
     }
 
     /// One whose trackers are those of a service, each named after its kind.
-    static func connected(to fake: FakeTrackers, _ kinds: [String]) throws -> IndexedSandbox {
-        try connected(at: fake.origin, kinds)
+    static func connected(
+        to fake: FakeTrackers,
+        _ kinds: [String],
+        isAlone: Bool = false
+    ) throws -> IndexedSandbox {
+        try connected(at: fake.origin, kinds, isAlone: isAlone)
     }
 
     /// One whose trackers are those of a service by way of another address.
-    static func connected(at origin: String, _ kinds: [String]) throws -> IndexedSandbox {
-        let indexed = try IndexedSandbox()
+    static func connected(
+        at origin: String,
+        _ kinds: [String],
+        isAlone: Bool = false
+    ) throws -> IndexedSandbox {
+        let indexed = try IndexedSandbox(isAlone: isAlone)
         for kind in kinds {
             let added = try indexed.sandbox.preloop(
                 "trackers",

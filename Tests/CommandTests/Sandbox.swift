@@ -11,13 +11,14 @@ final class Sandbox: Sendable {
     let environment: [String: String]
     private let scratch: ScratchDatabase?
 
-    init(_ environment: [String: String] = [:]) throws {
+    /// `isAlone` as of `Engine.database`.
+    init(_ environment: [String: String] = [:], isAlone: Bool = false) throws {
         home =
             FileManager.default.temporaryDirectory
             .appendingPathComponent("preloop-command-\(UUID().uuidString)").path
         // Nothing of the developer's own environment may decide a test.
         var all = ["PATH": "/usr/bin:/bin", "HOME": home, "PRELOOP_HOME": home]
-        scratch = Engine.current == .sqlite ? nil : try Engine.current.database()
+        scratch = Engine.current == .sqlite ? nil : try Engine.current.database(isAlone: isAlone)
         all.merge(scratch?.environment ?? [:]) { $1 }
         all.merge(environment) { $1 }
         self.environment = all

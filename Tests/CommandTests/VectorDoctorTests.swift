@@ -13,7 +13,7 @@ struct VectorDoctorTests {
     }
 
     @Test func `a snapshot that differs is found, and mended when asked to`() throws {
-        let indexed = try IndexedSandbox()
+        let indexed = try IndexedSandbox(isAlone: true)
         defer { indexed.remove() }
         try indexed.add(Self.titles[0], Self.titles[1])
         #expect(try indexed.sandbox.preloop("index", "rebuild").status == 0)
@@ -42,7 +42,10 @@ struct VectorDoctorTests {
 
     @Test(.enabled(if: Engine.current == .postgres, "PRELOOP_TEST_ENGINE=postgres"))
     func `rows of the mirror that are missing are found, and mended when asked to`() async throws {
-        let indexed = try IndexedSandbox(["PRELOOP_VECTOR_BACKEND": "pgvector"])
+        let indexed = try IndexedSandbox(
+            ["PRELOOP_VECTOR_BACKEND": "pgvector"],
+            isAlone: true
+        )
         defer { indexed.remove() }
         try indexed.add(Self.titles[0], Self.titles[1])
         let store = try await indexed.sandbox.store()
@@ -76,7 +79,7 @@ struct VectorDoctorTests {
     /// The doctor said that all was well.
     @Test(.enabled(if: Engine.current == .postgres, "PRELOOP_TEST_ENGINE=postgres"))
     func `after a restore the doctor says that the mirror is empty, until it is filled`() throws {
-        let indexed = try IndexedSandbox()
+        let indexed = try IndexedSandbox(isAlone: true)
         defer { indexed.remove() }
         try indexed.add(Self.titles[0], Self.titles[1])
         let archive = indexed.sandbox.home + "/archive"
@@ -95,7 +98,10 @@ struct VectorDoctorTests {
 
     /// An installation that searches by the database, with an index over four windows.
     private func withIndex() async throws -> (IndexedSandbox, Store) {
-        let indexed = try IndexedSandbox(["PRELOOP_VECTOR_BACKEND": "pgvector"])
+        let indexed = try IndexedSandbox(
+            ["PRELOOP_VECTOR_BACKEND": "pgvector"],
+            isAlone: true
+        )
         try indexed.add(Self.titles[0], Self.titles[1])
         let store = try await indexed.sandbox.store()
         #expect(try await VectorMirror.makeIndex(store, dimension: 32, from: 0))
@@ -165,7 +171,7 @@ struct VectorDoctorTests {
 
     /// `ok` beside a to-do left the reader to find out which of them counts.
     @Test func `what is in order has nothing to do`() throws {
-        let indexed = try IndexedSandbox()
+        let indexed = try IndexedSandbox(isAlone: true)
         defer { indexed.remove() }
         #expect(try indexed.sandbox.preloop("init").status == 0)
         for _ in 0..<2 {
@@ -184,7 +190,10 @@ struct VectorDoctorTests {
 
     @Test(.enabled(if: Engine.current == .postgres, "PRELOOP_TEST_ENGINE=postgres"))
     func `with pgvector a search needs no index in memory`() throws {
-        let indexed = try IndexedSandbox(["PRELOOP_VECTOR_BACKEND": "pgvector"])
+        let indexed = try IndexedSandbox(
+            ["PRELOOP_VECTOR_BACKEND": "pgvector"],
+            isAlone: true
+        )
         defer { indexed.remove() }
         try indexed.add(Self.titles[0], Self.titles[1])
         let found = try indexed.sandbox.preloop("search", "login token", "--json")

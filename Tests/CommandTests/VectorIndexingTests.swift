@@ -43,7 +43,7 @@ struct VectorIndexingTests {
 
     /// Two texts that are indexed, and the installation they are in.
     private func filled() async throws -> (IndexedSandbox, Installation) {
-        let indexed = try IndexedSandbox(Self.pgvector)
+        let indexed = try IndexedSandbox(Self.pgvector, isAlone: true)
         try indexed.add("crash when a file is opened", "login token is refused")
         let settings = try Settings(environment: indexed.sandbox.environment)
         return (indexed, try await Installation.open(settings))
@@ -77,7 +77,11 @@ struct VectorIndexingTests {
     func `other scans go on while the index is made`() async throws {
         let fake = try await FakeTrackers.start(corpora: [.shared("edge")])
         defer { fake.stop() }
-        let indexed = try IndexedSandbox.connected(to: fake, ["github", "gitlab"])
+        let indexed = try IndexedSandbox.connected(
+            to: fake,
+            ["github", "gitlab"],
+            isAlone: true
+        )
         defer { indexed.remove() }
         let sandbox = indexed.sandbox
         let scan = ["scan", "tracker", "github", "--json"]
@@ -147,7 +151,6 @@ struct VectorIndexingTests {
         // Nothing is in the way any more, and the pause still counts, in other processes too.
         #expect(await later.run() == .resting(until: end))
         #expect(try await indexedDimensions(store).isEmpty)
-        // Transactions of other tests on the same database are waited for, too.
         let next = indexing(after: .seconds(3_601), patience: VectorMirror.indexingPatience)
         #expect(await next.run() == .made)
         #expect(try await indexedDimensions(store) == [Self.dimension])

@@ -9,9 +9,9 @@ struct PassageFixture: Sendable {
     /// Kept as long as the store is used.
     let scratch: ScratchStore?
 
-    /// A store on one engine.
-    init(_ engine: Engine) async throws {
-        let scratch = try await engine.store()
+    /// A store on one engine; `isAlone` as of `Engine.database`.
+    init(_ engine: Engine, isAlone: Bool = false) async throws {
+        let scratch = try await engine.store(isAlone: isAlone)
         self.scratch = scratch
         store = scratch.store
     }

@@ -43,7 +43,7 @@ struct PostgresMirrorTests {
         _ count: Int = 20,
         dimension: Int = 8
     ) async throws -> (PassageFixture, EmbeddingModelTable.Row) {
-        let fixture = try await PassageFixture(.postgres)
+        let fixture = try await PassageFixture(.postgres, isAlone: true)
         let model = try await fixture.model(dimension: dimension)
         let state = try await VectorMirror.prepare(fixture.store)
         #expect(state.isReady, "\(state.description)")

@@ -24,16 +24,23 @@ package enum Engine: String, Sendable, CustomTestStringConvertible {
     package var testDescription: String { rawValue }
 
     /// An empty database without tables.
-    package func database() throws -> ScratchDatabase {
+    ///
+    /// On PostgreSQL it is a schema among others. `isAlone` makes it a database, for tests that
+    /// build an index concurrently: that waits for every older transaction of the database, and
+    /// those of other tests may be open for as long.
+    package func database(isAlone: Bool = false) throws -> ScratchDatabase {
         switch self {
         case .sqlite: try ScratchDatabase.sqlite()
-        case .postgres: try ScratchDatabase.postgres()
+        case .postgres: try ScratchDatabase.postgres(isAlone: isAlone)
         }
     }
 
     /// An empty migrated store that vanishes with the returned value.
-    package func store(clock: WallClock = .system) async throws -> ScratchStore {
-        let scratch = try database()
+    package func store(
+        isAlone: Bool = false,
+        clock: WallClock = .system
+    ) async throws -> ScratchStore {
+        let scratch = try database(isAlone: isAlone)
         let store = try await Store.open(scratch.connect(), clock: clock)
         return ScratchStore(store: store, database: scratch)
     }
@@ -48,7 +55,7 @@ package struct ScratchStore: Sendable {
     package var directory: ScratchDirectory { database.directory }
 }
 
-/// A database for one test: a file, or a schema of the test database.
+/// A database for one test: a file, a schema of the test database, or a database beside that.
 package struct ScratchDatabase: Sendable {
     /// The test database; nil when there is none.
     package static let address = ProcessInfo.processInfo
@@ -71,25 +78,33 @@ package struct ScratchDatabase: Sendable {
 
     /// A schema is made in milliseconds, a database in hundreds of them.
     ///
-    /// The schemas stay: the test database is a throw-away one.
-    fileprivate static func postgres() throws -> ScratchDatabase {
-        guard let base = address else {
+    /// They stay: the server is a throw-away one.
+    fileprivate static func postgres(isAlone: Bool) throws -> ScratchDatabase {
+        guard let shared = address else {
             throw PostgresFailure.lost("PRELOOP_TEST_DATABASE_URL is not set")
         }
         let name = UUID().uuidString.lowercased().split(separator: "-").joined()
+        var base = shared + (shared.contains("?") ? "&" : "?")
+        if isAlone {
+            try run("CREATE DATABASE t\(name)", at: shared)
+            base += "dbname=t\(name)&"
+        }
         // `$user` and pg_temp aside, `public` is where extensions are.
         let address =
-            base + (base.contains("?") ? "&" : "?")
-            + "options=-csearch_path%3Dt\(name)%2Cpublic&application_name=t\(name)"
+            base + "options=-csearch_path%3Dt\(name)%2Cpublic&application_name=t\(name)"
         let scratch = ScratchDatabase(
             engine: .postgres,
             directory: try ScratchDirectory(),
             address: address
         )
+        try run("CREATE SCHEMA t\(name)", at: address)
+        return scratch
+    }
+
+    private static func run(_ statement: String, at address: String) throws {
         let configuration = PostgresConfiguration(address: Secret(address))
         let connection = try PostgresConnection(configuration, usesNames: false, interrupt: nil)
-        try connection.command(SQL(stringLiteral: "CREATE SCHEMA t\(name)"))
-        return scratch
+        try connection.command(SQL(stringLiteral: statement))
     }
 
     /// Opens the database once more, as another process would.
