@@ -7,6 +7,8 @@ import Foundation
 /// its children inherit each other's pipes, so that none sees the end of its input.
 final class ChildProcess: Sendable {
     private static let starting = NSLock()
+    /// Descriptors a child does not inherit, open or not: hundreds of tests have a few each.
+    private static let maximumDescriptors: Int32 = 8_192
 
     let identifier: pid_t
     /// Our ends of the pipes.
@@ -30,6 +32,11 @@ final class ChildProcess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, inputEnds[0], 0)
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, errorEnds[1], 2)
+        // It would keep open, for as long as it runs, what it inherits: the socket by whose end
+        // `Process` learns that another child has ended, for one.
+        for descriptor in 3..<Self.maximumDescriptors {
+            posix_spawn_file_actions_addclose(&actions, descriptor)
+        }
         var words = arguments.map { strdup($0) }
         words.append(nil)
         defer { for word in words { free(word) } }
