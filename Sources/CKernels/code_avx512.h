@@ -98,20 +98,18 @@ static inline __attribute__((always_inline)) int32_t unpack_signed(const uint8_t
 }
 
 #define HAS_COMMON_NARROW
-/// Whether two nodes have a link in common, or `other` is linked to the first.
-static int common_narrow(const preloop_code_graph *graph, uint32_t first, uint32_t second,
+/// Whether two lists have a link in common, or the first holds `other`.
+static int common_narrow(const uint16_t *left, const uint16_t *right, size_t degree,
                          uint32_t other) {
-    const uint16_t *left = graph->narrow + first * graph->degree;
-    const uint16_t *right = graph->narrow + second * graph->degree;
     const __m512i none = _mm512_set1_epi16(-1);
     // The least difference is 0 where a link is in both; what is no link differs from all.
     __m512i least = none;
     uint32_t common = 0;
-    for (size_t i = 0; i < graph->degree; i += 32) {
-        size_t rest = graph->degree - i;
+    for (size_t i = 0; i < degree; i += 32) {
+        size_t rest = degree - i;
         __mmask32 lanes = rest >= 32 ? 0xFFFFFFFFu : (1u << rest) - 1;
         __m512i links = _mm512_mask_loadu_epi16(none, lanes, right + i);
-        for (size_t j = 0; j < graph->degree && left[j] != 0xFFFF; j++) {
+        for (size_t j = 0; j < degree && left[j] != 0xFFFF; j++) {
             __m512i difference = _mm512_xor_si512(links, _mm512_set1_epi16((short)left[j]));
             least = _mm512_min_epu16(least, difference);
             common |= left[j] == other;

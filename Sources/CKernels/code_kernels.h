@@ -26,8 +26,7 @@ typedef struct {
                         uint8_t *, int8_t *, uint32_t *);
     size_t (*victims)(const preloop_code_graph *, uint32_t, const uint32_t *, size_t, uint32_t,
                       float, float, int, int8_t *, uint32_t *);
-    int (*have_common)(const uint32_t *, size_t, const uint32_t *, size_t, uint32_t);
-    int (*have_common_base)(const preloop_code_graph *, uint32_t, uint32_t, uint32_t);
+    int (*have_common)(const void *, const void *, size_t, int, uint32_t);
     void (*unpack_rows)(const preloop_code_graph *, uint32_t, uint32_t, uint8_t *);
     size_t (*near_pairs)(const preloop_code_graph *, const uint8_t *, uint32_t, uint32_t, uint32_t,
                          size_t, float, int8_t *, uint32_t *, uint32_t *);

@@ -483,35 +483,29 @@ static size_t victims(const preloop_code_graph *graph, uint32_t node, const uint
     return written;
 }
 
-static int have_common(const uint32_t *first, size_t first_count, const uint32_t *second,
-                       size_t second_count, uint32_t other) {
-    uint32_t common = 0;
-    for (size_t i = 0; i < first_count; i++) {
-        common |= first[i] == other;
-        for (size_t j = 0; j < second_count; j++) common |= first[i] == second[j];
-    }
-    return common != 0;
-}
-
-static size_t links_of(const preloop_code_graph *graph, uint32_t slot, uint32_t *links) {
-    size_t start = slot * graph->degree, count = 0;
-    for (size_t i = 0; i < graph->degree; i++) {
-        uint32_t link = graph->narrow ? graph->narrow[start + i] : graph->wide[start + i];
+static size_t links_of(const void *places, size_t degree, int narrow, uint32_t *links) {
+    size_t count = 0;
+    for (size_t i = 0; i < degree; i++) {
+        uint32_t link = narrow ? ((const uint16_t *)places)[i] : ((const uint32_t *)places)[i];
         links[i] = link;
-        count += link != (graph->narrow ? 0xFFFFu : 0xFFFFFFFFu);
+        count += link != (narrow ? 0xFFFFu : 0xFFFFFFFFu);
     }
     return count;
 }
 
-static int have_common_base(const preloop_code_graph *graph, uint32_t first, uint32_t second,
-                            uint32_t other) {
+static int have_common(const void *first, const void *second, size_t degree, int narrow,
+                       uint32_t other) {
 #ifdef HAS_COMMON_NARROW
-    if (graph->narrow) return common_narrow(graph, first, second, other);
+    if (narrow) return common_narrow(first, second, degree, other);
 #endif
-    uint32_t lists[2][128];
-    size_t first_count = links_of(graph, first, lists[0]);
-    size_t second_count = links_of(graph, second, lists[1]);
-    return have_common(lists[0], first_count, lists[1], second_count, other);
+    uint32_t left[128], right[128], common = 0;
+    size_t left_count = links_of(first, degree, narrow, left);
+    size_t right_count = links_of(second, degree, narrow, right);
+    for (size_t i = 0; i < left_count; i++) {
+        common |= left[i] == other;
+        for (size_t j = 0; j < right_count; j++) common |= left[i] == right[j];
+    }
+    return common != 0;
 }
 
 #include "code_pairs.h"
@@ -519,6 +513,6 @@ static int have_common_base(const preloop_code_graph *graph, uint32_t first, uin
 
 const preloop_code_kernels KERNELS = {
     quantise,      score, estimate, score_fully, load_row, store,       walk_base,        refine,
-    walk_filtered, scan,  passing,  diversify,   victims, have_common, have_common_base,
+    walk_filtered, scan,  passing,  diversify,   victims, have_common,
     unpack_rows,   near_pairs, offer, settle,
 };

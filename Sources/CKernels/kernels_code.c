@@ -96,14 +96,9 @@ size_t preloop_code_victims(int level, const preloop_code_graph *graph, uint32_t
         graph, node, ids, count, newcomer, score, factor, all, buffer, order);
 }
 
-int preloop_code_have_common(int level, const uint32_t *first, size_t first_count,
-                             const uint32_t *second, size_t second_count, uint32_t other) {
-    return kernels_at(level)->have_common(first, first_count, second, second_count, other);
-}
-
-int preloop_code_have_common_base(int level, const preloop_code_graph *graph, uint32_t first,
-                                  uint32_t second, uint32_t other) {
-    return kernels_at(level)->have_common_base(graph, first, second, other);
+int preloop_code_have_common(int level, const void *first, const void *second, size_t degree,
+                             int narrow, uint32_t other) {
+    return kernels_at(level)->have_common(first, second, degree, narrow, other);
 }
 
 void preloop_code_unpack(int level, const preloop_code_graph *graph, uint32_t first, uint32_t end,

@@ -516,34 +516,27 @@ package enum CodeKernels {
         return room.order[..<count]
     }
 
-    /// Whether two lists share a slot, or the first holds `other`.
+    /// Whether two lists of `degree` places each share a slot, or the first holds `other`.
+    ///
+    /// Places are of 16 bits where `isNarrow`, else of 32, and those without a link are all ones.
+    @unsafe
     package static func haveCommon(
-        _ first: [UInt32],
-        _ second: [UInt32],
+        _ first: UnsafeRawPointer,
+        _ second: UnsafeRawPointer,
+        degree: Int,
+        isNarrow: Bool,
         or other: UInt32,
         level: Level
     ) -> Bool {
-        unsafe preloop_code_have_common(
+        precondition(degree <= 128, "too many places")
+        return unsafe preloop_code_have_common(
             level.rawValue,
             first,
-            first.count,
             second,
-            second.count,
+            degree,
+            isNarrow ? 1 : 0,
             other
         ) != 0
-    }
-
-    /// Whether the lists of two nodes on layer 0 share a slot, or the first's holds `other`.
-    package static func haveCommon(
-        _ graph: CodeGraph,
-        _ first: UInt32,
-        _ second: UInt32,
-        or other: UInt32,
-        level: Level
-    ) -> Bool {
-        var raw = unsafe graph.raw
-        return unsafe preloop_code_have_common_base(level.rawValue, &raw, first, second, other)
-            != 0
     }
 
     /// Asks for the links of a node on layer 0, which will be read soon.

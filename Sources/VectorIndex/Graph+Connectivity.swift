@@ -1,5 +1,3 @@
-import LinearAlgebra
-
 extension Graph {
     /// Nodes expanded in search of a detour before a link counts as indispensable.
     ///
@@ -15,15 +13,8 @@ extension Graph {
         or newcomer: UInt32,
         layer: Int
     ) -> Bool {
-        if layer == 0 {
-            return CodeKernels.haveCommon(codes, first, second, or: newcomer, level: level)
-        }
-        return CodeKernels.haveCommon(
-            links(first, layer: layer).links,
-            links(second, layer: layer).links,
-            or: newcomer,
-            level: level
-        )
+        drafted(first, layer: layer)
+            .hasCommon(drafted(second, layer: layer), or: newcomer, level: level)
     }
 
     /// Breadth-first search along a layer: whether one of `goals` is reached from `start` (or is
@@ -36,17 +27,19 @@ extension Graph {
         layer: Int,
         expansionLimit: Int
     ) -> Bool {
-        writerWalk.begin(slotCount: slotCount)
+        writerWalk.begin(slotCount: shape.slotCount)
         for goal in goals { writerWalk.setGoal(goal) }
-        return writerWalk.run(in: self, from: start, layer: layer, expansionLimit: expansionLimit)
+        return writerWalk.run(from: start, expansionLimit: expansionLimit) {
+            drafted($0, layer: layer)
+        }
     }
 
-    /// The nodes of a layer that can be reached from `start`, itself included, nearest steps
-    /// first.
+    /// The nodes of a layer that can be reached from `start` by the links that readers see, itself
+    /// included, nearest steps first.
     func component(of start: UInt32, layer: Int) -> [UInt32] {
         var walk = LayerWalk()
         walk.begin(slotCount: slotCount)
-        _ = walk.run(in: self, from: start, layer: layer, expansionLimit: .max)
+        _ = walk.run(from: start, expansionLimit: .max) { links($0, layer: layer) }
         return walk.reached
     }
 
@@ -77,10 +70,11 @@ extension Graph {
     /// One of the two exists in every finite component: if every link were a bridge, the component
     /// would be a tree, and the leaves of a tree have room.
     private func nodeWithRoom(around start: UInt32, layer: Int) -> UInt32? {
-        let component = component(of: start, layer: layer)
-        if let node = component.first(where: { !links($0, layer: layer).isFull }) { return node }
+        _ = reaches([], from: start, layer: layer, expansionLimit: .max)
+        let component = writerWalk.reached
+        if let node = component.first(where: { !drafted($0, layer: layer).isFull }) { return node }
         for node in component {
-            for other in links(node, layer: layer).links {
+            for other in drafted(node, layer: layer).links {
                 unlink(node, other, layer: layer)
                 if reaches([node], from: other, layer: layer, expansionLimit: .max) { return node }
                 link(node, other, layer: layer)
@@ -117,19 +111,20 @@ struct LayerWalk {
         stamps[Int(slot)] = goalStamp
     }
 
-    /// Walks until a goal is met (true) or `expansionLimit` nodes have been expanded.
+    /// Walks along `links` until a goal is met (true) or `expansionLimit` nodes have been
+    /// expanded.
+    @inline(__always)
     mutating func run(
-        in graph: Graph,
         from start: UInt32,
-        layer: Int,
-        expansionLimit: Int
+        expansionLimit: Int,
+        along links: (UInt32) -> LinkList
     ) -> Bool {
         if stamps[Int(start)] == goalStamp { return true }
         stamps[Int(start)] = seenStamp
         reached.append(start)
         var next = 0
         while next < reached.count, next < expansionLimit {
-            let list = graph.links(reached[next], layer: layer)
+            let list = links(reached[next])
             next += 1
             for index in 0..<list.capacity {
                 let link = list[index]

@@ -1,8 +1,8 @@
 import LinearAlgebra
 
-/// What an insertion has found out by reading alone, before it takes the write lock.
+/// What an insertion has found out by reading alone, before links change.
 struct InsertionPlan {
-    /// Slot the vector will have; free until the plan is carried out, but its row is written.
+    /// Slot the vector will have; free until then, but its row is written.
     let slot: UInt32
     let level: Int
     /// For each layer from 0 up to min(level, top level).
@@ -34,8 +34,8 @@ extension Graph {
     ///
     /// - Parameters:
     ///   - slot: A free slot with memory behind it, in which the row has been stored.
-    ///   - mates: Slots with rows whose plans will be carried out before this one.
-    ///   - old: A node that will be removed before the plan is carried out; nobody's neighbour.
+    ///   - mates: Slots with rows whose plans will be staged before this one.
+    ///   - old: A node that will be removed before the plan is staged; nobody's neighbour.
     ///   - scratch: Holds the vector as query.
     /// - Returns: The slot and the neighbours on each layer.
     func planInsertion(
@@ -178,58 +178,13 @@ extension Graph {
         try stateRegion.commit(slotCount + 64)
     }
 
-    /// Moves the links of layer 0 to 32 bits, for which memory has been committed.
-    ///
-    /// Needs the write lock.
-    private func widenLinks() {
-        let places = slotCount * configuration.m * 2
-        for place in 0..<places {
-            let link = unsafe narrowLinks[place]
-            unsafe wideLinks[place] = link == .max ? Self.noSlot : UInt32(link)
-        }
-        hasWideLinks = true
-        narrowRegion.release()
-    }
-
-    /// Asks for the lists that a plan will change, while another is being carried out.
+    /// Asks for the lists that a plan will change, while another is being staged.
     func expect(_ plan: InsertionPlan) {
         guard let layer = plan.layers.first else { return }
         let codes = codes
         for (neighbour, victims) in zip(layer.neighbours, layer.victims) {
             CodeKernels.expectLinks(codes, of: neighbour.slot)
             if let victim = victims.first { CodeKernels.expectLinks(codes, of: victim) }
-        }
-    }
-
-    /// Carries a plan out: links the vector.
-    ///
-    /// Needs the write lock. Other plans may have been carried out since this one was made, but
-    /// nothing may have been removed except what it avoids.
-    func carryOut(_ plan: InsertionPlan, key: Int64, _ scratch: SearchScratch) {
-        let slot = plan.slot
-        changeCount += 1
-        uncalibratedChanges += 1
-        if Int(slot) < slotCount {
-            // The last of them, or the one before, when an update has just freed the last.
-            if let place = freeSlots.lastIndex(of: slot) { freeSlots.remove(at: place) }
-        } else {
-            if slotCount == Self.narrowLimit { widenLinks() }
-            if slotCount % 64 == 0 {
-                unsafe blockStarts[slotCount / 64] = UInt32(upperListCount)
-            }
-            upperListCount += plan.level
-            slotCount += 1
-        }
-        unsafe states[Int(slot)] = UInt8(plan.level) | Self.liveBit
-        unsafe keys[Int(slot)] = key
-        _ = table.insert(slot)
-        for layer in 0...plan.level { links(slot, layer: layer).clear() }
-        for (layer, links) in plan.layers.enumerated() {
-            connect(slot, by: links, layer: layer, scratch)
-        }
-        if entryPoint == Self.noSlot || plan.level > topLevel {
-            entryPoint = slot
-            topLevel = plan.level
         }
     }
 
@@ -267,15 +222,15 @@ extension Graph {
     }
 
     /// Links a new node to its neighbours on one layer, at least to one.
-    private func connect(
+    func connect(
         _ slot: UInt32,
         by plan: InsertionPlan.LayerPlan,
         layer: Int,
         _ scratch: SearchScratch
     ) {
-        let own = links(slot, layer: layer)
+        let own = changing(slot, layer: layer)
         for (neighbour, victims) in zip(plan.neighbours, plan.victims) where !own.isFull {
-            let other = links(neighbour.slot, layer: layer)
+            let other = changing(neighbour.slot, layer: layer)
             if other.isFull {
                 replaceLink(of: neighbour, by: slot, victims: victims, layer: layer, scratch)
             } else {
@@ -305,16 +260,16 @@ extension Graph {
     ) {
         let node = neighbour.slot
         let floor = configuration.m / 4
-        let own = links(slot, layer: layer)
+        let own = changing(slot, layer: layer)
         let needsLink = own.count < floor
-        let list = links(node, layer: layer)
+        let list = changing(node, layer: layer)
         func spare(_ victims: some Sequence<UInt32>) -> Bool {
             for victim in victims {
                 if victim == slot {
                     if needsLink { continue }
                     return true
                 }
-                let other = links(victim, layer: layer)
+                let other = drafted(victim, layer: layer)
                 guard list.contains(victim), other[floor] != Self.noSlot else { continue }
                 // A common neighbour is the detour of two steps; nearly always there is one.
                 if haveCommonNeighbour(victim, node, or: slot, layer: layer) {
@@ -329,7 +284,7 @@ extension Graph {
         let victims = victims(of: neighbour, for: slot, layer: layer, scratch)
         if spare(victims) { return }
         for victim in victims.prefix(Self.detourAttempts)
-        where victim != slot && links(victim, layer: layer).count > 1 {
+        where victim != slot && drafted(victim, layer: layer).count > 1 {
             unlink(node, victim, layer: layer)
             link(node, slot, layer: layer)
             let limit = Self.detourLimit
@@ -353,7 +308,7 @@ extension Graph {
             CodeKernels.victims(
                 codes,
                 of: neighbour.slot,
-                links: links(neighbour.slot, layer: layer).links,
+                links: drafted(neighbour.slot, layer: layer).links,
                 newcomer: slot,
                 score: neighbour.score,
                 factor: Self.diversity,
@@ -372,7 +327,7 @@ extension Graph {
         layer: Int,
         _ scratch: SearchScratch
     ) {
-        let slots = links(node, layer: layer).links
+        let slots = drafted(node, layer: layer).links
         let scores = similarities(of: node, to: slots, scratch)
         guard let farthest = zip(scores, slots).min(by: { $0.0 < $1.0 })?.1 else { return }
         unlink(node, farthest, layer: layer)
@@ -383,15 +338,16 @@ extension Graph {
     /// Adds a two-way link where both ends have room; whether it is there now.
     @discardableResult
     func link(_ first: UInt32, _ second: UInt32, layer: Int) -> Bool {
-        let firstList = links(first, layer: layer)
-        let secondList = links(second, layer: layer)
-        guard first != second, !firstList.isFull, !secondList.isFull else { return false }
-        return firstList.add(second) && secondList.add(first)
+        guard first != second, !drafted(first, layer: layer).isFull,
+            !drafted(second, layer: layer).isFull
+        else { return false }
+        return changing(first, layer: layer).add(second)
+            && changing(second, layer: layer).add(first)
     }
 
     /// Removes a two-way link.
     func unlink(_ first: UInt32, _ second: UInt32, layer: Int) {
-        links(first, layer: layer).remove(second)
-        links(second, layer: layer).remove(first)
+        changing(first, layer: layer).remove(second)
+        changing(second, layer: layer).remove(first)
     }
 }

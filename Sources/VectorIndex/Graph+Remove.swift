@@ -1,4 +1,4 @@
-/// What a removal has found out by reading alone, before it takes the write lock.
+/// What a removal has found out by reading alone, before links change.
 struct RemovalPlan {
     /// The vector's slot.
     let slot: UInt32
@@ -33,30 +33,25 @@ extension Graph {
         )
     }
 
-    /// Removes a vector: takes the node out of every layer and reconnects its neighbours among
-    /// themselves, so that recall does not decay however many vectors come and go.
-    ///
-    /// Needs the write lock; nothing may have changed since the plan was made.
+    /// Takes a node out of every layer and reconnects its neighbours among themselves, so that
+    /// recall does not decay however many vectors come and go; in copies.
     ///
     /// The idea is that of the deletion in antirez's hnsw.c (Redis vector sets): each neighbour
     /// has just lost one link, so pairs of them are linked, nearest pairs first.
-    func remove(_ plan: RemovalPlan) {
-        let slot = plan.slot
-        changeCount += 1
-        uncalibratedChanges += 1
-        let level = level(slot)
+    ///
+    /// - Parameter plan: Made of the graph as it is.
+    /// - Returns: A neighbour on the topmost layer that has one, or `noSlot`.
+    func takeOut(_ plan: RemovalPlan) -> UInt32 {
         var successor = Self.noSlot
         for (layer, part) in plan.layers.enumerated() {
-            for neighbour in part.neighbours { links(neighbour, layer: layer).remove(slot) }
-            links(slot, layer: layer).clear()
+            for neighbour in part.neighbours {
+                changing(neighbour, layer: layer).remove(plan.slot)
+            }
+            changing(plan.slot, layer: layer).clear()
             reconnect(part, layer: layer)
-            // The topmost layer with a neighbour offers the next entry point.
             if let neighbour = part.neighbours.first { successor = neighbour }
         }
-        table.remove(slot)
-        unsafe states[Int(slot)] = UInt8(level)
-        freeSlots.append(slot)
-        if slot == entryPoint { electEntryPoint(preferring: successor) }
+        return successor
     }
 
     /// The pairs of a node's neighbours that have no link, nearest first.
@@ -99,20 +94,20 @@ extension Graph {
     /// New links each former neighbour may get for the one it lost.
     private static let linksRegained = 2
 
-    /// Chooses a live node of the highest level in use.
+    /// Chooses a live node of the highest level in use as the one where searches will begin.
     ///
     /// O(slots) unless `preferred` is of the old level.
-    private func electEntryPoint(preferring preferred: UInt32) {
+    func electEntryPoint(after removed: UInt32, preferring preferred: UInt32) {
         if preferred != Self.noSlot, level(preferred) >= topLevel {
-            entryPoint = preferred
+            stagedShape.entryPoint = preferred
             return
         }
-        entryPoint = Self.noSlot
-        topLevel = 0
-        for slot in 0..<UInt32(slotCount) where isLive(slot) {
-            if entryPoint == Self.noSlot || level(slot) > topLevel {
-                entryPoint = slot
-                topLevel = level(slot)
+        stagedShape.entryPoint = Self.noSlot
+        stagedShape.topLevel = 0
+        for slot in 0..<UInt32(slotCount) where isLive(slot) && slot != removed {
+            if stagedShape.entryPoint == Self.noSlot || level(slot) > stagedShape.topLevel {
+                stagedShape.entryPoint = slot
+                stagedShape.topLevel = level(slot)
             }
         }
     }

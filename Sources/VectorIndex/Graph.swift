@@ -84,6 +84,14 @@ final class Graph {
     var freeSlots: [UInt32] = []
     /// Marks for walks of the one writer.
     var writerWalk = LayerWalk()
+    /// What the one writer has prepared and not put into place yet.
+    var staged: [StagedChange] = []
+    /// The shape with it; counts only while something is staged.
+    var stagedShape = StagedShape(entryPoint: Graph.noSlot, topLevel: 0, slotCount: 0)
+    /// The larger table of keys it needs.
+    var stagedPlaces: KeyTable.Places?
+    /// The lists of links that it changes.
+    let draft: LinkDraft
 
     /// Reserves address space for `configuration.capacity` vectors.
     init(
@@ -95,6 +103,7 @@ final class Graph {
         stride = MemoryRegion.roundUp(configuration.dimension, to: Self.rowUnit)
         let capacity = configuration.capacity
         let degree = configuration.m * 2
+        draft = LinkDraft(byteCount: degree * 4)
         coarseRegion = try MemoryRegion(reserving: capacity * stride / 2)
         middleRegion = try MemoryRegion(reserving: capacity * stride / 2)
         lowRegion = try MemoryRegion(reserving: capacity * stride)

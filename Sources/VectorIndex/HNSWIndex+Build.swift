@@ -7,7 +7,7 @@ extension HNSWIndex {
     private static let largestBatch = 256
     /// A batch is at most this share of what is stored, so that comparing stays a small part.
     private static let batchShare = 16
-    /// Insertions for which readers are held up at a time.
+    /// Insertions that are put into place at a time.
     private static let insertionsPerLock = 8
 
     /// Stores many vectors, on several threads: faster than one by one, and the same graph
@@ -96,17 +96,15 @@ extension HNSWIndex {
         }
         let range = range.prefix(slots.count)
         let plans = plans(for: slots, range, vectors, workers)
-        whenPlanned?()
         var start = 0
         while start < plans.count {
             let end = min(start + Self.insertionsPerLock, plans.count)
-            lock.write {
-                for index in start..<end {
-                    if index + 1 < plans.count { graph.expect(plans[index + 1]) }
-                    let key = keys[range.lowerBound + index]
-                    graph.carryOut(plans[index], key: key, workers[0])
-                }
+            for index in start..<end { widen(for: plans[index].slot) }
+            for index in start..<end {
+                if index + 1 < plans.count { graph.expect(plans[index + 1]) }
+                graph.stage(plans[index], key: keys[range.lowerBound + index], workers[0])
             }
+            putIntoPlace()
             start = end
         }
         return range.endIndex

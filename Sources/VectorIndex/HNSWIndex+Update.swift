@@ -29,8 +29,8 @@ extension HNSWIndex {
         writer.withLock { _ in
             guard let slot = graph.table.slot(of: key) else { return false }
             let plan = withScratch { graph.planRemoval(of: slot, $0) }
-            whenPlanned?()
-            lock.write { graph.remove(plan) }
+            graph.stage(plan)
+            putIntoPlace()
             return true
         }
     }
@@ -53,16 +53,31 @@ extension HNSWIndex {
             let slot = try graph.prepareSlot()
             graph.storeRow(slot, scratch.query)
             let plan = graph.planInsertion(into: slot, scratch)
-            whenPlanned?()
-            lock.write { graph.carryOut(plan, key: key, scratch) }
+            widen(for: slot)
+            graph.stage(plan, key: key, scratch)
+            putIntoPlace()
             return .success(())
         } catch {
             return .failure(error)
         }
     }
 
-    /// Update: removal and insertion, both planned beside the readers and carried out while they
-    /// wait once, so that none misses the key in between.
+    /// Shows readers what the thread that holds `writer` has staged.
+    func putIntoPlace() {
+        whenStaged?()
+        lock.write { graph.commitStage() }
+        graph.clearStage()
+    }
+
+    /// Gives layer 0 links of 32 bits before a slot is used whose number needs them.
+    func widen(for slot: UInt32) {
+        guard Int(slot) >= Graph.narrowLimit, !graph.hasWideLinks else { return }
+        graph.fillWideLinks()
+        lock.write { graph.useWideLinks() }
+    }
+
+    /// Update: removal and insertion, both prepared beside the readers and put into place while
+    /// they wait once, so that none misses the key in between.
     private func replace(_ old: UInt32, key: Int64, _ scratch: SearchScratch) {
         let removal = graph.planRemoval(of: old, scratch)
         // An index without room for one more vector can still change those it has.
@@ -71,11 +86,10 @@ extension HNSWIndex {
         }
         graph.storeRow(slot, scratch.query)
         let insertion = graph.planInsertion(into: slot, avoiding: old, scratch)
-        whenPlanned?()
-        lock.write {
-            graph.remove(removal)
-            graph.carryOut(insertion, key: key, scratch)
-        }
+        widen(for: slot)
+        graph.stage(removal)
+        graph.stage(insertion, key: key, scratch)
+        putIntoPlace()
     }
 
     /// Update in the slot of the old vector, whose row readers may be at: planned while they wait.
@@ -85,12 +99,16 @@ extension HNSWIndex {
         _ scratch: SearchScratch
     ) {
         let old = removal.slot
+        graph.stage(removal)
         lock.write {
-            graph.remove(removal)
+            graph.commitStage()
+            graph.clearStage()
             // The slot that was freed last is taken first.
             graph.storeRow(old, scratch.query)
             let plan = graph.planInsertion(into: old, scratch)
-            graph.carryOut(plan, key: key, scratch)
+            graph.stage(plan, key: key, scratch)
+            graph.commitStage()
         }
+        graph.clearStage()
     }
 }

@@ -12,12 +12,13 @@ import Synchronization
 ///     try index.save(to: path, revision: 42)
 ///
 /// **Threads.** Any number of searches run side by side. Writers wait for one another; an
-/// insertion, an update or a removal does its own searching beside the readers and holds them up
-/// only while it changes links. A search sees each insertion, update or removal entirely or not
-/// at all.
+/// insertion, an update or a removal does its work beside the readers and holds them up only while
+/// it puts lists of links into place. A search sees each insertion, update or removal entirely or
+/// not at all.
 /// Sharing it unchecked is safe because every access to `graph` (plain and mapped memory) happens
 /// inside `lock.read`, inside `lock.write`, or by the only writer, which holds `writer` and outside
-/// `lock.write` writes nothing but rows of free slots; `pool` is used inside `poolLock`.
+/// `lock.write` writes nothing but rows of free slots and what only writers read; `pool` is used
+/// inside `poolLock`.
 ///
 /// **Exactness.** `search` is approximate (DESIGN.md has recall and speed per `effort`);
 /// `exactSearch` is not, and `search` uses it by itself when a filter passes so few rows that
@@ -93,9 +94,9 @@ package final class HNSWIndex: @unchecked Sendable {
     let lock = ReadWriteLock()
     /// Held by the one thread that changes the graph or saves it.
     let writer = Mutex<Void>(())
-    /// Called by a writer that has planned and not yet taken the write lock; nil but in tests,
-    /// which set it before there are writers, and search from it.
-    var whenPlanned: (@Sendable () -> Void)?
+    /// Called by a writer that has prepared a change and not yet taken the write lock; nil but in
+    /// tests, which set it before there are writers, and search from it.
+    var whenStaged: (@Sendable () -> Void)?
     /// Last revision saved to or opened from a snapshot.
     let savedRevision = Atomic<Int64>(0)
 

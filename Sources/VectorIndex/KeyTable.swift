@@ -23,9 +23,32 @@ struct KeyTable: ~Copyable {
 
     /// Makes room for so many keys.
     mutating func reserve(_ capacity: Int) {
+        if let places = places(for: capacity) { _ = exchange(places) }
+    }
+
+    /// The table with room for so many keys more, to be exchanged for the one in use; nil when
+    /// they fit in that.
+    func grown(by count: Int) -> Places? { places(for: self.count + count) }
+
+    /// Puts another table of the same keys into place.
+    ///
+    /// - Returns: The one that was there.
+    mutating func exchange(_ other: Places) -> Places {
+        let old = Places(slots: places, shift: shift)
+        (places, shift) = (other.slots, other.shift)
+        return old
+    }
+
+    /// Where slots are entered.
+    struct Places {
+        fileprivate var slots: [UInt32]
+        fileprivate let shift: UInt64
+    }
+
+    private func places(for capacity: Int) -> Places? {
         var size = places.count
         while !Self.holds(capacity, in: size) { size *= 2 }
-        if size > places.count { rebuild(size) }
+        return size > places.count ? rebuilt(size) : nil
     }
 
     /// Whether so many keys may share so many places: seven eighths of them.
@@ -49,7 +72,7 @@ struct KeyTable: ~Copyable {
 
     /// Enters a slot whose key is already in the array; false when the key is in the table.
     mutating func insert(_ slot: UInt32) -> Bool {
-        if !Self.holds(count + 1, in: places.count) { rebuild(places.count * 2) }
+        reserve(count + 1)
         let key = unsafe keys[Int(slot)]
         let mask = places.count - 1
         var place = home(key)
@@ -90,18 +113,21 @@ struct KeyTable: ~Copyable {
     }
 
     @inline(__always)
-    private func home(_ key: Int64) -> Int {
+    private func home(_ key: Int64) -> Int { home(key, shift) }
+
+    @inline(__always)
+    private func home(_ key: Int64, _ shift: UInt64) -> Int {
         Int(truncatingIfNeeded: (UInt64(bitPattern: key) &* factor) &>> shift)
     }
 
-    private mutating func rebuild(_ size: Int) {
-        let old = places
-        places = [UInt32](repeating: Graph.noSlot, count: size)
-        shift = 64 - UInt64(size.trailingZeroBitCount)
-        for slot in old where slot != Graph.noSlot {
-            var place = unsafe home(keys[Int(slot)])
-            while places[place] != Graph.noSlot { place = (place + 1) & (size - 1) }
-            places[place] = slot
+    private func rebuilt(_ size: Int) -> Places {
+        let shift = 64 - UInt64(size.trailingZeroBitCount)
+        var slots = [UInt32](repeating: Graph.noSlot, count: size)
+        for slot in places where slot != Graph.noSlot {
+            var place = unsafe home(keys[Int(slot)], shift)
+            while slots[place] != Graph.noSlot { place = (place + 1) & (size - 1) }
+            slots[place] = slot
         }
+        return Places(slots: slots, shift: shift)
     }
 }

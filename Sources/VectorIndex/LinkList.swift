@@ -1,3 +1,5 @@
+import LinearAlgebra
+
 /// The links of one node on one layer: a fixed number of places, filled from the front, the rest
 /// holding "no slot".
 ///
@@ -26,6 +28,39 @@ struct LinkList {
         unsafe self.narrow = unsafe narrow
         unsafe wide = unused
         self.capacity = capacity
+    }
+
+    /// Takes over all places of a list of the same shape.
+    func copy(_ other: LinkList) {
+        precondition(capacity == other.capacity, "lists of two lengths")
+        switch unsafe (narrow, other.narrow) {
+        case (let narrow?, let places?): unsafe narrow.update(from: places, count: capacity)
+        case (nil, nil): unsafe wide.update(from: other.wide, count: capacity)
+        default: preconditionFailure("lists of two widths")
+        }
+    }
+
+    /// Whether it shares a link with a list of the same shape, or holds `slot`.
+    func hasCommon(_ other: LinkList, or slot: UInt32, level: CodeKernels.Level) -> Bool {
+        precondition(capacity == other.capacity, "lists of two lengths")
+        if let narrow = unsafe narrow, let places = unsafe other.narrow {
+            return unsafe CodeKernels.haveCommon(
+                narrow,
+                places,
+                degree: capacity,
+                isNarrow: true,
+                or: slot,
+                level: level
+            )
+        }
+        return unsafe CodeKernels.haveCommon(
+            wide,
+            other.wide,
+            degree: capacity,
+            isNarrow: false,
+            or: slot,
+            level: level
+        )
     }
 
     /// Number of links.

@@ -110,7 +110,8 @@ import Testing
                 == [.oneWayLink(from: Int64(first), to: 0, layer: 0)]
         )
         for other in index.graph.links(first, layer: 0).links {
-            index.graph.unlink(first, other, layer: 0)
+            index.graph.links(first, layer: 0).remove(other)
+            index.graph.links(other, layer: 0).remove(first)
         }
         #expect(index.checkInvariants().contains(.unreachable(key: Int64(first), layer: 0)))
     }

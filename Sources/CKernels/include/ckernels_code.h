@@ -191,13 +191,10 @@ size_t preloop_code_victims(int level, const preloop_code_graph *graph, uint32_t
                             const uint32_t *ids, size_t count, uint32_t newcomer, float score,
                             float factor, int all, int8_t *buffer, uint32_t *order);
 
-/// Whether two lists of links share a slot, or the first holds `other`.
-int preloop_code_have_common(int level, const uint32_t *first, size_t first_count,
-                             const uint32_t *second, size_t second_count, uint32_t other);
-
-/// The same for the lists of two nodes on layer 0.
-int preloop_code_have_common_base(int level, const preloop_code_graph *graph, uint32_t first,
-                                  uint32_t second, uint32_t other);
+/// Whether two lists of links share a slot, or the first holds `other`. They are (degree) places of
+/// 16 bits if `narrow`, else of 32, filled from the front; the rest of the places are all ones.
+int preloop_code_have_common(int level, const void *first, const void *second, size_t degree,
+                             int narrow, uint32_t other);
 
 /// Writes high bytes plus 128 of the rows of `first ..< end` one behind the other.
 void preloop_code_unpack(int level, const preloop_code_graph *graph, uint32_t first, uint32_t end,
