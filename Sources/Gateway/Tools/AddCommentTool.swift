@@ -43,6 +43,12 @@ struct AddCommentTool: Tool {
                 hint: "give both for a comment on a line, or none"
             )
         }
+        guard path != nil || arguments.text("side") != DiffSide.left.rawValue else {
+            throw ToolFailure(
+                "`side` says nothing without a line",
+                hint: "give `path` and `line`, or leave `side` out"
+            )
+        }
         let target = try await desk.target(
             arguments.text("target"),
             kind: path == nil ? nil : .pullRequest,

@@ -209,7 +209,7 @@ extension GitLabClient: PullRequestWriter {
 
     // MARK: - Reviews
 
-    /// Puts the remarks on their lines, then gives the verdict.
+    /// Puts the remarks on their lines, which are all looked for first, then gives the verdict.
     ///
     /// Changes are requested by GitLab's own command in a comment; versions that do not know it
     /// keep the comment, and the caller is warned.
@@ -219,8 +219,13 @@ extension GitLabClient: PullRequestWriter {
         _ review: ReviewDraft
     ) async throws(TrackerError) -> PullRequest {
         try review.check()
-        for comment in review.comments {
-            _ = try await addReviewComment(comment, to: pull, in: project)
+        let positions = try await positions(of: review.comments, on: pull, in: project)
+        for (count, position) in positions.enumerated() {
+            do throws(TrackerError) {
+                _ = try await start(position, on: pull, in: project)
+            } catch {
+                throw Self.told(error, after: count)
+            }
         }
         let path = Self.mergePath(project, pull)
         var warnings: [String] = []
@@ -242,6 +247,14 @@ extension GitLabClient: PullRequestWriter {
         var result = try await pullRequest(pull, in: project, parts: [.reviews])
         result.warnings += warnings
         return result
+    }
+
+    /// A refusal of a remark, with how many stand already: who repeats the call would double them.
+    private static func told(_ error: TrackerError, after count: Int) -> TrackerError {
+        guard count > 0, case .refused(var refusal) = error else { return error }
+        let remarks = count == 1 ? "remark is" : "\(count) remarks are"
+        refusal.cure += "; the first \(remarks) there already, leave out what is"
+        return .refused(refusal)
     }
 
     private static let reviewCommand = "/submit_review requested_changes"
@@ -270,63 +283,76 @@ extension GitLabClient: PullRequestWriter {
         return ["this GitLab has no requests for changes: the review is a comment"]
     }
 
-    /// Starts a thread on a line; GitLab wants the numbers of both files for a line that did not
-    /// change.
+    /// Starts a thread on a line.
     package func addReviewComment(
         _ comment: LineComment,
         to pull: IssueReference,
         in project: RemoteProject
     ) async throws(TrackerError) -> PullRequestComment {
-        let path = Self.mergePath(project, pull)
-        let (value, _) = try await session.document(TrackerRequest(path: path))
+        let positions = try await positions(of: [comment], on: pull, in: project)
+        return try await start(positions[0], on: pull, in: project)
+    }
+
+    /// Where remarks stand, in their order; refuses all of them for one that cannot stand anywhere.
+    private func positions(
+        of comments: [LineComment],
+        on pull: IssueReference,
+        in project: RemoteProject
+    ) async throws(TrackerError) -> [GitLabPosition] {
+        guard !comments.isEmpty else { return [] }
+        let request = TrackerRequest(path: Self.mergePath(project, pull))
+        let (value, _) = try await session.document(request)
         let files = try await diffs(of: pull, in: project)
-        guard
-            let file = files.items.first(where: {
-                $0.path == comment.path || $0.previousPath == comment.path
-            })
-        else {
-            throw .invalid(
-                "path",
-                "`\(comment.path)` is not changed by this merge request",
-                cure: "use one of: "
-                    + files.items.prefix(20).map { "`\($0.path)`" }.joined(separator: ", ")
+        var positions: [GitLabPosition] = []
+        for comment in comments {
+            let position = try GitLabPosition(
+                of: comment,
+                on: value,
+                files: files.items,
+                isComplete: files.isComplete
             )
+            positions.append(position)
         }
-        let numbers = DiffLines(patch: file.patch ?? "").numbers(of: comment.line, on: comment.side)
-        var position = JSONObject()
-        position["position_type"] = "text"
-        for name in ["base_sha", "start_sha", "head_sha"] {
-            position[name] = value["diff_refs"]?[name] ?? .null
+        return positions
+    }
+
+    /// Starts a thread with a remark.
+    ///
+    /// After an unknown outcome one with the text is looked for on that very line: a review may say
+    /// the same of several.
+    private func start(
+        _ position: GitLabPosition,
+        on pull: IssueReference,
+        in project: RemoteProject
+    ) async throws(TrackerError) -> PullRequestComment {
+        let path = "\(Self.mergePath(project, pull))/discussions"
+        let body = position.comment.body
+        let earliest = now().advanced(by: .zero - Self.clockTolerance)
+        do throws(TrackerError) {
+            return try await session.writeOnce(
+                .json("POST", path, ["body": .string(body), "position": position.json]),
+                read: { (value) throws(TrackerError) in
+                    let thread = try readAnswer(value, GitLabReading.thread)
+                    guard let first = thread.first else {
+                        throw .invalidResponse(detail: "a thread without notes")
+                    }
+                    return first
+                },
+                find: { () async throws(TrackerError) in
+                    let threads = try await session.rows(
+                        at: path,
+                        paging: { _ in Self.paging },
+                        read: GitLabReading.thread
+                    )
+                    return threads.items.flatMap(\.self).last {
+                        $0.comment.createdAt >= earliest && $0.place == position.place
+                            && haveEqualBytes($0.comment.body, body)
+                    }
+                }
+            )
+        } catch {
+            throw position.explained(error)
         }
-        position["new_path"] = .string(file.path)
-        position["old_path"] = .string(file.previousPath ?? file.path)
-        if let line = numbers.new { position["new_line"] = .integer(Int64(line)) }
-        if let line = numbers.old { position["old_line"] = .integer(Int64(line)) }
-        let start = now().advanced(by: .zero - Self.clockTolerance)
-        return try await session.writeOnce(
-            .json(
-                "POST",
-                "\(path)/discussions",
-                ["body": .string(comment.body), "position": .object(position)]
-            ),
-            read: { (value) throws(TrackerError) in
-                let thread = try readAnswer(value, GitLabReading.thread)
-                guard let first = thread.first else {
-                    throw .invalidResponse(detail: "a thread without notes")
-                }
-                return first
-            },
-            find: { () async throws(TrackerError) in
-                let threads = try await session.rows(
-                    at: "\(path)/discussions",
-                    paging: { _ in Self.paging },
-                    read: GitLabReading.thread
-                )
-                return threads.items.flatMap(\.self).last {
-                    $0.comment.createdAt >= start && haveEqualBytes($0.comment.body, comment.body)
-                }
-            }
-        )
     }
 
     /// Adds to the thread, or to the thread that holds the comment.
@@ -356,6 +382,7 @@ extension GitLabClient: PullRequestWriter {
             thread = try await discussion(of: id, on: pull, in: project)
         }
         let place = "\(path)/discussions/\(percentEncoded(thread))"
+        if change.threadID != nil { try await check(id, isIn: thread, at: place) }
         if let isResolved = change.isResolved {
             let request = TrackerRequest.json("PUT", place, ["resolved": .bool(isResolved)])
             _ = try await session.write(request, isIdempotent: true)
@@ -371,5 +398,21 @@ extension GitLabClient: PullRequestWriter {
             throw .notFound(detail: "the thread has no comment `\(id)`")
         }
         return note
+    }
+    /// Refuses a comment of another thread: else that would be resolved, and nobody told.
+    private func check(
+        _ id: String,
+        isIn thread: String,
+        at path: String
+    ) async throws(TrackerError) {
+        let (value, _) = try await session.document(TrackerRequest(path: path))
+        let notes = try readAnswer(value, GitLabReading.thread)
+        guard !haveEqualBytes(id, thread), !notes.contains(where: { $0.comment.externalID == id })
+        else { return }
+        throw .invalid(
+            "thread_id",
+            "is not the thread of the comment `\(id)`",
+            cure: "leave it out: the thread is found by the comment"
+        )
     }
 }

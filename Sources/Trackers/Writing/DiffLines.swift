@@ -75,6 +75,16 @@ struct DiffLines {
             ? Numbers(old: line - shift, new: line) : Numbers(old: line, new: line + shift)
     }
 
+    /// The lines of one side that the diff shows, in their order.
+    func shown(on side: DiffSide) -> [ClosedRange<Int>] {
+        let other = side == .right ? UInt8(ascii: "-") : UInt8(ascii: "+")
+        return hunks.compactMap { hunk in
+            let start = side == .right ? hunk.newStart : hunk.oldStart
+            let count = hunk.marks.count { $0 != other }
+            return count > 0 ? start...(start + count - 1) : nil
+        }
+    }
+
     /// Added and removed lines.
     var counts: (additions: Int, deletions: Int) {
         let marks = hunks.flatMap(\.marks)
