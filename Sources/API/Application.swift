@@ -129,6 +129,7 @@ package struct Application: Sendable {
                 limits: means.limits,
                 logger: means.logger
             ),
+            connections: connections,
             limits: means.limits,
             logger: means.logger,
             proxies: means.proxies,

@@ -2,6 +2,7 @@ import Domain
 import Embeddings
 import Gateway
 import HTTPClient
+import MCP
 import Search
 import Store
 import Sync
@@ -31,6 +32,9 @@ extension CommandFailure {
     package init(_ what: String, cause: any Error) {
         switch cause {
         case let failure as CommandFailure: self = failure
+        case let failure as ToolFailure:
+            let status: ExitStatus = failure.kind == .busy ? .tryLater : .failure
+            self.init(status, what, reason: failure.message, hint: failure.hint)
         case let error as StoreError:
             self.init(Self.status(of: error), what, reason: "\(error)", hint: error.hint)
         case let error as TrackerError:

@@ -14,6 +14,16 @@ package enum Terminal {
         return Int(size.ws_col)
     }
 
+    /// Whether somebody can be asked: input and errors are a terminal.
+    package static var canAsk: Bool { isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1 }
+
+    /// Asks for a yes; whatever else is typed, and the end of the input, is a no.
+    package static func confirms(_ question: String) -> Bool {
+        standardErrorRaw("\(question) [y/N] ")
+        let answer = readLine()?.lowercased() ?? ""
+        return answer == "y" || answer == "yes"
+    }
+
     /// Asks for a line without showing what is typed.
     ///
     /// Ctrl-C arrives as a character and not as a signal, which would end the process and leave

@@ -110,6 +110,47 @@ import Testing
         try await server.stop()
     }
 
+    @Test func `what is remembered is listed, and taken back by whoever may decide`() async throws {
+        let server = try await server { $0.rememberedSeconds = 600 }
+        let (ann, bob) = (try await server.key("ann"), try await server.key("bob"))
+        let eve = try await server.key("eve")
+        let path = "/api/v1/approvals/remembered"
+        var ids: [String] = []
+        for text in ["one", "two"] {
+            let id = try await held(server, ann, text)
+            let approved = try await server.send(
+                "POST",
+                "\(Self.path)/\(id)/approve",
+                ["remember_seconds": 600],
+                token: bob
+            )
+            #expect(approved.status == 200, "\(approved.text)")
+            ids.append(id)
+        }
+        let page = try await server.send("GET", "\(path)?limit=1", token: eve)
+        #expect(try page.json[0]?["request_id"] == .string(ids[1]))
+        #expect(try page.json[0]?["approved_by"] == ["user:bob"])
+        #expect(try page.json[0]?["is_in_force"] == true)
+        let list = try await server.send("GET", path, token: bob)
+        #expect(try list.json.array?.count == 2)
+        // Who only looks takes nothing back.
+        for place in [path, "\(path)/\(ids[0])"] {
+            let refused = try await server.send("DELETE", place, token: eve)
+            #expect(refused.status == 403)
+        }
+        let one = try await server.send("DELETE", "\(path)/\(ids[0])", token: ann)
+        #expect(one.status == 204 && one.text.isEmpty)
+        let again = try await server.send("DELETE", "\(path)/\(ids[0])", token: ann)
+        #expect(again.status == 404)
+        let events = try await server.send("GET", "\(Self.path)/\(ids[0])", token: bob)
+        let last = try #require(try events.json["events"]?.array?.last)
+        #expect(last["type"] == "forgotten" && last["actor"] == "user:ann")
+        let rest = try await server.send("DELETE", path, token: bob)
+        #expect(try rest.json["forgotten"] == 1)
+        #expect(try await server.send("GET", path, token: bob).json.array?.isEmpty == true)
+        try await server.stop()
+    }
+
     @Test func `what waits is listed, shown and decided, and the second hears who was first`()
         async throws
     {
@@ -366,6 +407,34 @@ import Testing
         )
         #expect(done.status == 200 && done.text.contains("Declined"))
         #expect(try await desk(server).find(id).state.resolvedBy == "user:bob")
+        try await server.stop()
+    }
+
+    /// One of the two was dropped: the comment or decision of another page, or another link.
+    @Test func `what is said twice of a request decides nothing`() async throws {
+        let server = try await server()
+        let id = try await held(server, try await server.key("ann"))
+        let (token, other) = (try await link(server, id), try await link(server, id))
+        let path = "/approval/\(id)/decide"
+        for (form, field) in [
+            ("token=\(token)&decision=decline&decision=approve", "decision"),
+            ("token=\(token)&token=\(other)&decision=approve", "token"),
+            ("token=\(token)&decision=approve&comment=%FF", "comment"),
+        ] {
+            let answer = try await server.sendForm(path, form)
+            #expect(try answer.status == 400 && answer.json["code"] == "malformed_form")
+            #expect(try answer.json["errors"]?[0]?["path"]?.string == field, "\(answer.text)")
+            #expect(!answer.text.contains(token) && !answer.text.contains(other))
+        }
+        let address = "\(path)?token=\(token)"
+        let page = try await server.sendForm(address, "token=\(other)&decision=approve")
+        let body: JSONValue = ["decision": "approve", "token": .string(other)]
+        for answer in [page, try await server.send("POST", address, body)] {
+            #expect(answer.status == 422, "\(answer.text)")
+            #expect(try answer.json["errors"]?[0]?["path"] == "token")
+        }
+        #expect(try await desk(server).find(id).status == .pending)
+        #expect(try await server.sendForm(address, "token=\(token)&decision=decline").status == 200)
         try await server.stop()
     }
 

@@ -121,6 +121,22 @@ import Testing
         _ = try late.finish()
     }
 
+    /// It was forgotten with the connection, and whoever waited for the answer stayed.
+    @Test func `whoever serves a connection that makes room is told, once`() throws {
+        var limits = ServerLimits()
+        limits.connections = 1
+        let table = ConnectionTable(limits: limits)
+        let (first, told) = (try admit(table), Counter())
+        let isThere = table.watch(first.channel) { _ = told.add() }
+        #expect(isThere && told.value == 0)
+        let second = try admit(table)
+        #expect(told.value == 1 && table.counts.evicted == 1)
+        table.remove(first.id)
+        #expect(told.value == 1)
+        #expect(!table.watch(first.channel, whenGone: nil))
+        #expect([first, second].map(isClosed) == [true, false])
+    }
+
     @Test func `whoever reads nothing for longest makes room for answers`() throws {
         var limits = ServerLimits()
         limits.unreadBytes = 100

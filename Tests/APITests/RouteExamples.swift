@@ -1,4 +1,5 @@
 import Domain
+import Firewall
 import HTTPTypes
 import MCP
 import Store
@@ -130,6 +131,34 @@ struct RouteExamples {
         return try #require(try answer.json["request_id"]?.string)
     }
 
+    /// The name of the tool whose calls are approved for more than once.
+    static let rememberedTool = "remembered_example"
+
+    /// Has a call approved that may be made again; gives the request.
+    private func remembered() async throws -> String {
+        let box = try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
+        let desk = ApprovalDesk(
+            store: server.scratch.store.viewed(by: account),
+            box: { box },
+            workflows: { _ in
+                var workflow = ApprovalWorkflow.standard
+                workflow.rememberedSeconds = 86_400
+                return workflow
+            }
+        )
+        let (request, _) = try await desk.open(
+            ApprovalDesk.Draft(
+                tool: Self.rememberedTool,
+                arguments: JSONObject(),
+                caller: Caller(name: "user:\(name)-user", channel: .rest),
+                digest: (0..<32).map { _ in UInt8.random(in: 0...UInt8.max) },
+                demand: ApprovalDemand(policyVersion: 0)
+            )
+        )
+        let word = ApprovalDesk.Word(.approve, rememberedFor: .seconds(86_400))
+        return try await desk.decide(request.id, by: Approver(.local, "owner"), word).id
+    }
+
     /// Makes another key of ``user``.
     private func anotherKey() async throws -> APIKeyID {
         try await server.application.desk.addKey(
@@ -141,7 +170,18 @@ struct RouteExamples {
         ).row.id
     }
 
-    /// Adds an MCP server at a name that is nobody's (RFC 2606); gives its identifier.
+    /// A tool that waits to be accepted.
+    private static let waitingTool = UpstreamTool(
+        name: "write",
+        accepted: nil,
+        proposed: JSONObject([("name", "write"), ("description", "Writes a text")]),
+        state: .held,
+        flags: [],
+        seenAt: Timestamp(milliseconds: 1)
+    )
+
+    /// Adds an MCP server at a name that is nobody's (RFC 2606), of which a tool waits; gives its
+    /// identifier.
     private func upstream() async throws -> String {
         let answer = try await server.send(
             "POST",
@@ -150,7 +190,16 @@ struct RouteExamples {
             token: ownerKey
         )
         #expect(answer.status == 201, "\(answer.text)")
-        return "\(try #require(try answer.json["id"]?.integer))"
+        let id = UpstreamServerID(try #require(try answer.json["id"]?.integer))
+        try await server.scratch.store.viewed(by: account).write { connection, account in
+            try UpstreamToolTable.put(
+                Self.waitingTool,
+                of: id,
+                account: account,
+                on: connection
+            )
+        }
+        return "\(id)"
     }
 
     private static func upstream(named name: String) -> JSONValue {
@@ -173,6 +222,7 @@ struct RouteExamples {
         case "/api/v1/access-rules/": return "\(name)-1"
         case "/api/v1/approval-workflows/": return try await workflow()
         case "/api/v1/approval-requests/": return try await asked()
+        case "/api/v1/approvals/remembered/": return try await remembered()
         case "/api/v1/mcp-servers/": return try await upstream()
         default: return nil
         }
@@ -246,6 +296,8 @@ struct RouteExamples {
         case "POST /api/v1/mcp-servers":
             return Self.upstream(named: label.lowercased().replacing(" ", with: "-"))
         case "PUT /api/v1/mcp-servers/{id}": return ["prefix": "always"]
+        case "POST /api/v1/mcp-servers/{id}/tools/accept":
+            return ["digests": JSONValue([Self.waitingTool.pendingDigest ?? ""])]
         case "PUT /api/v1/auth/users/me": return ["email": .string("\(label)@example.org")]
         case "PUT /api/v1/auth/users/me/password":
             let password = JSONValue.string(RunningServer.password)

@@ -192,8 +192,13 @@ import Testing
         let list = try #require(try versions.json.array)
         #expect(list.count == 2 && list.allSatisfy { $0["tag"] == .null })
         let requests = try await server.send("GET", "/api/v1/approval-requests", token: eve)
-        let statuses = try #require(try requests.json.array).map { $0["status"] }
-        #expect(statuses.count > 3 && statuses.allSatisfy { $0 == "pending" })
+        let open = try #require(try requests.json.array).filter { request in
+            request["tool_name"] != .string(RouteExamples.rememberedTool)
+        }
+        #expect(open.count > 3 && open.allSatisfy { $0["status"] == "pending" })
+        let path = "/api/v1/approvals/remembered"
+        let remembered = try await server.send("GET", path, token: eve)
+        #expect(try remembered.json.array?.isEmpty == false)
     }
 
     /// The identifier of the first of the keys of whoever shows one.

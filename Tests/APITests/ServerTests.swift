@@ -155,6 +155,76 @@ import Testing
         try await server.stop()
     }
 
+    /// It was told to send its body before anything of the head had been looked at.
+    @Test func `who asks before sending a body is told to when its head is in order`()
+        async throws
+    {
+        let server = try await RunningServer()
+        _ = try await server.add("ann", .editor)
+        let key = try await server.key("ann")
+        func ask(_ path: String, _ headers: String, _ length: Int) async throws -> RawClient {
+            let client = try RawClient(port: server.port)
+            let head =
+                "POST \(path) HTTP/1.1\r\nHost: localhost\r\n\(headers)"
+                + "Expect: 100-continue\r\nContent-Length: \(length)\r\n\r\n"
+            #expect(client.send(head))
+            return client
+        }
+        let echo = "/api/v1/mcp/echo"
+        let credential = "Authorization: Bearer \(key)\r\n"
+        for (path, headers, length, status) in [
+            (echo, "", 9, 401), (echo, credential, 5 << 20, 413), ("/no", credential, 9, 404),
+            ("/api/v1/users", credential, 9, 403), ("\(echo)?no=1", credential, 9, 422),
+        ] {
+            let client = try await ask(path, headers, length)
+            let answer = await client.read(until: "\r\n\r\n")
+            #expect(answer.hasPrefix("HTTP/1.1 \(status) "), "\(path): \(answer)")
+            #expect(answer.lowercased().contains("connection: close"), "\(path)")
+            // Else what comes next could be taken for the body.
+            #expect(await client.isClosed())
+        }
+        let body = #"{"text": "a"}"#
+        let client = try await ask(echo, credential, body.utf8.count)
+        let told = await client.read(until: "\r\n\r\n")
+        #expect(told.hasPrefix("HTTP/1.1 100 "), "\(told)")
+        #expect(client.send(body))
+        let answer = await client.read(until: #""said":"a""#)
+        #expect(answer.hasPrefix("HTTP/1.1 200 "), "\(answer)")
+        try await server.stop()
+    }
+
+    /// The head of the next request made a connection one that has a body to send, and in the way.
+    @Test(.timeLimit(.minutes(5)))
+    func `a connection that is served makes no room, whatever else it has begun to send`()
+        async throws
+    {
+        let tool = WaitingTool()
+        var setup = RunningServer.Setup()
+        setup.tools = [tool]
+        setup.limits.connections = 1
+        setup.limits.bodyTime = .seconds(2)
+        let server = try await RunningServer(setup)
+        _ = try await server.add("ann", .editor)
+        let key = try await server.key("ann")
+        let head =
+            "POST /api/v1/mcp/wait HTTP/1.1\r\nHost: localhost\r\n"
+            + "Authorization: Bearer \(key)\r\nContent-Length: 2\r\n\r\n"
+        let client = try RawClient(port: server.port)
+        #expect(client.send("\(head){}\(head){"))
+        try await tool.started.pass()
+        let other = try RawClient(port: server.port)
+        #expect(await other.isClosed())
+        let connections = server.application.connections
+        #expect(connections.counts.evicted == 0 && connections.counts.refused == 1)
+        tool.mayEnd.open()
+        let answer = await client.read(until: #""waited":true"#)
+        #expect(answer.hasPrefix("HTTP/1.1 200 "), "\(answer)")
+        // From now on the rest of the second one is waited for, and not for ever.
+        #expect(await client.isClosed())
+        #expect(connections.counts.overdue >= 1 && tool.wasCancelled.value == 0)
+        try await server.stop()
+    }
+
     @Test func `a client that is slow with its head or body is closed`() async throws {
         var setup = RunningServer.Setup()
         setup.limits.headTime = .seconds(1)

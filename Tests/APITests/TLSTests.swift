@@ -226,22 +226,90 @@ import Testing
         return bytes + Array(value.utf8)
     }
 
-    /// A call of `wait` as stream 1 of a connection.
-    private static func waitingCall(_ key: String) -> [UInt8] {
-        var bytes = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
-        // SETTINGS: none.
-        bytes += frame(4, stream: 0, [])
+    /// What opens a connection: the preface, and SETTINGS that set nothing.
+    private static var opening: [UInt8] {
+        Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + frame(4, stream: 0, [])
+    }
+
+    /// The head of a request with `POST`, whose body is to come.
+    private static func head(
+        _ path: String,
+        stream: UInt8,
+        _ headers: [(String, String)]
+    ) -> [UInt8] {
         // Method POST and scheme https by their numbers.
         var block: [UInt8] = [0x83, 0x87]
-        block += field(":path", "/mcp/v1") + field(":authority", "localhost")
-        block += field("authorization", "Bearer \(key)")
-        for header in ModernRequest.headers("tools/call", "wait") {
-            block += field(header.0, header.1)
+        block += field(":path", path) + field(":authority", "localhost")
+        for header in headers { block += field(header.0, header.1) }
+        // HEADERS that end the headers.
+        return frame(1, flags: 4, stream: stream, block)
+    }
+
+    /// The body of a request: DATA that ends it.
+    private static func body(_ bytes: [UInt8], stream: UInt8) -> [UInt8] {
+        frame(0, flags: 1, stream: stream, bytes)
+    }
+
+    /// RST_STREAM with CANCEL.
+    private static func reset(stream: UInt8) -> [UInt8] {
+        frame(3, stream: stream, [0, 0, 0, 8])
+    }
+
+    /// A call of `wait` as stream 1 of a connection.
+    private static func waitingCall(_ key: String) -> [UInt8] {
+        let headers =
+            [("authorization", "Bearer \(key)")] + ModernRequest.headers("tools/call", "wait")
+        let message = ModernRequest.call("wait", [:], meta: ["progressToken": "p"]).serialized()
+        return opening + head("/mcp/v1", stream: 1, headers) + body(message, stream: 1)
+    }
+
+    /// A client that sends what is written to `input`, which has to stay open.
+    private static func client(
+        of server: RunningServer,
+        _ input: Pipe,
+        _ output: Any
+    ) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["openssl", "s_client", "-quiet", "-alpn", "h2", "-connect"]
+        process.arguments?.append("127.0.0.1:\(server.port)")
+        process.standardInput = input
+        process.standardOutput = output
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        return process
+    }
+
+    /// How many HEADERS of a stream are there among whole frames.
+    private static func headCount(of stream: UInt8, in bytes: [UInt8]) -> Int {
+        var (place, count) = (0, 0)
+        while place + 9 <= bytes.count {
+            let length = bytes[place..<place + 3].reduce(0) { $0 << 8 | Int($1) }
+            if bytes[place + 3] == 1, bytes[place + 8] == stream { count += 1 }
+            place += 9 + length
         }
-        // HEADERS that end the headers, DATA that ends the request.
-        bytes += frame(1, flags: 4, stream: 1, block)
-        let body = ModernRequest.call("wait", [:], meta: ["progressToken": "p"]).serialized()
-        return bytes + frame(0, flags: 1, stream: 1, body)
+        return count
+    }
+
+    /// Reads on until it is enough, or the connection is closed.
+    private static func read(
+        _ output: Pipe,
+        after known: [UInt8],
+        until isEnough: @escaping @Sendable ([UInt8]) -> Bool
+    ) async -> [UInt8] {
+        let descriptor = output.fileHandleForReading.fileDescriptor
+        return await withCheckedContinuation { continuation in
+            Thread.detachNewThread {
+                var received = known
+                var buffer = [UInt8](repeating: 0, count: 65_536)
+                while !isEnough(received) {
+                    let count = Glibc.read(descriptor, &buffer, buffer.count)
+                    guard count > 0 else { break }
+                    received += buffer.prefix(count)
+                }
+                continuation.resume(returning: received)
+            }
+        }
     }
 
     @Test(.timeLimit(.minutes(5)))
@@ -249,29 +317,79 @@ import Testing
         let tool = WaitingTool()
         try await withServer(idleTime: .seconds(600), tools: [tool]) { server, _, _ in
             _ = try await server.add("ann", .editor)
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = ["openssl", "s_client", "-quiet", "-alpn", "h2", "-connect"]
-            process.arguments?.append("127.0.0.1:\(server.port)")
-            let input = Pipe()
-            process.standardInput = input
-            process.standardOutput = FileHandle.nullDevice
-            process.standardError = FileHandle.nullDevice
             let call = Self.waitingCall(try await server.key("ann"))
-            try process.run()
+            let input = Pipe()
+            let process = try Self.client(of: server, input, FileHandle.nullDevice)
             defer { if process.isRunning { process.terminate() } }
             let writer = input.fileHandleForWriting
             try writer.write(contentsOf: Data(call))
             try await tool.started.pass()
             try #require(process.isRunning)
-            // RST_STREAM with CANCEL; the connection stays.
-            try writer.write(contentsOf: Data(Self.frame(3, stream: 1, [0, 0, 0, 8])))
+            // The connection stays.
+            try writer.write(contentsOf: Data(Self.reset(stream: 1)))
             let end = ContinuousClock.now + .seconds(60)
             while tool.wasCancelled.value == 0 {
                 try #require(ContinuousClock.now < end)
                 try await Task.sleep(for: .milliseconds(20))
             }
             #expect(process.isRunning)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `a stream that is reset leaves the queue of those who sign in`() async throws {
+        try await withServer(idleTime: .seconds(600)) { server, _, _ in
+            let gate = server.application.desk.hasher.gate
+            let taken = try await TakenPlaces(of: gate)
+            let input = Pipe()
+            let process = try Self.client(of: server, input, FileHandle.nullDevice)
+            defer { if process.isRunning { process.terminate() } }
+            let writer = input.fileHandleForWriting
+            let headers = [("content-type", "application/json")]
+            let person = Array(#"{"username": "ann", "password": "a good password"}"#.utf8)
+            let request =
+                Self.head("/api/v1/auth/token/json", stream: 1, headers)
+                + Self.body(person, stream: 1)
+            try writer.write(contentsOf: Data(Self.opening + request))
+            while gate.waitingCount < 1 { try await Task.sleep(for: .milliseconds(5)) }
+            try writer.write(contentsOf: Data(Self.reset(stream: 1)))
+            while gate.waitingCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
+            #expect(process.isRunning)
+            try await taken.giveBack()
+        }
+    }
+
+    /// A refusal ends the stream alone: what comes in the place of its body is nobody else's.
+    @Test(.timeLimit(.minutes(5)))
+    func `who asks over HTTP 2 before sending a body is told to when its head is in order`()
+        async throws
+    {
+        try await withServer(idleTime: .seconds(600)) { server, _, _ in
+            let (input, output) = (Pipe(), Pipe())
+            let process = try Self.client(of: server, input, output)
+            defer { if process.isRunning { process.terminate() } }
+            let writer = input.fileHandleForWriting
+            let person = Array(#"{"username": "ann", "password": "a good password"}"#.utf8)
+            func ask(stream: UInt8, _ length: Int) -> [UInt8] {
+                let headers = [
+                    ("content-type", "application/json"), ("expect", "100-continue"),
+                    ("content-length", "\(length)"),
+                ]
+                return Self.head("/api/v1/auth/token/json", stream: stream, headers)
+            }
+            @Sendable func says(_ bytes: [UInt8], _ status: Int) -> Bool {
+                String(decoding: bytes, as: UTF8.self).contains("\"status\":\(status)")
+            }
+            try writer.write(contentsOf: Data(Self.opening + ask(stream: 1, 100_000)))
+            var seen = await Self.read(output, after: []) { says($0, 413) }
+            #expect(says(seen, 413) && Self.headCount(of: 1, in: seen) == 1)
+            try writer.write(contentsOf: Data(ask(stream: 3, person.count)))
+            seen = await Self.read(output, after: seen) { Self.headCount(of: 3, in: $0) > 0 }
+            // Nothing but to go on.
+            #expect(Self.headCount(of: 3, in: seen) == 1 && !says(seen, 401))
+            try writer.write(contentsOf: Data(Self.body(person, stream: 3)))
+            seen = await Self.read(output, after: seen) { says($0, 401) }
+            #expect(says(seen, 401) && Self.headCount(of: 3, in: seen) == 2)
         }
     }
 
@@ -290,15 +408,8 @@ import Testing
 
     @Test func `an HTTP 2 connection is closed when its last stream is long gone`() async throws {
         try await withServer(idleTime: .seconds(1)) { server, _, _ in
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = ["openssl", "s_client", "-quiet", "-alpn", "h2", "-connect"]
-            process.arguments?.append("127.0.0.1:\(server.port)")
             let (input, output) = (Pipe(), Pipe())
-            process.standardInput = input
-            process.standardOutput = output
-            process.standardError = FileHandle.nullDevice
-            try process.run()
+            let process = try Self.client(of: server, input, output)
             defer { if process.isRunning { process.terminate() } }
             // Its end stays open: this client would wait for ever.
             try input.fileHandleForWriting.write(contentsOf: Data(Self.request))

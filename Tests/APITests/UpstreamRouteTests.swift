@@ -122,6 +122,54 @@ import Testing
         try await server.stop()
     }
 
+    /// Whatever waited at the moment of the request was accepted.
+    @Test func `what waits is accepted by the digest of what was looked at`() async throws {
+        let server = try await RunningServer()
+        _ = try await server.add("ann", .owner)
+        let key = try await server.key("ann")
+        let draft: JSONValue = ["name": "docs", "url": "https://mcp.example.com/mcp"]
+        let added = try await server.send("POST", "/api/v1/mcp-servers", draft, token: key)
+        let id = UpstreamServerID(try #require(try added.json["id"]?.integer))
+        let path = "/api/v1/mcp-servers/\(id)/tools"
+        func propose(_ summary: String) async throws {
+            let tool = UpstreamTool(
+                name: "write",
+                accepted: nil,
+                proposed: JSONObject([("name", "write"), ("description", .string(summary))]),
+                state: .held,
+                flags: [],
+                seenAt: Timestamp(milliseconds: 1)
+            )
+            try await server.scratch.store.write { connection, account in
+                try UpstreamToolTable.put(tool, of: id, account: account, on: connection)
+            }
+        }
+        func shown() async throws -> JSONValue {
+            try await server.send("GET", path, token: key).json[0] ?? .null
+        }
+        func accept(_ body: JSONValue) async throws -> RunningServer.Answer {
+            try await server.send("POST", path + "/accept", body, token: key)
+        }
+        try await propose("Writes a text")
+        let seen = try #require(try await shown()["digest"])
+        try await propose("Sends a text to us")
+        let bodies: [JSONValue] = [
+            [:], ["digests": []], ["names": ["write"]], ["names": ["write"], "digests": [seen]],
+        ]
+        for body in bodies { #expect(try await accept(body).status == 422, "\(body)") }
+        let late = try await accept(["digests": [seen]])
+        #expect(try late.status == 409 && late.json["code"] == "not_as_shown", "\(late.text)")
+        let other = try #require(try await shown()["digest"])
+        #expect(try await accept(["digests": [other, seen]]).status == 409)
+        #expect(try await shown()["state"] == "held")
+        let accepted = try await accept(["digests": [other]])
+        #expect(try accepted.json == ["accepted": ["write"]], "\(accepted.text)")
+        let now = try await shown()
+        #expect(now["state"] == "accepted" && now["digest"] == .null)
+        #expect(now["definition"]?["description"] == "Sends a text to us")
+        try await server.stop()
+    }
+
     @Test func `a scan that fails is told, and kept`() async throws {
         let server = try await RunningServer()
         _ = try await server.add("ann", .owner)

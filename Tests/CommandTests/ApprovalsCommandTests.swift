@@ -122,6 +122,103 @@ import Testing
         #expect(list.contains("local:\(LocalUser.name)") && !list.contains("local:ann"))
     }
 
+    private static let memory = """
+        version: "1.0"
+        metadata: {name: memory}
+        approval_workflows:
+        - {name: leads, remember_seconds: 600, allow_self_approval: true, async_approval: true}
+        tools:
+        - {name: list_projects, approval_workflow: leads}
+        """
+
+    @Test func `what is remembered is listed, and forgotten by its identifier or all at once`()
+        throws
+    {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let file = sandbox.home + "/policy.yaml"
+        try Data(Self.memory.utf8).write(to: URL(fileURLWithPath: file))
+        #expect(try sandbox.preloop("policy", "apply", file).status == 0)
+        func call() throws -> JSONValue? {
+            try sandbox.preloop("tools", "call", "list_projects", "{}", "--json").json["result"]
+        }
+        func remembered() throws -> [JSONValue] {
+            let list = try sandbox.preloop("approvals", "remembered", "--json")
+            return try #require(try list.json["remembered"]?.array, "\(list.errors)")
+        }
+        let none = try sandbox.preloop("approvals", "remembered")
+        #expect(none.output == "No approval is remembered.\n")
+        for way in ["one", "--all"] {
+            let id = try #require(try call()?["request_id"]?.string)
+            let words = ["approvals", "approve", id, "--remember-minutes", "5"]
+            #expect(try sandbox.start("preloop", words).wait().status == 0)
+            // The approved run, and one more of the same call.
+            for _ in 0..<2 {
+                let ran = try #require(try call())
+                #expect(ran["request_id"] == nil, "\(ran)")
+            }
+            #expect(try remembered().map { $0["request_id"] } == [.string(id)])
+            #expect(try remembered()[0]["is_in_force"] == true)
+            let table = try sandbox.preloop("approvals", "remembered").output
+            #expect(table.contains(id) && table.contains("local:\(LocalUser.name)"))
+            let forgotten = try sandbox.preloop("approvals", "forget", way == "one" ? id : way)
+            #expect(forgotten.status == 0 && forgotten.output.hasPrefix("Forgotten: 1 approval."))
+            #expect(try remembered().isEmpty)
+            let late = try sandbox.preloop("approvals", "forget", id)
+            #expect(late.status == 5 && late.errors.contains("is remembered"), "\(late.errors)")
+        }
+        #expect(try call()?["request_id"]?.string != nil)
+        #expect(try sandbox.preloop("approvals", "forget").status == 2)
+        #expect(try sandbox.preloop("approvals", "forget", "x", "--all").status == 2)
+    }
+
+    private static let several = """
+        version: "1.0"
+        metadata: {name: several}
+        approval_workflows:
+        - {name: leads, allow_self_approval: true, async_approval: true}
+        - {name: security, allow_self_approval: true}
+        tools:
+        - {name: search, approval_workflow: leads}
+        sensitive_data:
+          rules:
+          - id: mail
+            on: tool.args
+            types: [email]
+            action: require_approval
+            approval_workflow: security
+        """
+
+    /// The same command, given twice, approved for both.
+    @Test func `where several workflows have to approve, the command says which one it is for`()
+        throws
+    {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.preloop("init").status == 0)
+        let file = sandbox.home + "/policy.yaml"
+        try Data(Self.several.utf8).write(to: URL(fileURLWithPath: file))
+        let applied = try sandbox.preloop("policy", "apply", file)
+        #expect(applied.status == 0, "\(applied.errors)")
+        let words = ["tools", "call", "search", #"{"query": "from ann@example.org"}"#, "--json"]
+        let held = try sandbox.start("preloop", words).wait()
+        let id = try #require(try held.json["result"]?["request_id"]?.string, "\(held)")
+        func approve(_ workflow: String?) throws -> Sandbox.Result {
+            let more = workflow.map { ["--workflow", $0] } ?? []
+            return try sandbox.start("preloop", ["approvals", "approve", id] + more).wait()
+        }
+        let silent = try approve(nil)
+        #expect(silent.status == 1 && silent.errors.contains("`leads` is asked now"))
+        #expect(silent.errors.contains("--workflow"), "\(silent.errors)")
+        let first = try approve("leads")
+        #expect(first.status == 0 && first.output.contains("Asked now: security."))
+        let again = try approve("leads")
+        #expect(again.status == 1 && again.errors.contains("`security` is asked now"))
+        let shown = try sandbox.preloop("approvals", "show", id).output
+        #expect(shown.contains("Asked now  security") && shown.contains("approves for `leads`"))
+        let last = try approve("security")
+        #expect(last.status == 0 && last.output.hasPrefix("Approved"), "\(last)")
+    }
+
     /// It said nothing at all, as a program does that hangs.
     @Test func `who watches hears that nothing waits, apart from the calls`() async throws {
         let sandbox = try Sandbox()

@@ -313,5 +313,9 @@ struct ToolsCommandTests {
         try Data("{}".utf8).write(to: URL(fileURLWithPath: path))
         let wrong = try indexed.sandbox.preloop("tools", "call", "estimate_compliance", words)
         #expect(wrong.status == 1 && wrong.errors.contains("compliance.json"))
+        // What has gone wrong is told in words, and what to do about it.
+        let shown = try indexed.sandbox.preloop("tools", "metrics")
+        #expect(shown.status == 1)
+        #expect(shown.errors.contains("  to do: mend or remove the file"), "\(shown.errors)")
     }
 }

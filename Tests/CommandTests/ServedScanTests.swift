@@ -90,6 +90,37 @@ struct ServedScanTests {
         #expect(try rest.server.stop().status == 0)
     }
 
+    /// It was hidden by the server's own for as long as the server ran.
+    @Test func `a later scan of another program is told of in place of the server's own`()
+        async throws
+    {
+        let fake = try await FakeTrackers.start(corpora: [.shared("edge")])
+        defer { fake.stop() }
+        let indexed = try IndexedSandbox.connected(to: fake, ["github"])
+        defer { indexed.remove() }
+        let rest = Asking(server: try ServeProcess(indexed.sandbox))
+        let id = try rest.ask("trackers").json[0]?["id"]?.integer ?? 0
+        #expect(try rest.post("sync").status == 202)
+        let own = try await rest.state("sync") { $0["state"] != "running" }
+        let end = try #require(own["ended_at"]?.string.flatMap { Timestamp(parsing: $0) })
+        for path in ["sync", "trackers/\(id)/sync"] {
+            #expect(try rest.ask(path).json["state"] == "done", "\(path)")
+        }
+        let scanned = try indexed.sandbox.run("preloop-sync", "scan", "all")
+        #expect(scanned.status == 0, "\(scanned.errors)")
+        for path in ["sync", "trackers/\(id)/sync"] {
+            let later = try rest.ask(path).json
+            #expect(later["state"] == "idle", "\(path): \(later)")
+            let time = later["ended_at"]?.string.flatMap { Timestamp(parsing: $0) }
+            #expect(try #require(time) > end, "\(path): \(later)")
+        }
+        // The server's own is the latest again.
+        #expect(try rest.post("sync").status == 202)
+        let last = try await rest.state("sync") { $0["state"] != "running" }
+        #expect(last["state"] == "done", "\(last)")
+        #expect(try rest.server.stop().status == 0)
+    }
+
     @Test func `a scan of all trackers ends with every issue to be had over REST`() async throws {
         let fake = try await FakeTrackers.start(corpora: [.shared("edge")])
         defer { fake.stop() }

@@ -205,8 +205,11 @@ struct ServersTests {
         #expect(shown["timeout_seconds"] == 20)
         let tools = shown["tools"]?.array ?? []
         #expect(tools.count { $0["state"] == "held" } == 1)
-        let accepted = try sandbox.preloop("servers", "accept", "up", "mutable")
-        #expect(accepted.output == "Accepted mutable.\n")
+        let waiting = try sandbox.preloop("servers", "diff", "up", "--json").json["tools"]
+        let digest = try #require(waiting?[0]?["digest"]?.string)
+        #expect(diff.output.contains("digest \(digest)\n"))
+        let accepted = try sandbox.preloop("servers", "accept", "up", "--digest", digest)
+        #expect(accepted.output == "Accepted mutable.\n", "\(accepted.errors)")
         let record = try sandbox.preloop("audit", "query", "--changes", "--tool", "mutable")
         #expect(record.output.contains("local:"), "\(record.errors)")
         #expect(record.output.contains("up/mutable  tool_accepted  – definition sha256:"))
@@ -215,6 +218,65 @@ struct ServersTests {
         #expect(try sandbox.preloop("audit", "query", "--changes", "--call", "x").status == 2)
         #expect(try call().status == 0)
         #expect(try sandbox.preloop("servers", "diff", "up").output.hasPrefix("Nothing"))
+    }
+
+    @Test func `what has changed since it was shown is not accepted`() throws {
+        let sandbox = try Sandbox.withServers()
+        let upstream = try PythonUpstream("http")
+        #expect(try sandbox.add(upstream, "up").status == 0)
+        func change(to word: String) throws {
+            try upstream.change(to: word)
+            #expect(try sandbox.preloop("servers", "scan", "up").status == 0)
+        }
+        func held() throws -> JSONValue? {
+            try sandbox.preloop("servers", "diff", "up", "--json").json["tools"]?[0]
+        }
+        try change(to: "another")
+        let seen = try #require(try held()?["digest"]?.string)
+        // Nobody is there to be asked.
+        let unasked: [[String]] = [[], ["mutable"], ["--json"]]
+        for words in unasked {
+            let refused = try sandbox.start("preloop", ["servers", "accept", "up"] + words).wait()
+            #expect(refused.status == 2 && refused.errors.contains("--digest"), "\(refused)")
+        }
+        #expect(try sandbox.preloop("servers", "accept", "up", "mutable", "--all").status != 0)
+        try change(to: "a third")
+        let late = try sandbox.preloop("servers", "accept", "up", "--digest", seen)
+        #expect(late.status == 1 && late.errors.contains("not what was shown"), "\(late)")
+        // Nor is what changes while somebody reads.
+        let terminal = try sandbox.startOnTerminal("preloop", "servers", "accept", "up")
+        #expect(terminal.wait(for: "[y/N]"))
+        #expect(terminal.screen.contains("It is a third"), "\(terminal.screen)")
+        try change(to: "a fourth")
+        terminal.type("y\n")
+        #expect(terminal.exitStatus() == 1, "\(terminal.screen)")
+        #expect(terminal.screen.contains("not what was shown"), "\(terminal.screen)")
+        let no = try sandbox.startOnTerminal("preloop", "servers", "accept", "up", "mutable")
+        #expect(no.wait(for: "[y/N]"))
+        no.type("\n")
+        #expect(no.exitStatus() == 1)
+        #expect(try held()?["state"] == "held")
+        let yes = try sandbox.startOnTerminal("preloop", "servers", "accept", "up", "mutable")
+        #expect(yes.wait(for: "[y/N]"))
+        yes.type("y\n")
+        #expect(yes.exitStatus() == 0 && yes.screen.contains("Accepted mutable."))
+        #expect(try held() == nil)
+        // Whoever accepts unseen is told what that was.
+        try change(to: "a fifth")
+        let all = try sandbox.preloop("servers", "accept", "up", "--all")
+        #expect(all.output.contains(#"+ /description: "It is a fifth""#), "\(all)")
+        #expect(all.output.hasSuffix("Accepted mutable.\n"))
+        // Where nothing waits nobody need be asked.
+        let idle: [[String]] = [[], ["mutable"], ["--all"]]
+        for words in idle {
+            let none = try sandbox.start("preloop", ["servers", "accept", "up"] + words).wait()
+            #expect(none.status == 0, "\(none)")
+            #expect(none.output == "Nothing of up waits to be accepted.\n", "\(none)")
+        }
+        for words in [["--json"], ["--all", "--json"]] {
+            let none = try sandbox.start("preloop", ["servers", "accept", "up"] + words).wait()
+            #expect(try none.json["accepted"] == [] && none.json["tools"] == [], "\(none)")
+        }
     }
 
     @Test(arguments: ["legacy", "2026-07-28"])
@@ -359,7 +421,7 @@ struct ServersTests {
         let added = try sandbox.start("preloop", words).wait()
         #expect(added.status == 0, "\(added.errors)")
         let shown = try sandbox.preloop("servers", "show", "up")
-        let accepted = try sandbox.preloop("servers", "accept", "up")
+        let accepted = try sandbox.preloop("servers", "accept", "up", "--all")
         for output in [added.output, shown.output, accepted.output] {
             #expect(output.contains(#"to\u{200b}ol\u{202e}"#), "\(output)")
             #expect(!output.unicodeScalars.contains { [0x200B, 0x202E].contains($0.value) })

@@ -264,6 +264,69 @@ import Testing
         #expect(try await world.desk.find(id).status == .pending)
     }
 
+    /// Who was let in with a request may have been demoted until it writes.
+    @Test func `a user's decision counts only while the user may decide`() async throws {
+        let world = try await ApprovalWorld(pacing: HastyClock())
+        try await world.addUsers([(name: "bob", role: .editor)])
+        let id = try await world.handle()
+        try await world.demote("bob")
+        for approver in [bob, eve] {
+            await #expect(
+                throws: ApprovalRefusal.refused(.notAnApprover(approver: approver.text))
+            ) {
+                try await world.desk.decide(id, by: approver, isUser: true, .init(.approve))
+            }
+        }
+        let request = try await world.desk.find(id)
+        #expect(request.status == .pending && request.state.votes.isEmpty)
+    }
+
+    /// What was approved an hour ago ran by the word of somebody who was out by then.
+    @Test(arguments: ["demoted", "disabled", "removed", "replaced"])
+    func `a call does not run when its approver may not decide any more`(
+        _ way: String
+    ) async throws {
+        let world = try await ApprovalWorld(pacing: HastyClock())
+        let id = try await approved(world)
+        world.time.advance(1)
+        let later = world.time.clock.now()
+        _ = try await world.scratch.store.write { connection, account in
+            let isBob: SQL = "WHERE account_id = \(account) AND name = 'bob'"
+            let change: SQL =
+                switch way {
+                case "demoted": "UPDATE users SET role = 'viewer'"
+                case "disabled": "UPDATE users SET is_active = \(false)"
+                // Somebody else, who came later and has the name.
+                case "replaced": "UPDATE users SET created_at = \(later)"
+                default: "DELETE FROM users"
+                }
+            return try connection.execute("\(change) \(isBob)")
+        }
+        let polled = try await world.poll(id).structured
+        let words = "user:bob, who approved the call, may not decide approvals any more"
+        #expect(
+            polled?["tool_execution_error"]?.string?.contains(words) == true,
+            "\(String(describing: polled))"
+        )
+        // Told and on record once, and asked about anew.
+        _ = try await world.poll(id)
+        let kinds = try await world.desk.events(of: id).map(\.kind)
+        #expect(kinds == ["approval_requested", "vote", "approved", "approval_void"])
+        #expect(try await world.handle() != id)
+        #expect(world.runs.all.isEmpty)
+    }
+
+    @Test func `who is at the machine, or reads a channel, has no account to lose before the run`()
+        async throws
+    {
+        for approver in [Approver(.local, "kim"), Approver(.link, "slack")] {
+            let world = try await ApprovalWorld(pacing: HastyClock())
+            let id = try await world.handle()
+            try await world.desk.decide(id, by: approver, .init(.approve))
+            #expect(try await world.poll(id).structured?["tool_result"] == ["said": "hi"])
+        }
+    }
+
     private func attempt(_ desk: ApprovalDesk, _ id: String, _ digest: [UInt8]) async -> Bool {
         do {
             try await desk.decide(id, linkDigest: digest, .init(.approve))

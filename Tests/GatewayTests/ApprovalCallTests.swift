@@ -225,6 +225,7 @@ import Testing
 
     @Test func `a quorum releases the call with the last vote that is needed`() async throws {
         let world = try await ApprovalWorld({ $0.quorum = 2 })
+        try await world.addUsers([(name: "eve", role: .editor)])
         async let result = world.call()
         let request = try await world.pending()[0]
         try await world.desk.decide(request.id, by: bob, .init(.approve))
@@ -246,6 +247,7 @@ import Testing
             { $0.rememberedSeconds = 120 },
             pacing: HastyClock()
         )
+        try await world.addUsers([(name: "bob", role: .editor)])
         let id = try await world.handle()
         let word = ApprovalDesk.Word(.approve, rememberedFor: .seconds(86_400))
         try await world.desk.decide(id, by: bob, word)
@@ -268,6 +270,7 @@ import Testing
             },
             pacing: HastyClock()
         )
+        try await world.addUsers([(name: "bob", role: .editor), (name: "eve", role: .owner)])
         let id = try await world.handle()
         let first = ApprovalDesk.Word(
             .approve,
@@ -293,6 +296,7 @@ import Testing
             { $0.remembersSession = isAllowed },
             pacing: HastyClock()
         )
+        try await world.addUsers([(name: "bob", role: .editor)])
         func call(_ session: String?) async throws -> ToolResult {
             var request = GuardedCall.Request(tool: "fake", arguments: object(["text": "hi"]))
             request.session = session

@@ -204,6 +204,64 @@ import Testing
         #expect(told.map { $0["type"] } == kinds)
     }
 
+    /// A world in which bob, and then eve, are asked about each call.
+    private func worldOfTwo() async throws -> ApprovalWorld {
+        var setup = ApprovalWorld.Setup()
+        setup.strict.approvers = ["eve"]
+        setup.strict.channels["webhook"] = ["url": "https://hooks.example/2", "secret": "s3cret"]
+        let world = try await ApprovalWorld(
+            { workflow in
+                workflow.isAsynchronous = true
+                workflow.approvers = ["bob"]
+                workflow.channels["webhook"] = [
+                    "url": "https://hooks.example/1", "secret": "s3cret",
+                ]
+            },
+            setup: setup
+        )
+        try await world.addUsers([(name: "bob", role: .editor), (name: "eve", role: .editor)])
+        var demand = ApprovalWorld.demand
+        demand.add(["strict"], "and strictly")
+        let both = demand
+        world.policy.decision.withLock { $0 = .requireApproval(both) }
+        return world
+    }
+
+    /// The link that nobody had used decided for the workflow behind it.
+    @Test func `each of two workflows' people are told in their turn, by links for it alone`()
+        async throws
+    {
+        let world = try await worldOfTwo()
+        let jobs = worker(world)
+        let id = try await world.handle()
+        for _ in 0..<3 { _ = try await jobs.drain() }
+        #expect(mail.messages.withLock { $0.flatMap(\.to) } == ["bob@example.com"])
+        var word = ApprovalDesk.Word(.approve)
+        word.workflow = "default"
+        try await world.desk.decide(id, by: Approver(.user, "bob"), word)
+        for _ in 0..<3 { _ = try await jobs.drain() }
+        let messages = mail.messages.withLock { $0 }
+        #expect(messages.flatMap(\.to) == ["bob@example.com", "eve@example.com"])
+        let links = try messages.map { message -> [UInt8] in
+            let token = try #require(message.text.firstMatch(of: /token=(pla_1_\d+)/)?.1)
+            return Array(token.utf8)
+        }
+        await #expect(throws: ApprovalRefusal.refused(.otherWorkflow(asked: "strict"))) {
+            try await world.desk.decide(id, linkDigest: links[0], .init(.approve))
+        }
+        let decided = try await world.desk.decide(id, linkDigest: links[1], .init(.approve))
+        #expect(decided.status == .approved && decided.state.resolvedBy == "user:eve")
+        for _ in 0..<3 { _ = try await jobs.drain() }
+        let told = try web.requests.withLock { requests in
+            try requests.map { (url: $0.url, body: try JSONParser.parse($0.body ?? [])) }
+        }
+        for (number, asked) in [("1", ["default", "strict"]), ("2", ["strict", "strict"])] {
+            let bodies = told.filter { $0.url.hasSuffix("/\(number)") }.map(\.body)
+            #expect(bodies.map { $0["stage"] } == ["requested", "ended"], "\(number)")
+            #expect(bodies.map { $0["asked_workflow"]?.string ?? "" } == asked, "\(number)")
+        }
+    }
+
     /// A delivery that comes late tells what it was made for.
     @Test func `a first notice that comes after the escalation is no second one`() async throws {
         let world = try await world { workflow in

@@ -99,6 +99,7 @@ import Testing
     /// The approval stayed good, and whoever looked whether the task was cancelled ran it.
     @Test func `giving up a task spends its approval, and nothing runs`() async throws {
         let world = try await ApprovalWorld { $0.rememberedSeconds = 600 }
+        try await world.addUsers([(name: "bob", role: .editor)])
         let (id, _) = try await begin(world)
         let word = ApprovalDesk.Word(.approve, rememberedFor: .seconds(600))
         try await world.desk.decide(id, by: bob, word)

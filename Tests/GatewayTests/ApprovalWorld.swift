@@ -59,6 +59,8 @@ struct ApprovalWorld {
             return limits
         }()
         var tool: FakeTool?
+        /// The workflow that is called so.
+        var strict = ApprovalWorkflow(name: "strict")
     }
 
     init(
@@ -70,6 +72,10 @@ struct ApprovalWorld {
         let time = MovableTime()
         let scratch = try await engine.store(clock: time.clock)
         try self.init(scratch, scratch.store, time, RunCounter(), change, pacing, setup)
+        // What a user has approved runs only while there is one of that name.
+        try await add([
+            User(id: UserID(999), name: "bob", role: .editor, createdAt: time.clock.now())
+        ])
     }
 
     private init(
@@ -91,10 +97,10 @@ struct ApprovalWorld {
         desk = ApprovalDesk(
             store: store,
             box: { box },
-            workflows: { [workflow] name in
+            workflows: { [workflow, strict = setup.strict] name in
                 switch name {
                 case nil: workflow
-                case "strict": ApprovalWorkflow(name: "strict")
+                case "strict": strict
                 default: nil
                 }
             },
@@ -129,6 +135,19 @@ struct ApprovalWorld {
         return try ApprovalWorld(scratch, store, time, runs, change, pacing, setup)
     }
 
+    private func add(_ users: [User]) async throws {
+        try await scratch.store.write { connection, account in
+            for user in users {
+                // Who is there already is replaced.
+                try connection.execute(
+                    "DELETE FROM users WHERE account_id = \(account) AND name = \(user.name)"
+                )
+                try connection.execute("DELETE FROM login_names WHERE name = \(user.name)")
+                try UserTable.insert(user, passwordHash: nil, account: account, on: connection)
+            }
+        }
+    }
+
     /// Adds users who have an address.
     func addUsers(_ users: [(name: String, role: Role)]) async throws {
         let start = time.clock.now()
@@ -141,11 +160,7 @@ struct ApprovalWorld {
                 createdAt: start
             )
         }
-        try await scratch.store.write { connection, account in
-            for user in rows {
-                try UserTable.insert(user, passwordHash: nil, account: account, on: connection)
-            }
-        }
+        try await add(rows)
     }
 
     /// Makes a user one who only looks.

@@ -119,6 +119,38 @@ struct BuiltInToolTests {
         #expect(text.contains("Give `issue`, or `title`"))
     }
 
+    /// REST and other servers call the same by other names: beside our own, or in its place, none
+    /// of them is dropped without a word.
+    @Test(
+        arguments: [
+            ("search", ["query": "x", "q": "y"], "q"),
+            ("search", ["query": "x", "limit": 5, "page_size": 9], "page_size"),
+            ("search", ["query": "x", "offset": 1, "skip": 2], "skip"),
+            ("search", ["query": "x", "offset": 1, "cursor": "Mg"], "cursor"),
+            ("search", ["query": "x", "project": "acme/app", "project_id": 1], "project_id"),
+            ("search", ["query": "x", "state": "open", "status": "closed"], "status"),
+            ("search", ["query": "x", "labels": ["bug"], "label": "ui"], "label"),
+            ("search", ["query": "x", "mode": "text", "search_type": "fulltext"], "search_type"),
+            ("search", ["query": "x", "type": "Bug", "issue_type": "Story"], "issue_type"),
+            ("search", ["query": "x", "updated_after": "2025-01-01"], "updated_after"),
+            ("similar_issues", ["issue": "acme/app#1", "id": "acme/app#2"], "id"),
+            (
+                "find_duplicates", ["title": "x", "similarity_threshold": 0.9],
+                "similarity_threshold"
+            ),
+            ("get_issue", ["issue": "acme/app#1", "issue_id": "2"], "issue_id"),
+            ("list_projects", ["tracker": "hub", "tracker_id": 2], "tracker_id"),
+        ] as [(String, JSONValue, String)]
+    )
+    func `another name for what a tool takes is refused, with the names there are`(
+        _ given: (tool: String, arguments: JSONValue, name: String)
+    ) async throws {
+        let world = try await IssueWorld()
+        let text = try await world.failure(given.tool, given.arguments)
+        #expect(text.contains("`\(given.name)`") && text.contains("is not known"), "\(text)")
+        #expect(text.contains("did you mean `") || text.contains("; there are `"), "\(text)")
+    }
+
     @Test func `a number that no issue has is the store's own identifier`() async throws {
         let world = try await IssueWorld()
         func summary(_ key: String) async throws -> IssueSummary {

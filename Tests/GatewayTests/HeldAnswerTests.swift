@@ -131,7 +131,10 @@ import Testing
         other.id = "no-mail-either"
         for (rules, words) in [
             (nil, "the policy cannot be read"), ([Self.rule(.deny)], "the answer contains email"),
-            ([strict], "the rules have changed"), ([other], "the rules have changed"),
+            ([strict], "an approval by strict, and was approved by default"),
+            // As an answer is that was held before each rule had its workflow asked.
+            ([Self.rule(.requireApproval), strict], "by default and strict, and was approved by"),
+            ([other], "the rules have changed"),
         ] as [([RedactionPolicy.Rule]?, String)] {
             world.rules.set(rules)
             let problem = try await world.approvals.poll(id)
@@ -145,6 +148,28 @@ import Testing
         // What was given out once stays that.
         world.rules.set([])
         #expect(try await world.approvals.poll(id).structured?["tool_result"] == redacted)
+    }
+
+    @Test func `an answer that two rules hold is given out when both workflows have approved`()
+        async throws
+    {
+        let world = try await world()
+        var strict = Self.rule(.requireApproval)
+        (strict.id, strict.workflow) = ("no-mail-either", "strict")
+        world.rules.set([Self.rule(.requireApproval), strict])
+        let (desk, calls) = (world.approvals.desk, world.approvals)
+        let id = try await calls.handle(Self.mail)
+        #expect(try await desk.find(id).state.workflows.map(\.name) == ["default", "strict"])
+        for workflow in ["default", "strict"] {
+            let before = try await calls.poll(id).structured
+            #expect(before?["status"] == "pending" && before?["tool_result"] == .null)
+            var word = ApprovalDesk.Word(.approve)
+            word.workflow = workflow
+            try await desk.decide(id, by: bob, word)
+        }
+        let after = try await calls.poll(id).structured
+        #expect(after?["tool_result"] == ["said": .string(Self.mail)])
+        #expect(calls.runs.all == [Self.mail])
     }
 
     @Test func `what another rule redacts has marks after an approval, too`() async throws {

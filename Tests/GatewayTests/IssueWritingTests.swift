@@ -286,6 +286,7 @@ struct IssueWritingTests {
                 "go together"
             ),
             ("add_comment", ["target": "1", "comment": "x", "path": "a", "line": 1], "no pull"),
+            ("add_comment", ["target": "1", "comment": "x", "side": "LEFT"], "without a line"),
             ("update_comment", ["target": "1", "comment_id": "5"], "nothing to change"),
             (
                 "update_comment",

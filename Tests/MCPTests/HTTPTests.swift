@@ -415,6 +415,15 @@ struct HTTPSessionTableTests {
         #expect(table.count == 0)
     }
 
+    @Test func `principals are told apart by their bytes`() {
+        var table = HTTPSessionTable<Int>()
+        _ = table.add(7, id: "a", principal: "ren\u{E9}", now: .zero)
+        let other = "rene\u{301}"
+        #expect(table.with("a", principal: other, now: .zero) { $0 } == nil)
+        #expect(table.remove("a", principal: other) == nil)
+        #expect(table.remove("a", principal: "ren\u{E9}") == 7)
+    }
+
     @Test func `sessions are taken out by what they are`() {
         var table = HTTPSessionTable<Int>()
         for number in 1...4 { _ = table.add(number, id: "\(number)", principal: "ann", now: .zero) }

@@ -245,6 +245,67 @@ struct ApprovalTableTests {
     }
 
     @Test(arguments: Engine.all)
+    func `what is remembered is listed as long as it is, and forgotten once`(
+        _ engine: Engine
+    ) async throws {
+        let scratch = try await filled(engine)
+        func listed(at seconds: Int, before: String? = nil) async throws -> [String] {
+            try await scratch.store.read { connection, account in
+                try ApprovalTable.remembered(
+                    at: Self.start.advanced(by: .seconds(seconds)),
+                    before: before,
+                    skip: 0,
+                    limit: 5,
+                    account: account,
+                    on: connection
+                ).map(\.request.id)
+            }
+        }
+        func forget(_ id: String, at seconds: Int) async throws -> Bool {
+            try await scratch.store.write { connection, account in
+                try ApprovalTable.forget(
+                    id,
+                    at: Self.start.advanced(by: .seconds(seconds)),
+                    account: account,
+                    on: connection
+                )
+            }
+        }
+        #expect(try await listed(at: 99) == ["b"])
+        #expect(try await listed(at: 100).isEmpty)
+        #expect(try await listed(at: 99, before: "b").isEmpty)
+        #expect(try await !forget("a", at: 99))
+        #expect(try await !forget("b", at: 100))
+        #expect(try await forget("b", at: 99))
+        #expect(try await !forget("b", at: 99))
+        #expect(try await listed(at: 99).isEmpty)
+    }
+
+    @Test(arguments: Engine.all)
+    func `a link keeps the place of the workflow that it answers`(_ engine: Engine) async throws {
+        let scratch = try await engine.store()
+        let places = try await scratch.store.write { connection, account in
+            try [0, 3].map { place -> Int? in
+                var token = ApprovalTokenTable.Token(
+                    digest: [UInt8(place)],
+                    request: "a",
+                    approver: "user:bob",
+                    issuedAt: Self.start,
+                    expiresAt: Self.start.advanced(by: .seconds(60))
+                )
+                token.place = place
+                try ApprovalTokenTable.insert(token, account: account, on: connection)
+                return try ApprovalTokenTable.find(
+                    digest: token.digest,
+                    account: account,
+                    on: connection
+                )?.place
+            }
+        }
+        #expect(places == [0, 3])
+    }
+
+    @Test(arguments: Engine.all)
     func `links are used once and in time, events keep their order, old requests are removed`(
         _ engine: Engine
     ) async throws {

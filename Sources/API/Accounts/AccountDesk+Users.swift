@@ -25,12 +25,43 @@ extension AccountDesk {
 
     /// Adds a user to an account.
     ///
-    /// - Throws: ``Problem`` for a name that is taken or is none, and a password that is weak.
-    package func add(_ draft: Draft, to account: AccountID) async throws -> User {
+    /// - Parameters:
+    ///   - draft: The user.
+    ///   - account: Whose.
+    ///   - authority: By whose word; nil for the operator's.
+    /// - Returns: The user with the identifier.
+    /// - Throws: ``Problem`` for a name that is taken or is none, a password that is weak, and what
+    ///   ``Authority/verify(about:becoming:at:account:on:)`` says.
+    package func add(
+        _ draft: Draft,
+        to account: AccountID,
+        by authority: Authority? = nil
+    ) async throws -> User {
+        if let authority {
+            // Who may not is told so before a hash is spent on it, or anything said of the draft.
+            let (role, early) = (draft.role, store.clock.now())
+            try await store.viewed(by: account).read { connection, account in
+                try authority.verify(
+                    about: nil,
+                    becoming: role,
+                    at: early,
+                    account: account,
+                    on: connection
+                )
+            }
+        }
         let (user, hash) = try await checked(draft)
+        let now = store.clock.now()
         do {
             return try await store.viewed(by: account).write { connection, account in
-                try Self.insert(user, hash, account, on: connection)
+                try authority?.verify(
+                    about: nil,
+                    becoming: user.role,
+                    at: now,
+                    account: account,
+                    on: connection
+                )
+                return try Self.insert(user, hash, account, on: connection)
             }
         } catch StoreError.constraint {
             throw Self.taken
@@ -160,23 +191,38 @@ extension AccountDesk {
 
     /// Changes a user; an account keeps one active owner.
     ///
-    /// A new password ends every session of the user. `check` looks at the user as the transaction
-    /// that changes it finds it, and may throw.
+    /// A new password ends every session of the user. `check` looks at the user before anything
+    /// costly is done, and again as the transaction that changes it finds it, and may throw;
+    /// `authority` is by whose word, nil for the operator's; `login` is what the user has shown a
+    /// password for, which has to be the same one still.
     package func change(
         _ id: UserID,
         of account: AccountID,
         _ change: Change,
+        by authority: Authority? = nil,
+        knowing login: UserTable.Login? = nil,
         check: @escaping @Sendable (User) throws -> Void = { _ in }
     ) async throws -> User {
+        try await lookAhead(id, of: account, change.role, by: authority, check)
         if let email = change.email { try Self.check(email) }
         var hash: String?
         if let password = change.password { hash = try await self.hash(password) }
         let (newHash, now) = (hash, store.clock.now())
         let user = try await store.viewed(by: account).write { connection, account in
-            guard let user = try UserTable.find(id, account: account, on: connection) else {
-                throw Problem.notFound()
+            let user = try Self.subject(
+                id,
+                becoming: change.role,
+                by: authority,
+                check,
+                at: now,
+                account,
+                on: connection
+            )
+            if let login {
+                guard login.user.id == id, try login.isCurrent(on: connection) else {
+                    throw Self.wrongPassword
+                }
             }
-            try check(user)
             let losesOwner = change.role.map { $0 != .owner } ?? false || change.isActive == false
             if user.role == .owner, user.isActive, losesOwner {
                 try Self.requireOwner(besides: id, account, on: connection)
@@ -208,25 +254,72 @@ extension AccountDesk {
         return user
     }
 
+    /// Looks at a change before it is made.
+    ///
+    /// Who may not make it is told so before a hash is spent on it, or anything said of the change.
+    private func lookAhead(
+        _ id: UserID,
+        of account: AccountID,
+        _ role: Role?,
+        by authority: Authority?,
+        _ check: @escaping @Sendable (User) throws -> Void
+    ) async throws {
+        let now = store.clock.now()
+        try await store.viewed(by: account).read { connection, account in
+            _ = try Self.subject(
+                id,
+                becoming: role,
+                by: authority,
+                check,
+                at: now,
+                account,
+                on: connection
+            )
+        }
+    }
+
     /// Removes a user; an account keeps one active owner.
     ///
-    /// `check` looks at the user as the transaction that removes it finds it, and may throw.
+    /// `check` looks at the user as the transaction that removes it finds it, and may throw;
+    /// `authority` is by whose word, nil for the operator's.
     package func remove(
         _ id: UserID,
         of account: AccountID,
+        by authority: Authority? = nil,
         check: @escaping @Sendable (User) throws -> Void = { _ in }
     ) async throws {
+        let now = store.clock.now()
         try await store.viewed(by: account).write { connection, account in
-            guard let user = try UserTable.find(id, account: account, on: connection) else {
-                throw Problem.notFound()
-            }
-            try check(user)
+            let user = try Self.subject(id, by: authority, check, at: now, account, on: connection)
             if user.role == .owner, user.isActive {
                 try Self.requireOwner(besides: id, account, on: connection)
             }
             try UserTable.remove(id, account: account, on: connection)
         }
         authenticator.forget()
+    }
+
+    /// The user that something is to be done about, where whoever asks may do that.
+    private static func subject(
+        _ id: UserID,
+        becoming role: Role? = nil,
+        by authority: Authority?,
+        _ check: (User) throws -> Void,
+        at now: Timestamp,
+        _ account: AccountID,
+        on connection: any SQLConnection
+    ) throws -> User {
+        let found = try UserTable.find(id, account: account, on: connection)
+        try authority?.verify(
+            about: found,
+            becoming: role,
+            at: now,
+            account: account,
+            on: connection
+        )
+        guard let user = found else { throw Problem.notFound() }
+        try check(user)
+        return user
     }
 
     private static func requireOwner(
@@ -242,12 +335,15 @@ extension AccountDesk {
     // MARK: - Keys
 
     /// Makes a key for a user; its secret is in the answer and nowhere else.
+    ///
+    /// `authority` is by whose word, nil for the operator's.
     package func addKey(
         name: String,
         scopes: Set<KeyScope>,
         expiresAt: Timestamp?,
         for user: UserID,
-        of account: AccountID
+        of account: AccountID,
+        by authority: Authority? = nil
     ) async throws -> NewKey {
         let now = store.clock.now()
         if let expiresAt, expiresAt <= now {
@@ -257,6 +353,9 @@ extension AccountDesk {
         let digest = token.digest
         do {
             return try await store.viewed(by: account).write { connection, account in
+                let found = try UserTable.find(user, account: account, on: connection)
+                try authority?.verify(about: found, at: now, account: account, on: connection)
+                guard found != nil else { throw Problem.notFound() }
                 let known = try APIKeyTable.list(of: user, account: account, on: connection)
                 guard known.count < APIKeyTable.maximumPerUser else {
                     throw Problem(
@@ -290,9 +389,19 @@ extension AccountDesk {
     }
 
     /// Removes a user's key; a 404 when there is none.
-    package func removeKey(_ id: APIKeyID, of user: UserID, in account: AccountID) async throws {
+    ///
+    /// `authority` is by whose word, nil for the operator's.
+    package func removeKey(
+        _ id: APIKeyID,
+        of user: UserID,
+        in account: AccountID,
+        by authority: Authority? = nil
+    ) async throws {
+        let now = store.clock.now()
         let isRemoved = try await store.viewed(by: account).write { connection, account in
-            try APIKeyTable.remove(id, of: user, account: account, on: connection)
+            let found = try UserTable.find(user, account: account, on: connection)
+            try authority?.verify(about: found, at: now, account: account, on: connection)
+            return try APIKeyTable.remove(id, of: user, account: account, on: connection)
         }
         guard isRemoved else { throw Problem.notFound() }
         authenticator.forget()

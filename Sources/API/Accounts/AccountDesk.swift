@@ -36,7 +36,7 @@ package final class AccountDesk: Sendable {
 
     let store: Store
     let authenticator: StoreAuthenticator
-    private let hasher: PasswordHasher
+    let hasher: PasswordHasher
     private let signingKey: SymmetricKey
     private let lifetimes: Lifetimes
     var setupLifetime: Duration { lifetimes.setup }
@@ -66,28 +66,23 @@ package final class AccountDesk: Sendable {
         password: String,
         address: String
     ) async throws -> Tokens {
-        guard let login = try await login(name, password, address) else {
+        let login = try await identify(name: name, password: password, address: address)
+        guard let login, let tokens = try await begin(login, at: store.clock.now()) else {
             throw Problem.unauthenticated("the name or the password is wrong")
         }
-        return try await begin(login, at: store.clock.now())
+        return tokens
     }
 
     /// Who has this name and password, without a session; nil for nobody.
+    ///
+    /// Counts against guessing.
+    /// Whatever is written for it asks ``UserTable/Login/isCurrent(on:)`` in its transaction.
     ///
     /// - Throws: ``Problem``: 429 when there were too many attempts.
     func identify(
         name: String,
         password: String,
         address: String
-    ) async throws -> (AccountID, User)? {
-        try await login(name, password, address).map { ($0.account, $0.user) }
-    }
-
-    /// Who has this name and password; counts against guessing.
-    private func login(
-        _ name: String,
-        _ password: String,
-        _ address: String
     ) async throws -> UserTable.Login? {
         let name = Self.normalized(name)
         let now = store.clock.now()
@@ -130,11 +125,17 @@ package final class AccountDesk: Sendable {
         }
     }
 
-    private func begin(_ login: UserTable.Login, at now: Timestamp) async throws -> Tokens {
+    /// Begins a session; nil when what somebody has signed in with is good no more.
+    private func begin(_ login: UserTable.Login, at now: Timestamp) async throws -> Tokens? {
         let lifetimes = lifetimes
         let refresh = OpaqueToken(.refresh, account: login.account)
         let digest = refresh.digest
-        let session = try await store.viewed(by: login.account).write { connection, account in
+        let session = try await store.viewed(by: login.account).write {
+            connection,
+            account -> SessionID? in
+            // One that was changed meanwhile has ended every session of the user, and this one
+            // would have outlived that.
+            guard try login.isCurrent(on: connection) else { return nil }
             let ids: [SessionID] = try AccountTable.nextIDs(1, account: account, on: connection)
             let row = SessionTable.Row(
                 id: ids[0],
@@ -154,7 +155,7 @@ package final class AccountDesk: Sendable {
             try UserTable.noteLogin(of: login.user.id, at: now, account: account, on: connection)
             return row.id
         }
-        return tokens(login.account, login.user.id, session, refresh, now)
+        return session.map { tokens(login.account, login.user.id, $0, refresh, now) }
     }
 
     private func tokens(
@@ -192,6 +193,12 @@ package final class AccountDesk: Sendable {
         let refused = Problem.unauthenticated("the refresh token is not good; sign in again")
         guard let token = OpaqueToken(.refresh, text) else { throw refused }
         let (now, lifetimes, digest) = (store.clock.now(), lifetimes, token.digest)
+        // Anybody can make one up, and the store has one writer: for a token that there is not
+        // nobody waits. What becomes of one that there is, the transaction says that uses it up.
+        let isKnown = try await store.viewed(by: token.account).read { connection, account in
+            try SessionTable.token(digest, account: account, on: connection) != nil
+        }
+        guard isKnown else { throw refused }
         let next = OpaqueToken(.refresh, account: token.account)
         let nextDigest = next.digest
         let result = try await store.viewed(by: token.account).write {
@@ -278,15 +285,6 @@ package final class AccountDesk: Sendable {
     static func checkStrength(of password: String, field: String = "password") throws(Problem) {
         guard let weakness = PasswordHasher.weakness(of: password) else { return }
         throw .invalid(field, weakness)
-    }
-
-    /// Whether a password is a user's; guessing is stopped as at the sign-in.
-    func isPassword(
-        _ password: String,
-        of name: String,
-        from address: String
-    ) async throws -> Bool {
-        try await login(name, password, address) != nil
     }
 
     /// Names are the same whatever their case.

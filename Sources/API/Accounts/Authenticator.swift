@@ -91,30 +91,44 @@ final class StoreAuthenticator: Authenticator {
         _ principals: [Principal],
         _ account: AccountID
     ) async throws -> [Principal] {
-        var (keys, sessions): ([APIKeyID], [SessionID]) = ([], [])
-        for principal in principals {
-            switch principal.credential {
-            case .apiKey(let id, _): keys.append(id)
-            case .session(let id): sessions.append(id)
-            }
-        }
-        let (users, keyIDs, sessionIDs) = (Set(principals.map(\.user)), keys, sessions)
         let now = store.clock.now()
         return try await store.viewed(by: account).read { connection, account in
-            let found = try UserTable.list(users, account: account, on: connection)
-            let users = Dictionary(uniqueKeysWithValues: found.map { ($0.id, $0) })
-            let keys =
-                keyIDs.isEmpty
-                ? [] : try APIKeyTable.list(keyIDs, account: account, on: connection)
-            let sessions =
-                sessionIDs.isEmpty
-                ? [] : try SessionTable.list(sessionIDs, account: account, on: connection)
-            return keys.compactMap { Self.principal($0, users[$0.user], account, at: now) }
-                + sessions.compactMap { Self.principal($0, users[$0.user], account, at: now) }
+            try Self.current(principals, account, at: now, on: connection)
         }
     }
 
-    private static let refused: Problem = {
+    /// The same as a transaction finds it.
+    static func current(
+        _ principals: [Principal],
+        _ account: AccountID,
+        at now: Timestamp,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [Principal] {
+        var (keyIDs, sessionIDs): ([APIKeyID], [SessionID]) = ([], [])
+        for principal in principals {
+            switch principal.credential {
+            case .apiKey(let id, _): keyIDs.append(id)
+            case .session(let id): sessionIDs.append(id)
+            }
+        }
+        let found = try UserTable.list(
+            Set(principals.map(\.user)),
+            account: account,
+            on: connection
+        )
+        let users = Dictionary(uniqueKeysWithValues: found.map { ($0.id, $0) })
+        let keys =
+            keyIDs.isEmpty
+            ? [] : try APIKeyTable.list(keyIDs, account: account, on: connection)
+        let sessions =
+            sessionIDs.isEmpty
+            ? [] : try SessionTable.list(sessionIDs, account: account, on: connection)
+        return keys.compactMap { principal($0, users[$0.user], account, at: now) }
+            + sessions.compactMap { principal($0, users[$0.user], account, at: now) }
+    }
+
+    /// What is told whoever comes with a credential that lets nobody in.
+    static let refused: Problem = {
         var problem = Problem.unauthenticated("the token or key is not known, or is over")
         problem.headers[.wwwAuthenticate] = #"Bearer realm="preloop", error="invalid_token""#
         return problem

@@ -21,7 +21,8 @@ package struct PasswordHasher: Sendable {
     /// Guessing eight characters that somebody chose takes a stolen table's reader days.
     package static let minimumPasswordCharacters = 10
 
-    private let gate: WorkGate
+    /// Where hashes wait for their turn.
+    let gate: WorkGate
     /// Compared with where there is no user, so that the time tells nobody which names exist.
     private let decoy: String
 
@@ -110,52 +111,5 @@ package struct PasswordHasher: Sendable {
     private static func text(logRounds: Int, salt: [UInt8], hash: [UInt8]) -> String {
         "scrypt$\(logRounds)$\(blockSize)$\(parallelism)$"
             + "\(Base64URL.encode(salt))$\(Base64URL.encode(hash))"
-    }
-}
-
-/// Lets a few things run at once, some more wait, and turns the rest away.
-actor WorkGate {
-    private var free: Int
-    private let waitingLimit: Int
-    private var waiting: [CheckedContinuation<Void, Never>] = []
-
-    init(running: Int, waiting: Int) {
-        free = running
-        waitingLimit = waiting
-    }
-
-    /// Runs `body` when there is a place.
-    nonisolated func run<Value: Sendable>(
-        _ body: @Sendable () async throws -> Value
-    ) async throws -> Value {
-        try await enter()
-        do {
-            let value = try await body()
-            await leave()
-            return value
-        } catch {
-            await leave()
-            throw error
-        }
-    }
-
-    private func enter() async throws(Problem) {
-        if free > 0 {
-            free -= 1
-            return
-        }
-        guard waiting.count < waitingLimit else {
-            throw .overloaded("too many people sign in at this moment", after: 2)
-        }
-        // The place is handed on by whoever leaves.
-        await withCheckedContinuation { waiting.append($0) }
-    }
-
-    private func leave() {
-        guard !waiting.isEmpty else {
-            free += 1
-            return
-        }
-        waiting.removeFirst().resume()
     }
 }

@@ -121,6 +121,7 @@ extension Problem {
         case .suspended(let seconds): .overloaded(detail, after: seconds)
         case .crowded: .overloaded(detail, after: 10)
         case .held: Problem(.conflict, detail, code: "tool_held")
+        case .notAsShown: Problem(.conflict, detail, code: "not_as_shown")
         case .unauthorized:
             Problem(.unprocessableContent, detail, code: "server_refuses_credential")
                 .having(.nothing)

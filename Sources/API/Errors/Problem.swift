@@ -99,6 +99,15 @@ package struct Problem: Error, Sendable, Equatable {
         invalid([Field(path, message)])
     }
 
+    /// Two fields that say of one thing what cannot both be: neither may be dropped without a word.
+    static func contradiction(_ first: String, _ second: String) -> Problem {
+        invalid(
+            [(first, second), (second, first)].map { name, other in
+                Field(name, "says something else than `\(other)`; send one of the two")
+            }
+        )
+    }
+
     /// Come back later; nothing was done.
     package static func overloaded(
         _ detail: String,

@@ -46,6 +46,9 @@ struct ApprovalPage: Sendable {
         if let message = stored.message { rows.append(("Rule", message)) }
         if let reason = stored.justification { rows.append(("Agent's reason", reason)) }
         rows.append(("Workflow", stored.workflow))
+        if request.state.workflows.count > 1, request.state.isPending {
+            rows.append(("Asked now", request.state.terms.name))
+        }
         rows.append(("Asked at", stored.requestedAt.iso8601))
         if request.state.isPending { rows.append(("Open until", request.state.expiresAt.iso8601)) }
         let required = request.state.terms.quorum
@@ -123,7 +126,7 @@ struct ApprovalPage: Sendable {
         let isRequired = request.state.terms.requiresReason
         return """
             <form method="post" action="/approval/\(escapedHTML(request.id))/decide">
-            <input type="hidden" name="token" value="\(escapedHTML(token ?? ""))">
+            <input type="hidden" name="token" value="\(escapedHTML(token ?? ""))">\(addressee)
             <label>Comment\(isRequired ? "" : " (optional)")
             <textarea name="comment" rows="3" maxlength="2000"\(isRequired ? " required" : "")>\
             </textarea></label>\(ticks)
@@ -133,9 +136,19 @@ struct ApprovalPage: Sendable {
             """
     }
 
+    /// The workflow that the form answers, where several have to approve: another one may be asked
+    /// by the time it is sent.
+    private var addressee: String {
+        guard request.state.workflows.count > 1 else { return "" }
+        let name = escapedHTML(request.state.terms.name)
+        return "<input type=\"hidden\" name=\"workflow\" value=\"\(name)\">"
+    }
+
     private var outcome: String {
         guard !request.state.isPending else {
-            return "<p>The request is open, and this link has been used or is over.</p>"
+            let isOfSeveral = request.state.workflows.count > 1
+            let other = isOfSeveral ? ", or was for a workflow that has approved" : ""
+            return "<p>The request is open, and this link has been used or is over\(other).</p>"
         }
         let by = request.state.resolvedBy.map { " by \(Self.cut($0))" } ?? ""
         let at = request.state.resolvedAt.map { " at \($0.iso8601)" } ?? ""

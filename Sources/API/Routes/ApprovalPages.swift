@@ -33,7 +33,7 @@ struct ApprovalPages: Sendable {
             .on(.post, Self.path, .open, tag: Self.tag, "Sign in on the page of a request") {
                 request in
                 try await signIn(request)
-            }.forSmallBodies,
+            }.forSmallBodies.endingWithClient,
         ]
         return pages.map { $0.undocumented.withoutKeeping } + programs.map(\.withoutKeeping)
     }
@@ -142,15 +142,11 @@ struct ApprovalPages: Sendable {
 
     // MARK: - Forms
 
-    private static func form(_ request: APIRequest) throws(Problem) -> QueryItems {
-        guard request.mediaType == "application/x-www-form-urlencoded" else {
-            throw Problem(.unsupportedMediaType, "the body must be a form")
-        }
-        return QueryItems(String(decoding: request.body, as: UTF8.self))
-    }
+    /// Nobody has this name and password, or no more.
+    private struct WrongPassword: Error {}
 
     private func signIn(_ request: APIRequest) async throws -> APIResponse {
-        let form = try Self.form(request)
+        let form = try request.form(known: ["username", "password"])
         let id = request.parameters["id"] ?? ""
         do {
             let found = try await desk.identify(
@@ -158,22 +154,24 @@ struct ApprovalPages: Sendable {
                 password: form["password"] ?? "",
                 address: request.peer
             )
-            guard let (account, user) = found else {
-                return ApprovalPage.signIn(id, problem: "The name or the password is wrong.")
-            }
-            guard user.role.permissions.contains(.decideApprovals),
-                let approvals = try await calls(account).approvals
+            guard let login = found else { throw WrongPassword() }
+            guard login.user.role.permissions.contains(.decideApprovals),
+                let approvals = try await calls(login.account).approvals
             else { return ApprovalPage.message("You may not decide approvals.", .forbidden) }
             // Of another account's request nothing is told.
             _ = try await approvals.find(id)
-            let token = OpaqueToken(.approval, account: account)
+            let token = OpaqueToken(.approval, account: login.account)
             try await approvals.addLink(
                 digest: token.digest,
                 to: id,
-                for: Approver(.user, user.name),
+                for: Approver(.user, login.user.name),
                 lifetime: Self.thinkingTime
-            )
+            ) { connection in
+                guard try login.isCurrent(on: connection) else { throw WrongPassword() }
+            }
             return try await show(request, token.text, problem: nil)
+        } catch is WrongPassword {
+            return ApprovalPage.signIn(id, problem: "The name or the password is wrong.")
         } catch let problem as Problem where problem.status == .tooManyRequests {
             return ApprovalPage.signIn(id, problem: "\(problem.detail).")
         } catch let refusal as ApprovalRefusal {
@@ -183,8 +181,8 @@ struct ApprovalPages: Sendable {
 
     private func decide(_ request: APIRequest) async throws -> APIResponse {
         if request.mediaType == "application/json" { return try await decideByProgram(request) }
-        let said = Said(try Self.form(request))
-        guard let text = said.token ?? request.query["token"],
+        let said = Said(try request.form(known: Said.names))
+        guard let text = try said.token(beside: request.query["token"]),
             OpaqueToken(.approval, text) != nil, said.decision != nil
         else { return ApprovalPage.message("The link is not valid.", .notFound) }
         do {
@@ -213,7 +211,7 @@ struct ApprovalPages: Sendable {
     /// The same for a program, which is answered in kind.
     private func decideByProgram(_ request: APIRequest) async throws -> APIResponse {
         let said = try Said(try request.object())
-        guard let text = said.token ?? request.query["token"] else {
+        guard let text = try said.token(beside: request.query["token"]) else {
             throw ApprovalRefusal.unknownLink
         }
         do {
@@ -248,16 +246,14 @@ struct ApprovalPages: Sendable {
         if isOpen, isCut, decision == .approve, !said.hasReadAll { throw UnreadPart() }
         // What nobody has seen on the page is approved once.
         let seconds = isCut ? 0 : said.rememberedSeconds
-        return try await approvals.decide(
-            asked.id,
-            linkDigest: token.digest,
-            ApprovalDesk.Word(
-                decision,
-                reason: said.comment,
-                rememberedFor: seconds > 0 ? .seconds(seconds) : nil,
-                isForSession: !isCut && said.isForSession
-            )
+        var word = ApprovalDesk.Word(
+            decision,
+            reason: said.comment,
+            rememberedFor: seconds > 0 ? .seconds(seconds) : nil,
+            isForSession: !isCut && said.isForSession
         )
+        word.workflow = said.workflow
+        return try await approvals.decide(asked.id, linkDigest: token.digest, word)
     }
 
     /// The page shows less than the call holds, and nobody says to have read the rest.
@@ -280,6 +276,10 @@ struct ApprovalPages: Sendable {
                     "maxLength": .integer(Int64(ApprovalState.maximumReasonCharacters)),
                     "description": "Why; the workflow may ask for it.",
                 ],
+                "workflow": [
+                    "type": ["string", "null"],
+                    "description": "Of the workflow that the answer is for; the link tells it too.",
+                ],
                 "read_all": [
                     "type": "boolean",
                     "description": "That all of a call was read of which its page shows a part.",
@@ -295,19 +295,28 @@ struct ApprovalPages: Sendable {
             ],
         ]
 
+        /// The fields of the form.
+        static let names = [
+            "decision", "token", "comment", "workflow", "read_all", "remember_seconds",
+            "remember_session",
+        ]
+
         var token: String?
         /// Nil when it is none.
         var decision: ApprovalState.Decision?
         var comment: String?
+        /// The workflow that it is said to; nil where the link alone tells.
+        var workflow: String?
         var hasReadAll: Bool
         /// For how long the same call may run again.
         var rememberedSeconds: Int
         var isForSession: Bool
 
-        init(_ form: QueryItems) {
+        init(_ form: FormFields) {
             token = form["token"]
             decision = form["decision"].flatMap(ApprovalState.Decision.init(rawValue:))
             comment = form["comment"]
+            workflow = form["workflow"]
             hasReadAll = form["read_all"] != nil
             rememberedSeconds = form["remember_seconds"].flatMap { Int($0) } ?? 0
             isForSession = form["remember_session"] == "yes"
@@ -321,10 +330,17 @@ struct ApprovalPages: Sendable {
                 throw .invalid("decision", "must be `approve` or `decline`")
             }
             comment = try Self.text("comment", in: object)
+            workflow = try Self.text("workflow", in: object)
             hasReadAll = object["read_all"]?.bool ?? false
             let seconds = object["remember_seconds"]?.integer ?? 0
             rememberedSeconds = Int(exactly: seconds) ?? 0
             isForSession = object["remember_session"]?.bool ?? false
+        }
+
+        /// The link's token, which the address may have in the body's place.
+        func token(beside other: String?) throws(Problem) -> String? {
+            guard let token, let other, !haveEqualBytes(token, other) else { return token ?? other }
+            throw .invalid("token", "is another one in the address; send one of the two")
         }
 
         /// A text that may be missing; an empty one counts as missing, as in a form.

@@ -12,6 +12,12 @@ struct ApprovalRoutes: Sendable {
 
     private static let tag = "Approvals"
     private static let path = "/api/v1/approval-requests"
+    private static let remembered = "/api/v1/approvals/remembered"
+    private static let workflow = Shape.text(
+        200,
+        "The workflow that the answer is for, `asked_workflow` of the request; to be said where "
+            + "several have to approve."
+    )
 
     /// The routes.
     var routes: [Route] {
@@ -28,6 +34,7 @@ struct ApprovalRoutes: Sendable {
             "type": "boolean",
             "description": "Whether the same call may run again in its session, likewise.",
         ]
+        let deciding = Route.Access.permission(.decideApprovals)
         let statuses = ApprovalState.Status.allCases.map(\.rawValue)
         return [
             .on(.get, Self.path, view, tag: Self.tag, "Requests for approvals, latest first") {
@@ -44,20 +51,44 @@ struct ApprovalRoutes: Sendable {
                 .body(
                     Shape.object([
                         "comment?": comment, "remember_seconds?": remember,
-                        "remember_session?": session,
+                        "remember_session?": session, "workflow?": Self.workflow,
                     ])
                 ),
             decision("decline", "Decline a call, or an answer") { _ in .decline }
-                .body(Shape.object(["comment?": comment])),
+                .body(Shape.object(["comment?": comment, "workflow?": Self.workflow])),
             decision("decide", "Approve or decline a call") { request in
                 request.content["decision"]?.string == "approve" ? .approve : .decline
             }.body(
                 Shape.object([
                     "decision": Shape.choice(ApprovalState.Decision.allCases.map(\.rawValue)),
                     "comment?": comment, "remember_seconds?": remember,
-                    "remember_session?": session,
+                    "remember_session?": session, "workflow?": Self.workflow,
                 ])
             ),
+            .on(
+                .get,
+                Self.remembered,
+                view,
+                tag: Self.tag,
+                "Approvals that are remembered for the same call, latest request first",
+                handler: listRemembered
+            ).paged.answers(.ok, Shape.list(of: ["type": "object"])),
+            .on(
+                .delete,
+                "\(Self.remembered)/{id}",
+                deciding,
+                tag: Self.tag,
+                "Take a remembered approval back",
+                handler: forget
+            ).answers(.noContent),
+            .on(
+                .delete,
+                Self.remembered,
+                deciding,
+                tag: Self.tag,
+                "Take all remembered approvals back",
+                handler: forgetAll
+            ).answers(.ok, Shape.object(["forgotten": Shape.count])),
         ]
     }
 
@@ -128,18 +159,49 @@ struct ApprovalRoutes: Sendable {
     ) async throws -> APIResponse {
         let principal = try request.user()
         let seconds = request.content["remember_seconds"]?.integer
+        var word = ApprovalDesk.Word(
+            decision,
+            reason: request.content["comment"]?.string,
+            rememberedFor: seconds.map { .seconds($0) },
+            isForSession: request.content["remember_session"]?.bool ?? false
+        )
+        word.workflow = request.content["workflow"]?.string
         let decided = try await desk(request).decide(
             request.parameters["id"] ?? "",
             by: Approver(.user, principal.name),
             credential: principal.credentialName,
-            ApprovalDesk.Word(
-                decision,
-                reason: request.content["comment"]?.string,
-                rememberedFor: seconds.map { .seconds($0) },
-                isForSession: request.content["remember_session"]?.bool ?? false
-            )
+            isUser: true,
+            word
         )
         return .json(decided.json(at: store.clock.now()))
+    }
+
+    // MARK: - What is remembered
+
+    @Sendable private func listRemembered(_ request: APIRequest) async throws -> APIResponse {
+        let page = try PageRequest(request)
+        let guarded = try await calls(try request.user().account)
+        let version = await guarded.policyBook?.versionInForce()
+        let found = try await desk(request).remembered(
+            policyVersion: version,
+            before: page.cursor,
+            skip: page.cursor == nil ? page.skip : 0,
+            limit: page.limit
+        )
+        let next = found.count < page.limit ? nil : found.last?.request.id
+        return page.answer(found.map(\.json), next: next, to: request)
+    }
+
+    @Sendable private func forget(_ request: APIRequest) async throws -> APIResponse {
+        let person = Approver(.user, try request.user().name)
+        try await desk(request).forget(request.parameters["id"] ?? "", by: person)
+        return APIResponse(.noContent)
+    }
+
+    @Sendable private func forgetAll(_ request: APIRequest) async throws -> APIResponse {
+        let person = Approver(.user, try request.user().name)
+        let count = try await desk(request).forgetAll(by: person)
+        return .json(["forgotten": .integer(Int64(count))])
     }
 }
 
@@ -148,10 +210,11 @@ extension Problem {
     static func problem(of refusal: ApprovalRefusal) -> Problem {
         let detail = refusal.hint.map { "\(refusal); \($0)" } ?? "\(refusal)"
         return switch refusal {
-        case .unknownRequest: .notFound()
+        case .unknownRequest, .notRemembered: .notFound()
         case .unknownLink: Problem(.notFound, detail, code: "unknown_link")
         case .usedLink: Problem(.gone, detail, code: "used_link")
         case .sameCredential: Problem(.forbidden, detail, code: "same_credential")
+        case .lostApprover: Problem(.conflict, detail, code: "lost_approver")
         case .refused(let error): problem(of: error)
         case .crowded: .overloaded(detail, after: 60)
         case .unknownWorkflow: Problem(.unprocessableContent, detail, code: "unknown_workflow")
@@ -168,11 +231,22 @@ extension Problem {
             problem.extensions.append(key: "decided_at", value: JSONValue(at?.iso8601))
             return problem
         case .alreadyVoted: return Problem(.conflict, "\(error)", code: "already_voted")
+        case .otherWorkflow(let asked):
+            return Problem(.conflict, "\(error)", code: "other_workflow").asking(asked)
+        case .workflowMissing(let asked):
+            return Problem.invalid("workflow", "is missing: \(error)").asking(asked)
         case .notAnApprover: return Problem(.forbidden, "\(error)", code: "not_an_approver")
         case .ownCall: return Problem(.forbidden, "\(error)", code: "own_call")
         case .reasonRequired, .reasonTooLong: return .invalid("comment", "\(error)")
         case .invalidWorkflow:
             return Problem(.unprocessableContent, "\(error)", code: "invalid_workflow")
         }
+    }
+
+    /// The same with the workflow that is asked now.
+    private func asking(_ workflow: String) -> Problem {
+        var problem = self
+        problem.extensions.append(key: "asked_workflow", value: .string(workflow))
+        return problem
     }
 }

@@ -98,7 +98,8 @@ struct AuditRoutes: Sendable {
         filter.before = request.arguments["before"]?.integer
         if let cursor = page.cursor {
             guard let sequence = Int64(cursor) else { throw PageRequest.invalidCursor }
-            filter.before = sequence
+            // The cursor leads on below where the list began.
+            filter.before = min(filter.before ?? sequence, sequence)
         } else {
             filter.offset = page.skip
         }
@@ -121,7 +122,7 @@ struct AuditRoutes: Sendable {
         var after = request.arguments["after"]?.integer ?? 0
         if let cursor = page.cursor {
             guard let sequence = Int64(cursor) else { throw PageRequest.invalidCursor }
-            after = sequence
+            after = max(after, sequence)
         }
         let found = try await log.events(
             after: after,

@@ -62,10 +62,10 @@ struct AuthRoutes: Sendable {
         return [
             .on(.post, "/api/v1/auth/token", .open, tag: Self.tag, "Sign in", handler: signIn)
                 .body(credentials, orForm: true).answers(.ok, Self.tokenShape)
-                .problems(.unauthorized, .tooManyRequests),
+                .problems(.unauthorized, .tooManyRequests).endingWithClient,
             .on(.post, "/api/v1/auth/token/json", .open, tag: Self.tag, "Sign in", handler: signIn)
                 .body(credentials).answers(.ok, Self.tokenShape)
-                .problems(.unauthorized, .tooManyRequests),
+                .problems(.unauthorized, .tooManyRequests).endingWithClient,
             .on(
                 .post,
                 "/api/v1/auth/refresh",
@@ -115,7 +115,7 @@ struct AuthRoutes: Sendable {
                     "email?": Shape.text(254),
                 ])
             ).answers(.created, Self.userShape)
-            .problems(.forbidden, .conflict, .tooManyRequests),
+            .problems(.forbidden, .conflict, .tooManyRequests).endingWithClient,
         ]
     }
 
@@ -144,6 +144,7 @@ struct AuthRoutes: Sendable {
                     principal.user,
                     of: principal.account,
                     .init(email: request.content["email"]?.string),
+                    by: .init(principal, .manageSelf),
                     check: { user in
                         try Versioned.check(request, against: Self.version(of: user))
                     }
@@ -159,15 +160,18 @@ struct AuthRoutes: Sendable {
                 "Change your password; every session ends"
             ) { request in
                 let principal = try request.user()
-                let current = request.content["current_password"]?.string ?? ""
-                let (name, peer) = (principal.name, request.peer)
-                guard try await desk.isPassword(current, of: name, from: peer) else {
-                    throw Problem.invalid("current_password", "is wrong")
-                }
+                let login = try await desk.identify(
+                    name: principal.name,
+                    password: request.content["current_password"]?.string ?? "",
+                    address: request.peer
+                )
+                guard let login else { throw AccountDesk.wrongPassword }
                 _ = try await desk.change(
                     principal.user,
                     of: principal.account,
-                    .init(password: request.content["new_password"]?.string ?? "")
+                    .init(password: request.content["new_password"]?.string ?? ""),
+                    by: .init(principal, .manageSelf),
+                    knowing: login
                 )
                 return .noContent
             }.body(
@@ -191,14 +195,15 @@ struct AuthRoutes: Sendable {
             .on(.post, path, access, tag: Self.tag, "Make an API key; its secret is shown once") {
                 request in
                 let principal = try request.user()
-                return try await addKey(to: principal.user, request)
+                return try await addKey(to: principal.user, may: .manageSelf, request)
             }.body(Self.keyDraftShape).answers(.created, Self.keyShape).problems(.conflict),
             .on(.delete, "\(path)/{id}", access, tag: Self.tag, "Remove an API key") { request in
                 let principal = try request.user()
                 try await desk.removeKey(
                     try request.identifier("id"),
                     of: principal.user,
-                    in: principal.account
+                    in: principal.account,
+                    by: .init(principal, .manageSelf)
                 )
                 return .noContent
             }.answers(.noContent),
@@ -214,15 +219,21 @@ struct AuthRoutes: Sendable {
         return page.answer(slice.items.map { Self.json($0) }, next: slice.next, to: request)
     }
 
-    /// Makes a key of ``keyDraftShape`` for a user of whoever asks.
-    func addKey(to user: UserID, _ request: APIRequest) async throws -> APIResponse {
+    /// Makes a key of ``keyDraftShape`` for a user of whoever asks, by a permission of theirs.
+    func addKey(
+        to user: UserID,
+        may permission: Permission,
+        _ request: APIRequest
+    ) async throws -> APIResponse {
+        let principal = try request.user()
         let scopes = request.content["scopes"]?.array?.compactMap(\.string) ?? []
         let made = try await desk.addKey(
             name: request.content["name"]?.string ?? "",
             scopes: Set(scopes.compactMap(KeyScope.init(rawValue:))),
             expiresAt: try Self.end(request.content["expires_at"]?.string),
             for: user,
-            of: try request.user().account
+            of: principal.account,
+            by: .init(principal, permission)
         )
         return .json(Self.json(made.row, key: made.key), status: .created)
     }

@@ -9,27 +9,50 @@ struct IssueRestriction: Sendable {
     /// The parameters, on a route.
     static func parameters(of route: Route) -> Route {
         route.query("project_id", Shape.list(of: Shape.identifier, atMost: 100))
-            .query("project", Shape.text(1_000, "A project's path, or `tracker:path`."))
+            .query(
+                "project",
+                Shape.text(
+                    1_000,
+                    "A project's path, or `tracker:path`; \(synonym("project_id"))"
+                )
+            )
             .query("organization", Shape.text(1_000, "An organisation's path."))
             .query("tracker", Shape.text(100, "A tracker's name."))
-            .query("state", Shape.choice(["open", "closed", "all"], "Any when not given."))
+            .query(
+                "state",
+                Shape.choice(
+                    ["open", "closed", "all"],
+                    "Any when not given; \(synonym("status"))"
+                )
+            )
             .query("kind", Shape.choice(IssueKind.allCases.map(\.rawValue)))
             .query("labels", Shape.list(of: Shape.text(255), atMost: 20))
             .query("assignee", Shape.text(255)).query("author", Shape.text(255))
             .query("issue_type", Shape.text(255))
-            .query("updated_after", Shape.instant).query("updated_before", Shape.instant)
+            .query("updated_after", Shape.instant(synonym("last_updated_after")))
+            .query("updated_before", Shape.instant(synonym("last_updated_before")))
             .query(
                 "status",
-                Shape.text(255, "`open`, `opened`, `closed`, `all`, or a tracker's own status.")
+                Shape.text(
+                    255,
+                    "`open`, `opened`, `closed`, `all`: \(synonym("state")) Else a tracker's own "
+                        + "status, which goes with any `state`."
+                )
             )
             .query("priority", Shape.text(255)).query("organization_id", Shape.identifier)
-            .query("last_updated_after", Shape.instant)
-            .query("last_updated_before", Shape.instant)
+            .query("last_updated_after", Shape.instant(synonym("updated_after")))
+            .query("last_updated_before", Shape.instant(synonym("updated_before")))
+    }
+
+    /// What is said of a parameter that has another name besides.
+    private static func synonym(_ name: String) -> String {
+        "means what `\(name)` means, and is refused beside one that says something else."
     }
 
     /// What the parameters of a request mean.
     ///
-    /// - Throws: ``Problem``: 404 for what it names and there is not, 400 for what may be several.
+    /// - Throws: ``Problem``: 404 for what it names and there is not, 400 for what may be several,
+    ///   422 for two parameters that say of one thing what cannot both be.
     func filter(_ request: APIRequest) async throws -> IssueFilter {
         let arguments = request.arguments
         var filter = IssueFilter()
@@ -38,30 +61,42 @@ struct IssueRestriction: Sendable {
         filter.trackers = [arguments["tracker"]?.string].compactMap { $0 }
         try await checkNamed(filter, of: try request.user().account)
         if let path = arguments["project"]?.string {
-            filter.projectIDs += try await projects(path, of: request)
+            let named = try await projects(path, of: request)
+            guard filter.projectIDs.isEmpty || Set(filter.projectIDs) == Set(named) else {
+                throw Problem.contradiction("project_id", "project")
+            }
+            filter.projectIDs = named
         }
         if let id = arguments["organization_id"]?.integer {
             try await restrict(&filter, to: OrganizationID(id), of: request)
         }
-        filter.state = (arguments["state"]?.string).flatMap(IssueState.init(rawValue:))
-        switch arguments["status"]?.string {
-        case "open", "opened": filter.state = .open
-        case "closed": filter.state = .closed
-        case "all", nil: break
-        case .some(let status): filter.status = status
-        }
+        (filter.state, filter.status) = try Self.state(arguments)
         filter.priority = arguments["priority"]?.string
         filter.kind = (arguments["kind"]?.string).flatMap(IssueKind.init(rawValue:))
         filter.labels = (arguments["labels"]?.array ?? []).compactMap(\.string)
         filter.assignee = arguments["assignee"]?.string
         filter.author = arguments["author"]?.string
         filter.type = arguments["issue_type"]?.string
-        filter.updatedSince = try Self.instant(["updated_after", "last_updated_after"], arguments)
-        filter.updatedBefore = try Self.instant(
-            ["updated_before", "last_updated_before"],
-            arguments
-        )
+        filter.updatedSince = try Self.instant("updated_after", "last_updated_after", arguments)
+        filter.updatedBefore = try Self.instant("updated_before", "last_updated_before", arguments)
         return filter
+    }
+
+    /// The state by either of its names, nil for any, and the tracker's own word for one.
+    private static func state(
+        _ arguments: JSONObject
+    ) throws(Problem) -> (state: IssueState?, status: String?) {
+        let (state, status) = (arguments["state"]?.string, arguments["status"]?.string)
+        let common: String
+        switch status {
+        case "open", "opened": common = "open"
+        case "closed": common = "closed"
+        case "all": common = "all"
+        // The tracker's own word says more than a state does: both count.
+        default: return (state.flatMap(IssueState.init(rawValue:)), status)
+        }
+        guard state == nil || state == common else { throw .contradiction("state", "status") }
+        return (IssueState(rawValue: common), nil)
     }
 
     /// The projects that a parameter lists.
@@ -115,19 +150,22 @@ struct IssueRestriction: Sendable {
         }
     }
 
-    /// The instant under the first of the names that is given.
+    /// The instant under either name.
     private static func instant(
-        _ names: [String],
+        _ name: String,
+        _ synonym: String,
         _ arguments: JSONObject
     ) throws(Problem) -> Timestamp? {
-        for name in names {
-            guard let text = arguments[name]?.string else { continue }
+        var found: Timestamp?
+        for given in [name, synonym] {
+            guard let text = arguments[given]?.string else { continue }
             guard let instant = Timestamp(parsing: text) else {
-                throw .invalid(name, "must be an instant such as 2026-01-31")
+                throw .invalid(given, "must be an instant such as 2026-01-31")
             }
-            return instant
+            guard found == nil || found == instant else { throw .contradiction(name, synonym) }
+            found = instant
         }
-        return nil
+        return found
     }
 
     /// Restricts to one organisation of one tracker.
@@ -151,11 +189,9 @@ struct IssueRestriction: Sendable {
             throw Problem(.notFound, "there is no organisation with the identifier \(id)")
         }
         let isOther = filter.organizations.contains { $0.lowercased() != found.path.lowercased() }
-        guard !isOther, filter.trackers.allSatisfy({ $0 == found.tracker }) else {
-            throw Problem.invalid(
-                "organization_id",
-                "is another organisation than `organization` or `tracker` says"
-            )
+        guard !isOther else { throw Problem.contradiction("organization", "organization_id") }
+        guard filter.trackers.allSatisfy({ $0 == found.tracker }) else {
+            throw Problem.contradiction("tracker", "organization_id")
         }
         filter.organizations = [found.path]
         filter.trackers = [found.tracker]

@@ -14,6 +14,9 @@ struct PageRequest: Sendable, Equatable {
     var cursor: String?
 
     /// Reads the parameters of ``Route/paged``; `standard` is the limit when nobody says.
+    ///
+    /// A `skip` of 0 says nothing, so that it may stand beside a cursor; another one would have to
+    /// be dropped.
     init(_ request: APIRequest, standard: Int = Self.standardLimit) throws(Problem) {
         func number(_ name: String, _ standard: Int) -> Int {
             request.arguments[name]?.integer.flatMap(Int.init(exactly:)) ?? standard
@@ -21,6 +24,7 @@ struct PageRequest: Sendable, Equatable {
         limit = number("limit", standard)
         skip = number("skip", 0)
         guard let text = request.arguments["cursor"]?.string else { return }
+        guard skip == 0 else { throw .contradiction("skip", "cursor") }
         guard let bytes = Base64URL.decode(text),
             let cursor = String(validating: bytes, as: UTF8.self)
         else { throw Self.invalidCursor }
@@ -87,7 +91,10 @@ extension Route {
         .query("skip", Shape.integer(0...furthest, "How many to leave out; 0."))
         .query(
             "cursor",
-            Shape.text(256, "`X-Next-Cursor` of the page before, in place of `skip`.")
+            Shape.text(
+                256,
+                "`X-Next-Cursor` of the page before, in place of `skip`, with which it is refused."
+            )
         )
         copy.isPaged = true
         return copy

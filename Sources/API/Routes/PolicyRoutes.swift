@@ -230,7 +230,11 @@ struct PolicyRoutes: Sendable {
     @Sendable private func name(_ request: APIRequest) async throws -> APIResponse {
         let book = try await books.book(of: request)
         let tag = request.content["tag"]?.string
-        try await book.tag(try PolicyShelf.version(request), tag?.isEmpty == true ? nil : tag)
+        try await book.tag(
+            try PolicyShelf.version(request),
+            tag?.isEmpty == true ? nil : tag,
+            by: "user:\(try request.user().name)"
+        )
         return .noContent
     }
 

@@ -11,10 +11,14 @@ enum PolicyUpload {
             return try utf8(request.body)
         default:
             let object = try request.object()
-            guard let text = object["policy"]?.string ?? object["text"]?.string else {
+            let (policy, text) = (object["policy"]?.string, object["text"]?.string)
+            if let policy, let text, !haveEqualBytes(policy, text) {
+                throw .contradiction("policy", "text")
+            }
+            guard let given = policy ?? text else {
                 throw .invalid("policy", "must be the policy's text")
             }
-            return text
+            return given
         }
     }
 

@@ -20,10 +20,7 @@ struct SetupRoutes: Sendable {
                 return .html(Self.form(token, problem: nil))
             }.undocumented,
             .on(.post, "/setup", .open, tag: "Set-up", "Make the first user") { request in
-                guard request.mediaType == "application/x-www-form-urlencoded" else {
-                    throw Problem(.unsupportedMediaType, "the body must be a form")
-                }
-                let form = QueryItems(String(decoding: request.body, as: UTF8.self))
+                let form = try request.form(known: ["token", "username", "password"])
                 let token = form["token"] ?? ""
                 do {
                     let user = try await desk.setUp(
@@ -35,7 +32,7 @@ struct SetupRoutes: Sendable {
                 } catch let problem as Problem where problem.status != .forbidden {
                     return .html(Self.form(token, problem: problem.detail), status: problem.status)
                 }
-            }.undocumented.forSmallBodies,
+            }.undocumented.forSmallBodies.endingWithClient,
         ]
     }
 

@@ -10,6 +10,10 @@ enum Shape {
     static let identifier: JSONValue = ["type": "integer", "minimum": 1]
     /// An instant; the schema compiler knows no `format`, so what it is stands in words.
     static let instant: JSONValue = ["type": "string", "description": "RFC 3339, UTC"]
+    /// The same with what it means.
+    static func instant(_ summary: String) -> JSONValue {
+        ["type": "string", "description": .string("RFC 3339, UTC; \(summary)")]
+    }
     static let optionalInstant: JSONValue = [
         "type": ["string", "null"], "description": "RFC 3339, UTC",
     ]

@@ -38,7 +38,7 @@ package struct TrackerOperations: Sendable {
     /// How a scan is, or was.
     package struct SyncState: Sendable {
         /// `running`, also in another process; `done`, `partial`, `failed`, or `idle` when none
-        /// goes on and none has run here.
+        /// goes on and the latest did not run here.
         package var state: String
         /// Nil for a scan of another process.
         package var startedAt: Timestamp?

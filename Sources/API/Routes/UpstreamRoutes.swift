@@ -35,6 +35,10 @@ struct UpstreamRoutes: Sendable {
         "state": Shape.choice(UpstreamTool.State.allCases.map(\.rawValue)),
         "flags": Shape.list(of: Shape.text),
         "definition": ["type": ["object", "null"]], "proposed": ["type": ["object", "null"]],
+        "digest": [
+            "type": ["string", "null"],
+            "description": "Of what waits, to accept it by; null where nothing can be accepted.",
+        ],
         "discovered_at": Shape.instant,
     ])
     private static let scanShape = Shape.object([
@@ -87,7 +91,7 @@ struct UpstreamRoutes: Sendable {
                 let page = try PageRequest(request, standard: PageRequest.maximumLimit)
                 let entry = try await entry(request)
                 let slice = try page.slice(of: entry.tools)
-                let tools = slice.items.map { Self.json($0, entry.names) }
+                let tools = slice.items.map { Self.json($0, of: entry) }
                 return page.answer(tools, next: slice.next, to: request)
             }.paged(standard: PageRequest.maximumLimit)
                 .answers(.ok, Shape.list(of: Self.toolShape)),
@@ -127,12 +131,13 @@ struct UpstreamRoutes: Sendable {
         ]
     }
 
-    private static func json(_ tool: UpstreamTool, _ names: [String: String]) -> JSONValue {
+    private static func json(_ tool: UpstreamTool, of entry: UpstreamDesk.Entry) -> JSONValue {
         [
-            "name": .string(tool.name), "exposed_as": JSONValue(names[tool.name]),
+            "name": .string(tool.name), "exposed_as": JSONValue(entry.name(of: tool)),
             "state": .string(tool.state.rawValue), "flags": JSONValue(tool.flags),
             "definition": tool.accepted.map(JSONValue.object) ?? .null,
             "proposed": tool.proposed.map(JSONValue.object) ?? .null,
+            "digest": JSONValue(tool.pendingDigest),
             "discovered_at": .string(tool.seenAt.iso8601),
         ]
     }
@@ -299,9 +304,9 @@ struct UpstreamRoutes: Sendable {
         } catch let error as UpstreamError {
             throw Problem.scan(error)
         }
-        let names = try await self.entry(request).names
+        let scanned = try await self.entry(request)
         return .json([
-            "tools": .array(report.tools.map { Self.json($0, names) }),
+            "tools": .array(report.tools.map { Self.json($0, of: scanned) }),
             "changed": JSONValue(report.changed.map(\.name)),
             "unusable": JSONValue(report.unusable),
             "warnings": JSONValue(report.warnings),
@@ -325,20 +330,27 @@ struct UpstreamRoutes: Sendable {
                 "\(Self.path)/{id}/tools/accept",
                 access,
                 tag: Self.tag,
-                "Accept definitions that wait; all of them when none are named"
+                "Accept what waits, each by the digest of what was looked at; all of it or nothing"
             ) { request in
                 let entry = try await entry(request)
-                let names = request.content["names"]?.array?.compactMap(\.string)
+                let digests = request.content["digests"]?.array?.compactMap(\.string) ?? []
                 let desk = try await desk(try request.user().account)
                 let accepted = try await desk.accept(
-                    names,
+                    digests: digests,
                     of: entry.server.id,
                     by: try Self.author(of: request)
                 )
                 return .json(["accepted": JSONValue(accepted)])
             }.body(
-                Shape.object(["names?": Shape.list(of: Shape.text(256, minimum: 1), atMost: 2_000)])
-            ).answers(.ok, Shape.object(["accepted": Shape.list(of: Shape.text)])),
+                Shape.object([
+                    // Without any nothing would be accepted, and nothing recorded.
+                    "digests": [
+                        "type": "array", "items": Shape.text(64, minimum: 1), "minItems": 1,
+                        "maxItems": 2_000,
+                    ]
+                ])
+            ).answers(.ok, Shape.object(["accepted": Shape.list(of: Shape.text)]))
+                .problems(.conflict),
         ]
     }
 }

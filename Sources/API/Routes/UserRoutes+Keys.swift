@@ -27,9 +27,7 @@ extension UserRoutes {
                 tag: Self.tag,
                 "Make an API key for a user; its secret is shown once"
             ) { request in
-                let id: UserID = try request.identifier("id")
-                try await check(try request.user(), may: nil, about: id)
-                return try await own.addKey(to: id, request)
+                try await own.addKey(to: try request.identifier("id"), may: .manageUsers, request)
             }.body(AuthRoutes.keyDraftShape).answers(.created, AuthRoutes.keyShape)
                 .problems(.conflict),
             .on(
@@ -40,12 +38,11 @@ extension UserRoutes {
                 "Remove a user's API key"
             ) { request in
                 let principal = try request.user()
-                let id: UserID = try request.identifier("id")
-                try await check(principal, may: nil, about: id)
                 try await desk.removeKey(
                     try request.identifier("key"),
-                    of: id,
-                    in: principal.account
+                    of: try request.identifier("id"),
+                    in: principal.account,
+                    by: .init(principal, .manageUsers)
                 )
                 return .noContent
             }.answers(.noContent),

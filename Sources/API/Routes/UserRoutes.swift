@@ -53,9 +53,11 @@ struct UserRoutes: Sendable {
                 ).answers(.ok, shape).tagged.guarded.problems(.conflict),
             .on(.delete, "\(Self.path)/{id}", access, tag: Self.tag, "Remove a user") { request in
                 let principal = try request.user()
-                let id: UserID = try request.identifier("id")
-                try await check(principal, may: nil, about: id)
-                try await desk.remove(id, of: principal.account) { user in
+                try await desk.remove(
+                    try request.identifier("id"),
+                    of: principal.account,
+                    by: .init(principal, .manageUsers)
+                ) { user in
                     try Versioned.check(request, against: AuthRoutes.version(of: user))
                 }
                 return .noContent
@@ -65,51 +67,34 @@ struct UserRoutes: Sendable {
 
     @Sendable private func add(_ request: APIRequest) async throws -> APIResponse {
         let principal = try request.user()
-        let role = Role(rawValue: request.content["role"]?.string ?? "") ?? .viewer
-        try await check(principal, may: role, about: nil)
         let draft = AccountDesk.Draft(
             name: request.content["username"]?.string ?? "",
             password: request.content["password"]?.string ?? "",
             email: request.content["email"]?.string,
-            role: role
+            role: Role(rawValue: request.content["role"]?.string ?? "") ?? .viewer
         )
-        let user = try await desk.add(draft, to: principal.account)
+        let user = try await desk.add(
+            draft,
+            to: principal.account,
+            by: .init(principal, .manageUsers)
+        )
         return AuthRoutes.answer(user, to: request, status: .created)
     }
 
     @Sendable private func change(_ request: APIRequest) async throws -> APIResponse {
         let principal = try request.user()
-        let id: UserID = try request.identifier("id")
-        let role = (request.content["role"]?.string).flatMap(Role.init(rawValue:))
-        try await check(principal, may: role, about: id)
         let user = try await desk.change(
-            id,
+            try request.identifier("id"),
             of: principal.account,
             .init(
                 email: request.content["email"]?.string,
-                role: role,
+                role: (request.content["role"]?.string).flatMap(Role.init(rawValue:)),
                 isActive: request.content["is_active"]?.bool,
                 password: request.content["password"]?.string
             ),
+            by: .init(principal, .manageUsers),
             check: { user in try Versioned.check(request, against: AuthRoutes.version(of: user)) }
         )
         return AuthRoutes.answer(user, to: request)
-    }
-
-    /// Owners are the owners' business: an administrator neither makes nor changes one.
-    func check(
-        _ principal: Principal,
-        may role: Role?,
-        about id: UserID?
-    ) async throws {
-        var isAboutOwner = role == .owner
-        if let id {
-            isAboutOwner =
-                try await desk.user(id, of: principal.account).role == .owner
-                || isAboutOwner
-        }
-        guard principal.role == .owner || !isAboutOwner else {
-            throw Problem(.forbidden, "only an owner may do that", code: "permission_denied")
-        }
     }
 }

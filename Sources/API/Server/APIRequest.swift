@@ -78,7 +78,7 @@ struct QueryItems: Sendable, Equatable {
         left.isComplete == right.isComplete && left.items.elementsEqual(right.items) { $0 == $1 }
     }
 
-    /// Reads a query or a form's body; what is not UTF-8 when decoded is left out.
+    /// Reads a query; what is not UTF-8 when decoded is left out.
     init(_ text: some StringProtocol) {
         let pairs = text.utf8.split(separator: UInt8(ascii: "&"))
         isComplete = pairs.count <= Self.maximumCount

@@ -58,7 +58,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             case .head:
                 requestsInProgress += 1
                 isReadingBody = true
-                table.note(id, .reading, for: table.limits.bodyTime)
+                // One behind another one that is being answered waits for that: its connection
+                // makes no room, and is not late with the body, which nobody takes yet.
+                if requestsInProgress <= 1 {
+                    table.note(id, .reading, for: table.limits.bodyTime)
+                }
             case .body(let buffer):
                 let seconds = Double(buffer.readableBytes) / Double(table.limits.bodyBytesPerSecond)
                 table.extend(id, by: .seconds(seconds))
@@ -115,7 +119,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private func responseEnded(_ context: ChannelHandlerContext) {
-        guard let id, requestsInProgress <= 0 else { return }
+        guard let id else { return }
+        guard requestsInProgress <= 0 else {
+            // It is the turn of a request whose body may be still to come.
+            if requestsInProgress == 1, isReadingBody {
+                table.note(id, .reading, for: table.limits.bodyTime)
+            }
+            return
+        }
         if closesAfterResponse {
             context.flush()
             let channel = context.channel

@@ -58,6 +58,12 @@ final class ConnectionTable: Sendable {
         }
     }
 
+    /// A connection that makes room, and whom to tell.
+    private struct Evicted {
+        var channel: any Channel
+        var whenGone: (@Sendable () -> Void)?
+    }
+
     /// A connection as it was when it was found to have waited long.
     private struct Candidate {
         var id: ID
@@ -104,18 +110,19 @@ final class ConnectionTable: Sendable {
     func admit(_ channel: any Channel, address: String) -> ID? {
         let now = ContinuousClock.now
         let address = NetworkAddress.origin(of: address)
-        let (id, evicted) = state.withLock { state -> (ID?, (any Channel)?) in
+        let (id, evicted) = state.withLock { state -> (ID?, Evicted?) in
             state.counts.accepted += 1
-            var evicted: (any Channel)?
+            var evicted: Evicted?
             let isCrowded = state.perAddress[address, default: 0] >= limits.connectionsPerAddress
             if isCrowded || state.connectionCount >= limits.connections {
                 guard let victim = Self.victim(in: &state, of: isCrowded ? address : nil) else {
                     state.counts.refused += 1
                     return (nil, nil)
                 }
-                evicted = state.entries[victim]?.channel
+                let channel = state.entries[victim]?.channel
+                let whenGone = Self.remove(victim, from: &state).whenGone
+                evicted = channel.map { Evicted(channel: $0, whenGone: whenGone) }
                 state.counts.evicted += 1
-                _ = Self.remove(victim, from: &state)
             }
             let id = ObjectIdentifier(channel)
             state.entries[id] = Entry(
@@ -128,8 +135,10 @@ final class ConnectionTable: Sendable {
             state.perAddress[address, default: 0] += 1
             return (id, evicted)
         }
-        // Outside the lock: closing calls handlers.
-        evicted?.close(promise: nil)
+        // Outside the lock: closing calls handlers. They find nothing to remove any more, and so
+        // tell nobody.
+        evicted?.channel.close(promise: nil)
+        evicted?.whenGone?()
         return id
     }
 

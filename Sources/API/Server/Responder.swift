@@ -9,13 +9,16 @@ import Store
 /// Takes a request through every check to its handler, and its answer back.
 ///
 /// The order: who may talk to this server at all (`Host`, `Origin`), which route, who asks, what
-/// the route lets them do, then the parameters and the body, then the handler.
+/// the route lets them do, then the parameters and the body, then the handler. All that the head
+/// says is looked at before a client that asks first (`Expect: 100-continue`) is told to send its
+/// body.
 struct Responder: Sendable {
     let table: RouteTable
     let guardian: RequestGuard
     let authenticator: any Authenticator
     let metrics: ServerMetrics
     let idempotency: Idempotency
+    let connections: ConnectionTable
     let limits: ServerLimits
     let logger: Logger
     /// Whose word counts for where a request comes from.
@@ -24,6 +27,12 @@ struct Responder: Sendable {
     var spans: Trace.Recorder?
     /// What is held of bodies.
     let bodies = BodyBudget()
+
+    /// What a request comes to by its head alone.
+    private enum Admission {
+        case answer(APIResponse)
+        case route(Route, APIRequest)
+    }
 
     /// What a request comes to before anything is written.
     private enum Plan {
@@ -42,9 +51,6 @@ struct Responder: Sendable {
         let start = ContinuousClock.now
         let count = metrics.begin()
         let id = Self.requestID(request)
-        if request.headers[.expect]?.lowercased() == "100-continue" {
-            try await writer.writeInformationalHead(.init(status: .continue))
-        }
         var path = request.head.path?.prefix { $0 != "?" } ?? ""
         if path.isEmpty { path = "/" }
         let match = table.match(request.method, path)
@@ -74,20 +80,25 @@ struct Responder: Sendable {
                 trace.end { span(of: request, id, label, status, start, trace, parent) }
             }
         }
+        let admission = await Trace.$current.withValue(entered?.trace) {
+            await self.admission(of: request, id, path, match, peer, isOverloaded, &user)
+        }
+        let isAsking = request.headers[.expect]?.lowercased() == "100-continue"
         var hold = BodyBudget.Hold(bodies)
         // A stream's handler reads its body when this has returned; of an answer it is done with.
         defer { hold.release() }
-        let plan = await Trace.$current.withValue(entered?.trace) {
-            await self.plan(
-                request,
-                id,
-                path,
-                match,
-                peer,
-                isOverloaded: isOverloaded,
-                &user,
-                &hold
-            )
+        let plan: Plan
+        switch admission {
+        case .answer(var response):
+            // The client need not send its body any more, and nobody could tell it from what may
+            // come in its place (RFC 9110, section 10.1.1).
+            if isAsking { response.headers[.connection] = "close" }
+            plan = .answer(response)
+        case .route(let route, let apiRequest):
+            if isAsking { try await writer.writeInformationalHead(.init(status: .continue)) }
+            plan = await Trace.$current.withValue(entered?.trace) {
+                await self.plan(request, route, apiRequest, channel, &hold)
+            }
         }
         switch plan {
         case .answer(let response):
@@ -101,16 +112,16 @@ struct Responder: Sendable {
 
     // MARK: - Plan
 
-    private func plan(
-        _ request: Request,
+    /// Makes every check that needs no body.
+    private func admission(
+        of request: Request,
         _ id: String,
         _ path: Substring,
         _ match: RouteTable.Match,
         _ peer: String,
-        isOverloaded: Bool,
-        _ user: inout String?,
-        _ hold: inout BodyBudget.Hold
-    ) async -> Plan {
+        _ isOverloaded: Bool,
+        _ user: inout String?
+    ) async -> Admission {
         do {
             guard !isOverloaded else {
                 throw Problem.overloaded("\(limits.requests) requests are being served already")
@@ -135,6 +146,26 @@ struct Responder: Sendable {
             user = apiRequest.principal?.name
             try checkHeaders(apiRequest, route)
             apiRequest.arguments = try route.arguments(of: apiRequest)
+            let limit = bodyLimit(of: route)
+            if let length = Self.length(of: request), length > limit {
+                throw Problem.tooLarge(limit)
+            }
+            return .route(route, apiRequest)
+        } catch {
+            return .answer(refusal(of: id, because: error))
+        }
+    }
+
+    /// Takes the body, and runs the handler where that gives an answer.
+    private func plan(
+        _ request: Request,
+        _ route: Route,
+        _ admitted: APIRequest,
+        _ channel: any Channel,
+        _ hold: inout BodyBudget.Hold
+    ) async -> Plan {
+        do {
+            var apiRequest = admitted
             apiRequest.body = try await body(
                 of: request,
                 for: route,
@@ -144,17 +175,36 @@ struct Responder: Sendable {
             apiRequest.content = try route.content(of: apiRequest)
             switch route.action {
             case .answer(let handler):
-                guard route.isWrite, route.keepsAnswers else {
-                    return .answer(try await handler(apiRequest))
+                let whole = apiRequest
+                if route.endsWithClient {
+                    return .answer(
+                        try await connections.run(for: channel) { try await handler(whole) }
+                    )
                 }
-                return .answer(try await idempotency.answer(apiRequest, by: handler))
+                guard route.isWrite, route.keepsAnswers else {
+                    return .answer(try await handler(whole))
+                }
+                return .answer(try await idempotency.answer(whole, by: handler))
             case .stream(let handler): return .stream(handler, apiRequest)
             }
         } catch {
-            let problem = Problem(cause: error)
-            logger.noteFailure(problem, of: id, because: error)
-            return .answer(problem.response(requestID: id))
+            return .answer(refusal(of: admitted.id, because: error))
         }
+    }
+
+    /// The answer to a request that failed, of which the log has the reason.
+    private func refusal(of id: String, because error: any Error) -> APIResponse {
+        let problem = Problem(cause: error)
+        logger.noteFailure(problem, of: id, because: error)
+        return problem.response(requestID: id)
+    }
+
+    /// How long a body of the route may be.
+    private func bodyLimit(of route: Route) -> Int { route.bodyLimit ?? limits.bodyBytes }
+
+    /// How long the body is, as its head says.
+    private static func length(of request: Request) -> Int? {
+        request.headers[.contentLength].flatMap { Int($0) }
     }
 
     /// Refuses an `Idempotency-Key` or an `If-Match` that would be worth nothing.
@@ -218,19 +268,19 @@ struct Responder: Sendable {
         from principal: Principal?,
         _ hold: inout BodyBudget.Hold
     ) async throws -> [UInt8] {
-        let limit = route.bodyLimit ?? limits.bodyBytes
-        let tooLarge = Problem.tooLarge(limit)
-        let length = request.headers[.contentLength].flatMap { Int($0) }
-        if let length, length > limit { throw tooLarge }
+        let limit = bodyLimit(of: route)
         var bytes: [UInt8] = []
         for try await buffer in request.body {
-            guard bytes.count + buffer.readableBytes <= limit else { throw tooLarge }
+            guard bytes.count + buffer.readableBytes <= limit else {
+                throw Problem.tooLarge(limit)
+            }
             guard take(buffer.readableBytes, for: principal, &hold) else {
                 throw Problem.tooManyBodies
             }
             bytes.append(contentsOf: buffer.readableBytesView)
         }
         // A connection that ends in the middle of a body ends the body, too.
+        let length = Self.length(of: request)
         guard length == nil || length == bytes.count else {
             throw Problem(.badRequest, "the body is shorter than `Content-Length` says")
         }

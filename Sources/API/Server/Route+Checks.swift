@@ -17,7 +17,11 @@ extension Route {
         var result = JSONObject()
         var problems = isStrict ? unknownParameters(of: request) : []
         for parameter in parameters {
-            guard let value = Self.value(of: parameter, in: request) else { continue }
+            let values = Self.values(of: parameter, in: request)
+            guard let value = values.last else { continue }
+            if isStrict, values.dropLast().contains(where: { $0 != value }) {
+                problems.append(.init(parameter.name, "is there more than once, and differs"))
+            }
             let wrong = parameter.compiled.violations(of: value)
             problems += wrong.map { Problem.Field(parameter.name, $0.message) }
             result[parameter.name] = value
@@ -54,15 +58,21 @@ extension Route {
         return "is not known; there are " + names.map { "`\($0)`" }.joined(separator: ", ")
     }
 
-    private static func value(of parameter: Parameter, in request: APIRequest) -> JSONValue? {
+    /// What was sent of a parameter, in its order; a list, which may be in several pieces, is one
+    /// value, and an empty text none.
+    private static func values(of parameter: Parameter, in request: APIRequest) -> [JSONValue] {
         let type = parameter.schema["type"]?.string
         if type == "array" {
             let items = request.query.values(parameter.name)
             let isInteger = parameter.schema["items"]?["type"]?.string == "integer"
-            guard !items.isEmpty else { return nil }
-            return .array(items.map { isInteger ? integer($0) : .string($0) })
+            guard !items.isEmpty else { return [] }
+            return [.array(items.map { isInteger ? integer($0) : .string($0) })]
         }
-        guard let text = request.query[parameter.name] else { return nil }
+        let sent = request.query.items.filter { $0.name == parameter.name && !$0.value.isEmpty }
+        return sent.map { value($0.value, of: type) }
+    }
+
+    private static func value(_ text: String, of type: String?) -> JSONValue {
         switch type {
         case "integer": return integer(text)
         case "number": return Double(text).map(JSONValue.double) ?? .string(text)
@@ -85,15 +95,20 @@ extension Route {
     func content(of request: APIRequest) throws(Problem) -> JSONObject {
         guard let compiledBody else { return JSONObject() }
         let object: JSONObject
-        if takesForm, request.mediaType == "application/x-www-form-urlencoded" {
-            let items = QueryItems(String(decoding: request.body, as: UTF8.self))
-            object = items.items.reduce(into: JSONObject()) { $0[$1.name] = .string($1.value) }
+        var problems: [Problem.Field] = []
+        if takesForm, request.mediaType == FormFields.mediaType {
+            let known = body?["properties"]?.object?.members.map(\.key) ?? []
+            let form = try FormFields(request.body, known: known)
+            // The schema would tell their names, which may be part of a password.
+            problems = form.unknownFields
+            object = form.knownMembers
         } else {
             object = try request.object()
         }
         let wrong = compiledBody.violations(of: .object(object))
-        guard wrong.isEmpty else {
-            throw .invalid(wrong.map { Problem.Field($0.path, $0.message) })
+        problems += wrong.map { Problem.Field($0.path, $0.message) }
+        guard problems.isEmpty else {
+            throw .invalid(Array(problems.prefix(JSONSchema.maximumViolations)))
         }
         return object
     }

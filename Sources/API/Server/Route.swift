@@ -69,6 +69,8 @@ struct Route: Sendable {
     /// Whether its handler speaks JSON-RPC, refusals included.
     var speaksRPC = false
     var bodyLimit: Int?
+    /// Whether its handler is stopped when its client goes.
+    var endsWithClient = false
     /// Whether an `Idempotency-Key` is honoured; not where an answer holds a secret, for answers
     /// are kept: there one is refused.
     var keepsAnswers = true
@@ -174,6 +176,16 @@ extension Route {
     var forSmallBodies: Route {
         var copy = self
         copy.bodyLimit = 16 << 10
+        return copy
+    }
+
+    /// The route of what strangers may ask for and costs much: who goes away does not keep others
+    /// waiting for it.
+    ///
+    /// Not for what has an effect elsewhere, or an answer that is kept for whoever comes back.
+    var endingWithClient: Route {
+        var copy = self
+        copy.endsWithClient = true
         return copy
     }
 

@@ -8,6 +8,10 @@ package enum ApprovalError: Error, Equatable, Sendable {
     case alreadyVoted(approver: String)
     /// The workflow names others.
     case notAnApprover(approver: String)
+    /// The answer is for another workflow than the one that is asked now.
+    case otherWorkflow(asked: String)
+    /// Several workflows have to approve, and the answer does not say which it is for.
+    case workflowMissing(asked: String)
     /// The call is the approver's own, and the workflow asks for somebody else.
     case ownCall
     case reasonRequired
@@ -27,6 +31,11 @@ extension ApprovalError: CustomStringConvertible {
         case .alreadyVoted(let approver): "\(sanitized(approver)) has decided already"
         case .notAnApprover(let approver):
             "\(sanitized(approver)) is not among the approvers of the workflow"
+        case .otherWorkflow(let asked):
+            "the answer is for another workflow: `\(sanitized(asked))` is asked now"
+        case .workflowMissing(let asked):
+            "several workflows have to approve, and the answer does not say which it is for: "
+                + "`\(sanitized(asked))` is asked now"
         case .ownCall: "the workflow asks for somebody else than who made the call"
         case .reasonRequired: "the workflow asks for a reason"
         case .reasonTooLong:

@@ -3,7 +3,12 @@ package import Domain
 /// Where a request for an approval is in its life, as a value: no clock, no store.
 ///
 /// `pending` leads to `approved`, `declined`, `expired` or `cancelled`; from those nothing leads
-/// anywhere. While pending, time may move the end once, by the escalation.
+/// anywhere. Where several workflows have to approve they are asked one after the other: while
+/// pending, the yes of each but the last leads to the next one, which has a time of its own. Time
+/// may move the end of each once, by the escalation.
+///
+/// INVARIANT: `approved` only where each of the workflows has approved; whoever declines, and
+/// whichever time is over, ends all of it.
 package struct ApprovalState: Sendable, Equatable {
     /// What has become of a request.
     package enum Status: String, Sendable, CaseIterable {
@@ -52,6 +57,8 @@ package struct ApprovalState: Sendable, Equatable {
     /// Something that happened to a request.
     package enum Event: Sendable, Equatable {
         case voted(Vote)
+        /// A workflow has approved, and the one behind it is asked.
+        case advanced(from: String, to: String, at: Timestamp)
         /// More people are asked, and it ends later.
         case escalated(at: Timestamp)
         case resolved(Status, at: Timestamp)
@@ -60,8 +67,9 @@ package struct ApprovalState: Sendable, Equatable {
     /// A page of text; what is longer is no reason.
     package static let maximumReasonCharacters = 2_000
 
-    /// The workflow as it was when the request was made: changing it changes no open request.
-    package let terms: ApprovalWorkflow
+    /// The workflows that have to approve, in the order they are asked, as they were when the
+    /// request was made: changing one changes no open request.
+    package let workflows: [ApprovalWorkflow]
     /// On whose behalf the call was made.
     package let requester: Approver
     package let requestedAt: Timestamp
@@ -76,22 +84,29 @@ package struct ApprovalState: Sendable, Equatable {
     /// In the order they came.
     package private(set) var votes: [Vote] = []
 
-    /// A request that has just been made.
-    package init(terms: ApprovalWorkflow, requester: Approver, at now: Timestamp) {
-        self.terms = terms
+    /// A request that has just been made, by one workflow at least.
+    package init(workflows: [ApprovalWorkflow], requester: Approver, at now: Timestamp) {
+        precondition(!workflows.isEmpty, "somebody is asked")
+        self.workflows = workflows.count == 1 ? workflows : workflows.map(\.besideOthers)
         self.requester = requester
         requestedAt = now
-        expiresAt = now.advanced(by: .seconds(terms.timeoutSeconds))
+        expiresAt = now.advanced(by: .seconds(workflows[0].timeoutSeconds))
     }
 
-    /// A request as it was stored.
+    /// A request of one workflow that has just been made.
+    package init(terms: ApprovalWorkflow, requester: Approver, at now: Timestamp) {
+        self.init(workflows: [terms], requester: requester, at: now)
+    }
+
+    /// A request as it was stored, with one workflow at least.
     package init(
-        terms: ApprovalWorkflow,
+        workflows: [ApprovalWorkflow],
         requester: Approver,
         requestedAt: Timestamp,
         stored: Stored
     ) {
-        self.terms = terms
+        precondition(!workflows.isEmpty, "somebody is asked")
+        self.workflows = workflows
         self.requester = requester
         self.requestedAt = requestedAt
         status = stored.status
@@ -123,13 +138,63 @@ package struct ApprovalState: Sendable, Equatable {
     /// Whether nobody and nothing has decided.
     package var isPending: Bool { status == .pending }
 
-    /// How many have approved.
-    package var approvalCount: Int { votes.count { $0.decision == .approve } }
+    /// What was said to each workflow that was asked, in their order: the one that is asked now, or
+    /// was asked last, is the last.
+    ///
+    /// Found from the votes alone, so that what is stored cannot say otherwise.
+    package var ballots: [[Vote]] {
+        var ballots: [[Vote]] = [[]]
+        for vote in votes {
+            let place = ballots.count - 1
+            ballots[place].append(vote)
+            let isLast = place == workflows.count - 1
+            if !isLast, Self.isApproved(ballots[place], by: workflows[place]) { ballots.append([]) }
+        }
+        return ballots
+    }
+
+    /// How many workflows have approved before the one that is asked now.
+    package var place: Int { ballots.count - 1 }
+
+    /// The workflow that is asked now; of what is decided the one that was asked last.
+    package var terms: ApprovalWorkflow { workflows[place] }
+
+    /// What was said to it.
+    package var ballot: [Vote] { ballots[place] }
+
+    /// How many have approved of those whom ``terms`` asks.
+    package var approvalCount: Int { ballot.count { $0.decision == .approve } }
+
+    /// Whether whoever follows a link that was sent to a channel may decide.
+    ///
+    /// Not where several workflows have to approve: a link shows no person, and who reads the
+    /// channel of one of them is not who reads that of the next.
+    package var permitsChannelLinks: Bool { workflows.count == 1 && terms.permitsChannelLinks }
 
     /// Names of users who are asked now; empty for whoever may decide.
     package var askedNames: [String] {
+        let terms = terms
         guard !terms.approvers.isEmpty else { return [] }
         return terms.approvers + (escalatedAt == nil ? [] : terms.escalation)
+    }
+
+    /// Makes sure that an answer is for the workflow that is asked now: whoever has answered one of
+    /// several has said nothing to the next one.
+    ///
+    /// - Parameters:
+    ///   - name: The workflow that the answer is for; nil where it does not say.
+    ///   - asked: Its place; nil where nobody knows.
+    /// - Throws: ``ApprovalError`` when another one is asked, or neither is known where several
+    ///   have to approve.
+    package func checkAnswer(to name: String?, at asked: Int?) throws(ApprovalError) {
+        // Whoever comes too late hears who decided.
+        guard isPending else { return }
+        let current = terms.name
+        if let asked, asked != place { throw .otherWorkflow(asked: current) }
+        if let name, !haveEqualBytes(name, current) { throw .otherWorkflow(asked: current) }
+        guard name != nil || asked != nil || workflows.count == 1 else {
+            throw .workflowMissing(asked: current)
+        }
     }
 
     // MARK: - Transitions
@@ -137,6 +202,7 @@ package struct ApprovalState: Sendable, Equatable {
     /// Lets time pass until `now`: escalates, expires.
     package mutating func pass(to now: Timestamp) -> [Event] {
         guard isPending, now >= expiresAt else { return [] }
+        let terms = terms
         guard escalatedAt == nil, !terms.escalation.isEmpty else {
             return [resolve(.expired, by: nil, reason: nil, at: expiresAt)]
         }
@@ -154,11 +220,7 @@ package struct ApprovalState: Sendable, Equatable {
         var vote = vote
         // A reason of white space is none.
         vote.reason = Self.trimmed(vote.reason)
-        votes.append(vote)
-        let events = [Event.voted(vote)]
-        if vote.decision == .decline { return events + [resolve(.declined, vote)] }
-        guard approvalCount >= terms.quorum else { return events }
-        return events + [resolve(.approved, vote)]
+        return count(vote)
     }
 
     /// Takes a model's word, which needs no quorum: the workflow says that it may decide.
@@ -169,8 +231,7 @@ package struct ApprovalState: Sendable, Equatable {
         guard terms.judge != nil, vote.approver.kind == .model else {
             throw .notAnApprover(approver: vote.approver.text)
         }
-        votes.append(vote)
-        return [.voted(vote), resolve(vote.decision == .approve ? .approved : .declined, vote)]
+        return count(vote)
     }
 
     /// The caller wants it no more; nothing when it is decided.
@@ -179,19 +240,44 @@ package struct ApprovalState: Sendable, Equatable {
         return [resolve(.cancelled, by: requester.text, reason: nil, at: now)]
     }
 
+    /// Adds a vote of somebody who is asked, and goes where it leads.
+    private mutating func count(_ vote: Vote) -> [Event] {
+        let asked = place
+        votes.append(vote)
+        let events = [Event.voted(vote)]
+        guard vote.decision == .approve else { return events + [resolve(.declined, vote)] }
+        let ballots = ballots
+        guard ballots.count - 1 == asked else {
+            let next = workflows[asked + 1]
+            escalatedAt = nil
+            expiresAt = vote.at.advanced(by: .seconds(next.timeoutSeconds))
+            return events + [.advanced(from: workflows[asked].name, to: next.name, at: vote.at)]
+        }
+        guard Self.isApproved(ballots[asked], by: workflows[asked]) else { return events }
+        return events + [resolve(.approved, vote)]
+    }
+
+    /// Whether votes are enough for a workflow: so many people, or the word of its model.
+    private static func isApproved(_ votes: [Vote], by workflow: ApprovalWorkflow) -> Bool {
+        guard let last = votes.last, last.decision == .approve else { return false }
+        if last.approver.kind == .model { return workflow.judge != nil }
+        return votes.count { $0.decision == .approve } >= workflow.quorum
+    }
+
     private var decided: ApprovalError {
         .alreadyDecided(status: status, by: resolvedBy, at: resolvedAt)
     }
 
     private func check(_ vote: Vote) throws(ApprovalError) {
         guard isPending else { throw decided }
-        let approver = vote.approver
+        let (approver, terms) = (vote.approver, terms)
         guard approver.kind != .model else { throw .notAnApprover(approver: approver.text) }
         guard isAsked(approver) else { throw .notAnApprover(approver: approver.text) }
         if vote.decision == .approve, approver.isSamePerson(as: requester) {
             guard terms.permitsSelfApproval else { throw .ownCall }
         }
-        guard !votes.contains(where: { $0.approver.isSamePerson(as: approver) }) else {
+        // Who is asked by two workflows answers each.
+        guard !ballot.contains(where: { $0.approver.isSamePerson(as: approver) }) else {
             throw .alreadyVoted(approver: approver.text)
         }
         let reason = Self.trimmed(vote.reason)
@@ -202,7 +288,7 @@ package struct ApprovalState: Sendable, Equatable {
     private func isAsked(_ approver: Approver) -> Bool {
         let names = askedNames
         guard !names.isEmpty else {
-            return approver.person != nil || terms.permitsChannelLinks
+            return approver.person != nil || permitsChannelLinks
         }
         guard let person = approver.person else { return false }
         return names.contains { $0.utf8.elementsEqual(person.utf8) }

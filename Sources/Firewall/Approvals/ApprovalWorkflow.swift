@@ -94,6 +94,14 @@ package struct ApprovalWorkflow: Sendable, Equatable {
         approvers.isEmpty && quorum == 1 && permitsSelfApproval
     }
 
+    /// The same where others have to approve as well: more than one person is meant then, unless
+    /// the workflow itself says that one's own calls may be approved.
+    var besideOthers: ApprovalWorkflow {
+        var copy = self
+        copy.allowsSelfApproval = allowsSelfApproval ?? false
+        return copy
+    }
+
     /// Checks what no workflow may be like.
     package func validate() throws(ApprovalError) {
         func demand(_ isRight: Bool, _ field: String, _ rule: String) throws(ApprovalError) {

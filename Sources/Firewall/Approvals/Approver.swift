@@ -39,6 +39,17 @@ package struct Approver: Sendable, Hashable {
         }
     }
 
+    /// By bytes: two names that only look the same are two.
+    package static func == (left: Approver, right: Approver) -> Bool {
+        left.kind == right.kind && left.name.utf8.elementsEqual(right.name.utf8)
+    }
+
+    /// By bytes, as they are compared.
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(kind)
+        hasher.combine(Array(name.utf8))
+    }
+
     /// Whether both are the same person: a user and the operator of the same name are.
     package func isSamePerson(as other: Approver) -> Bool {
         guard let person, let other = other.person else { return self == other }

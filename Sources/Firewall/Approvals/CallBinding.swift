@@ -4,7 +4,8 @@ package import Domain
 /// The exact call that a decision is about.
 ///
 /// A decision holds for nothing else: another argument, another definition of the tool, another
-/// server, another caller or another policy gives another digest.
+/// server, another caller or another policy gives another digest; and where several workflows have
+/// to approve, so does one less of them.
 package struct CallBinding: Sendable, Equatable {
     /// As callers name it.
     package var tool: String
@@ -21,6 +22,9 @@ package struct CallBinding: Sendable, Equatable {
     package var answers = JSONObject()
     /// What its caller says beside the arguments to that server, in `_meta`; empty for nothing.
     package var meta = JSONObject()
+    /// The workflows that have to approve, in the order they are asked, where there are several;
+    /// else empty.
+    package var workflows: [String] = []
 
     package init(
         tool: String,
@@ -53,6 +57,9 @@ package struct CallBinding: Sendable, Equatable {
         if !destination.isNull { document.append(key: "destination", value: destination) }
         if !answers.members.isEmpty { document.append(key: "answers", value: .object(answers)) }
         if !meta.members.isEmpty { document.append(key: "meta", value: .object(meta)) }
+        if !workflows.isEmpty {
+            document.append(key: "workflows", value: JSONValue(workflows))
+        }
         return Array(SHA256.hash(data: try CanonicalJSON.bytes(of: .object(document))))
     }
 }

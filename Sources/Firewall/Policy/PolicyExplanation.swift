@@ -255,7 +255,9 @@ extension PolicyExplanation {
         [
             "tool": .string(tool.description), "policy_version": .integer(policyVersion),
             "action": .string(ruling.action.rawValue), "reason": JSONValue(ruling.reason),
-            "workflow": JSONValue(ruling.workflow), "rule": ruling.rule?.json ?? .null,
+            "workflow": JSONValue(ruling.workflow),
+            "workflows": .array(ruling.workflows.map { JSONValue($0) }),
+            "rule": ruling.rule?.json ?? .null,
             "exists": exists.map(JSONValue.bool) ?? .null,
             "is_known": .bool(isKnown), "is_enabled": .bool(isEnabled),
             "is_visible": .bool(isVisible), "is_exempt": .bool(isExempt),
@@ -299,9 +301,13 @@ extension PolicyRuling {
         }
     }
 
-    /// Who is to approve; nil for the default workflow, or when nobody has to.
-    package var workflow: String? {
-        guard case .requireApproval(let demand) = outcome else { return nil }
-        return demand.workflow
+    /// Who is to approve first; nil for the default workflow, or when nobody has to.
+    package var workflow: String? { workflows.first ?? nil }
+
+    /// All who have to approve, in the order they are asked, nil for the default workflow; empty
+    /// when nobody has to.
+    package var workflows: [String?] {
+        guard case .requireApproval(let demand) = outcome else { return [] }
+        return demand.workflows
     }
 }

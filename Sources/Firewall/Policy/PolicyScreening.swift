@@ -8,8 +8,9 @@ package struct PolicyScreening: Sendable, Equatable {
     package var rules: [String]
     /// What was found, for people: `email, github_token`.
     package var found: String
-    /// Who is asked where somebody is; nil for the default one.
-    package var workflow: String?
+    /// The workflows that are asked, one after the other, where somebody is; nil for the default
+    /// one.
+    package var workflows: [String?]
     /// The arguments as rules for tools, and the tool, get them.
     package var arguments: JSONObject
 
@@ -20,7 +21,8 @@ package struct PolicyScreening: Sendable, Equatable {
     var json: JSONValue {
         [
             "action": .string(action.rawValue), "found": .string(found),
-            "rules": JSONValue(rules), "workflow": JSONValue(workflow),
+            "rules": JSONValue(rules), "workflow": JSONValue(workflows.first ?? nil),
+            "workflows": .array(workflows.map { JSONValue($0) }),
         ]
     }
 }
@@ -39,11 +41,13 @@ extension CompiledPolicy {
             with: Self.redactor
         )
         guard let action = verdict.action else { return nil }
+        var workflows: [String?] = []
+        for name in verdict.workflows { workflows.add(workflow: name ?? document.defaultWorkflow) }
         return PolicyScreening(
             action: action,
             rules: verdict.rules,
             found: verdict.summary,
-            workflow: verdict.workflow ?? document.defaultWorkflow,
+            workflows: workflows,
             arguments: verdict.value.object ?? context.arguments
         )
     }
@@ -53,7 +57,8 @@ extension CompiledPolicy {
     /// - Parameters:
     ///   - context: The call, with what is left of its arguments.
     ///   - screening: What was in them; nil for nothing.
-    /// - Returns: The stronger of both; what is denied for its arguments is not asked about.
+    /// - Returns: The stronger of both; what is denied for its arguments is not asked about, and
+    ///   what both hold needs the approval of both.
     func decide(_ context: PolicyContext, after screening: PolicyScreening?) -> PolicyRuling {
         let isExempt = context.tool.isOfGateway
         var decision = screening?.action.decision ?? .allow
@@ -68,15 +73,14 @@ extension CompiledPolicy {
         case .deny: break
         case .allow:
             let demand = ApprovalDemand(
-                workflow: screening.workflow,
+                workflows: screening.workflows,
                 policyVersion: version,
                 message: screening.message
             )
             ruling.outcome = .requireApproval(demand)
             ruling.rule = nil
         case .requireApproval(var demand):
-            demand.message =
-                demand.message.map { "\($0); \(screening.message)" } ?? screening.message
+            demand.add(screening.workflows, screening.message)
             ruling.outcome = .requireApproval(demand)
         }
         return ruling

@@ -12,6 +12,13 @@ package struct ToolIdentity: Sendable, Equatable, CustomStringConvertible {
         self.name = name
     }
 
+    /// By bytes: a name that only looks the same is of another tool.
+    package static func == (left: ToolIdentity, right: ToolIdentity) -> Bool {
+        guard (left.server == nil) == (right.server == nil) else { return false }
+        return haveEqualBytes(left.name, right.name)
+            && haveEqualBytes(left.server ?? "", right.server ?? "")
+    }
+
     /// As policies write it: `github/create_issue`, `builtin/search`.
     package var description: String { "\(server ?? Self.builtIn)/\(name)" }
 

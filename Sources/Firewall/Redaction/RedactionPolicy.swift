@@ -95,8 +95,10 @@ package struct RedactionPolicy: Sendable, Equatable {
         package var findings: [SensitiveFinding]
         /// The rules that found something, in their order.
         package var rules: [String]
-        /// Of the first rule that asks for approval.
-        package var workflow: String?
+        /// Of the rules that ask for approval, each once, in their order; nil for the standard one.
+        ///
+        /// Each of them has to approve: what one rule asks for is not had by another one's word.
+        package var workflows: [String?] = []
 
         /// What was found, for whoever is told: `email, github_token`.
         package var summary: String {
@@ -127,9 +129,7 @@ package struct RedactionPolicy: Sendable, Equatable {
             if rule.action.strength >= verdict.action?.strength ?? 0 {
                 verdict.action = rule.action
             }
-            if rule.action == .requireApproval, verdict.workflow == nil {
-                verdict.workflow = rule.workflow
-            }
+            if rule.action == .requireApproval { verdict.workflows.add(workflow: rule.workflow) }
             if rule.action == .redact {
                 verdict.value = redactor.redact(verdict.value, kinds: rule.kinds).value
             }

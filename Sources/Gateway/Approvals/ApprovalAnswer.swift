@@ -138,7 +138,7 @@ enum ApprovalAnswer {
         func failed(_ text: String) -> JSONObject {
             completed(.object(ToolResult.failure(text, .denied).json(for: .latest)))
         }
-        guard !request.isGivenUp else { return seed(of: request, desk, ("cancelled", nil)) }
+        guard !request.isGivenUp else { return seed(of: request, desk, ("cancelled", problem)) }
         switch request.status {
         case .pending: return seed(of: request, desk, ("working", waiting(for: request)))
         case .cancelled: return seed(of: request, desk, ("cancelled", nil))

@@ -12,6 +12,10 @@ extension ApprovalDesk {
         /// Whether the same call may run again as long as the session lasts that asked, where the
         /// workflow allows that; ``rememberedFor`` says nothing then.
         package var isForSession = false
+        /// The workflow that it is said to; may be nil only where one alone has to approve.
+        package var workflow: String?
+        /// The place of that workflow, where the name is not what tells.
+        var place: Int?
 
         package init(
             _ decision: ApprovalState.Decision,
@@ -91,6 +95,8 @@ extension ApprovalDesk {
     ///   - id: Of the request.
     ///   - approver: Who decides.
     ///   - credential: By which key or session.
+    ///   - isUser: Whether that is a user of the account, who has to be one still, and may still
+    ///     decide, when the decision is written.
     ///   - word: What is said.
     /// - Returns: The request after that; still pending where the quorum wants more.
     /// - Throws: ``ApprovalRefusal``; whoever comes too late hears who decided.
@@ -99,10 +105,11 @@ extension ApprovalDesk {
         _ id: String,
         by approver: Approver,
         credential: String? = nil,
+        isUser: Bool = false,
         _ word: Word
     ) async throws -> ApprovalRequest {
         let now = store.clock.now()
-        let result = try await change(id) { row, state in
+        let result = try await change(id, user: isUser ? approver : nil) { row, state in
             if let credential, row.request.credential == credential {
                 throw ApprovalRefusal.sameCredential
             }
@@ -114,7 +121,8 @@ extension ApprovalDesk {
 
     /// Takes the decision of whoever has a link, which is used up by it.
     ///
-    /// A link that does not count – the reason is missing, the request is decided – stays good.
+    /// A link that does not count – the reason is missing, the request is decided – stays good. It
+    /// answers the workflow that it was made for, whichever is asked when it is followed.
     @discardableResult
     package func decide(
         _ id: String,
@@ -124,6 +132,8 @@ extension ApprovalDesk {
         let now = store.clock.now()
         let result = try await change(id, link: linkDigest) { row, state in
             guard let approver = row.approver else { throw ApprovalRefusal.unknownLink }
+            var word = word
+            word.place = row.place
             return try Self.vote(word, approver, now, &state)
         }
         if let refusal = result.refusal { throw refusal }
@@ -137,6 +147,7 @@ extension ApprovalDesk {
         _ state: inout ApprovalState
     ) throws -> [ApprovalState.Event] {
         do throws(ApprovalError) {
+            try state.checkAnswer(to: word.workflow, at: word.place)
             var vote = ApprovalState.Vote(approver, word.decision, reason: word.reason, at: now)
             if word.decision == .approve {
                 vote.isForSession = word.isForSession
@@ -201,30 +212,46 @@ extension ApprovalDesk {
     /// Keeps a new link to a request, by SHA-256 of its token; it decides in the name of
     /// `approver`.
     ///
-    /// It is good as long as the request may be open where no `lifetime` is given.
+    /// It answers the workflow of one place, the one that is asked now where none is given, and is
+    /// good as long as that may be asked where no `lifetime` is given. `check` is made by the
+    /// transaction that keeps it, and may throw.
     package func addLink(
         digest: [UInt8],
         to id: String,
         for approver: Approver,
-        lifetime: Duration? = nil
+        at place: Int? = nil,
+        lifetime: Duration? = nil,
+        check: (@Sendable (any SQLConnection) throws -> Void)? = nil
     ) async throws {
         let request = try await find(id)
         let now = store.clock.now()
-        let windows = request.state.terms.escalation.isEmpty ? 1 : 2
-        let longest = Duration.seconds(windows * request.state.terms.timeoutSeconds)
-        let token = ApprovalTokenTable.Token(
+        let place = place ?? request.state.place
+        let terms = request.state.workflows[place]
+        let windows = terms.escalation.isEmpty ? 1 : 2
+        let longest = Duration.seconds(windows * terms.timeoutSeconds)
+        var token = ApprovalTokenTable.Token(
             digest: digest,
             request: id,
             approver: approver.text,
             issuedAt: now,
             expiresAt: now.advanced(by: lifetime ?? longest)
         )
-        try await store.writeOutsideFeed { connection, account in
-            try ApprovalTokenTable.insert(token, account: account, on: connection)
+        token.place = place
+        let made = token
+        guard let check else {
+            return try await store.writeOutsideFeed { connection, account in
+                try ApprovalTokenTable.insert(made, account: account, on: connection)
+            }
+        }
+        // With the feed locked: what was checked stays true until the link is there.
+        try await store.write { connection, account in
+            try check(connection)
+            try ApprovalTokenTable.insert(made, account: account, on: connection)
         }
     }
 
-    /// The link of a digest to a request, and whether it is still good.
+    /// The link of a digest to a request, and whether it is still good: not once another workflow
+    /// is asked than the one that it was made for.
     ///
     /// - Throws: ``ApprovalRefusal/unknownLink``, also where its user may not decide any more.
     package func link(
@@ -232,10 +259,18 @@ extension ApprovalDesk {
         to id: String
     ) async throws -> (token: ApprovalTokenTable.Token, isGood: Bool) {
         let now = store.clock.now()
-        let token = try await store.read { connection, account in
-            try Self.token(digest, id, account, connection).token
+        return try await store.read { connection, account in
+            let token = try Self.token(digest, id, account, connection).token
+            let row = try ApprovalTable.find(
+                id,
+                withSealed: false,
+                account: account,
+                on: connection
+            )
+            let state = try row.map { row in try ApprovalRequest(row).state }
+            let isPassed = state.map { $0.isPending && $0.place != token.place } ?? false
+            return (token, token.usedAt == nil && token.expiresAt > now && !isPassed)
         }
-        return (token, token.usedAt == nil && token.expiresAt > now)
     }
 
     // MARK: - Changing
@@ -245,6 +280,8 @@ extension ApprovalDesk {
         var request: ApprovalTable.Request
         /// In whose name the link decides; nil without one.
         var approver: Approver?
+        /// The place of the workflow that the link answers; nil without one.
+        var place: Int?
     }
 
     /// What came of a change.
@@ -259,6 +296,7 @@ extension ApprovalDesk {
     func change(
         _ id: String,
         link: [UInt8]? = nil,
+        user: Approver? = nil,
         _ body:
             @escaping @Sendable (Seen, inout ApprovalState) throws -> [ApprovalState.Event]
     ) async throws -> Change {
@@ -274,7 +312,12 @@ extension ApprovalDesk {
             else { throw ApprovalRefusal.unknownRequest }
             var seen = Seen(request: row.request)
             if let link {
-                seen.approver = try Self.approver(link, id, now, account, connection)
+                let found = try Self.goodToken(link, id, now, account, connection)
+                (seen.approver, seen.place) = (found.approver, found.token.place)
+            }
+            // Who was let in may have lost the right until the row was free.
+            if let user, try !Self.mayDecide(user, account, connection) {
+                throw ApprovalRefusal.refused(.notAnApprover(approver: user.text))
             }
             var state = try ApprovalRequest(row).state
             var events = state.pass(to: now)
@@ -296,28 +339,32 @@ extension ApprovalDesk {
                 if case .usedLink = error { throw error }
                 refusal = error
             }
-            let kept = Self.rememberedUntil(state, now)
+            // Neither a question nor an answer comes a second time.
+            let isCall = row.request.kind == .call
+            let kept = isCall ? Self.rememberedUntil(state, now) : nil
             try write(row, state, events, kept, now, account, connection)
             guard let after = try ApprovalTable.find(id, account: account, on: connection)
             else { throw ApprovalRefusal.unknownRequest }
             return Change(request: try ApprovalRequest(after), refusal: refusal)
         }
-        if !result.request.state.isPending { room.wake(id) }
+        // Where another workflow is asked now, its model may be, by the call that waits.
+        let state = result.request.state
+        if !state.isPending || state.workflows.count > 1 { room.wake(id) }
         return result
     }
 
-    private static func approver(
+    private static func goodToken(
         _ digest: [UInt8],
         _ id: String,
         _ now: Timestamp,
         _ account: AccountID,
         _ connection: any SQLConnection
-    ) throws -> Approver {
+    ) throws -> (token: ApprovalTokenTable.Token, approver: Approver) {
         let found = try Self.token(digest, id, account, connection)
         guard found.token.usedAt == nil, found.token.expiresAt > now else {
             throw ApprovalRefusal.usedLink
         }
-        return found.approver
+        return found
     }
 
     /// The link of a digest to a request, and in whose name it decides.
@@ -332,17 +379,20 @@ extension ApprovalDesk {
         let found = try ApprovalTokenTable.find(digest: digest, account: account, on: connection)
         guard let found, haveEqualBytes(found.request, id), let approver = Approver(found.approver)
         else { throw ApprovalRefusal.unknownLink }
-        if approver.kind == .user {
-            let login = try UserTable.login(
-                name: approver.name,
-                account: account,
-                on: connection
-            )
-            guard let login, login.user.mayDecideApprovals else {
-                throw ApprovalRefusal.unknownLink
-            }
+        if approver.kind == .user, try !mayDecide(approver, account, connection) {
+            throw ApprovalRefusal.unknownLink
         }
         return (found, approver)
+    }
+
+    /// Whether a user may decide approvals now.
+    private static func mayDecide(
+        _ user: Approver,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws -> Bool {
+        let login = try UserTable.login(name: user.name, account: account, on: connection)
+        return login?.user.mayDecideApprovals ?? false
     }
 
     /// Lets time pass over a request alone; nil when there is none.
@@ -364,14 +414,19 @@ extension ApprovalDesk {
 
     /// Until when the same call may run again; nil for once only.
     ///
-    /// INVARIANT: of several who approve all have to want it, and the shortest time counts. Nobody
-    /// who has said yes to one run has said it to more by the word of whoever comes last.
+    /// INVARIANT: of several who approve, by one workflow or by several, all have to want it, each
+    /// within what their own workflow allows, and the shortest time counts. Nobody who has said
+    /// yes to one run has said it to more by the word of whoever comes last.
     private static func rememberedUntil(_ state: ApprovalState, _ now: Timestamp) -> Timestamp? {
         guard state.status == .approved else { return nil }
-        let approving = state.votes.filter { $0.decision == .approve }
-        let times = approving.compactMap { rememberedTime(of: $0, state.terms) }
-        guard times.count == approving.count, let shortest = times.min() else { return nil }
-        return now.advanced(by: shortest)
+        var times: [Duration] = []
+        for (workflow, votes) in zip(state.workflows, state.ballots) {
+            for vote in votes where vote.decision == .approve {
+                guard let time = rememberedTime(of: vote, workflow) else { return nil }
+                times.append(time)
+            }
+        }
+        return times.min().map { now.advanced(by: $0) }
     }
 
     private static func rememberedTime(
@@ -411,9 +466,13 @@ extension ApprovalDesk {
         )
         guard isWritten else { throw StoreError.busy }
         for event in events {
-            try record(event.stored, of: row.request, account, connection)
+            try record(event.stored(of: state), of: row.request, account, connection)
         }
-        if events.contains(where: \.isEscalation) {
+        if events.contains(where: \.isAdvance) {
+            for job in ApprovalJobs.advance(of: row.request, state, now: now) {
+                try JobTable.enqueue(job, account: account, on: connection)
+            }
+        } else if events.contains(where: \.isEscalation) {
             for job in ApprovalJobs.escalation(of: row.request, state, now: now) {
                 try JobTable.enqueue(job, account: account, on: connection)
             }
@@ -435,19 +494,53 @@ extension ApprovalState.Event {
         if case .escalated = self { true } else { false }
     }
 
-    /// As it is kept.
-    var stored: ApprovalEventTable.Event {
+    fileprivate var isAdvance: Bool {
+        if case .advanced = self { true } else { false }
+    }
+
+    /// As it is kept of a request.
+    func stored(of state: ApprovalState) -> ApprovalEventTable.Event {
         switch self {
         case .voted(let vote):
-            let word = vote.decision == .approve ? "approves" : "declines"
+            let asked = state.ballots.lastIndex { $0.last == vote }
+            let name = asked.flatMap { state.name(at: $0) }.map { " for `\($0)`" } ?? ""
+            let word = (vote.decision == .approve ? "approves" : "declines") + name
             return .init(
                 "vote",
                 actor: vote.approver.text,
                 detail: vote.reason.map { "\(word): \($0)" } ?? word,
                 at: vote.at
             )
-        case .escalated(let at): return .init("escalated", at: at)
-        case .resolved(let status, let at): return .init(status.rawValue, at: at)
+        case .advanced(let from, let to, let at):
+            return .init("advanced", detail: "`\(from)` has approved, `\(to)` is asked", at: at)
+        case .escalated(let at):
+            return .init("escalated", detail: state.askedWords, at: at)
+        case .resolved(let status, let at):
+            let detail: String? =
+                switch status {
+                // That of one workflow stands where it was asked.
+                case .approved: state.workflows.count > 1 ? state.words : nil
+                case .declined, .expired: state.askedWords
+                case .pending, .cancelled: nil
+                }
+            return .init(status.rawValue, detail: detail, at: at)
         }
+    }
+}
+
+extension ApprovalState {
+    /// Who has to approve, for records: all of the workflows, in the order they are asked.
+    var words: String {
+        let names = workflows.map { "`\($0.name)`" }.joined(separator: ", then ")
+        return workflows.count == 1 ? "workflow \(names)" : "workflows \(names)"
+    }
+
+    /// The workflow that is asked now, or was asked last; nil where there is one alone, which
+    /// stands where it was asked.
+    fileprivate var askedWords: String? { name(at: place).map { "workflow `\($0)`" } }
+
+    /// The name of the workflow at a place; nil where there is one alone.
+    fileprivate func name(at place: Int) -> String? {
+        workflows.count > 1 ? workflows[place].name : nil
     }
 }

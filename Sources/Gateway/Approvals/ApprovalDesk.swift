@@ -32,7 +32,7 @@ package struct ApprovalDesk: Sendable {
     /// Where people reach the server, without a final slash; nil where nobody has said.
     let pageAddress: String?
     let room: ApprovalWaitingRoom
-    private let sessions = ApprovalSessions()
+    let sessions = ApprovalSessions()
     /// Decides where a workflow says so; nil where no model is configured.
     let judge: ApprovalJudge?
     let box: @Sendable () throws -> SecretBox
@@ -116,15 +116,46 @@ package struct ApprovalDesk: Sendable {
         return workflow
     }
 
+    /// The workflows of a demand, each once, in the order they are asked: all of them have to
+    /// approve.
+    ///
+    /// - Throws: ``ApprovalRefusal`` when one of them is not there, or they are too many to be
+    ///   asked.
+    func askedWorkflows(
+        of demand: ApprovalDemand
+    ) async throws(ApprovalRefusal) -> [ApprovalWorkflow] {
+        var found: [ApprovalWorkflow] = []
+        for name in demand.workflows {
+            let next = try await workflow(named: name)
+            // One that is named, and is the default one as well, is asked once.
+            let isThere = found.contains { haveEqualBytes($0.name, next.name) && $0 == next }
+            if !isThere { found.append(next) }
+        }
+        // Answers, digests and records know a workflow by its name.
+        let names = Set(found.map { Array($0.name.utf8) })
+        guard names.count == found.count else {
+            throw .unavailable(reason: "two workflows of one name would have to approve")
+        }
+        guard found.count <= Self.maximumWorkflows else {
+            throw .unavailable(
+                reason: "\(found.count) workflows would have to approve, more than can be asked"
+            )
+        }
+        return found
+    }
+
+    /// Workflows that are asked about one call: each has minutes of its own.
+    static let maximumWorkflows = 10
+
     /// Writes a request, or gives the one that is open about the same call.
     func open(
         _ draft: Draft
     ) async throws(ApprovalRefusal) -> (request: ApprovalRequest, isNew: Bool) {
-        let terms = try await workflow(named: draft.demand.workflow)
+        let asked = try await askedWorkflows(of: draft.demand)
         let now = store.clock.now()
         let id = TimeOrderedIdentifier.make(at: now)
         let requester = Approver(draft.caller.name) ?? Approver(.local, draft.caller.name)
-        let state = ApprovalState(terms: terms, requester: requester, at: now)
+        let state = ApprovalState(workflows: asked, requester: requester, at: now)
         do {
             let box = try self.box()
             let redactor = Redactor(key: box.redactionKey(of: store.account))
@@ -143,8 +174,8 @@ package struct ApprovalDesk: Sendable {
             )
             request.identity = draft.identity?.description
             request.credential = draft.caller.credential
-            request.workflow = terms.name
-            request.terms = terms.json
+            request.workflow = ApprovalRequest.names(asked)
+            request.terms = ApprovalRequest.terms(state.workflows)
             request.rule = draft.demand.rule.map { "\($0.selector)[\($0.index)]" }
             request.message = draft.demand.message
             request.justification = draft.justification.map { redactor.redact(text: $0).text }
@@ -191,7 +222,7 @@ package struct ApprovalDesk: Sendable {
                 .init(
                     "approval_requested",
                     actor: request.requester,
-                    detail: "workflow `\(request.workflow)`",
+                    detail: state.words,
                     at: now
                 ),
                 of: request,
@@ -238,36 +269,11 @@ package struct ApprovalDesk: Sendable {
         }
     }
 
-    /// The approval of the same call by the same workflow that its approver wanted remembered, for
-    /// a time or for this session; nil when there is none.
-    func remembered(
-        _ digest: [UInt8],
-        by workflow: String,
-        session: String?
-    ) async throws -> ApprovalRequest? {
-        let now = store.clock.now()
-        let kept = try storedDigest(of: digest)
-        let found = try await store.read { connection, account in
-            try ApprovalTable.remembered(
-                digest: kept,
-                workflow: workflow,
-                at: now,
-                limit: Self.rememberedCount,
-                account: account,
-                on: connection
-            ).map { row in try ApprovalRequest(row) }
-        }
-        return found.first { !$0.isForSession || sessions.has(session, made: $0.id) }
-    }
-
     /// The digest of a binding as it is stored: under the installation's key, so that nobody who
     /// reads the database finds out by trying what the call holds.
     func storedDigest(of binding: [UInt8]) throws -> [UInt8] {
         try box().bindingDigest(of: binding, account: store.account)
     }
-
-    /// Of one call, of all sessions, within a day; of more the oldest are asked about again.
-    private static let rememberedCount = 100
 
     /// The call that waits, opened.
     func heldArguments(of request: ApprovalRequest) throws -> JSONObject {
@@ -353,9 +359,16 @@ package struct ApprovalDesk: Sendable {
     // MARK: - Running
 
     /// Takes the right to run what was approved; true once for each request, whatever dies.
+    ///
+    /// INVARIANT: nothing runs by the word of a user who has lost the right to say it meanwhile.
+    /// Such an approval is spent, so that the same call is asked about anew.
+    ///
+    /// - Returns: Whether it was there to be taken.
+    /// - Throws: ``ApprovalRefusal/lostApprover(_:)``, and what the store refuses.
     func claim(_ id: String) async throws -> Bool {
         let (now, grant, holder) = (store.clock.now(), limits.grant, holder.text)
-        return try await store.writeOutsideFeed { connection, account in
+        let found = try await store.writeOutsideFeed { connection, account -> (Bool, Approver?) in
+            if let lost = try spendLost(id, now, account, connection) { return (false, lost) }
             let isOurs = try ApprovalTable.claim(
                 id,
                 by: holder,
@@ -365,10 +378,44 @@ package struct ApprovalDesk: Sendable {
                 on: connection
             )
             guard isOurs, let row = try ApprovalTable.find(id, account: account, on: connection)
-            else { return false }
+            else { return (false, nil) }
             try record(.init("execution_started", at: now), of: row.request, account, connection)
-            return true
+            return (true, nil)
         }
+        guard let lost = found.1 else { return found.0 }
+        room.wake(id)
+        throw ApprovalRefusal.lostApprover(lost.text)
+    }
+
+    /// Spends an approval that has not been used, where somebody who gave it may not decide any
+    /// more; gives who that is.
+    private func spendLost(
+        _ id: String,
+        _ now: Timestamp,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws -> Approver? {
+        guard
+            let row = try ApprovalTable.find(
+                id,
+                locked: true,
+                withSealed: false,
+                account: account,
+                on: connection
+            ), row.execution == .none
+        else { return nil }
+        let request = try ApprovalRequest(row)
+        guard request.status == .approved,
+            let lost = try Self.lostApprover(of: request, account, connection),
+            try ApprovalTable.relinquish(id, account: account, on: connection)
+        else { return nil }
+        let event = ApprovalEventTable.Event(
+            "approval_void",
+            detail: "\(lost.text), who approved it, may not decide approvals any more",
+            at: now
+        )
+        try record(event, of: row.request, account, connection)
+        return lost
     }
 
     /// Keeps what came of a run; a result that cannot be sealed is kept as done without one.

@@ -41,6 +41,40 @@ package enum ApprovalJobs {
         ]
     }
 
+    /// What it makes necessary that the next workflow is asked: its people are told at once.
+    static func advance(
+        of request: ApprovalTable.Request,
+        _ state: ApprovalState,
+        now: Timestamp
+    ) -> [Job.Draft] {
+        guard state.isPending else { return [] }
+        return [
+            Job.Draft(
+                notify,
+                payload: payload(request.id, "requested", state.place),
+                now: now,
+                maximumAttempts: attempts
+            ),
+            ending(of: request.id, state, "requested", now: now),
+        ]
+    }
+
+    /// What a job is about: a request, what becomes of it, and the place of the workflow that it
+    /// becomes it by.
+    private static func payload(_ request: String, _ stage: String, _ place: Int) -> JSONValue {
+        [
+            "request_id": .string(request), "stage": .string(stage),
+            placeKey: .integer(Int64(place)),
+        ]
+    }
+
+    /// The place of the workflow that a job is about; the first one's where it does not say.
+    static func place(in payload: JSONValue) -> Int {
+        payload[placeKey]?.integer.flatMap { Int(exactly: $0) } ?? 0
+    }
+
+    private static let placeKey = "place"
+
     /// What an escalation makes necessary.
     static func escalation(
         of request: ApprovalTable.Request,
@@ -51,7 +85,7 @@ package enum ApprovalJobs {
         return [
             Job.Draft(
                 notify,
-                payload: ["request_id": .string(request.id), "stage": .string(escalatedStage)],
+                payload: payload(request.id, escalatedStage, state.place),
                 now: now,
                 maximumAttempts: attempts
             ),
@@ -59,31 +93,38 @@ package enum ApprovalJobs {
         ]
     }
 
-    /// What the end of a request makes necessary: programs are told of it, people are not.
+    /// What the end of a request makes necessary: programs are told of it, people are not; those
+    /// of each workflow that was asked.
     static func ended(
         _ request: ApprovalTable.Request,
         _ state: ApprovalState,
         now: Timestamp
     ) -> [Job.Draft] {
-        guard !state.isPending, state.terms.channels["webhook"] != nil else { return [] }
-        return [telling(of: request.id, stage: endedStage, "webhook", to: "", now: now)]
+        guard !state.isPending else { return [] }
+        return (0...state.place).filter { state.workflows[$0].channels["webhook"] != nil }
+            .map { place in
+                telling(of: request.id, endedStage, place, "webhook", to: "", now: now)
+            }
     }
 
     /// Tells one of those whom a request concerns, once.
     static func telling(
         of request: String,
-        stage: String,
+        _ stage: String,
+        _ place: Int,
         _ channel: String,
         to name: String,
         now: Timestamp
     ) -> Job.Draft {
-        Job.Draft(
+        // One who is asked by two workflows is told by each.
+        let told = place == 0 ? stage : "\(stage)-\(place)"
+        return Job.Draft(
             channel == mailChannel ? mail : deliver,
             payload: [
                 "request_id": .string(request), "stage": .string(stage),
-                "channel": .string(channel), "to": .string(name),
+                placeKey: .integer(Int64(place)), "channel": .string(channel), "to": .string(name),
             ],
-            uniqueness: .whileKept(key(request, stage, channel, to: name)),
+            uniqueness: .whileKept(key(request, told, channel, to: name)),
             now: now,
             maximumAttempts: attempts
         )
@@ -116,7 +157,7 @@ package enum ApprovalJobs {
     ) -> Job.Draft {
         Job.Draft(
             deadline,
-            payload: ["request_id": .string(request), "stage": .string(stage)],
+            payload: payload(request, stage, state.place),
             now: now,
             dueAt: state.expiresAt
         )

@@ -10,6 +10,11 @@ struct ApprovalJudge: Sendable {
     /// How long one try may take: with the second one it ends before a held call's caller gets a
     /// handle.
     private static let patience: Duration = .seconds(18)
+    /// No model answers in less.
+    private static let shortestPatience: Duration = .seconds(1)
+    /// Between two tries, and until the caller has its handle.
+    private static let pause: Duration = .seconds(10)
+    private static let noTime = "its caller does not wait for long enough"
     /// Bytes of a call that a model is shown; a longer one is for people.
     private static let shownBytes = 24_000
 
@@ -29,19 +34,32 @@ struct ApprovalJudge: Sendable {
     /// Asks the model, and decides where it is sure enough or the fallback says so.
     ///
     /// A model that does not answer, or in another form, is unsure. It is not asked about what it
-    /// would not see as a whole: people are then, whatever the fallback says.
+    /// would not see as a whole, nor where no time is left, and what it cannot answer in less time
+    /// than it usually has is no fallback's either: people are asked then, whatever that says.
     ///
+    /// - Parameters:
+    ///   - request: As it stands.
+    ///   - desk: Where it is.
+    ///   - limit: How long whoever waits still does; nil for as long as the model usually has.
     /// - Returns: The request after that; pending where people are to be asked.
     /// - Throws: `CancellationError`, and what the store refuses.
-    func decide(_ request: ApprovalRequest, _ desk: ApprovalDesk) async throws -> ApprovalRequest {
+    func decide(
+        _ request: ApprovalRequest,
+        _ desk: ApprovalDesk,
+        within limit: Duration? = nil
+    ) async throws -> ApprovalRequest {
         guard let terms = request.state.terms.judge else { return request }
         let approver = Approver(.model, model.name)
         guard let call = try Self.call(of: request, desk) else {
             return try await escalate(request, approver, "it cannot be shown all of the call", desk)
         }
+        let patience = min(Self.patience, limit.map(Self.time(within:)) ?? Self.patience)
+        guard patience >= Self.shortestPatience else {
+            return try await escalate(request, approver, Self.noTime, desk)
+        }
         var unsure: String
         do {
-            let opinion = try await opinion(on: call, terms)
+            let opinion = try await opinion(on: call, terms, within: patience)
             let confidence = "confidence \(opinion.confidence)"
             if opinion.confidence >= terms.threshold {
                 let word = ApprovalDesk.Word(
@@ -52,6 +70,9 @@ struct ApprovalJudge: Sendable {
             }
             unsure = "\(confidence) is below \(terms.threshold): \(opinion.reason)"
         } catch let failure as ToolFailure {
+            guard patience == Self.patience else {
+                return try await escalate(request, approver, Self.noTime, desk)
+            }
             unsure = failure.message
         }
         unsure = String(unsure.prefix(ApprovalState.maximumReasonCharacters / 2))
@@ -62,6 +83,11 @@ struct ApprovalJudge: Sendable {
             return try await settle(request, approver, word, desk)
         case .escalate: return try await escalate(request, approver, unsure, desk)
         }
+    }
+
+    /// How long one try may take where somebody waits for so long: there are two, and a pause.
+    private static func time(within limit: Duration) -> Duration {
+        max(.zero, limit - pause) / 2
     }
 
     private func escalate(
@@ -106,17 +132,20 @@ struct ApprovalJudge: Sendable {
         _ word: ApprovalDesk.Word,
         _ desk: ApprovalDesk
     ) async throws -> ApprovalRequest {
+        var word = word
+        word.place = request.state.place
         do {
             return try await desk.decide(request.id, by: approver, word)
         } catch ApprovalRefusal.refused {
-            // Somebody was faster than the model.
+            // Somebody was faster than the model, which is asked by one workflow at a time.
             return try await desk.find(request.id)
         }
     }
 
     private func opinion(
         on call: String,
-        _ terms: ApprovalWorkflow.Judge
+        _ terms: ApprovalWorkflow.Judge,
+        within patience: Duration
     ) async throws -> Opinion {
         let guidelines =
             terms.guidelines.isEmpty
@@ -139,7 +168,7 @@ struct ApprovalJudge: Sendable {
         let answer = try await model.object(
             instructions,
             about: call,
-            within: Self.patience
+            within: patience
         )
         guard let isApproval = answer["approve"]?.bool,
             let confidence = answer["confidence"]?.double, (0...1).contains(confidence)

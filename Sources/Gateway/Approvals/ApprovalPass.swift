@@ -105,8 +105,10 @@ struct ApprovalPass: Sendable, Equatable {
 extension ApprovalDesk {
     /// The pass of a request for the client that made the call.
     func pass(for request: ApprovalRequest, _ call: [UInt8], by caller: Caller) throws -> String {
-        // Open for its time, once more when it is escalated, and good for a while when approved.
-        let open = Duration.seconds(2 * request.state.terms.timeoutSeconds)
+        // Open for the time of each workflow, once more when it is escalated, and good for a while
+        // when approved.
+        let seconds = request.state.workflows.reduce(0) { $0 + $1.timeoutSeconds }
+        let open = Duration.seconds(2 * seconds)
         let expiresAt = request.row.request.requestedAt.advanced(by: open + limits.grant)
         return try ApprovalPass(
             request: request.id,

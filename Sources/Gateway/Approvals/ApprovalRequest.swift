@@ -17,7 +17,7 @@ package final class ApprovalRequest: Sendable, Equatable {
         self.row = row
         guard let status = ApprovalState.Status(rawValue: row.life.status),
             let requester = Approver(row.request.requester),
-            let terms = try? ApprovalWorkflow(row.request.terms),
+            let workflows = Self.workflows(row.request.terms),
             let votes = Self.votes(row.life.votes)
             // Which of the fields is damaged helps nobody who calls a tool.
         else { throw .unexpectedValue(column: "approval_requests.terms") }
@@ -31,7 +31,7 @@ package final class ApprovalRequest: Sendable, Equatable {
         stored.resolvedBy = row.life.resolvedBy
         stored.resolution = row.life.resolution
         state = ApprovalState(
-            terms: terms,
+            workflows: workflows,
             requester: requester,
             requestedAt: row.request.requestedAt,
             stored: stored
@@ -58,6 +58,42 @@ package final class ApprovalRequest: Sendable, Equatable {
     package var isShownInPart: Bool { ShownArguments.isCut(row.request.shown) }
     /// Whether its caller gave the call up, before the decision or after it.
     var isGivenUp: Bool { status == .cancelled || row.execution == .cancelled }
+
+    /// The one workflow, or all of several; nil when one of them cannot be read.
+    private static func workflows(_ json: JSONValue) -> [ApprovalWorkflow]? {
+        let items = json.array ?? [json]
+        // What is wrong with one helps nobody who calls a tool.
+        let workflows = items.compactMap { try? ApprovalWorkflow($0) }
+        return workflows.count == items.count && !workflows.isEmpty ? workflows : nil
+    }
+
+    /// How the record of its call names it, with the workflows where they are several.
+    var reference: String {
+        let words = state.workflows.count > 1 ? " (\(state.words))" : ""
+        return "approval request \(id)\(words)"
+    }
+
+    /// Whether each of these workflows is among those that have approved; others may have, too.
+    ///
+    /// What is asked for when the call runs may be less than what was when it was held: rules look
+    /// at the caller's reason then, which is not kept among the arguments, and at arguments in
+    /// which no marks stand yet.
+    func isApproved(by wanted: [ApprovalWorkflow]) -> Bool {
+        status == .approved
+            && wanted.allSatisfy { wanted in
+                state.workflows.contains { haveEqualBytes($0.name, wanted.name) }
+            }
+    }
+
+    /// How workflows are stored: one as it is, as before there could be several.
+    static func terms(_ workflows: [ApprovalWorkflow]) -> JSONValue {
+        workflows.count == 1 ? workflows[0].json : .array(workflows.map(\.json))
+    }
+
+    /// The names of workflows, for people.
+    static func names(_ workflows: [ApprovalWorkflow]) -> String {
+        workflows.map(\.name).joined(separator: " and ")
+    }
 
     private static func votes(_ json: JSONValue) -> [ApprovalState.Vote]? {
         guard let items = json.array else { return nil }
@@ -128,6 +164,8 @@ extension ApprovalRequest {
         object.append(key: "requester", value: .string(request.requester))
         object.append(key: "channel", value: .string(request.channel))
         object.append(key: "workflow", value: .string(request.workflow))
+        object.append(key: "workflows", value: JSONValue(state.workflows.map(\.name)))
+        object.append(key: "asked_workflow", value: .string(state.terms.name))
         object.append(key: "rule", value: JSONValue(request.rule))
         object.append(key: "message", value: JSONValue(request.message))
         object.append(key: "justification", value: JSONValue(request.justification))

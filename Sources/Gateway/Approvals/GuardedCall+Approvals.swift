@@ -99,12 +99,12 @@ extension GuardedCall {
         let isNew: Bool
         do {
             let (version, identity) = (held.demand.policyVersion, held.entry.identity)
-            let digest = try digest(of: held, policyVersion: version)
-            let workflow = try await approvals.workflow(named: held.demand.workflow).name
+            let workflows = try await approvals.askedWorkflows(of: held.demand)
+            let digest = try digest(of: held, policyVersion: version, workflows)
             // The approved run itself comes first: it is used up by its claim.
             let earlier = try await approvals.remembered(
                 digest,
-                by: workflow,
+                by: workflows,
                 session: held.source.session
             )
             if let earlier, earlier.row.execution != .none {
@@ -129,7 +129,7 @@ extension GuardedCall {
             return await refuse(call, "needs an approval that cannot be asked for: \(error)")
         }
         call.approvalID = request.id
-        call.add(reason: "approval request \(request.id)")
+        call.add(reason: request.reference)
         do {
             try await journal.begin(call)
         } catch {
@@ -334,6 +334,8 @@ extension GuardedCall {
                 await complete(call, .denied, result.answered, since: start)
                 return result
             }
+        } catch let refusal as ApprovalRefusal {
+            return await denied("\(refusal) (request \(request.id)); call again")
         } catch {
             let isCancelled = Task.isCancelled
             let result =
@@ -388,12 +390,17 @@ extension GuardedCall {
     /// Why what was approved is not what would run now; nil when it is.
     ///
     /// The policy is asked again, about the call as it comes now: one that has changed in between
-    /// counts, and so does a client that has to ask other people.
+    /// counts, and so does a client that has to ask other people. What is asked for now may be less
+    /// than what was approved, never more.
     func changed(_ request: ApprovalRequest, _ held: HeldCall) async -> String? {
         let stored = request.row.request
         // What cannot be computed is not what was approved.
         let found = try? approvals?.storedDigest(
-            of: digest(of: held, policyVersion: stored.policyVersion)
+            of: digest(
+                of: held,
+                policyVersion: stored.policyVersion,
+                request.state.workflows
+            )
         )
         guard let found, found == stored.digest else {
             return "the call is not the one that was approved (request \(request.id))"
@@ -409,8 +416,8 @@ extension GuardedCall {
                     """
             }
             // One that cannot be found is not the one that was asked.
-            let wanted = try? await approvals?.workflow(named: demand.workflow).name
-            guard let wanted, haveEqualBytes(wanted, stored.workflow) else {
+            let wanted = try? await approvals?.askedWorkflows(of: demand)
+            guard let wanted, request.isApproved(by: wanted) else {
                 return """
                     the call needs an approval by another workflow than the one that approved it \
                     (request \(request.id)); call again
@@ -421,7 +428,11 @@ extension GuardedCall {
     }
 
     /// The digest of a call under the policy that asks for its approval.
-    private func digest(of held: HeldCall, policyVersion: Int64) throws -> [UInt8] {
+    private func digest(
+        of held: HeldCall,
+        policyVersion: Int64,
+        _ workflows: [ApprovalWorkflow]
+    ) throws -> [UInt8] {
         var binding = CallBinding(
             tool: held.entry.definition.name,
             definition: held.entry.definition.json(),
@@ -432,6 +443,8 @@ extension GuardedCall {
         binding.destination = held.entry.destination
         binding.answers = held.source.extras.inputs
         binding.meta = held.source.extras.meta
+        // Of one alone nothing is said, as before there could be several.
+        if workflows.count > 1 { binding.workflows = workflows.map(\.name) }
         return try binding.digest()
     }
 

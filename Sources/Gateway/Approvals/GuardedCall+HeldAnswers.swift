@@ -75,12 +75,20 @@ extension GuardedCall {
             arguments: kept,
             caller: source.caller,
             digest: try binding.digest(),
-            demand: ApprovalDemand(
-                workflow: demand.workflow,
-                policyVersion: version,
-                message: Self.message(demand)
-            ),
+            demand: asked(for: demand, policyVersion: version),
             session: source.session
+        )
+    }
+
+    /// The same as the desk is asked.
+    private static func asked(
+        for demand: AnswerDemand,
+        policyVersion: Int64
+    ) -> ApprovalDemand {
+        ApprovalDemand(
+            workflows: demand.workflows,
+            policyVersion: policyVersion,
+            message: message(demand)
         )
     }
 
@@ -210,17 +218,25 @@ extension GuardedCall {
     /// Why an approval is not the one that the rules ask for now; nil when it is.
     private func otherDemand(_ demand: AnswerDemand, _ request: ApprovalRequest) async -> String? {
         let stored = request.row.request
+        let asked = Self.asked(for: demand, policyVersion: stored.policyVersion)
         // One that cannot be found is not the one that was asked.
-        let workflow = try? await approvals?.workflow(named: demand.workflow).name
-        if let workflow, haveEqualBytes(workflow, stored.workflow),
-            haveEqualBytes(Self.message(demand), stored.message ?? "")
-        {
-            return nil
+        let found = try? await approvals?.askedWorkflows(of: asked)
+        guard let wanted = found, request.isApproved(by: wanted) else {
+            // Also one that was held before each of several rules had its workflow asked.
+            let names = found.map { ApprovalRequest.names($0) } ?? "others, who cannot be asked"
+            return """
+                The call has run, and its answer is withheld: it contains \(demand.words), which \
+                needs an approval by \(names), and was approved by \(stored.workflow) \
+                (request \(request.id)).
+                """
         }
-        return """
-            The call has run, and its answer is withheld: the rules have changed since it was \
-            approved, and find \(demand.words) (request \(request.id)).
-            """
+        guard haveEqualBytes(Self.message(demand), stored.message ?? "") else {
+            return """
+                The call has run, and its answer is withheld: the rules have changed since it was \
+                approved, and find \(demand.words) (request \(request.id)).
+                """
+        }
+        return nil
     }
 }
 

@@ -38,7 +38,9 @@ extension GuardedCall {
             (problem, isPassing) = (await resume(request, source, report), false)
         }
         let after = try await approvals.find(id)
-        return (after, after.row.execution == .none ? problem : nil, isPassing)
+        // An approval that was spent unused has run nothing, and why is to be told.
+        let hasNotRun = after.row.execution == .none || after.row.execution == .cancelled
+        return (after, hasNotRun ? problem : nil, isPassing)
     }
 
     /// Does something with a task of this caller: a call that waits, or has waited, for approval.
@@ -152,7 +154,7 @@ extension GuardedCall {
         call.approvalID = request.id
         call.policyVersion = request.row.request.policyVersion
         call.rule = request.row.request.rule
-        call.add(reason: "approval request \(request.id)")
+        call.add(reason: request.reference)
         do {
             try await journal.begin(call)
         } catch {

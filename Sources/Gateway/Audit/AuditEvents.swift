@@ -142,8 +142,27 @@ extension AuditTable.Event {
         decision = "policy_\(version.origin)"
         policyVersion = version.number
         let name = redactor.redact(text: version.name).text
-        reason = "policy `\(name)`: \(changes) \(changes == 1 ? "change" : "changes")"
+        let tag = version.tag.map { ", tag `\(redactor.redact(text: $0).text)`" } ?? ""
+        reason = "policy `\(name)`: \(changes) \(changes == 1 ? "change" : "changes")\(tag)"
         // The text may hold anything; what it was can still be compared.
+        argumentsDigest = redactor.digest(of: version.digest)
+    }
+
+    /// A version of the policy has got another name, or has lost it; `version` is as it was.
+    init(
+        _ version: PolicyTable.Version,
+        taggedAs tag: String?,
+        by author: String,
+        at now: Timestamp,
+        _ redactor: Redactor
+    ) {
+        self.init(.change, at: now, caller: author)
+        decision = "policy_tag"
+        policyVersion = version.number
+        func name(_ tag: String?) -> String {
+            tag.map { "tag `\(redactor.redact(text: $0).text)`" } ?? "no tag"
+        }
+        reason = "\(name(tag)) in place of \(name(version.tag))"
         argumentsDigest = redactor.digest(of: version.digest)
     }
 

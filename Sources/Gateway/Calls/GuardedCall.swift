@@ -244,7 +244,7 @@ package struct GuardedCall: Sendable {
             case .deny: return .deny(reason: "the arguments contain \(found.words)")
             case .requireApproval:
                 return ruling.decision(
-                    after: .approval(workflow: found.workflow, words: found.words)
+                    after: .approval(workflows: found.workflows, words: found.words)
                 )
             }
         } catch {
@@ -384,7 +384,8 @@ package struct GuardedCall: Sendable {
 
     /// Why a demand for an approval is a refusal: nobody could answer it.
     static func unanswerable(_ demand: ApprovalDemand) -> String {
-        let workflow = demand.workflow.map { " called `\($0)`" } ?? ""
+        let names = demand.workflows.compactMap { $0.map { "`\($0)`" } }
+        let workflow = names.isEmpty ? "" : " called \(names.joined(separator: " and "))"
         let words = demand.message.map { ": \($0)" } ?? ""
         return "needs an approval, and this installation has no approval workflow"
             + "\(workflow)\(words)"
@@ -449,22 +450,23 @@ package struct GuardedCall: Sendable {
 extension CallRuling {
     /// What is decided when arguments were looked through, too.
     ///
-    /// Who is asked by the policy is asked once, and told of both.
+    /// What a rule for tools and one about arguments both hold needs the approval of both: the
+    /// workflow of the first is asked first. All are told of everything.
     fileprivate func decision(after screening: GuardedCall.Screening) -> CallDecision {
-        guard case .approval(let workflow, let words) = screening else { return decision }
+        guard case .approval(let workflows, let words) = screening else { return decision }
         let message = "the arguments contain \(words)"
         switch decision {
         case .deny: return decision
         case .allow:
             return .requireApproval(
                 ApprovalDemand(
-                    workflow: workflow,
+                    workflows: workflows,
                     policyVersion: policyVersion ?? 0,
                     message: message
                 )
             )
         case .requireApproval(var demand):
-            demand.message = demand.message.map { "\($0); \(message)" } ?? message
+            demand.add(workflows, message)
             return .requireApproval(demand)
         }
     }

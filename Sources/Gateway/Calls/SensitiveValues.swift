@@ -57,8 +57,8 @@ extension GuardedCall {
     enum Screening: Sendable {
         /// It may go on, perhaps with other arguments.
         case passed
-        /// Somebody has to allow what was found.
-        case approval(workflow: String?, words: String)
+        /// Each of the workflows has to allow what was found.
+        case approval(workflows: [String?], words: String)
         /// What the caller hears of a call that must not go on.
         case refused(ToolResult)
     }
@@ -120,19 +120,19 @@ extension GuardedCall {
                 return .refused(deny(&call, "the arguments contain \(verdict.words)"))
             }
             call.add(reason: "needs an approval: \(verdict.words)")
-            return .approval(workflow: verdict.workflow, words: verdict.words)
+            return .approval(workflows: verdict.workflows, words: verdict.words)
         }
         return .passed
     }
 
     /// What is in the arguments of a call that was held, by the rules in force now.
     ///
-    /// - Returns: The action, and the workflow of one that needs an approval; nil when there is
+    /// - Returns: The action, and the workflows of one that needs an approval; nil when there is
     ///   nothing to do about them.
     /// - Throws: What keeps the rules from being read.
     func screening(
         of held: HeldCall
-    ) async throws -> (action: RedactionPolicy.Action, workflow: String?, words: String)? {
+    ) async throws -> (action: RedactionPolicy.Action, workflows: [String?], words: String)? {
         let verdict = try await sensitive?.verdict(
             on: .object(held.kept),
             .arguments,
@@ -140,7 +140,7 @@ extension GuardedCall {
             held.source
         )
         return verdict.flatMap { verdict in
-            verdict.action.map { ($0, verdict.workflow, verdict.words) }
+            verdict.action.map { ($0, verdict.workflows, verdict.words) }
         }
     }
 
@@ -160,8 +160,8 @@ extension GuardedCall {
 
     /// An answer that needs an approval.
     struct AnswerDemand: Sendable {
-        /// Who is asked; nil for the usual ones.
-        var workflow: String?
+        /// Who is asked, one after the other; nil for the usual ones.
+        var workflows: [String?]
         /// What was found, and by which rules.
         var words: String
         /// The answer, with marks where another rule asks for them.
@@ -194,7 +194,7 @@ extension GuardedCall {
         case .requireApproval:
             var answer = Self.withheld("withheld: the answer contains \(verdict.words)")
             answer.approval = AnswerDemand(
-                workflow: verdict.workflow,
+                workflows: verdict.workflows,
                 words: verdict.words,
                 answer: Self.result(result, as: verdict.value)
             )

@@ -76,7 +76,7 @@ package struct ToolFailure: Error, Sendable, Equatable {
         case .lost: .outcomeUnknown
         case .timedOut: .timedOut
         case .suspended, .crowded: .busy
-        case .held: .conflict
+        case .held, .notAsShown: .conflict
         }
     }
 

@@ -219,11 +219,32 @@ extension PolicyBook {
     }
 
     /// Names a version, or takes its name away.
-    package func tag(_ number: Int64, _ tag: String?) async throws {
-        let isFound = try await store.writeOutsideFeed { connection, account in
-            try PolicyTable.tag(number, tag, account: account, on: connection)
+    ///
+    /// - Parameters:
+    ///   - number: Of the version.
+    ///   - tag: Its new name; nil for none.
+    ///   - author: Who does it, for the record.
+    /// - Throws: ``PolicyError/unknownVersion(_:)``, and what keeps it from being recorded: nothing
+    ///   has changed then.
+    package func tag(_ number: Int64, _ tag: String?, by author: String) async throws {
+        let now = store.clock.now()
+        try await store.writeOutsideFeed { [self] connection, account in
+            guard
+                let version = try PolicyTable.lock(number, account: account, on: connection)
+            else { throw PolicyError.unknownVersion(number) }
+            // What changes nothing is none, as for the policy itself.
+            guard version.tag.map({ Array($0.utf8) }) != tag.map({ Array($0.utf8) }) else { return }
+            _ = try PolicyTable.tag(number, tag, account: account, on: connection)
+            guard let audit = try audit?() else { return }
+            let event = AuditTable.Event(
+                version,
+                taggedAs: tag,
+                by: author,
+                at: now,
+                audit.keys.redactor
+            )
+            try audit.append([event], at: now, account: account, on: connection)
         }
-        guard isFound else { throw PolicyError.unknownVersion(number) }
         refresh()
     }
 

@@ -14,9 +14,16 @@ final class ParkedCall: Sendable {
 
     /// Who may go on with it: the same caller, with the same request.
     struct Binding: Sendable, Equatable {
-        var caller: String
-        var server: UpstreamServerID
-        var request: [UInt8]
+        /// The bytes of the name: a name that only looks the same is another caller's.
+        private let caller: [UInt8]
+        private let server: UpstreamServerID
+        private let request: [UInt8]
+
+        init(caller: String, server: UpstreamServerID, request: [UInt8]) {
+            self.caller = Array(caller.utf8)
+            self.server = server
+            self.request = request
+        }
     }
 
     /// Longer than that nobody thinks about an answer; the server's own limit is shorter.

@@ -12,11 +12,15 @@ extension UpstreamDesk {
         package var tools: [UpstreamTool]
         /// Whether a credential or variables are kept for it.
         package var hasSecret: Bool
-        /// What each callable tool is called here; tools whose name is taken are missing.
-        package var names: [String: String]
+        /// What each callable tool is called here, by the bytes of the name it has at its server;
+        /// tools whose name is taken are missing.
+        var names: [[UInt8]: String]
         /// Resources and templates that another server lists, too, so that nobody gets a request
         /// for them; as far as they were listed since the process began.
         package var sharedResources: [String] = []
+
+        /// What a tool is called here; nil where it cannot be called.
+        package func name(of tool: UpstreamTool) -> String? { names[Array(tool.name.utf8)] }
 
         /// What somebody should know of how it is reached; nil for nothing.
         package var warning: String? {
@@ -33,7 +37,7 @@ extension UpstreamDesk {
         /// Accepted tools whose name is another's, so that they cannot be called.
         package var collisions: [String] {
             tools.filter {
-                $0.state == .accepted && !$0.isInstructions && names[$0.name] == nil
+                $0.state == .accepted && !$0.isInstructions && name(of: $0) == nil
             }.map(\.name)
         }
 
@@ -57,10 +61,10 @@ extension UpstreamDesk {
     }
 
     private static func entry(of server: UpstreamServer, in catalogue: Catalogue) -> Entry {
-        var names: [String: String] = [:]
+        var names: [[UInt8]: String] = [:]
         for assignment in catalogue.assignments
         where haveEqualBytes(assignment.candidate.server, server.name) {
-            names[assignment.candidate.tool] = assignment.name
+            names[Array(assignment.candidate.tool.utf8)] = assignment.name
         }
         return Entry(
             server: server,

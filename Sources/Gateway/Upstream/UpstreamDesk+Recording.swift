@@ -52,7 +52,7 @@ extension UpstreamDesk {
         )
         return changed.compactMap { tool in
             guard tool.state == .accepted, let definition = tool.accepted,
-                before[Array(tool.name.utf8)]?.accepted != definition
+                !UpstreamTool.areSame(before[Array(tool.name.utf8)]?.accepted, definition)
             else { return nil }
             return .accepted(tool: tool.name, definition: definition)
         }

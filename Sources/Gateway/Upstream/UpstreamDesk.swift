@@ -329,7 +329,8 @@ package actor UpstreamDesk {
         guard rescans[id] == nil else { return }
         rescans[id] = Task {
             while self.restless.remove(id) != nil {
-                // A scan that fails is told by the server's status.
+                // A scan that fails is told by the server's status; one that others have got in the
+                // way of leaves what those have found.
                 _ = try? await self.scan(id, askedBy: nil)
                 // Cancelled when the desk is closed.
                 guard (try? await Task.sleep(for: Self.rescanPause)) != nil else { break }
@@ -430,12 +431,19 @@ package actor UpstreamDesk {
         on connection: UpstreamConnection,
         of server: UpstreamServerID
     ) async throws {
-        var tools = await connection.advertised(since: changesTold(by: server))
-        if tools == nil { tools = try await listTools(on: connection, of: server).advertised }
-        guard let digest = tools?.digests[Array(pin.tool.utf8)] else {
-            throw UpstreamError.refused(.unknownTool(pin.tool))
+        let tools: AdvertisedTools
+        var isAnswered = false
+        if let known = await connection.advertised(since: changesTold(by: server)) {
+            tools = known
+        } else {
+            let report = try await listTools(on: connection, of: server)
+            (tools, isAnswered) = (report.advertised, report.isAnswer)
         }
-        guard digest == pin.digest else { throw UpstreamError.held(tool: pin.tool) }
+        let digest = tools.digests[Array(pin.tool.utf8)]
+        guard digest != pin.digest else { return }
+        let error: UpstreamError =
+            digest == nil ? .refused(.unknownTool(pin.tool)) : .held(tool: pin.tool)
+        throw UpstreamPool.LocalFailure(reason: error, isAnswered: isAnswered)
     }
 }
 

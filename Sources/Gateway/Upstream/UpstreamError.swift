@@ -34,6 +34,8 @@ package enum UpstreamError: Error, Sendable, Equatable {
     case crowded(sessions: Int)
     /// The tool is not what was accepted any more.
     case held(tool: String)
+    /// What waits to be accepted is not what somebody has looked at.
+    case notAsShown
     /// Something about its configuration cannot be used.
     case misconfigured(reason: String)
 }
@@ -64,6 +66,8 @@ extension UpstreamError: CustomStringConvertible {
         case .crowded(let sessions): "all \(sessions) sessions with the server are at work"
         case .held(let tool):
             "`\(tool)` has changed since it was accepted and waits to be accepted again"
+        case .notAsShown:
+            "what waits is not what was shown; nothing was accepted"
         case .misconfigured(let reason): "the server cannot be used: \(reason)"
         }
     }
@@ -80,6 +84,7 @@ extension UpstreamError: CustomStringConvertible {
         case .notStarted: "install the program, or give its whole path"
         case .lost: "look whether it was done before you call it again"
         case .held: "`preloop servers diff` shows the change, `preloop servers accept` accepts it"
+        case .notAsShown: "look at what waits now (`preloop servers diff`), and accept that"
         case .timedOut, .suspended, .crowded, .unreachable: "try again later"
         case .refused, .sessionEnded, .invalid, .tooLarge, .ended, .misconfigured,
             .forbiddenAddress:
@@ -94,8 +99,20 @@ extension UpstreamError: CustomStringConvertible {
             .ended:
             true
         case .refused, .forbiddenAddress, .unauthorized, .sessionEnded, .suspended, .crowded,
-            .held, .misconfigured:
+            .held, .notAsShown, .misconfigured:
             false
+        }
+    }
+
+    /// Whether it says anything about the server: what was decided here does not.
+    ///
+    /// Where that was after the server had answered, ``UpstreamPool/LocalFailure`` says so.
+    var saysSomethingOfServer: Bool {
+        switch self {
+        case .refused, .unreachable, .unknownHost, .notStarted, .unauthorized, .lost,
+            .sessionEnded, .invalid, .tooLarge, .timedOut, .ended:
+            true
+        case .forbiddenAddress, .suspended, .crowded, .held, .notAsShown, .misconfigured: false
         }
     }
 
@@ -104,7 +121,7 @@ extension UpstreamError: CustomStringConvertible {
         switch self {
         case .refused, .invalid, .lost, .sessionEnded: true
         case .forbiddenAddress, .unreachable, .unknownHost, .notStarted, .unauthorized, .tooLarge,
-            .timedOut, .ended, .suspended, .crowded, .held, .misconfigured:
+            .timedOut, .ended, .suspended, .crowded, .held, .notAsShown, .misconfigured:
             false
         }
     }

@@ -11,6 +11,16 @@ struct UpstreamListener: Sendable {
         var caller: String
         /// The client's session; nil where each call comes alone.
         var session: String?
+
+        /// By bytes: names that only look the same are of two callers, and what a server says
+        /// without naming a call is for neither then.
+        static func == (left: Client, right: Client) -> Bool {
+            left.bytes == right.bytes
+        }
+
+        func hash(into hasher: inout Hasher) { hasher.combine(bytes) }
+
+        private var bytes: [[UInt8]?] { [Array(caller.utf8), session.map { Array($0.utf8) }] }
     }
 
     /// Nil for what is asked by nobody's order, such as lists: no server means such a request by

@@ -24,6 +24,18 @@ actor UpstreamPool {
     struct Configuration: Sendable, Equatable {
         var server: UpstreamServer
         var secret: UpstreamSecret
+
+        /// By bytes: a path or a token that only looks the same is another one, and what was
+        /// decided about the new one must not go to the old.
+        static func == (left: Configuration, right: Configuration) -> Bool {
+            left.server == right.server && left.secret == right.secret
+                && left.texts.elementsEqual(right.texts, by: haveEqualBytes)
+        }
+
+        private var texts: [String] {
+            let sealed = secret.sealable.reveal()
+            return [server.name, server.url, server.headerName, sealed] + server.command
+        }
     }
 
     /// How many sessions there are at a time; the one that was idle the longest makes room.
@@ -38,6 +50,15 @@ actor UpstreamPool {
         var ownSessions = 32
         /// A session that nobody uses for so long is ended.
         var idleTime: Duration = .seconds(600)
+    }
+
+    /// Why something that is done with a session ends by what was decided here, and not by what the
+    /// server has made of it.
+    struct LocalFailure: Error {
+        /// What whoever wants it done is told.
+        var reason: any Error
+        /// Whether the server had answered before: then it works, whatever was decided.
+        var isAnswered: Bool
     }
 
     nonisolated let configuration: Configuration
@@ -88,7 +109,7 @@ actor UpstreamPool {
     ///   - isRepeatable: Whether it may be done again when the connection broke in the middle.
     ///   - body: What to do.
     /// - Returns: What the body gives.
-    /// - Throws: What the body throws, or why there is no session.
+    /// - Throws: What the body throws, the reason of a ``LocalFailure``, why there is no session.
     func perform<Value: Sendable>(
         for caller: String,
         capabilities: JSONObject,
@@ -100,25 +121,34 @@ actor UpstreamPool {
         var attempt = 0
         while true {
             attempt += 1
-            if let wait = breaker.wait(at: .now) {
-                throw UpstreamError.suspended(seconds: Int(wait / .seconds(1)))
+            let leave: CircuitBreaker.Attempt
+            switch breaker.admit(at: .now) {
+            case .attempt(let number): leave = number
+            case .wait(let time):
+                throw UpstreamError.suspended(seconds: Int(time / .seconds(1)))
             }
             do {
                 let value = try await body(connection(caller, capabilities, hearsMessages, guest))
-                breaker.succeeded()
+                breaker.succeeded(leave)
                 return value
+            } catch let failure as LocalFailure {
+                if failure.isAnswered {
+                    breaker.succeeded(leave)
+                } else {
+                    breaker.abandoned(leave)
+                }
+                throw failure.reason
             } catch let error as UpstreamError {
                 if error.countsAgainstServer {
-                    breaker.failed(at: .now)
-                } else if case .crowded = error {
-                    // It was not asked.
-                    breaker.failed(at: .now, isCounted: false)
+                    breaker.failed(leave, at: .now)
+                } else if error.saysSomethingOfServer {
+                    breaker.succeeded(leave)
                 } else {
-                    breaker.succeeded()
+                    breaker.abandoned(leave)
                 }
                 guard attempt == 1, Self.mayRepeat(error, isRepeatable) else { throw error }
             } catch {
-                breaker.failed(at: .now, isCounted: false)
+                breaker.abandoned(leave)
                 throw error
             }
         }
@@ -130,7 +160,8 @@ actor UpstreamPool {
         case .sessionEnded: true
         case .lost, .ended: isRepeatable
         case .refused, .forbiddenAddress, .unreachable, .unknownHost, .notStarted, .unauthorized,
-            .invalid, .tooLarge, .timedOut, .suspended, .crowded, .held, .misconfigured:
+            .invalid, .tooLarge, .timedOut, .suspended, .crowded, .held, .notAsShown,
+            .misconfigured:
             false
         }
     }

@@ -1,3 +1,5 @@
+import Domain
+
 /// The sessions of the older revisions that are open, by identifier; a value, time comes in.
 package struct HTTPSessionTable<Session: Sendable>: Sendable {
     /// How many there may be, and for how long nobody needs to come.
@@ -47,7 +49,7 @@ package struct HTTPSessionTable<Session: Sendable>: Sendable {
         now: Duration
     ) -> [Session] {
         var ended: [Session] = []
-        let own = entries.filter { $0.value.principal == principal }
+        let own = entries.filter { haveEqualBytes($0.value.principal, principal) }
         if own.count >= limits.sessionsPerPrincipal { ended += drop(oldestOf: own) }
         if entries.count >= limits.sessions { ended += drop(oldestOf: entries) }
         entries[id] = Entry(session: session, principal: principal, lastUsed: now)
@@ -61,7 +63,8 @@ package struct HTTPSessionTable<Session: Sendable>: Sendable {
         now: Duration,
         _ body: (inout Session) -> Value
     ) -> Value? {
-        guard var entry = entries[id], entry.principal == principal else { return nil }
+        guard var entry = entries[id], haveEqualBytes(entry.principal, principal)
+        else { return nil }
         // Taken out meanwhile, so that the session is changed in place.
         entries[id] = nil
         entry.lastUsed = now
@@ -72,7 +75,8 @@ package struct HTTPSessionTable<Session: Sendable>: Sendable {
 
     /// Takes a session of a principal out; nil when there is none.
     package mutating func remove(_ id: String, principal: String) -> Session? {
-        guard let entry = entries[id], entry.principal == principal else { return nil }
+        guard let entry = entries[id], haveEqualBytes(entry.principal, principal)
+        else { return nil }
         entries[id] = nil
         return entry.session
     }

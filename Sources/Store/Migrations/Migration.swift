@@ -15,6 +15,7 @@ package struct Migration: Sendable {
     package static let all: [Migration] = [
         .initial, .pairsBySecond, .toolCalls, .jobs, .webhooks, .users, .audit, .approvals,
         .policies, .upstreams, .firstScans, .vettedTrackers, .approvalIdentities,
+        .approvalPlaces,
     ]
 
     /// The statements as an engine takes them.

@@ -104,6 +104,46 @@ extension ApprovalTable {
         return try rows.map { row throws(StoreError) in try Self.row(row) }
     }
 
+    /// Approvals of calls that are remembered at an instant, latest request first, without what is
+    /// sealed; with identifiers smaller than `before`, the first `skip` of them left out.
+    package static func remembered(
+        at instant: Timestamp,
+        before: String?,
+        skip: Int,
+        limit: Int,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> [Row] {
+        let isBefore: SQL = before.map { "AND id < \($0)" } ?? ""
+        let rows = try connection.rows(
+            """
+            SELECT \(openColumns(connection.dialect)) FROM approval_requests
+            WHERE account_id = \(account) AND status = 'approved' AND kind = 'call'
+                AND remembered_until > \(instant) \(isBefore)
+            ORDER BY id DESC LIMIT \(limit) OFFSET \(skip)
+            """
+        )
+        return try rows.map { row throws(StoreError) in try Self.row(row) }
+    }
+
+    /// Forgets an approval that is remembered at an instant.
+    ///
+    /// - Returns: Whether there was something to forget; otherwise nothing has changed.
+    package static func forget(
+        _ id: String,
+        at instant: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Bool {
+        try connection.execute(
+            """
+            UPDATE approval_requests SET remembered_until = NULL
+            WHERE account_id = \(account) AND id = \(id) AND status = 'approved'
+                AND kind = 'call' AND remembered_until > \(instant)
+            """
+        ) == 1
+    }
+
     /// The request about the same call by a workflow that waits, or was approved and has not run.
     ///
     /// Of equal questions it is the one that waits. Nil when there is none.

@@ -8,6 +8,8 @@ package enum ApprovalTokenTable {
         package var request: String
         /// In whose name it decides.
         package var approver: String
+        /// The place of the workflow that it answers, among those that have to approve.
+        package var place = 0
         package var issuedAt: Timestamp
         package var expiresAt: Timestamp
         package var usedAt: Timestamp?
@@ -35,10 +37,10 @@ package enum ApprovalTokenTable {
     ) throws(StoreError) {
         try connection.execute(
             """
-            INSERT INTO approval_tokens (account_id, digest, request_id, approver, issued_at,
+            INSERT INTO approval_tokens (account_id, digest, request_id, approver, place, issued_at,
                 expires_at)
             VALUES (\(account), \(token.digest), \(token.request), \(token.approver),
-                \(token.issuedAt), \(token.expiresAt))
+                \(token.place), \(token.issuedAt), \(token.expiresAt))
             """
         )
     }
@@ -51,7 +53,7 @@ package enum ApprovalTokenTable {
     ) throws(StoreError) -> Token? {
         let rows = try connection.rows(
             """
-            SELECT digest, request_id, approver, issued_at, expires_at, used_at
+            SELECT digest, request_id, approver, place, issued_at, expires_at, used_at
             FROM approval_tokens
             WHERE account_id = \(account) AND digest = \(digest)
             """
@@ -64,6 +66,7 @@ package enum ApprovalTokenTable {
                 issuedAt: try row.timestamp("issued_at"),
                 expiresAt: try row.timestamp("expires_at")
             )
+            token.place = Int(try row.integer("place"))
             token.usedAt = try row.optionalTimestamp("used_at")
             return token
         }

@@ -122,6 +122,24 @@ package enum PolicyTable {
         )
     }
 
+    /// A version without its text, whose name nobody else changes until the transaction ends; nil
+    /// when there is none of the number.
+    package static func lock(
+        _ number: Int64,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Version? {
+        let lock: SQL = connection.dialect == .postgres ? "FOR UPDATE" : ""
+        let rows = try connection.rows(
+            """
+            SELECT version, name, digest, author, origin, created_at, tag
+            FROM policy_versions WHERE account_id = \(account) AND version = \(number)
+            \(lock)
+            """
+        )
+        return try rows.first.map(version)
+    }
+
     /// Names a version, or takes its name away.
     ///
     /// - Returns: Whether there is such a version.

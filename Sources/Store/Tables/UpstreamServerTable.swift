@@ -70,12 +70,17 @@ package enum UpstreamServerTable {
     }
 
     /// The server of that identifier.
+    ///
+    /// Where it is `locked` nobody else may change it until the transaction ends: who compares its
+    /// tools with what is kept, or accepts them, does so alone.
     package static func find(
         _ id: UpstreamServerID,
+        locked: Bool = false,
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) -> UpstreamServer? {
-        try servers(
+        let lock: SQL = locked && connection.dialect == .postgres ? "FOR UPDATE" : ""
+        return try servers(
             connection.rows(
                 """
                 SELECT id, name, transport, url, command, auth_type, auth_header, prefix_mode,
@@ -83,6 +88,7 @@ package enum UpstreamServerTable {
                     last_scan_at, last_error, created_at
                 FROM upstream_servers
                 WHERE account_id = \(account) AND id = \(id)
+                \(lock)
                 """
             )
         ).first
@@ -177,14 +183,16 @@ package enum UpstreamServerTable {
         account: AccountID,
         on connection: any SQLConnection
     ) throws(StoreError) {
+        // The server first, as everybody who changes its tools takes them: two who take them the
+        // other way round wait for each other.
         try connection.execute(
             """
-            DELETE FROM upstream_tools WHERE account_id = \(account) AND server_id = \(server)
+            DELETE FROM upstream_servers WHERE account_id = \(account) AND id = \(server)
             """
         )
         try connection.execute(
             """
-            DELETE FROM upstream_servers WHERE account_id = \(account) AND id = \(server)
+            DELETE FROM upstream_tools WHERE account_id = \(account) AND server_id = \(server)
             """
         )
     }

@@ -13,6 +13,7 @@ struct ApprovalsCommand: AsyncParsableCommand {
         subcommands: [
             ApprovalsListCommand.self, ApprovalsWatchCommand.self, ApprovalsShowCommand.self,
             ApprovalsApproveCommand.self, ApprovalsDenyCommand.self,
+            ApprovalsRememberedCommand.self, ApprovalsForgetCommand.self,
         ],
         defaultSubcommand: ApprovalsListCommand.self
     )
@@ -24,6 +25,7 @@ enum ApprovalSource: Sendable {
     case remote(RemoteServer)
 
     private static let path = "/api/v1/approval-requests"
+    private static let remembered = "/api/v1/approvals/remembered"
 
     /// The server of `--url`, else the installation.
     static func open(_ remote: RemoteOptions) async throws -> ApprovalSource {
@@ -62,32 +64,69 @@ enum ApprovalSource: Sendable {
         }
     }
 
-    /// Decides, and gives the request after that.
+    /// Decides as the workflow of a name is asked, and gives the request after that.
     func decide(
         _ id: String,
         _ decision: ApprovalState.Decision,
+        for workflow: String?,
         reason: String?,
         remembering: DecisionMemory
     ) async throws -> JSONValue {
         switch self {
         case .local(let installation, let desk):
-            let word = ApprovalDesk.Word(
+            var word = ApprovalDesk.Word(
                 decision,
                 reason: reason,
                 rememberedFor: remembering.seconds.map { .seconds($0) },
                 isForSession: remembering.isForSession
             )
+            word.workflow = workflow
             let request = try await desk.decide(id, by: installation.localApprover, word)
             return request.json(at: installation.store.clock.now())
         case .remote(let server):
             var body = JSONObject()
             body.append(key: "decision", value: .string(decision.rawValue))
+            if let workflow { body.append(key: "workflow", value: .string(workflow)) }
             if let reason { body.append(key: "comment", value: .string(reason)) }
             if let seconds = remembering.seconds {
                 body.append(key: "remember_seconds", value: .integer(Int64(seconds)))
             }
             if remembering.isForSession { body.append(key: "remember_session", value: true) }
             return try await server.call("POST", "\(Self.path)/\(id)/decide", .object(body))
+        }
+    }
+
+    /// Approvals that are remembered, as documents, latest request first.
+    func remembered(limit: Int) async throws -> [JSONValue] {
+        switch self {
+        case .local(let installation, let desk):
+            let version = await installation.policyBook { [] }.versionInForce()
+            return try await desk.remembered(policyVersion: version, limit: limit).map(\.json)
+        case .remote(let server):
+            let answer = try await server.call("GET", "\(Self.remembered)?limit=\(limit)")
+            return answer.array ?? []
+        }
+    }
+
+    /// Takes a remembered approval back, all of them for nil; gives how many that were.
+    func forget(_ id: String?) async throws -> Int64 {
+        switch self {
+        case .local(let installation, let desk):
+            let person = installation.localApprover
+            guard let id else { return Int64(try await desk.forgetAll(by: person)) }
+            try await desk.forget(id, by: person)
+            return 1
+        case .remote(let server):
+            guard let id else {
+                return try await server.call("DELETE", Self.remembered)["forgotten"]?.integer ?? 0
+            }
+            let path = "\(Self.remembered)/\(RemoteServer.encoded(id))"
+            let answer = try await server.send("DELETE", path)
+            guard answer.status != 404 else { throw ApprovalRefusal.notRemembered }
+            guard (200..<300).contains(answer.status) else {
+                throw RemoteServer.failure(answer, "`\(server.url)` refuses the request")
+            }
+            return 1
         }
     }
 
@@ -108,7 +147,7 @@ func attemptApprovals<Value>(
         } catch let refusal as ApprovalRefusal {
             let isUnknown = refusal == .unknownRequest
             throw CommandFailure(
-                isUnknown ? .notFound : .failure,
+                isUnknown || refusal == .notRemembered ? .notFound : .failure,
                 what,
                 reason: "\(refusal)",
                 hint: isUnknown ? "`preloop approvals list --all` shows the requests" : refusal.hint
@@ -144,6 +183,10 @@ enum ApprovalText {
         for (name, key) in optional where request[key]?.string != nil {
             let padding = String(repeating: " ", count: 11 - name.count)
             lines.append("\(name)\(padding)\(text(request, key))")
+        }
+        let workflows = request["workflows"]?.array ?? []
+        if workflows.count > 1, request["status"] == "pending" {
+            lines.append("Asked now  \(text(request, "asked_workflow"))")
         }
         let required = request["approvals_required"]?.integer ?? 1
         if required > 1 {
@@ -189,7 +232,7 @@ enum ApprovalText {
         return "pending, \(request["remaining_seconds"]?.integer ?? 0) s left"
     }
 
-    private static func arguments(_ request: JSONValue, limit: Int) -> String {
+    static func arguments(_ request: JSONValue, limit: Int) -> String {
         let text = singleLine(visible((request["arguments"] ?? .null).serializedText()))
         return text.count > limit ? text.prefix(limit - 1) + "…" : text
     }

@@ -17,6 +17,9 @@ struct DecisionOptions: ParsableArguments {
     @Option(name: .shortAndLong, help: "Why; whoever called is told.")
     var reason: String?
 
+    @Option(help: "The workflow that the answer is for, where several have to approve.")
+    var workflow: String?
+
     @OptionGroup var remote: RemoteOptions
     @OptionGroup var output: OutputOptions
 
@@ -31,6 +34,7 @@ struct DecisionOptions: ParsableArguments {
             try await source.decide(
                 id,
                 decision,
+                for: workflow,
                 reason: reason,
                 remembering: remembering
             )
@@ -50,9 +54,12 @@ struct DecisionOptions: ParsableArguments {
             let means = isAnswer ? "the answer of \(tool) is not shown." : "\(tool) does not run."
             try Output.text(["Denied: \(means)"])
         default:
+            let workflows = request["workflows"]?.array ?? []
+            let asked = ApprovalText.text(request, "asked_workflow")
+            let next = workflows.count > 1 ? " Asked now: \(asked)." : ""
             let received = request["approvals_received"]?.integer ?? 0
             let required = request["approvals_required"]?.integer ?? 1
-            try Output.text(["Counted: \(received) of \(required) approvals for \(tool)."])
+            try Output.text(["Counted: \(received) of \(required) approvals for \(tool).\(next)"])
         }
     }
 }

@@ -390,7 +390,10 @@ enum PolicyText {
         }
         if let reason = told["reason"]?.string { lines.append("  \(reason)") }
         if action == PolicyDocument.Action.requireApproval.rawValue {
-            lines.append("  workflow: \(told["workflow"]?.string ?? "the default one")")
+            // A server that is older than this program tells of one alone.
+            let workflows = told["workflows"]?.array ?? [told["workflow"] ?? .null]
+            let names = workflows.map { $0.string ?? "the default one" }
+            lines.append("  workflow: \(names.joined(separator: ", then "))")
         }
         if told["is_enabled"] == false { lines.append("  the policy disables the tool") }
         if told["is_exempt"] == true {

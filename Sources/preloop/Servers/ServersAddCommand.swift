@@ -101,7 +101,7 @@ extension UpstreamDesk.Entry {
     /// What a person has to know of the tools, a line each.
     func toolLines(_ unusable: [String] = [], _ warnings: [String] = []) -> [String] {
         let accepted = tools.filter { $0.state == .accepted }
-        let shown = accepted.compactMap { names[$0.name] }
+        let shown = accepted.compactMap { name(of: $0) }
         var lines = [
             "\(counted(shown.count, "tool")) can be called: \(shown.joined(separator: ", "))"
         ]

@@ -10,7 +10,8 @@ struct ServersDiffCommand: AsyncParsableCommand {
         abstract: "Show what waits to be accepted of an MCP server.",
         discussion: """
             Each line of a definition that would go begins with -, each that would come with +. \
-            Characters that nobody sees are shown by their numbers.
+            Characters that nobody sees are shown by their numbers. By its digest exactly what is \
+            shown is accepted: preloop servers accept NAME --digest DIGEST
             """
     )
 
@@ -28,16 +29,7 @@ struct ServersDiffCommand: AsyncParsableCommand {
         guard !output.isJSON else {
             try Output.result([
                 "name": .string(name),
-                "tools": .array(
-                    waiting.map { tool in
-                        [
-                            "name": .string(tool.name), "state": .string(tool.state.rawValue),
-                            "flags": JSONValue(tool.flags),
-                            "accepted": tool.accepted.map(JSONValue.object) ?? .null,
-                            "proposed": tool.proposed.map(JSONValue.object) ?? .null,
-                        ]
-                    }
-                ),
+                "tools": .array(waiting.map(\.pendingJSON)),
             ])
             return
         }
@@ -46,48 +38,6 @@ struct ServersDiffCommand: AsyncParsableCommand {
             return
         }
         try Output.text(waiting.flatMap { DefinitionDiff(tool: $0).lines })
-    }
-}
-
-/// `preloop servers accept NAME [TOOL…]`.
-struct ServersAcceptCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "accept",
-        abstract: "Accept what waits of an MCP server: new and changed tools can be called then.",
-        discussion: "Look at it first with `preloop servers diff`."
-    )
-
-    @Argument(help: "The server's name.")
-    var name: String
-
-    @Argument(help: "Which tools; all that wait when none are named.")
-    var tools: [String] = []
-
-    @OptionGroup var output: OutputOptions
-
-    func run() async throws {
-        let (name, tools) = (name, tools)
-        let accepted = try await Installation.withServers("nothing was accepted") { desk in
-            let entry = try await desk.entry(named: name)
-            for tool in tools
-            where !entry.tools.contains(where: { haveEqualBytes($0.name, tool) }) {
-                throw CommandFailure(.notFound, "`\(name)` has no tool `\(tool)`")
-            }
-            return try await desk.accept(
-                tools.isEmpty ? nil : tools,
-                of: entry.server.id,
-                by: Installation.localAuthor
-            )
-        }
-        guard !output.isJSON else {
-            try Output.result(["name": .string(name), "accepted": JSONValue(accepted)])
-            return
-        }
-        try Output.text([
-            accepted.isEmpty
-                ? "Nothing of \(name) waits to be accepted."
-                : visibleLine("Accepted \(accepted.joined(separator: ", ")).")
-        ])
     }
 }
 

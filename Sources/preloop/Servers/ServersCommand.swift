@@ -89,8 +89,9 @@ extension UpstreamDesk.Entry {
             "tools": .array(
                 tools.map { tool in
                     [
-                        "name": .string(tool.name), "exposed_as": JSONValue(names[tool.name]),
+                        "name": .string(tool.name), "exposed_as": JSONValue(name(of: tool)),
                         "state": .string(tool.state.rawValue), "flags": JSONValue(tool.flags),
+                        "digest": JSONValue(tool.pendingDigest),
                     ]
                 }
             ),

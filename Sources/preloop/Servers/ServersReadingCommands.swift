@@ -73,7 +73,7 @@ struct ServersShowCommand: AsyncParsableCommand {
         var table = TextTable(["TOOL", "CALLED", "STATE", "FLAGS"])
         for tool in entry.tools {
             table.append([
-                visibleLine(tool.name), visibleLine(entry.names[tool.name] ?? "-"),
+                visibleLine(tool.name), visibleLine(entry.name(of: tool) ?? "-"),
                 tool.state.rawValue, tool.flags.joined(separator: ", "),
             ])
         }

@@ -23,6 +23,8 @@ actor ServedScans {
         var state: String
         var problems: [Trouble]
         var endedAt: Timestamp
+        /// When trackers were read: what the store has of that time is of this scan.
+        var reading: ClosedRange<Timestamp>
     }
 
     /// A line about what was not read.
@@ -98,8 +100,8 @@ actor ServedScans {
         return Self.state(of: run, tracker)
     }
 
-    /// How the scan is that goes on, here or elsewhere; else the latest one of this process, else
-    /// what is stored of those before.
+    /// How the scan is that goes on, here or elsewhere; else the latest one of this process, or
+    /// what is stored where another process has begun one since, or this one none.
     ///
     /// - Parameters:
     ///   - tracker: Of which; nil for all.
@@ -121,7 +123,9 @@ actor ServedScans {
             state.projects = stored.projects
             return state
         }
-        if let run { return Self.state(of: run, tracker) }
+        if let run, run.end.map({ !stored.isNewer(than: $0.reading) }) ?? true {
+            return Self.state(of: run, tracker)
+        }
         var state = TrackerOperations.SyncState(state: "idle")
         state.endedAt = stored.endedAt
         state.problems = stored.problems
@@ -159,7 +163,18 @@ actor ServedScans {
         var isRunning: Bool
         var projects: [TrackerOperations.ProjectProgress]
         var problems: [String]
+        /// When a scan that was noted began: one that was planned, or one that failed.
+        var startedAt: Timestamp?
         var endedAt: Timestamp?
+
+        /// Whether another process has begun a scan after one that read at this time.
+        ///
+        /// Who scans a tracker keeps others out, so that a project whose scan ended later was read
+        /// by a scan that began later. One that failed has no project of its own to tell of it.
+        func isNewer(than reading: ClosedRange<Timestamp>) -> Bool {
+            startedAt.map { $0 > reading.lowerBound } ?? false
+                || endedAt.map { $0 > reading.upperBound } ?? false
+        }
     }
 
     private static func stored(
@@ -183,9 +198,10 @@ actor ServedScans {
                 account: account,
                 on: connection
             )
-            let failing = try ScanScheduleTable.list(account: account, on: connection).filter {
-                $0.failures > 0 && (tracker == nil || $0.tracker == tracker?.id)
+            let schedules = try ScanScheduleTable.list(account: account, on: connection).filter {
+                tracker == nil || $0.tracker == tracker?.id
             }
+            let failing = schedules.filter { $0.failures > 0 }
             return Stored(
                 isRunning: holder != nil,
                 projects: projects.map { project in
@@ -207,6 +223,7 @@ actor ServedScans {
                             project.lastError.map { "\(project.path): \($0)" }
                         }).prefix(Self.maximumProblems)
                 ),
+                startedAt: schedules.compactMap(\.lastStartedAt).max(),
                 endedAt: projects.compactMap(\.lastScanAt).max()
             )
         }
@@ -299,8 +316,17 @@ actor ServedScans {
         _ request: ScanRequest,
         _ board: Board
     ) async -> End {
+        let clock = installation.store.clock
+        let begun = clock.now()
+        var reading: ClosedRange<Timestamp>?
         func end(_ state: String, _ problems: [Trouble]) -> End {
-            End(state: state, problems: problems, endedAt: installation.store.clock.now())
+            let now = max(begun, clock.now())
+            return End(
+                state: state,
+                problems: problems,
+                endedAt: now,
+                reading: reading ?? begun...now
+            )
         }
         do {
             let indexes = try await ScanIndexes(installation)
@@ -311,6 +337,8 @@ actor ServedScans {
                 observer: board
             )
             let outcome = try await scan.run(request)
+            let start = outcome.scan.startedAt
+            reading = start...max(start, start.advanced(by: outcome.scan.duration))
             let isIndexed = !outcome.scan.wasCancelled && outcome.indexFailure == nil
             try await indexes.close(isComplete: isIndexed)
             try await installation.note(outcome, of: request)

@@ -167,6 +167,206 @@ struct ApprovalStateTests {
         #expect(judged.status == .approved && judged.resolvedBy == "model:small")
     }
 
+    // MARK: - Several workflows
+
+    /// Whom the leads are, and then whom security is.
+    private func both(
+        _ change: (inout ApprovalWorkflow) -> Void = { _ in }
+    ) -> ApprovalState {
+        let leads = terms { $0.approvers = ["bob"] }
+        var security = ApprovalWorkflow(name: "security")
+        security.approvers = ["eve"]
+        change(&security)
+        return ApprovalState(workflows: [leads, security], requester: ann, at: Self.start)
+    }
+
+    @Test func `what two workflows hold needs the yes of both, one after the other`() throws {
+        var state = both()
+        // Whom the second one asks is not asked yet.
+        #expect(throws: ApprovalError.notAnApprover(approver: "user:eve")) {
+            try state.vote(.init(eve, .approve, at: at(1)))
+        }
+        let events = try state.vote(.init(bob, .approve, at: at(100)))
+        #expect(events.last == .advanced(from: "leads", to: "security", at: at(100)))
+        #expect(state.isPending && state.askedNames == ["eve"] && state.place == 1)
+        #expect(state.resolvedAt == nil && state.resolvedBy == nil)
+        // It has a time of its own, and whoever has said yes for the first says none for it.
+        #expect(state.expiresAt == at(400) && state.approvalCount == 0)
+        #expect(throws: ApprovalError.notAnApprover(approver: "user:bob")) {
+            try state.vote(.init(bob, .approve, at: at(101)))
+        }
+        _ = try state.vote(.init(eve, .approve, at: at(102)))
+        #expect(state.status == .approved && state.resolvedBy == "user:eve")
+        #expect(state.ballots.map { $0.map(\.approver) } == [[bob], [eve]])
+    }
+
+    @Test(arguments: [true, false])
+    func `whoever declines ends it, whichever workflow asks`(_ isFirst: Bool) throws {
+        var state = both()
+        if !isFirst { _ = try state.vote(.init(bob, .approve, at: at(1))) }
+        _ = try state.vote(.init(isFirst ? bob : eve, .decline, reason: "no", at: at(2)))
+        #expect(state.status == .declined && state.resolution == "no")
+        #expect(throws: ApprovalError.self) { try state.vote(.init(eve, .approve, at: at(3))) }
+    }
+
+    @Test func `each of two workflows has its time and its escalation, and the end is of all`()
+        throws
+    {
+        var first = both()
+        #expect(first.pass(to: at(300)) == [.resolved(.expired, at: at(300))])
+        var second = both { $0.escalation = ["kim"] }
+        _ = try second.vote(.init(bob, .approve, at: at(10)))
+        #expect(second.pass(to: at(309)).isEmpty)
+        #expect(second.pass(to: at(310)) == [.escalated(at: at(310))])
+        #expect(second.askedNames == ["eve", "kim"])
+        #expect(second.pass(to: at(610)) == [.resolved(.expired, at: at(610))])
+    }
+
+    /// An escalation is the workflow's: the next one begins without.
+    @Test func `who was asked late by the first workflow is not asked by the second`() throws {
+        let leads = terms {
+            $0.approvers = ["bob"]
+            $0.escalation = ["kim"]
+        }
+        let (kim, security) = (Approver(.user, "kim"), ApprovalWorkflow(name: "security"))
+        var state = ApprovalState(workflows: [leads, security], requester: ann, at: Self.start)
+        _ = state.pass(to: at(300))
+        _ = try state.vote(.init(kim, .approve, at: at(301)))
+        #expect(state.escalatedAt == nil && state.isPending && state.expiresAt == at(601))
+    }
+
+    @Test func `who is asked by both answers both, a quorum is each workflow's, a link none's`()
+        throws
+    {
+        var two = ApprovalWorkflow(name: "two")
+        two.quorum = 2
+        var one = ApprovalWorkflow(name: "one")
+        one.allowsSelfApproval = true
+        let workflows = [one, two]
+        var state = ApprovalState(workflows: workflows, requester: ann, at: Self.start)
+        let link = Approver(.link, "slack")
+        #expect(!state.permitsChannelLinks && state.terms.permitsChannelLinks)
+        #expect(throws: ApprovalError.notAnApprover(approver: "link:slack")) {
+            try state.vote(.init(link, .approve, at: at(1)))
+        }
+        _ = try state.vote(.init(bob, .approve, at: at(1)))
+        _ = try state.vote(.init(bob, .approve, at: at(2)))
+        #expect(state.isPending && state.approvalCount == 1)
+        #expect(throws: ApprovalError.alreadyVoted(approver: "user:bob")) {
+            try state.vote(.init(bob, .approve, at: at(3)))
+        }
+        #expect(throws: ApprovalError.ownCall) {
+            try state.vote(.init(ann, .approve, at: at(3)))
+        }
+        _ = try state.vote(.init(eve, .approve, at: at(3)))
+        #expect(state.status == .approved)
+    }
+
+    /// One who approves for two is one person still, and it would be whoever made the call.
+    @Test func `where several have to approve, nobody approves their own calls unless one says so`()
+        throws
+    {
+        let (open, other) = (ApprovalWorkflow(name: "open"), ApprovalWorkflow(name: "other"))
+        #expect(open.permitsSelfApproval)
+        var alone = ApprovalState(terms: open, requester: ann, at: Self.start)
+        _ = try alone.vote(.init(ann, .approve, at: at(1)))
+        #expect(alone.status == .approved)
+        var both = ApprovalState(workflows: [open, other], requester: ann, at: Self.start)
+        #expect(throws: ApprovalError.ownCall) { try both.vote(.init(ann, .approve, at: at(1))) }
+        _ = try both.vote(.init(bob, .approve, at: at(1)))
+        #expect(throws: ApprovalError.ownCall) { try both.vote(.init(ann, .approve, at: at(2))) }
+        var said = open
+        said.allowsSelfApproval = true
+        var first = ApprovalState(workflows: [said, other], requester: ann, at: Self.start)
+        _ = try first.vote(.init(ann, .approve, at: at(1)))
+        #expect(first.place == 1)
+        #expect(throws: ApprovalError.ownCall) { try first.vote(.init(ann, .approve, at: at(2))) }
+    }
+
+    @Test func `an answer is for the workflow that is asked now, or for none`() throws {
+        var state = both()
+        try state.checkAnswer(to: "leads", at: nil)
+        try state.checkAnswer(to: nil, at: 0)
+        let other = ApprovalError.otherWorkflow(asked: "leads")
+        #expect(throws: other) { try state.checkAnswer(to: "security", at: nil) }
+        #expect(throws: other) { try state.checkAnswer(to: nil, at: 1) }
+        #expect(throws: other) { try state.checkAnswer(to: "security", at: 0) }
+        #expect(throws: ApprovalError.workflowMissing(asked: "leads")) {
+            try state.checkAnswer(to: nil, at: nil)
+        }
+        _ = try state.vote(.init(bob, .approve, at: at(1)))
+        #expect(throws: ApprovalError.otherWorkflow(asked: "security")) {
+            try state.checkAnswer(to: "leads", at: nil)
+        }
+        // Whoever comes too late hears who decided, whatever it was for.
+        _ = try state.vote(.init(eve, .decline, at: at(2)))
+        try state.checkAnswer(to: nil, at: nil)
+        let alone = self.state()
+        try alone.checkAnswer(to: nil, at: nil)
+        #expect(throws: ApprovalError.otherWorkflow(asked: alone.terms.name)) {
+            try alone.checkAnswer(to: "security", at: nil)
+        }
+    }
+
+    @Test func `a model's word is for its own workflow alone`() throws {
+        let judged = terms { $0.judge = .init() }
+        let model = Approver(.model, "small")
+        let people = ApprovalWorkflow(name: "people")
+        var state = ApprovalState(workflows: [judged, people], requester: ann, at: Self.start)
+        _ = try state.judge(.init(model, .approve, at: at(1)))
+        #expect(state.isPending && state.terms.name == "people")
+        #expect(throws: ApprovalError.notAnApprover(approver: "model:small")) {
+            try state.judge(.init(model, .approve, at: at(2)))
+        }
+        // What was stored says the same.
+        let stored = ApprovalState.Stored(
+            status: state.status,
+            expiresAt: state.expiresAt,
+            votes: state.votes
+        )
+        let read = ApprovalState(
+            workflows: state.workflows,
+            requester: ann,
+            requestedAt: Self.start,
+            stored: stored
+        )
+        #expect(read == state)
+    }
+
+    /// Random votes on random workflows; nothing is approved that not all of them have approved.
+    @Test(arguments: 0..<20)
+    func `nothing is approved before each workflow has enough different people`(
+        seed: UInt64
+    ) throws {
+        var random = SeededGenerator(seed: seed)
+        let people = ["bob", "eve", "kim"].map { Approver(.user, $0) }
+        for _ in 0..<100 {
+            let count = Int.random(in: 1...4, using: &random)
+            let workflows = (0..<count).map { number in
+                var workflow = ApprovalWorkflow(name: "w\(number)")
+                workflow.quorum = Int.random(in: 1...3, using: &random)
+                return workflow
+            }
+            var state = ApprovalState(workflows: workflows, requester: ann, at: Self.start)
+            for second in 0..<20 {
+                let decision: ApprovalState.Decision =
+                    Int.random(in: 0..<30, using: &random) == 0 ? .decline : .approve
+                let voter = people.randomElement(using: &random) ?? bob
+                // What does not count changes nothing, which other tests see to.
+                _ = try? state.vote(.init(voter, decision, at: at(second)))
+                let yes = state.ballots.map { ballot in
+                    Set(ballot.filter { $0.decision == .approve }.map(\.approver)).count
+                }
+                let isEnough = zip(yes, workflows).map { $0 >= $1.quorum }
+                let isAll = yes.count == count && isEnough.allSatisfy { $0 }
+                let hasNo = state.votes.contains { $0.decision == .decline }
+                #expect((state.status == .approved) == (isAll && !hasNo), "seed \(seed)")
+                #expect((state.status == .declined) == hasNo, "seed \(seed)")
+                #expect(isEnough.dropLast().allSatisfy { $0 }, "seed \(seed)")
+            }
+        }
+    }
+
     /// Random events; what must hold after each of them.
     @Test(arguments: 0..<40)
     func `whatever happens in whatever order, a decision is one and final`(seed: UInt64) throws {

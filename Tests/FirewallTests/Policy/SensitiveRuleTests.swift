@@ -147,6 +147,10 @@ extension SensitiveRuleTests {
         let both = told("pay", "ask ann@example.org")
         #expect(both.ruling.workflow == "others" && both.ruling.rule?.index == 2)
         #expect(both.ruling.reason == "ask first; the arguments contain email (mail)")
+        // Each has to approve: what one rule asks for is not had by the other's word.
+        #expect(both.ruling.workflows == ["others", "leads"])
+        #expect(both.json["workflows"] == ["others", "leads"])
+        #expect(held.ruling.workflows == ["leads"])
         #expect(told("pay", "stop ann@example.org").ruling.action == .deny)
         // Rules for tools see what is left.
         let redacted = told("pay", "call +49 30 901820")
@@ -167,6 +171,8 @@ extension SensitiveRuleTests {
             - {tool: get, args: {text: +49 30 901820}, expect: {action: deny, rule: cards}}
             - {tool: get, args: {text: plain}, expect: {sensitive_data: notify}}
             - {tool: pay, args: {text: a@example.org}, expect: {rule: cards}}
+            - {tool: pay, args: {text: ask a@example.org}, expect: {workflow: leads}}
+            - {tool: pay, args: {text: ask a@example.org}, expect: {workflow: none}}
             """
         let (suite, problems) = PolicyTestSuite.read(text, now: Timestamp(milliseconds: 0))
         let outcomes = try #require(suite, "\(problems)").run(policy)
@@ -176,6 +182,7 @@ extension SensitiveRuleTests {
                 ["expected deny, got allow", "expected the rule `cards`, got no rule"],
                 ["expected sensitive_data: notify, got nothing"],
                 ["expected the rule `cards`, got rule `mail` of `sensitive_data`"],
+                [], ["expected the workflow `none`, got others and leads"],
             ]
         )
     }

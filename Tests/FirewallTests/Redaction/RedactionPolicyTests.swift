@@ -48,8 +48,20 @@ struct RedactionPolicyTests {
         first.workflow = "security"
         let verdict = RedactionPolicy(rules: [rule(.redact), first])
             .evaluate(value, on: .arguments, of: subject, with: redactor)
-        #expect(verdict.action == .requireApproval && verdict.workflow == "security")
+        #expect(verdict.action == .requireApproval && verdict.workflows == ["security"])
         #expect(verdict.value["text"]?.string?.contains("[redacted:") == true)
+    }
+
+    /// Only the first one was asked, and the default one not at all behind one that is named.
+    @Test func `every workflow counts that a rule asks for, once, in the order of the rules`() {
+        let rules = [nil, "security", nil, "legal", "security"].map { name in
+            var one = self.rule(.requireApproval)
+            one.workflow = name
+            return one
+        }
+        let verdict = RedactionPolicy(rules: rules)
+            .evaluate(value, on: .arguments, of: subject, with: redactor)
+        #expect(verdict.workflows == [nil, "security", "legal"])
     }
 
     @Test(arguments: [

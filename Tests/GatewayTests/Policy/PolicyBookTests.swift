@@ -66,11 +66,46 @@ struct PolicyBookTests {
         #expect(try await log.verify().isSound)
     }
 
+    @Test(arguments: Engine.all)
+    func `who has named a version is in the audit, with the name before`(
+        _ engine: Engine
+    ) async throws {
+        let store = try await engine.store().store
+        let keys = try AuditKeys.testing(store.account)
+        let book = PolicyBook(store: store, audit: { AuditWriter(keys) })
+        var intent = intent()
+        intent.tag = "first"
+        _ = try await book.apply(Self.deny, intent)
+        // The same name again is no change.
+        for tag in ["strict", "strict", nil] { try await book.tag(1, tag, by: "user:bob") }
+        await #expect(throws: PolicyError.unknownVersion(9)) {
+            try await book.tag(9, "strict", by: "user:bob")
+        }
+        let log = AuditLog(store: store, key: keys.publicKey)
+        let events = try await log.events(after: 0, limit: 9).compactMap(\.event)
+        #expect(events.map(\.decision) == ["policy_apply", "policy_tag", "policy_tag"])
+        #expect(events[0].reason?.hasSuffix(", tag `first`") == true)
+        let named = events.dropFirst()
+        #expect(
+            named.map(\.reason) == [
+                "tag `strict` in place of tag `first`", "no tag in place of tag `strict`",
+            ]
+        )
+        #expect(named.allSatisfy { $0.caller == "user:bob" && $0.policyVersion == 1 })
+        #expect(try await log.verify().isSound)
+    }
+
     @Test func `a change that cannot be recorded is not made`() async throws {
         let scratch = try await Engine.current.store()
         let book = PolicyBook(store: scratch.store, audit: { throw StoreError.busy })
         await #expect(throws: StoreError.busy) { try await book.apply(Self.deny, intent()) }
         #expect(try await book.current() == nil)
+        let open = PolicyBook(store: scratch.store)
+        _ = try await open.apply(Self.deny, intent())
+        await #expect(throws: StoreError.busy) {
+            try await book.tag(1, "strict", by: "user:bob")
+        }
+        #expect(try await open.version(1).version.tag == nil)
     }
 
     @Test func `without a policy everything is as it was`() async throws {
@@ -101,9 +136,11 @@ struct PolicyBookTests {
         #expect(back.version.number == 3 && back.version.origin == "rollback")
         #expect(try await book.versions(limit: 10).map(\.number) == [3, 2, 1])
         #expect(try await book.versions(before: 3, limit: 1).map(\.number) == [2])
-        try await book.tag(2, "strict")
+        try await book.tag(2, "strict", by: "local:ann")
         #expect(try await book.version(2).version.tag == "strict")
-        await #expect(throws: PolicyError.unknownVersion(9)) { try await book.tag(9, nil) }
+        await #expect(throws: PolicyError.unknownVersion(9)) {
+            try await book.tag(9, nil, by: "local:ann")
+        }
     }
 
     @Test(arguments: Engine.all)

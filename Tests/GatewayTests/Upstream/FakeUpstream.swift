@@ -28,8 +28,18 @@ final class FakeUpstream: HTTPStreamTransport {
         var reads: [JSONObject] = []
         /// The names of its tools, which are all the same else.
         var tools = ["write"]
+        /// Definitions that it lists behind those.
+        var further: [JSONObject] = []
+        /// How often it was asked for its tools.
+        var lists = 0
+        /// What happens between its making up a list of tools and its sending it; nil for nothing.
+        var afterList: (@Sendable () async -> Void)?
         /// What it says to models when a session begins; nil for nothing.
         var instructions: String?
+        /// Whether it says something else to each session instead.
+        var greetsEachSession = false
+        /// How many sessions have begun.
+        var sessions = 0
         /// What its resource is called.
         var resourceName = "one"
         /// Whether it tells of changed tools before it answers `initialize`.
@@ -70,6 +80,13 @@ final class FakeUpstream: HTTPStreamTransport {
         // Ends when nobody waits any more.
         if isHanging, method == "tools/call" { try? await Task.sleep(for: .seconds(600)) }
         var reply = message?["id"].map { answer(to: message ?? .null, $0) }
+        if method == "tools/list" {
+            let pause = state.withLock { state in
+                state.lists += 1
+                return state.afterList
+            }
+            await pause?()
+        }
         if isRestless, method == "initialize", let answer = reply {
             let change: JSONValue = [
                 "jsonrpc": "2.0", "method": "notifications/tools/list_changed",
@@ -117,7 +134,11 @@ final class FakeUpstream: HTTPStreamTransport {
                 "instructions": JSONValue(state.withLock { $0.instructions }),
             ]
         case "initialize":
-            let instructions = state.withLock { $0.instructions }
+            let instructions = state.withLock { state in
+                state.sessions += 1
+                return state.greetsEachSession
+                    ? "This is session \(state.sessions)." : state.instructions
+            }
             return [
                 "protocolVersion": "2025-11-25",
                 "capabilities": ["tools": [:], "resources": [:], "prompts": [:]],
@@ -125,8 +146,9 @@ final class FakeUpstream: HTTPStreamTransport {
                 "instructions": JSONValue(instructions),
             ]
         case "tools/list":
-            let names = state.withLock { $0.tools }
-            return ["tools": .array(names.map { .object(definition($0)) })]
+            let (names, further) = state.withLock { ($0.tools, $0.further) }
+            let tools = names.map { definition($0) } + further
+            return ["tools": .array(tools.map(JSONValue.object))]
         case "tools/call":
             let (refusal, result) = state.withLock { state in
                 state.calls.append(parameters)
@@ -307,5 +329,20 @@ extension ProxiedWorld {
         )
         draft.prefix = .always
         return try await desk.add(draft, secret: UpstreamSecret(), by: "user:ann").id
+    }
+}
+
+extension UpstreamDesk {
+    /// Accepts what waits at the moment of some tools, of all for nil, as who has just looked does.
+    func accept(
+        _ names: [String]?,
+        of id: UpstreamServerID,
+        by author: String
+    ) async throws -> [String] {
+        let entry = try await entries().first { $0.server.id == id }
+        let digests = (entry?.tools ?? []).filter { tool in
+            names.map { $0.contains { haveEqualBytes($0, tool.name) } } ?? true
+        }.compactMap(\.pendingDigest)
+        return try await accept(digests: digests, of: id, by: author)
     }
 }

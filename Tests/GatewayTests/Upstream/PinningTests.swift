@@ -69,7 +69,8 @@ import Testing
             definition(""), definition("a\u{7}b"), JSONObject(), definition("twice"),
             definition("twice"), definition("good"),
         ])
-        #expect(outcome.tools.map(\.name) == ["good"])
+        #expect(outcome.tools.map(\.name) == ["good", "twice"])
+        #expect(outcome.tools.map(\.state) == [.accepted, .held])
         #expect(outcome.unusable.count == 4)
         var repeated = definition("r")
         repeated.append(key: "description", value: "second")
@@ -139,22 +140,59 @@ import Testing
         )
     }
 
-    @Test func `a server that fails is left alone, and tried again by one`() {
-        var breaker = CircuitBreaker()
-        let start = ContinuousClock.now
-        for _ in 1..<CircuitBreaker.threshold { breaker.failed(at: start) }
-        #expect(breaker.wait(at: start) == nil)
-        breaker.failed(at: start)
-        #expect(breaker.wait(at: start) != nil)
-        let later = start.advanced(by: CircuitBreaker.shortest)
-        #expect(breaker.wait(at: later) == nil)
-        #expect(breaker.wait(at: later) != nil)
-        breaker.failed(at: later)
-        #expect(breaker.wait(at: later.advanced(by: CircuitBreaker.shortest)) != nil)
-        let latest = later.advanced(by: CircuitBreaker.shortest * 2)
-        #expect(breaker.wait(at: latest) == nil)
-        breaker.succeeded()
-        #expect(breaker.wait(at: latest) == nil)
+    /// The first or the last of them stayed accepted, whichever was the one that was not.
+    @Test func `a tool that is listed twice is held as long as it is`() {
+        let first = compare([definition("a"), definition("b")]).tools
+        for other in [definition("a"), definition("a", "It steals")] {
+            for found in [[definition("a"), other], [other, definition("a")]] {
+                let outcome = compare(found + [definition("b")], with: first)
+                #expect(outcome.unusable == ["`a` is listed more than once"])
+                #expect(outcome.changed.map(\.name) == ["a"])
+                let tool = outcome.tools[0]
+                #expect(tool.state == .held && tool.flags == ["listed more than once"])
+                #expect(tool.accepted == definition("a") && tool.proposed == nil)
+                #expect(tool.pendingDigest == nil)
+                let back = compare([definition("a"), definition("b")], with: outcome.tools)
+                #expect(back.tools.map(\.state) == [.accepted, .accepted])
+                #expect(back.tools[0].flags.isEmpty)
+            }
+        }
+        // One that nobody has accepted is not by being listed once.
+        let new = compare([definition("c"), definition("c")], with: first, holdsNew: false).tools
+        #expect(new.map(\.state) == [.gone, .gone, .held])
+        #expect(compare([definition("c")], with: new, holdsNew: false).tools[2].state == .held)
+    }
+
+    /// `==` calls a kelvin sign a K: what waited stayed another definition than the listed one.
+    @Test func `definitions are compared by their bytes`() {
+        let first = compare([definition("a", "1 K"), definition("b", "caf\u{E9}")]).tools
+        let found = [definition("a", "1 \u{212A}"), definition("b", "cafe\u{301}")]
+        let changed = compare(found, with: first)
+        #expect(changed.tools.map(\.state) == [.held, .held])
+        let back = [definition("a", "1 K"), definition("b", "cafe\u{301}")]
+        let again = compare(back, with: changed.tools)
+        #expect(again.tools.map(\.state) == [.accepted, .held])
+        let held = compare([definition("c", "1 K")], with: first).tools
+        let other = compare([definition("c", "1 \u{212A}")], with: held)
+        #expect(other.changed.map(\.name) == ["c"])
+        #expect(other.tools[2].pendingDigest != held[2].pendingDigest)
+    }
+
+    @Test func `a digest names what waits, and nothing else`() {
+        let accepted = compare([definition("a")]).tools[0]
+        #expect(accepted.pendingDigest == nil)
+        var tools = [accepted]
+        for summary in ["It steals", "It steals more"] {
+            tools.append(compare([definition("a", summary)], with: [accepted]).tools[0])
+        }
+        tools.append(compare([], with: [accepted]).tools[0])
+        let digests = tools.compactMap(\.pendingDigest)
+        #expect(Set(digests).count == 3 && digests.allSatisfy { $0.utf8.count == 64 })
+        // The order of keys is none of a definition.
+        let moved = JSONObject(
+            definition("a", "It steals").members.reversed().map { ($0.key, $0.value) }
+        )
+        #expect(compare([moved], with: [accepted]).tools[0].pendingDigest == digests[0])
     }
 
     @Test func `templates match the resources they make`() {

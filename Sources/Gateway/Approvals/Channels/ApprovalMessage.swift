@@ -126,6 +126,7 @@ struct ApprovalMessage {
             "kind": .string(stored.kind.rawValue), "tool_name": .string(request.tool),
             "argument_names": JSONValue((request.shownArguments.object?.members ?? []).map(\.key)),
             "requester": .string(stored.requester), "workflow": .string(stored.workflow),
+            "asked_workflow": .string(request.state.terms.name),
             "message": JSONValue(stored.message),
             "agent_reasoning": JSONValue(stored.justification),
             "status": .string(request.status.rawValue),

@@ -131,14 +131,18 @@ package struct ApprovalNotifier: Sendable {
     // MARK: - Whom to tell
 
     private func notify(_ payload: JSONValue) async throws -> JobWorker.Outcome {
-        guard let request = try await open(payload) else { return .done }
+        let place = ApprovalJobs.place(in: payload)
+        // Whom a workflow asks that has approved, nobody has to tell any more.
+        guard let request = try await open(payload), request.state.place == place else {
+            return .done
+        }
         let stage = payload["stage"]?.string ?? "requested"
         let now = desk.store.clock.now()
         let channels = request.state.terms.channels.members.map { (channel: $0.key, to: "") }
         // Also where no mail server is known here: another process may have one.
         let mails = try await people(of: request, stage).map { (ApprovalJobs.mailChannel, $0) }
         let drafts = (channels + mails).map { channel, name in
-            ApprovalJobs.telling(of: request.id, stage: stage, channel, to: name, now: now)
+            ApprovalJobs.telling(of: request.id, stage, place, channel, to: name, now: now)
         }
         try await desk.store.writeOutsideFeed { connection, account in
             for draft in drafts { try JobTable.enqueue(draft, account: account, on: connection) }
@@ -169,7 +173,10 @@ package struct ApprovalNotifier: Sendable {
     /// could find out by it what answers where in the server's network.
     private func deliver(_ job: Job) async throws -> JobWorker.Outcome {
         let payload = job.payload
-        guard let request = try await open(payload), let channel = payload["channel"]?.string
+        let place = ApprovalJobs.place(in: payload)
+        // Of an end all are told that were asked.
+        guard let request = try await open(payload), let channel = payload["channel"]?.string,
+            request.state.place == place || !request.state.isPending && request.state.place > place
         else { return .done }
         let (account, now) = (desk.store.account, desk.store.clock.now())
         if let pause = means.budget?.take(for: account, at: now) {
@@ -182,7 +189,8 @@ package struct ApprovalNotifier: Sendable {
             case ApprovalJobs.mailChannel: try await mail(request, to: to)
             case "slack", "mattermost", "webhook":
                 let isEscalation = payload["stage"]?.string == ApprovalJobs.escalatedStage
-                try await post(request, channel, isEscalation: isEscalation)
+                let settings = request.state.workflows[place].channels[channel] ?? .null
+                try await post(request, channel, settings, isEscalation: isEscalation)
             default: throw ChannelFailure("there is no such kind of channel", isRetryable: false)
             }
         } catch let failure as ChannelFailure {
@@ -232,12 +240,10 @@ package struct ApprovalNotifier: Sendable {
     private func post(
         _ request: ApprovalRequest,
         _ channel: String,
+        _ given: JSONValue,
         isEscalation: Bool
     ) async throws {
-        let settings = ChannelSettings(
-            request.state.terms.channels[channel] ?? .null,
-            environment: means.environment
-        )
+        let settings = ChannelSettings(given, environment: means.environment)
         let field = channel == "webhook" ? "url" : "webhook_url"
         guard let url = settings.value(field) else { throw settings.absence(of: field) }
         // What the operator has put into a variable needs no word of the operator.
@@ -353,12 +359,18 @@ package struct ApprovalNotifier: Sendable {
     ) async throws -> String? {
         guard let address = means.publicURL else { return nil }
         let page = "\(address)/approval/\(request.id)"
-        let mayDecide = approver.person != nil || request.state.terms.permitsChannelLinks
+        let mayDecide = approver.person != nil || request.state.permitsChannelLinks
         guard mayDecide, request.state.isPending else {
             return page
         }
         let token = means.makeToken(desk.store.account)
-        try await desk.addLink(digest: token.digest, to: request.id, for: approver)
+        // For the workflow that the message tells of, whichever is asked by now.
+        try await desk.addLink(
+            digest: token.digest,
+            to: request.id,
+            for: approver,
+            at: request.state.place
+        )
         return "\(page)?token=\(token.text)"
     }
 
@@ -375,8 +387,10 @@ package struct ApprovalNotifier: Sendable {
         }
         let rest = request.state.expiresAt.milliseconds(since: desk.store.clock.now())
         let isLast = payload["stage"]?.string == ApprovalJobs.escalatedStage
-        // The end of the second window has a job of its own.
-        guard isLast == (request.state.escalatedAt != nil) else { return .done }
+        // The end of the second window has a job of its own, and so has that of each workflow.
+        guard ApprovalJobs.place(in: payload) == request.state.place,
+            isLast == (request.state.escalatedAt != nil)
+        else { return .done }
         // The clock of whoever made the job was ahead. It may be time by now: the look that ends
         // the request is still to come.
         return .later(.milliseconds(max(rest, 1)), reason: "the request is still open")

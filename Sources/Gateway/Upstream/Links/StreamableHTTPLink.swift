@@ -176,7 +176,8 @@ actor StreamableHTTPLink: UpstreamLink {
         switch error {
         case .lost, .invalid, .tooLarge: error
         case .refused, .forbiddenAddress, .unreachable, .unknownHost, .notStarted, .unauthorized,
-            .sessionEnded, .timedOut, .ended, .suspended, .crowded, .held, .misconfigured:
+            .sessionEnded, .timedOut, .ended, .suspended, .crowded, .held, .notAsShown,
+            .misconfigured:
             .lost(reason: "its stream broke off and cannot be taken up again: \(error)")
         }
     }

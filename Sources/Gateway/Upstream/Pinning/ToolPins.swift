@@ -14,8 +14,16 @@ struct ToolPins: Sendable {
         var changed: [UpstreamTool]
         /// What was listed and cannot be used, with the reason.
         var unusable: [String]
+
+        /// Notes a tool as it is now, beside what was known of it.
+        fileprivate mutating func add(_ tool: UpstreamTool, after before: UpstreamTool?) {
+            tools.append(tool)
+            if before.map({ tool.isSame(as: $0) }) != true { changed.append(tool) }
+        }
     }
 
+    /// Which definition a call of such a tool would be of, nobody can tell.
+    static let repeatedFlag = "listed more than once"
     /// Longer names would not fit into a list that a person looks through.
     static let maximumNameBytes = 256
 
@@ -35,6 +43,7 @@ struct ToolPins: Sendable {
         var rest = Dictionary(uniqueKeysWithValues: known.map { (Array($0.name.utf8), $0) })
         var outcome = Outcome(tools: [], changed: [], unusable: [])
         var names: Set<[UInt8]> = []
+        let repeated = Self.repeatedNames(of: found)
         let siblings = found.compactMap { $0["name"]?.string }
         for definition in found {
             guard let name = Self.name(of: definition) else {
@@ -42,18 +51,16 @@ struct ToolPins: Sendable {
                 continue
             }
             let key = Array(name.utf8)
-            guard names.insert(key).inserted else {
-                outcome.unusable.append("`\(name)` is listed more than once")
-                rest[key] = nil
-                outcome.tools.removeAll { haveEqualBytes($0.name, name) }
-                outcome.changed.removeAll { haveEqualBytes($0.name, name) }
+            guard names.insert(key).inserted else { continue }
+            let before = rest.removeValue(forKey: key)
+            guard !repeated.contains(key) else {
+                outcome.unusable.append("`\(name)` is \(Self.repeatedFlag)")
+                outcome.add(Self.repeated(name, before, now), after: before)
                 continue
             }
-            let before = rest.removeValue(forKey: key)
             let flags = ToolSuspicion.flags(of: definition, own: otherNames + siblings)
             let tool = tool(name, definition.withoutRepeatedKeys, flags, before, now)
-            outcome.tools.append(tool)
-            if tool != before { outcome.changed.append(tool) }
+            outcome.add(tool, after: before)
         }
         for var tool in rest.values where tool.state != .gone {
             tool.state = .gone
@@ -98,6 +105,30 @@ struct ToolPins: Sendable {
         tool.accepted = isTrusted ? definition : nil
         tool.proposed = isTrusted ? nil : definition
         return tool
+    }
+
+    /// A tool that is listed more than once: none of its definitions is one that could be accepted,
+    /// and the one that was accepted holds no more.
+    private static func repeated(
+        _ name: String,
+        _ before: UpstreamTool?,
+        _ now: Timestamp
+    ) -> UpstreamTool {
+        UpstreamTool(
+            name: name,
+            accepted: before?.accepted,
+            proposed: nil,
+            state: .held,
+            flags: [repeatedFlag],
+            seenAt: before?.seenAt ?? now
+        )
+    }
+
+    /// The names that stand more than once in a list, by their bytes.
+    static func repeatedNames(of found: [JSONObject]) -> Set<[UInt8]> {
+        var counts: [[UInt8]: Int] = [:]
+        for name in found.compactMap(name(of:)) { counts[Array(name.utf8), default: 0] += 1 }
+        return Set(counts.filter { $0.value > 1 }.keys)
     }
 
     /// A name that can be shown, compared and stored; nil for others.
