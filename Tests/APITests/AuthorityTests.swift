@@ -62,6 +62,21 @@ import Testing
             }
         }
 
+        /// An owner, an administrator, and a viewer with a key.
+        func populate() async throws -> (Principal, User, APIKeyID) {
+            _ = try await add("olga", .owner)
+            let administrator = try await principal(try await add("adam", .admin))
+            let viewer = try await add("vera", .viewer)
+            let key = try await desk.addKey(
+                name: "laptop",
+                scopes: [],
+                expiresAt: nil,
+                for: viewer.id,
+                of: account
+            )
+            return (administrator, viewer, key.row.id)
+        }
+
         /// Adds a user whose password is that of all tests.
         func addSigningIn(_ name: String, _ role: Role) async throws -> User {
             let draft = AccountDesk.Draft(
@@ -274,16 +289,7 @@ import Testing
         _ fate: Fate
     ) async throws {
         let office = try await Office()
-        _ = try await office.add("olga", .owner)
-        let adam = try await office.principal(try await office.add("adam", .admin))
-        let vera = try await office.add("vera", .viewer)
-        let key = try await office.desk.addKey(
-            name: "laptop",
-            scopes: [],
-            expiresAt: nil,
-            for: vera.id,
-            of: office.account
-        ).row.id
+        let (adam, vera, key) = try await office.populate()
         let before = try await office.shown(except: adam.user)
         office.befall(adam, fate)
         let status = try await office.does(deed, about: vera, key: key, by: adam)
@@ -300,16 +306,7 @@ import Testing
         _ deed: Deed
     ) async throws {
         let office = try await Office()
-        _ = try await office.add("olga", .owner)
-        let adam = try await office.principal(try await office.add("adam", .admin))
-        let vera = try await office.add("vera", .viewer)
-        let key = try await office.desk.addKey(
-            name: "laptop",
-            scopes: [],
-            expiresAt: nil,
-            for: vera.id,
-            of: office.account
-        ).row.id
+        let (adam, vera, key) = try await office.populate()
         var expected = try await office.shown()
         office.setRole(.owner, of: vera)
         let status = try await office.does(deed, about: vera, key: key, by: adam)

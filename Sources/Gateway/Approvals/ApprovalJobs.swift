@@ -47,15 +47,25 @@ package enum ApprovalJobs {
         _ state: ApprovalState,
         now: Timestamp
     ) -> [Job.Draft] {
+        asking(request, state, "requested", now)
+    }
+
+    /// People are told that their word is waited for, and that is ended in time.
+    private static func asking(
+        _ request: ApprovalTable.Request,
+        _ state: ApprovalState,
+        _ stage: String,
+        _ now: Timestamp
+    ) -> [Job.Draft] {
         guard state.isPending else { return [] }
         return [
             Job.Draft(
                 notify,
-                payload: payload(request.id, "requested", state.place),
+                payload: payload(request.id, stage, state.place),
                 now: now,
                 maximumAttempts: attempts
             ),
-            ending(of: request.id, state, "requested", now: now),
+            ending(of: request.id, state, stage, now: now),
         ]
     }
 
@@ -81,16 +91,7 @@ package enum ApprovalJobs {
         _ state: ApprovalState,
         now: Timestamp
     ) -> [Job.Draft] {
-        guard state.isPending else { return [] }
-        return [
-            Job.Draft(
-                notify,
-                payload: payload(request.id, escalatedStage, state.place),
-                now: now,
-                maximumAttempts: attempts
-            ),
-            ending(of: request.id, state, escalatedStage, now: now),
-        ]
+        asking(request, state, escalatedStage, now)
     }
 
     /// What the end of a request makes necessary: programs are told of it, people are not; those
