@@ -140,7 +140,8 @@ struct VectorExamination: Sendable {
                 ofDatabase: true
             )
         }
-        guard case .ready(_, let indexed, let rows) = state,
+        // Where searches need none, the doctor says so beside what it says of the rows.
+        guard isWanted, case .ready(_, let indexed, let rows) = state,
             let model = models.first(where: { $0.isCurrent && !$0.isAbsent }),
             !indexed.contains(model.dimension),
             model.dimension <= PassageVectorTable.maximumIndexedDimension,
@@ -148,7 +149,7 @@ struct VectorExamination: Sendable {
         else { return }
         note(
             Finding(
-                subject: Self.mirrorSubject,
+                subject: Self.indexSubject,
                 grade: .doubtful,
                 detail: "there is no index for vectors of \(model.dimension) numbers; they are "
                     + "compared one by one",

@@ -118,6 +118,31 @@ struct VectorIndexingTests {
         #expect(try await indexedDimensions(store) == [Self.dimension])
     }
 
+    /// The rows are whole all the same, and who searches in memory needs no index.
+    @Test func `an index that is missing is told of beside the rows, where searches need it`()
+        async throws
+    {
+        let (indexed, installation) = try await filled()
+        defer { indexed.remove() }
+        try await addRows(installation.store)
+        try await installation.close()
+        for (backend, expected) in [("memory", JSONValue?.none), ("pgvector", "warning")] {
+            let checks = try indexed.sandbox.run(
+                "preloop",
+                "doctor",
+                "--vectors",
+                "--json",
+                environment: ["PRELOOP_VECTOR_BACKEND": backend]
+            ).json["checks"]?.array
+            func status(_ name: JSONValue) -> JSONValue? {
+                checks?.first { $0["check"] == name }?["status"]
+            }
+            #expect(status("vectors in pgvector") == "ok", "\(backend)")
+            #expect(status("index in pgvector") == expected, "\(backend)")
+            #expect(status("pgvector index") == "warning", "\(backend)")
+        }
+    }
+
     @Test func `an index that was given up is not tried again within an hour`() async throws {
         let (indexed, installation) = try await filled()
         defer { indexed.remove() }
