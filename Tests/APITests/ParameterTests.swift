@@ -11,15 +11,6 @@ import Testing
 
 /// What is asked counts, or is refused: no parameter is dropped without a word.
 @Suite struct ParameterTests {
-    private func server(
-        _ setup: RunningServer.Setup = RunningServer.Setup()
-    ) async throws -> (RunningServer, World, String) {
-        let server = try await RunningServer(setup)
-        let world = try await World(in: server.scratch.store)
-        _ = try await server.add("ann", .owner)
-        return (server, world, try await server.key("ann"))
-    }
-
     /// The fields that a problem names.
     private func fields(_ answer: RunningServer.Answer) throws -> Set<String> {
         Set(try answer.json["errors"]?.array?.compactMap { $0["path"]?.string } ?? [])
@@ -32,7 +23,7 @@ import Testing
     {
         var setup = RunningServer.Setup()
         setup.tools = RouteExamples.tools
-        let (server, _, key) = try await server(setup)
+        let (server, _, key) = try await World.served(setup)
         var walked = 0
         for route in server.application.responder.table.routes {
             let place = "\(route.method.rawValue) \(route.path)"
@@ -58,7 +49,7 @@ import Testing
 
     /// The last one counted.
     @Test func `a parameter that is there twice may say the same, and nothing else`() async throws {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         func get(_ query: String) async throws -> RunningServer.Answer {
             try await server.send("GET", "/api/v1/issues?\(query)", token: key)
         }
@@ -88,7 +79,7 @@ import Testing
     func `two names of one restriction that say different things are refused by name`(
         _ path: String
     ) async throws {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         let (app, site) = (world.projects[0], world.projects[1])
         let cursor = Base64URL.encode("5".utf8)
         for (query, names) in [
@@ -119,7 +110,7 @@ import Testing
     }
 
     @Test func `two names of one restriction may say the same`() async throws {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         let early = World.start.advanced(by: .seconds(2)).iso8601
         // The same instant, written otherwise.
         let other = "2023-11-14T22:13:22Z"
@@ -158,7 +149,7 @@ import Testing
 
     /// A cursor did away with where the list was to begin.
     @Test func `a cursor goes on within what was asked of the audit`() async throws {
-        let (server, _, key) = try await server()
+        let (server, _, key) = try await World.served()
         for number in 0..<4 {
             let text: JSONValue = ["text": .string("number \(number)")]
             _ = try await server.send("POST", "/api/v1/mcp/echo", text, token: key)
@@ -205,7 +196,7 @@ import Testing
     @Test func `a new issue may be placed in two ways that lead to one project`() async throws {
         var setup = RunningServer.Setup()
         setup.tools = [MirrorTool()]
-        let (server, world, key) = try await server(setup)
+        let (server, world, key) = try await World.served(setup)
         let (app, site) = (world.projects[0].rawValue, world.projects[1].rawValue)
         let owner = JSONValue.integer(world.organization.rawValue)
         func create(_ members: JSONValue) async throws -> RunningServer.Answer {
@@ -263,7 +254,7 @@ import Testing
     }
 
     @Test func `a policy is sent once`() async throws {
-        let (server, _, key) = try await server()
+        let (server, _, key) = try await World.served()
         func validate(_ body: JSONValue) async throws -> RunningServer.Answer {
             try await server.send("POST", "/api/v1/policies/validate", body, token: key)
         }

@@ -11,15 +11,6 @@ import Testing
 
 /// What routes take and give: parameters by either name, pages, tags, and keys of repeated writes.
 @Suite struct RestShapeTests {
-    private func server(
-        _ setup: RunningServer.Setup = RunningServer.Setup()
-    ) async throws -> (RunningServer, World, String) {
-        let server = try await RunningServer(setup)
-        let world = try await World(in: server.scratch.store)
-        _ = try await server.add("ann", .owner)
-        return (server, world, try await server.key("ann"))
-    }
-
     private func count(_ answer: RunningServer.Answer) throws -> Int? {
         try answer.json.array?.count
     }
@@ -28,7 +19,7 @@ import Testing
 
     /// A misspelt filter answered with everything.
     @Test func `a parameter that a route does not have is named`() async throws {
-        let (server, _, key) = try await server()
+        let (server, _, key) = try await World.served()
         let misspelt = try await server.send("GET", "/api/v1/issues?stat=open", token: key)
         #expect(misspelt.status == 422)
         #expect(try misspelt.json["errors"]?[0]?["path"] == "stat")
@@ -43,7 +34,7 @@ import Testing
 
     /// What could not be read was left out: such a filter answered with everything.
     @Test func `a query that cannot be read whole is refused`() async throws {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         let path = "/api/v1/issues"
         let project = "project_id=\(world.projects[0])"
         let many = Array(repeating: project, count: 200).joined(separator: "&")
@@ -63,7 +54,7 @@ import Testing
     }
 
     @Test func `filters go by the names of the original, too`() async throws {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         func get(_ query: String) async throws -> RunningServer.Answer {
             try await server.send("GET", "/api/v1/issues?\(query)", token: key)
         }
@@ -91,7 +82,7 @@ import Testing
     @Test func `a search without a query shows the latest changes, and refuses what it cannot`()
         async throws
     {
-        let (server, _, key) = try await server()
+        let (server, _, key) = try await World.served()
         let path = "/api/v1/issues/search"
         let latest = try await server.send("GET", "\(path)?sort=newest&limit=2", token: key)
         #expect(latest.status == 200, "\(latest.text)")
@@ -130,7 +121,7 @@ import Testing
     {
         var setup = RunningServer.Setup()
         setup.tools = [CapturingTool()]
-        let (server, world, key) = try await server(setup)
+        let (server, world, key) = try await World.served(setup)
         let list = try await server.send("GET", "/api/v1/issues?project=acme/app", token: key)
         let bug = try list.json.array?.first { $0["key"] == "acme/app#1" }
         let id = try #require(bug?["id"]?.integer)
@@ -169,7 +160,7 @@ import Testing
     @Test func `a path that two trackers have has to be told apart`() async throws {
         var setup = RunningServer.Setup()
         setup.tools = [CapturingTool()]
-        let (server, _, key) = try await server(setup)
+        let (server, _, key) = try await World.served(setup)
         _ = try await World(in: server.scratch.store, named: "other")
         func create(_ member: String, _ value: String) async throws -> RunningServer.Answer {
             try await server.send(
@@ -240,7 +231,7 @@ import Testing
         let tool = ChangingTool()
         var setup = RunningServer.Setup()
         setup.tools = [tool]
-        let (server, world, key) = try await server(setup)
+        let (server, world, key) = try await World.served(setup)
         tool.store.withLock { $0 = server.scratch.store }
         let path = "/api/v1/issues/\(world.issues[0])"
         let tag = try #require(try await server.send("GET", path, token: key).headers["ETag"])
@@ -268,7 +259,7 @@ import Testing
     @Test func `pairs are listed by resolution and by issue, and counted in the database`()
         async throws
     {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         let issues = world.issues
         func scored(_ one: Int, _ other: Int, _ score: Double) throws -> DuplicateTable.Scored {
             let pair = try #require(DuplicateTable.Pair(issues[one], issues[other]))
@@ -323,7 +314,7 @@ import Testing
     @Test func `a key of a repeated write is honoured or refused, and few are kept`() async throws {
         var setup = RunningServer.Setup()
         setup.limits.keptAnswers = 1
-        let (server, world, key) = try await server(setup)
+        let (server, world, key) = try await World.served(setup)
         let path = "/api/v1/trackers/\(world.tracker)"
         func put(_ name: String) async throws -> RunningServer.Answer {
             try await server.send(
@@ -350,7 +341,7 @@ import Testing
     }
 
     @Test func `a tag is of what people edit`() async throws {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         let path = "/api/v1/trackers/\(world.tracker)"
         let before = try await server.send("GET", path, token: key).headers["ETag"]
         let tracker = world.tracker
@@ -391,7 +382,7 @@ import Testing
 
     @Test(arguments: ["/api/v1/users", "/api/v1/auth/api-keys"])
     func `users and keys come page by page`(_ path: String) async throws {
-        let (server, _, key) = try await server()
+        let (server, _, key) = try await World.served()
         _ = try await server.add("bob", .viewer)
         _ = try await server.key("ann")
         var walked: [Int64] = []

@@ -14,15 +14,6 @@ import Trackers
 
 /// The routes below `/api/v1` that read and write issues, trackers and decisions.
 @Suite struct RestTests {
-    private func server(
-        _ setup: RunningServer.Setup = RunningServer.Setup()
-    ) async throws -> (RunningServer, World, String) {
-        let server = try await RunningServer(setup)
-        let world = try await World(in: server.scratch.store)
-        _ = try await server.add("ann", .owner)
-        return (server, world, try await server.key("ann"))
-    }
-
     private func keys(_ answer: RunningServer.Answer) throws -> [String] {
         try answer.json.array?.compactMap { $0["key"]?.string } ?? []
     }
@@ -30,7 +21,7 @@ import Trackers
     @Test func `issues are listed by their last change, restricted, and page by page`()
         async throws
     {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         func get(_ query: String) async throws -> RunningServer.Answer {
             try await server.send("GET", "/api/v1/issues?\(query)", token: key)
         }
@@ -59,7 +50,7 @@ import Trackers
     @Test func `an issue comes with its comments, and not again when it has not changed`()
         async throws
     {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         let path = "/api/v1/issues/\(world.issues[0])"
         let issue = try await server.send("GET", path, token: key)
         #expect(try issue.json["description"] == "what happened")
@@ -80,7 +71,7 @@ import Trackers
     }
 
     @Test func `what an index is needed for says so where there is none`() async throws {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         for path in [
             "/api/v1/search?query=crash", "/api/v1/issues/search?query=a&search_type=fulltext",
             "/api/v1/issues/\(world.issues[0])/similar",
@@ -93,7 +84,7 @@ import Trackers
     }
 
     @Test func `a tracker is changed only as it was seen, and tested`() async throws {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         let path = "/api/v1/trackers/\(world.tracker)"
         let tracker = try await server.send("GET", path, token: key)
         #expect(try tracker.json["tracker_type"] == "github")
@@ -128,7 +119,7 @@ import Trackers
     }
 
     @Test func `pairs are listed, and a decision is remembered`() async throws {
-        let (server, world, key) = try await server()
+        let (server, world, key) = try await World.served()
         let store = server.scratch.store
         let pair = try #require(DuplicateTable.Pair(world.issues[0], world.issues[1]))
         try await store.write { connection, account in
@@ -291,7 +282,7 @@ import Trackers
 
     @Test func `webhooks of a tracker are shown, registered and taken away`() async throws {
         let setup = RunningServer.Setup()
-        let (server, world, key) = try await server(setup)
+        let (server, world, key) = try await World.served(setup)
         let path = "/api/v1/trackers/\(world.tracker)/webhooks"
         let shown = try await server.send("GET", path, token: key)
         #expect(shown.status == 200, "\(shown.text)")
@@ -322,7 +313,7 @@ import Trackers
         let tool = WriteTool()
         var setup = RunningServer.Setup()
         setup.tools = [EchoTool(), tool]
-        let (server, _, key) = try await server(setup)
+        let (server, _, key) = try await World.served(setup)
         let echo = try await server.send("POST", "/api/v1/mcp/echo", ["text": "a"], token: key)
         #expect(try echo.json == ["said": "a"])
         let wrong = try await server.send("POST", "/api/v1/mcp/echo", ["txt": "a"], token: key)

@@ -1,5 +1,6 @@
 import Domain
 import Store
+import StoreTestSupport
 
 /// A tracker with two projects and their issues, in any account.
 struct World {
@@ -101,5 +102,17 @@ struct World {
         )
         _ = try IssueTable.upsert(batch, account: account, on: connection)
         return project
+    }
+}
+
+extension World {
+    /// A server, what is in its store, and the key of its owner.
+    static func served(
+        _ setup: RunningServer.Setup = RunningServer.Setup()
+    ) async throws -> (RunningServer, World, String) {
+        let server = try await RunningServer(setup)
+        let world = try await World(in: server.scratch.store)
+        _ = try await server.add("ann", .owner)
+        return (server, world, try await server.key("ann"))
     }
 }

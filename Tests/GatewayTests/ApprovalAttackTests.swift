@@ -282,26 +282,13 @@ import Testing
     }
 
     /// What was approved an hour ago ran by the word of somebody who was out by then.
-    @Test(arguments: ["demoted", "disabled", "removed", "replaced"])
+    @Test(arguments: ApprovalWorld.Dismissal.allCases)
     func `a call does not run when its approver may not decide any more`(
-        _ way: String
+        _ way: ApprovalWorld.Dismissal
     ) async throws {
         let world = try await ApprovalWorld(pacing: HastyClock())
         let id = try await approved(world)
-        world.time.advance(1)
-        let later = world.time.clock.now()
-        _ = try await world.scratch.store.write { connection, account in
-            let isBob: SQL = "WHERE account_id = \(account) AND name = 'bob'"
-            let change: SQL =
-                switch way {
-                case "demoted": "UPDATE users SET role = 'viewer'"
-                case "disabled": "UPDATE users SET is_active = \(false)"
-                // Somebody else, who came later and has the name.
-                case "replaced": "UPDATE users SET created_at = \(later)"
-                default: "DELETE FROM users"
-                }
-            return try connection.execute("\(change) \(isBob)")
-        }
+        try await world.dismissBob(way)
         let polled = try await world.poll(id).structured
         let words = "user:bob, who approved the call, may not decide approvals any more"
         #expect(

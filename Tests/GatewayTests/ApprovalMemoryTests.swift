@@ -115,25 +115,12 @@ import Testing
     }
 
     /// It outlived whoever had given it.
-    @Test(arguments: ["demoted", "disabled", "removed", "replaced"])
+    @Test(arguments: ApprovalWorld.Dismissal.allCases)
     func `what is remembered counts only while its approver may decide`(
-        _ way: String
+        _ way: ApprovalWorld.Dismissal
     ) async throws {
         let (world, id) = try await world()
-        world.time.advance(1)
-        let later = world.time.clock.now()
-        _ = try await world.scratch.store.write { connection, account in
-            let isBob: SQL = "WHERE account_id = \(account) AND name = 'bob'"
-            let change: SQL =
-                switch way {
-                case "demoted": "UPDATE users SET role = 'viewer'"
-                case "disabled": "UPDATE users SET is_active = \(false)"
-                // Somebody else, who came later and has the name.
-                case "replaced": "UPDATE users SET created_at = \(later)"
-                default: "DELETE FROM users"
-                }
-            return try connection.execute("\(change) \(isBob)")
-        }
+        try await world.dismissBob(way)
         #expect(try await list(world).map(\.isInForce) == [false])
         #expect(try await isHeld(world))
         #expect(world.runs.all == ["hi", "hi"])

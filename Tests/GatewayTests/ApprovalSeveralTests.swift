@@ -16,6 +16,18 @@ import Testing
     private let kim = Approver(.user, "kim")
     private static let mail = "to ann@example.org"
 
+    /// A model that says yes, and what it is asked.
+    private func consentingModel() -> (LanguageModel, Answers) {
+        let service = Answers([
+            ["choices": [["message": ["content": .string(Self.yes)]]]]
+        ])
+        let model = LanguageModel(
+            .init(provider: .openai, url: "http://ai", model: "m"),
+            transport: service
+        )
+        return (model, service)
+    }
+
     /// A world in which the rule for the tool asks bob, and the rule about arguments kim.
     private func world(
         engine: Engine = .current,
@@ -488,13 +500,7 @@ import Testing
     }
 
     @Test func `a model decides for its own workflow, and people for the other`() async throws {
-        let service = Answers([
-            ["choices": [["message": ["content": .string(Self.yes)]]]]
-        ])
-        let model = LanguageModel(
-            .init(provider: .openai, url: "http://ai", model: "m"),
-            transport: service
-        )
+        let (model, _) = consentingModel()
         let world = try await world(
             model: model,
             leads: {
@@ -516,13 +522,7 @@ import Testing
     func `a second model is asked while the caller waits, and people are after that`(
         _ isAsynchronous: Bool
     ) async throws {
-        let service = Answers([
-            ["choices": [["message": ["content": .string(Self.yes)]]]]
-        ])
-        let model = LanguageModel(
-            .init(provider: .openai, url: "http://ai", model: "m"),
-            transport: service
-        )
+        let (model, service) = consentingModel()
         let world = try await world(
             model: model,
             strict: { $0.judge = ApprovalWorkflow.Judge(threshold: 0.8, fallback: .approve) },

@@ -240,3 +240,29 @@ final class RunCounter: Sendable {
 }
 
 func object(_ json: JSONValue) -> JSONObject { json.object ?? JSONObject() }
+
+extension ApprovalWorld {
+    /// How somebody comes to have no say any more.
+    enum Dismissal: CaseIterable, Sendable {
+        case demoted, disabled, removed
+        /// By somebody else, who came later and has the name.
+        case replaced
+    }
+
+    /// Takes away, after a second, what bob may decide.
+    func dismissBob(_ way: Dismissal) async throws {
+        time.advance(1)
+        let later = time.clock.now()
+        _ = try await scratch.store.write { connection, account in
+            let isBob: SQL = "WHERE account_id = \(account) AND name = 'bob'"
+            let change: SQL =
+                switch way {
+                case .demoted: "UPDATE users SET role = 'viewer'"
+                case .disabled: "UPDATE users SET is_active = \(false)"
+                case .replaced: "UPDATE users SET created_at = \(later)"
+                case .removed: "DELETE FROM users"
+                }
+            return try connection.execute("\(change) \(isBob)")
+        }
+    }
+}
