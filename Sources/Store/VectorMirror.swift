@@ -55,7 +55,10 @@ package enum VectorMirror {
             try view(of: account, on: connection)
         }
         // The common case needs no lock.
-        if before.isReady { return before }
+        if before.isReady {
+            if look.hasFormerIndex { try await renewIndexes(store) }
+            return before
+        }
         if look.version == nil {
             guard look.isAvailable else { return before }
             do {
@@ -75,6 +78,17 @@ package enum VectorMirror {
             try VectorExtensionTable.createTables(on: connection)
             return try view(of: account, on: connection).state
         }
+    }
+
+    /// Gives a mirror that an earlier program made the indexes of today, unless somebody is in the
+    /// way: then it is done by whoever opens it next.
+    private static func renewIndexes(_ store: Store) async throws {
+        do {
+            try await store.database.write { connection in
+                try VectorExtensionTable.lock(on: connection)
+                try VectorExtensionTable.renewIndexes(on: connection)
+            }
+        } catch StoreError.busy {}
     }
 
     /// Rows from which an index is worth its upkeep: fewer are compared one by one in the time that

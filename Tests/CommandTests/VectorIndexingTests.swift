@@ -1,5 +1,4 @@
 import Bootstrap
-import Dispatch
 import Domain
 import Store
 import StoreTestSupport
@@ -12,28 +11,6 @@ struct VectorIndexingTests {
     private static let pgvector = ["PRELOOP_VECTOR_BACKEND": "pgvector"]
     /// The length of the tiny model's vectors.
     private static let dimension = 32
-
-    /// Runs `body` while a transaction is open that was there before everything in it.
-    private func withOldTransaction<Value>(
-        _ store: Store,
-        _ body: () async throws -> Value
-    ) async throws -> Value {
-        let (isOpen, isOver) = (AsyncStream<Void>.makeStream(), DispatchSemaphore(value: 0))
-        return try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask {
-                try await store.read { connection, _ in
-                    // Idle for longer than two minutes, where much else is under way.
-                    try connection.liftLimits()
-                    _ = try connection.rows("SELECT count(*) AS count FROM passage_vectors")
-                    isOpen.continuation.finish()
-                    isOver.wait()
-                }
-            }
-            defer { isOver.signal() }
-            for await _ in isOpen.stream {}
-            return try await body()
-        }
-    }
 
     private func indexedDimensions(_ store: Store) async throws -> Set<Int> {
         guard case .ready(_, let indexed, _) = try await VectorMirror.state(of: store)
@@ -91,7 +68,7 @@ struct VectorIndexingTests {
         let store = try await sandbox.store()
         #expect(try await indexedDimensions(store).isEmpty)
         try await addRows(store)
-        let first = try await withOldTransaction(store) {
+        let first = try await store.withForgottenReader {
             let making = try sandbox.start("preloop-sync", scan, environment: Self.pgvector)
             try await waitUntilMaking(store, making)
             // Of another tracker, and of the same one.
@@ -161,7 +138,7 @@ struct VectorIndexingTests {
         }
         let (first, later) = (indexing(after: .zero), indexing(after: .seconds(3_599)))
         let end = start.advanced(by: .seconds(3_600))
-        let (failed, resting) = try await withOldTransaction(store) {
+        let (failed, resting) = try await store.withForgottenReader {
             (await first.run(), await later.run())
         }
         guard case .failed(let reason, let until) = failed else {
@@ -187,7 +164,7 @@ struct VectorIndexingTests {
         let (indexed, installation) = try await filled()
         defer { indexed.remove() }
         let store = installation.store
-        let outcomes = try await withOldTransaction(store) {
+        let outcomes = try await store.withForgottenReader {
             async let _ = VectorIndexing(installation, from: 0).run()
             while try await !store.database.read({ connection in
                 try PassageVectorTable.isBeingIndexed(on: connection)

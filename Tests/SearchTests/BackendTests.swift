@@ -191,12 +191,13 @@ struct BackendTests {
     /// A few windows for which the index is asked, whether most pass or those that are near do not.
     private func windows(_ both: Both) async throws {
         // Each that passes stands for several that the index visits: fewer are asked for.
-        for (label, first) in [(nil, 200), ("fifty", 128), ("ten", 64)] {
+        for (label, first) in [(nil, 200), ("fifty", 80), ("ten", 64)] {
             var filter = IssueFilter()
             filter.labels = [label].compactMap { $0 }
             let view = try await both.pgvector.index.windows(passing: filter, at: nil)
             #expect(abs(view.firstCount - first) <= first / 4, "\(label ?? "no filter")")
         }
+        try await halves(both)
         let vectors = Array(both.vectors.queries.prefix(50))
         for label in ["fifty", "far"] {
             var filter = IssueFilter()
@@ -211,6 +212,28 @@ struct BackendTests {
             let common = zip(found[0], found[1]).map { Set($0).intersection($1).count }
             #expect(common.reduce(0, +) >= 980, "\(label): \(common)")
             #expect(common[0] >= 18, "\(label)")
+        }
+    }
+
+    /// More than the index gives are compared one by one, by two connections where they are many.
+    private func halves(_ both: Both) async throws {
+        var filter = IssueFilter()
+        filter.labels = ["fifty"]
+        let passing = Self.count / 2
+        #expect(passing > 2 * DatabaseWindows.splitFrom)
+        for count in [1_001, passing, passing + 1] {
+            var found: [NearestWindows] = []
+            for search in [both.memory, both.pgvector] {
+                let view = try await search.index.windows(passing: filter, at: nil)
+                found += try await view.nearest(to: [both.vectors.queries[1]], count: count)
+            }
+            let (expected, other) = (found[0].windows, found[1].windows)
+            #expect(other.count == min(count, passing))
+            #expect(Set(other.map(\.passage)).count == other.count)
+            #expect(zip(other, other.dropFirst()).allSatisfy { $0.score >= $1.score })
+            let common = Set(expected.map(\.passage)).intersection(other.map(\.passage))
+            #expect(common.count >= expected.count - expected.count / 50)
+            #expect(found[1].isAll == (count >= passing))
         }
     }
 

@@ -183,6 +183,30 @@ import Testing
     }
 }
 
+/// What two connections have found each.
+struct NearestWindowsTests {
+    private func windows(_ scores: [Int64: Float], isAll: Bool) -> NearestWindows {
+        let windows = scores.map { NearWindow(passage: .init($0), issue: .init($0), score: $1) }
+        return NearestWindows(
+            windows: windows.sorted { ($1.score, $0.passage) < ($0.score, $1.passage) },
+            isAll: isAll
+        )
+    }
+
+    @Test func `the nearest of both, equal scores by age`() {
+        let low = windows([1: 0.9, 2: 0.5, 4: 0.1], isAll: true)
+        let high = windows([3: 0.5, 5: 0.7], isAll: true)
+        let all = NearestWindows(low, high, atMost: 5)
+        #expect(all.windows.map(\.passage.rawValue) == [1, 5, 2, 3, 4])
+        #expect(all.isAll)
+        let some = NearestWindows(high, low, atMost: 3)
+        #expect(some.windows.map(\.passage.rawValue) == [1, 5, 2])
+        #expect(!some.isAll)
+        // That one side has more says that there are others.
+        #expect(!NearestWindows(windows([7: 1], isAll: false), high, atMost: 5).isAll)
+    }
+}
+
 extension IssueSearch.Ranking {
     /// Measures until nothing is doubtful among the first ones.
     ///

@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import Store
 import StoreTestSupport
+import Testing
 
 /// Windows with vectors in a store, for tests of what is made from them.
 struct PassageFixture: Sendable {
@@ -100,5 +101,26 @@ struct PassageFixture: Sendable {
         }
         let norm = numbers.reduce(0) { $0 + $1 * $1 }.squareRoot()
         return numbers.map { Float($0 / norm) }
+    }
+}
+
+extension PassageFixture {
+    /// A store with a mirror, a model, and windows of issues 1 to `count`.
+    static func mirrored(
+        _ count: Int = 20,
+        dimension: Int = 8
+    ) async throws -> (PassageFixture, EmbeddingModelTable.Row) {
+        let fixture = try await PassageFixture(.postgres, isAlone: true)
+        let model = try await fixture.model(dimension: dimension)
+        let state = try await VectorMirror.prepare(fixture.store)
+        #expect(state.isReady, "\(state.description)")
+        try await fixture.write(
+            (1...max(count, 1)).map {
+                (Int64($0), PassageFixture.vector($0, dimension: dimension))
+            },
+            model: model
+        )
+        #expect(try await VectorMirror.makeIndex(fixture.store, dimension: dimension, from: 0))
+        return (fixture, model)
     }
 }

@@ -1,4 +1,3 @@
-import Dispatch
 import Domain
 import StoreTestSupport
 import Testing
@@ -38,25 +37,6 @@ struct VectorMirrorTests {
 /// On PostgreSQL with pgvector, which `scripts/test` brings.
 @Suite(.enabled(if: Engine.all.contains(.postgres), "set PRELOOP_TEST_DATABASE_URL"))
 struct PostgresMirrorTests {
-    /// A store with a mirror, a model, and windows of issues 1 to `count`.
-    private func mirrored(
-        _ count: Int = 20,
-        dimension: Int = 8
-    ) async throws -> (PassageFixture, EmbeddingModelTable.Row) {
-        let fixture = try await PassageFixture(.postgres, isAlone: true)
-        let model = try await fixture.model(dimension: dimension)
-        let state = try await VectorMirror.prepare(fixture.store)
-        #expect(state.isReady, "\(state.description)")
-        try await fixture.write(
-            (1...max(count, 1)).map {
-                (Int64($0), PassageFixture.vector($0, dimension: dimension))
-            },
-            model: model
-        )
-        #expect(try await VectorMirror.makeIndex(fixture.store, dimension: dimension, from: 0))
-        return (fixture, model)
-    }
-
     @Test(arguments: [[], [7], [Int64.min, -1, 0, 255, 256, 1 << 40, Int64.max]])
     func `identifiers arrive as an array of PostgreSQL's`(_ numbers: [Int64]) async throws {
         let fixture = try await PassageFixture(.postgres)
@@ -102,7 +82,7 @@ struct PostgresMirrorTests {
     }
 
     @Test func `windows are mirrored by the transaction that writes them`() async throws {
-        let (fixture, model) = try await mirrored()
+        let (fixture, model) = try await PassageFixture.mirrored()
         let all = try await VectorMirror.compare(fixture.store)
         #expect(all.windows == 20 && all.rows == 20 && all.faultCount == 0)
         let answer = try await search(fixture, model, 7)
@@ -136,7 +116,7 @@ struct PostgresMirrorTests {
     }
 
     @Test func `a transaction that fails leaves no row of the mirror`() async throws {
-        let (fixture, model) = try await mirrored()
+        let (fixture, model) = try await PassageFixture.mirrored()
         struct Stop: Error {}
         await #expect(throws: Stop.self) {
             try await fixture.store.write { connection, account in
@@ -200,7 +180,7 @@ struct PostgresMirrorTests {
     }
 
     @Test func `a store put back from a backup does not believe its mirror`() async throws {
-        let (fixture, model) = try await mirrored()
+        let (fixture, model) = try await PassageFixture.mirrored()
         // The backup had seen half of it.
         try await fixture.damage("DELETE FROM passages WHERE account_id = 1 AND revision > 10")
         try await fixture.damage("UPDATE accounts SET revision = 10 WHERE id = 1")
@@ -217,7 +197,7 @@ struct PostgresMirrorTests {
     @Test func `a mirror of a future that is gone is cleared a bounded number of rows at a time`()
         async throws
     {
-        let (fixture, model) = try await mirrored()
+        let (fixture, model) = try await PassageFixture.mirrored()
         try await fixture.damage("DELETE FROM passages WHERE account_id = 1 AND revision > 10")
         try await fixture.damage("UPDATE accounts SET revision = 10 WHERE id = 1")
         try await fixture.write([(50, PassageFixture.vector(50))], model: model)
@@ -255,7 +235,7 @@ struct PostgresMirrorTests {
 
     /// All surplus rows behind the last window came with their vectors in one answer.
     @Test func `rows without windows are compared a page at a time`() async throws {
-        let (fixture, _) = try await mirrored(3)
+        let (fixture, _) = try await PassageFixture.mirrored(3)
         try await fixture.damage(
             """
             INSERT INTO passage_vectors (account_id, passage_id, model_id, issue_id, revision,
@@ -285,7 +265,7 @@ struct PostgresMirrorTests {
 
     /// Of two processes that found no index the second dropped what the first had made.
     @Test func `an index that is whole is not dropped, and one process makes it`() async throws {
-        let (fixture, _) = try await mirrored(30)
+        let (fixture, _) = try await PassageFixture.mirrored(30)
         try await fixture.store.database.write { connection in
             try VectorExtensionTable.dropBroken(dimension: 8, on: connection)
         }
@@ -305,7 +285,7 @@ struct PostgresMirrorTests {
     }
 
     @Test func `models of one length and of another are searched apart`() async throws {
-        let (fixture, old) = try await mirrored()
+        let (fixture, old) = try await PassageFixture.mirrored()
         let same = try await fixture.model("other")
         try await fixture.write([(1, PassageFixture.vector(500))], model: same)
         let long = try await fixture.model("long", dimension: 32)
@@ -342,7 +322,7 @@ struct PostgresMirrorTests {
     func `every way in which a row can be wrong is found and mended`(
         kind: PassageVectorTable.FaultKind
     ) async throws {
-        let (fixture, model) = try await mirrored(1_500)
+        let (fixture, model) = try await PassageFixture.mirrored(1_500)
         let some: SQL = "passage_id % 100 = 7"
         switch kind {
         case .missing:
@@ -384,7 +364,7 @@ struct PostgresMirrorTests {
     }
 
     @Test func `a tombstone whose row stayed is surplus`() async throws {
-        let (fixture, _) = try await mirrored()
+        let (fixture, _) = try await PassageFixture.mirrored()
         try await fixture.damage(
             "UPDATE passages SET deleted_at = now() WHERE account_id = 1 AND issue_id = 4"
         )
@@ -393,28 +373,8 @@ struct PostgresMirrorTests {
         #expect(try await VectorMirror.compare(fixture.store).rows == 19)
     }
 
-    @Test func `the index is used, and what it is used for says so`() async throws {
-        let (fixture, model) = try await mirrored(600)
-        let plan = try await fixture.store.read { connection, account in
-            _ = try connection.rows("SELECT set_config('enable_sort', 'off', true)")
-            let statement = PassageVectorTable.statement(
-                PassageFixture.vector(1),
-                .init(
-                    vectors: [],
-                    count: 5,
-                    scope: .index(IssueFilter()),
-                    effort: 100
-                ),
-                model,
-                account
-            )
-            return try connection.rows("EXPLAIN \(statement)").map { try $0.text("QUERY PLAN") }
-        }
-        #expect(plan.contains { $0.contains("passage_vectors_hnsw_8") }, "\(plan)")
-    }
-
     @Test func `an index whose making was broken off is made anew`() async throws {
-        let (fixture, model) = try await mirrored(30)
+        let (fixture, model) = try await PassageFixture.mirrored(30)
         try await fixture.damage(
             """
             UPDATE pg_index SET indisvalid = FALSE
@@ -456,29 +416,18 @@ struct PostgresMirrorTests {
     @Test func `the making of an index does not wait for ever, and is done the next time`()
         async throws
     {
-        let (fixture, _) = try await mirrored(30)
+        let (fixture, _) = try await PassageFixture.mirrored(30)
         try await fixture.damage("DROP INDEX passage_vectors_hnsw_8")
         let store = fixture.store
-        let (isOpen, isOver) = (AsyncStream<Void>.makeStream(), DispatchSemaphore(value: 0))
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask {
-                // A session that somebody forgot.
-                try await store.read { connection, _ in
-                    _ = try connection.rows("SELECT count(*) AS count FROM passage_vectors")
-                    isOpen.continuation.finish()
-                    isOver.wait()
-                }
-            }
-            defer { isOver.signal() }
-            for await _ in isOpen.stream {}
-            let isMade = try await VectorMirror.makeIndex(
+        let isMade = try await store.withForgottenReader {
+            try await VectorMirror.makeIndex(
                 store,
                 dimension: 8,
                 from: 0,
                 patience: .milliseconds(400)
             )
-            #expect(!isMade)
         }
+        #expect(!isMade)
         #expect(try await VectorMirror.makeIndex(store, dimension: 8, from: 0))
         let state = try await VectorMirror.state(of: store)
         #expect(state == .ready(version: version(state), indexed: [8], rows: rows(state)))
@@ -495,7 +444,7 @@ struct PostgresMirrorTests {
     }
 
     @Test func `an archive replaces what is mirrored, and the mirror follows`() async throws {
-        let (fixture, model) = try await mirrored(12)
+        let (fixture, model) = try await PassageFixture.mirrored(12)
         let archive = try #require(fixture.scratch).directory.path("archive")
         let database = fixture.store.database
         let now = Timestamp(milliseconds: 1)
@@ -520,7 +469,7 @@ struct PostgresMirrorTests {
     }
 
     @Test func `walking the index finds what comparing every row finds`() async throws {
-        let (fixture, model) = try await mirrored(3_000, dimension: 32)
+        let (fixture, model) = try await PassageFixture.mirrored(3_000, dimension: 32)
         var common = 0
         for seed in 10_000..<10_050 {
             let walked = try await search(fixture, model, seed, count: 10)

@@ -20,9 +20,6 @@ extension IssueSearch {
         private let floor: Double
         private let score: @Sendable (Scoring.TextMatch) -> Double
 
-        /// Candidates that are measured at first: they may spare the rest.
-        static let fewMeasured = 64
-
         /// Candidates that are all measured, in any order, and all given out.
         init(_ measured: [Candidate]) {
             self.init(measured, unmeasured: [], ceiling: nil, floor: -.infinity) { _ in 0 }

@@ -355,7 +355,7 @@ package struct IssueSearch: Sendable {
         var (ranking, given) = (ranking, Set<IssueID>())
         while !page.isFull {
             if let vector = question.vector, let view = question.view {
-                var count = Ranking.fewMeasured
+                var count = view.firstMeasured
                 var doubtful = ranking.doubtful(among: page.missing, atMost: count)
                 while !doubtful.isEmpty {
                     ranking.measure(doubtful, as: try await view.nearest(of: doubtful, to: vector))

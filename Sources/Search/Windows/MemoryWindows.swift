@@ -14,6 +14,7 @@ struct MemoryWindows: WindowView {
 
     /// With 500 half of all searches took a fifth longer, and the slowest no less.
     let firstCount = 200
+    let firstMeasured = 64
 
     /// Issues whose windows are read at a time; a long discussion has hundreds.
     private static let issuesMeasured = 100

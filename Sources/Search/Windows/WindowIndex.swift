@@ -65,6 +65,10 @@ package protocol WindowView: Sendable {
     /// bring in have to be looked up one by one.
     var firstCount: Int { get }
 
+    /// Issues that words brought in of which so many are looked up at first: they may spare the
+    /// rest.
+    var firstMeasured: Int { get }
+
     /// For each vector the nearest windows.
     ///
     /// - Parameters:
@@ -84,4 +88,15 @@ package struct NearestWindows: Sendable, Equatable {
     package var windows: [NearWindow]
     /// Whether there are no others.
     package var isAll: Bool
+}
+
+extension NearestWindows {
+    /// The nearest of two that have no window in common, each with its own nearest `count`.
+    init(_ first: NearestWindows, _ second: NearestWindows, atMost count: Int) {
+        let both = (first.windows + second.windows).sorted {
+            ($1.score, $0.passage) < ($0.score, $1.passage)
+        }
+        windows = Array(both.prefix(count))
+        isAll = first.isAll && second.isAll && both.count <= count
+    }
 }

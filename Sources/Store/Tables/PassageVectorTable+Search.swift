@@ -170,7 +170,8 @@ extension PassageVectorTable {
         return Int(try rows.first?.integer("count") ?? 0)
     }
 
-    /// How many windows the oldest issues of a model have, on average; 1 where there are none.
+    /// How many windows issues of a model have on average, by its oldest windows; 1 where there are
+    /// none.
     package static func windowsOfIssue(
         of model: EmbeddingModelID,
         account: AccountID,
@@ -181,7 +182,7 @@ extension PassageVectorTable {
             SELECT count(*) AS windows, count(DISTINCT issue_id) AS issues FROM (
                 SELECT issue_id FROM passage_vectors
                 WHERE account_id = \(account) AND model_id = \(model)
-                ORDER BY issue_id LIMIT 2000) AS oldest
+                ORDER BY passage_id LIMIT 2000) AS oldest
             """
         )
         guard let row = rows.first else { return 1 }
