@@ -20,8 +20,10 @@ final class ThreadTransport: HTTPTransport {
             let rest = url[range.upperBound...].split(separator: "/").map(String.init)
             return try await discussions(request, item, rest, query)
         }
-        if request.method == "PATCH", let range = url.firstRange(of: "/pulls/comments/") {
-            return try await edit(request, String(url[..<range.lowerBound]), url)
+        if ["GET", "PATCH"].contains(request.method),
+            let range = url.firstRange(of: "/pulls/comments/")
+        {
+            return try await remark(request, String(url[..<range.lowerBound]), url)
         }
         return try await network.send(request)
     }
@@ -123,7 +125,8 @@ final class ThreadTransport: HTTPTransport {
 
     // MARK: - GitHub
 
-    private func edit(
+    /// A remark by itself, as it is or would be changed.
+    private func remark(
         _ request: HTTPRequest,
         _ repository: String,
         _ url: String
@@ -137,7 +140,7 @@ final class ThreadTransport: HTTPTransport {
         var answer: JSONValue = ["message": "Not Found"]
         var status = 404
         if case .object(var remark)? = remarks.first(where: { $0["id"]?.integer == id }) {
-            remark["body"] = json(request.body)?["body"] ?? .null
+            if let body = json(request.body)?["body"] { remark["body"] = body }
             answer = .object(remark)
             status = 200
         }

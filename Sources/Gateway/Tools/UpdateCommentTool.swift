@@ -24,7 +24,7 @@ struct UpdateCommentTool: Tool {
                     "body": Schema.words("The new text, in Markdown."),
                     "resolved": Schema.wish("Whether the thread shall be resolved."),
                     "thread_id": Schema.text(
-                        "The thread, as get_pull_request tells it; GitHub needs it to resolve one."
+                        "The comment's thread, as get_pull_request tells it: found if left out."
                     ),
                     "comment_type": Schema.choice(
                         "A remark on a line, or a comment of the conversation.",

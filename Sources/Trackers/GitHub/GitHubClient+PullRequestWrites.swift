@@ -273,31 +273,58 @@ extension GitHubClient {
         _ change: ReviewCommentChange
     ) async throws(TrackerError) -> PullRequestComment {
         let path = "\(Self.path(project))/pulls/comments/\(percentEncoded(id))"
+        // The address does not name the pull request: any remark of the repository would do.
+        var value = try await session.document(TrackerRequest(path: path)).value
+        let place = value["pull_request_url"]?.string?.split(separator: "/").last
+        guard let place, let number = Int(place) else {
+            throw .invalidResponse(detail: "the remark does not tell its `pull_request_url`")
+        }
+        guard number == pull.number else {
+            throw .notFound(detail: "it is a remark of #\(number)")
+        }
+        var thread: String?
         if let isResolved = change.isResolved {
-            guard let thread = change.threadID else {
-                throw .invalid(
-                    "thread_id",
-                    "is missing: GitHub resolves threads, not comments",
-                    cure: "take it from the pull request's comments"
-                )
-            }
+            let found = try await self.thread(of: id, on: pull, in: project, change.threadID)
             let name = isResolved ? "resolveReviewThread" : "unresolveReviewThread"
             try await mutate(
                 "mutation($id: ID!) { \(name)(input: {threadId: $id}) { clientMutationId } }",
-                ["id": .string(thread)]
+                ["id": .string(found)]
             )
+            thread = found
         }
-        let value: JSONValue
         if let body = change.body {
             let request = TrackerRequest.json("PATCH", path, ["body": .string(body)])
             value = try await session.write(request, isIdempotent: true).value
-        } else {
-            value = try await session.document(TrackerRequest(path: path)).value
         }
         var comment = try readAnswer(value, GitHubReading.reviewComment)
-        comment.threadID = change.threadID
+        comment.threadID = thread ?? change.threadID
         comment.isResolved = change.isResolved
         return comment
+    }
+
+    /// The thread of a remark: the one that is given, if it is the remark's.
+    private func thread(
+        of id: String,
+        on pull: IssueReference,
+        in project: RemoteProject,
+        _ given: String?
+    ) async throws(TrackerError) -> String {
+        guard let thread = try await threads(of: pull, in: project)[id]?.id else {
+            throw .invalid(
+                "comment_id",
+                "is in no thread that GitHub tells of: it resolves threads, not comments",
+                cure: "see whether the token may ask GitHub's GraphQL"
+            )
+        }
+        // Else that would be resolved, and nobody told.
+        if let given, !haveEqualBytes(given, thread) {
+            throw .invalid(
+                "thread_id",
+                "is not the thread of the comment `\(id)`",
+                cure: "leave it out: the thread is found by the comment"
+            )
+        }
+        return thread
     }
 }
 

@@ -95,35 +95,44 @@ extension GitHubClient: PullRequestWriter {
     // MARK: - What only GraphQL knows
 
     private static let threadsQuery = """
-        query($owner: String!, $name: String!, $number: Int!) {
+        query($owner: String!, $name: String!, $number: Int!, $after: String) {
           repository(owner: $owner, name: $name) { pullRequest(number: $number) {
-            reviewThreads(first: 100) { nodes { id isResolved
-              comments(first: 100) { nodes { databaseId } } } } } } }
+            reviewThreads(first: 100, after: $after) { pageInfo { hasNextPage endCursor }
+              nodes { id isResolved comments(first: 100) { nodes { databaseId } } } } } } }
         """
+    /// Pages of a hundred threads that are read; a pull request with more is beyond what anybody
+    /// reads.
+    private static let threadPages = 20
 
     /// The thread of each remark by the remark's number; empty where GraphQL is not to be had.
-    private func threads(
+    func threads(
         of pull: IssueReference,
         in project: RemoteProject
     ) async throws(TrackerError) -> [String: (id: String, isResolved: Bool)] {
         let names = project.path.split(separator: "/").map(String.init)
         guard names.count == 2 else { return [:] }
-        let variables: JSONValue = [
-            "owner": .string(names[0]), "name": .string(names[1]),
-            "number": .integer(Int64(pull.number)),
-        ]
-        var request = Self.graphQL(Self.threadsQuery, variables)
-        request.acceptedStatuses = [400, 403, 404]
-        let (value, _) = try await graphSession.document(request)
-        let nodes =
-            value["data"]?["repository"]?["pullRequest"]?["reviewThreads"]?["nodes"]?.array ?? []
         var threads: [String: (id: String, isResolved: Bool)] = [:]
-        for node in nodes {
-            guard let id = node["id"]?.string else { continue }
-            for comment in node["comments"]?["nodes"]?.array ?? [] {
-                guard let number = comment["databaseId"]?.integer else { continue }
-                threads[String(number)] = (id, node["isResolved"]?.bool ?? false)
+        var cursor: JSONValue = .null
+        for _ in 0..<Self.threadPages {
+            let variables: JSONValue = [
+                "owner": .string(names[0]), "name": .string(names[1]),
+                "number": .integer(Int64(pull.number)), "after": cursor,
+            ]
+            var request = Self.graphQL(Self.threadsQuery, variables)
+            request.acceptedStatuses = [400, 403, 404]
+            let (value, _) = try await graphSession.document(request)
+            let page = value["data"]?["repository"]?["pullRequest"]?["reviewThreads"]
+            for node in page?["nodes"]?.array ?? [] {
+                guard let id = node["id"]?.string else { continue }
+                for comment in node["comments"]?["nodes"]?.array ?? [] {
+                    guard let number = comment["databaseId"]?.integer else { continue }
+                    threads[String(number)] = (id, node["isResolved"]?.bool ?? false)
+                }
             }
+            guard page?["pageInfo"]?["hasNextPage"]?.bool == true,
+                let next = page?["pageInfo"]?["endCursor"], next != cursor
+            else { break }
+            cursor = next
         }
         return threads
     }

@@ -48,14 +48,6 @@ struct PullRequestScriptTests {
         case ("GET", "/repositories/7/pulls/9"): .answer(text: Self.pull)
         case (_, "/repositories/7/pulls/9/requested_reviewers"): .answer(text: Self.pull)
         case ("POST", "/graphql"): .answer(text: #"{"data":{}}"#)
-        case (_, "/repositories/7/pulls/comments/5"):
-            .answer(
-                text: """
-                    {"id":5,"user":{"login":"ann"},"body":"b","path":"a.c","line":null,
-                    "side":"RIGHT","created_at":"2025-01-03T00:00:00Z",
-                    "updated_at":"2025-01-04T00:00:00Z"}
-                    """
-            )
         default: nil
         }
     }
@@ -179,29 +171,6 @@ struct PullRequestScriptTests {
             change
         )
         #expect(half.warnings.contains { $0.contains("but not the reactions") })
-    }
-
-    @Test func `GitHub - a thread is resolved by its own identifier`() async throws {
-        let service = try ScriptedService { gitHub($0) }
-        let writer = try writer(.github, service)
-        let refused = await refusal {
-            _ = try await writer.updateReviewComment(
-                "5",
-                of: Self.reference,
-                in: GitHubFixture.project,
-                ReviewCommentChange(isResolved: true)
-            )
-        }
-        #expect(refused?.fields.map(\.field) == ["thread_id"])
-        let changed = try await writer.updateReviewComment(
-            "5",
-            of: Self.reference,
-            in: GitHubFixture.project,
-            ReviewCommentChange(body: "b", isResolved: true, threadID: "PRRT_1")
-        )
-        #expect(changed.isResolved == true)
-        #expect(changed.place?.line == nil)
-        #expect(service.calls.map(\.method) == ["POST", "PATCH"])
     }
 
     @Test func `GitHub - what GraphQL refuses with 200 is an error`() async throws {
