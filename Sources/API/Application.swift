@@ -15,6 +15,8 @@ package struct Application: Sendable {
         package var store: Store
         /// Signs access tokens.
         package var signingKey: [UInt8]
+        /// Writes the audit of an account: what is done about users, sessions and keys is in it.
+        package var audit: AccountDesk.Audit
         package var version: String
         /// What the MCP server says of itself.
         package var description: ServerDescription
@@ -47,6 +49,7 @@ package struct Application: Sendable {
         package init(
             store: Store,
             signingKey: [UInt8],
+            audit: @escaping AccountDesk.Audit,
             version: String,
             description: ServerDescription,
             guardian: RequestGuard,
@@ -58,6 +61,7 @@ package struct Application: Sendable {
         ) {
             self.store = store
             self.signingKey = signingKey
+            self.audit = audit
             self.version = version
             self.description = description
             self.guardian = guardian
@@ -83,6 +87,7 @@ package struct Application: Sendable {
         let desk = AccountDesk(
             store: means.store,
             signingKey: means.signingKey,
+            audit: means.audit,
             lifetimes: means.lifetimes
         )
         let endpoint = MCPEndpoint(

@@ -1,4 +1,5 @@
 package import Domain
+package import Gateway
 import Store
 
 /// The accounts of the database beside the installation's own: those of people who registered.
@@ -12,6 +13,13 @@ extension Installation {
         return try await store.database.read { connection in
             try AccountTable.list(on: connection).filter { $0 != own }
         }
+    }
+
+    /// What writes an account's audit: one for all that happens in the process.
+    ///
+    /// - Throws: ``CommandFailure`` when there is no key.
+    package func auditWriter(of account: AccountID) throws -> AuditWriter {
+        try viewed(by: account).auditWriter()
     }
 
     /// How people are told which account is meant: by its number, which its directory of index

@@ -39,10 +39,21 @@ extension Installation {
         return found
     }
 
-    /// Stores a tracker under a new identifier, its credential sealed.
+    /// Stores a tracker under a new identifier, its credential sealed, and records it.
     ///
-    /// - Throws: ``CommandFailure`` when there is one of that name, and what the store refuses.
-    package func add(_ tracker: Tracker, secret: Secret, scope: Scope) async throws {
+    /// - Parameters:
+    ///   - tracker: What it is to be.
+    ///   - secret: Its credential.
+    ///   - scope: What is read of it.
+    ///   - author: Who adds it, for the record.
+    /// - Throws: ``CommandFailure`` when there is one of that name, what the store refuses, and why
+    ///   it cannot be recorded.
+    package func add(
+        _ tracker: Tracker,
+        secret: Secret,
+        scope: Scope,
+        by author: String
+    ) async throws {
         let box = try secretBox()
         try await store.write { connection, account in
             let known = try TrackerTable.find(
@@ -70,6 +81,13 @@ extension Installation {
                 with: scope,
                 of: tracker.id,
                 account: account,
+                on: connection
+            )
+            try recordAddition(
+                of: tracker,
+                scope: scope,
+                hasCredential: !secret.isEmpty,
+                by: author,
                 on: connection
             )
         }

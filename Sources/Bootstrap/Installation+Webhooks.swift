@@ -37,17 +37,31 @@ extension Installation {
     /// What is stored about the webhooks of a tracker, for where nobody has said at which address
     /// the server is to be reached: the tracker's own are told apart by that.
     ///
+    /// - Parameters:
+    ///   - tracker: Whose.
+    ///   - author: Who takes them away, for the record.
     /// - Returns: Nil where the address is known.
-    package func storedWebhooks(of tracker: Tracker) -> StoredWebhooks? {
+    package func storedWebhooks(of tracker: Tracker, by author: String) -> StoredWebhooks? {
         guard settings.publicURL == nil else { return nil }
-        return StoredWebhooks(store: store, tracker: tracker.id)
+        return StoredWebhooks(
+            store: store,
+            tracker: tracker.id,
+            record: webhookRecorder(of: tracker, by: author)
+        )
     }
 
     /// Registers our webhooks at a tracker.
     ///
-    /// - Throws: ``CommandFailure`` when nobody has said where the server is to be reached.
+    /// - Parameters:
+    ///   - tracker: Whose.
+    ///   - author: Who has them registered or taken away, for the record.
+    ///   - transport: How the tracker is reached.
+    /// - Returns: What does it.
+    /// - Throws: ``CommandFailure`` when nobody has said where the server is to be reached, and
+    ///   when nothing could be recorded.
     package func webhookInstaller(
         of tracker: Tracker,
+        by author: String,
         transport: any HTTPTransport
     ) async throws -> WebhookInstaller {
         guard let base = settings.publicURL else {
@@ -58,12 +72,15 @@ extension Installation {
                     + "https://preloop.example.com"
             )
         }
+        // Before the tracker is asked for anything.
+        _ = try auditWriter()
         return WebhookInstaller(
             store: store,
             box: try secretBox(),
             tracker: tracker,
             registrar: try await writers(for: tracker, transport: transport).webhooks,
-            base: base
+            base: base,
+            record: webhookRecorder(of: tracker, by: author)
         )
     }
 }
@@ -77,10 +94,18 @@ extension Installation {
     ///
     /// Nothing is asked where none were ever registered: then there is no secret.
     ///
-    /// - Parameter tracker: Whose.
+    /// - Parameters:
+    ///   - tracker: Whose.
+    ///   - author: Who removes it, for the record.
     /// - Returns: What stays there and why, a line each; the organisations' secrets stay, too.
-    /// - Throws: What the store refuses; what the tracker refuses is told.
-    package func takeBackWebhooks(of tracker: Tracker) async throws -> [String] {
+    /// - Throws: What the store refuses, and when nothing could be recorded; what the tracker
+    ///   refuses is told.
+    package func takeBackWebhooks(
+        of tracker: Tracker,
+        by author: String
+    ) async throws -> [String] {
+        // The removal would be refused afterwards.
+        _ = try auditWriter()
         let known = try await store.read { connection, account in
             try WebhookTable.list(of: tracker.id, account: account, on: connection)
         }
@@ -90,7 +115,11 @@ extension Installation {
                 of: [WebhookInstaller.Outcome]?.self
             ) { group in
                 group.addTask {
-                    try await webhookInstaller(of: tracker, transport: try transport()).remove()
+                    try await webhookInstaller(
+                        of: tracker,
+                        by: author,
+                        transport: try transport()
+                    ).remove()
                 }
                 group.addTask {
                     try await Task.sleep(for: Self.takingBackTime)

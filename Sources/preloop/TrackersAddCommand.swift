@@ -96,7 +96,12 @@ struct TrackersAddCommand: AsyncParsableCommand {
         in installation: Installation
     ) async throws(CommandFailure) {
         try await attempt("the tracker `\(name)` was not added") {
-            try await installation.add(tracker, secret: secret, scope: Scope(scope.rules))
+            try await installation.add(
+                tracker,
+                secret: secret,
+                scope: Scope(scope.rules),
+                by: Installation.localAuthor
+            )
         }
     }
 

@@ -24,7 +24,7 @@ struct TrackersRemoveCommand: AsyncParsableCommand {
         let installation = try await Installation.open()
         let tracker = try await installation.tracker(named: name)
         let removed = try await attempt("the tracker `\(name)` was not removed") {
-            try await installation.removeWithWebhooks(tracker)
+            try await installation.removeWithWebhooks(tracker, by: Installation.localAuthor)
         }
         try await installation.close()
         for line in removed.leftovers {
@@ -46,11 +46,14 @@ extension Installation {
     ///
     /// - Parameters:
     ///   - tracker: Which; one that is being scanned stays as it is.
+    ///   - author: Who removes it, for the record.
     ///   - check: Asked in the transaction that removes it.
     /// - Returns: The number of issues that went, and what stays at the tracker, a line each.
-    /// - Throws: `StoreError.leaseHeld` while a scan runs, and what the store refuses.
+    /// - Throws: `StoreError.leaseHeld` while a scan runs, what the store refuses, and why it
+    ///   cannot be recorded.
     func removeWithWebhooks(
         _ tracker: Tracker,
+        by author: String,
         check: @escaping @Sendable (any SQLConnection, AccountID) throws -> Void = { _, _ in }
     ) async throws -> (issues: Int, leftovers: [String]) {
         let now = store.clock.now()
@@ -60,13 +63,14 @@ extension Installation {
         }
         // Before anything is done at the tracker: the removal would be refused afterwards.
         if let holder { throw StoreError.leaseHeld(name: lease, holder: holder.description) }
-        let leftovers = try await takeBackWebhooks(of: tracker)
-        return (try await remove(tracker, check), leftovers)
+        let leftovers = try await takeBackWebhooks(of: tracker, by: author)
+        return (try await remove(tracker, by: author, check), leftovers)
     }
 
     /// Removes a tracker with all that was read from it; gives the number of issues.
     private func remove(
         _ tracker: Tracker,
+        by author: String,
         _ check: @escaping @Sendable (any SQLConnection, AccountID) throws -> Void
     ) async throws -> Int {
         let now = store.clock.now()
@@ -81,6 +85,8 @@ extension Installation {
                 account: account,
                 on: connection
             )
+            // By the name it has now; nil when somebody else was faster.
+            let current = try TrackerTable.find(tracker.id, account: account, on: connection)
             let count = try TrackerRemoval.remove(
                 tracker.id,
                 deletedAt: now,
@@ -88,6 +94,9 @@ extension Installation {
                 on: connection
             )
             try LeaseTable.release(lease, account: account, on: connection)
+            if let current {
+                try recordRemoval(of: current, issues: count, by: author, on: connection)
+            }
             return count
         }
     }

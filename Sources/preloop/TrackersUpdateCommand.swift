@@ -149,7 +149,11 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
                     for: .tracker(change.tracker.id, account: installation.store.account)
                 )
             }
-            return try await installation.store.write { connection, account in
+            return try await installation.change(
+                change.tracker.id,
+                secret: change.secret,
+                by: Installation.localAuthor
+            ) { connection, account in
                 let (id, tracker) = (change.tracker.id, change.tracker)
                 let current = try TrackerTable.find(name: name, account: account, on: connection)
                 guard current?.id == id else {
@@ -191,19 +195,30 @@ struct TrackersUpdateCommand: AsyncParsableCommand {
                         on: connection
                     )
                 }
-                var rules = try ScopeRuleTable.scope(of: id, account: account, on: connection).rules
-                guard isCleared || !added.isEmpty else { return rules }
-                if isCleared { rules = [] }
-                for rule in added where !rules.contains(rule) { rules.append(rule) }
-                try ScopeRuleTable.replace(
-                    with: Scope(rules),
-                    of: id,
-                    account: account,
-                    on: connection
-                )
-                return rules
+                return try Self.extend(id, by: added, clearing: isCleared, account, connection)
             }
         }
+    }
+
+    /// Adds rules to the scope of a tracker, or has them replace it; returns it as it is then.
+    private static func extend(
+        _ id: TrackerID,
+        by added: [ScopeRule],
+        clearing isCleared: Bool,
+        _ account: AccountID,
+        _ connection: any SQLConnection
+    ) throws(StoreError) -> [ScopeRule] {
+        var rules = try ScopeRuleTable.scope(of: id, account: account, on: connection).rules
+        guard isCleared || !added.isEmpty else { return rules }
+        if isCleared { rules = [] }
+        for rule in added where !rules.contains(rule) { rules.append(rule) }
+        try ScopeRuleTable.replace(
+            with: Scope(rules),
+            of: id,
+            account: account,
+            on: connection
+        )
+        return rules
     }
 
     private func report(_ change: Change, rules: [ScopeRule], isNewKey: Bool) throws {

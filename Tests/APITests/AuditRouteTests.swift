@@ -65,28 +65,30 @@ import Testing
         func get(_ path: String) async throws -> RunningServer.Answer {
             try await server.send("GET", "/api/v1/audit/\(path)", token: key)
         }
+        // The user and her key came first.
         let events = try await get("events?after=0").json
-        #expect(events["last"] == 2)
-        #expect(events["events"]?.array?.map { $0["kind"] } == ["call", "completed"])
-        #expect(try await get("events?after=1").json["events"]?.array?.count == 1)
+        #expect(events["last"] == 4)
+        let kinds = events["events"]?.array?.map { $0["kind"] }
+        #expect(kinds == ["change", "change", "call", "completed"])
+        #expect(try await get("events?after=3").json["events"]?.array?.count == 1)
         let report = try await get("verify").json
-        #expect(report["ok"] == true && report["events"] == 2)
+        #expect(report["ok"] == true && report["events"] == 4)
         let hash = report["end"]?["hash"]?.string ?? ""
-        #expect(try await get("verify?anchor=2:\(hash)").json["ok"] == true)
-        #expect(try await get("verify?anchor=3:\(hash)").json["ok"] == false)
+        #expect(try await get("verify?anchor=4:\(hash)").json["ok"] == true)
+        #expect(try await get("verify?anchor=5:\(hash)").json["ok"] == false)
         #expect(try await get("verify?anchor=x").status == 422)
         // Another account has a chain of its own.
         _ = try await server.addAccount(owner: "eve")
         let eve = try await server.key("eve")
         let other = try await server.send("GET", "/api/v1/audit/verify", token: eve)
-        #expect(try other.json["events"] == 0)
+        #expect(try other.json["ok"] == true && other.json["events"] == 2)
         _ = try await server.scratch.store.write { connection, account in
             try connection.execute(
-                "UPDATE audit_events SET tool = 'x' WHERE account_id = \(account) AND sequence = 2"
+                "UPDATE audit_events SET tool = 'x' WHERE account_id = \(account) AND sequence = 4"
             )
         }
         let bad = try await get("verify").json
-        #expect(bad["ok"] == false && bad["first_bad"] == 2)
+        #expect(bad["ok"] == false && bad["first_bad"] == 4)
         #expect(bad["faults"]?[0]?["kind"] == "altered")
         try await server.stop()
     }

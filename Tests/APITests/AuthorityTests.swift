@@ -45,6 +45,7 @@ import Testing
             desk = AccountDesk(
                 store: try await Store.open(database),
                 signingKey: RunningServer.signingKey,
+                audit: RunningServer.audit(),
                 hasher: hasher
             )
             let own = AuthRoutes(desk: desk, allowsRegistration: false)
@@ -544,7 +545,11 @@ import Testing
         let tokens = try await desk.signIn(name: "ann", password: password, address: "test")
         // Between the look and the write of one, the other has used it up.
         let (rival, text) = (
-            AccountDesk(store: office.scratch.store, signingKey: RunningServer.signingKey),
+            AccountDesk(
+                store: office.scratch.store,
+                signingKey: RunningServer.signingKey,
+                audit: RunningServer.audit()
+            ),
             tokens.refresh
         )
         office.database.beforeNextWrite { _ in _ = try await rival.refresh(text) }

@@ -307,6 +307,23 @@ import Trackers
         try await server.stop()
     }
 
+    @Test func `whoever changes a tracker is named to what records it`() async throws {
+        let setup = RunningServer.Setup()
+        let (server, world, key) = try await World.served(setup)
+        let path = "/api/v1/trackers/\(world.tracker)"
+        let draft: JSONValue = ["name": "hub", "tracker_type": "github", "api_key": "t"]
+        for (method, path, body, status) in [
+            ("POST", "/api/v1/trackers", draft, 502), ("PUT", path, ["name": "hub"], 200),
+            ("POST", path + "/webhooks", nil, 200), ("DELETE", path, nil, 200),
+        ] as [(String, String, JSONValue?, Int)] {
+            let answer = try await server.send(method, path, body, token: key)
+            #expect(answer.status == status, "\(method) \(path): \(answer.text)")
+        }
+        let ann = TrackerOperations.Author(account: AccountTable.defaultID, name: "user:ann")
+        #expect(setup.operations.authors.withLock { $0 } == [ann, ann, ann, ann])
+        try await server.stop()
+    }
+
     @Test func `tools are called by their names, and a repeated write happens once`()
         async throws
     {

@@ -60,6 +60,8 @@ final class RunningServer: Sendable {
         var takesWebhooks = false
         /// Takes what is logged; else nothing but what is critical is shown.
         var records: LogRecords?
+        /// Writes what is done about users, sessions and keys.
+        var audit = RunningServer.audit()
 
         /// What the application takes as it is.
         fileprivate func apply(to means: inout Application.Means) {
@@ -93,6 +95,12 @@ final class RunningServer: Sendable {
         try AuditKeys(box(), account: account)
     }
 
+    /// Writes the audits of all accounts, each with the account's keys.
+    static func audit() -> AccountDesk.Audit {
+        let audits = AuditWriters()
+        return { account in try audits.writer(of: account) { try auditKeys(of: account) } }
+    }
+
     /// Seals what the server opens.
     static func box() throws -> SecretBox {
         try SecretBox(keyMaterial: Secret("a key for tests, long enough"))
@@ -114,6 +122,7 @@ final class RunningServer: Sendable {
         var means = Application.Means(
             store: scratch.store,
             signingKey: Self.signingKey,
+            audit: setup.audit,
             version: "1.2.3",
             description: ServerDescription(name: "preloop", title: "Preloop", version: "1.2.3"),
             guardian: RequestGuard(listening: "127.0.0.1", origins: setup.origins),
@@ -458,16 +467,23 @@ final class FakeOperations: Sendable {
     let testedProjects = Mutex<[String]>([])
     /// What was asked for about webhooks, in its order.
     let webhookTasks = Mutex<[TrackerOperations.WebhookTask]>([])
+    /// Who has added, changed or removed something, in its order.
+    let authors = Mutex<[TrackerOperations.Author]>([])
 
     var operations: TrackerOperations {
         TrackerOperations(
-            add: { _, _ in throw Problem(.badGateway, "no service") },
-            change: { tracker, _, _, check in
+            add: { _, author in
+                self.authors.withLock { $0.append(author) }
+                throw Problem(.badGateway, "no service")
+            },
+            change: { tracker, _, author, check in
+                self.authors.withLock { $0.append(author) }
                 let changing = self.changing.withLock { $0 }
                 try await changing?(tracker, check)
             },
-            remove: { _, _, _ in
-                TrackerOperations.Removal(issues: 6, leftovers: ["acme: refused"])
+            remove: { _, author, _ in
+                self.authors.withLock { $0.append(author) }
+                return TrackerOperations.Removal(issues: 6, leftovers: ["acme: refused"])
             },
             test: { _, _ in
                 _ = self.tested.add()
@@ -487,8 +503,9 @@ final class FakeOperations: Sendable {
                 state.problems = tracker.map { ["\($0.name): asked alone"] } ?? []
                 return state
             },
-            webhooks: { tracker, task, _ in
+            webhooks: { tracker, task, author in
                 self.webhookTasks.withLock { $0.append(task) }
+                self.authors.withLock { $0.append(author) }
                 return Self.webhooks(of: tracker)
             }
         )

@@ -29,7 +29,7 @@ import Trackers
             Secret(Self.secret),
             for: SecretOwner.webhook(organization, account: store.account)
         )
-        try await store.writeOutsideFeed { connection, account in
+        _ = try await store.writeOutsideFeed { connection, account in
             try WebhookTable.set(
                 sealed,
                 of: organization,

@@ -64,10 +64,32 @@ import Trackers
         }
     }
 
+    /// What is written down; nothing more once it is shut.
+    private final class Journal: Sendable {
+        struct State: Sendable {
+            var changes: [WebhookChange] = []
+            var isShut = false
+        }
+
+        let state = Mutex(State())
+
+        var changes: [WebhookChange] { state.withLock { $0.changes } }
+
+        func add(_ change: WebhookChange) throws {
+            let isShut = state.withLock { state in
+                if !state.isShut { state.changes.append(change) }
+                return state.isShut
+            }
+            if isShut { throw StoreError.unavailable(detail: "nothing can be recorded") }
+        }
+    }
+
     /// A store that follows two projects of an organisation, whose webhooks are registered.
     private struct World {
         let scratch: ScratchStore
         let registrar = Registrar()
+        let journal = Journal()
+        let tracker: TrackerID
         let installer: WebhookInstaller
         let projects: [ProjectID]
 
@@ -83,15 +105,18 @@ import Trackers
                 url: "https://lab",
                 createdAt: scratch.store.clock.now()
             )
+            self.tracker = tracker.id
             projects = try await scratch.store.write { connection, account in
                 try Self.fill(tracker, account, connection)
             }
+            let journal = journal
             installer = WebhookInstaller(
                 store: scratch.store,
                 box: try SecretBox(keyMaterial: Secret("a key for tests, long enough")),
                 tracker: tracker,
                 registrar: registrar,
-                base: "https://preloop"
+                base: "https://preloop",
+                record: { change, _, _ in try journal.add(change) }
             )
             let installed = try await installer.install()
             #expect(installed.first?.webhooks.count == 2)
@@ -129,6 +154,14 @@ import Trackers
                     account: account,
                     on: connection
                 ).now.id
+            }
+        }
+
+        /// The sealed secret of the organisation; nil where there is none.
+        func secret() async throws -> SealedSecret? {
+            let tracker = tracker
+            return try await store.read { connection, account in
+                try WebhookTable.list(of: tracker, account: account, on: connection).first?.secret
             }
         }
 
@@ -200,5 +233,61 @@ import Trackers
         try await world.set(.inaccessible, of: world.projects[1])
         let removed = try #require(try await world.installer.remove().first)
         #expect(removed.refused.isEmpty && removed.webhooks.isEmpty && !removed.hasSecret)
+    }
+
+    @Test func `each secret that comes or goes is written down, and nothing else`() async throws {
+        let world = try await World()
+        func change(_ deed: WebhookChange.Deed) -> WebhookChange { WebhookChange(deed, at: "acme") }
+        var expected = [change(.installed(isRenewed: false))]
+        #expect(world.journal.changes == expected)
+        // The secret stays: nothing was changed.
+        _ = try await world.installer.install()
+        #expect(world.journal.changes == expected)
+        _ = try await world.installer.install(renewsSecrets: true)
+        expected.append(change(.installed(isRenewed: true)))
+        #expect(world.journal.changes == expected)
+        for _ in 0..<2 { _ = try await world.installer.remove() }
+        expected.append(change(.removed))
+        #expect(world.journal.changes == expected)
+        // One that the tracker takes nowhere is taken back by nobody's wish.
+        world.registrar.state.withLock { $0.refusal = .notFound(detail: "no") }
+        _ = try await world.installer.install()
+        expected += [change(.installed(isRenewed: false)), change(.withdrawn)]
+        #expect(world.journal.changes == expected)
+    }
+
+    @Test func `what is stored is taken away once, and written down once`() async throws {
+        let world = try await World()
+        let journal = Journal()
+        let stored = StoredWebhooks(
+            store: world.store,
+            tracker: world.tracker,
+            record: { change, _, _ in try journal.add(change) }
+        )
+        journal.state.withLock { $0.isShut = true }
+        await #expect(throws: StoreError.self) { try await stored.remove() }
+        #expect(try await world.secret() != nil)
+        journal.state.withLock { $0.isShut = false }
+        for _ in 0..<2 { _ = try await stored.remove() }
+        #expect(journal.changes == [WebhookChange(.removed, at: "acme")])
+        #expect(try await world.secret() == nil)
+    }
+
+    @Test func `a secret that cannot be written down neither comes nor goes`() async throws {
+        let world = try await World()
+        let before = try #require(try await world.secret())
+        world.journal.state.withLock { $0.isShut = true }
+        await #expect(throws: StoreError.self) {
+            try await world.installer.install(renewsSecrets: true)
+        }
+        await #expect(throws: StoreError.self) { try await world.installer.remove() }
+        #expect(try await world.secret() == before)
+        world.journal.state.withLock { $0.isShut = false }
+        _ = try await world.installer.remove()
+        world.journal.state.withLock { $0.isShut = true }
+        await #expect(throws: StoreError.self) { try await world.installer.install() }
+        #expect(try await world.secret() == nil)
+        let registered = world.registrar.state.withLock { $0.webhooks }
+        #expect(registered.isEmpty, "the tracker heard of a secret that is not stored")
     }
 }

@@ -115,7 +115,8 @@ final class WebhookWorld: Sendable {
             box: box,
             tracker: tracker,
             registrar: try TrackerClients.writers(parameters).webhooks,
-            base: inbox.origin
+            base: inbox.origin,
+            record: { _, _, _ in }
         )
     }
 

@@ -33,7 +33,12 @@ enum PipelineBenchmark {
             createdAt: installation.store.clock.now()
         )
         let rules = options.includes.map { ScopeRule(action: .include, pattern: $0) }
-        try await installation.add(tracker, secret: options.token, scope: Scope(rules))
+        try await installation.add(
+            tracker,
+            secret: options.token,
+            scope: Scope(rules),
+            by: "local:\(LocalUser.name)"
+        )
         for number in 0...options.rescans {
             try await scan(installation, options, number: number)
         }

@@ -51,20 +51,20 @@ extension AccountDesk {
             }
         }
         let (user, hash) = try await checked(draft)
-        let now = store.clock.now()
-        do {
-            return try await store.viewed(by: account).write { connection, account in
-                try authority?.verify(
-                    about: nil,
-                    becoming: user.role,
-                    at: now,
-                    account: account,
-                    on: connection
-                )
-                return try Self.insert(user, hash, account, on: connection)
-            }
-        } catch StoreError.constraint {
-            throw Self.taken
+        let (now, author) = (store.clock.now(), authorName(of: authority))
+        return try await store.viewed(by: account).write { connection, account in
+            try authority?.verify(
+                about: nil,
+                becoming: user.role,
+                at: now,
+                account: account,
+                on: connection
+            )
+            let written = try Self.insert(user, hash, account, on: connection)
+            let origin: Origin = authority == nil ? .command : .administrator
+            let added = Self.added(written, origin, by: author)
+            try self.record([added], at: now, account: account, on: connection)
+            return written
         }
     }
 
@@ -85,17 +85,21 @@ extension AccountDesk {
         draft.role = .owner
         let (user, hash) = try await checked(draft, from: address)
         let now = store.clock.now()
-        do {
-            return try await store.database.write { connection in
-                let account = try AccountTable.create(
+        return try await store.database.write { connection in
+            let account: AccountID
+            do {
+                account = try AccountTable.create(
                     name: "\(user.name)'s organization",
                     createdAt: now,
                     on: connection
                 )
-                return (try Self.insert(user, hash, account, on: connection), account)
+            } catch StoreError.constraint {
+                throw Self.taken
             }
-        } catch StoreError.constraint {
-            throw Self.taken
+            let written = try Self.insert(user, hash, account, on: connection)
+            let added = Self.added(written, .registration, by: written.author)
+            try self.record([added], at: now, account: account, on: connection)
+            return (written, account)
         }
     }
 
@@ -105,7 +109,8 @@ extension AccountDesk {
         return problem
     }()
 
-    private func checked(
+    /// A new user who may be written, with the hash of the password.
+    func checked(
         _ draft: Draft,
         from address: String? = nil
     ) async throws -> (User, String) {
@@ -140,16 +145,21 @@ extension AccountDesk {
         else { throw .invalid("email", "must be an address such as ann@example.com") }
     }
 
-    private static func insert(
+    /// Writes a new user; a name that somebody has is told as that.
+    static func insert(
         _ user: User,
         _ hash: String,
         _ account: AccountID,
         on connection: any SQLConnection
-    ) throws(StoreError) -> User {
+    ) throws -> User {
         var user = user
         let ids: [UserID] = try AccountTable.nextIDs(1, account: account, on: connection)
         user.id = ids[0]
-        try UserTable.insert(user, passwordHash: hash, account: account, on: connection)
+        do {
+            try UserTable.insert(user, passwordHash: hash, account: account, on: connection)
+        } catch StoreError.constraint {
+            throw taken
+        }
         return user
     }
 
@@ -207,7 +217,7 @@ extension AccountDesk {
         if let email = change.email { try Self.check(email) }
         var hash: String?
         if let password = change.password { hash = try await self.hash(password) }
-        let (newHash, now) = (hash, store.clock.now())
+        let (newHash, now, author) = (hash, store.clock.now(), authorName(of: authority))
         let user = try await store.viewed(by: account).write { connection, account in
             let user = try Self.subject(
                 id,
@@ -227,31 +237,67 @@ extension AccountDesk {
             if user.role == .owner, user.isActive, losesOwner {
                 try Self.requireOwner(besides: id, account, on: connection)
             }
+            return try self.write(
+                change,
+                newHash,
+                to: user,
+                by: author,
+                at: now,
+                account,
+                on: connection
+            )
+        }
+        authenticator.forget()
+        return user
+    }
+
+    /// Writes what is changed of a user, with its record; gives the user as they are then.
+    private func write(
+        _ change: Change,
+        _ newHash: String?,
+        to user: User,
+        by author: String,
+        at now: Timestamp,
+        _ account: AccountID,
+        on connection: any SQLConnection
+    ) throws -> User {
+        var done: [AuditedChange] = []
+        let settings = change.settings(changing: user)
+        if !settings.isEmpty {
             try UserTable.update(
-                id,
+                user.id,
                 email: change.email,
                 role: change.role,
                 isActive: change.isActive,
                 account: account,
                 on: connection
             )
-            if let newHash {
-                try UserTable.setPassword(newHash, of: id, account: account, on: connection)
-            }
-            if change.isActive == false || newHash != nil {
-                try SessionTable.revoke(
-                    nil,
-                    of: id,
-                    because: newHash == nil ? .user : .password,
-                    at: now,
-                    account: account,
-                    on: connection
-                )
-            }
-            return try UserTable.find(id, account: account, on: connection) ?? user
+            done.append(AuditedChange(.userUpdated, of: user.auditSubject, settings, by: author))
         }
-        authenticator.forget()
-        return user
+        if let newHash {
+            try UserTable.setPassword(newHash, of: user.id, account: account, on: connection)
+            done.append(AuditedChange(.passwordChanged, of: user.auditSubject, by: author))
+        }
+        if change.isActive == false || newHash != nil {
+            let open = try SessionTable.openCount(
+                of: user.id,
+                at: now,
+                account: account,
+                on: connection
+            )
+            try SessionTable.revoke(
+                nil,
+                of: user.id,
+                because: newHash == nil ? .user : .password,
+                at: now,
+                account: account,
+                on: connection
+            )
+            let ending: Ending = newHash == nil ? .userDeactivated : .passwordChanged
+            done += Self.ended(open, of: user, ending, by: author)
+        }
+        try record(done, at: now, account: account, on: connection)
+        return try UserTable.find(user.id, account: account, on: connection) ?? user
     }
 
     /// Looks at a change before it is made.
@@ -288,13 +334,28 @@ extension AccountDesk {
         by authority: Authority? = nil,
         check: @escaping @Sendable (User) throws -> Void = { _ in }
     ) async throws {
-        let now = store.clock.now()
+        let (now, author) = (store.clock.now(), authorName(of: authority))
         try await store.viewed(by: account).write { connection, account in
             let user = try Self.subject(id, by: authority, check, at: now, account, on: connection)
             if user.role == .owner, user.isActive {
                 try Self.requireOwner(besides: id, account, on: connection)
             }
+            let keys = try APIKeyTable.list(of: id, account: account, on: connection).map(\.name)
+            let open = try SessionTable.openCount(
+                of: id,
+                at: now,
+                account: account,
+                on: connection
+            )
             try UserTable.remove(id, account: account, on: connection)
+            let removed = AuditedChange(
+                .userRemoved,
+                of: user.auditSubject,
+                [("role", .string(user.role.rawValue)), ("keys", JSONValue(keys))],
+                by: author
+            )
+            let ended = Self.ended(open, of: user, .userRemoved, by: author)
+            try self.record([removed] + ended, at: now, account: account, on: connection)
         }
         authenticator.forget()
     }
@@ -329,145 +390,6 @@ extension AccountDesk {
     ) throws {
         guard try UserTable.ownerCount(besides: id, account: account, on: connection) > 0 else {
             throw Problem(.conflict, "the account needs an owner", code: "last_owner")
-        }
-    }
-
-    // MARK: - Keys
-
-    /// Makes a key for a user; its secret is in the answer and nowhere else.
-    ///
-    /// `authority` is by whose word, nil for the operator's.
-    package func addKey(
-        name: String,
-        scopes: Set<KeyScope>,
-        expiresAt: Timestamp?,
-        for user: UserID,
-        of account: AccountID,
-        by authority: Authority? = nil
-    ) async throws -> NewKey {
-        let now = store.clock.now()
-        if let expiresAt, expiresAt <= now {
-            throw Problem.invalid("expires_at", "must be in the future")
-        }
-        let token = OpaqueToken(.apiKey, account: account)
-        let digest = token.digest
-        do {
-            return try await store.viewed(by: account).write { connection, account in
-                let found = try UserTable.find(user, account: account, on: connection)
-                try authority?.verify(about: found, at: now, account: account, on: connection)
-                guard found != nil else { throw Problem.notFound() }
-                let known = try APIKeyTable.list(of: user, account: account, on: connection)
-                guard known.count < APIKeyTable.maximumPerUser else {
-                    throw Problem(
-                        .conflict,
-                        "a user has \(APIKeyTable.maximumPerUser) keys at most; remove some"
-                    )
-                }
-                let ids: [APIKeyID] = try AccountTable.nextIDs(1, account: account, on: connection)
-                let row = APIKeyTable.Row(
-                    id: ids[0],
-                    user: user,
-                    name: name,
-                    prefix: token.prefix,
-                    scopes: scopes.map(\.rawValue).sorted(),
-                    createdAt: now,
-                    expiresAt: expiresAt
-                )
-                try APIKeyTable.insert(row, digest: digest, account: account, on: connection)
-                return NewKey(row: row, key: token.text)
-            }
-        } catch StoreError.constraint {
-            throw Problem(.conflict, "there is a key of that name already", code: "name_taken")
-        }
-    }
-
-    /// A user's keys, newest first.
-    package func keys(of user: UserID, in account: AccountID) async throws -> [APIKeyTable.Row] {
-        try await store.viewed(by: account).read { connection, account in
-            try APIKeyTable.list(of: user, account: account, on: connection)
-        }
-    }
-
-    /// Removes a user's key; a 404 when there is none.
-    ///
-    /// `authority` is by whose word, nil for the operator's.
-    package func removeKey(
-        _ id: APIKeyID,
-        of user: UserID,
-        in account: AccountID,
-        by authority: Authority? = nil
-    ) async throws {
-        let now = store.clock.now()
-        let isRemoved = try await store.viewed(by: account).write { connection, account in
-            let found = try UserTable.find(user, account: account, on: connection)
-            try authority?.verify(about: found, at: now, account: account, on: connection)
-            return try APIKeyTable.remove(id, of: user, account: account, on: connection)
-        }
-        guard isRemoved else { throw Problem.notFound() }
-        authenticator.forget()
-    }
-
-    // MARK: - Set-up
-
-    /// A token for the link that makes the first user; nil when there is one.
-    ///
-    /// The link before it is good no more.
-    package func setupToken(of account: AccountID) async throws -> String? {
-        let token = OpaqueToken(.setup, account: account)
-        let (digest, lifetime, now) = (token.digest, setupLifetime, store.clock.now())
-        return try await store.viewed(by: account).write { connection, account in
-            guard try !UserTable.hasAny(account: account, on: connection) else {
-                try SetupLinkTable.remove(account: account, on: connection)
-                return nil
-            }
-            try SetupLinkTable.replace(
-                digest: digest,
-                expiresAt: now.advanced(by: lifetime),
-                account: account,
-                on: connection
-            )
-            return token.text
-        }
-    }
-
-    /// Whether a set-up link is good.
-    package func isSetupToken(_ text: String) async throws -> Bool {
-        guard let token = OpaqueToken(.setup, text) else { return false }
-        let (digest, now) = (token.digest, store.clock.now())
-        return try await store.viewed(by: token.account).read { connection, account in
-            guard try !UserTable.hasAny(account: account, on: connection) else { return false }
-            return try SetupLinkTable.isValid(
-                digest: digest,
-                at: now,
-                account: account,
-                on: connection
-            )
-        }
-    }
-
-    /// Makes the first user, an owner, by a set-up link, which is then used up.
-    package func setUp(_ text: String, name: String, password: String) async throws -> User {
-        let refused = Problem(.forbidden, "the link is used up or over; start the server again")
-        guard let token = OpaqueToken(.setup, text), try await isSetupToken(text) else {
-            throw refused
-        }
-        let (user, hash) = try await checked(Draft(name: name, password: password, role: .owner))
-        let (digest, now) = (token.digest, store.clock.now())
-        do {
-            return try await store.viewed(by: token.account).write { connection, account in
-                guard
-                    try SetupLinkTable.isValid(
-                        digest: digest,
-                        at: now,
-                        account: account,
-                        on: connection
-                    ), try !UserTable.hasAny(account: account, on: connection)
-                else { throw refused }
-                try SetupLinkTable.remove(account: account, on: connection)
-                return try Self.insert(user, hash, account, on: connection)
-            }
-        } catch StoreError.constraint {
-            throw Self.taken
         }
     }
 }

@@ -1,6 +1,6 @@
 import Crypto
-import Domain
-import Gateway
+package import Domain
+package import Gateway
 import HTTPTypes
 package import Store
 import Synchronization
@@ -34,22 +34,42 @@ package final class AccountDesk: Sendable {
         package var key: String
     }
 
+    /// Gives what writes the audit of an account.
+    package typealias Audit = @Sendable (AccountID) throws -> AuditWriter
+
     let store: Store
     let authenticator: StoreAuthenticator
     let hasher: PasswordHasher
+    /// What cannot be recorded is not done.
+    let audit: Audit
+    /// Who does what nobody has signed in for.
+    let author: String
     private let signingKey: SymmetricKey
     private let lifetimes: Lifetimes
     var setupLifetime: Duration { lifetimes.setup }
     private let throttle = Mutex(LoginThrottle())
 
+    /// The desk of all accounts of a database.
+    ///
+    /// - Parameters:
+    ///   - store: A view of the database.
+    ///   - signingKey: Signs access tokens.
+    ///   - audit: Gives what writes an account's audit, in which everything is that is done here.
+    ///   - author: Whom the audit names for what nobody has signed in for; nil for the program.
+    ///   - lifetimes: How long what is given out is good.
+    ///   - hasher: Hashes passwords.
     package init(
         store: Store,
         signingKey: [UInt8],
+        audit: @escaping Audit,
+        author: String? = nil,
         lifetimes: Lifetimes = Lifetimes(),
         hasher: PasswordHasher = PasswordHasher()
     ) {
         self.store = store
         self.hasher = hasher
+        self.audit = audit
+        self.author = author ?? AuditTable.Event.ownName
         self.lifetimes = lifetimes
         self.signingKey = SymmetricKey(data: signingKey)
         authenticator = StoreAuthenticator(store: store, signingKey: signingKey)
@@ -153,6 +173,13 @@ package final class AccountDesk: Sendable {
                 on: connection
             )
             try UserTable.noteLogin(of: login.user.id, at: now, account: account, on: connection)
+            let begun = AuditedChange(
+                .sessionBegun,
+                of: login.user.auditSubject,
+                [("session", .integer(row.id.rawValue))],
+                by: login.user.author
+            )
+            try self.record([begun], at: now, account: account, on: connection)
             return row.id
         }
         return session.map { tokens(login.account, login.user.id, $0, refresh, now) }
@@ -192,7 +219,7 @@ package final class AccountDesk: Sendable {
     package func refresh(_ text: String) async throws -> Tokens {
         let refused = Problem.unauthenticated("the refresh token is not good; sign in again")
         guard let token = OpaqueToken(.refresh, text) else { throw refused }
-        let (now, lifetimes, digest) = (store.clock.now(), lifetimes, token.digest)
+        let (now, digest) = (store.clock.now(), token.digest)
         // Anybody can make one up, and the store has one writer: for a token that there is not
         // nobody waits. What becomes of one that there is, the transaction says that uses it up.
         let isKnown = try await store.viewed(by: token.account).read { connection, account in
@@ -201,41 +228,8 @@ package final class AccountDesk: Sendable {
         guard isKnown else { throw refused }
         let next = OpaqueToken(.refresh, account: token.account)
         let nextDigest = next.digest
-        let result = try await store.viewed(by: token.account).write {
-            connection,
-            account -> Refreshed in
-            guard let found = try SessionTable.token(digest, account: account, on: connection),
-                let session = try SessionTable.find(
-                    found.session,
-                    account: account,
-                    on: connection
-                )
-            else { return .refused }
-            guard found.usedAt == nil else {
-                try SessionTable.revoke(
-                    session.id,
-                    of: session.user,
-                    because: .reuse,
-                    at: now,
-                    account: account,
-                    on: connection
-                )
-                return .reused
-            }
-            guard session.revokedAt == nil, session.expiresAt > now, found.expiresAt > now,
-                let user = try UserTable.find(session.user, account: account, on: connection),
-                user.isActive
-            else { return .refused }
-            try SessionTable.useToken(digest, at: now, account: account, on: connection)
-            try SessionTable.insertToken(
-                nextDigest,
-                of: session.id,
-                issuedAt: now,
-                expiresAt: min(now.advanced(by: lifetimes.refresh), session.expiresAt),
-                account: account,
-                on: connection
-            )
-            return .renewed(user.id, session.id)
+        let result = try await store.viewed(by: token.account).write { connection, account in
+            try self.renew(digest, by: nextDigest, at: now, account, on: connection)
         }
         switch result {
         case .renewed(let user, let session):
@@ -247,30 +241,74 @@ package final class AccountDesk: Sendable {
         }
     }
 
+    /// Puts a refresh token in the place of another one, which is used up.
+    private func renew(
+        _ digest: [UInt8],
+        by next: [UInt8],
+        at now: Timestamp,
+        _ account: AccountID,
+        on connection: any SQLConnection
+    ) throws -> Refreshed {
+        guard let found = try SessionTable.token(digest, account: account, on: connection),
+            let session = try SessionTable.find(found.session, account: account, on: connection),
+            let user = try UserTable.find(session.user, account: account, on: connection)
+        else { return .refused }
+        guard found.usedAt == nil else {
+            // Whoever goes on coming with it ends nothing any more, and writes nothing.
+            guard session.revokedAt == nil else { return .reused }
+            try SessionTable.revoke(
+                session.id,
+                of: session.user,
+                because: .reuse,
+                at: now,
+                account: account,
+                on: connection
+            )
+            let reused = AuditedChange(
+                .tokenReused,
+                of: user.auditSubject,
+                [("session", .integer(session.id.rawValue))],
+                by: user.author
+            )
+            try record([reused], at: now, account: account, on: connection)
+            return .reused
+        }
+        guard session.revokedAt == nil, session.expiresAt > now, found.expiresAt > now,
+            user.isActive
+        else { return .refused }
+        try SessionTable.useToken(digest, at: now, account: account, on: connection)
+        try SessionTable.insertToken(
+            next,
+            of: session.id,
+            issuedAt: now,
+            expiresAt: min(now.advanced(by: lifetimes.refresh), session.expiresAt),
+            account: account,
+            on: connection
+        )
+        return .renewed(user.id, session.id)
+    }
+
     /// Ends the session that a request comes from.
     package func signOut(_ principal: Principal) async throws {
         guard case .session(let session) = principal.credential else {
             throw Problem(.conflict, "an API key has no session; remove the key instead")
         }
-        try await revoke(session, of: principal.user, principal.account, because: .signedOut)
-    }
-
-    func revoke(
-        _ session: SessionID?,
-        of user: UserID,
-        _ account: AccountID,
-        because reason: SessionTable.Revocation
-    ) async throws {
         let now = store.clock.now()
-        try await store.viewed(by: account).write { connection, account in
+        try await store.viewed(by: principal.account).write { connection, account in
+            let row = try SessionTable.find(session, account: account, on: connection)
+            let user = try UserTable.find(principal.user, account: account, on: connection)
+            // One that has ended since the request was let in does not end again.
+            guard let row, let user, row.user == user.id, row.revokedAt == nil else { return }
             try SessionTable.revoke(
                 session,
-                of: user,
-                because: reason,
+                of: user.id,
+                because: .signedOut,
                 at: now,
                 account: account,
                 on: connection
             )
+            let ended = Self.ended(1, of: user, .signedOut, by: user.author)
+            try self.record(ended, at: now, account: account, on: connection)
         }
         authenticator.forget()
     }

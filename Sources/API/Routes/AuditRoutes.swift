@@ -27,14 +27,20 @@ struct AuditRoutes: Sendable {
             )
             .query(
                 "kind",
-                Shape.choice(["call", "change"], "`change`: of policies and MCP servers.")
+                Shape.choice(
+                    ["call", "change"],
+                    "`change`: of policies, MCP servers, users, keys, sessions and trackers."
+                )
             )
             .query("since", Shape.text(64, "RFC 3339; calls from then on."))
             .query("until", Shape.text(64, "RFC 3339; calls before then."))
             .query("tool", Shape.text(256))
             .query("server", Shape.text(256, "The MCP server that the tool is of."))
             .query("caller", Shape.text(256, "Such as `user:ann`."))
-            .query("decision", Shape.text(64, "`allow`, `deny`, `none` and others."))
+            .query(
+                "decision",
+                Shape.text(64, "`allow`, `deny`, `none` and others; `user_added` of changes.")
+            )
             .query(
                 "outcome",
                 Shape.choice(AuditLog.endings, "`unknown`: begun, and never ended.")

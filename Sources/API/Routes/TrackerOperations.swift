@@ -31,6 +31,19 @@ package struct TrackerOperations: Sendable {
         package var isTested: Bool
     }
 
+    /// Who changes something.
+    package struct Author: Sendable, Equatable {
+        /// Whose trackers it is done to.
+        package var account: AccountID
+        /// Who it is, for the record: `user:ann`.
+        package var name: String
+
+        package init(account: AccountID, name: String) {
+            self.account = account
+            self.name = name
+        }
+    }
+
     /// Asked in the transaction that writes: throws when somebody has changed meanwhile what the
     /// change was made for.
     package typealias Check = @Sendable (any SQLConnection, AccountID) throws -> Void
@@ -101,11 +114,11 @@ package struct TrackerOperations: Sendable {
     }
 
     /// Checks and stores a tracker.
-    package var add: @Sendable (Draft, AccountID) async throws -> Tracker
+    package var add: @Sendable (Draft, Author) async throws -> Tracker
     /// Checks and stores a change.
-    package var change: @Sendable (Tracker, Change, AccountID, @escaping Check) async throws -> Void
+    package var change: @Sendable (Tracker, Change, Author, @escaping Check) async throws -> Void
     /// Takes our webhooks away from a tracker, and removes it with all that was read from it.
-    package var remove: @Sendable (Tracker, AccountID, @escaping Check) async throws -> Removal
+    package var remove: @Sendable (Tracker, Author, @escaping Check) async throws -> Removal
     /// Asks the service who the token belongs to, and notes the outcome.
     package var test: @Sendable (Tracker, AccountID) async throws -> TrackerIdentity
     /// Asks the service the same, and then for a project by that token.
@@ -118,23 +131,23 @@ package struct TrackerOperations: Sendable {
     package var syncState: @Sendable (Tracker?, AccountID) async throws -> SyncState
     /// Looks at our webhooks at a tracker, registers them or takes them away; gives what is there
     /// then, and what was refused, of each organisation.
-    package var webhooks: @Sendable (Tracker, WebhookTask, AccountID) async throws -> [Webhooks]
+    package var webhooks: @Sendable (Tracker, WebhookTask, Author) async throws -> [Webhooks]
 
     /// Our webhooks at one organisation of a tracker.
     package typealias Webhooks = WebhookInstaller.Outcome
 
     package init(
-        add: @escaping @Sendable (Draft, AccountID) async throws -> Tracker,
+        add: @escaping @Sendable (Draft, Author) async throws -> Tracker,
         change:
-            @escaping @Sendable (Tracker, Change, AccountID, @escaping Check) async throws -> Void,
-        remove: @escaping @Sendable (Tracker, AccountID, @escaping Check) async throws -> Removal,
+            @escaping @Sendable (Tracker, Change, Author, @escaping Check) async throws -> Void,
+        remove: @escaping @Sendable (Tracker, Author, @escaping Check) async throws -> Removal,
         test: @escaping @Sendable (Tracker, AccountID) async throws -> TrackerIdentity,
         testProject:
             @escaping @Sendable (StoredProject, Tracker, AccountID) async throws -> TrackerIdentity,
         startSync: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState,
         syncState: @escaping @Sendable (Tracker?, AccountID) async throws -> SyncState,
         webhooks:
-            @escaping @Sendable (Tracker, WebhookTask, AccountID) async throws -> [Webhooks]
+            @escaping @Sendable (Tracker, WebhookTask, Author) async throws -> [Webhooks]
     ) {
         self.add = add
         self.change = change

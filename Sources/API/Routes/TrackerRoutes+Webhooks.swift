@@ -73,9 +73,9 @@ extension TrackerRoutes {
         _ task: TrackerOperations.WebhookTask,
         _ request: APIRequest
     ) async throws -> APIResponse {
-        let account = try request.user().account
+        let author = try Self.author(of: request)
         let tracker = try await entry(request).tracker
-        let outcomes = try await operations.webhooks(tracker, task, account)
+        let outcomes = try await operations.webhooks(tracker, task, author)
         return .json(["organizations": .array(outcomes.map(\.json))])
     }
 }

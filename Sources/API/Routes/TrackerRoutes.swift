@@ -148,6 +148,12 @@ struct TrackerRoutes: Sendable {
         return try Entry(tracker, account, connection)
     }
 
+    /// Who changes something, and for whom.
+    static func author(of request: APIRequest) throws -> TrackerOperations.Author {
+        let user = try request.user()
+        return TrackerOperations.Author(account: user.account, name: "user:\(user.name)")
+    }
+
     /// Of two who have seen the same the second is refused: for the transaction that writes.
     private static func check(
         _ request: APIRequest,
@@ -191,9 +197,10 @@ struct TrackerRoutes: Sendable {
         return [
             .on(.post, Self.path, access, tag: Self.tag, "Add a tracker; its token is tried out") {
                 request in
-                let account = try request.user().account
-                let tracker = try await operations.add(try draft(request.content), account)
-                return try await entry(tracker.id, account).answer(to: request, status: .created)
+                let author = try Self.author(of: request)
+                let tracker = try await operations.add(try draft(request.content), author)
+                return try await entry(tracker.id, author.account)
+                    .answer(to: request, status: .created)
             }.body(
                 Shape.object([
                     "name": Shape.text(100, minimum: 1),
@@ -229,11 +236,11 @@ struct TrackerRoutes: Sendable {
                 tag: Self.tag,
                 "Remove a tracker, our webhooks there, and all that was read from it"
             ) { request in
-                let account = try request.user().account
+                let author = try Self.author(of: request)
                 let entry = try await entry(request)
                 try Versioned.check(request, against: entry.version)
                 let check = Self.check(request, of: entry.tracker.id)
-                let removal = try await operations.remove(entry.tracker, account, check)
+                let removal = try await operations.remove(entry.tracker, author, check)
                 return .json([
                     "id": .integer(entry.tracker.id.rawValue),
                     "issues_removed": .integer(Int64(removal.issues)),
@@ -270,7 +277,7 @@ struct TrackerRoutes: Sendable {
     }
 
     @Sendable private func change(_ request: APIRequest) async throws -> APIResponse {
-        let account = try request.user().account
+        let author = try Self.author(of: request)
         let before = try await entry(request)
         // Before a service is asked for nothing.
         try Versioned.check(request, against: before.version)
@@ -284,7 +291,7 @@ struct TrackerRoutes: Sendable {
             isTested: content["test"]?.bool ?? true
         )
         let check = Self.check(request, asSeen: before.tracker)
-        try await operations.change(before.tracker, change, account, check)
+        try await operations.change(before.tracker, change, author, check)
         return try await entry(request).answer(to: request)
     }
 

@@ -167,7 +167,7 @@ extension AuditTable.Event {
     }
 
     /// Who does what time or the program itself does.
-    static let ownName = "preloop"
+    package static let ownName = "preloop"
 }
 
 /// Redacted arguments as they are kept: not more of them than a reader wants to see.

@@ -59,7 +59,7 @@ package struct AuditLog: Sendable {
         }
     }
 
-    /// Changes of policies and servers that are asked for, latest first.
+    /// Changes that are asked for, of policies, servers, users and the like, latest first.
     package func changes(_ filter: ToolCallTable.Filter) async throws -> [AuditTable.Row] {
         try await store.read { connection, account in
             try AuditTable.changes(filter, account: account, on: connection)

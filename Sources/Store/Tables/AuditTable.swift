@@ -18,7 +18,7 @@ package enum AuditTable {
             case completed
             /// What has become of a request for an approval.
             case approval
-            /// The policy was changed.
+            /// What decides who may do what was changed: policies, servers, users and their keys.
             case change
             /// The end of the chain was not what had been signed.
             case doubt
@@ -137,7 +137,7 @@ package enum AuditTable {
         ).map(row)
     }
 
-    /// Changes of policies and servers that are asked for, latest first.
+    /// Changes that are asked for, of policies, servers, users and the like, latest first.
     ///
     /// - Parameters:
     ///   - filter: Which; how calls end says nothing of them.

@@ -156,6 +156,23 @@ package enum SessionTable {
         )
     }
 
+    /// How many sessions of a user are neither ended nor over.
+    package static func openCount(
+        of user: UserID,
+        at instant: Timestamp,
+        account: AccountID,
+        on connection: any SQLConnection
+    ) throws(StoreError) -> Int {
+        let rows = try connection.rows(
+            """
+            SELECT COUNT(*) AS sessions FROM sessions
+            WHERE account_id = \(account) AND user_id = \(user) AND revoked_at IS NULL
+                AND expires_at > \(instant)
+            """
+        )
+        return Int(try rows.first?.integer("sessions") ?? 0)
+    }
+
     /// Ends one session, or every session of a user.
     package static func revoke(
         _ session: SessionID?,

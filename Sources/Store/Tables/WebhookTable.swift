@@ -17,6 +17,17 @@ package enum WebhookTable {
 
     /// Stores the secret of an organisation; the one it takes the place of counts until
     /// `previousUntil`.
+    ///
+    /// - Parameters:
+    ///   - secret: The new one.
+    ///   - organization: Whose deliveries are verified by it.
+    ///   - previousUntil: Until when the one before counts.
+    ///   - instant: When it was made.
+    ///   - account: Whose tracker it is.
+    ///   - connection: Where to write.
+    /// - Returns: Whether it has taken the place of one.
+    /// - Throws: What the store refuses.
+    @discardableResult
     package static func set(
         _ secret: SealedSecret,
         of organization: OrganizationID,
@@ -24,16 +35,20 @@ package enum WebhookTable {
         at instant: Timestamp,
         account: AccountID,
         on connection: any SQLConnection
-    ) throws(StoreError) {
-        try connection.execute(
+    ) throws(StoreError) -> Bool {
+        let rows = try connection.rows(
             """
             INSERT INTO webhooks (account_id, organization_id, secret, created_at)
             VALUES (\(account), \(organization), \(secret.bytes), \(instant))
             ON CONFLICT (account_id, organization_id) DO UPDATE SET
                 previous_secret = webhooks.secret, previous_until = \(previousUntil),
                 secret = excluded.secret, created_at = excluded.created_at
+            RETURNING previous_secret
             """
         )
+        // SQLite 3.40 answers `RETURNING previous_secret IS NOT NULL` with 1 where it is NULL.
+        guard case .blob? = try rows.first?.value("previous_secret") else { return false }
+        return true
     }
 
     /// Has the secret before count no longer than until `end`.
@@ -71,17 +86,25 @@ package enum WebhookTable {
     }
 
     /// Forgets the secret of an organisation: its deliveries are refused from now on.
+    ///
+    /// - Parameters:
+    ///   - organization: Whose.
+    ///   - account: Whose tracker it is.
+    ///   - connection: Where to write.
+    /// - Returns: Whether there was one.
+    /// - Throws: What the store refuses.
     package static func remove(
         _ organization: OrganizationID,
         account: AccountID,
         on connection: any SQLConnection
-    ) throws(StoreError) {
-        try connection.execute(
+    ) throws(StoreError) -> Bool {
+        let count = try connection.execute(
             """
             DELETE FROM webhooks
             WHERE account_id = \(account) AND organization_id = \(organization)
             """
         )
+        return count > 0
     }
 
     private static func rows(

@@ -7,13 +7,20 @@ package import Store
 package struct StoredWebhooks: Sendable {
     private let store: Store
     private let tracker: TrackerID
+    private let record: WebhookChange.Recorder
 
     /// - Parameters:
     ///   - store: Where it is.
     ///   - tracker: Whose.
-    package init(store: Store, tracker: TrackerID) {
+    ///   - record: Writes down that a secret is gone.
+    package init(
+        store: Store,
+        tracker: TrackerID,
+        record: @escaping WebhookChange.Recorder
+    ) {
         self.store = store
         self.tracker = tracker
+        self.record = record
     }
 
     /// What is there of each organisation; the tracker is not asked.
@@ -90,11 +97,20 @@ package struct StoredWebhooks: Sendable {
         return outcome
     }
 
-    /// Takes the secret away.
-    func forget(_ place: Place) async throws {
-        let organization = place.organization.id
+    /// Takes the secret away; where there is none nothing is written down.
+    func forget(
+        _ place: Place,
+        _ deed: WebhookChange.Deed = .removed
+    ) async throws {
+        let (organization, record) = (place.organization, record)
         try await store.writeOutsideFeed { connection, account in
-            try WebhookTable.remove(organization, account: account, on: connection)
+            let isThere = try WebhookTable.remove(
+                organization.id,
+                account: account,
+                on: connection
+            )
+            guard isThere else { return }
+            try record(WebhookChange(deed, at: organization.path), account, connection)
         }
     }
 }

@@ -26,6 +26,7 @@ package struct WebhookInstaller: Sendable {
     private let tracker: Tracker
     private let registrar: any WebhookRegistrar
     private let base: String
+    private let record: WebhookChange.Recorder
 
     /// How long the secret before counts beside a new one: deliveries under way are repeated by
     /// trackers within the hour.
@@ -39,15 +40,18 @@ package struct WebhookInstaller: Sendable {
     ///   - tracker: Whose webhooks.
     ///   - registrar: Registers them there.
     ///   - base: The server's public address, without a final slash.
+    ///   - record: Writes down which secrets are there and which are gone.
     package init(
         store: Store,
         box: SecretBox,
         tracker: Tracker,
         registrar: any WebhookRegistrar,
-        base: String
+        base: String,
+        record: @escaping WebhookChange.Recorder
     ) {
         self.store = store
-        stored = StoredWebhooks(store: store, tracker: tracker.id)
+        self.record = record
+        stored = StoredWebhooks(store: store, tracker: tracker.id, record: record)
         self.box = box
         self.tracker = tracker
         self.registrar = registrar
@@ -96,7 +100,7 @@ package struct WebhookInstaller: Sendable {
             if outcome.refused.isEmpty {
                 try await letPreviousEnd(of: place.organization.id)
             } else if isFirst, outcome.isRefusedEverywhere {
-                try await stored.forget(place)
+                try await stored.forget(place, .withdrawn)
                 outcome.hasSecret = false
             }
             outcomes.append(outcome)
@@ -217,8 +221,9 @@ package struct WebhookInstaller: Sendable {
         let secret = Self.newSecret()
         let sealed = try box.seal(secret, for: owner)
         let now = store.clock.now()
+        let (path, record) = (place.organization.path, record)
         try await store.writeOutsideFeed { connection, account in
-            try WebhookTable.set(
+            let isRenewed = try WebhookTable.set(
                 sealed,
                 of: organization,
                 keepingPreviousUntil: Self.unlimited,
@@ -226,6 +231,8 @@ package struct WebhookInstaller: Sendable {
                 account: account,
                 on: connection
             )
+            let change = WebhookChange(.installed(isRenewed: isRenewed), at: path)
+            try record(change, account, connection)
         }
         return secret
     }

@@ -10,9 +10,10 @@ struct AuditCommand: AsyncParsableCommand {
         abstract: "Show, follow, verify and export the record of calls and decisions.",
         discussion: """
             Every call of a tool is on record before it runs and again when it has ended, with \
-            secrets taken out of its arguments. The record is a chain of hashes whose end is \
-            signed with the installation's key; `verify` tells whether anything in it was \
-            changed. It is kept for PRELOOP_AUDIT_DAYS days (365).
+            secrets taken out of its arguments; so is what is changed of policies, servers, users, \
+            keys and trackers. The record is a chain of hashes whose end is signed with the \
+            installation's key; `verify` tells whether anything in it was changed. It is kept for \
+            PRELOOP_AUDIT_DAYS days (365).
             """,
         subcommands: [
             AuditTailCommand.self, AuditQueryCommand.self, AuditVerifyCommand.self,
@@ -42,6 +43,8 @@ enum AuditText {
         default: parts += [text("decision"), text("outcome")]
         }
         if !text("reason").isEmpty { parts.append("– \(text("reason"))") }
+        // Of a change they are what was set.
+        if kind == "change" { parts.append(cut(text("arguments"))) }
         return singleLine(parts.filter { !$0.isEmpty }.joined(separator: "  "))
     }
 

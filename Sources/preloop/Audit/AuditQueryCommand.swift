@@ -13,6 +13,7 @@ struct AuditQueryCommand: AsyncParsableCommand {
             preloop audit query --since 7d --outcome denied
             preloop audit query --tool create_issue --caller user:ann --json
             preloop audit query --changes --server docs
+            preloop audit query --changes --decision user_added
 
             A call that began and has no end is `running` for ten minutes, then `unknown`: the \
             process ended before the call did.
@@ -37,7 +38,7 @@ struct AuditQueryCommand: AsyncParsableCommand {
     @Option(help: "Only calls of this caller, such as user:ann.")
     var caller: String?
 
-    @Option(help: "allow, deny, none or what else was decided.")
+    @Option(help: "allow, deny, none or what else was decided; of changes such as user_added.")
     var decision: String?
 
     @Option(
@@ -57,7 +58,11 @@ struct AuditQueryCommand: AsyncParsableCommand {
     @Option(help: "Only calls before this one: `next` of the page before.")
     var cursor: Int64?
 
-    @Flag(help: "Changes of policies and MCP servers in place of calls.")
+    @Flag(
+        help: """
+            Changes of policies, MCP servers, users, keys, sessions and trackers in place of calls.
+            """
+    )
     var changes = false
 
     @Flag(help: "Calls of before there was an audit, which are in no chain.")

@@ -90,11 +90,12 @@ enum WebhookSource: Sendable {
         of tracker: Tracker,
         in installation: Installation
     ) async throws -> [WebhookInstaller.Outcome] {
-        let stored = installation.storedWebhooks(of: tracker)
+        let stored = installation.storedWebhooks(of: tracker, by: Installation.localAuthor)
         if let stored, task == .look { return try await stored.status() }
         if let stored, task == .remove { return try await stored.remove() }
         let installer = try await installation.webhookInstaller(
             of: tracker,
+            by: Installation.localAuthor,
             transport: try installation.transport()
         )
         return try await installer.perform(task)

@@ -16,13 +16,17 @@ struct ServedTrackers: Sendable {
     /// The operations as the routes take them.
     var operations: TrackerOperations {
         TrackerOperations(
-            add: { draft, account in try await add(draft, account) },
-            change: { tracker, change, account, check in
-                try await self.change(tracker, change, account, check)
+            add: { draft, author in try await add(draft, author) },
+            change: { tracker, change, author, check in
+                try await self.change(tracker, change, author, check)
             },
-            remove: { tracker, account, check in
-                let installation = installation.viewed(by: account)
-                let removed = try await installation.removeWithWebhooks(tracker, check: check)
+            remove: { tracker, author, check in
+                let installation = installation.viewed(by: author.account)
+                let removed = try await installation.removeWithWebhooks(
+                    tracker,
+                    by: author.name,
+                    check: check
+                )
                 return TrackerOperations.Removal(
                     issues: removed.issues,
                     leftovers: removed.leftovers
@@ -34,15 +38,15 @@ struct ServedTrackers: Sendable {
             },
             startSync: { tracker, account in try await scans.start(tracker, account) },
             syncState: { tracker, account in try await scans.state(of: tracker, account) },
-            webhooks: { tracker, task, account in try await webhooks(of: tracker, task, account) }
+            webhooks: { tracker, task, author in try await webhooks(of: tracker, task, author) }
         )
     }
 
     private func add(
         _ draft: TrackerOperations.Draft,
-        _ account: AccountID
+        _ author: TrackerOperations.Author
     ) async throws -> Tracker {
-        let installation = installation.viewed(by: account)
+        let installation = installation.viewed(by: author.account)
         try Self.checkName(draft.name)
         try Self.check(draft.scope)
         let address = try Self.address(
@@ -75,7 +79,12 @@ struct ServedTrackers: Sendable {
             tracker.statusDetail = identity.statusDetail
             tracker.checkedAt = installation.store.clock.now()
         }
-        try await installation.add(tracker, secret: token, scope: draft.scope)
+        try await installation.add(
+            tracker,
+            secret: token,
+            scope: draft.scope,
+            by: author.name
+        )
         let stored = try await installation.store.read { connection, account in
             try TrackerTable.find(name: name, account: account, on: connection)
         }
@@ -86,10 +95,10 @@ struct ServedTrackers: Sendable {
     private func change(
         _ before: Tracker,
         _ change: TrackerOperations.Change,
-        _ account: AccountID,
+        _ author: TrackerOperations.Author,
         _ check: @escaping TrackerOperations.Check
     ) async throws {
-        let installation = installation.viewed(by: account)
+        let installation = installation.viewed(by: author.account)
         guard before.isRemote else { throw Self.imported }
         if let name = change.name { try Self.checkName(name) }
         if let scope = change.scope { try Self.check(scope) }
@@ -132,18 +141,21 @@ struct ServedTrackers: Sendable {
         let revision = Revision(
             tracker: tracker,
             name: change.name,
+            secret: token,
             credential: sealed,
             scope: change.scope,
             identity: identity,
             changesAddress: changesAddress
         )
-        try await write(revision, check, installation)
+        try await write(revision, by: author.name, check, installation)
     }
 
     /// What is to be written; nil stays.
     private struct Revision: Sendable {
         var tracker: Tracker
         var name: String?
+        var secret: Secret?
+        /// The same, sealed.
         var credential: SealedSecret?
         var scope: Scope?
         /// What the service says about a token that was tried out.
@@ -153,12 +165,17 @@ struct ServedTrackers: Sendable {
 
     private func write(
         _ revision: Revision,
+        by author: String,
         _ check: @escaping TrackerOperations.Check,
         _ installation: Installation
     ) async throws {
         let now = installation.store.clock.now()
-        try await installation.store.write { connection, account in
-            let tracker = revision.tracker
+        let tracker = revision.tracker
+        try await installation.change(
+            tracker.id,
+            secret: revision.secret,
+            by: author
+        ) { connection, account in
             let id = tracker.id
             guard try TrackerTable.find(id, account: account, on: connection) != nil else {
                 throw Problem.notFound()
@@ -258,11 +275,11 @@ struct ServedTrackers: Sendable {
     private func webhooks(
         of tracker: Tracker,
         _ task: TrackerOperations.WebhookTask,
-        _ account: AccountID
+        _ author: TrackerOperations.Author
     ) async throws -> [TrackerOperations.Webhooks] {
-        let installation = installation.viewed(by: account)
+        let installation = installation.viewed(by: author.account)
         guard tracker.isRemote else { throw Self.imported }
-        if let stored = installation.storedWebhooks(of: tracker) {
+        if let stored = installation.storedWebhooks(of: tracker, by: author.name) {
             switch task {
             case .look: return try await stored.status()
             case .remove: return try await stored.remove()
@@ -276,6 +293,7 @@ struct ServedTrackers: Sendable {
         }
         let installer = try await installation.webhookInstaller(
             of: tracker,
+            by: author.name,
             transport: try installation.transport()
         )
         let outcomes = try await installer.perform(task)

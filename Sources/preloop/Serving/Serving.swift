@@ -96,7 +96,7 @@ struct Serving: Sendable {
         _ webhooks: ServedWebhooks,
         spans: Trace.Recorder? = nil
     ) throws(CommandFailure) -> Application {
-        let accounts = accounts
+        let (installation, accounts) = (installation, accounts)
         guard let proxies = TrustedProxies(settings.trustedProxies) else {
             throw CommandFailure(
                 .usage,
@@ -107,6 +107,7 @@ struct Serving: Sendable {
         var means = Application.Means(
             store: installation.store,
             signingKey: try installation.secretBox().signingKey,
+            audit: { account in try installation.auditWriter(of: account) },
             version: Installation.version,
             description: Installation.serverDescription,
             guardian: RequestGuard(

@@ -23,9 +23,14 @@ struct UsersCommand: AsyncParsableCommand {
 extension Role: ExpressibleByArgument {}
 
 extension Installation {
-    /// What is done about users, sessions and keys.
+    /// What is done about users, sessions and keys, by whoever runs the command.
     func desk() throws(CommandFailure) -> AccountDesk {
-        AccountDesk(store: store, signingKey: try secretBox().signingKey)
+        AccountDesk(
+            store: store,
+            signingKey: try secretBox().signingKey,
+            audit: { account in try auditWriter(of: account) },
+            author: Self.localAuthor
+        )
     }
 
     /// The user of that name.
