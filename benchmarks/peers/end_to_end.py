@@ -167,7 +167,7 @@ def idle(options):
 # ------------------------------------------------------------------------------------------ scan
 
 def scan(options):
-    options.postgres = soak_postgres.Postgres() if options.postgres else None
+    options.postgres, options.vector_backend = soak_postgres.Postgres() if options.postgres else None, "memory"
     with corpora(thinned(options.every)) as service:
         home = soak.Installation(options, service.port, ("github",), {
             "PRELOOP_EMBEDDING_MODEL": str(pathlib.Path(options.model).resolve())})

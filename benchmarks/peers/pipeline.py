@@ -83,6 +83,8 @@ for repository in options.repository:
         comments += 1
 read = time.perf_counter()
 
+# Half a character is none that the tokenizer takes.
+texts = [text.encode("utf-8", "replace").decode() for text in texts]
 vectors = model.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
 encoded = time.perf_counter()
 
