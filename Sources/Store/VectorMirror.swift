@@ -81,14 +81,20 @@ package enum VectorMirror {
     }
 
     /// Gives a mirror that an earlier program made the indexes of today, unless somebody is in the
-    /// way: then it is done by whoever opens it next.
+    /// way or it may not be done: then it is left to whoever opens it next.
     private static func renewIndexes(_ store: Store) async throws {
         do {
             try await store.database.write { connection in
                 try VectorExtensionTable.lock(on: connection)
                 try VectorExtensionTable.renewIndexes(on: connection)
             }
-        } catch StoreError.busy {}
+        } catch let error as StoreError {
+            // Searching goes by what is there, also for who may not change it.
+            switch error {
+            case .busy, .readOnly, .statement, .timedOut: break
+            default: throw error
+            }
+        }
     }
 
     /// Rows from which an index is worth its upkeep: fewer are compared one by one in the time that

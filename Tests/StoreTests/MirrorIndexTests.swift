@@ -57,6 +57,15 @@ struct MirrorIndexTests {
             return try await indexes(fixture)
         }
         #expect(left.contains("passage_vectors_by_issue"))
+        // Nor is searching refused to who may not change it.
+        let address = try #require(fixture.scratch).database.address
+        let setting = "public%20-cdefault_transaction_read_only%3Don"
+        let configuration = PostgresConfiguration(
+            address: Secret(address.replacing("public", with: setting))
+        )
+        let readOnly = try await Store.open(PostgresDatabase(configuration))
+        #expect(try await VectorMirror.prepare(readOnly).isReady)
+        #expect(try await indexes(fixture) == left)
         #expect(try await VectorMirror.prepare(store).isReady)
         #expect(try await indexes(fixture) == before)
         // Of a table that it knows nothing about the planner takes either for as good.

@@ -33,7 +33,7 @@ package struct AuditedChange: Sendable, Equatable {
     /// What was set, by the names of the interface and without secrets; a secret that is another
     /// one is only named, as true.
     package var settings: JSONObject
-    /// Who did it: `user:ann`, `cli:root`.
+    /// Who did it: `user:ann`, `local:root`.
     package var author: String
 
     /// A change that was made.

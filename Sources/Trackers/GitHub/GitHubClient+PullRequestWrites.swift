@@ -309,7 +309,10 @@ extension GitHubClient {
         in project: RemoteProject,
         _ given: String?
     ) async throws(TrackerError) -> String {
-        guard let thread = try await threads(of: pull, in: project)[id]?.id else {
+        let threads = try await threads(of: pull, in: project)
+        // Of a long thread not all remarks are told.
+        let known = given.flatMap { threads.resolved[$0] == nil ? nil : $0 }
+        guard let thread = threads.ofRemarks[id] ?? known else {
             throw .invalid(
                 "comment_id",
                 "is in no thread that GitHub tells of: it resolves threads, not comments",

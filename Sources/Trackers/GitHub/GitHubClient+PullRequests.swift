@@ -81,58 +81,62 @@ extension GitHubClient: PullRequestWriter {
             paging: Self.paging,
             read: GitHubReading.reviewComment
         )
-        let threads = remarks.items.isEmpty ? [:] : try await threads(of: pull, in: project)
+        let threads =
+            remarks.items.isEmpty ? ReviewThreads() : try await threads(of: pull, in: project)
         return comments.items.map { PullRequestComment(comment: $0.comment) }
             + remarks.items.map { remark in
                 var remark = remark
-                let thread = threads[remark.comment.externalID]
-                remark.threadID = thread?.id
-                remark.isResolved = thread?.isResolved
+                let thread = threads.ofRemarks[remark.comment.externalID]
+                remark.threadID = thread
+                remark.isResolved = thread.flatMap { threads.resolved[$0] }
                 return remark
             }
     }
 
     // MARK: - What only GraphQL knows
 
-    private static let threadsQuery = """
+    /// `number` is the field with the remark's number.
+    private static func threadsQuery(_ number: String) -> String {
+        """
         query($owner: String!, $name: String!, $number: Int!, $after: String) {
           repository(owner: $owner, name: $name) { pullRequest(number: $number) {
             reviewThreads(first: 100, after: $after) { pageInfo { hasNextPage endCursor }
-              nodes { id isResolved comments(first: 100) { nodes { databaseId } } } } } } }
+              nodes { id isResolved comments(first: 100) { nodes { \(number) } } } } } } }
         """
+    }
+    /// Numbers are beyond what GraphQL's integers hold; older servers know only those.
+    private static let remarkNumbers = ["fullDatabaseId", "databaseId"]
     /// Pages of a hundred threads that are read; a pull request with more is beyond what anybody
     /// reads.
     private static let threadPages = 20
 
-    /// The thread of each remark by the remark's number; empty where GraphQL is not to be had.
+    /// The threads of a pull request, and of each remark by its number; empty where GraphQL is not
+    /// to be had.
     func threads(
         of pull: IssueReference,
         in project: RemoteProject
-    ) async throws(TrackerError) -> [String: (id: String, isResolved: Bool)] {
+    ) async throws(TrackerError) -> ReviewThreads {
         let names = project.path.split(separator: "/").map(String.init)
-        guard names.count == 2 else { return [:] }
-        var threads: [String: (id: String, isResolved: Bool)] = [:]
-        var cursor: JSONValue = .null
-        for _ in 0..<Self.threadPages {
-            let variables: JSONValue = [
-                "owner": .string(names[0]), "name": .string(names[1]),
-                "number": .integer(Int64(pull.number)), "after": cursor,
-            ]
-            var request = Self.graphQL(Self.threadsQuery, variables)
-            request.acceptedStatuses = [400, 403, 404]
-            let (value, _) = try await graphSession.document(request)
-            let page = value["data"]?["repository"]?["pullRequest"]?["reviewThreads"]
-            for node in page?["nodes"]?.array ?? [] {
-                guard let id = node["id"]?.string else { continue }
-                for comment in node["comments"]?["nodes"]?.array ?? [] {
-                    guard let number = comment["databaseId"]?.integer else { continue }
-                    threads[String(number)] = (id, node["isResolved"]?.bool ?? false)
-                }
+        guard names.count == 2 else { return ReviewThreads() }
+        var threads = ReviewThreads()
+        for number in Self.remarkNumbers {
+            var cursor: JSONValue = .null
+            for _ in 0..<Self.threadPages {
+                let variables: JSONValue = [
+                    "owner": .string(names[0]), "name": .string(names[1]),
+                    "number": .integer(Int64(pull.number)), "after": cursor,
+                ]
+                var request = Self.graphQL(Self.threadsQuery(number), variables)
+                request.acceptedStatuses = [400, 403, 404]
+                let (value, _) = try await graphSession.document(request)
+                let page = value["data"]?["repository"]?["pullRequest"]?["reviewThreads"]
+                for node in page?["nodes"]?.array ?? [] { threads.add(node, number) }
+                guard page?["pageInfo"]?["hasNextPage"]?.bool == true,
+                    let next = page?["pageInfo"]?["endCursor"], next != cursor
+                else { break }
+                cursor = next
             }
-            guard page?["pageInfo"]?["hasNextPage"]?.bool == true,
-                let next = page?["pageInfo"]?["endCursor"], next != cursor
-            else { break }
-            cursor = next
+            if !threads.resolved.isEmpty { break }
         }
         return threads
     }
@@ -161,6 +165,26 @@ extension GitHubClient: PullRequestWriter {
             throw .forbidden(detail: detail, missingScope: nil)
         case "NOT_FOUND": throw .notFound(detail: detail)
         default: throw .refused(WriteRefusal(.invalid, detail: detail))
+        }
+    }
+}
+
+/// Threads of remarks as GraphQL tells them.
+struct ReviewThreads {
+    /// Whether each is resolved.
+    private(set) var resolved: [String: Bool] = [:]
+    /// The thread of each remark, of the first hundred of a thread.
+    private(set) var ofRemarks: [String: String] = [:]
+
+    /// Takes a thread in, whose remarks have their number under a name.
+    mutating func add(_ node: JSONValue, _ number: String) {
+        guard let id = node["id"]?.string else { return }
+        resolved[id] = node["isResolved"]?.bool ?? false
+        for remark in node["comments"]?["nodes"]?.array ?? [] {
+            let value = remark[number]
+            if let text = value?.string ?? value?.integer.map({ String($0) }) {
+                ofRemarks[text] = id
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ struct GitHubRemarkTests {
         let page = """
             {"pageInfo":{"hasNextPage":\(isFirst),"endCursor":"c1"},"nodes":[
             {"id":"PRRT_\(isFirst ? 1 : 2)","isResolved":false,
-            "comments":{"nodes":[{"databaseId":\(isFirst ? 4 : 5)}]}}]}
+            "comments":{"nodes":[{"fullDatabaseId":"\(isFirst ? 4 : 5)"}]}}]}
             """
         let pull = #"{"pullRequest":{"reviewThreads":\#(page)}}"#
         return .answer(text: #"{"data":{"repository":\#(pull)}}"#)
@@ -78,6 +78,50 @@ struct GitHubRemarkTests {
             #expect(changed.place?.line == nil)
         }
         #expect(mutations(service) == ["PRRT_2", nil, "PRRT_2", nil])
+    }
+
+    /// A server that does not know the longer numbers.
+    @Test func `GitHub - threads are found by the shorter numbers too`() async throws {
+        let service = try ScriptedService { call in
+            let query = call.body["query"]?.string ?? ""
+            guard call.path == "/graphql", query.hasPrefix("query") else { return remark(call) }
+            if query.contains("fullDatabaseId") {
+                return .answer(text: #"{"errors":[{"type":"undefinedField","message":"no"}]}"#)
+            }
+            let thread = #"{"id":"PRRT_3","comments":{"nodes":[{"databaseId":5}]}}"#
+            let pull = #"{"pullRequest":{"reviewThreads":{"nodes":[\#(thread)]}}}"#
+            return .answer(text: #"{"data":{"repository":\#(pull)}}"#)
+        }
+        let changed = try await writer(service).updateReviewComment(
+            "5",
+            of: Self.reference,
+            in: GitHubFixture.project,
+            ReviewCommentChange(isResolved: false)
+        )
+        #expect(changed.threadID == "PRRT_3" && changed.isResolved == false)
+        #expect(mutations(service) == ["PRRT_3"])
+    }
+
+    @Test func `GitHub - a remark far down a thread is resolved by its thread`() async throws {
+        let service = try ScriptedService { call in
+            let query = call.body["query"]?.string ?? ""
+            guard call.path == "/graphql", query.hasPrefix("query") else { return remark(call) }
+            let thread = #"{"id":"PRRT_4","comments":{"nodes":[{"fullDatabaseId":"1"}]}}"#
+            let pull = #"{"pullRequest":{"reviewThreads":{"nodes":[\#(thread)]}}}"#
+            return .answer(text: #"{"data":{"repository":\#(pull)}}"#)
+        }
+        for (thread, isRight) in [(nil, false), ("PRRT_9", false), ("PRRT_4", true)] {
+            let refused = await refusal {
+                _ = try await writer(service).updateReviewComment(
+                    "5",
+                    of: Self.reference,
+                    in: GitHubFixture.project,
+                    ReviewCommentChange(isResolved: true, threadID: thread)
+                )
+            }
+            #expect((refused == nil) == isRight, "\(thread ?? "none")")
+        }
+        #expect(mutations(service) == ["PRRT_4"])
     }
 
     @Test func `GitHub - without GraphQL no thread is resolved`() async throws {
