@@ -96,8 +96,3 @@ extension User {
     /// The same of a key of the user.
     func auditSubject(ofKey key: String) -> String { "key \(key) of \(auditSubject)" }
 }
-
-extension Principal {
-    /// Whom the audit names for what they do.
-    var author: String { "user:\(name)" }
-}

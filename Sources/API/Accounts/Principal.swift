@@ -47,3 +47,8 @@ package struct Principal: Sendable, Hashable {
         }
     }
 }
+
+extension Principal {
+    /// Whom the audit names for what they do.
+    var author: String { "user:\(name)" }
+}

@@ -420,7 +420,7 @@ extension Principal {
     /// The same as whoever calls tools; `mayWrite` where a route has asked for more already.
     func caller(_ channel: Caller.Channel, mayWrite: Bool? = nil) -> Caller {
         var caller = Caller(
-            name: "user:\(name)",
+            name: author,
             channel: channel,
             mayWrite: mayWrite ?? mayWriteByTools,
             role: role.rawValue

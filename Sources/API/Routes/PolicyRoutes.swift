@@ -233,7 +233,7 @@ struct PolicyRoutes: Sendable {
         try await book.tag(
             try PolicyShelf.version(request),
             tag?.isEmpty == true ? nil : tag,
-            by: "user:\(try request.user().name)"
+            by: try request.user().author
         )
         return .noContent
     }
@@ -357,8 +357,10 @@ struct PolicyShelf: Sendable {
 
     /// A change on behalf of whoever asks, made for the version that `If-Match` names.
     func intent(of request: APIRequest) throws -> PolicyBook.Intent {
-        let author = "user:\(try request.user().name)"
-        return PolicyBook.Intent(author: author, expected: try Self.expected(request))
+        PolicyBook.Intent(
+            author: try request.user().author,
+            expected: try Self.expected(request)
+        )
     }
 
     /// The entity tag of a version.

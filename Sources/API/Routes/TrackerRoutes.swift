@@ -151,7 +151,7 @@ struct TrackerRoutes: Sendable {
     /// Who changes something, and for whom.
     static func author(of request: APIRequest) throws -> TrackerOperations.Author {
         let user = try request.user()
-        return TrackerOperations.Author(account: user.account, name: "user:\(user.name)")
+        return TrackerOperations.Author(account: user.account, name: user.author)
     }
 
     /// Of two who have seen the same the second is refused: for the transaction that writes.

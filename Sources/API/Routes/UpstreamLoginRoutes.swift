@@ -143,7 +143,7 @@ struct UpstreamLoginRoutes: Sendable {
             answered,
             query: query,
             redirect: address,
-            by: "user:\(user.name)"
+            by: user.author
         )
     }
 

@@ -217,7 +217,7 @@ struct UpstreamRoutes: Sendable {
 
     /// Who changes something, for the record.
     private static func author(of request: APIRequest) throws -> String {
-        "user:\(try request.user().name)"
+        try request.user().author
     }
 
     /// Whether a server is still what the client has seen, for the transaction that writes.

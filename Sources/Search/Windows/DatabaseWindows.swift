@@ -29,8 +29,8 @@ struct DatabaseWindows: WindowView {
     static let visitCost = 8
     /// Issues whose rows two connections compare, half of them each.
     ///
-    /// A row waits for memory, most of its time, and one waits beside the other: two seconds of the
-    /// server's processor cost little more than one.
+    /// A row waits for memory, most of its time. Of 50,000 issues with a filter of 10 % half of all
+    /// searches took 5.8 ms in place of 8.6.
     static let splitFrom = 1_000
     /// Vectors asked for at a time; each answer is some kilobytes.
     static let vectorsAtOnce = 64
@@ -43,7 +43,8 @@ struct DatabaseWindows: WindowView {
         return min(max(Int(160 * share), 64), 200)
     }
 
-    /// Sixty more take as long as a third of a round trip, and mostly spare one.
+    /// At 64 nearly half of the searches with a filter of 10 % asked once more, mostly for fewer
+    /// than 64.
     let firstMeasured = 128
 
     func nearest(to vectors: [[Float]], count: Int) async throws -> [NearestWindows] {

@@ -283,21 +283,23 @@ extension GitHubClient {
             throw .notFound(detail: "it is a remark of #\(number)")
         }
         var thread: String?
-        if let isResolved = change.isResolved {
-            let found = try await self.thread(of: id, on: pull, in: project, change.threadID)
+        // One that is given is looked at whatever is asked, as on GitLab.
+        if change.isResolved != nil || change.threadID != nil {
+            thread = try await self.thread(of: id, on: pull, in: project, change.threadID)
+        }
+        if let isResolved = change.isResolved, let thread {
             let name = isResolved ? "resolveReviewThread" : "unresolveReviewThread"
             try await mutate(
                 "mutation($id: ID!) { \(name)(input: {threadId: $id}) { clientMutationId } }",
-                ["id": .string(found)]
+                ["id": .string(thread)]
             )
-            thread = found
         }
         if let body = change.body {
             let request = TrackerRequest.json("PATCH", path, ["body": .string(body)])
             value = try await session.write(request, isIdempotent: true).value
         }
         var comment = try readAnswer(value, GitHubReading.reviewComment)
-        comment.threadID = thread ?? change.threadID
+        comment.threadID = thread
         comment.isResolved = change.isResolved
         return comment
     }

@@ -66,6 +66,16 @@ struct GitHubRemarkTests {
             )
         }
         #expect(refused?.fields.map(\.field) == ["thread_id"])
+        // Nor is a text changed in its name.
+        let renamed = await refusal {
+            _ = try await writer.updateReviewComment(
+                "5",
+                of: Self.reference,
+                in: GitHubFixture.project,
+                ReviewCommentChange(body: "b", threadID: "PRRT_1")
+            )
+        }
+        #expect(renamed?.fields.map(\.field) == ["thread_id"])
         #expect(mutations(service).isEmpty)
         for thread in [nil, "PRRT_2"] {
             let changed = try await writer.updateReviewComment(
